@@ -1,1 +1,3 @@
-//! Cloud Sync.
+//! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
+
+pub mod domain;

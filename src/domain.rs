@@ -1,0 +1,9 @@
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40).
+//!
+//! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
+//! Zivver said.
+
+pub mod account;
+pub mod address;
+pub mod ids;
+pub mod source;
