@@ -5,5 +5,9 @@
 
 pub mod account;
 pub mod address;
+pub mod delegation;
+pub mod directory;
 pub mod ids;
+pub mod mailbox;
+pub mod scope;
 pub mod source;
