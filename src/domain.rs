@@ -4,10 +4,14 @@
 //! Zivver said.
 
 pub mod account;
+pub mod accounts;
 pub mod address;
 pub mod delegation;
 pub mod directory;
+pub mod guard;
 pub mod ids;
 pub mod mailbox;
+pub mod memory;
+pub mod note;
 pub mod scope;
 pub mod source;
