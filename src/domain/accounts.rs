@@ -201,7 +201,7 @@ impl Accounts {
                     match self.with_id(id) {
                         Some(member) if member == ix => {}
                         Some(member) if self.get(member).kind() == AccountKind::User => {
-                            current.users.push(member)
+                            current.users.push(member);
                         }
                         Some(member) => current.functional.push(member),
                         None => {}
