@@ -92,6 +92,8 @@ pub struct Matching {
     pub accounts: Vec<AccountFate>,
     /// R7: users whose delegations on other accounts stay as Zivver has them.
     pub frozen: HashSet<AccountIx>,
+    /// The account that a mailbox claims with success, by position, also where either is protected.
+    pub claimed: Vec<Option<AccountIx>>,
     /// The object id that state or `ExternalAccountId` knows for an account (R16, R19).
     pub known_object_id: HashMap<AccountIx, ObjectId>,
 }
@@ -558,7 +560,7 @@ impl Matcher<'_> {
             let fate = if let Some(protection) = self.protected.get(&ix) {
                 MailboxFate::Protected(protection.clone())
             } else if outside {
-                for account in claim.map(|claim| claim.account) {
+                if let Some(account) = claim.map(|claim| claim.account) {
                     set(account, AccountFate::MailboxOutsideDomains(ix));
                     self.frozen.insert(account);
                 }
@@ -594,10 +596,16 @@ impl Matcher<'_> {
                 known_object_id.entry(ix).or_insert(id);
             }
         }
+        let claimed = self
+            .directory
+            .iter()
+            .map(|(ix, _)| self.claims.get(&ix).map(|claim| claim.account))
+            .collect();
         Matching {
             mailboxes,
             accounts: fates,
             frozen: self.frozen,
+            claimed,
             known_object_id,
         }
     }
