@@ -12,7 +12,7 @@ use object_store::{
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::error::StateError;
+use super::error::{StateError, status};
 
 const SETTING: &str = "AzureWebJobsStorage";
 
@@ -301,7 +301,7 @@ impl Account {
         let store = self.open(container)?;
         match store.list(Some(&Path::from("lock"))).try_next().await {
             Ok(_) => {}
-            Err(object_store::Error::NotFound { .. }) => {
+            Err(error) if status(&error) == Some(404) => {
                 self.create(&store, container, place).await?;
             }
             Err(error) => return Err(StateError::of_store("open", "the container", place, &error)),

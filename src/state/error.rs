@@ -68,13 +68,9 @@ impl StateError {
         place: &str,
         error: &object_store::Error,
     ) -> Self {
-        let (object, place, cause) = (object.to_owned(), place.to_owned(), cause(error));
-        let denied = matches!(
-            error,
-            object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. }
-        );
-        if denied {
+        let (object, place) = (object.to_owned(), place.to_owned());
+        let cause = one_line(&innermost(error));
+        if matches!(status(error), Some(401 | 403)) {
             Self::Denied {
                 operation,
                 object,
@@ -92,22 +88,32 @@ impl StateError {
     }
 }
 
-/// The innermost source on one line: the others repeat it, with the URL and the count of attempts around it.
-fn cause(error: &object_store::Error) -> String {
+/// What `object_store` puts before an answer that is no success.
+const ANSWERED: &str = "Server returned non-2xx status code: ";
+
+/// The status of the answer, if there was one. Only in its text do listings and credentials tell it.
+pub(super) fn status(error: &object_store::Error) -> Option<u16> {
+    innermost(error)
+        .strip_prefix(ANSWERED)?
+        .get(..3)?
+        .parse()
+        .ok()
+}
+
+/// The innermost source: the others repeat it, with the URL and the count of attempts around it.
+fn innermost(error: &object_store::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    one_line(&innermost.to_string())
+    innermost.to_string()
 }
 
 /// `403 Forbidden: AuthorizationFailure: This request is not authorized.` out of what `object_store` says of an answer, in
 /// which Azure's XML body stands as it came.
 fn one_line(text: &str) -> String {
     const LONGEST_CHARS: usize = 300;
-    let text = text
-        .strip_prefix("Server returned non-2xx status code: ")
-        .unwrap_or(text);
+    let text = text.strip_prefix(ANSWERED).unwrap_or(text);
     let between = |open: &str, close: &str| {
         let (_, rest) = text.split_once(open)?;
         let (inner, _) = rest.split_once(close)?;

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader, Lines, Write},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     sync::LazyLock,
@@ -77,7 +77,7 @@ fn start(program: PathBuf) -> Azurite {
     }
 }
 
-/// What AzureWebJobsStorage would be; `None`, visibly, where there is no Azurite.
+/// What `AzureWebJobsStorage` would be; `None`, visibly, where there is no Azurite.
 pub(crate) fn connection_string() -> Option<String> {
     let Some(azurite) = AZURITE.as_ref() else {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
@@ -94,8 +94,8 @@ pub(crate) fn connection_string() -> Option<String> {
 
 /// Past the capture of output, so that a skipped test is seen among the passed ones.
 fn report(line: &str) {
-    use std::io::Write;
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{line}").unwrap();
 }
 
 /// A container as it is.

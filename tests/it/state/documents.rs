@@ -2,7 +2,7 @@
 
 use cloud_sync::state::{Phase, Pruned, RunId, State, StateError};
 use jiff::{SignedDuration, Timestamp};
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{ObjectStoreExt, path::Path};
 
 use super::{Bench, over_each_store};
 
