@@ -345,3 +345,193 @@ fn name_in(blobs: &Url) -> String {
     let in_host = blobs.host_str().and_then(|host| host.split('.').next());
     in_path.or(in_host).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "c2VjcmV0LWtleQ==";
+
+    fn account(settings: &[(&str, &str)]) -> Result<Option<Account>, String> {
+        let lookup = |name: &str| {
+            settings
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        Account::from_settings(lookup).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(settings: &[(&str, &str)], name: &str, blobs: &str, proof: &Proof) {
+        let account = account(settings).unwrap().unwrap();
+        assert_eq!(
+            (
+                account.name.as_str(),
+                account.blobs.as_str(),
+                &account.proof
+            ),
+            (name, blobs, proof)
+        );
+        // The store accepts it, too.
+        account.open("cloud-sync").unwrap();
+    }
+
+    #[test]
+    fn connection_strings_in_all_forms() {
+        let key = || Proof::Key(KEY.into());
+        let sas = || {
+            Proof::Sas(vec![
+                ("sv".into(), "2023-11-03".into()),
+                ("sig".into(), "a+b=".into()),
+            ])
+        };
+        let development = || Proof::Key(DEVELOPMENT_KEY.into());
+        for (text, name, blobs, proof) in [
+            (
+                "DefaultEndpointsProtocol=https;AccountName=stexample;AccountKey=c2VjcmV0LWtleQ==;EndpointSuffix=core.windows.net",
+                "stexample",
+                "https://stexample.blob.core.windows.net/",
+                key(),
+            ),
+            (
+                "accountname=stexample; accountkey=c2VjcmV0LWtleQ==;",
+                "stexample",
+                "https://stexample.blob.core.windows.net/",
+                key(),
+            ),
+            (
+                "AccountName=stexample;AccountKey=c2VjcmV0LWtleQ==;EndpointSuffix=core.chinacloudapi.cn",
+                "stexample",
+                "https://stexample.blob.core.chinacloudapi.cn/",
+                key(),
+            ),
+            (
+                "AccountName=devstoreaccount1;AccountKey=c2VjcmV0LWtleQ==;BlobEndpoint=http://127.0.0.1:11000/devstoreaccount1",
+                "devstoreaccount1",
+                "http://127.0.0.1:11000/devstoreaccount1",
+                key(),
+            ),
+            (
+                "BlobEndpoint=https://stexample.blob.core.windows.net/;SharedAccessSignature=?sv=2023-11-03&sig=a%2Bb%3D",
+                "stexample",
+                "https://stexample.blob.core.windows.net/",
+                sas(),
+            ),
+            (
+                "UseDevelopmentStorage=true",
+                "devstoreaccount1",
+                "http://127.0.0.1:10000/devstoreaccount1",
+                development(),
+            ),
+            (
+                "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite.example",
+                "devstoreaccount1",
+                "http://azurite.example:10000/devstoreaccount1",
+                development(),
+            ),
+        ] {
+            check(&[("AzureWebJobsStorage", text)], name, blobs, &proof);
+        }
+    }
+
+    #[test]
+    fn identities_in_all_forms() {
+        let name = ("AzureWebJobsStorage__accountName", "stexample");
+        let blobs = "https://stexample.blob.core.windows.net/";
+        let client = ("AzureWebJobsStorage__clientId", "id");
+        let app_service = ("IDENTITY_ENDPOINT", "http://127.0.0.1:8081/msi/token");
+        let managed = ("AzureWebJobsStorage__credential", "managedidentity");
+        let identity = |client_id: Option<&str>, endpoint: Option<&str>| Proof::ManagedIdentity {
+            client_id: client_id.map(str::to_owned),
+            endpoint: endpoint.map(str::to_owned),
+        };
+        check(
+            &[name, app_service],
+            "stexample",
+            blobs,
+            &identity(None, Some(app_service.1)),
+        );
+        check(
+            &[name, app_service, client],
+            "stexample",
+            blobs,
+            &identity(Some("id"), Some(app_service.1)),
+        );
+        check(&[name, managed], "stexample", blobs, &identity(None, None));
+        check(&[name], "stexample", blobs, &Proof::AzureCli);
+        let secret = [
+            ("AzureWebJobsStorage__tenantId", "tenant"),
+            ("AzureWebJobsStorage__clientSecret", "secret"),
+        ];
+        let proof = Proof::ClientSecret {
+            tenant_id: "tenant".into(),
+            client_id: "id".into(),
+            secret: "secret".into(),
+        };
+        check(
+            &[name, client, secret[0], secret[1]],
+            "stexample",
+            blobs,
+            &proof,
+        );
+        let uri = (
+            "AzureWebJobsStorage__blobServiceUri",
+            "https://stother.blob.core.chinacloudapi.cn",
+        );
+        check(
+            &[uri, app_service],
+            "stother",
+            "https://stother.blob.core.chinacloudapi.cn/",
+            &identity(None, Some(app_service.1)),
+        );
+        assert_eq!(
+            account(&[("AzureWebJobsStorage", " "), app_service]),
+            Ok(None)
+        );
+    }
+
+    #[test]
+    fn a_broken_connection_string_says_what_to_do_and_not_its_key() {
+        for (text, problem) in [
+            (
+                "stexample",
+                "it is no connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true",
+            ),
+            (
+                "AccountName=stexample",
+                "AccountKey or SharedAccessSignature is missing; copy the whole connection string again",
+            ),
+            (
+                "AccountKey=c2VjcmV0LWtleQ==",
+                "AccountName or BlobEndpoint is missing; copy the whole connection string again",
+            ),
+            (
+                "AccountKey=c2VjcmV0LWtleQ==;BlobEndpoint=ftp://h",
+                "it names no https address of a blob service; copy it again",
+            ),
+            (
+                "SharedAccessSignature=sv;BlobEndpoint=https://h",
+                "SharedAccessSignature is cut off; copy it again",
+            ),
+            (
+                "@microsoft.keyvault(SecretUri=https://vault.example/secrets/storage)",
+                "the platform could not resolve this Key Vault reference; check the identity's access to the vault",
+            ),
+        ] {
+            assert_eq!(
+                account(&[("AzureWebJobsStorage", text)]),
+                Err(format!("AzureWebJobsStorage: {problem}"))
+            );
+        }
+        let account = account(&[("AzureWebJobsStorage", "AccountName=stexample;AccountKey=~~")])
+            .unwrap()
+            .unwrap();
+        let error = account.open("cloud-sync").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "AzureWebJobsStorage: AccountKey is not base64; copy the whole connection string again"
+        );
+        assert!(!format!("{account:?}").contains("~~"), "{account:?}");
+    }
+}

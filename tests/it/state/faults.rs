@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
@@ -28,6 +31,8 @@ pub(crate) enum Fault {
     Down,
     /// The answer to the first of two identical conditional writes was lost, as when a client repeats it after a timeout.
     SentTwice,
+    /// The creation of an object waits until [`Faulty::let_through`].
+    LateCreation,
 }
 
 /// A store behind a bad network.
@@ -35,6 +40,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faulty {
     store: Arc<dyn ObjectStore>,
     fault: Mutex<Fault>,
+    late: AtomicUsize,
+    gate: Semaphore,
 }
 
 impl Faulty {
@@ -42,7 +49,18 @@ impl Faulty {
         Self {
             store,
             fault: Mutex::new(Fault::None),
+            late: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
         }
+    }
+
+    /// Whether somebody waits at the gate.
+    pub(crate) fn holds_somebody_up(&self) -> bool {
+        self.late.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn let_through(&self) {
+        self.gate.add_permits(1);
     }
 
     pub(crate) fn suffers(&self, fault: Fault) {
@@ -52,7 +70,7 @@ impl Faulty {
     fn fault(&self) -> Result<Fault> {
         match *self.fault.lock().unwrap() {
             Fault::Down => Err(down()),
-            fault @ (Fault::None | Fault::SentTwice) => Ok(fault),
+            fault @ (Fault::None | Fault::SentTwice | Fault::LateCreation) => Ok(fault),
         }
     }
 }
@@ -78,7 +96,12 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        if self.fault()? == Fault::SentTwice && opts.mode != PutMode::Overwrite {
+        let fault = self.fault()?;
+        if fault == Fault::LateCreation && opts.mode == PutMode::Create {
+            self.late.fetch_add(1, Ordering::SeqCst);
+            self.gate.acquire().await.unwrap().forget();
+        }
+        if fault == Fault::SentTwice && opts.mode != PutMode::Overwrite {
             self.store
                 .put_opts(location, payload.clone(), opts.clone())
                 .await?;

@@ -28,6 +28,7 @@ over_each_store!(
     r29_a_dead_holder_is_succeeded_after_its_lease,
     r29_a_holder_cut_off_stops_before_another_starts,
     r29_a_claim_that_met_itself_is_ours,
+    r29_a_claim_that_comes_too_late_is_void,
     an_unreadable_claim_is_named,
     long_gone_epochs_are_pruned,
 );
@@ -216,6 +217,45 @@ async fn r29_a_claim_that_met_itself_is_ours(bench: Bench) {
     let before = state.memory::<u32>().await.unwrap().unwrap();
     state.save_memory(&2, Some(&before.revision)).await.unwrap();
     assert!(guard.may_write());
+    guard.release().await.unwrap();
+}
+
+/// It looked, slept, and claims an epoch that ended and was pruned meanwhile.
+async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
+    let faulty = Arc::new(Faulty::over(Arc::clone(&bench.store)));
+    faulty.suffers(Fault::LateCreation);
+    let slow = State::over(Arc::<Faulty>::clone(&faulty), "store").lock(lease_ms(60_000));
+    let mut sleeper = JoinSet::new();
+    sleeper.spawn(async move { slow.acquire(&owner("slow")).await.unwrap() });
+    until("the slow one is about to claim", async || {
+        faulty.holds_somebody_up()
+    })
+    .await;
+
+    let state = bench.open().await;
+    let lock = state.lock(lease_ms(60_000));
+    for _ in 0..12 {
+        mine(lock.acquire(&owner("quick")).await.unwrap())
+            .release()
+            .await
+            .unwrap();
+    }
+    let guard = mine(lock.acquire(&owner("quick")).await.unwrap());
+    let later = Timestamp::now() + SignedDuration::from_hours(25);
+    assert_eq!(state.prune(3, later).await.unwrap().objects, 4);
+
+    faulty.let_through();
+    let late = sleeper.join_next().await.unwrap().unwrap();
+    assert_eq!(held(late).owner.host, "quick");
+    assert!(guard.may_write());
+    assert!(
+        bench
+            .store
+            .head(&Path::from("lock/0000000001/claim"))
+            .await
+            .is_err(),
+        "it cleans up"
+    );
     guard.release().await.unwrap();
 }
 
