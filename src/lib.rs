@@ -1,3 +1,6 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
 pub mod domain;
+pub mod functions;
+pub mod settings;
+pub mod telemetry;
