@@ -98,7 +98,9 @@ where
     let mut text = String::new();
     let spans = ctx.event_scope().into_iter().flat_map(Scope::from_root);
     for span in spans {
-        if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+        if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+            && !fields.fields.is_empty()
+        {
             text.push(' ');
             text.push_str(&fields.fields);
         }
