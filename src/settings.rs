@@ -3,7 +3,6 @@
 //! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
 //! only this program reads have the prefix [`PREFIX`].
 
-mod limit;
 mod names;
 mod reader;
 mod secret;
@@ -14,10 +13,15 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
+use crate::domain::{
+    guard::{Class, Limit, Limits},
+    scope::{ClaimedDomains, TargetFilter},
+    world::SsoAccountKey,
+};
+
 use reader::Reader;
 use value::fault;
 
-pub use limit::{Limit, Limits};
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
 pub use storage::{StateLocation, StorageAccount};
@@ -31,14 +35,6 @@ pub enum PerformSync {
     OnDemand,
     /// `true`: the timer too.
     Always,
-}
-
-/// What is sent as a user's SSO account key (R23).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SsoAccountKey {
-    ObjectId,
-    /// Never sent; updates may then erase keys.
-    Omit,
 }
 
 /// How mailbox permissions are asked for.
@@ -92,12 +88,12 @@ pub struct Settings {
     /// Without a trailing slash.
     pub zivver_api_url: Url,
     pub zivver_rate: Rate,
-    /// In lower case, never empty (R13).
-    pub claimed_domains: BTreeSet<String>,
-    /// As written, without blanks; empty = nothing filtered (R15).
-    pub target_filter: Vec<String>,
-    /// Object ids or addresses of groups; empty = everything in scope (R14).
-    pub source_filter: Vec<String>,
+    /// Never empty (R13).
+    pub claimed_domains: ClaimedDomains,
+    /// R15
+    pub target_filter: TargetFilter,
+    /// Object ids or addresses of groups, as written; empty for no filter (R14).
+    pub source_filter: BTreeSet<String>,
     pub perform_sync: PerformSync,
     pub identity: Identity,
     pub exo_url: Url,
@@ -228,11 +224,15 @@ impl Settings {
             claimed_domains: r.required(
                 "CLAIMED_DOMAINS",
                 "the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`",
-                BTreeSet::new(),
+                ClaimedDomains::default(),
                 value::domains,
             ),
-            target_filter: r.or("TARGET_FILTER", Vec::new(), value::list),
-            source_filter: r.or("SOURCE_FILTER", Vec::new(), value::list),
+            target_filter: r.or("TARGET_FILTER", TargetFilter::default(), |text| {
+                value::list(text).map(TargetFilter::new)
+            }),
+            source_filter: r.or("SOURCE_FILTER", BTreeSet::new(), |text| {
+                value::list(text).map(BTreeSet::from_iter)
+            }),
             perform_sync: r.or("PERFORM_SYNC", PerformSync::Never, value::perform_sync),
             identity: read_identity(r, &lookup),
             exo_url: r.or(
@@ -316,15 +316,15 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {
     let default = Limits::default();
-    let mut limit = |name, default| r.or(name, default, value::limit);
+    let mut limit = |class: Class| r.or(class.setting(), default.of(class), value::limit);
     Limits {
-        suspend: limit("MAX_SUSPEND", default.suspend),
-        delegate_removals: limit("MAX_DELEGATE_REMOVALS", default.delegate_removals),
-        alias_removals: limit("MAX_ALIAS_REMOVALS", default.alias_removals),
-        renames: limit("MAX_RENAMES", default.renames),
-        name_changes: limit("MAX_NAME_CHANGES", default.name_changes),
-        strays: limit("MAX_STRAYS", default.strays),
-        identity_changes: limit("MAX_IDENTITY_CHANGES", default.identity_changes),
+        suspend: limit(Class::Suspend),
+        delegate_removals: limit(Class::DelegateRemoval),
+        alias_removals: limit(Class::AliasRemoval),
+        renames: limit(Class::Rename),
+        name_changes: limit(Class::NameChange),
+        strays: limit(Class::Stray),
+        identity_changes: limit(Class::Identity),
     }
 }
 

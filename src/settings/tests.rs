@@ -32,26 +32,9 @@ fn defaults_are_those_of_the_rules() {
         "https://app.zivver.com/api"
     );
     assert_eq!(settings.exo_url.as_str(), "https://outlook.office365.com/");
-    let Limits {
-        suspend,
-        delegate_removals,
-        alias_removals,
-        renames,
-        name_changes,
-        strays,
-        identity_changes,
-    } = settings.limits;
-    let limits = [
-        suspend,
-        delegate_removals,
-        alias_removals,
-        renames,
-        name_changes,
-        strays,
-        identity_changes,
-    ];
+    let limits = Class::ALL.map(|class| settings.limits.of(class).to_string());
     assert_eq!(
-        limits.map(|limit| limit.to_string()).join(" | "),
+        limits.join(" | "),
         "5%,min 5 | 10%,min 20 | 10%,min 20 | 5%,min 5 | 20%,min 20 | 0 | 0"
     );
     assert_eq!(settings.perform_sync, PerformSync::Never);
@@ -65,10 +48,8 @@ fn defaults_are_those_of_the_rules() {
     assert_eq!(settings.state, StateLocation::Folder(".cloud-sync".into()));
     assert_eq!(settings.keep_runs, 90);
     assert!(settings.notify_url.is_none());
-    assert_eq!(
-        (settings.target_filter.len(), settings.source_filter.len()),
-        (0, 0)
-    );
+    assert_eq!(settings.target_filter, TargetFilter::default());
+    assert!(settings.source_filter.is_empty());
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use url::{Host, Url};
 
-use super::{ExoPermissions, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey};
+use super::{
+    ClaimedDomains, ExoPermissions, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey,
+};
 
 /// What is wrong with a value, and how to mend it.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,7 +133,7 @@ pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
 }
 
 /// R13: at least one, each a valid domain; canonical in lower case.
-pub(super) fn domains(text: &str) -> Parsed<BTreeSet<String>> {
+pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
     const REMEDY: &str = "list whole domains without `@`, `*` or a path: `corp.example, corp.test`";
     let domains: BTreeSet<String> = list(text)?.iter().map(|d| d.to_lowercase()).collect();
     if domains.is_empty() {
@@ -143,7 +145,7 @@ pub(super) fn domains(text: &str) -> Parsed<BTreeSet<String>> {
         .map(String::as_str)
         .collect();
     if bad.is_empty() {
-        return Ok(domains);
+        return Ok(ClaimedDomains::new(domains));
     }
     let bad: Vec<String> = bad.iter().map(|text| shown(text)).collect();
     Err(fault(format!("{} is no domain", bad.join(", ")), REMEDY))
@@ -207,7 +209,8 @@ pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {
 }
 
 pub(super) fn limit(text: &str) -> Parsed<Limit> {
-    Limit::parse(unquoted(text)).ok_or_else(|| {
+    let lower = unquoted(text).to_ascii_lowercase();
+    lower.parse().map_err(|_| {
         not_one_of(
             text,
             "a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit",

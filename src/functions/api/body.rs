@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::functions::{Mode, Problem, ProblemKind};
+use crate::{
+    domain::{address::SmtpAddress, scope::RunScope},
+    functions::{Mode, Problem, ProblemKind},
+};
 
 /// The front end drops a call after 230 s (`functions-host.md` 7.1); the rest is for saving and answering.
 pub const WAIT_S_MAX: u64 = 200;
@@ -12,8 +15,8 @@ pub const WAIT_S_MAX: u64 = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
-    /// R39: write only to these; `None` is the whole organisation. Never an empty list.
-    pub accounts: Option<Vec<String>>,
+    /// R39; never an empty list.
+    pub scope: RunScope,
     /// R27: codes of held sets.
     pub approve: Vec<String>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
@@ -40,12 +43,9 @@ struct Wire {
 impl StartBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
         let wire = read(body, &["mode", "accounts", "approve", "wait"])?;
-        if let Some(accounts) = &wire.accounts {
-            check_accounts(accounts)?;
-        }
         Ok(Self {
             mode: wire.mode,
-            accounts: wire.accounts,
+            scope: scope(wire.accounts)?,
             approve: wire.approve,
             wait_s: wire.wait,
         })
@@ -64,19 +64,20 @@ impl UndoBody {
 }
 
 /// An empty list could mean nobody or everybody, so it means neither.
-fn check_accounts(accounts: &[String]) -> Result<(), Problem> {
-    let bad = |detail: &str| Err(Problem::new(ProblemKind::BadBody, detail));
+fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
+    let bad = |detail: String| Problem::new(ProblemKind::BadBody, detail);
+    let Some(accounts) = accounts else {
+        return Ok(RunScope::All);
+    };
     if accounts.is_empty() {
-        return bad(
-            "`accounts` is empty: leave it out for a run over everything, or name at least one address",
-        );
+        let detail = "`accounts` is empty: leave it out for a run over everything, or name at least one address";
+        return Err(bad(detail.to_owned()));
     }
-    let address = |text: &String| matches!(text.trim().split_once('@'), Some((local, domain)) if !local.is_empty() && domain.contains('.'));
-    if accounts.iter().all(address) {
-        Ok(())
-    } else {
-        bad("`accounts` must be a list of mail addresses")
-    }
+    accounts
+        .iter()
+        .map(|text| SmtpAddress::parse(text).map_err(|error| bad(format!("`accounts`: {error}"))))
+        .collect::<Result<_, _>>()
+        .map(RunScope::Only)
 }
 
 fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
@@ -143,7 +144,7 @@ mod tests {
     fn no_body_is_a_queued_preview_of_everything() {
         let preview = StartBody {
             mode: Mode::Preview,
-            accounts: None,
+            scope: RunScope::All,
             approve: vec![],
             wait_s: 0,
         };
@@ -158,12 +159,12 @@ mod tests {
     #[test]
     fn every_member_is_read() {
         let body =
-            r#"{"mode":"apply","accounts":["anna@corp.example"],"approve":["c0de"],"wait":200}"#;
+            r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"wait":200}"#;
         assert_eq!(
             start(body),
             Ok(StartBody {
                 mode: Mode::Apply,
-                accounts: Some(vec!["anna@corp.example".to_owned()]),
+                scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
                 approve: vec!["c0de".to_owned()],
                 wait_s: 200,
             })

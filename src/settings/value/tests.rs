@@ -73,7 +73,7 @@ fn lists_are_comma_separated_or_json() {
 fn r13_domains_are_valid_and_lower_cased() {
     let read = domains(r#"["Corp.Example","corp.example", "bücher.example"]"#).unwrap();
     assert_eq!(
-        read.into_iter().collect::<Vec<_>>(),
+        read.iter().collect::<Vec<_>>(),
         ["bücher.example", "corp.example"]
     );
     for text in [
@@ -198,4 +198,15 @@ fn a_long_value_is_not_repeated() {
     let pasted = "Zk3y0123456789012345678901234567890";
     let told = perform_sync(pasted).unwrap_err();
     assert_eq!(told.wrong, "the value is not understood");
+}
+
+#[test]
+fn r26_limits_are_read_in_any_case() {
+    for text in ["25", "5%", "\"5%,min 5\"", " 10 % , MIN 20 ", "100%"] {
+        assert!(limit(text).is_ok(), "{text:?}");
+    }
+    assert_eq!(
+        limit("101%").unwrap_err().wrong,
+        "\"101%\" is not understood"
+    );
 }
