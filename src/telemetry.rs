@@ -6,12 +6,15 @@
 
 mod line;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::{
     non_blocking::{NonBlocking, WorkerGuard},
-    rolling::{RollingFileAppender, Rotation},
+    rolling::{InitError, RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{
     Layer,
@@ -72,16 +75,10 @@ fn start<L>(settings: &LogSettings, build: impl FnOnce(Option<NonBlocking>) -> L
 where
     L: Layer<tracing_subscriber::Registry> + Send + Sync + 'static,
 {
-    let opened = settings.dir.as_ref().map(|dir| {
-        RollingFileAppender::builder()
-            .rotation(Rotation::DAILY)
-            .filename_prefix("cloud-sync")
-            .filename_suffix("log")
-            .max_log_files(FILES_MAX)
-            .build(dir)
-            .map(tracing_appender::non_blocking)
-            .map_err(|error| (dir, error))
-    });
+    let opened = settings
+        .dir
+        .as_ref()
+        .map(|dir| open(dir).map_err(|error| (dir, error)));
     let (files, failure) = match opened {
         Some(Ok(files)) => (Some(files), None),
         Some(Err(failure)) => (None, Some(failure)),
@@ -101,6 +98,17 @@ where
         );
     }
     Telemetry { _files: guard }
+}
+
+/// One file a day, `cloud-sync.2026-11-23.log`.
+fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
+    RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("cloud-sync")
+        .filename_suffix("log")
+        .max_log_files(FILES_MAX)
+        .build(dir)
+        .map(tracing_appender::non_blocking)
 }
 
 /// One line, with the fields of the invocation that panicked; the default hook would print several.
@@ -235,12 +243,20 @@ mod tests {
     }
 
     fn logged(level: LogLevel, act: impl FnOnce()) -> (Vec<String>, Vec<String>) {
+        logged_besides(level, None, act)
+    }
+
+    fn logged_besides(
+        level: LogLevel,
+        files: Option<NonBlocking>,
+        act: impl FnOnce(),
+    ) -> (Vec<String>, Vec<String>) {
         let (out, err) = (Captured::default(), Captured::default());
         let console = Console {
             out: out.writer(),
             err: err.writer(),
         };
-        let layer = host_layer(level, console, None);
+        let layer = host_layer(level, console, files);
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, act);
         (out.lines(), err.lines())
@@ -321,6 +337,24 @@ mod tests {
         });
         assert_eq!(out, Vec::<String>::new());
         assert_eq!(err, ["level=WARN msg=odd target=hyper"]);
+    }
+
+    #[test]
+    fn files_get_every_line_of_both_streams() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, guard) = open(folder.path()).unwrap();
+        let (out, err) = logged_besides(LogLevel::Info, Some(writer), || {
+            tracing::info!("one");
+            tracing::error!("two");
+        });
+        drop(guard);
+        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .collect();
+        assert_eq!(lines, [out, err].concat());
     }
 
     #[test]

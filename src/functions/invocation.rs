@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Request, http::member};
+use super::{Request, http::member, message::Misread};
 
 /// One invocation: it ends when it is answered, and nothing works on after that.
 #[derive(Debug)]
@@ -39,8 +39,14 @@ pub struct Delivery {
 
 /// A body that no Functions host sends.
 #[derive(Debug, thiserror::Error)]
-#[error("the invocation is not a JSON object with `Data`")]
-pub struct EnvelopeError(#[source] Option<serde_json::Error>);
+pub enum EnvelopeError {
+    #[error("it is not the JSON object that a Functions host sends ({0})")]
+    Shape(Misread),
+    #[error("it is not a JSON object")]
+    NoObject,
+    #[error("its `Data` holds no `req`")]
+    NoRequest,
+}
 
 struct Envelope {
     data: Value,
@@ -74,7 +80,7 @@ pub fn timer(body: &[u8]) -> Result<Timer, EnvelopeError> {
 
 pub fn http(body: &[u8]) -> Result<Request, EnvelopeError> {
     let envelope = Envelope::read(body)?;
-    let req = envelope.data.get("req").ok_or(EnvelopeError(None))?;
+    let req = envelope.data.get("req").ok_or(EnvelopeError::NoRequest)?;
     Ok(Request::from_trigger(req))
 }
 
@@ -102,10 +108,10 @@ impl Envelope {
         let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let is_object = text.trim_ascii_start().first() == Some(&b'{');
         if !is_object {
-            return Err(EnvelopeError(None));
+            return Err(EnvelopeError::NoObject);
         }
         let wire: Wire =
-            serde_json::from_slice(text).map_err(|error| EnvelopeError(Some(error)))?;
+            serde_json::from_slice(text).map_err(|error| EnvelopeError::Shape(error.into()))?;
         Ok(Self {
             data: Value::Object(wire.data),
             metadata: wire.metadata.unwrap_or_default(),

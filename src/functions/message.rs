@@ -15,14 +15,33 @@ pub struct Message {
 /// Why a text is no message for us. It can never become one, so it is not worth a retry.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    #[error("the queue message is not a JSON object of the form {{\"v\":1,\"kind\":\"run\",…}}")]
-    Shape(#[source] serde_json::Error),
+    #[error("the queue message is not a JSON object")]
+    NoObject,
+    #[error("the queue message is not of the form {{\"v\":1,\"kind\":\"run\",…}} ({0})")]
+    Shape(Misread),
     #[error(
         "the queue message is of version {version} and kind {kind:?}; this program knows version 1, kind \"run\""
     )]
     Unknown { version: u64, kind: String },
     #[error("the queue message names no usable run")]
     Run,
+}
+
+/// Where a JSON text was not as expected. The parser's own words would repeat what stands there into a log.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}, column {column}")]
+pub struct Misread {
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for Misread {
+    fn from(error: serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,10 +57,12 @@ struct Wire<'a> {
 impl Message {
     /// Members that it does not know are ignored: other producers add their own.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
+        let shape = |error: serde_json::Error| MessageError::Shape(error.into());
         // A struct would also be read from a JSON array, by position.
-        let object: serde_json::Map<_, _> =
-            serde_json::from_str(text).map_err(MessageError::Shape)?;
-        let wire: Wire<'_> = serde_json::from_value(object.into()).map_err(MessageError::Shape)?;
+        if !text.trim_start().starts_with('{') {
+            return Err(MessageError::NoObject);
+        }
+        let wire: Wire<'_> = serde_json::from_str(text).map_err(shape)?;
         if wire.v != 1 || wire.kind != "run" {
             return Err(MessageError::Unknown {
                 version: wire.v,

@@ -25,7 +25,7 @@ const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long invocations may go on after a signal. What they leave half done is taken up by the next run (R35).
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Serves the host until `shutdown` ends, and then until what is in flight ended too, but no longer than [`GRACE`].
+/// Serves the host until `shutdown` ends, and then until what is in flight ended too, but at most 20 s.
 /// `handle` is the application: one invocation in, one answer out. A panic in it fails its invocation only.
 pub async fn serve<H, F>(
     listener: TcpListener,
@@ -154,7 +154,8 @@ where
     F: Future<Output = Answer>,
 {
     let id = invocation_id(headers);
-    let span = tracing::info_span!(
+    // Of the highest level, so that the fields are there whatever LOG_LEVEL leaves out.
+    let span = tracing::error_span!(
         "invocation",
         invocation = id,
         function = function.name(),
@@ -203,11 +204,8 @@ fn invocation_id(headers: &HeaderMap) -> String {
 
 /// The trigger, or the answer where there is nothing to hand to the application.
 fn read(function: Function, body: &[u8]) -> Result<Trigger, Answer> {
-    let refused = |error: EnvelopeError| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        let why = format!("{error}{}", cause.unwrap_or_default());
-        unreadable(function, ProblemKind::BadBody, &why)
-    };
+    let refused =
+        |error: EnvelopeError| unreadable(function, ProblemKind::BadBody, &error.to_string());
     match function {
         Function::Timer => invocation::timer(body).map(Trigger::Timer).map_err(refused),
         Function::Http => invocation::http(body).map(Trigger::Http).map_err(refused),

@@ -104,7 +104,14 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     Ok(wire)
 }
 
+/// A null could mean "the default" or a mistake of the caller, such as accounts that were to be filled in.
 fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
+    if let Some((name, _)) = members.iter().find(|(_, value)| value.is_null()) {
+        return Err(Problem::new(
+            ProblemKind::BadBody,
+            format!("`{name}` is null: give it a value or leave it out"),
+        ));
+    }
     let unknown: Vec<&str> = members
         .keys()
         .map(String::as_str)
@@ -188,6 +195,8 @@ mod tests {
             ),
             (r#"{"accounts":"anna@corp.example"}"#, ProblemKind::BadBody),
             (r#"{"accounts":[]}"#, ProblemKind::BadBody),
+            (r#"{"accounts":null}"#, ProblemKind::BadBody),
+            (r#"{"mode":"apply","wait":null}"#, ProblemKind::BadBody),
             (r#"{"accounts":[""]}"#, ProblemKind::BadBody),
             (r#"{"accounts":["anna"]}"#, ProblemKind::BadBody),
             (r#"{"accounts":[1]}"#, ProblemKind::BadBody),
