@@ -3,4 +3,5 @@
 pub mod domain;
 pub mod functions;
 pub mod settings;
+pub mod state;
 pub mod telemetry;
