@@ -1,4 +1,7 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
 pub mod domain;
+pub mod functions;
+pub mod settings;
 pub mod state;
+pub mod telemetry;
