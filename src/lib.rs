@@ -1,3 +1,4 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
 pub mod domain;
+pub mod http;
