@@ -1,0 +1,5 @@
+//! Client of Zivver's SCIM API.
+
+mod governor;
+
+pub use governor::Rate;
