@@ -1,1 +1,3 @@
 //! Cloud Sync.
+
+pub mod sandbox;
