@@ -2,3 +2,4 @@
 //! they do not know, and show afterwards what they were asked.
 
 pub mod control;
+pub mod zivver;
