@@ -1,7 +1,7 @@
 //! Client of Zivver's SCIM API (`zivver-scim.md`): complete lists, complete writes.
 //!
-//! Every call passes the [`governor`], every attempt to write asks [`MayWrite`]. What is repeated, and when, is in
-//! [`call`] (GET, PUT, PATCH) and in [`create`] (POST); [`list`] says when a list counts.
+//! Every call passes the governor, every attempt to write asks [`MayWrite`]. What is repeated, and when, is in
+//! `call` (GET, PUT, PATCH) and in `create` (POST); `list` says when a list counts.
 
 mod call;
 mod create;
@@ -214,7 +214,7 @@ impl ZivverClient {
     ) -> Result<Option<R>, WriteError> {
         let call = Call {
             kind: R::KINDS.update,
-            operation: format!("update {} {id}", R::ONE),
+            operation: format!("update the {} {id}", R::ONE),
             method: Method::PUT,
             url: self.resource_url::<R>(id),
             media_type: MediaType::Json,

@@ -63,7 +63,7 @@ impl ZivverClient {
     ) -> Result<Creation<R>, WriteError> {
         let call = Call {
             kind: R::KINDS.create,
-            operation: format!("create {}", R::ONE),
+            operation: format!("create a {}", R::ONE),
             method: Method::POST,
             url: self.collection_url::<R>(),
             media_type: MediaType::Json,
@@ -154,12 +154,8 @@ impl ZivverClient {
                 recovered: true,
             }),
             Ok(Some(account)) => Ok(Creation::Exists(account)),
-            Ok(None) => Err(self.failure(call, reply).into()),
-            Err(error @ (ReadError::Unauthorized { .. } | ReadError::Forbidden { .. })) => {
-                Err(error.while_writing())
-            }
-            Err(error) if may_be_ours => Err(error.while_writing()),
-            Err(_) => Err(self.failure(call, reply).into()),
+            Err(error) if may_be_ours || error.stops_the_run() => Err(error.while_writing()),
+            Ok(None) | Err(_) => Err(self.failure(call, reply).into()),
         }
     }
 

@@ -68,6 +68,13 @@ const REMEDY_FORBIDDEN: &str = "let a full administrator make the key in ZIVVER_
 const REMEDY_UNAVAILABLE: &str = "the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so";
 
 impl ReadError {
+    pub(super) fn stops_the_run(&self) -> bool {
+        match self {
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => true,
+            Self::Incomplete { .. } | Self::Refused(_) | Self::Unavailable { .. } => false,
+        }
+    }
+
     /// The same, met while looking for the trace of a write.
     pub(super) fn while_writing(self) -> WriteError {
         match self {

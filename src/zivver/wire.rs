@@ -28,7 +28,7 @@ pub(super) trait Resource: Sized {
     type Row: for<'de> Deserialize<'de> + Into<Self>;
     /// The last part of the collection's path.
     const COLLECTION: &'static str;
-    /// For messages: one of them, with its article.
+    /// For messages.
     const ONE: &'static str;
     const LIST: &'static str;
     /// The attribute that holds the address, for filters.
@@ -56,7 +56,7 @@ pub(super) struct Kinds {
 impl Resource for UserAccount {
     type Row = UserRow;
     const COLLECTION: &'static str = "Users";
-    const ONE: &'static str = "a user account";
+    const ONE: &'static str = "user account";
     const LIST: &'static str = "user accounts";
     const ADDRESS: &'static str = "userName";
     const KINDS: Kinds = Kinds {
@@ -78,7 +78,7 @@ impl Resource for UserAccount {
 impl Resource for FunctionalAccount {
     type Row = GroupRow;
     const COLLECTION: &'static str = "Groups";
-    const ONE: &'static str = "a functional account";
+    const ONE: &'static str = "functional account";
     const LIST: &'static str = "functional accounts";
     const ADDRESS: &'static str = "externalId";
     const KINDS: Kinds = Kinds {

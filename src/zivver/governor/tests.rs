@@ -54,7 +54,7 @@ impl Server {
         }
         let budget = f64::from(self.budget);
         let rate = budget / WINDOW.as_secs_f64();
-        let refill = (now - self.refilled).as_secs_f64() * rate;
+        let refill = now.saturating_sub(self.refilled).as_secs_f64() * rate;
         self.tokens = (self.tokens + refill).min(budget);
         self.refilled = now;
         let accepted = match self.counting {
@@ -135,91 +135,113 @@ impl Random {
     }
 }
 
+/// A world in motion.
+struct Simulation<'a> {
+    world: &'a World,
+    origin: Instant,
+    pace: Pace,
+    server: Server,
+    random: Random,
+    events: BinaryHeap<Reverse<(Duration, Event)>>,
+    asks_at: Duration,
+    left: u32,
+    in_flight: usize,
+    run: Run,
+}
+
 impl World {
     fn run(&self) -> Run {
-        let origin = Instant::now();
-        let mut pace = Pace::new(BUDGET, WINDOW);
-        let mut server = Server::new(self.counting, self.budget);
-        let mut random = Random(7);
-        let mut events = BinaryHeap::from([Reverse((Duration::ZERO, Event::Ask))]);
-        if self.others > 0.0 {
-            events.push(Reverse((Duration::from_millis(50), Event::Other)));
-        }
-        let (mut left, mut in_flight, mut done) = (self.writes, 0, 0);
-        let mut asks_at = Duration::ZERO;
-        let mut run = Run {
-            took: Duration::ZERO,
-            refused: 0,
-            arrivals: Vec::new(),
+        let mut simulation = Simulation {
+            world: self,
+            origin: Instant::now(),
+            pace: Pace::new(BUDGET, WINDOW),
+            server: Server::new(self.counting, self.budget),
+            random: Random(7),
+            events: BinaryHeap::from([Reverse((Duration::ZERO, Event::Ask))]),
+            asks_at: Duration::ZERO,
+            left: self.writes,
+            in_flight: 0,
+            run: Run {
+                took: Duration::ZERO,
+                refused: 0,
+                arrivals: Vec::new(),
+            },
         };
-        while done < self.writes {
-            let Reverse((now, event)) = events.pop().expect("somebody waits");
-            match event {
-                Event::Ask => {
-                    while left > 0 && in_flight < self.in_flight_max {
-                        let wait = pace.next(origin + now);
-                        if !wait.is_zero() {
-                            if asks_at <= now {
-                                asks_at = now + wait;
-                                events.push(Reverse((asks_at, Event::Ask)));
-                            }
-                            break;
-                        }
-                        let call = pace.sent(origin + now);
-                        (left, in_flight) = (left - 1, in_flight + 1);
-                        events.push(Reverse((
-                            now + random.millis(self.way),
-                            Event::Arrives(call),
-                        )));
-                    }
-                }
-                Event::Arrives(call) => {
-                    run.arrivals.push(now);
-                    let accepted = server.accepts(now);
-                    let work = if accepted { self.work } else { (0, 1) };
-                    let back = random.millis(work) + random.millis(self.way);
-                    events.push(Reverse((now + back, Event::Answered(call, accepted))));
-                }
-                Event::Answered(call, accepted) => {
-                    let budget = (self.tells && !accepted).then_some((self.budget, Some(WINDOW)));
-                    let signals = Signals {
-                        heard: true,
-                        refused: !accepted,
-                        budget,
-                        ..Signals::default()
-                    };
-                    pace.answered(call, origin + now, &signals);
-                    in_flight -= 1;
-                    if accepted {
-                        done += 1;
-                    } else {
-                        left += 1;
-                        run.refused += 1;
-                    }
-                    run.took = now;
-                    events.push(Reverse((now, Event::Ask)));
-                }
-                Event::Other => {
-                    server.accepts(now);
-                    let mean = 1000.0 / self.others;
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "milliseconds"
-                    )]
-                    let mean = mean as u64;
-                    let gap = if self.others_random {
-                        (0, 2 * mean)
-                    } else {
-                        (mean, mean)
-                    };
-                    if now < self.others_until {
-                        events.push(Reverse((now + random.millis(gap), Event::Other)));
-                    }
+        if self.others > 0.0 {
+            simulation.at(Duration::from_millis(50), Event::Other);
+        }
+        while simulation.left > 0 || simulation.in_flight > 0 {
+            simulation.step();
+        }
+        simulation.run
+    }
+}
+
+impl Simulation<'_> {
+    fn at(&mut self, instant: Duration, event: Event) {
+        self.events.push(Reverse((instant, event)));
+    }
+
+    fn step(&mut self) {
+        let Reverse((now, event)) = self.events.pop().expect("somebody waits");
+        match event {
+            Event::Ask => self.ask(now),
+            Event::Arrives(call) => {
+                self.run.arrivals.push(now);
+                let accepted = self.server.accepts(now);
+                let work = if accepted { self.world.work } else { (0, 1) };
+                let back = self.random.millis(work) + self.random.millis(self.world.way);
+                self.at(now + back, Event::Answered(call, accepted));
+            }
+            Event::Answered(call, accepted) => self.answered(now, call, accepted),
+            Event::Other => {
+                self.server.accepts(now);
+                let mean = Duration::from_secs(1).div_f64(self.world.others);
+                let mean = u64::try_from(mean.as_millis()).unwrap();
+                let gap = if self.world.others_random {
+                    (0, 2 * mean)
+                } else {
+                    (mean, mean)
+                };
+                let gap = self.random.millis(gap);
+                if now < self.world.others_until {
+                    self.at(now + gap, Event::Other);
                 }
             }
         }
-        run
+    }
+
+    fn ask(&mut self, now: Duration) {
+        while self.left > 0 && self.in_flight < self.world.in_flight_max {
+            let wait = self.pace.next(self.origin + now);
+            if !wait.is_zero() {
+                if self.asks_at <= now {
+                    self.asks_at = now + wait;
+                    self.at(self.asks_at, Event::Ask);
+                }
+                break;
+            }
+            let call = self.pace.sent(self.origin + now);
+            (self.left, self.in_flight) = (self.left - 1, self.in_flight + 1);
+            let way = self.random.millis(self.world.way);
+            self.at(now + way, Event::Arrives(call));
+        }
+    }
+
+    fn answered(&mut self, now: Duration, call: u64, accepted: bool) {
+        let told = self.world.tells && !accepted;
+        let signals = Signals {
+            heard: true,
+            refused: !accepted,
+            budget: told.then_some((self.world.budget, Some(WINDOW))),
+            ..Signals::default()
+        };
+        self.pace.answered(call, self.origin + now, &signals);
+        self.in_flight -= 1;
+        self.left += u32::from(!accepted);
+        self.run.refused += u32::from(!accepted);
+        self.run.took = now;
+        self.at(now, Event::Ask);
     }
 }
 

@@ -1,0 +1,5 @@
+//! Tests through the front door, in one binary; everything they talk to is on the loopback interface.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod sandbox_zivver;
+mod zivver_client;
