@@ -1,4 +1,5 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
 pub mod domain;
+pub mod exchange;
 pub mod http;
