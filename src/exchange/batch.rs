@@ -48,7 +48,7 @@ impl Service {
             Ok(answer) => {
                 let answers = answer.responses.into_iter();
                 answers
-                    .filter_map(|answer| self.read_sub_answer(answer))
+                    .filter_map(|answer| self.read_sub_answer(&answer))
                     .collect()
             }
             Err(error) => {
@@ -80,12 +80,8 @@ impl Service {
         self.call(&call, read_json).await
     }
 
-    fn read_sub_answer(&self, answer: SubAnswer) -> Option<(usize, PermissionAnswer)> {
-        let place = match &answer.id {
-            Value::String(id) => id.parse().ok()?,
-            Value::Number(id) => usize::try_from(id.as_u64()?).ok()?,
-            _ => return None,
-        };
+    fn read_sub_answer(&self, answer: &SubAnswer) -> Option<(usize, PermissionAnswer)> {
+        let place = plain_text(&answer.id).parse().ok()?;
         match answer.status? {
             200 => {
                 let page: Page<PermissionRow> =
@@ -99,7 +95,7 @@ impl Service {
             }
             429 => {
                 self.sender.counters().count_throttled();
-                self.gate.refused_inside(self.sub_retry_after(&answer));
+                self.gate.refused_inside(self.sub_retry_after(answer));
                 None
             }
             _ => None,
@@ -112,13 +108,16 @@ impl Service {
             .as_ref()?
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(RETRY_AFTER.as_str()))?;
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let value = HeaderValue::from_str(&text).ok()?;
+        let value = HeaderValue::from_str(&plain_text(value)).ok()?;
         let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
         retry_after(&headers, self.config.clock.now())
             .map(|after| after.min(self.config.retry.retry_after_cap))
     }
+}
+
+/// Texts and numbers are used alike in a batch.
+fn plain_text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

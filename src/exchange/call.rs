@@ -104,7 +104,7 @@ impl Service {
             let sent = self.sender.send(self.request(call, &url, &bearer)).await;
             let verdict = match sent {
                 Ok(reply) => self.judge(call, &url, &reply, permit, &read),
-                Err(error) => unanswered(call, error, permit),
+                Err(error) => unanswered(call, &error, permit),
             };
             match verdict {
                 Verdict::Done(value) => {
@@ -348,7 +348,7 @@ impl Call {
 }
 
 /// There was no answer.
-fn unanswered<T>(call: &Call, error: SendError, permit: Permit<'_>) -> Verdict<T> {
+fn unanswered<T>(call: &Call, error: &SendError, permit: Permit<'_>) -> Verdict<T> {
     if matches!(error, SendError::Timeout { .. }) {
         permit.refused(None);
     } else {

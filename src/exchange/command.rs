@@ -150,12 +150,12 @@ impl Service {
             let text = format!("{} groups came for one identity", groups.len());
             return Err(ExchangeError::Ambiguous(call.failure(&text)));
         };
-        let named = |name: &String| RecipientRecord {
+        let record = |name: &String| RecipientRecord {
             name: Some(name.clone()),
             identity: Some(name.clone()),
             ..RecipientRecord::default()
         };
-        Ok(names.iter().map(named).collect())
+        Ok(names.iter().map(record).collect())
     }
 
     async fn run<R>(

@@ -256,15 +256,15 @@ mod tests {
 
         /// One round trip with all places taken; what `refuses` says of a place is refused.
         fn round(&mut self, latency_ms: u64, refuses: impl Fn(u32) -> bool) {
-            let sent = self.now;
+            let in_flight = self.limiter.limit();
+            let departure = Departure {
+                at: self.now,
+                in_flight,
+            };
             let latency = Duration::from_millis(latency_ms);
             self.now += latency;
-            for in_flight in 1..=self.limiter.limit() {
-                let departure = Departure {
-                    at: sent,
-                    in_flight,
-                };
-                if refuses(in_flight) {
+            for place in 1..=in_flight {
+                if refuses(place) {
                     self.limiter.on_refusal(self.now, departure, None);
                 } else {
                     self.limiter.on_success(self.now, departure, Some(latency));

@@ -117,13 +117,15 @@ impl Service {
 
 /// An object that is missing on a later page is no "not found": the list broke off.
 fn on_page_error(error: ExchangeError, number: u32) -> Broken {
-    match error {
-        ExchangeError::Paging(_) => Broken::Expired(error),
-        ExchangeError::NotFound(failure) if number > 1 => {
-            Broken::Failed(ExchangeError::Paging(failure))
-        }
-        error => Broken::Failed(error),
+    if matches!(error, ExchangeError::Paging(_)) {
+        return Broken::Expired(error);
     }
+    if let ExchangeError::NotFound(failure) = &error
+        && number > 1
+    {
+        return Broken::Failed(ExchangeError::Paging(failure.clone()));
+    }
+    Broken::Failed(error)
 }
 
 /// The rows so far, each once.

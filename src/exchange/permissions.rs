@@ -112,7 +112,10 @@ impl Service {
             comparable: true,
         };
         match self.read_all(&call, &ROWS, |_, _| ()).await {
-            Ok(rows) => Ok(merge(rows.rows).map_or_else(unreadable, PermissionAnswer::Entries)),
+            Ok(rows) => Ok(match merge(rows.rows) {
+                Ok(entries) => PermissionAnswer::Entries(entries),
+                Err(names) => unreadable(&names),
+            }),
             Err(ExchangeError::NotFound(_)) => Ok(PermissionAnswer::Gone),
             Err(error) => Err(error),
         }
@@ -231,7 +234,7 @@ pub(super) fn merge(rows: Vec<Entries>) -> Entries {
     Ok(entries)
 }
 
-fn unreadable(names: Vec<String>) -> PermissionAnswer {
+fn unreadable(names: &[String]) -> PermissionAnswer {
     let names = names.join(", ");
     PermissionAnswer::Unread(format!("a permission cannot be understood: {names}"))
 }

@@ -228,17 +228,14 @@ impl TokenKeeper {
     }
 
     async fn ask(&self, state: &mut State) -> Result<AccessToken, ExchangeError> {
-        let credential = match &state.credential {
-            Some(credential) => Arc::clone(credential),
-            None => {
-                let made = self
-                    .identity
-                    .credential()
-                    .map_err(|error| self.error(&error.to_string()))?;
-                let credential = made.ok_or_else(|| self.error("the token is fixed"))?;
-                state.credential = Some(Arc::clone(&credential));
-                credential
-            }
+        if state.credential.is_none() {
+            state.credential = self
+                .identity
+                .credential()
+                .map_err(|error| self.error(&error.to_string()))?;
+        }
+        let Some(credential) = &state.credential else {
+            return Err(self.error("the token is fixed"));
         };
         let scopes = [self.scope.as_str()];
         tokio::time::timeout(TOKEN_TIMEOUT, credential.get_token(&scopes, None))
@@ -380,7 +377,10 @@ mod tests {
         let tid = "11111111-1111-4111-8111-111111111111";
         for (token, expected) in [
             ("secret".to_owned(), "the token is no JWT"),
-            ("a.b.c".to_owned(), "the token's claims are no JSON object"),
+            (
+                "e30.W10.c2ln".to_owned(),
+                "the token's claims are no JSON object",
+            ),
             (jwt(&json!({"scp": "x"})), "the token has no `tid` claim"),
             (
                 jwt(&json!({"tid": "", "scp": "x"})),

@@ -48,9 +48,10 @@ impl<R> Page<R> {
     /// Whether the service says that there is more than it gave.
     pub(super) fn has_more(&self) -> bool {
         let says = |text: &Loose| matches!(text, Loose::Text(text) if text.to_lowercase().contains("more results"));
-        match &self.warnings {
-            Loose::List(texts) => texts.iter().any(says),
-            text => says(text),
+        if let Loose::List(texts) = &self.warnings {
+            texts.iter().any(says)
+        } else {
+            says(&self.warnings)
         }
     }
 }
