@@ -7,8 +7,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::SendError;
 
-/// Attempts where nobody listens on this very machine: waiting longer brings no server up.
-const ATTEMPTS_NOBODY_THERE: u32 = 3;
+/// Attempts where patience is of little use: nobody listens on this very machine, or the answer makes no sense.
+const ATTEMPTS_OF_LITTLE_HOPE: u32 = 3;
 
 /// How often and how patiently one request is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum RetryReason {
     Transport,
     /// Refused by this machine: no server listens on the loopback address.
     NobodyThere,
+    /// A success in words that cannot be understood: truncated, empty, HTML.
+    Unintelligible,
 }
 
 impl RetryPolicy {
@@ -61,7 +63,9 @@ impl RetryPolicy {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let attempts = match reason {
-            RetryReason::NobodyThere => self.attempts.min(ATTEMPTS_NOBODY_THERE),
+            RetryReason::NobodyThere | RetryReason::Unintelligible => {
+                self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE)
+            }
             RetryReason::Throttled | RetryReason::Fault | RetryReason::Transport => self.attempts,
         };
         if attempt >= attempts {
