@@ -2,3 +2,5 @@
 //! they do not know, and show afterwards what they were asked.
 
 pub mod control;
+pub mod exchange;
+pub mod identity;
