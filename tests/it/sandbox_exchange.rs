@@ -10,12 +10,11 @@ mod permissions;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cloud_sync::sandbox::exchange::{Simulator, Tenant};
+use cloud_sync::sandbox::{Sandbox, SandboxOptions};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 /// The simulator on a port of its own, and a caller who has a token.
 struct Bench {
@@ -26,7 +25,7 @@ struct Bench {
     root: String,
     token: String,
     anchor: Option<&'static str>,
-    _server: JoinSet<()>,
+    _sandbox: Sandbox,
 }
 
 #[derive(Debug)]
@@ -39,12 +38,13 @@ struct Answer {
 impl Bench {
     async fn new(tenant: Tenant) -> Self {
         let tenant_id = tenant.tenant_id.clone();
-        let simulator = Simulator::new(tenant);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let router = simulator.router().merge(simulator.identity().router());
-        let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let options = SandboxOptions {
+            tenant,
+            ..SandboxOptions::default()
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let simulator = sandbox.exchange.clone();
+        let origin = sandbox.exchange_url();
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -57,7 +57,7 @@ impl Bench {
             client,
             origin,
             anchor: Some("APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@tenant"),
-            _server: server,
+            _sandbox: sandbox,
         }
     }
 

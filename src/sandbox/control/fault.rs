@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 const HTML: &str = "<html><head><title>Service Unavailable</title></head>\r\n<body><h1>Service Unavailable</h1></body></html>\r\n";
@@ -190,16 +190,20 @@ pub(super) fn is_reset(response: &Response) -> bool {
     response.extensions().get::<Reset>().is_some()
 }
 
+/// The start of an answer, then the end of the connection.
 fn broken_after(start: Bytes) -> Body {
-    let error = io::Error::new(
-        io::ErrorKind::ConnectionReset,
-        "connection reset by the sandbox",
-    );
-    let pieces = (!start.is_empty())
-        .then_some(Ok(start))
-        .into_iter()
-        .chain([Err(error)]);
-    Body::from_stream(stream::iter(pieces))
+    let has_start = !start.is_empty();
+    let broken = stream::once(async move {
+        if has_start {
+            // A server flushes what it has when it must wait.
+            tokio::task::yield_now().await;
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ConnectionReset,
+            "connection reset by the sandbox",
+        ))
+    });
+    Body::from_stream(stream::iter(has_start.then_some(Ok(start))).chain(broken))
 }
 
 fn status(code: u16) -> StatusCode {
