@@ -172,13 +172,12 @@ impl State {
     ) -> Result<Vec<RunEntry<S>>, StateError> {
         let ids = self.run_ids().await?;
         let newest: Vec<RunId> = ids.into_iter().rev().take(limit).collect();
-        Objects::each(newest, async |id| {
-            Ok(RunEntry {
-                id: id.clone(),
-                summary: self.summary(id).await,
-            })
-        })
-        .await
+        let names = newest.iter().map(summary_name).collect();
+        let summaries = self.objects.load_each(names, "summary").await;
+        let entries = newest.into_iter().zip(summaries);
+        Ok(entries
+            .map(|(id, summary)| RunEntry { id, summary })
+            .collect())
     }
 
     /// Oldest first. Folders with other names are not ours.
@@ -195,9 +194,7 @@ impl State {
         &self,
         run: &RunId,
     ) -> Result<Option<RunSummary<S>>, StateError> {
-        self.objects
-            .load(&format!("{RUNS}/{run}/summary"), "summary")
-            .await
+        self.objects.load(&summary_name(run), "summary").await
     }
 
     pub async fn save_summary<S: Serialize>(
@@ -208,7 +205,7 @@ impl State {
     ) -> Result<(), StateError> {
         self.objects
             .save(
-                &format!("{RUNS}/{run}/summary"),
+                &summary_name(run),
                 "summary",
                 &RunSummary { phase, summary },
             )
@@ -293,19 +290,30 @@ impl State {
     /// All approvals that are kept, by code.
     pub async fn approvals<A: DeserializeOwned>(&self) -> Result<Vec<(String, A)>, StateError> {
         let entries = self.objects.list(APPROVALS).await?;
-        let codes = entries
+        let codes: Vec<String> = entries
             .into_iter()
             .map(|entry| entry.name)
-            .filter(|code| is_code(code));
-        let approvals = Objects::each(codes, async |code| {
-            Ok((code.clone(), self.approval(code).await?))
-        })
-        .await?;
+            .filter(|code| is_code(code))
+            .collect();
+        let names = codes
+            .iter()
+            .map(|code| format!("{APPROVALS}/{code}"))
+            .collect();
+        let approvals = self.objects.load_each(names, "approval").await;
+        let approvals = codes
+            .into_iter()
+            .zip(approvals)
+            .map(|(code, approval)| Ok((code, approval?)));
+        let approvals: Vec<(String, Option<A>)> = approvals.collect::<Result<_, StateError>>()?;
         Ok(approvals
             .into_iter()
             .filter_map(|(code, approval)| Some((code, approval?)))
             .collect())
     }
+}
+
+fn summary_name(run: &RunId) -> String {
+    format!("{RUNS}/{run}/summary")
 }
 
 /// Codes are hashes in some alphabet; nothing else may become a name of an object.

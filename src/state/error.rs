@@ -32,6 +32,12 @@ pub enum StateError {
         place: String,
         cause: String,
     },
+    /// Whoever hands out tokens for the store did not.
+    #[error(
+        "no token for {place}: {cause}; check that the identity is assigned to the app (AzureWebJobsStorage__clientId when it is \
+         user-assigned), or sign in with az login"
+    )]
+    NoToken { place: String, cause: String },
     /// Truncated, foreign or missing among its neighbours. Never read as a default: what it knew could be somebody's access.
     #[error(
         "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to go on without"
@@ -70,7 +76,9 @@ impl StateError {
     ) -> Self {
         let (object, place) = (object.to_owned(), place.to_owned());
         let cause = one_line(&innermost(error));
-        if matches!(status(error), Some(401 | 403)) {
+        if is_about_a_token(error) {
+            Self::NoToken { place, cause }
+        } else if matches!(status(error), Some(401 | 403)) {
             Self::Denied {
                 operation,
                 object,
@@ -98,6 +106,19 @@ pub(super) fn status(error: &object_store::Error) -> Option<u16> {
         .get(..3)?
         .parse()
         .ok()
+}
+
+/// Only the text of `object_store`'s error tells a token that was refused from a blob that was.
+fn is_about_a_token(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    [
+        "performing token request",
+        "getting token response",
+        "az account get-access-token",
+        "azure cli response",
+    ]
+    .iter()
+    .any(|sign| text.contains(sign))
 }
 
 /// The innermost source: the others repeat it, with the URL and the count of attempts around it.

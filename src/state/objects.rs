@@ -13,7 +13,7 @@ use super::{
     error::StateError,
 };
 
-/// How many objects are read or deleted at once.
+/// How many objects are read at once.
 const CONCURRENT: usize = 8;
 
 /// A folder of a store, and who we are to it.
@@ -287,32 +287,31 @@ impl Objects {
         Ok(names)
     }
 
-    /// Deletes what is there of `names`, and says how many that was.
+    /// Deletes what is there of `names`, and says how many that was. Azure takes 256 in one request.
     pub(super) async fn delete(&self, names: Vec<String>) -> Result<usize, StateError> {
-        let deleted = stream::iter(names).map(async |name| {
-            match self.store.delete(&self.path(&name)).await {
-                Err(object_store::Error::NotFound { .. }) => Ok(0),
-                deleted => deleted
-                    .map(|()| 1)
-                    .map_err(|error| self.error("delete", &name, &error)),
+        let Some(first) = names.first().cloned() else {
+            return Ok(0);
+        };
+        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
+        let mut deletions = self.store.delete_stream(stream::iter(paths).boxed());
+        let mut deleted = 0;
+        while let Some(deletion) = deletions.next().await {
+            match deletion {
+                Ok(_) => deleted += 1,
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.error("delete", &first, &error)),
             }
-        });
-        deleted
-            .buffer_unordered(CONCURRENT)
-            .try_fold(0, async |sum, one| Ok(sum + one))
-            .await
+        }
+        Ok(deleted)
     }
 
-    /// All `names` read by `read`, several at once, in their order.
-    pub(super) async fn each<T, N>(
-        names: impl IntoIterator<Item = N>,
-        read: impl AsyncFn(&N) -> Result<T, StateError>,
-    ) -> Result<Vec<T>, StateError> {
-        let read = &read;
-        stream::iter(names)
-            .map(async |name| read(&name).await)
-            .buffered(CONCURRENT)
-            .try_collect()
-            .await
+    /// The documents `names`, read several at once, in their order.
+    pub(super) async fn load_each<T: DeserializeOwned>(
+        &self,
+        names: Vec<String>,
+        kind: &str,
+    ) -> Vec<Result<Option<T>, StateError>> {
+        let documents = stream::iter(names).map(|name| async move { self.load(&name, kind).await });
+        documents.buffered(CONCURRENT).collect().await
     }
 }

@@ -90,14 +90,18 @@ impl<T: Serialize> Parts<T> {
 impl<T: DeserializeOwned> Parts<T> {
     /// All parts, in order; empty when there are none.
     pub async fn read(&self) -> Result<Vec<T>, StateError> {
-        let names = (1..=self.count().await?).map(|number| self.name(number));
-        Objects::each(names, async |name| {
-            let part = self.objects.load(name, self.kind).await?;
-            part.ok_or_else(|| {
-                self.objects
-                    .unreadable(name, "it vanished while it was read")
-            })
-        })
-        .await
+        let names: Vec<String> = (1..=self.count().await?)
+            .map(|number| self.name(number))
+            .collect();
+        let parts = self.objects.load_each(names.clone(), self.kind).await;
+        let vanished = |name: &String| {
+            self.objects
+                .unreadable(name, "it vanished while it was read")
+        };
+        names
+            .iter()
+            .zip(parts)
+            .map(|(name, part)| part?.ok_or_else(|| vanished(name)))
+            .collect()
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 
 use super::{
-    APPROVALS, CHECKPOINT, Phase, RUNS, RunId, RunSummary, State, StateError, lock,
-    objects::Objects,
+    APPROVALS, CHECKPOINT, Phase, RUNS, RunId, RunSummary, State, StateError, lock, objects::Entry,
+    summary_name,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,14 +34,25 @@ impl State {
         let ids = self.run_ids().await?;
         let surplus = ids.len().saturating_sub(keep);
         let candidates: Vec<RunId> = ids.into_iter().take(surplus).collect();
-        let ended = Objects::each(candidates, async |id| {
-            Ok((id.clone(), self.has_ended(id).await))
-        })
-        .await?;
-        let ended: Vec<RunId> = ended
+        let names = candidates.iter().map(summary_name).collect();
+        let summaries = self
+            .objects
+            .load_each::<RunSummary<IgnoredAny>>(names, "summary")
+            .await;
+        let ended = |summary: &Result<_, _>| {
+            matches!(
+                summary,
+                Ok(Some(RunSummary {
+                    phase: Phase::Ended,
+                    ..
+                }))
+            )
+        };
+        let ended = candidates
             .into_iter()
-            .filter_map(|(id, ended)| ended.then_some(id))
-            .collect();
+            .zip(&summaries)
+            .filter_map(|(run, summary)| ended(summary).then_some(run));
+        let ended: Vec<RunId> = ended.collect();
 
         let mut pruned = Pruned {
             runs: ended.len(),
@@ -60,16 +71,6 @@ impl State {
         Ok(pruned)
     }
 
-    async fn has_ended(&self, run: &RunId) -> bool {
-        matches!(
-            self.summary::<IgnoredAny>(run).await,
-            Ok(Some(RunSummary {
-                phase: Phase::Ended,
-                ..
-            }))
-        )
-    }
-
     /// The summary goes last: as long as it is there, a deletion that was cut off is made good by the next.
     async fn delete_run(&self, run: &RunId) -> Result<usize, StateError> {
         let folder = format!("{RUNS}/{run}");
@@ -79,7 +80,7 @@ impl State {
             .partition(|entry| entry.name == "summary");
         let mut deleted = 0;
         for entries in [first, last] {
-            let entries: Vec<super::objects::Entry> = entries;
+            let entries: Vec<Entry> = entries;
             let names = entries
                 .iter()
                 .map(|entry| format!("{folder}/{}", entry.name))

@@ -46,21 +46,29 @@ impl Bench {
         }
     }
 
-    /// A container of its own, not created yet. `None` where there is no Azurite.
+    /// A container of its own. `None` where there is no Azurite.
     async fn azurite() -> Option<Self> {
-        let connection = azurite::connection_string()?;
+        Some(Self::container(&azurite::connection_string()?).await)
+    }
+
+    /// The same, reached with a shared access signature.
+    async fn azurite_with_sas() -> Option<Self> {
+        Some(Self::container(&azurite::connection_string_with_sas()?).await)
+    }
+
+    async fn container(connection: &str) -> Self {
         let container = format!("state-{}", Uuid::new_v4().simple());
-        let lookup = |name: &str| (name == "AzureWebJobsStorage").then(|| connection.clone());
+        let lookup = |name: &str| (name == "AzureWebJobsStorage").then(|| connection.to_owned());
         let location =
             StateLocation::from_settings(Some(&format!("az://{container}")), lookup).unwrap();
         State::open(&location).await.unwrap();
         let store = Arc::new(azurite::store(&container));
-        Some(Self {
+        Self {
             store,
             location: Some(location),
             lease: lease_ms(6000),
             folder: None,
-        })
+        }
     }
 
     fn folder_path(&self) -> &FilePath {

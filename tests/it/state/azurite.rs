@@ -9,10 +9,14 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use jiff::{SignedDuration, Timestamp};
 use object_store::{
     RetryConfig,
     azure::{MicrosoftAzure, MicrosoftAzureBuilder},
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const ACCOUNT: &str = "devstoreaccount1";
@@ -117,4 +121,43 @@ pub(crate) fn store(container: &str) -> MicrosoftAzure {
         })
         .build()
         .unwrap()
+}
+
+/// The same with a shared access signature instead of the key: an account SAS for everything in blobs, for an hour
+/// (<https://learn.microsoft.com/rest/api/storageservices/create-account-sas>).
+pub(crate) fn connection_string_with_sas() -> Option<String> {
+    connection_string()?;
+    let endpoint = AZURITE.as_ref().map(|azurite| azurite.endpoint.clone())?;
+    let expiry = (Timestamp::now() + SignedDuration::from_hours(1))
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    let (permissions, version) = ("rwdlac", "2023-11-03");
+    let to_sign = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{expiry}\n\n\n{version}\n\n");
+    let signature = BASE64_STANDARD.encode(hmac_sha256(
+        &BASE64_STANDARD.decode(KEY).unwrap(),
+        to_sign.as_bytes(),
+    ));
+    let signature = utf8_percent_encode(&signature, NON_ALPHANUMERIC);
+    let sas = format!("sv={version}&ss=b&srt=sco&sp={permissions}&se={expiry}&sig={signature}");
+    Some(format!(
+        "BlobEndpoint={endpoint};SharedAccessSignature={sas}"
+    ))
+}
+
+/// RFC 2104, for a key of at most 64 bytes.
+fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let padded = |pad: u8| {
+        (0..64)
+            .map(|at| key.get(at).copied().unwrap_or(0) ^ pad)
+            .collect::<Vec<u8>>()
+    };
+    let inner = Sha256::new()
+        .chain_update(padded(0x36))
+        .chain_update(text)
+        .finalize();
+    Sha256::new()
+        .chain_update(padded(0x5c))
+        .chain_update(inner)
+        .finalize()
+        .to_vec()
 }

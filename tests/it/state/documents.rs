@@ -1,6 +1,6 @@
 //! What is written is read back, in order, or refused.
 
-use cloud_sync::state::{Phase, Pruned, RunId, State, StateError};
+use cloud_sync::state::{Phase, Pruned, RunId, State, StateError, StateLocation};
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, path::Path};
 
@@ -365,4 +365,63 @@ async fn r35_old_runs_go_and_open_ones_stay(bench: Bench) {
     );
     assert!(state.approvals::<u32>().await.unwrap().is_empty());
     assert!(state.memory::<String>().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_shared_access_signature_is_enough() {
+    if let Some(bench) = Bench::azurite_with_sas().await {
+        memory_is_replaced_only_as_it_was_read(bench).await;
+    }
+    if let Some(bench) = Bench::azurite_with_sas().await {
+        r35_old_runs_go_and_open_ones_stay(bench).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_a_container_is_a_place_of_its_own() {
+    let Some(connection) = super::azurite::connection_string() else {
+        return;
+    };
+    let lookup = |name: &str| (name == "AzureWebJobsStorage").then(|| connection.clone());
+    let open = async |place: &str| {
+        State::open(&StateLocation::from_settings(Some(place), lookup).unwrap())
+            .await
+            .unwrap()
+    };
+    let (one, two) = (
+        open("az://shared-container/one").await,
+        open("az://shared-container/two").await,
+    );
+    one.save_memory(&1, None).await.unwrap();
+    two.save_memory(&2, None).await.unwrap();
+    one.save_summary(&run_at(0), Phase::Ended, &"one")
+        .await
+        .unwrap();
+    assert_eq!(one.memory::<u32>().await.unwrap().unwrap().value, 1);
+    assert_eq!(one.runs::<String>(9).await.unwrap().len(), 1);
+    assert!(two.runs::<String>(9).await.unwrap().is_empty());
+    assert_eq!(
+        one.prune(0, Timestamp::now()).await.unwrap(),
+        Pruned {
+            runs: 1,
+            objects: 1
+        }
+    );
+}
+
+/// The program runs these in tasks that move between threads.
+#[tokio::test]
+async fn every_operation_can_be_spawned() {
+    fn check<T: Send>(operation: T) -> T {
+        operation
+    }
+    let (state, run) = (Bench::folder().open().await, run_at(0));
+    check(state.runs::<u32>(1)).await.unwrap();
+    check(state.approvals::<u32>()).await.unwrap();
+    check(state.prune(1, Timestamp::now())).await.unwrap();
+    check(state.journal(&run).append(&1)).await.unwrap();
+    check(state.journal::<u32>(&run).read()).await.unwrap();
+    check(state.save_memory(&1, None)).await.unwrap();
+    check(state.clear_checkpoint(&run)).await.unwrap();
+    check(State::open(&StateLocation::Memory)).await.unwrap();
 }

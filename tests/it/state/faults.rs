@@ -316,6 +316,23 @@ async fn a_shared_access_signature_is_sent_and_never_shown() {
 }
 
 #[tokio::test]
+async fn an_identity_that_is_not_assigned_is_told_from_a_missing_role() {
+    let service = Service::start(|_| {
+        (StatusCode::BAD_REQUEST, r#"{"error":"invalid_request"}"#).into_response()
+    })
+    .await;
+    let settings = [
+        ("AzureWebJobsStorage__accountName", "stexample".into()),
+        ("IDENTITY_ENDPOINT", format!("{}/msi/token", service.origin)),
+    ];
+    assert_eq!(
+        opened(&settings).await.unwrap_err().to_string(),
+        "no token for container cloud-sync of storage account stexample: 400 Bad Request: {\"error\":\"invalid_request\"}; check that \
+         the identity is assigned to the app (AzureWebJobsStorage__clientId when it is user-assigned), or sign in with az login"
+    );
+}
+
+#[tokio::test]
 async fn a_managed_identity_gets_a_token_for_storage() {
     let answer: Answer = |line| {
         if line.starts_with("GET /msi/token") {
