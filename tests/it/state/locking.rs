@@ -83,7 +83,7 @@ async fn r29_of_many_exactly_one_wins(bench: Bench) {
         locks.push(bench.open().await.lock(lease_ms(60_000)));
     }
     let mut former: Vec<Permit> = Vec::new();
-    for round in 0..100 {
+    for round in 0..bench.rounds {
         let names: Vec<String> = (0..CONTENDERS)
             .map(|n| format!("host {round}-{n}"))
             .collect();
