@@ -17,7 +17,7 @@
 
 mod tenure;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ const RELEASED: &str = "released";
 /// Objects that only show what time the store has.
 const GLANCE: &str = "glance-";
 
-/// How often a race may be lost before we report whoever holds the lock.
+/// How often the lock may be taken and given up again by others while we try. Each took milliseconds, so this means trouble.
 const ROUNDS: usize = 3;
 
 /// How long a lock is good for.
@@ -110,6 +110,20 @@ pub struct Holder {
     pub expires: Timestamp,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            owner: Owner { run, host, pid },
+            since,
+            expires,
+        } = self;
+        write!(
+            f,
+            "run {run} on {host} (process {pid}) since {since:.0}, until {expires:.0} unless renewed"
+        )
+    }
+}
+
 #[derive(Debug)]
 pub enum Acquired {
     Mine(LockGuard),
@@ -154,7 +168,6 @@ impl Lock {
 
     /// Takes the lock if nobody has it, or if whoever has it let it run out.
     pub async fn acquire(&self, owner: &Owner) -> Result<Acquired, StateError> {
-        let mut held = None;
         for _ in 0..ROUNDS {
             let newest = newest(&self.objects.list(FOLDER).await?);
             let epoch = match newest {
@@ -173,13 +186,11 @@ impl Lock {
             if let Some(guard) = self.claim(epoch, owner).await? {
                 return Ok(Acquired::Mine(guard));
             }
-            held = match self.status().await? {
-                LockStatus::Held(holder) => Some(holder),
-                LockStatus::Free => None,
-            };
+            if let LockStatus::Held(winner) = self.status().await? {
+                return Ok(Acquired::Held(winner));
+            }
         }
-        let contested = || self.objects.conflict(FOLDER);
-        held.map(Acquired::Held).ok_or_else(contested)
+        Err(self.objects.conflict(FOLDER))
     }
 
     /// Like [`Self::acquire`], but waits up to `patience` for whoever has the lock.
@@ -451,4 +462,59 @@ pub(super) fn outdated(entries: &[Entry], older_than_ms: i64) -> Vec<String> {
     outdated
         .map(|entry| format!("{FOLDER}/{}", entry.name))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r29_a_holder_is_named_with_its_times() {
+        let holder = Holder {
+            owner: Owner {
+                run: RunId::parse("20261123T020000Z-3fa85f").unwrap(),
+                host: "worker-1".into(),
+                pid: 42,
+            },
+            since: "2026-11-23T02:00:00.25Z".parse().unwrap(),
+            expires: "2026-11-23T02:01:05Z".parse().unwrap(),
+        };
+        assert_eq!(
+            holder.to_string(),
+            "run 20261123T020000Z-3fa85f on worker-1 (process 42) since 2026-11-23T02:00:00Z, until 2026-11-23T02:01:05Z unless renewed"
+        );
+    }
+
+    #[test]
+    fn the_newest_epoch_is_found_among_marks_in_any_order() {
+        let entry = |name: &str, modified_ms| Entry {
+            name: name.into(),
+            modified_ms,
+        };
+        assert!(
+            newest(&[
+                entry("glance-1", 9),
+                entry("0000000003/renewal-00000001", 9),
+                entry("notes/claim", 9)
+            ])
+            .is_none()
+        );
+        let entries = [
+            entry("0000000010/renewal-00000002", 40),
+            entry("0000000010/claim", 20),
+            entry("0000000009/claim", 50),
+            entry("0000000009/released", 60),
+            entry("0000000010/renewal-00000001", 30),
+        ];
+        let newest = newest(&entries).unwrap();
+        assert_eq!(
+            (
+                newest.epoch,
+                newest.released,
+                newest.claimed_ms,
+                newest.marked_ms
+            ),
+            (10, false, 20, 40)
+        );
+    }
 }

@@ -31,7 +31,7 @@ impl Bench {
         Self {
             store: Arc::new(InMemory::new()),
             location: None,
-            lease: lease_ms(900),
+            lease: lease_ms(3000),
             rounds: 100,
             folder: None,
         }
@@ -44,7 +44,7 @@ impl Bench {
         Self {
             store,
             location,
-            lease: lease_ms(900),
+            lease: lease_ms(3000),
             rounds: 100,
             folder: Some(folder),
         }

@@ -430,7 +430,7 @@ async fn hold_the_lock_as_a_process() {
         .await
         .unwrap();
     let owner = Owner::of(RunId::new(Timestamp::now()), |_| None);
-    let guard = mine(state.lock(lease_ms(900)).acquire(&owner).await.unwrap());
+    let guard = mine(state.lock(lease_ms(3000)).acquire(&owner).await.unwrap());
     let permit = guard.permit();
     let answering = tokio::task::spawn_blocking(move || {
         for line in std::io::stdin().lines() {
