@@ -1,15 +1,17 @@
 //! The storage account in `AzureWebJobsStorage`, in every form that the Functions host knows, as an object store.
 
+mod container;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use container::Container;
 use futures::TryStreamExt;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
-    azure::{AzureAuthorizer, MicrosoftAzure, MicrosoftAzureBuilder, split_sas},
-    client::{HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector},
+    azure::{MicrosoftAzureBuilder, split_sas},
+    client::{HttpConnector, ReqwestConnector},
     path::Path,
 };
-use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::error::{StateError, status};
@@ -185,7 +187,7 @@ impl Account {
     }
 
     /// A container of this account, not yet known to exist.
-    fn open(&self, container: &str) -> Result<MicrosoftAzure, StateError> {
+    fn open(&self, container: &str) -> Result<Container, StateError> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(4),
@@ -224,11 +226,28 @@ impl Account {
             Proof::AzureCli => builder.with_use_azure_cli(true),
         };
         // Only the key can be at fault here: all else was parsed.
-        builder.build().map_err(|_| {
+        let store = builder.build().map_err(|_| {
             wrong(
                 SETTING,
                 "AccountKey is not base64; copy the whole connection string again",
             )
+        })?;
+        let http = ReqwestConnector::default().connect(&self.client_options());
+        let http = http.map_err(|error| {
+            wrong(
+                SETTING,
+                format!("there is no way to call the blob service ({error})"),
+            )
+        })?;
+        let mut url = self.blobs.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(container);
+        }
+        Ok(Container {
+            store,
+            http,
+            account: self.name.clone(),
+            url,
         })
     }
 
@@ -240,73 +259,24 @@ impl Account {
             .with_timeout(ATTEMPT_TIMEOUT)
     }
 
-    /// Creates the container, which an object store cannot, or finds that somebody else just did.
-    async fn create(
-        &self,
-        store: &MicrosoftAzure,
-        container: &str,
-        place: &str,
-    ) -> Result<(), StateError> {
-        let failed = |error: &object_store::Error| {
-            StateError::of_store("create", "the container", place, error)
-        };
-        let credential = store
-            .credentials()
-            .get_credential()
-            .await
-            .map_err(|error| failed(&error))?;
-        let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.method_mut() = Method::PUT;
-        let uri = format!(
-            "{}/{container}?restype=container",
-            self.blobs.as_str().trim_end_matches('/')
-        );
-        *request.uri_mut() = uri
-            .parse()
-            .map_err(|_| wrong(SETTING, "the address of the blob service is unusable"))?;
-        AzureAuthorizer::new(&credential, &self.name)
-            .try_authorize(&mut request)
-            .map_err(|error| failed(&error))?;
-        let client = ReqwestConnector::default()
-            .connect(&self.client_options())
-            .map_err(|error| failed(&error))?;
-        let error = |cause: String| StateError::Unreachable {
-            operation: "create",
-            object: "the container".into(),
-            place: place.to_owned(),
-            cause,
-        };
-        let response = client
-            .execute(request)
-            .await
-            .map_err(|problem| error(problem.to_string()))?;
-        match response.status() {
-            StatusCode::CREATED | StatusCode::CONFLICT => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(StateError::Denied {
-                operation: "create",
-                object: "the container".into(),
-                place: place.to_owned(),
-                cause: format!("{}, so create it by hand", response.status()),
-            }),
-            status => Err(error(status.to_string())),
-        }
-    }
-
     /// Opens the container, after creating it if it is missing.
     pub(super) async fn open_or_create(
         &self,
         container: &str,
         place: &str,
-    ) -> Result<Arc<MicrosoftAzure>, StateError> {
-        let store = self.open(container)?;
-        match store.list(Some(&Path::from("lock"))).try_next().await {
+    ) -> Result<Arc<dyn ObjectStore>, StateError> {
+        let container = self.open(container)?;
+        match container.list(Some(&Path::from("lock"))).try_next().await {
             Ok(_) => {}
             Err(error) if status(&error) == Some(404) => {
-                self.create(&store, container, place).await?;
+                let created = container.create().await;
+                created.map_err(|error| {
+                    StateError::of_store("create", "the container (unless you do)", place, &error)
+                })?;
             }
             Err(error) => return Err(StateError::of_store("open", "the container", place, &error)),
         }
-        Ok(Arc::new(store))
+        Ok(Arc::new(container))
     }
 }
 

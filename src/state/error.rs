@@ -97,7 +97,7 @@ impl StateError {
 }
 
 /// What `object_store` puts before an answer that is no success.
-const ANSWERED: &str = "Server returned non-2xx status code: ";
+pub(super) const ANSWERED: &str = "Server returned non-2xx status code: ";
 
 /// The status of the answer, if there was one. Only in its text do listings and credentials tell it.
 pub(super) fn status(error: &object_store::Error) -> Option<u16> {

@@ -15,13 +15,13 @@
 //! The one thing no lock outside of Zivver can prevent: a process that is frozen between [`Permit::may_write`] and the arrival of
 //! its request. The request's own timeout and the margin make that a matter of seconds.
 
+mod guard;
 mod tenure;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
@@ -29,6 +29,7 @@ use super::{
     objects::{Created, Entry, Objects},
     run_id::RunId,
 };
+pub use guard::{LockGuard, Permit};
 pub use tenure::Loss;
 use tenure::{Moment, Tenure};
 
@@ -39,7 +40,7 @@ const RELEASED: &str = "released";
 /// Objects that only show what time the store has.
 const GLANCE: &str = "glance-";
 
-/// How often a race may be lost before we report whoever holds the lock.
+/// How often the lock may be taken and given up again by others while we try. Each took milliseconds, so this means trouble.
 const ROUNDS: usize = 3;
 
 /// How long a lock is good for.
@@ -110,6 +111,20 @@ pub struct Holder {
     pub expires: Timestamp,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            owner: Owner { run, host, pid },
+            since,
+            expires,
+        } = self;
+        write!(
+            f,
+            "run {run} on {host} (process {pid}) since {since:.0}, until {expires:.0} unless renewed"
+        )
+    }
+}
+
 #[derive(Debug)]
 pub enum Acquired {
     Mine(LockGuard),
@@ -154,7 +169,6 @@ impl Lock {
 
     /// Takes the lock if nobody has it, or if whoever has it let it run out.
     pub async fn acquire(&self, owner: &Owner) -> Result<Acquired, StateError> {
-        let mut held = None;
         for _ in 0..ROUNDS {
             let newest = newest(&self.objects.list(FOLDER).await?);
             let epoch = match newest {
@@ -173,13 +187,11 @@ impl Lock {
             if let Some(guard) = self.claim(epoch, owner).await? {
                 return Ok(Acquired::Mine(guard));
             }
-            held = match self.status().await? {
-                LockStatus::Held(holder) => Some(holder),
-                LockStatus::Free => None,
-            };
+            if let LockStatus::Held(winner) = self.status().await? {
+                return Ok(Acquired::Held(winner));
+            }
         }
-        let contested = || self.objects.conflict(FOLDER);
-        held.map(Acquired::Held).ok_or_else(contested)
+        Err(self.objects.conflict(FOLDER))
     }
 
     /// Like [`Self::acquire`], but waits up to `patience` for whoever has the lock.
@@ -279,119 +291,6 @@ enum Outlived {
     Gone,
 }
 
-/// The lock, held. It renews itself in the background until it is released, dropped or lost.
-#[derive(Debug)]
-pub struct LockGuard {
-    lock: Lock,
-    epoch: u64,
-    tenure: Arc<Tenure>,
-    renewal: JoinSet<()>,
-}
-
-impl LockGuard {
-    fn new(lock: Lock, epoch: u64, tenure: Tenure) -> Self {
-        let tenure = Arc::new(tenure);
-        let mut renewal = JoinSet::new();
-        renewal.spawn(renew(lock.clone(), epoch, Arc::clone(&tenure)));
-        Self {
-            lock,
-            epoch,
-            tenure,
-            renewal,
-        }
-    }
-
-    /// What everything that writes to Zivver asks before each attempt.
-    pub fn permit(&self) -> Permit {
-        Permit {
-            tenure: Arc::clone(&self.tenure),
-            place: Arc::from(self.lock.objects.place()),
-        }
-    }
-
-    pub fn may_write(&self) -> bool {
-        self.tenure.holds(Moment::now()).is_ok()
-    }
-
-    /// Ends the tenure, so that the next run need not wait for the lease to run out. Call it when nothing is in flight any more.
-    pub async fn release(mut self) -> Result<(), StateError> {
-        self.tenure.end(Loss::Released);
-        self.renewal.shutdown().await;
-        self.lock
-            .objects
-            .save(&name(self.epoch, RELEASED), "released", &())
-            .await
-    }
-}
-
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        self.tenure.end(Loss::Released);
-    }
-}
-
-/// The right to write as long as the lock is held. Cheap to clone and to ask: it looks at clocks only.
-#[derive(Debug, Clone)]
-pub struct Permit {
-    tenure: Arc<Tenure>,
-    place: Arc<str>,
-}
-
-impl Permit {
-    /// Once false, false for ever.
-    pub fn may_write(&self) -> bool {
-        self.tenure.holds(Moment::now()).is_ok()
-    }
-
-    /// [`Self::may_write`], with the reason why not.
-    pub fn check(&self) -> Result<(), StateError> {
-        let held = self.tenure.holds(Moment::now());
-        held.map(drop).map_err(|loss| StateError::LockLost {
-            place: self.place.to_string(),
-            loss,
-        })
-    }
-}
-
-/// Keeps the tenure alive as long as the store lets us. Each attempt has a new name, so an attempt whose answer was lost cannot
-/// stand in the way of the next one.
-async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
-    let mut pause = lock.lease.renew_every;
-    for n in 1_u64.. {
-        tokio::time::sleep(pause).await;
-        let sent = Moment::now();
-        let Ok(left) = tenure.holds(sent) else { return };
-        match tokio::time::timeout(left, renew_once(&lock, epoch, n)).await {
-            Ok(Ok(true)) => tenure.extend(sent, Moment::now()),
-            Ok(Ok(false)) => return tenure.end(Loss::TakenOver),
-            Ok(Err(error)) => tracing::warn!(%error, "the lock could not be renewed, trying again"),
-            Err(_) => {}
-        }
-        let renewed = tenure
-            .holds(Moment::now())
-            .is_ok_and(|left| left + lock.lease.renew_every > lock.lease.holder_may_rely_on_it());
-        pause = if renewed {
-            lock.lease.renew_every
-        } else {
-            lock.lease.renew_every / 5
-        };
-    }
-}
-
-/// Whether the epoch is still the newest after its `n`th renewal was created.
-async fn renew_once(lock: &Lock, epoch: u64, n: u64) -> Result<bool, StateError> {
-    let object = name(epoch, &format!("{RENEWAL}{n:08}"));
-    let bytes = lock.objects.encode(&object, "renewal", &())?;
-    let created = lock.objects.create(&object, bytes).await?;
-    let successor = lock.objects.read(&name(epoch + 1, CLAIM)).await?;
-    if let Some(old) = n.checked_sub(2).filter(|old| *old > 0) {
-        lock.objects
-            .delete(vec![name(epoch, &format!("{RENEWAL}{old:08}"))])
-            .await?;
-    }
-    Ok(created == Created::Ours && successor.is_none())
-}
-
 fn name(epoch: u64, mark: &str) -> String {
     format!("{FOLDER}/{epoch:010}/{mark}")
 }
@@ -451,4 +350,59 @@ pub(super) fn outdated(entries: &[Entry], older_than_ms: i64) -> Vec<String> {
     outdated
         .map(|entry| format!("{FOLDER}/{}", entry.name))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r29_a_holder_is_named_with_its_times() {
+        let holder = Holder {
+            owner: Owner {
+                run: RunId::parse("20261123T020000Z-3fa85f").unwrap(),
+                host: "worker-1".into(),
+                pid: 42,
+            },
+            since: "2026-11-23T02:00:00.25Z".parse().unwrap(),
+            expires: "2026-11-23T02:01:05Z".parse().unwrap(),
+        };
+        assert_eq!(
+            holder.to_string(),
+            "run 20261123T020000Z-3fa85f on worker-1 (process 42) since 2026-11-23T02:00:00Z, until 2026-11-23T02:01:05Z unless renewed"
+        );
+    }
+
+    #[test]
+    fn the_newest_epoch_is_found_among_marks_in_any_order() {
+        let entry = |name: &str, modified_ms| Entry {
+            name: name.into(),
+            modified_ms,
+        };
+        assert!(
+            newest(&[
+                entry("glance-1", 9),
+                entry("0000000003/renewal-00000001", 9),
+                entry("notes/claim", 9)
+            ])
+            .is_none()
+        );
+        let entries = [
+            entry("0000000010/renewal-00000002", 40),
+            entry("0000000010/claim", 20),
+            entry("0000000009/claim", 50),
+            entry("0000000009/released", 60),
+            entry("0000000010/renewal-00000001", 30),
+        ];
+        let newest = newest(&entries).unwrap();
+        assert_eq!(
+            (
+                newest.epoch,
+                newest.released,
+                newest.claimed_ms,
+                newest.marked_ms
+            ),
+            (10, false, 20, 40)
+        );
+    }
 }

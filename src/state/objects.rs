@@ -287,7 +287,7 @@ impl Objects {
         Ok(names)
     }
 
-    /// Deletes what is there of `names`, and says how many that was. Azure takes 256 in one request.
+    /// Deletes what is there of `names`, and says how many that was.
     pub(super) async fn delete(&self, names: Vec<String>) -> Result<usize, StateError> {
         let Some(first) = names.first().cloned() else {
             return Ok(0);

@@ -21,6 +21,8 @@ pub(crate) struct Bench {
     location: Option<StateLocation>,
     /// Short, but long enough for how exactly the store tells time.
     pub(crate) lease: Lease,
+    /// How often a race is run. Azurite is slow.
+    pub(crate) rounds: usize,
     folder: Option<TempDir>,
 }
 
@@ -29,7 +31,8 @@ impl Bench {
         Self {
             store: Arc::new(InMemory::new()),
             location: None,
-            lease: lease_ms(900),
+            lease: lease_ms(3000),
+            rounds: 100,
             folder: None,
         }
     }
@@ -41,7 +44,8 @@ impl Bench {
         Self {
             store,
             location,
-            lease: lease_ms(900),
+            lease: lease_ms(3000),
+            rounds: 100,
             folder: Some(folder),
         }
     }
@@ -67,6 +71,7 @@ impl Bench {
             store,
             location: Some(location),
             lease: lease_ms(6000),
+            rounds: 30,
             folder: None,
         }
     }

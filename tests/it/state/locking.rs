@@ -83,7 +83,7 @@ async fn r29_of_many_exactly_one_wins(bench: Bench) {
         locks.push(bench.open().await.lock(lease_ms(60_000)));
     }
     let mut former: Vec<Permit> = Vec::new();
-    for round in 0..100 {
+    for round in 0..bench.rounds {
         let names: Vec<String> = (0..CONTENDERS)
             .map(|n| format!("host {round}-{n}"))
             .collect();
@@ -430,7 +430,7 @@ async fn hold_the_lock_as_a_process() {
         .await
         .unwrap();
     let owner = Owner::of(RunId::new(Timestamp::now()), |_| None);
-    let guard = mine(state.lock(lease_ms(900)).acquire(&owner).await.unwrap());
+    let guard = mine(state.lock(lease_ms(3000)).acquire(&owner).await.unwrap());
     let permit = guard.permit();
     let answering = tokio::task::spawn_blocking(move || {
         for line in std::io::stdin().lines() {
