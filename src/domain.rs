@@ -12,6 +12,7 @@ pub mod desired;
 pub mod diff;
 pub mod directory;
 pub mod effect;
+pub mod explain;
 pub mod guard;
 pub mod hold;
 pub mod ids;

@@ -1,6 +1,7 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
 pub mod domain;
+pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;

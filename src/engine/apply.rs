@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -16,14 +15,8 @@ use super::{
 };
 use crate::{
     domain::{
-        address::SmtpAddress,
-        delta::Target,
-        directory::MailboxIx,
-        ids::ScimId,
-        plan::ApprovedPlan,
-        report::ActionOutcome,
-        step::StepIx,
-        world::World,
+        address::SmtpAddress, delta::Target, directory::MailboxIx, ids::ScimId, plan::ApprovedPlan,
+        report::ActionOutcome, step::StepIx, world::World,
     },
     zivver::{Creation, RefusalKind, WriteError, ZivverClient},
 };
@@ -76,7 +69,15 @@ struct Ended {
 
 impl Ended {
     fn new(step: StepIx, end: StepEnd) -> Self {
-        Self { step, end, created: None, problems: Vec::new(), refusal: None, outage: false, fatal: None }
+        Self {
+            step,
+            end,
+            created: None,
+            problems: Vec::new(),
+            refusal: None,
+            outage: false,
+            fatal: None,
+        }
     }
 }
 
@@ -91,7 +92,10 @@ pub async fn apply(
 ) -> Applied {
     let mut applying = Applying::new(plan, world, bounds);
     let mut in_flight = FuturesUnordered::new();
-    progress.show(Progress::Applying { done: 0, of: plan.steps().len() });
+    progress.show(Progress::Applying {
+        done: 0,
+        of: plan.steps().len(),
+    });
     loop {
         while in_flight.len() < IN_FLIGHT_MAX
             && let Some((step, turn)) = applying.next(journal)
@@ -103,7 +107,11 @@ pub async fn apply(
                     ended.problems.push(why);
                     applying.ended(ended, journal);
                 }
-                Turn::Send { request, new_aliases, left_out } => {
+                Turn::Send {
+                    request,
+                    new_aliases,
+                    left_out,
+                } => {
                     let zivver = Arc::clone(zivver);
                     in_flight.push(async move {
                         let mut ended = send(&zivver, step, *request, new_aliases).await;
@@ -113,9 +121,14 @@ pub async fn apply(
                 }
             }
         }
-        let Some(ended) = in_flight.next().await else { break };
+        let Some(ended) = in_flight.next().await else {
+            break;
+        };
         applying.ended(ended, journal);
-        progress.show(Progress::Applying { done: applying.done, of: plan.steps().len() });
+        progress.show(Progress::Applying {
+            done: applying.done,
+            of: plan.steps().len(),
+        });
     }
     applying.finish()
 }
@@ -185,7 +198,11 @@ impl<'a> Applying<'a> {
         if self.stopped.is_some() {
             return None;
         }
-        if self.bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self
+            .bounds
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             self.cut_off = true;
             return None;
         }
@@ -195,14 +212,26 @@ impl<'a> Applying<'a> {
     }
 
     fn ended(&mut self, ended: Ended, journal: &mut Journal) {
-        let Ended { step, end, created, problems, refusal, outage, fatal } = ended;
+        let Ended {
+            step,
+            end,
+            created,
+            problems,
+            refusal,
+            outage,
+            fatal,
+        } = ended;
         self.done += 1;
         let planned = self.live.step(step);
         let action = planned.action as usize;
         if let (Target::New(mailbox), Some(created)) = (planned.target, created) {
             self.live.created(mailbox, created);
         }
-        self.failures_in_a_row = if outage { self.failures_in_a_row + 1 } else { 0 };
+        self.failures_in_a_row = if outage {
+            self.failures_in_a_row + 1
+        } else {
+            0
+        };
         if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
             self.stopped = Some(format!(
                 "Zivver failed {} times in a row, so the run stopped (R32): {}",
@@ -215,7 +244,7 @@ impl<'a> Applying<'a> {
         }
         self.open[action] -= 1;
         let summary = &mut self.actions[action];
-        summary.outcome = Some(combine(summary.outcome, &end, self.open[action] == 0));
+        summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
         summary.problems.extend(problems);
         summary.refusal = summary.refusal.take().or(refusal);
         if self.open[action] == 0 {
@@ -234,7 +263,11 @@ impl<'a> Applying<'a> {
     fn entry(&self, action: usize) -> Entry {
         let end = &self.actions[action];
         let created = match self.plan.deltas()[action].target {
-            Target::New(mailbox) => self.live.all_created().get(&mailbox).map(|created| created.id().clone()),
+            Target::New(mailbox) => self
+                .live
+                .all_created()
+                .get(&mailbox)
+                .map(|created| created.id().clone()),
             Target::Existing(_) => None,
         };
         Entry {
@@ -267,9 +300,10 @@ impl<'a> Applying<'a> {
     }
 }
 
-/// The outcome of an action after one more of its steps.
-fn combine(before: Option<ActionOutcome>, end: &StepEnd, _last: bool) -> ActionOutcome {
+/// The outcome of an action after one more of its steps. A step that was done but for a part is done in part.
+fn combine(before: Option<ActionOutcome>, end: &StepEnd, in_part: bool) -> ActionOutcome {
     let this = match end {
+        StepEnd::Done if in_part => ActionOutcome::Partly,
         StepEnd::Done => ActionOutcome::Applied,
         StepEnd::NotNeeded => return before.unwrap_or(ActionOutcome::Applied),
         StepEnd::Refused | StepEnd::LeftOut => ActionOutcome::Refused,
@@ -283,11 +317,25 @@ fn combine(before: Option<ActionOutcome>, end: &StepEnd, _last: bool) -> ActionO
     }
 }
 
-async fn send(zivver: &ZivverClient, step: StepIx, request: Request, new_aliases: Vec<SmtpAddress>) -> Ended {
-    let mut sending = Sending { zivver, request, open: new_aliases, refused: Vec::new(), refusal: None };
+async fn send(
+    zivver: &ZivverClient,
+    step: StepIx,
+    request: Request,
+    new_aliases: Vec<SmtpAddress>,
+) -> Ended {
+    let mut sending = Sending {
+        zivver,
+        request,
+        open: new_aliases,
+        refused: Vec::new(),
+        refusal: None,
+    };
     let result = sending.run().await;
     let mut ended = match result {
-        Ok(created) => Ended { created, ..Ended::new(step, StepEnd::Done) },
+        Ok(created) => Ended {
+            created,
+            ..Ended::new(step, StepEnd::Done)
+        },
         Err(error) => failed(step, &error),
     };
     ended.refusal = ended.refusal.or(sending.refusal);
@@ -301,10 +349,16 @@ fn failed(step: StepIx, error: &WriteError) -> Ended {
             refusal: Some(format!("{} {}", refusal.status, refusal.text)),
             ..Ended::new(step, StepEnd::Refused)
         },
-        WriteError::Unavailable { .. } => Ended { outage: true, ..Ended::new(step, StepEnd::Failed) },
-        WriteError::Unauthorized { .. } | WriteError::Forbidden { .. } | WriteError::Stopped { .. } => {
-            Ended { fatal: Some(error.to_string()), ..Ended::new(step, StepEnd::Failed) }
-        }
+        WriteError::Unavailable { .. } => Ended {
+            outage: true,
+            ..Ended::new(step, StepEnd::Failed)
+        },
+        WriteError::Unauthorized { .. }
+        | WriteError::Forbidden { .. }
+        | WriteError::Stopped { .. } => Ended {
+            fatal: Some(error.to_string()),
+            ..Ended::new(step, StepEnd::Failed)
+        },
     };
     ended.problems.push(error.to_string());
     ended
@@ -327,13 +381,19 @@ impl Sending<'_> {
                 Ok(created) => return Ok(created),
                 Err(error) => error,
             };
-            let WriteError::Refused(refusal) = &error else { return Err(error) };
+            let WriteError::Refused(refusal) = &error else {
+                return Err(error);
+            };
             if self.open.is_empty() {
                 return Err(error);
             }
             match &refusal.kind {
                 RefusalKind::AliasTaken(named) | RefusalKind::AliasGuest(named) => {
-                    match named.as_ref().filter(|address| self.open.contains(address)).cloned() {
+                    match named
+                        .as_ref()
+                        .filter(|address| self.open.contains(address))
+                        .cloned()
+                    {
                         Some(address) => self.leave_out(&address, &error),
                         None if self.open.len() == 1 => {
                             let address = self.open[0].clone();
@@ -360,7 +420,8 @@ impl Sending<'_> {
     fn leave_out(&mut self, address: &SmtpAddress, error: &WriteError) {
         self.open.retain(|open| open != address);
         self.request.without_alias(address);
-        self.refused.push(format!("the alias {address} is left out: {error}"));
+        self.refused
+            .push(format!("the alias {address} is left out: {error}"));
         if let WriteError::Refused(refusal) = error {
             self.refusal = Some(format!("{} {}", refusal.status, refusal.text));
         }
@@ -374,7 +435,10 @@ impl Sending<'_> {
         }
         let created = self.once().await?;
         // A create is completed by its own step, which tries the aliases again.
-        if matches!(self.request, Request::CreateUser(..) | Request::CreateFunctional(..)) {
+        if matches!(
+            self.request,
+            Request::CreateUser(..) | Request::CreateFunctional(..)
+        ) {
             return Ok(created);
         }
         for address in open {
@@ -399,13 +463,10 @@ impl Sending<'_> {
                 Ok(Some(Created::Functional(creation.account().clone())))
             }
             Request::UpdateUser(id, user) => self.zivver.update_user(id, user).await.map(|_| None),
-            Request::UpdateFunctional(id, group) => self.zivver.update_group(id, group).await.map(|_| None),
+            Request::UpdateFunctional(id, group) => {
+                self.zivver.update_group(id, group).await.map(|_| None)
+            }
             Request::Members(id, patch) => self.zivver.patch_members(id, patch).await.map(|_| None),
         }
     }
-}
-
-/// How long a deadline leaves.
-pub fn left(deadline: Option<Instant>) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }

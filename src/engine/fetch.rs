@@ -17,6 +17,7 @@ use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
+        address::SmtpAddress,
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
@@ -67,7 +68,11 @@ pub struct Fetched {
 pub enum FetchEnd {
     Complete(Box<Fetched>),
     /// R34: the deadline came first. These are the answers so far.
-    CutOff { read: usize, of: usize, answers: Vec<KeptAnswer> },
+    CutOff {
+        read: usize,
+        of: usize,
+        answers: Vec<KeptAnswer>,
+    },
 }
 
 /// What to read with.
@@ -78,8 +83,8 @@ pub struct Fetcher<'a> {
     pub policy: &'a Policy,
     pub memory: &'a Memory,
     pub deadline: Option<Instant>,
-    /// Answers of an earlier invocation of this run (R34).
-    pub kept: Vec<KeptAnswer>,
+    /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
+    pub only: Option<&'a SmtpAddress>,
     /// Epoch seconds.
     pub now: i64,
     pub progress: &'a Watcher,
@@ -99,13 +104,17 @@ struct Source {
 }
 
 impl Fetcher<'_> {
-    pub async fn fetch(mut self) -> Result<FetchEnd, RunError> {
-        let kept = std::mem::take(&mut self.kept);
+    /// `kept` are answers of an earlier invocation of this run (R34).
+    pub async fn fetch(&self, kept: Vec<KeptAnswer>) -> Result<FetchEnd, RunError> {
         let target = async { self.target().await.map_err(RunError::from) };
         let (source, actual) = tokio::try_join!(self.source(kept), target)?;
         if source.cut_off {
             let answers = kept_answers(&source.directory, source.permissions);
-            return Ok(FetchEnd::CutOff { read: source.read, of: source.wanted, answers });
+            return Ok(FetchEnd::CutOff {
+                read: source.read,
+                of: source.wanted,
+                answers,
+            });
         }
         self.join(source, actual).await
     }
@@ -117,13 +126,21 @@ impl Fetcher<'_> {
 
     async fn source(&self, kept: Vec<KeptAnswer>) -> Result<Source, RunError> {
         let facts = self.exchange.token().await?;
-        let show = |progress: ListProgress| self.progress.show(Progress::Listing { mailboxes: progress.rows });
+        let show = |progress: ListProgress| {
+            self.progress.show(Progress::Listing {
+                mailboxes: progress.rows,
+            })
+        };
         let list = self.exchange.mailboxes(show).await?;
         let directory = Directory::new(list.mailboxes);
-        let synchronisable =
-            directory.mailboxes.iter().any(|mailbox| !matches!(mailbox.kind, MailboxKind::Other(_)));
+        let synchronisable = directory
+            .mailboxes
+            .iter()
+            .any(|mailbox| !matches!(mailbox.kind, MailboxKind::Other(_)));
         if !synchronisable {
-            return Err(RunError::NoMailboxes { read: directory.mailboxes.len() + directory.rejections.len() });
+            return Err(RunError::NoMailboxes {
+                read: directory.mailboxes.len() + directory.rejections.len(),
+            });
         }
         let mut answers = Answers::default();
         let policy = self.with_members(&mut answers).await?;
@@ -161,7 +178,11 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn ask(&self, questions: BTreeSet<Question>, answers: &mut Answers) -> Result<(), ExchangeError> {
+    async fn ask(
+        &self,
+        questions: BTreeSet<Question>,
+        answers: &mut Answers,
+    ) -> Result<(), ExchangeError> {
         let mut asked = futures::stream::iter(questions)
             .map(|question| async move {
                 let answer = self.exchange.answer(&question).await?;
@@ -179,16 +200,26 @@ impl Fetcher<'_> {
     }
 
     /// Reads the permissions of all mailboxes in scope; groups are resolved while they still arrive.
-    async fn permissions(&self, source: &mut Source, kept: Vec<KeptAnswer>) -> Result<(), RunError> {
+    async fn permissions(
+        &self,
+        source: &mut Source,
+        kept: Vec<KeptAnswer>,
+    ) -> Result<(), RunError> {
         let mut kept: BTreeMap<String, KeptAnswer> = kept
             .into_iter()
-            .filter(|kept| self.now - kept.at <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX))
+            .filter(|kept| {
+                self.now - kept.at
+                    <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
+            })
             .map(|kept| (kept.mailbox.clone(), kept))
             .collect();
         let mut keys = Vec::new();
         let mut places = Vec::new();
         for (ix, mailbox) in source.directory.iter() {
-            if !source.policy.wants_permissions(&source.directory, ix) {
+            let interesting = self.only.is_none_or(|address| {
+                mailbox.primary == *address || mailbox.aliases.contains(address)
+            });
+            if !interesting || !source.policy.wants_permissions(&source.directory, ix) {
                 continue;
             }
             source.wanted += 1;
@@ -266,25 +297,51 @@ impl Fetcher<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?
     async fn join(&self, source: Source, actual: Actual) -> Result<FetchEnd, RunError> {
-        let Source { directory, policy, answers, tenant_id, token_warning, permissions, .. } = source;
+        let Source {
+            directory,
+            policy,
+            answers,
+            tenant_id,
+            token_warning,
+            permissions,
+            ..
+        } = source;
         let delegations = delegations(&directory, &permissions, &answers);
-        let mut world =
-            World { directory, delegations, accounts: Accounts::new(actual), answers, tenant_id };
+        let mut world = World {
+            directory,
+            delegations,
+            accounts: Accounts::new(actual),
+            answers,
+            tenant_id,
+        };
         let matching = match_accounts(&world, &policy, self.memory);
         let open = absence_questions(&world, &policy, &matching);
         self.ask(open, &mut world.answers).await?;
-        Ok(FetchEnd::Complete(Box::new(Fetched { world, policy, matching, token_warning, permissions })))
+        Ok(FetchEnd::Complete(Box::new(Fetched {
+            world,
+            policy,
+            matching,
+            token_warning,
+            permissions,
+        })))
     }
 
     /// R34: reads again the mailboxes whose answers are too old for what is planned on them.
-    pub async fn refresh(&self, fetched: &mut Fetched, stale: &BTreeSet<MailboxIx>) -> Result<(), RunError> {
-        let (places, keys): (Vec<MailboxIx>, Vec<MailboxKey>) =
-            stale.iter().filter_map(|ix| Some((*ix, key(fetched.world.directory.mailbox(*ix))?))).unzip();
+    pub async fn refresh(
+        &self,
+        fetched: &mut Fetched,
+        stale: &BTreeSet<MailboxIx>,
+    ) -> Result<(), RunError> {
+        let (places, keys): (Vec<MailboxIx>, Vec<MailboxKey>) = stale
+            .iter()
+            .filter_map(|ix| Some((*ix, key(fetched.world.directory.mailbox(*ix))?)))
+            .unzip();
         let mut stream = std::pin::pin!(self.exchange.permissions(keys));
         while let Some(answer) = stream.next().await {
             let (at, answer) = answer?;
@@ -295,7 +352,12 @@ impl Fetcher<'_> {
             let mut open = BTreeSet::new();
             for ix in &places {
                 if let Some((_, answer)) = &fetched.permissions[ix.0 as usize] {
-                    open.extend(questions(&fetched.world.directory, &groups, answer, &fetched.world.answers));
+                    open.extend(questions(
+                        &fetched.world.directory,
+                        &groups,
+                        answer,
+                        &fetched.world.answers,
+                    ));
                 }
             }
             if open.is_empty() {
@@ -303,8 +365,11 @@ impl Fetcher<'_> {
             }
             self.ask(open, &mut fetched.world.answers).await?;
         }
-        fetched.world.delegations =
-            delegations(&fetched.world.directory, &fetched.permissions, &fetched.world.answers);
+        fetched.world.delegations = delegations(
+            &fetched.world.directory,
+            &fetched.permissions,
+            &fetched.world.answers,
+        );
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, self.memory);
         Ok(())
     }
@@ -321,14 +386,20 @@ struct Resolving {
 
 impl Resolving {
     fn look_at(&mut self, source: &Source, at: usize) {
-        let Some((_, answer)) = &source.permissions[at] else { return };
+        let Some((_, answer)) = &source.permissions[at] else {
+            return;
+        };
         let missing = questions(&source.directory, &self.groups, answer, &source.answers);
         if missing.is_empty() {
             self.waiting.remove(&at);
             return;
         }
         self.waiting.insert(at);
-        self.open.extend(missing.into_iter().filter(|question| !self.asked.contains(question)));
+        self.open.extend(
+            missing
+                .into_iter()
+                .filter(|question| !self.asked.contains(question)),
+        );
     }
 
     /// New answers may have answered what waits, or opened new questions.
@@ -363,7 +434,13 @@ fn delegations(
         .zip(permissions)
         .map(|((ix, _), answer)| {
             let (_, answer) = answer.as_ref()?;
-            Some(resolve(directory, &groups, Party::Mailbox(ix), answer, answers))
+            Some(resolve(
+                directory,
+                &groups,
+                Party::Mailbox(ix),
+                answer,
+                answers,
+            ))
         })
         .collect()
 }
@@ -382,13 +459,21 @@ pub fn kept_answers(
                 PermissionAnswer::Entries(_) => true,
                 PermissionAnswer::Gone | PermissionAnswer::Unread(_) => false,
             };
-            keep.then(|| KeptAnswer { mailbox: key_text(mailbox), at, answer })
+            keep.then(|| KeptAnswer {
+                mailbox: key_text(mailbox),
+                at,
+                answer,
+            })
         })
         .collect()
 }
 
 fn key_text(mailbox: &Mailbox) -> String {
-    mailbox.object_id.as_ref().map_or(mailbox.primary.as_str(), |id| id.as_str()).to_owned()
+    mailbox
+        .object_id
+        .as_ref()
+        .map_or(mailbox.primary.as_str(), |id| id.as_str())
+        .to_owned()
 }
 
 fn key(mailbox: &Mailbox) -> Option<MailboxKey> {

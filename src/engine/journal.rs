@@ -1,6 +1,9 @@
 //! What is written down before and while a plan is carried out (R35).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -12,6 +15,7 @@ use crate::{
         address::SmtpAddress,
         delta::Target,
         guard::Class,
+        hold::guarded_changes,
         ids::{ObjectId, ScimId},
         plan::{Action, ApprovedPlan},
         report::ActionOutcome,
@@ -24,8 +28,6 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanRecord {
     pub actions: Vec<PlannedAction>,
-    /// R26: guarded changes by class, as planned.
-    pub guarded: std::collections::BTreeMap<Class, u32>,
 }
 
 /// An action and the account as it was.
@@ -37,13 +39,18 @@ pub struct PlannedAction {
     pub before: Option<Before>,
     /// The object id of its mailbox, if it has one.
     pub object_id: Option<ObjectId>,
+    /// R26: what it counts for in the limits of the next 24 hours.
+    pub guarded: BTreeMap<Class, u32>,
 }
 
 /// The before-image of an account; its delegates by the addresses they then had.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Before {
     User(UserAccount),
-    Functional { account: FunctionalAccount, members: Vec<SmtpAddress> },
+    Functional {
+        account: FunctionalAccount,
+        members: Vec<SmtpAddress>,
+    },
 }
 
 /// The outcome of one action.
@@ -66,16 +73,31 @@ pub struct Batch {
 }
 
 impl PlanRecord {
-    pub fn of(plan: &ApprovedPlan, world: &World, guarded: std::collections::BTreeMap<Class, u32>) -> Self {
-        let actions = plan.actions().iter().zip(plan.deltas()).map(|(action, delta)| {
-            let before = match delta.target {
-                Target::Existing(ix) => Some(before(world, world.accounts.get(ix))),
-                Target::New(_) => None,
-            };
-            let object_id = delta.mailbox.and_then(|ix| world.directory.mailbox(ix).object_id.clone());
-            PlannedAction { action: action.clone(), before, object_id }
-        });
-        Self { actions: actions.collect(), guarded }
+    /// `approved` are the fingerprints of changes that do not count in the limits (R27).
+    pub fn of(plan: &ApprovedPlan, world: &World, approved: &BTreeSet<String>) -> Self {
+        let actions = plan
+            .actions()
+            .iter()
+            .zip(plan.deltas())
+            .map(|(action, delta)| {
+                let before = match delta.target {
+                    Target::Existing(ix) => Some(before(world, world.accounts.get(ix))),
+                    Target::New(_) => None,
+                };
+                let object_id = delta
+                    .mailbox
+                    .and_then(|ix| world.directory.mailbox(ix).object_id.clone());
+                let guarded = guarded_changes(delta, &world.accounts, approved);
+                PlannedAction {
+                    action: action.clone(),
+                    before,
+                    object_id,
+                    guarded,
+                }
+            });
+        Self {
+            actions: actions.collect(),
+        }
     }
 }
 
@@ -112,14 +134,22 @@ impl Journal {
         task.spawn(async move {
             let mut entries = Vec::new();
             while receiver.recv_many(&mut entries, usize::MAX).await > 0 {
-                let batch = Batch { plan, entries: std::mem::take(&mut entries) };
+                let batch = Batch {
+                    plan,
+                    entries: std::mem::take(&mut entries),
+                };
                 if let Err(error) = parts.append(&batch).await {
-                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(error.to_string());
                     return;
                 }
             }
         });
-        Self { sender: Some(sender), failure, task }
+        Self {
+            sender: Some(sender),
+            failure,
+            task,
+        }
     }
 
     pub fn append(&mut self, entry: Entry) {
@@ -152,12 +182,32 @@ pub async fn read(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
 ) -> Result<Vec<(PlanRecord, Vec<Entry>)>, StateError> {
-    let mut all: Vec<(PlanRecord, Vec<Entry>)> =
-        plans.read().await?.into_iter().map(|plan| (plan, Vec::new())).collect();
+    let mut all: Vec<(PlanRecord, Vec<Entry>)> = plans
+        .read()
+        .await?
+        .into_iter()
+        .map(|plan| (plan, Vec::new()))
+        .collect();
     for batch in batches.read().await? {
         if let Some((_, entries)) = all.get_mut(batch.plan as usize) {
             entries.extend(batch.entries);
         }
     }
     Ok(all)
+}
+
+impl PlannedAction {
+    /// R35: whether Zivver shows another account than before the action.
+    pub fn changed_in(&self, world: &World) -> bool {
+        match (&self.before, &self.action.id) {
+            (None, _) | (_, None) => !world.accounts.with_address(&self.action.address).is_empty(),
+            (Some(before_then), Some(id)) => {
+                let now = world
+                    .accounts
+                    .with_id(id)
+                    .map(|ix| before(world, world.accounts.get(ix)));
+                now.as_ref() != Some(before_then)
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepEnd {
+pub(super) enum StepEnd {
     Done,
     /// There was nothing to do: a completion that was complete, a put-back that was not needed.
     NotNeeded,
@@ -33,13 +33,13 @@ pub enum StepEnd {
 
 /// An account that this run created, as Zivver answered.
 #[derive(Debug, Clone)]
-pub enum Created {
+pub(super) enum Created {
     User(UserAccount),
     Functional(FunctionalAccount),
 }
 
 impl Created {
-    pub fn id(&self) -> &ScimId {
+    pub(super) fn id(&self) -> &ScimId {
         match self {
             Self::User(user) => &user.id,
             Self::Functional(group) => &group.id,
@@ -56,7 +56,7 @@ impl Created {
 
 /// A request, complete.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Request {
+pub(super) enum Request {
     CreateUser(SmtpAddress, UserWrite),
     CreateFunctional(SmtpAddress, GroupWrite),
     UpdateUser(ScimId, UserWrite),
@@ -66,7 +66,7 @@ pub enum Request {
 
 /// What becomes of a step when its turn comes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Turn {
+pub(super) enum Turn {
     Send {
         request: Box<Request>,
         /// Aliases in it that Zivver does not have yet: one of them may be refused (R23).
@@ -81,7 +81,7 @@ pub enum Turn {
 
 /// What happened so far.
 #[derive(Debug)]
-pub struct Live<'a> {
+pub(super) struct Live<'a> {
     world: &'a World,
     plan: &'a ApprovedPlan,
     ends: Vec<Option<StepEnd>>,
@@ -90,7 +90,7 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub fn new(world: &'a World, plan: &'a ApprovedPlan) -> Self {
+    pub(super) fn new(world: &'a World, plan: &'a ApprovedPlan) -> Self {
         Self {
             world,
             plan,
@@ -100,10 +100,17 @@ impl<'a> Live<'a> {
         }
     }
 
-    pub fn end(&mut self, step: StepIx, end: StepEnd) {
+    pub(super) fn end(&mut self, step: StepIx, end: StepEnd) {
         if end == StepEnd::Done
-            && let Step { target: Target::Existing(ix), call: Call::UpdateUser { address: Some(address), .. }, .. } =
-                self.step(step)
+            && let Step {
+                target: Target::Existing(ix),
+                call:
+                    Call::UpdateUser {
+                        address: Some(address),
+                        ..
+                    },
+                ..
+            } = self.step(step)
         {
             let (ix, address) = (*ix, address.clone());
             self.renamed.insert(ix, address);
@@ -111,19 +118,19 @@ impl<'a> Live<'a> {
         self.ends[step.0 as usize] = Some(end);
     }
 
-    pub fn ended(&self, step: StepIx) -> Option<&StepEnd> {
+    pub(super) fn ended(&self, step: StepIx) -> Option<&StepEnd> {
         self.ends[step.0 as usize].as_ref()
     }
 
-    pub fn created(&mut self, mailbox: MailboxIx, account: Created) {
+    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Created) {
         self.created.insert(mailbox, account);
     }
 
-    pub fn all_created(&self) -> &BTreeMap<MailboxIx, Created> {
+    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Created> {
         &self.created
     }
 
-    pub fn step(&self, step: StepIx) -> &'a Step {
+    pub(super) fn step(&self, step: StepIx) -> &'a Step {
         &self.plan.steps()[step.0 as usize]
     }
 
@@ -132,7 +139,7 @@ impl<'a> Live<'a> {
     }
 
     /// The request of a step whose turn it is: everything in its `after` has ended.
-    pub fn turn(&self, ix: StepIx) -> Turn {
+    pub(super) fn turn(&self, ix: StepIx) -> Turn {
         let step = self.step(ix);
         match step.when {
             When::Always => {}
@@ -147,15 +154,26 @@ impl<'a> Live<'a> {
                 }
             }
         }
-        let lost: BTreeSet<&SmtpAddress> =
-            step.claims.iter().filter(|(_, release)| !self.succeeded(*release)).map(|(address, _)| address).collect();
+        let lost: BTreeSet<&SmtpAddress> = step
+            .claims
+            .iter()
+            .filter(|(_, release)| !self.succeeded(*release))
+            .map(|(address, _)| address)
+            .collect();
         match &step.call {
-            Call::CreateUser { address, .. } | Call::CreateFunctional { address, .. } if lost.contains(address) => {
-                Turn::LeftOut(format!("{address} was not released by the account that has it"))
+            Call::CreateUser { address, .. } | Call::CreateFunctional { address, .. }
+                if lost.contains(address) =>
+            {
+                Turn::LeftOut(format!(
+                    "{address} was not released by the account that has it"
+                ))
             }
-            Call::UpdateUser { address: Some(address), .. } if lost.contains(address) => {
-                Turn::LeftOut(format!("{address} was not released by the account that has it"))
-            }
+            Call::UpdateUser {
+                address: Some(address),
+                ..
+            } if lost.contains(address) => Turn::LeftOut(format!(
+                "{address} was not released by the account that has it"
+            )),
             Call::CreateUser { .. }
             | Call::CreateFunctional { .. }
             | Call::UpdateUser { .. }
@@ -165,15 +183,25 @@ impl<'a> Live<'a> {
     }
 
     fn request(&self, step: &Step, lost: &BTreeSet<&SmtpAddress>) -> Turn {
-        let mut left_out: Vec<String> =
-            lost.iter().map(|address| format!("the alias {address} was not released by the account that has it")).collect();
+        let mut left_out: Vec<String> = lost
+            .iter()
+            .map(|address| {
+                format!("the alias {address} was not released by the account that has it")
+            })
+            .collect();
         let free = |aliases: &[SmtpAddress]| -> Vec<SmtpAddress> {
-            aliases.iter().filter(|alias| !lost.contains(alias)).cloned().collect()
+            aliases
+                .iter()
+                .filter(|alias| !lost.contains(alias))
+                .cloned()
+                .collect()
         };
         let request = match &step.call {
             Call::CreateUser { address, name, key } => {
-                let extension =
-                    key.clone().map(|key| UserExtensionBody { key: Some(key), ..UserExtensionBody::default() });
+                let extension = key.clone().map(|key| UserExtensionBody {
+                    key: Some(key),
+                    ..UserExtensionBody::default()
+                });
                 let user = UserWrite {
                     user_name: Some(address.clone()),
                     name: Some(name.to_string()),
@@ -186,7 +214,12 @@ impl<'a> Live<'a> {
                     left_out,
                 };
             }
-            Call::CreateFunctional { address, name, members, aliases } => {
+            Call::CreateFunctional {
+                address,
+                name,
+                members,
+                aliases,
+            } => {
                 let members = self.ids(members, &mut left_out);
                 if members.is_empty() {
                     return Turn::LeftOut("none of its delegates has an account (R12)".into());
@@ -206,23 +239,47 @@ impl<'a> Live<'a> {
                     left_out,
                 };
             }
-            Call::UpdateUser { address, name, active, extension } => {
+            Call::UpdateUser {
+                address,
+                name,
+                active,
+                extension,
+            } => {
                 let extension = extension.as_ref().map(|extension| UserExtension {
                     aliases: free(self.aliases(extension)),
                     ..extension.clone()
                 });
-                return self.update_user(step, address.as_ref(), name.as_deref(), *active, extension, left_out);
+                return self.update_user(
+                    step,
+                    address.as_ref(),
+                    name.as_deref(),
+                    *active,
+                    extension,
+                    left_out,
+                );
             }
-            Call::UpdateFunctional { name, members, aliases } => {
+            Call::UpdateFunctional {
+                name,
+                members,
+                aliases,
+            } => {
                 let aliases = aliases.as_ref().map(|aliases| free(aliases));
-                return self.update_functional(step, name.as_deref(), members.as_deref(), aliases, left_out);
+                return self.update_functional(
+                    step,
+                    name.as_deref(),
+                    members.as_deref(),
+                    aliases,
+                    left_out,
+                );
             }
             Call::Empty { keep } => {
                 let Some(account) = self.account(step.target) else {
                     return Turn::LeftOut("the account was not created".into());
                 };
-                let keep: Vec<ScimId> =
-                    keep.iter().map(|ix| self.world.accounts.get(*ix).id().clone()).collect();
+                let keep: Vec<ScimId> = keep
+                    .iter()
+                    .map(|ix| self.world.accounts.get(*ix).id().clone())
+                    .collect();
                 let id = account.id().clone();
                 if keep.is_empty() {
                     Request::Members(id, MembersPatch::RemoveAll)
@@ -231,7 +288,11 @@ impl<'a> Live<'a> {
                 }
             }
         };
-        Turn::Send { request: Box::new(request), new_aliases: Vec::new(), left_out }
+        Turn::Send {
+            request: Box::new(request),
+            new_aliases: Vec::new(),
+            left_out,
+        }
     }
 
     /// The aliases of an extension, or those that put back what was given up for a refused rename (R17).
@@ -257,7 +318,9 @@ impl<'a> Live<'a> {
         let completes = matches!(step.when, When::Completes(_));
         let mut write = UserWrite {
             user_name: address.cloned(),
-            name: name.filter(|name| !completes || user.name.trim() != *name).map(str::to_owned),
+            name: name
+                .filter(|name| !completes || user.name.trim() != *name)
+                .map(str::to_owned),
             active: active.filter(|active| !completes || user.active != *active),
             extension: None,
         };
@@ -276,16 +339,26 @@ impl<'a> Live<'a> {
             let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
             let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
             let incomplete = aliases.iter().any(|alias| !stored.contains(alias))
-                || delegates.iter().any(|delegate| !stored_delegates.contains(delegate));
+                || delegates
+                    .iter()
+                    .any(|delegate| !stored_delegates.contains(delegate));
             if completes {
                 // What an account had before it is not taken away by its creation.
                 aliases.extend(user.extension.aliases.iter().cloned());
                 delegates.extend(user.delegates.iter().cloned());
             }
             if !completes || incomplete {
-                new_aliases = aliases.iter().filter(|alias| !stored.contains(alias)).cloned().collect();
-                write.extension =
-                    Some(UserExtensionBody::of(&user.extension, &aliases, &delegates, extension.key));
+                new_aliases = aliases
+                    .iter()
+                    .filter(|alias| !stored.contains(alias))
+                    .cloned()
+                    .collect();
+                write.extension = Some(UserExtensionBody::of(
+                    &user.extension,
+                    &aliases,
+                    &delegates,
+                    extension.key,
+                ));
             }
         }
         let nothing = write.user_name.is_none()
@@ -296,7 +369,11 @@ impl<'a> Live<'a> {
             return Turn::NotNeeded;
         }
         let request = Box::new(Request::UpdateUser(user.id.clone(), write));
-        Turn::Send { request, new_aliases, left_out }
+        Turn::Send {
+            request,
+            new_aliases,
+            left_out,
+        }
     }
 
     fn update_functional(
@@ -316,28 +393,41 @@ impl<'a> Live<'a> {
         let mut members = members.map(|members| self.ids(members, &mut left_out));
         let mut aliases = aliases;
         if completes {
-            members = members.filter(|members| members.iter().any(|id| !has.contains(id))).map(|mut members| {
-                members.extend(group.members.iter().filter(|id| **id != group.id).cloned());
-                members.sort();
-                members.dedup();
-                members
-            });
-            aliases = aliases.filter(|aliases| aliases.iter().any(|alias| !stored.contains(alias))).map(|mut aliases| {
-                aliases.extend(group.extension.aliases.iter().cloned());
-                aliases.sort();
-                aliases.dedup();
-                aliases
-            });
+            members = members
+                .filter(|members| members.iter().any(|id| !has.contains(id)))
+                .map(|mut members| {
+                    members.extend(group.members.iter().filter(|id| **id != group.id).cloned());
+                    members.sort();
+                    members.dedup();
+                    members
+                });
+            aliases = aliases
+                .filter(|aliases| aliases.iter().any(|alias| !stored.contains(alias)))
+                .map(|mut aliases| {
+                    aliases.extend(group.extension.aliases.iter().cloned());
+                    aliases.sort();
+                    aliases.dedup();
+                    aliases
+                });
         } else if members.as_ref().is_some_and(Vec::is_empty) {
             // R12: with only left-out delegates it is not emptied.
-            left_out.push("none of its delegates has an account, so its members stay as they are (R12)".into());
+            left_out.push(
+                "none of its delegates has an account, so its members stay as they are (R12)"
+                    .into(),
+            );
             members = None;
         }
-        let new_aliases: Vec<SmtpAddress> =
-            aliases.iter().flatten().filter(|alias| !stored.contains(alias)).cloned().collect();
+        let new_aliases: Vec<SmtpAddress> = aliases
+            .iter()
+            .flatten()
+            .filter(|alias| !stored.contains(alias))
+            .cloned()
+            .collect();
         let write = GroupWrite {
             external_id: None,
-            name: name.filter(|name| !completes || group.name.trim() != *name).map(str::to_owned),
+            name: name
+                .filter(|name| !completes || group.name.trim() != *name)
+                .map(str::to_owned),
             members,
             extension: aliases.map(|aliases| GroupExtensionBody::of(&group.extension, &aliases)),
         };
@@ -349,7 +439,11 @@ impl<'a> Live<'a> {
             };
         }
         let request = Box::new(Request::UpdateFunctional(group.id.clone(), write));
-        Turn::Send { request, new_aliases, left_out }
+        Turn::Send {
+            request,
+            new_aliases,
+            left_out,
+        }
     }
 
     fn account(&self, target: Target) -> Option<AccountView<'_>> {
@@ -364,10 +458,15 @@ impl<'a> Live<'a> {
         match delegate {
             Delegate::Stranger(address) => Some(address),
             Delegate::Account(target) => match target {
-                Target::Existing(ix) => {
-                    Some(self.renamed.get(ix).unwrap_or_else(|| self.world.accounts.get(*ix).address()))
-                }
-                Target::New(mailbox) => self.created.get(mailbox).map(|created| created.view().address()),
+                Target::Existing(ix) => Some(
+                    self.renamed
+                        .get(ix)
+                        .unwrap_or_else(|| self.world.accounts.get(*ix).address()),
+                ),
+                Target::New(mailbox) => self
+                    .created
+                    .get(mailbox)
+                    .map(|created| created.view().address()),
             },
         }
     }
@@ -390,24 +489,26 @@ impl<'a> Live<'a> {
 impl Request {
     fn aliases(&mut self) -> Option<&mut Vec<Box<str>>> {
         match self {
-            Self::CreateUser(_, user) | Self::UpdateUser(_, user) => {
-                user.extension.as_mut().map(|extension| &mut extension.aliases)
-            }
-            Self::CreateFunctional(_, group) | Self::UpdateFunctional(_, group) => {
-                group.extension.as_mut().map(|extension| &mut extension.aliases)
-            }
+            Self::CreateUser(_, user) | Self::UpdateUser(_, user) => user
+                .extension
+                .as_mut()
+                .map(|extension| &mut extension.aliases),
+            Self::CreateFunctional(_, group) | Self::UpdateFunctional(_, group) => group
+                .extension
+                .as_mut()
+                .map(|extension| &mut extension.aliases),
             Self::Members(..) => None,
         }
     }
 
     /// R23: a refused alias is left out, the rest of the request goes.
-    pub fn without_alias(&mut self, alias: &SmtpAddress) {
+    pub(super) fn without_alias(&mut self, alias: &SmtpAddress) {
         if let Some(aliases) = self.aliases() {
             aliases.retain(|text| SmtpAddress::verbatim(text) != *alias);
         }
     }
 
-    pub fn with_alias(&mut self, alias: &SmtpAddress) {
+    pub(super) fn with_alias(&mut self, alias: &SmtpAddress) {
         if let Some(aliases) = self.aliases() {
             aliases.push(alias.as_str().into());
         }

@@ -8,12 +8,22 @@ pub enum Progress {
     #[default]
     Starting,
     /// Reading the mailbox list; rows so far.
-    Listing { mailboxes: usize },
-    Reading { permissions: usize, of: usize },
+    Listing {
+        mailboxes: usize,
+    },
+    Reading {
+        permissions: usize,
+        of: usize,
+    },
     /// Asking about groups and recipients; questions answered.
-    Resolving { answered: usize },
+    Resolving {
+        answered: usize,
+    },
     Planning,
-    Applying { done: usize, of: usize },
+    Applying {
+        done: usize,
+        of: usize,
+    },
     Verifying,
     Ended,
 }
