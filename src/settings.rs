@@ -15,6 +15,7 @@ use url::Url;
 use crate::{
     domain::{
         guard::{Class, Limit, Limits},
+        mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
     },
@@ -28,17 +29,6 @@ use value::fault;
 
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
-
-/// Who may make a run write (R28).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PerformSync {
-    /// `false`: nothing ever writes.
-    Never,
-    /// `on-demand`: only runs that a person started as `apply`.
-    OnDemand,
-    /// `true`: the timer too.
-    Always,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
