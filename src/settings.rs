@@ -19,7 +19,9 @@ use crate::{
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
     },
+    exchange::{Identity, Strategy},
     state::{StateError, StateLocation},
+    zivver::Rate,
 };
 
 use reader::Reader;
@@ -27,32 +29,6 @@ use value::fault;
 
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
-
-/// How mailbox permissions are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExoPermissions {
-    Get,
-    Batch,
-    Expand,
-}
-
-/// How much Zivver may be asked (R30).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rate {
-    Unlimited,
-    Calls { calls: u32, window: Duration },
-}
-
-/// Who the program is towards Exchange Online.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// A token for local use wins over everything.
-    AccessToken(Secret),
-    /// `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` are set; `client_id` names a user-assigned identity.
-    Managed { client_id: Option<String> },
-    /// What the developer is signed in as (`az`, `azd`).
-    DeveloperTools,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -88,9 +64,9 @@ pub struct Settings {
     pub perform_sync: PerformSync,
     pub identity: Identity,
     pub exo_url: Url,
-    pub exo_permissions: ExoPermissions,
+    pub exo_permissions: Strategy,
     /// The most requests in flight towards Exchange.
-    pub exo_concurrency: u32,
+    pub exo_concurrency: usize,
     pub sso_account_key: SsoAccountKey,
     /// 0 to 1 (R2).
     pub min_source_ratio: f64,
@@ -211,7 +187,7 @@ impl Settings {
                 address("https://app.zivver.com/api"),
                 value::service_url,
             ),
-            zivver_rate: r.or("ZIVVER_RATE", ZIVVER_RATE, value::rate),
+            zivver_rate: r.or("ZIVVER_RATE", Rate::default(), value::rate),
             claimed_domains: r.required(
                 "CLAIMED_DOMAINS",
                 "the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`",
@@ -233,7 +209,7 @@ impl Settings {
             ),
             exo_permissions: r.or(
                 "EXO_PERMISSIONS",
-                ExoPermissions::Get,
+                Strategy::Get,
                 value::exo_permissions,
             ),
             exo_concurrency: r.or("EXO_CONCURRENCY", 16, |text| value::number(text, 1, 100)),
@@ -273,10 +249,6 @@ impl Settings {
     }
 }
 
-const ZIVVER_RATE: Rate = Rate::Calls {
-    calls: 50,
-    window: Duration::from_secs(10),
-};
 const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
 
 fn address(text: &str) -> Url {
@@ -284,25 +256,23 @@ fn address(text: &str) -> Url {
 }
 
 fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> Identity {
-    let token = r.optional("ACCESS_TOKEN", value::bearer_token);
+    let token = r.optional("ACCESS_TOKEN", |text| {
+        let token = value::bearer_token(text)?;
+        Ok(azure_core::credentials::Secret::new(token.expose().clone()))
+    });
     let client_id = r.optional("MANAGED_IDENTITY_CLIENT_ID", value::client_id);
     let set = |name| lookup(name).is_some_and(|text| !text.trim().is_empty());
-    match token {
-        Some(token) => Identity::AccessToken(token),
-        None if set("IDENTITY_ENDPOINT") => {
-            if !set("IDENTITY_HEADER") {
-                r.problem(
-                    "IDENTITY_HEADER".to_owned(),
-                    fault(
-                        "is not set although IDENTITY_ENDPOINT is",
-                        "leave both to the platform; on a computer of your own unset both",
-                    ),
-                );
-            }
-            Identity::Managed { client_id }
-        }
-        None => Identity::DeveloperTools,
+    let endpoint = set("IDENTITY_ENDPOINT");
+    if endpoint && token.is_none() && !set("IDENTITY_HEADER") {
+        r.problem(
+            "IDENTITY_HEADER".to_owned(),
+            fault(
+                "is not set although IDENTITY_ENDPOINT is",
+                "leave both to the platform; on a computer of your own unset both",
+            ),
+        );
     }
+    Identity::choose(token, endpoint, client_id)
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

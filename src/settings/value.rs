@@ -1,12 +1,10 @@
 //! From the text of one variable to its value. Pure; a fault never repeats what could be a secret.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use super::{
-    ClaimedDomains, ExoPermissions, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey,
-};
+use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
 /// What is wrong with a value, and how to mend it.
 #[derive(Debug, PartialEq, Eq)]
@@ -185,11 +183,11 @@ pub(super) fn sso_account_key(text: &str) -> Parsed<SsoAccountKey> {
     }
 }
 
-pub(super) fn exo_permissions(text: &str) -> Parsed<ExoPermissions> {
+pub(super) fn exo_permissions(text: &str) -> Parsed<Strategy> {
     match unquoted(text).to_ascii_lowercase().as_str() {
-        "get" => Ok(ExoPermissions::Get),
-        "batch" => Ok(ExoPermissions::Batch),
-        "expand" => Ok(ExoPermissions::Expand),
+        "get" => Ok(Strategy::Get),
+        "batch" => Ok(Strategy::Batch),
+        "expand" => Ok(Strategy::Expand),
         _ => Err(not_one_of(text, "`get`, `batch` or `expand`")),
     }
 }
@@ -232,8 +230,11 @@ pub(super) fn ratio(text: &str) -> Parsed<f64> {
 }
 
 /// A whole number within `min..=max`.
-pub(super) fn number(text: &str, min: u32, max: u32) -> Parsed<u32> {
-    match unquoted(text).parse::<u32>() {
+pub(super) fn number<N>(text: &str, min: N, max: N) -> Parsed<N>
+where
+    N: Copy + FromStr + PartialOrd + Display,
+{
+    match unquoted(text).parse::<N>() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
         _ => Err(not_one_of(
             text,
@@ -288,7 +289,7 @@ pub(super) fn rate(text: &str) -> Parsed<Rate> {
     let parsed = plain.split_once('/').and_then(|(calls, window)| {
         let calls = calls.trim().parse().ok().filter(|calls| *calls > 0)?;
         let window = duration(window).ok()?;
-        Some(Rate::Calls { calls, window })
+        Some(Rate::Budget { calls, window })
     });
     parsed.ok_or_else(|| not_one_of(text, "calls per time, such as `50/10s`, or `unlimited`"))
 }

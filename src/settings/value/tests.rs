@@ -29,7 +29,7 @@ fn durations_need_units_in_falling_order() {
 #[test]
 fn r30_rates_are_calls_per_time_or_unlimited() {
     let calls = |calls, window_s| {
-        Some(Rate::Calls {
+        Some(Rate::Budget {
             calls,
             window: Duration::from_secs(window_s),
         })
