@@ -131,10 +131,12 @@ impl ZivverClient {
             status if transient(status).is_some() => call.unavailable(&gave_up(status)),
             status => {
                 let text = self.text(&reply.body);
-                let kind = match RefusalKind::of(status.as_u16(), &text) {
-                    _ if status.is_redirection() => RefusalKind::WrongUrl,
-                    RefusalKind::UnknownAccount if call.names_no_account() => RefusalKind::WrongUrl,
-                    kind => kind,
+                let told = RefusalKind::of(status.as_u16(), &text);
+                let nobody = told == RefusalKind::UnknownAccount && call.names_no_account();
+                let kind = if nobody || status.is_redirection() {
+                    RefusalKind::WrongUrl
+                } else {
+                    told
                 };
                 Failure::Refused(Box::new(Refusal {
                     operation,
