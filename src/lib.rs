@@ -2,4 +2,10 @@
 
 pub mod domain;
 pub mod exchange;
+pub mod functions;
 pub mod http;
+pub mod sandbox;
+pub mod settings;
+pub mod state;
+pub mod telemetry;
+pub mod zivver;
