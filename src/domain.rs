@@ -4,6 +4,25 @@
 //! Zivver said.
 
 pub mod account;
+pub mod accounts;
 pub mod address;
+pub mod delegation;
+pub mod delta;
+pub mod desired;
+pub mod diff;
+pub mod directory;
+pub mod effect;
+pub mod guard;
+pub mod hold;
 pub mod ids;
+pub mod mailbox;
+pub mod matching;
+pub mod memory;
+pub mod note;
+pub mod order;
+pub mod plan;
+pub mod scope;
+pub mod settle;
 pub mod source;
+pub mod step;
+pub mod world;

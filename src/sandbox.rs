@@ -2,6 +2,8 @@
 //! they do not know, and show afterwards what they were asked.
 
 pub mod control;
+pub mod exchange;
+pub mod identity;
 pub mod zivver;
 
 use std::io;
@@ -21,6 +23,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    pub exchange: exchange::Simulator,
     pub zivver: zivver::Simulator,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
@@ -30,21 +33,32 @@ pub struct Sandbox {
 pub struct SandboxOptions {
     /// 0 = any free port.
     pub port: u16,
+    pub tenant: exchange::Tenant,
     pub organisation: zivver::Organisation,
 }
 
 impl Sandbox {
     /// Fails when the port is taken.
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
-        let SandboxOptions { port, organisation } = options;
+        let SandboxOptions {
+            port,
+            tenant,
+            organisation,
+        } = options;
+        let exchange = exchange::Simulator::new(tenant);
         let zivver = zivver::Simulator::new(organisation);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let stopping = watch::Sender::new(false);
+        let router = exchange
+            .router()
+            .merge(exchange.identity().router())
+            .merge(zivver.router());
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, zivver.router(), stopping.subscribe()));
+        tasks.spawn(serve(listener, router, stopping.subscribe()));
         Ok(Self {
             address,
+            exchange,
             zivver,
             stopping,
             tasks,
@@ -79,6 +93,8 @@ impl Sandbox {
     fn release(&self) {
         self.stopping.send_replace(true);
         self.zivver.control().close();
+        self.exchange.control().close();
+        self.exchange.identity().control().close();
     }
 }
 

@@ -7,8 +7,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::SendError;
 
-/// Attempts where nobody listens on this very machine: waiting longer brings no server up.
-const ATTEMPTS_NOBODY_THERE: u32 = 3;
+/// Attempts where patience is of little use: nobody listens on this very machine, or the answer makes no sense.
+const ATTEMPTS_OF_LITTLE_HOPE: u32 = 3;
 
 /// How often and how patiently one request is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum RetryReason {
     Transport,
     /// Refused by this machine: no server listens on the loopback address.
     NobodyThere,
+    /// A success in words that cannot be understood: truncated, empty, HTML.
+    Unintelligible,
 }
 
 impl RetryPolicy {
@@ -61,7 +63,9 @@ impl RetryPolicy {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let attempts = match reason {
-            RetryReason::NobodyThere => self.attempts.min(ATTEMPTS_NOBODY_THERE),
+            RetryReason::NobodyThere | RetryReason::Unintelligible => {
+                self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE)
+            }
             RetryReason::Throttled | RetryReason::Fault | RetryReason::Transport => self.attempts,
         };
         if attempt >= attempts {
@@ -125,9 +129,10 @@ pub fn retry_after(headers: &HeaderMap, wall_now: Timestamp) -> Option<Duration>
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
+    // A date is never before 1970, so one out of range is in the far future.
     httpdate::parse_http_date(text.trim())
         .ok()
-        .and_then(|time| Timestamp::try_from(time).ok())
+        .map(|time| Timestamp::try_from(time).unwrap_or(Timestamp::MAX))
 }
 
 #[cfg(test)]

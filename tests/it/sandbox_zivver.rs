@@ -3,6 +3,7 @@
 mod faults;
 mod groups;
 mod life;
+mod together;
 mod users;
 
 use cloud_sync::sandbox::zivver::{API_KEY, Group, Organisation, Simulator, User};
