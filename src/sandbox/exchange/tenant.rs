@@ -9,8 +9,8 @@ use super::switches::Switches;
 
 pub use builder::guid;
 
-/// The state of the simulated Exchange Online organisation.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+/// The state of the simulated Exchange Online organisation. By default that of `corp.example`, without objects.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tenant {
     pub tenant_id: String,
@@ -184,6 +184,12 @@ pub enum ExchangeRole {
     ViewOnlyRecipients,
     #[default]
     GlobalReader,
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Self::new("corp.example")
+    }
 }
 
 impl Default for Mailbox {

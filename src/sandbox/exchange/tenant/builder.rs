@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::{Contact, Group, GroupKind, Mailbox, Permission, Tenant};
+use super::{Contact, Grants, Group, GroupKind, Mailbox, Permission, Tenant};
+use crate::sandbox::exchange::switches::Switches;
 
 /// A GUID that is always the same for the same text.
 pub fn guid(text: &str) -> String {
@@ -38,7 +39,11 @@ impl Tenant {
         Self {
             tenant_id: guid(&format!("tenant {domain}")),
             domains: vec![initial, domain.to_owned()],
-            ..Self::default()
+            mailboxes: Vec::new(),
+            groups: Vec::new(),
+            contacts: Vec::new(),
+            grants: Grants::default(),
+            switches: Switches::default(),
         }
     }
 
