@@ -4,6 +4,7 @@
 pub mod control;
 pub mod exchange;
 pub mod identity;
+pub mod tenant;
 pub mod zivver;
 
 use std::io;

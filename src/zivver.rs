@@ -69,8 +69,8 @@ impl Policy {
     pub fn new(seed: u64) -> Self {
         Self {
             retry: RetryPolicy::new(Duration::from_secs(60), seed),
-            timeout: Duration::from_secs(60),
-            list_timeout: Duration::from_secs(300),
+            timeout: Duration::from_secs(30),
+            list_timeout: Duration::from_secs(120),
             look_ups: 3,
             look_up_pause: Duration::from_secs(1),
         }
@@ -113,7 +113,7 @@ impl ZivverClient {
     pub fn new(connection: Connection, transport: Transport) -> Self {
         Self {
             governor: Governor::new(connection.rate),
-            sender: Sender::new(transport, "CLOUD_SYNC__ZIVVER_API_URL"),
+            sender: Sender::new(transport, "ZIVVER_API_URL"),
             connection,
         }
     }

@@ -116,9 +116,7 @@ impl Service {
                 }
                 Verdict::Renew(failure) => {
                     renewed = true;
-                    if self.tokens.renew(&bearer).await?.is_none() {
-                        return Err(ExchangeError::Permission(failure));
-                    }
+                    self.tokens.renew(&bearer, &failure).await?;
                     self.sender.counters().count_retry();
                 }
                 Verdict::Redirect(target) if redirects < REDIRECTS_MAX => {

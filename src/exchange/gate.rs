@@ -23,7 +23,6 @@ struct State {
     limiter: Limiter,
     /// Permits in existence, free or taken.
     width: u32,
-    in_flight: u32,
 }
 
 /// The right to have one request in flight. Dropping it without a verdict only gives the place back.
@@ -41,11 +40,7 @@ impl Gate {
         let width = limiter.limit();
         Self {
             permits: Semaphore::new(width as usize),
-            state: Mutex::new(State {
-                limiter,
-                width,
-                in_flight: 0,
-            }),
+            state: Mutex::new(State { limiter, width }),
         }
     }
 
@@ -58,14 +53,13 @@ impl Gate {
             .expect("the semaphore is never closed");
         loop {
             let pause = {
-                let mut state = self.state();
+                let state = self.state();
                 let now = Instant::now();
                 let pause = state.limiter.paused_until(now);
                 if pause.is_none() {
-                    state.in_flight += 1;
                     let departure = Departure {
                         at: now,
-                        in_flight: state.in_flight,
+                        in_flight: self.taken(&state),
                     };
                     return Permit {
                         gate: self,
@@ -92,10 +86,16 @@ impl Gate {
         let mut state = self.state();
         let departure = Departure {
             at: now,
-            in_flight: state.in_flight.max(1),
+            in_flight: self.taken(&state).max(1),
         };
         state.limiter.on_refusal(now, departure, retry_after);
         self.adjust(&mut state);
+    }
+
+    /// Places taken, or handed to somebody who is about to take them.
+    fn taken(&self, state: &State) -> u32 {
+        let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
+        state.width.saturating_sub(free)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -138,7 +138,6 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.state();
-        state.in_flight -= 1;
         if let Some(place) = self.place.take()
             && state.width > state.limiter.limit()
         {

@@ -25,8 +25,7 @@ pub(super) struct Limiter {
     ceiling: f64,
     /// The level at which the service refused, when that became known, and how far the next probe goes beyond.
     refused: Option<Refused>,
-    /// The highest level that was fine lately.
-    proven: Option<Proven>,
+    proven: Proven,
     last_cut: Option<Instant>,
     /// Nobody sends before this instant: the service said so.
     paused_until: Option<Instant>,
@@ -40,11 +39,12 @@ struct Refused {
     probe_step: f64,
 }
 
-#[derive(Debug)]
+/// Successes by level, of this period of 10 s and of the one before.
+#[derive(Debug, Default)]
 struct Proven {
-    level: u32,
-    successes: u32,
-    last: Instant,
+    since: Option<Instant>,
+    now: Vec<u32>,
+    before: Vec<u32>,
 }
 
 /// What is known about how long answers take, in seconds.
@@ -60,7 +60,7 @@ struct Latency {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Departure {
     pub(super) at: Instant,
-    /// Requests in flight, this one included.
+    /// Requests in flight or about to be, this one included.
     pub(super) in_flight: u32,
 }
 
@@ -71,7 +71,7 @@ impl Limiter {
             limit: START.min(ceiling),
             ceiling,
             refused: None,
-            proven: None,
+            proven: Proven::default(),
             last_cut: None,
             paused_until: None,
             latency: Latency::default(),
@@ -103,7 +103,7 @@ impl Limiter {
         if let Some(latency) = latency {
             self.latency.observe(now, latency);
         }
-        self.prove(now, departure.in_flight);
+        self.proven.observe(now, departure.in_flight);
         if self.latency.is_above(VERY_SLOW) && self.limit > START && self.may_cut(now, PROBE_EVERY)
         {
             self.limit = (self.limit * CUT).max(START);
@@ -134,7 +134,7 @@ impl Limiter {
         }
         // The first of a burst left alone and was refused for the company that came after it.
         let level = f64::from(departure.in_flight).max((self.limit * CUT).floor());
-        if !self.was_proven(now, level) {
+        if !self.proven.holds(level) {
             self.refused = Some(Refused {
                 level: level.max(2.0),
                 since: now,
@@ -177,38 +177,38 @@ impl Limiter {
         }
     }
 
-    /// Remembers the highest level of the last 10 s.
-    fn prove(&mut self, now: Instant, in_flight: u32) {
-        let stale = |proven: &Proven| now.duration_since(proven.last) > PROBE_EVERY;
-        match &mut self.proven {
-            Some(proven) if in_flight == proven.level => {
-                proven.successes += 1;
-                proven.last = now;
-            }
-            Some(proven) if in_flight < proven.level && !stale(proven) => {}
-            proven => {
-                *proven = Some(Proven {
-                    level: in_flight,
-                    successes: 1,
-                    last: now,
-                });
-            }
-        }
-    }
-
-    /// Whether the service lately bore `level` for some round trips: then the refusal is no sign of a fixed level, and
-    /// remembering it would ratchet the limit down.
-    fn was_proven(&self, now: Instant, level: f64) -> bool {
-        self.proven.as_ref().is_some_and(|proven| {
-            now.duration_since(proven.last) <= PROBE_EVERY
-                && level <= f64::from(proven.level)
-                && f64::from(proven.successes) >= 2.0 * level
-        })
-    }
-
     fn may_cut(&self, now: Instant, pause: Duration) -> bool {
         self.last_cut
             .is_none_or(|cut| now.duration_since(cut) >= pause)
+    }
+}
+
+impl Proven {
+    fn observe(&mut self, now: Instant, level: u32) {
+        if self
+            .since
+            .is_none_or(|since| now.duration_since(since) > PROBE_EVERY)
+        {
+            self.since = Some(now);
+            self.before = std::mem::take(&mut self.now);
+        }
+        let index = level as usize;
+        if self.now.len() <= index {
+            self.now.resize(index + 1, 0);
+        }
+        self.now[index] += 1;
+    }
+
+    /// Whether the service lately bore `level` for some round trips: then a refusal is no sign of a fixed level, and
+    /// remembering it would ratchet the limit down.
+    fn holds(&self, level: f64) -> bool {
+        let successes: u32 = [&self.now, &self.before]
+            .into_iter()
+            .flat_map(|counts| (0_u32..).zip(counts))
+            .filter(|(at, _)| f64::from(*at) >= level)
+            .map(|(_, count)| *count)
+            .sum();
+        f64::from(successes) >= 2.0 * level
     }
 }
 

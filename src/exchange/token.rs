@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::ExchangeError;
+use super::{ExchangeError, Failure};
 use crate::http::{Clock, is_loopback, one_line};
 
 /// The app role without which `adminapi/beta` refuses an application.
@@ -86,7 +86,9 @@ impl Identity {
 
     fn remedy(&self) -> &'static str {
         match self {
-            Self::Token(_) => "put a fresh token into ACCESS_TOKEN, or remove that setting",
+            Self::Token(_) => {
+                "put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting"
+            }
             Self::Managed { .. } => {
                 "check that the function app has an identity, and MANAGED_IDENTITY_CLIENT_ID where it is user-assigned"
             }
@@ -184,20 +186,24 @@ impl TokenKeeper {
         }
     }
 
-    /// Another token than the one that was refused with 401, or `None` where there can be no other.
-    pub(super) async fn renew(&self, refused: &Bearer) -> Result<Option<Bearer>, ExchangeError> {
+    /// Makes another token current than the one that was refused with 401; an error where there can be no other.
+    pub(super) async fn renew(
+        &self,
+        refused: &Bearer,
+        failure: &Failure,
+    ) -> Result<(), ExchangeError> {
         if matches!(self.identity, Identity::Token(_)) {
-            return Ok(None);
+            return Err(self.error(&failure.to_string()));
         }
         let mut state = self.state.lock().await;
         if let Some(bearer) = &state.bearer
             && bearer.generation > refused.generation
         {
-            return Ok(Some(bearer.clone()));
+            return Ok(());
         }
         // A credential remembers its token until it expires: only a new one asks again.
         state.credential = None;
-        self.fetch(&mut state).await.map(Some)
+        self.fetch(&mut state).await.map(|_| ())
     }
 
     async fn fetch(&self, state: &mut State) -> Result<Bearer, ExchangeError> {
@@ -377,10 +383,7 @@ mod tests {
         let tid = "11111111-1111-4111-8111-111111111111";
         for (token, expected) in [
             ("secret".to_owned(), "the token is no JWT"),
-            (
-                "e30.W10.c2ln".to_owned(),
-                "the token's claims are no JSON object",
-            ),
+            (jwt(&json!(7)), "the token's claims are no JSON object"),
             (jwt(&json!({"scp": "x"})), "the token has no `tid` claim"),
             (
                 jwt(&json!({"tid": "", "scp": "x"})),

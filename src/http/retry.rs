@@ -129,9 +129,10 @@ pub fn retry_after(headers: &HeaderMap, wall_now: Timestamp) -> Option<Duration>
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
+    // A date is never before 1970, so one out of range is in the far future.
     httpdate::parse_http_date(text.trim())
         .ok()
-        .and_then(|time| Timestamp::try_from(time).ok())
+        .map(|time| Timestamp::try_from(time).unwrap_or(Timestamp::MAX))
 }
 
 #[cfg(test)]

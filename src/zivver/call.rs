@@ -130,12 +130,19 @@ impl ZivverClient {
             StatusCode::FORBIDDEN => Failure::Forbidden { operation },
             status if transient(status).is_some() => call.unavailable(&gave_up(status)),
             status => {
-                let (status, text) = (status.as_u16(), self.text(&reply.body));
+                let text = self.text(&reply.body);
+                let told = RefusalKind::of(status.as_u16(), &text);
+                let nobody = told == RefusalKind::UnknownAccount && call.names_no_account();
+                let kind = if nobody || status.is_redirection() {
+                    RefusalKind::WrongUrl
+                } else {
+                    told
+                };
                 Failure::Refused(Box::new(Refusal {
                     operation,
-                    status,
-                    kind: RefusalKind::of(status, &text),
+                    status: status.as_u16(),
                     text,
+                    kind,
                 }))
             }
         }
@@ -182,6 +189,10 @@ impl ZivverClient {
 }
 
 impl Call {
+    fn names_no_account(&self) -> bool {
+        self.access != Access::Write || self.method == Method::POST
+    }
+
     pub(super) fn unavailable(&self, cause: &str) -> Failure {
         Failure::Unavailable {
             operation: self.operation.clone(),

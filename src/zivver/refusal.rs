@@ -29,6 +29,8 @@ pub enum RefusalKind {
     InvalidDivision,
     /// 409: the address exists.
     Conflict,
+    /// A redirect, or no list where one should be: this is not Zivver's API.
+    WrongUrl,
     Other,
 }
 
@@ -96,6 +98,9 @@ impl RefusalKind {
             Self::Conflict => {
                 "the address exists in Zivver but is not listed: look for it in the WebApp, also among guests and \
                  deleted accounts"
+            }
+            Self::WrongUrl => {
+                "set ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy"
             }
             Self::Other => {
                 "compare the request with Zivver's SCIM documentation and ask Zivver's support about this text"

@@ -333,7 +333,19 @@ async fn r1_a_doubtful_list_is_an_error() {
         let error = list(&client(fake(answers))).await.unwrap_err();
         said.push(format!("{name}: {error}"));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    repeated link: read the mailbox list, page 2: a link came twice, so the list does not advance; the list is incomplete and was not used: run again
+    repeated page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
+    endless: read the mailbox list, page 1000: no end after 1000 pages; the list is incomplete and was not used: run again
+    foreign link: read the mailbox list: a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
+    gone on page 2: read the mailbox list, page 2: HTTP 404, Not Found; the list is incomplete and was not used: run again
+    empty on page 2: read the mailbox list, page 2: HTTP 200, an empty body; check that EXO_URL is Exchange Online, and run again
+    no value: read the mailbox list: the answer has no `value`; check that EXO_URL is Exchange Online, and run again
+    truncated: read the mailbox list: HTTP 200, truncated JSON (line 1, column 28); check that EXO_URL is Exchange Online, and run again
+    html: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
+    more without link: read the mailbox list: more rows exist, but no link to them came; the list is incomplete and was not used: run again
+    foreign redirect: read the mailbox list: HTTP 302, a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -444,7 +456,15 @@ async fn r31_faults_are_repeated_six_times_and_then_given_up() {
         assert_eq!(count.load(Ordering::SeqCst), attempts, "{name}");
         said.push(format!("{name}: {error}"));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    busy: read the mailbox list: HTTP 503, Service Unavailable; a fault of the service: try again later
+    fault: read the mailbox list: HTTP 502, Bad Gateway; a fault of the service: try again later
+    throttled: read the mailbox list: HTTP 429, Too Many Requests; lower EXO_CONCURRENCY, or run at a quieter hour
+    transient 400: read the mailbox list: HTTP 400, ADTransientException: try again; a fault of the service: try again later
+    plain 400: read the mailbox list: HTTP 400, ParameterBindingException: no such parameter; please report this as a defect
+    error in 200: read the mailbox list: HTTP 200, x: oops (Request-Id 44444444-0000-4000-8000-000000000001); a fault of the service: try again later
+    not understood: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,7 +493,7 @@ async fn r32_a_second_401_stops_the_run() {
     let service = fake(|_| status(401));
     let client = client_with(config(), Arc::clone(&tokens), service.clone());
     let error = list(&client).await.unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"read the mailbox list: HTTP 401, Unauthorized; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours");
     assert!(error.is_fatal());
     assert_eq!(tokens.given.load(Ordering::SeqCst), 2);
     let (answers, error) = permissions(&client, 50).await;
@@ -481,7 +501,7 @@ async fn r32_a_second_401_stops_the_run() {
 
     let fixed = Identity::Token(Secret::new(jwt(1)));
     let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
-    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"");
+    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting");
 }
 
 #[tokio::test(start_paused = true)]
@@ -522,7 +542,18 @@ async fn r11_one_mailbox_that_cannot_be_read_is_unread_and_one_that_vanished_is_
         };
         said.push(format!("{place}: {text}"));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    0: 2 entries
+    1: 2 entries
+    2: 2 entries
+    3: gone
+    4: read the permissions of mailbox 22222222-0000-4000-8000-000000000004: HTTP 403, Forbidden; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours
+    5: read the permissions of mailbox 22222222-0000-4000-8000-000000000005: HTTP 500, Internal Server Error; a fault of the service: try again later
+    6: a permission cannot be understood: User, AccessRights
+    7: 0 entries
+    8: 2 entries
+    9: 2 entries
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -929,7 +960,7 @@ async fn nothing_secret_is_shown_by_debug() {
     list(&client).await.unwrap();
     let shown = format!("{client:?}");
     assert!(
-        !shown.contains("c2ln") && !shown.contains("Bearer"),
+        !shown.contains("c2ln") && !shown.contains("e30."),
         "{shown}"
     );
 }

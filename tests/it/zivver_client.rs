@@ -14,7 +14,11 @@ use std::{
 };
 
 use cloud_sync::{
-    domain::{account::Extension, address::SmtpAddress, ids::ObjectId},
+    domain::{
+        account::Extension,
+        address::SmtpAddress,
+        ids::{ObjectId, ScimId},
+    },
     http::{Clock, Transport},
     sandbox::{
         control::{Entry, Fault, FaultKind},
@@ -48,14 +52,8 @@ impl World {
         let zivver = Simulator::new(organisation);
         let may_write = Arc::new(AtomicBool::new(true));
         let gate = Arc::clone(&may_write);
-        let connection = Connection {
-            base_url: BASE.parse().unwrap(),
-            key: ApiKey::parse(API_KEY).unwrap(),
-            rate,
-            policy: Policy::new(7),
-            clock: Clock::System,
-            may_write: MayWrite::new(move || gate.load(Ordering::Relaxed)),
-        };
+        let may = MayWrite::new(move || gate.load(Ordering::Relaxed));
+        let connection = connection(BASE, rate, may);
         let client = ZivverClient::new(connection, Transport::InProcess(zivver.router()));
         Self {
             zivver,
@@ -92,11 +90,26 @@ impl World {
     }
 }
 
+fn connection(base_url: &str, rate: Rate, may_write: MayWrite) -> Connection {
+    Connection {
+        base_url: base_url.parse().unwrap(),
+        key: ApiKey::parse(API_KEY).unwrap(),
+        rate,
+        policy: Policy::new(7),
+        clock: Clock::System,
+        may_write,
+    }
+}
+
 fn organisation() -> Organisation {
     Organisation::new(["corp.example"])
         .with_user(User::new("anna@corp.example", "Anna").key(KEY))
         .with_user(User::new("bert@corp.example", "Bert"))
         .with_user(User::new("cato@corp.example", "Cato"))
+}
+
+fn id_of(zivver: &Simulator, address: &str) -> ScimId {
+    ScimId::new(&zivver.state().user(address).unwrap().id)
 }
 
 fn address(text: &str) -> SmtpAddress {

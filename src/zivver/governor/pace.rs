@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Signals;
 
 /// Beyond the window, for what nothing here can measure: clocks, scheduling, the server's rounding.
-const MARGIN: Duration = Duration::from_millis(100);
+const MARGIN: Duration = Duration::from_millis(60);
 
 /// A call that takes longer than this took its time at the server, not on the way there.
 const ARRIVAL_MAX: Duration = Duration::from_secs(2);
@@ -213,6 +213,8 @@ impl Pace {
 struct Latency {
     /// The quickest answer so far.
     least: Option<Duration>,
+    /// How much slower than that answers are of late, on average.
+    spread: Duration,
     first_answer: Option<Instant>,
     /// A call that was sent after the first answer was answered: `least` is free of the time that connecting takes.
     warm: bool,
@@ -221,23 +223,35 @@ struct Latency {
 impl Latency {
     fn observe(&mut self, sent: Instant, answered: Instant) {
         let latency = answered.saturating_duration_since(sent);
-        self.least = Some(self.least.map_or(latency, |least| least.min(latency)));
+        let least = self.least.map_or(latency, |least| least.min(latency));
+        let excess = latency.saturating_sub(least).min(ARRIVAL_MAX);
+        self.least = Some(least);
+        self.spread = self.spread * 15 / 16 + excess / 16;
         self.warm |= self.first_answer.is_some_and(|first| sent >= first);
         self.first_answer.get_or_insert(answered);
     }
 
-    /// The latest instant at which the call may have arrived, less what every call needs for the way there. A call
-    /// arrives before its answer; of its latency, what the quickest call needed too is no delay between two calls.
+    /// The latest instant at which the call may have arrived, less what every call needs for the way there.
     fn arrived_by(self, call: &Call) -> Instant {
         let Some(answered) = call.answered else {
             return call.sent + ARRIVAL_MAX;
         };
-        let least = self.least.unwrap_or_default();
-        let common = if self.warm { least } else { least / 2 };
         let delay = answered
             .saturating_duration_since(call.sent)
-            .saturating_sub(common);
+            .saturating_sub(self.common());
         call.sent + delay.min(ARRIVAL_MAX)
+    }
+
+    /// A call arrives before its answer; of its latency, what every call needs is no delay between two calls. The
+    /// quickest answer so far shows that, less exactly the more the answers differ.
+    fn common(self) -> Duration {
+        let least = self.least.unwrap_or_default();
+        let certain = least.saturating_sub(self.spread / 4);
+        if self.warm {
+            certain
+        } else {
+            certain.min(least / 2)
+        }
     }
 }
 

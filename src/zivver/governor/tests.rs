@@ -85,6 +85,7 @@ struct World {
     /// The way there, the work, and the way back, each drawn between bounds in milliseconds.
     way: (u64, u64),
     work: (u64, u64),
+    seed: u64,
 }
 
 impl Default for World {
@@ -100,6 +101,7 @@ impl Default for World {
             others_random: false,
             way: (5, 40),
             work: (10, 60),
+            seed: 7,
         }
     }
 }
@@ -156,7 +158,7 @@ impl World {
             origin: Instant::now(),
             pace: Pace::new(BUDGET, WINDOW),
             server: Server::new(self.counting, self.budget),
-            random: Random(7),
+            random: Random(self.seed),
             events: BinaryHeap::from([Reverse((Duration::ZERO, Event::Ask))]),
             asks_at: Duration::ZERO,
             left: self.writes,
@@ -287,6 +289,29 @@ fn r30_no_window_holds_more_than_the_budget_and_little_time_is_lost() {
                 "{case}"
             );
         }
+    }
+}
+
+#[test]
+fn r30_no_jitter_makes_a_window_overflow() {
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let mut bounds = |low, more| {
+            let low = random.between((0, low));
+            (low, low + random.between((0, more)))
+        };
+        let (way, work) = (bounds(200, 1500), bounds(300, 500));
+        let in_flight_max = [4, 16, 64][usize::try_from(seed % 3).unwrap()];
+        let world = World {
+            seed,
+            way,
+            work,
+            in_flight_max,
+            ..World::default()
+        };
+        let run = world.run();
+        let case = format!("{way:?} {work:?} {in_flight_max}");
+        assert!(run.refused == 0 && densest(&run.arrivals) <= 50, "{case}");
     }
 }
 

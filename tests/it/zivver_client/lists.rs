@@ -2,7 +2,7 @@
 
 use cloud_sync::{
     sandbox::zivver::{Group, Paging, TotalResults},
-    zivver::ReadError,
+    zivver::{ReadError, RefusalKind},
 };
 
 use super::*;
@@ -67,11 +67,11 @@ async fn refused(edit: impl FnOnce(&mut Switches)) -> String {
 async fn r1_a_list_that_proves_no_absence_is_an_error() {
     insta::assert_snapshot!(
         refused(|switches| switches.total_results = TotalResults::Missing).await,
-        @""
+        @"target incomplete: the list of user accounts does not say how many there are; start again, and ask Zivver's support if it stays so"
     );
     insta::assert_snapshot!(
         refused(|switches| switches.total_results = TotalResults::TooLowBy(1)).await,
-        @""
+        @"target incomplete: the list of user accounts says 2 but has 3; start again, and ask Zivver's support if it stays so"
     );
     insta::assert_snapshot!(
         refused(|switches| {
@@ -79,7 +79,7 @@ async fn r1_a_list_that_proves_no_absence_is_an_error() {
             switches.paging = Paging::Honoured;
         })
         .await,
-        @""
+        @"target incomplete: the list of user accounts says 4 but ended after 3; start again, and ask Zivver's support if it stays so"
     );
     for paging in [Paging::Ignored, Paging::PastEndRepeats] {
         let text = refused(|switches| {
@@ -166,7 +166,7 @@ async fn r31_reads_give_up_after_six_attempts() {
         .control()
         .inject(Fault::always(status(503, &[], "")));
     let error = world.client.groups().await.unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"cannot read the functional accounts: Zivver answered 503 to the end; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so");
     assert_eq!(world.calls().len(), 6);
 }
 
@@ -184,6 +184,21 @@ async fn r32_the_key_is_refused_once() {
         assert_eq!(error, expected);
     }
     assert_eq!(world.calls(), ["GET 401", "GET 403", "GET 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_address_of_zivver_is_called_that() {
+    let world = World::of(organisation());
+    let away = [("location", "https://login.example/")];
+    for kind in [status(404, &[], ""), status(302, &away, "")] {
+        world.fault(kind);
+        let error = world.client.users().await.unwrap_err();
+        assert!(
+            matches!(&error, ReadError::Refused(refusal) if refusal.kind == RefusalKind::WrongUrl),
+            "{error}"
+        );
+    }
+    assert_eq!(world.calls(), ["GET 404", "GET 302"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use super::*;
 async fn the_key_is_in_no_debug_output_and_no_error() {
     let world = World::of(organisation());
     let echo = format!("bad key {API_KEY}");
-    let id = cloud_sync::domain::ids::ScimId::new("1");
+    let id = ScimId::new("1");
     let mut texts = vec![format!("{:?}", world.client)];
     for code in [400, 401, 403, 418] {
         world.fault(status(code, &[], &echo));
