@@ -126,8 +126,8 @@ impl Limiter {
         departure: Departure,
         retry_after: Option<Duration>,
     ) {
-        if let Some(wait) = retry_after {
-            self.pause(now, wait);
+        if let Some(until) = retry_after.and_then(|wait| now.checked_add(wait)) {
+            self.paused_until = self.paused_until.max(Some(until));
         }
         if self.last_cut.is_some_and(|cut| departure.at <= cut) {
             return;
@@ -143,11 +143,6 @@ impl Limiter {
         }
         self.limit = (self.limit.min(level) * CUT).max(1.0);
         self.last_cut = Some(now);
-    }
-
-    /// Lets nobody leave for `wait`, beginning `now`.
-    pub(super) fn pause(&mut self, now: Instant, wait: Duration) {
-        self.paused_until = self.paused_until.max(now.checked_add(wait));
     }
 
     /// One below the level that was refused, and never above the ceiling.
