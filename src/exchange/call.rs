@@ -223,11 +223,9 @@ impl Service {
         read: &impl Fn(&[u8]) -> Result<T, Unusable>,
     ) -> Verdict<T> {
         let cap = self.config.retry.retry_after_cap;
-        let after =
-            retry_after(&reply.headers, self.config.clock.now()).map(|after| after.min(cap));
-        if let Some(wait) = self.allowance_spent(reply) {
-            self.gate.pause(wait.min(cap));
-        }
+        let after = retry_after(&reply.headers, self.config.clock.now())
+            .or_else(|| self.allowance_spent(reply))
+            .map(|after| after.min(cap));
         let unpacked = unpack(reply.body.clone(), BODY_LIMIT_BYTES);
         if unpacked == Err(UnpackError::TooLarge) {
             let failure = call.failed(reply, "the unpacked answer is too large".to_owned());
@@ -309,7 +307,7 @@ impl Service {
         }
     }
 
-    /// How long to send nothing, where the service says that our allowance is spent (4.1).
+    /// How long until our allowance is filled up, where the service says that it is spent (4.1).
     fn allowance_spent(&self, reply: &Reply) -> Option<Duration> {
         let remaining: f64 = reply.header("rate-limit-remaining")?.trim().parse().ok()?;
         let reset: jiff::Timestamp = reply.header("rate-limit-reset")?.trim().parse().ok()?;

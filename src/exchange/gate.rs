@@ -75,11 +75,6 @@ impl Gate {
         }
     }
 
-    /// Lets nobody leave for `wait`.
-    pub(super) fn pause(&self, wait: Duration) {
-        self.state().limiter.pause(Instant::now(), wait);
-    }
-
     /// A refusal inside an answer that was itself none (`$batch`).
     pub(super) fn refused_inside(&self, retry_after: Option<Duration>) {
         let now = Instant::now();

@@ -13,7 +13,7 @@ const CUT: f64 = 0.8;
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// Growth stops where answers take this many times as long as at best: the service queues, or delays on purpose.
 const SLOW: f64 = 2.0;
-/// From here on the limit is cut, too.
+/// From here on it is cut as after a refusal, only never below the start.
 const VERY_SLOW: f64 = 4.0;
 /// Differences below this are noise, whatever their ratio.
 const LATENCY_NOISE_S: f64 = 0.1;
@@ -100,15 +100,18 @@ impl Limiter {
         departure: Departure,
         latency: Option<Duration>,
     ) {
-        if let Some(latency) = latency {
-            self.latency.observe(now, latency);
-        }
         self.proven.observe(now, departure.in_flight);
-        if self.latency.is_above(VERY_SLOW) && self.limit > START && self.may_cut(now, PROBE_EVERY)
-        {
-            self.limit = (self.limit * CUT).max(START);
-            self.last_cut = Some(now);
-            return;
+        // What left before the last cut tells of the level before it.
+        let judges = self.last_cut.is_none_or(|cut| departure.at > cut);
+        if let Some(latency) = latency.filter(|_| judges) {
+            self.latency.observe(now, latency);
+            if self.latency.is_above(VERY_SLOW) && self.limit > START {
+                self.remember(now, f64::from(departure.in_flight).max(START + 1.0));
+                self.limit = (self.limit * CUT).max(START);
+                self.last_cut = Some(now);
+                self.latency.recent = self.latency.best.map(|(best, _)| best);
+                return;
+            }
         }
         self.probe(now);
         let full = f64::from(departure.in_flight) + 1.0 >= self.limit.floor();
@@ -126,8 +129,8 @@ impl Limiter {
         departure: Departure,
         retry_after: Option<Duration>,
     ) {
-        if let Some(wait) = retry_after {
-            self.pause(now, wait);
+        if let Some(until) = retry_after.and_then(|wait| now.checked_add(wait)) {
+            self.paused_until = self.paused_until.max(Some(until));
         }
         if self.last_cut.is_some_and(|cut| departure.at <= cut) {
             return;
@@ -135,19 +138,18 @@ impl Limiter {
         // The first of a burst left alone and was refused for the company that came after it.
         let level = f64::from(departure.in_flight).max((self.limit * CUT).floor());
         if !self.proven.holds(level) {
-            self.refused = Some(Refused {
-                level: level.max(2.0),
-                since: now,
-                probe_step: 1.0,
-            });
+            self.remember(now, level);
         }
         self.limit = (self.limit.min(level) * CUT).max(1.0);
         self.last_cut = Some(now);
     }
 
-    /// Lets nobody leave for `wait`, beginning `now`.
-    pub(super) fn pause(&mut self, now: Instant, wait: Duration) {
-        self.paused_until = self.paused_until.max(now.checked_add(wait));
+    fn remember(&mut self, now: Instant, level: f64) {
+        self.refused = Some(Refused {
+            level: level.max(2.0),
+            since: now,
+            probe_step: 1.0,
+        });
     }
 
     /// One below the level that was refused, and never above the ceiling.
@@ -175,11 +177,6 @@ impl Limiter {
         if refused.level > ceiling {
             self.refused = None;
         }
-    }
-
-    fn may_cut(&self, now: Instant, pause: Duration) -> bool {
-        self.last_cut
-            .is_none_or(|cut| now.duration_since(cut) >= pause)
     }
 }
 
@@ -215,9 +212,11 @@ impl Proven {
 impl Latency {
     fn observe(&mut self, now: Instant, latency: Duration) {
         let sample = latency.as_secs_f64();
-        let recent = self
-            .recent
-            .map_or(sample, |recent| recent + (sample - recent) * 0.1);
+        // A single answer that was late for its own reasons must not look like a trend.
+        let recent = self.recent.map_or(sample, |recent| {
+            let bounded = sample.min((recent * VERY_SLOW).max(LATENCY_NOISE_S));
+            recent + (bounded - recent) * 0.1
+        });
         self.recent = Some(recent);
         let best = self.best.map_or(recent, |(best, at)| {
             let forgotten = 1.0 + 0.02 * now.duration_since(at).as_secs_f64();

@@ -1,5 +1,7 @@
 //! The Exchange client in front of small fakes, with tokio's clock paused: what waits in the text takes no time here.
 
+mod sandbox;
+
 use std::{
     sync::{
         Arc, Mutex,
