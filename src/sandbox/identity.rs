@@ -48,7 +48,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     settings: Settings,
-    tokens: HashMap<String, Claims>,
+    tokens: HashMap<String, Arc<Claims>>,
     issued: u64,
 }
 
@@ -163,9 +163,9 @@ impl Identity {
     }
 
     /// The claims of a token that was issued here, is not revoked and has not expired.
-    pub(super) fn claims(&self, bearer: &str) -> Option<Claims> {
+    pub(super) fn claims(&self, bearer: &str) -> Option<Arc<Claims>> {
         let now_s = self.now_s();
-        let claims = self.state().tokens.get(bearer).cloned()?;
+        let claims = self.state().tokens.get(bearer).map(Arc::clone)?;
         (claims.exp > now_s).then_some(claims)
     }
 
@@ -187,7 +187,7 @@ impl Identity {
         let appid = client_id.or(settings.client_id.as_deref());
         let token = encode(settings, &claims, appid, now_s, issued);
         let exp = claims.exp;
-        state.tokens.insert(token.clone(), claims);
+        state.tokens.insert(token.clone(), Arc::new(claims));
         (token, exp)
     }
 

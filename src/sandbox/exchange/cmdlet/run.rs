@@ -13,7 +13,7 @@ use crate::sandbox::exchange::tenant::{GroupKind, Life, Mailbox, Permission};
 pub(super) enum Rows<'a> {
     Mailboxes(Vec<&'a Mailbox>),
     Recipients(Vec<Object<'a>>),
-    Permissions(&'a Mailbox, Vec<Permission>),
+    Permissions(&'a Mailbox, Vec<&'a Permission>),
     /// With the mark of the initial domain.
     Domains(Vec<(&'a str, bool)>),
 }
@@ -38,7 +38,7 @@ impl Rows<'_> {
             Self::Mailboxes(mailboxes) => rows::mailbox_cmdlet_row(mailboxes[at], selection),
             Self::Recipients(objects) => rows::recipient_row(objects[at], selection),
             Self::Permissions(mailbox, entries) => {
-                rows::permission_row(mailbox, &entries[at], selection)
+                rows::permission_row(mailbox, entries[at], selection)
             }
             Self::Domains(domains) => {
                 let (domain, initial) = domains[at];
