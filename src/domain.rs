@@ -1,0 +1,28 @@
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40).
+//!
+//! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
+//! Zivver said.
+
+pub mod account;
+pub mod accounts;
+pub mod address;
+pub mod delegation;
+pub mod delta;
+pub mod desired;
+pub mod diff;
+pub mod directory;
+pub mod effect;
+pub mod guard;
+pub mod hold;
+pub mod ids;
+pub mod mailbox;
+pub mod matching;
+pub mod memory;
+pub mod note;
+pub mod order;
+pub mod plan;
+pub mod scope;
+pub mod settle;
+pub mod source;
+pub mod step;
+pub mod world;

@@ -1,0 +1,65 @@
+//! What Zivver said: the accounts as listed (`zivver-scim.md` sections 3 and 4).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{address::SmtpAddress, ids::ScimId};
+
+/// Both lists, each complete (R1).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Actual {
+    pub users: Vec<UserAccount>,
+    pub groups: Vec<FunctionalAccount>,
+}
+
+/// A SCIM User.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserAccount {
+    pub id: ScimId,
+    /// `userName`.
+    pub address: SmtpAddress,
+    /// `name.formatted`, as read.
+    pub name: String,
+    pub active: bool,
+    pub extension: Extension,
+    /// `delegates` of the extension, in their canonical form.
+    pub delegates: Vec<SmtpAddress>,
+}
+
+/// A SCIM Group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FunctionalAccount {
+    pub id: ScimId,
+    /// `externalId`.
+    pub address: SmtpAddress,
+    /// `displayName`, as read.
+    pub name: String,
+    pub extension: Extension,
+    /// `members[].value`.
+    pub members: Vec<ScimId>,
+}
+
+/// The Zivver extension object of an account, beside `delegates`. A write replaces it whole (R23), so all that was
+/// read is kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extension {
+    pub aliases: Vec<SmtpAddress>,
+    /// `ExternalAccountId` (name matched without case), as read.
+    pub external_account_id: Option<Box<str>>,
+    /// Every other member as read, `ExternalAccountId` under its own spelling included; without `aliases`,
+    /// `delegates` and the key.
+    pub rest: Vec<(Box<str>, Value)>,
+    /// Addresses (aliases and delegates) whose stored spelling is not the canonical one: written back as read (R22).
+    pub spelling: BTreeMap<SmtpAddress, Box<str>>,
+}
+
+impl Extension {
+    /// The text to send for an address: as Zivver spelled it, else canonical.
+    pub fn spell<'a>(&'a self, address: &'a SmtpAddress) -> &'a str {
+        self.spelling
+            .get(address)
+            .map_or(address.as_str(), |text| text)
+    }
+}

@@ -1,0 +1,248 @@
+//! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
+
+use std::collections::HashMap;
+
+use super::{
+    account::{Actual, Extension, FunctionalAccount, UserAccount},
+    address::SmtpAddress,
+    directory::to_u32,
+    ids::{ObjectId, ScimId},
+};
+
+/// Position of an account in [`Accounts`]: users first, then functional accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountIx(pub u32);
+
+/// What an account is in Zivver.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    User,
+    Functional,
+}
+
+/// One account of either kind.
+#[derive(Debug, Clone, Copy)]
+pub enum AccountView<'a> {
+    User(&'a UserAccount),
+    Functional(&'a FunctionalAccount),
+}
+
+impl<'a> AccountView<'a> {
+    pub fn kind(self) -> AccountKind {
+        match self {
+            Self::User(_) => AccountKind::User,
+            Self::Functional(_) => AccountKind::Functional,
+        }
+    }
+
+    pub fn id(self) -> &'a ScimId {
+        match self {
+            Self::User(user) => &user.id,
+            Self::Functional(group) => &group.id,
+        }
+    }
+
+    /// The principal: `userName` or `externalId`.
+    pub fn address(self) -> &'a SmtpAddress {
+        match self {
+            Self::User(user) => &user.address,
+            Self::Functional(group) => &group.address,
+        }
+    }
+
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::User(user) => &user.name,
+            Self::Functional(group) => &group.name,
+        }
+    }
+
+    pub fn extension(self) -> &'a Extension {
+        match self {
+            Self::User(user) => &user.extension,
+            Self::Functional(group) => &group.extension,
+        }
+    }
+
+    /// `ExternalAccountId`, where it is a GUID (R16).
+    pub fn external_object_id(self) -> Option<ObjectId> {
+        self.extension()
+            .external_account_id
+            .as_deref()
+            .and_then(ObjectId::parse)
+    }
+}
+
+/// Both lists of Zivver, indexed.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    actual: Actual,
+    by_id: HashMap<ScimId, AccountIx>,
+    by_address: HashMap<SmtpAddress, Vec<AccountIx>>,
+    by_alias: HashMap<SmtpAddress, Vec<AccountIx>>,
+    by_object_id: HashMap<ObjectId, Vec<AccountIx>>,
+}
+
+impl Accounts {
+    pub fn new(mut actual: Actual) -> Self {
+        actual
+            .users
+            .sort_unstable_by(|a, b| (&a.address, &a.id).cmp(&(&b.address, &b.id)));
+        actual
+            .groups
+            .sort_unstable_by(|a, b| (&a.address, &a.id).cmp(&(&b.address, &b.id)));
+        let mut accounts = Self {
+            actual,
+            ..Self::default()
+        };
+        accounts.index();
+        accounts
+    }
+
+    fn index(&mut self) {
+        let count = self.len();
+        let (mut by_id, mut by_address) =
+            (HashMap::with_capacity(count), HashMap::with_capacity(count));
+        let (mut by_alias, mut by_object_id) = (HashMap::new(), HashMap::new());
+        for (ix, account) in self.iter() {
+            by_id.insert(account.id().clone(), ix);
+            push(&mut by_address, account.address().clone(), ix);
+            for alias in &account.extension().aliases {
+                push(&mut by_alias, alias.clone(), ix);
+            }
+            if let Some(id) = account.external_object_id() {
+                push(&mut by_object_id, id, ix);
+            }
+        }
+        (self.by_id, self.by_address) = (by_id, by_address);
+        (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
+    }
+
+    pub fn len(&self) -> usize {
+        self.actual.users.len() + self.actual.groups.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn actual(&self) -> &Actual {
+        &self.actual
+    }
+
+    pub fn get(&self, ix: AccountIx) -> AccountView<'_> {
+        let at = ix.0 as usize;
+        match at.checked_sub(self.actual.users.len()) {
+            None => AccountView::User(&self.actual.users[at]),
+            Some(at) => AccountView::Functional(&self.actual.groups[at]),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (AccountIx, AccountView<'_>)> {
+        (0..self.len())
+            .map(|at| AccountIx(to_u32(at)))
+            .map(|ix| (ix, self.get(ix)))
+    }
+
+    pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Accounts whose principal this is: at most one in a sound organisation.
+    pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
+        self.by_address.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Accounts that list this address among their aliases.
+    pub fn with_alias(&self, address: &SmtpAddress) -> &[AccountIx] {
+        self.by_alias.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Accounts whose `ExternalAccountId` is this object id.
+    pub fn with_object_id(&self, id: &ObjectId) -> &[AccountIx] {
+        self.by_object_id.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
+    /// so a delegate whose account was renamed is still the same delegate.
+    pub fn user_called(&self, address: &SmtpAddress) -> Option<AccountIx> {
+        let is_user = |ix: &&AccountIx| self.get(**ix).kind() == AccountKind::User;
+        if let Some(ix) = self.with_address(address).iter().find(is_user) {
+            return Some(*ix);
+        }
+        let mut users = self.with_alias(address).iter().filter(is_user);
+        match (users.next(), users.next()) {
+            (Some(ix), None) => Some(*ix),
+            _ => None,
+        }
+    }
+
+    /// The delegates or members of an account, told apart by what they are (R22).
+    pub fn delegates_of(&self, ix: AccountIx) -> CurrentDelegates {
+        let mut current = CurrentDelegates::default();
+        match self.get(ix) {
+            AccountView::User(user) => {
+                for address in &user.delegates {
+                    match self.user_called(address) {
+                        Some(delegate) if delegate == ix => {}
+                        Some(delegate) => current.users.push(delegate),
+                        None if !self.with_address(address).is_empty() => {
+                            current.functional.extend(self.with_address(address));
+                        }
+                        None => current.strangers.push(address.clone()),
+                    }
+                }
+            }
+            AccountView::Functional(group) => {
+                for id in &group.members {
+                    match self.with_id(id) {
+                        Some(member) if member == ix => {}
+                        Some(member) if self.get(member).kind() == AccountKind::User => {
+                            current.users.push(member);
+                        }
+                        Some(member) => current.functional.push(member),
+                        None => {}
+                    }
+                }
+            }
+        }
+        current.users.sort_unstable();
+        current.users.dedup();
+        current.functional.sort_unstable();
+        current.functional.dedup();
+        current.strangers.sort_unstable();
+        current
+    }
+
+    /// R26 "active": a user by its flag, a functional account by having a member that is a user.
+    pub fn is_active(&self, ix: AccountIx) -> bool {
+        match self.get(ix) {
+            AccountView::User(user) => user.active,
+            AccountView::Functional(group) => group.members.iter().any(|id| {
+                self.with_id(id)
+                    .is_some_and(|member| self.get(member).kind() == AccountKind::User)
+            }),
+        }
+    }
+}
+
+/// What an account lists as delegates or members, without itself and without ids of nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CurrentDelegates {
+    /// Compared (R22).
+    pub users: Vec<AccountIx>,
+    /// Other functional accounts: not compared, written back.
+    pub functional: Vec<AccountIx>,
+    /// Delegate addresses that are no account of the organisation.
+    pub strangers: Vec<SmtpAddress>,
+}
+
+fn push<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<AccountIx>>, key: K, ix: AccountIx) {
+    let all = index.entry(key).or_default();
+    if !all.contains(&ix) {
+        all.push(ix);
+    }
+}

@@ -1,0 +1,469 @@
+//! From the access entries of a mailbox to its delegates (R8–R11).
+//!
+//! Two functions share one walk: [`questions`] says what Exchange must still be asked, [`resolve`] gives the result once
+//! everything was answered. A question that failed makes the delegations unknown, never empty.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    directory::{Directory, Party},
+    ids::ObjectId,
+    source::{
+        Answers, DirectoryAnswer, GroupKind, MembersAnswer, PermissionAnswer, PermissionEntry,
+        Question, RecipientAnswer, RecipientRecord,
+    },
+};
+
+/// Past this depth of nested groups the delegations are unknown (`exchange-online.md` 6.4).
+const GROUP_DEPTH_MAX: usize = 100;
+
+/// Who may open a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delegations {
+    Known(Grants),
+    /// With the reason in words (R11).
+    Unknown(String),
+    /// The mailbox vanished between list and read: protected for this run (R11).
+    Gone,
+}
+
+/// A complete answer: everybody who has Full Access, and what gave nobody a right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Each with the groups that the right came through, outermost first; empty for a direct grant.
+    pub grantees: BTreeMap<Party, Vec<String>>,
+    pub remarks: BTreeSet<Remark>,
+}
+
+/// An entry that gives nobody a right, for the report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remark {
+    /// The SID of a deleted principal (R8).
+    DeletedPrincipal(String),
+    /// "Not found" for an address or a GUID (R11).
+    NotFound(String),
+    /// A group that gives no right by itself, with its kind (R10).
+    NoRight { group: String, kind: String },
+    /// A recipient that is no mailbox of the tenant, with its kind.
+    NotAMailbox { name: String, kind: String },
+    /// A Deny takes this trustee out (R8).
+    Denied(String),
+}
+
+/// What must still be asked before [`resolve`] can answer. Empty when nothing is missing.
+pub fn questions(
+    directory: &Directory,
+    groups: &GroupIndex,
+    answer: &PermissionAnswer,
+    answers: &Answers,
+) -> BTreeSet<Question> {
+    let mut walk = Walk {
+        directory,
+        groups,
+        answers,
+        missing: BTreeSet::new(),
+    };
+    if let PermissionAnswer::Entries(entries) = answer {
+        // The result does not matter: the walk collects what it misses.
+        let _unfinished = walk.grants(entries, None);
+    }
+    walk.missing
+}
+
+/// R8–R11 for one mailbox. Precondition: [`questions`] is empty; what is missing nevertheless counts as unknown.
+pub fn resolve(
+    directory: &Directory,
+    groups: &GroupIndex,
+    owner: Party,
+    answer: &PermissionAnswer,
+    answers: &Answers,
+) -> Delegations {
+    match answer {
+        PermissionAnswer::Gone => Delegations::Gone,
+        PermissionAnswer::Unread(reason) => Delegations::Unknown(reason.clone()),
+        PermissionAnswer::Entries(entries) => {
+            let mut walk = Walk {
+                directory,
+                groups,
+                answers,
+                missing: BTreeSet::new(),
+            };
+            match walk.grants(entries, Some(owner)) {
+                Ok(grants) => Delegations::Known(grants),
+                Err(reason) => Delegations::Unknown(reason),
+            }
+        }
+    }
+}
+
+/// Names of the groups in the directory, for R9. Built once per answer to [`Question::GroupDirectory`].
+#[derive(Debug, Default)]
+pub struct GroupIndex {
+    /// `Name`, `Identity`, `Alias` and primary address, lower-cased, to positions in the answer.
+    by_name: HashMap<String, BTreeSet<usize>>,
+    by_display_name: HashMap<String, BTreeSet<usize>>,
+}
+
+impl GroupIndex {
+    pub fn new(answers: &Answers) -> Self {
+        let mut index = Self::default();
+        if let Some(DirectoryAnswer::Complete(groups)) = &answers.directory {
+            for (at, group) in groups.iter().enumerate() {
+                let names = [
+                    &group.name,
+                    &group.identity,
+                    &group.alias,
+                    &group.primary_smtp_address,
+                    &group.object_id,
+                    &group.guid,
+                ];
+                for name in names.into_iter().flatten() {
+                    index
+                        .by_name
+                        .entry(name.trim().to_lowercase())
+                        .or_default()
+                        .insert(at);
+                }
+                if let Some(name) = &group.display_name {
+                    index
+                        .by_display_name
+                        .entry(name.trim().to_lowercase())
+                        .or_default()
+                        .insert(at);
+                }
+            }
+        }
+        index
+    }
+}
+
+/// Who a trustee text stands for.
+enum Trustee<'a> {
+    Party(Party),
+    Group(&'a RecipientRecord),
+    /// Nobody, with the remark for the report.
+    Nobody(Remark),
+}
+
+struct Walk<'a> {
+    directory: &'a Directory,
+    groups: &'a GroupIndex,
+    answers: &'a Answers,
+    missing: BTreeSet<Question>,
+}
+
+/// The reason why something is unknown, in words.
+type Unknown = String;
+
+impl<'a> Walk<'a> {
+    fn grants(
+        &mut self,
+        entries: &[PermissionEntry],
+        owner: Option<Party>,
+    ) -> Result<Grants, Unknown> {
+        if !entries.iter().any(|entry| is_self(entry.user.trim())) {
+            return Err("Exchange's answer has no SELF entry, so it is not complete".into());
+        }
+        let mut grants = Grants::default();
+        let mut denied = BTreeSet::new();
+        let mut unknown = None;
+        for entry in entries.iter().filter(|entry| counts(entry)) {
+            match self.entry(entry, &mut grants, &mut denied) {
+                Ok(()) => {}
+                // All entries are walked, so that all questions are known at once.
+                Err(reason) => least(&mut unknown, reason),
+            }
+        }
+        if let Some(reason) = unknown {
+            return Err(reason);
+        }
+        for party in &denied {
+            if grants.grantees.remove(party).is_some() {
+                grants
+                    .remarks
+                    .insert(Remark::Denied(self.directory.label(*party).into()));
+            }
+        }
+        if let Some(owner) = owner {
+            grants.grantees.remove(&owner); // R8: the mailbox itself
+        }
+        Ok(grants)
+    }
+
+    fn entry(
+        &mut self,
+        entry: &PermissionEntry,
+        grants: &mut Grants,
+        denied: &mut BTreeSet<Party>,
+    ) -> Result<(), Unknown> {
+        match self.trustee(entry.user.trim())? {
+            Trustee::Nobody(remark) => {
+                grants.remarks.insert(remark);
+            }
+            Trustee::Party(party) if entry.deny => {
+                denied.insert(party);
+            }
+            Trustee::Party(party) => {
+                grants.grantees.insert(party, Vec::new());
+            }
+            Trustee::Group(group) if entry.deny => {
+                denied.extend(self.denied_members(group)?);
+            }
+            Trustee::Group(group) => self.expand(group, grants)?,
+        }
+        Ok(())
+    }
+
+    /// R9. Each step is asked only where the one before found nobody.
+    fn trustee(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
+        let key = text.to_lowercase();
+        if key.starts_with("s-1-5-21-") {
+            return Ok(Trustee::Nobody(Remark::DeletedPrincipal(text.into())));
+        }
+        for found in [
+            self.directory.with_upn(&key),
+            self.directory.with_address(&key),
+            self.directory.with_id(&key),
+        ] {
+            match found {
+                [] => {}
+                [party] => return Ok(Trustee::Party(*party)),
+                _ => return Err(format!("the trustee {text:?} fits more than one mailbox")),
+            }
+        }
+        let Some(directory) = &self.answers.directory else {
+            self.missing.insert(Question::GroupDirectory);
+            return Err("the groups were not read".into());
+        };
+        let DirectoryAnswer::Complete(groups) = directory else {
+            return Err(format!(
+                "the trustee {text:?} may be a group, and the groups could not be read"
+            ));
+        };
+        let mailboxes = self.directory.with_name(&key);
+        let named = self.groups.by_name.get(&key);
+        match (mailboxes, named.map_or(0, BTreeSet::len)) {
+            ([party], 0) => return Ok(Trustee::Party(*party)),
+            ([], 1) => return Ok(group_at(groups, named)),
+            ([], 0) => {}
+            _ => {
+                return Err(format!(
+                    "the trustee {text:?} fits more than one mailbox or group"
+                ));
+            }
+        }
+        let displayed = self.groups.by_display_name.get(&key);
+        match displayed.map_or(0, BTreeSet::len) {
+            0 => self.ask(text),
+            1 => Ok(group_at(groups, displayed)),
+            _ => Err(format!("the trustee {text:?} fits more than one group")),
+        }
+    }
+
+    /// The look-up of what neither a mailbox nor a group of the directory is called.
+    fn ask(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
+        match self.answers.recipients.get(text) {
+            None => {
+                self.missing.insert(Question::Recipient(text.into()));
+                Err(format!("the trustee {text:?} was not looked up"))
+            }
+            Some(RecipientAnswer::Found(recipient)) => Ok(self.found(recipient)),
+            // R11: an answer only for an address or a GUID.
+            Some(RecipientAnswer::NotFound)
+                if text.contains('@') || ObjectId::parse(text).is_some() =>
+            {
+                Ok(Trustee::Nobody(Remark::NotFound(text.into())))
+            }
+            Some(RecipientAnswer::NotFound) => Err(format!(
+                "the trustee {text:?} is only a name, and Exchange finds nothing of that name"
+            )),
+            Some(RecipientAnswer::Ambiguous) => {
+                Err(format!("the trustee {text:?} fits more than one recipient"))
+            }
+            Some(RecipientAnswer::Failed(reason)) => Err(format!(
+                "the trustee {text:?} could not be looked up: {reason}"
+            )),
+        }
+    }
+
+    fn found(&self, recipient: &'a RecipientRecord) -> Trustee<'a> {
+        if GroupKind::from_recipient_type(&recipient.recipient_type_details).is_some() {
+            return Trustee::Group(recipient);
+        }
+        match self.member(recipient) {
+            Some(party) => Trustee::Party(party),
+            None => Trustee::Nobody(not_a_mailbox(recipient)),
+        }
+    }
+
+    /// The mailbox that a recipient is, by its object id (R10), else by its GUID.
+    fn member(&self, recipient: &RecipientRecord) -> Option<Party> {
+        let ids = [&recipient.object_id, &recipient.guid];
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| ObjectId::parse(id))
+            .find_map(|id| match self.directory.with_id(id.as_str()) {
+                [party] => Some(*party),
+                _ => None,
+            })
+    }
+
+    /// R8: a Deny of a group takes all its members out; one that cannot be expanded makes it unknown.
+    fn denied_members(&mut self, group: &'a RecipientRecord) -> Result<BTreeSet<Party>, Unknown> {
+        let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
+        if kind != Some(GroupKind::Security) {
+            return Err(format!(
+                "access is denied to {:?}, a group that cannot be expanded",
+                name(group)
+            ));
+        }
+        let mut inner = Grants::default();
+        self.expand(group, &mut inner)?;
+        Ok(inner.grantees.into_keys().collect())
+    }
+
+    /// R10: nested security groups to any depth, safe against cycles.
+    fn expand(&mut self, group: &'a RecipientRecord, grants: &mut Grants) -> Result<(), Unknown> {
+        let mut seen = BTreeSet::new();
+        let mut unknown = None;
+        let mut level = vec![(group, Vec::new())];
+        for _ in 0..GROUP_DEPTH_MAX {
+            let mut next = Vec::new();
+            for (group, above) in level {
+                match self.group(group, &above, &mut seen, grants) {
+                    Ok(nested) => next.extend(nested),
+                    Err(reason) => least(&mut unknown, reason),
+                }
+            }
+            if next.is_empty() {
+                return unknown.map_or(Ok(()), Err);
+            }
+            level = next;
+        }
+        Err(format!(
+            "the group {:?} is nested deeper than {GROUP_DEPTH_MAX} levels",
+            name(group)
+        ))
+    }
+
+    /// One group: its mailboxes go to `grants`, its security groups are returned with the path to them.
+    fn group(
+        &mut self,
+        group: &'a RecipientRecord,
+        above: &[String],
+        seen: &mut BTreeSet<String>,
+        grants: &mut Grants,
+    ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
+        let label = name(group);
+        if GroupKind::from_recipient_type(&group.recipient_type_details)
+            != Some(GroupKind::Security)
+        {
+            let kind = group.recipient_type_details.clone();
+            grants.remarks.insert(Remark::NoRight {
+                group: label.into(),
+                kind,
+            });
+            return Ok(Vec::new());
+        }
+        let identity = members_identity(group).ok_or_else(|| {
+            format!("the group {label:?} has no identifier, so its members cannot be asked for")
+        })?;
+        if !seen.insert(identity.clone()) {
+            return Ok(Vec::new());
+        }
+        let members = match self.answers.members.get(&identity) {
+            Some(MembersAnswer::Complete(members)) => members,
+            Some(MembersAnswer::Failed(reason)) => {
+                return Err(format!(
+                    "the members of the group {label:?} could not be read: {reason}"
+                ));
+            }
+            None => {
+                let kind = GroupKind::Security;
+                self.missing.insert(Question::Members { identity, kind });
+                return Err(format!("the members of the group {label:?} were not read"));
+            }
+        };
+        let mut path = above.to_vec();
+        path.push(label.to_owned());
+        let mut nested = Vec::new();
+        for member in members {
+            if GroupKind::from_recipient_type(&member.recipient_type_details).is_some() {
+                nested.push((member, path.clone()));
+            } else if let Some(party) = self.member(member) {
+                let via = grants.grantees.entry(party).or_insert_with(|| path.clone());
+                if (path.len(), &path) < (via.len(), via) {
+                    via.clone_from(&path);
+                }
+            } else {
+                grants.remarks.insert(not_a_mailbox(member));
+            }
+        }
+        Ok(nested)
+    }
+}
+
+/// Keeps one reason of several, whatever the order in which they came (R25).
+fn least(unknown: &mut Option<Unknown>, reason: Unknown) {
+    if unknown.as_ref().is_none_or(|kept| reason < *kept) {
+        *unknown = Some(reason);
+    }
+}
+
+/// The identity by which the members of a group are asked for: never its name, which need not be unique
+/// (`exchange-online.md` 6.4).
+pub fn members_identity(group: &RecipientRecord) -> Option<String> {
+    [&group.object_id, &group.guid]
+        .into_iter()
+        .flatten()
+        .find_map(|id| Some(ObjectId::parse(id)?.as_str().to_owned()))
+}
+
+fn group_at<'a>(groups: &'a [RecipientRecord], at: Option<&BTreeSet<usize>>) -> Trustee<'a> {
+    let at = at
+        .and_then(|set| set.first().copied())
+        .expect("the caller counted one");
+    Trustee::Group(&groups[at])
+}
+
+fn name(recipient: &RecipientRecord) -> &str {
+    [
+        &recipient.display_name,
+        &recipient.name,
+        &recipient.primary_smtp_address,
+        &recipient.identity,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| text.trim())
+    .find(|text| !text.is_empty())
+    .unwrap_or("(no name)")
+}
+
+fn not_a_mailbox(recipient: &RecipientRecord) -> Remark {
+    let label = recipient
+        .primary_smtp_address
+        .as_deref()
+        .unwrap_or_else(|| name(recipient));
+    Remark::NotAMailbox {
+        name: label.into(),
+        kind: recipient.recipient_type_details.clone(),
+    }
+}
+
+/// R8, and `exchange-online.md` 6.1: Full Access, not inherited, not the system's.
+fn counts(entry: &PermissionEntry) -> bool {
+    let full_access = entry
+        .access_rights
+        .iter()
+        .flat_map(|rights| rights.split(','))
+        .any(|right| right.trim().eq_ignore_ascii_case("FullAccess"));
+    let user = entry.user.trim().to_lowercase();
+    let well_known = user.starts_with("nt authority\\")
+        || (user.starts_with("s-1-") && !user.starts_with("s-1-5-21-"));
+    full_access && !entry.inherited && !well_known && !user.is_empty()
+}
+
+fn is_self(user: &str) -> bool {
+    user.eq_ignore_ascii_case("NT AUTHORITY\\SELF") || user.eq_ignore_ascii_case("S-1-5-10")
+}

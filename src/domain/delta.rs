@@ -1,0 +1,169 @@
+//! What should change about one account: a value between `diff`, which makes it, and `guard` and `settle`, which take
+//! out of it what is held or cannot be had.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::{AccountIx, AccountKind},
+    address::SmtpAddress,
+    directory::MailboxIx,
+    guard::Class,
+    ids::ObjectId,
+};
+
+/// An account that is there, or the one that this plan creates for a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    Existing(AccountIx),
+    New(MailboxIx),
+}
+
+/// A rule and the fact that it was applied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub rule: String,
+    pub fact: String,
+}
+
+impl Reason {
+    pub fn new(rule: &str, fact: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            fact: fact.into(),
+        }
+    }
+}
+
+/// All changes of one account (R19). An empty delta is no delta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    pub target: Target,
+    pub kind: AccountKind,
+    /// The principal as it is, or as it is to be created.
+    pub address: SmtpAddress,
+    pub mailbox: Option<MailboxIx>,
+    /// The key for the extension of a user (R23).
+    pub key: Option<ObjectId>,
+    /// With the name of the new account.
+    pub create: Option<Box<str>>,
+    /// R16: from this object id to the mailbox's.
+    pub tie: Option<ObjectId>,
+    pub rename: Option<Rename>,
+    /// Before and after.
+    pub name: Option<(Box<str>, Box<str>)>,
+    pub activity: Option<Activity>,
+    pub add_aliases: BTreeSet<SmtpAddress>,
+    pub remove_aliases: BTreeSet<SmtpAddress>,
+    pub add_delegates: BTreeSet<Target>,
+    pub remove_delegates: BTreeSet<AccountIx>,
+    pub reasons: Vec<Reason>,
+}
+
+/// R17.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub to: SmtpAddress,
+    /// `Rename` by (a) or (b), `Identity` by alias evidence.
+    pub class: Class,
+}
+
+/// A change of status (R19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Resume,
+    /// Of a user; the class is `Suspend` or `Stray`.
+    Suspend(Class),
+    /// Of a functional account; likewise.
+    Empty(Class),
+}
+
+impl Delta {
+    pub fn new(
+        target: Target,
+        kind: AccountKind,
+        address: SmtpAddress,
+        mailbox: Option<MailboxIx>,
+    ) -> Self {
+        Self {
+            target,
+            kind,
+            address,
+            mailbox,
+            key: None,
+            create: None,
+            tie: None,
+            rename: None,
+            name: None,
+            activity: None,
+            add_aliases: BTreeSet::new(),
+            remove_aliases: BTreeSet::new(),
+            add_delegates: BTreeSet::new(),
+            remove_delegates: BTreeSet::new(),
+            reasons: Vec::new(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            target: _,
+            kind: _,
+            address: _,
+            mailbox: _,
+            key: _,
+            reasons: _,
+            create,
+            tie,
+            rename,
+            name,
+            activity,
+            add_aliases,
+            remove_aliases,
+            add_delegates,
+            remove_delegates,
+        } = self;
+        create.is_none()
+            && tie.is_none()
+            && rename.is_none()
+            && name.is_none()
+            && activity.is_none()
+            && add_aliases.is_empty()
+            && remove_aliases.is_empty()
+            && add_delegates.is_empty()
+            && remove_delegates.is_empty()
+    }
+
+    /// R16, R17: whether nothing of it may happen before a person has approved who the account belongs to.
+    pub fn waits_for_identity(&self) -> bool {
+        self.tie.is_some()
+            || self
+                .rename
+                .as_ref()
+                .is_some_and(|rename| rename.class == Class::Identity)
+    }
+
+    pub fn is_suspend(&self) -> bool {
+        matches!(self.activity, Some(Activity::Suspend(_)))
+    }
+
+    pub fn is_empty_of_members(&self) -> bool {
+        matches!(self.activity, Some(Activity::Empty(_)))
+    }
+
+    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it.
+    pub fn touches_extension(&self) -> bool {
+        self.tie.is_some()
+            || !self.add_aliases.is_empty()
+            || !self.remove_aliases.is_empty()
+            || (self.kind == AccountKind::User && self.touches_delegates())
+    }
+
+    pub fn touches_delegates(&self) -> bool {
+        !self.add_delegates.is_empty() || !self.remove_delegates.is_empty()
+    }
+
+    pub fn because(&mut self, rule: &str, fact: impl Into<String>) {
+        self.reasons.push(Reason::new(rule, fact));
+    }
+}

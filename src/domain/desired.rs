@@ -1,0 +1,135 @@
+//! Who should be a delegate of whom (R12): from grants on mailboxes to accounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    accounts::{AccountIx, AccountKind},
+    delegation::Delegations,
+    delta::Target,
+    directory::{MailboxIx, Party},
+    mailbox::MailboxKind,
+    matching::{MailboxFate, Matching},
+    note::Code,
+    world::{MailboxScope, Policy, World},
+};
+
+/// The delegates of one account, with everybody who has a grant and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    pub delegates: Delegates,
+    /// R12: for good, with the reason.
+    pub pruned: BTreeMap<Party, String>,
+    /// For now: protected, or an account that cannot be created.
+    pub left_out: BTreeMap<Party, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delegates {
+    Known {
+        wanted: BTreeSet<Target>,
+        /// Whether somebody is left out for now.
+        left_out: bool,
+    },
+    /// R11: they stay as they are.
+    Unknown,
+}
+
+/// One grantee, judged.
+enum Judged {
+    Delegate(Target),
+    Pruned(String),
+    LeftOut(String),
+}
+
+/// R12 for the mailbox `ix`. `own` is its account: nobody is a delegate of himself.
+pub fn delegates_of(
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    ix: MailboxIx,
+    own: Option<AccountIx>,
+) -> Derived {
+    let mut derived = Derived {
+        delegates: Delegates::Unknown,
+        pruned: BTreeMap::new(),
+        left_out: BTreeMap::new(),
+    };
+    let Some(Delegations::Known(grants)) = world
+        .delegations
+        .get(ix.0 as usize)
+        .and_then(Option::as_ref)
+    else {
+        return derived;
+    };
+    let mut wanted = BTreeSet::new();
+    for party in grants.grantees.keys() {
+        match judge(world, policy, matching, *party) {
+            Judged::Delegate(target) if own.map(Target::Existing) == Some(target) => {}
+            Judged::Delegate(target) => {
+                wanted.insert(target);
+            }
+            Judged::Pruned(reason) => {
+                derived.pruned.insert(*party, reason);
+            }
+            Judged::LeftOut(reason) => {
+                derived.left_out.insert(*party, reason);
+            }
+        }
+    }
+    derived.delegates = Delegates::Known {
+        wanted,
+        left_out: !derived.left_out.is_empty(),
+    };
+    derived
+}
+
+fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> Judged {
+    let Party::Mailbox(ix) = party else {
+        return Judged::LeftOut("its mailbox is not understood (R5)".into());
+    };
+    let mailbox = world.directory.mailbox(ix);
+    let MailboxKind::User { disabled } = mailbox.kind else {
+        return Judged::Pruned("it is no user mailbox".into());
+    };
+    match policy.scope_of(&world.directory, ix) {
+        MailboxScope::In => {}
+        MailboxScope::OtherKind => return Judged::Pruned("it is no user mailbox".into()),
+        MailboxScope::OutsideDomains => {
+            return Judged::Pruned("it is outside the claimed domains (R13)".into());
+        }
+        MailboxScope::OutsideFilter => {
+            return Judged::Pruned("it is not in the source filter (R14)".into());
+        }
+    }
+    let account = matching.claimed[ix.0 as usize];
+    if account.is_some_and(|account| matching.frozen.contains(&account)) {
+        return Judged::LeftOut("it is not certain whose account it has".into());
+    }
+    match matching.mailbox(ix) {
+        MailboxFate::Protected(by) if by.code == Code::TargetFilter => match account {
+            // R15: the filter protects the account, not others from it.
+            Some(account) if world.accounts.get(account).kind() == AccountKind::User => {
+                Judged::Delegate(Target::Existing(account))
+            }
+            _ => Judged::Pruned("it has no account, and TARGET_FILTER keeps it so".into()),
+        },
+        MailboxFate::Protected(by) if by.code == Code::KindMismatch => {
+            Judged::Pruned("its account is no user account (R18)".into())
+        }
+        MailboxFate::Protected(by) => Judged::LeftOut(by.text.clone()),
+        MailboxFate::Matched(found) => Judged::Delegate(Target::Existing(found.account)),
+        MailboxFate::Evidence(_) => {
+            Judged::LeftOut("it is not certain which account it has (R17)".into())
+        }
+        MailboxFate::NoAccount if disabled => {
+            Judged::Pruned("it is disabled and has no account".into())
+        }
+        MailboxFate::NoAccount if mailbox.object_id.is_none() => {
+            Judged::LeftOut("no account can be created for it without an object id (R24)".into())
+        }
+        MailboxFate::NoAccount => Judged::Delegate(Target::New(ix)),
+        MailboxFate::OutsideDomains => {
+            Judged::Pruned("it is outside the claimed domains (R13)".into())
+        }
+    }
+}

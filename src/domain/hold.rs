@@ -1,0 +1,425 @@
+//! Takes out of the deltas what exceeds a limit, or what a shrunken source makes doubtful (R2, R26, R27). Changes are
+//! held, not accounts: the rest of a delta goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    accounts::{AccountIx, AccountKind, Accounts},
+    address::SmtpAddress,
+    delta::{Activity, Delta, Target},
+    guard::{Class, Limit},
+    matching::Matching,
+    memory::Memory,
+    world::Policy,
+};
+
+/// All changes of one class that were held, with what it takes to let them go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldSet {
+    pub class: Class,
+    /// Names exactly these changes (R27).
+    pub code: String,
+    /// Why, in one line.
+    pub reason: String,
+    pub changes: Vec<HeldChange>,
+}
+
+/// One guarded change, with before and after.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldChange {
+    pub address: SmtpAddress,
+    pub what: String,
+    pub before: String,
+    pub after: String,
+    /// Equal for the same change of the same account with the same before and after (R27).
+    pub fingerprint: String,
+}
+
+/// What R26 measures limits by: things in Zivver now, claimed and unprotected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    pub active: u32,
+    pub delegations: u32,
+    pub aliases: u32,
+    pub users: u32,
+    pub accounts: u32,
+}
+
+impl Base {
+    pub fn count(accounts: &Accounts, policy: &Policy, matching: &Matching) -> Self {
+        let mut base = Self::default();
+        for (ix, account) in accounts
+            .iter()
+            .filter(|(ix, _)| !matching.is_protected(*ix))
+        {
+            base.accounts += 1;
+            base.users += u32::from(account.kind() == AccountKind::User);
+            base.active += u32::from(accounts.is_active(ix));
+            let aliases = account
+                .extension()
+                .aliases
+                .iter()
+                .filter(|alias| policy.claimed_domains.holds(alias));
+            base.aliases += count(aliases.count());
+            base.delegations += count(accounts.delegates_of(ix).users.len());
+        }
+        base
+    }
+
+    fn of(self, class: Class) -> u32 {
+        match class {
+            Class::Suspend | Class::Stray | Class::Identity => self.active,
+            Class::DelegateRemoval => self.delegations,
+            Class::AliasRemoval => self.aliases,
+            Class::Rename => self.users,
+            Class::NameChange => self.accounts,
+        }
+    }
+}
+
+/// What decides beside the limits.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    pub base: Base,
+    /// R2: why every destructive change is held.
+    pub doubt: Option<String>,
+    /// R27: fingerprints of changes that a person approved.
+    pub approved: BTreeSet<String>,
+    /// Epoch seconds.
+    pub now: i64,
+}
+
+/// The deltas that may go on, and what is held beside them.
+#[derive(Debug)]
+pub struct Guarded {
+    pub deltas: Vec<Delta>,
+    pub held: Vec<HeldSet>,
+    /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
+    pub used: BTreeSet<String>,
+    /// R26: how many changes of each class go on.
+    pub counts: BTreeMap<Class, u32>,
+}
+
+/// Which part of a delta a guarded change is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Identity,
+    Stop,
+    Rename,
+    Name,
+    Alias(SmtpAddress),
+    Delegate(AccountIx),
+}
+
+/// R26 and R2, class by class. What a held class takes with it does not count for the classes after it.
+pub fn guard(
+    mut deltas: Vec<Delta>,
+    accounts: &Accounts,
+    policy: &Policy,
+    memory: &Memory,
+    circumstances: &Circumstances,
+) -> Guarded {
+    let mut held = Vec::new();
+    let mut used = BTreeSet::new();
+    let mut counts = BTreeMap::new();
+    let order = [
+        Class::Identity,
+        Class::Stray,
+        Class::Suspend,
+        Class::DelegateRemoval,
+        Class::AliasRemoval,
+        Class::Rename,
+        Class::NameChange,
+    ];
+    for class in order {
+        let found = changes_of(class, &deltas, accounts);
+        let (approved, open): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|found| circumstances.approved.contains(&found.2.fingerprint));
+        used.extend(approved.into_iter().map(|found| found.2.fingerprint));
+        let spent = memory.spent_since_yesterday(class, circumstances.now);
+        match refusal(class, count(open.len()), spent, policy, circumstances) {
+            None if open.is_empty() => {}
+            None => {
+                counts.insert(class, count(open.len()));
+            }
+            Some(reason) => {
+                let mut changes = Vec::with_capacity(open.len());
+                for (at, part, change) in open {
+                    take_out(&mut deltas[at], &part);
+                    changes.push(change);
+                }
+                changes.sort();
+                held.push(HeldSet {
+                    class,
+                    code: code(&changes),
+                    reason,
+                    changes,
+                });
+            }
+        }
+    }
+    deltas.retain(|delta| !delta.is_empty());
+    Guarded {
+        deltas,
+        held,
+        used,
+        counts,
+    }
+}
+
+/// Why a class is held, or `None`.
+fn refusal(
+    class: Class,
+    wanted: u32,
+    spent: u32,
+    policy: &Policy,
+    circumstances: &Circumstances,
+) -> Option<String> {
+    if wanted == 0 {
+        return None;
+    }
+    if let Some(doubt) = circumstances
+        .doubt
+        .as_ref()
+        .filter(|_| class.is_destructive())
+    {
+        return Some(doubt.clone());
+    }
+    let limit = policy.limits.of(class);
+    let base = circumstances.base.of(class);
+    let mut allowed = limit.of(base);
+    // R26: never more than half of what is active, but a lone account is not a majority.
+    let mut half = "";
+    if matches!(class, Class::Suspend | Class::Stray)
+        && limit != Limit::Off
+        && allowed > (base / 2).max(1)
+    {
+        allowed = (base / 2).max(1);
+        half = ", and never more than half of what is active";
+    }
+    (u64::from(wanted) + u64::from(spent) > u64::from(allowed)).then(|| {
+        let before = match spent {
+            0 => String::new(),
+            spent => format!(", after {spent} in the last 24 hours"),
+        };
+        format!(
+            "{wanted} changes{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
+            class.setting()
+        )
+    })
+}
+
+fn changes_of(
+    class: Class,
+    deltas: &[Delta],
+    accounts: &Accounts,
+) -> Vec<(usize, Part, HeldChange)> {
+    let mut found = Vec::new();
+    for (at, delta) in deltas.iter().enumerate() {
+        let mut add = |part, what: &str, before: String, after: String| {
+            found.push((
+                at,
+                part,
+                change(class, delta, accounts, what, before, after),
+            ));
+        };
+        match class {
+            Class::Identity => identity(delta, &mut add),
+            Class::Stray | Class::Suspend => stop(class, delta, accounts, &mut add),
+            Class::DelegateRemoval => {
+                for ix in &delta.remove_delegates {
+                    let address = accounts.get(*ix).address().to_string();
+                    add(
+                        Part::Delegate(*ix),
+                        "remove delegate",
+                        address,
+                        String::new(),
+                    );
+                }
+            }
+            Class::AliasRemoval => {
+                for alias in &delta.remove_aliases {
+                    add(
+                        Part::Alias(alias.clone()),
+                        "remove alias",
+                        alias.to_string(),
+                        String::new(),
+                    );
+                }
+            }
+            Class::Rename => {
+                if let Some(rename) = delta.rename.as_ref().filter(|rename| rename.class == class) {
+                    add(
+                        Part::Rename,
+                        "rename",
+                        delta.address.to_string(),
+                        rename.to.to_string(),
+                    );
+                }
+            }
+            Class::NameChange => {
+                if let Some((before, after)) = &delta.name {
+                    add(
+                        Part::Name,
+                        "change name",
+                        before.to_string(),
+                        after.to_string(),
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+fn stop(
+    class: Class,
+    delta: &Delta,
+    accounts: &Accounts,
+    add: &mut impl FnMut(Part, &str, String, String),
+) {
+    match delta.activity {
+        Some(Activity::Suspend(of)) if of == class => {
+            add(Part::Stop, "suspend", "active".into(), "suspended".into());
+        }
+        Some(Activity::Empty(of)) if of == class => {
+            let members = delta
+                .remove_delegates
+                .iter()
+                .map(|ix| accounts.get(*ix).address().as_str());
+            add(
+                Part::Stop,
+                "empty",
+                members.collect::<Vec<_>>().join(" "),
+                "no members".into(),
+            );
+        }
+        Some(Activity::Suspend(_) | Activity::Empty(_) | Activity::Resume) | None => {}
+    }
+}
+
+fn identity(delta: &Delta, add: &mut impl FnMut(Part, &str, String, String)) {
+    if let Some(tie) = &delta.tie {
+        let after = delta
+            .key
+            .as_ref()
+            .map_or_else(|| "another object id".to_owned(), ToString::to_string);
+        add(
+            Part::Identity,
+            "give to another object id",
+            tie.to_string(),
+            after,
+        );
+    } else if let Some(rename) = delta
+        .rename
+        .as_ref()
+        .filter(|rename| rename.class == Class::Identity)
+    {
+        add(
+            Part::Identity,
+            "rename on the evidence of an alias",
+            delta.address.to_string(),
+            rename.to.to_string(),
+        );
+    }
+}
+
+fn change(
+    class: Class,
+    delta: &Delta,
+    accounts: &Accounts,
+    what: &str,
+    before: String,
+    after: String,
+) -> HeldChange {
+    let id = match delta.target {
+        Target::Existing(ix) => accounts.get(ix).id().as_str(),
+        Target::New(_) => "",
+    };
+    let fingerprint = digest(
+        [
+            class.setting(),
+            id,
+            delta.address.as_str(),
+            what,
+            &before,
+            &after,
+        ]
+        .into_iter(),
+    );
+    HeldChange {
+        address: delta.address.clone(),
+        what: what.into(),
+        before,
+        after,
+        fingerprint,
+    }
+}
+
+/// Removes a held part. What rests on it goes with it: a delta whose owner is in doubt goes whole (R16), an `empty`
+/// whose members may not be removed is none.
+fn take_out(delta: &mut Delta, part: &Part) {
+    match part {
+        Part::Identity => clear(delta),
+        Part::Stop => {
+            delta.activity = None;
+            if delta.kind == AccountKind::Functional {
+                delta.remove_delegates.clear();
+            }
+        }
+        Part::Rename => delta.rename = None,
+        Part::Name => delta.name = None,
+        Part::Alias(alias) => {
+            delta.remove_aliases.remove(alias);
+        }
+        Part::Delegate(ix) => {
+            delta.remove_delegates.remove(ix);
+            if delta.is_empty_of_members() {
+                delta.activity = None;
+            }
+        }
+    }
+}
+
+fn clear(delta: &mut Delta) {
+    delta.tie = None;
+    delta.rename = None;
+    delta.name = None;
+    delta.activity = None;
+    delta.add_aliases.clear();
+    delta.remove_aliases.clear();
+    delta.add_delegates.clear();
+    delta.remove_delegates.clear();
+}
+
+/// R27: a short name for exactly these changes.
+fn code(changes: &[HeldChange]) -> String {
+    let mut code = digest(changes.iter().map(|change| change.fingerprint.as_str()));
+    code.truncate(10);
+    code
+}
+
+/// The hexadecimal hash of some texts, each with its length, so that no two lists look alike.
+pub(super) fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .take(16)
+        .fold(String::new(), |mut hex, byte| {
+            use std::fmt::Write as _;
+            write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+            hex
+        })
+}
+
+fn count(number: usize) -> u32 {
+    super::directory::to_u32(number)
+}

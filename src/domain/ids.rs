@@ -1,0 +1,88 @@
+//! Identifiers: Exchange's object id and Zivver's SCIM id.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// `ExternalDirectoryObjectId`: the Entra object id of a mailbox, a GUID in lower case with dashes. Never empty and
+/// never all zeros, since an empty identity means "all objects" to Exchange (`exchange-online.md` 1.3, 1.5).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectId(Arc<str>);
+
+impl ObjectId {
+    /// The GUID in `text`, or `None` if it is none, or the null GUID.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().trim_start_matches('{').trim_end_matches('}');
+        let bytes = text.as_bytes();
+        let shaped = bytes.len() == 36
+            && bytes.iter().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            });
+        let null = bytes.iter().all(|byte| matches!(byte, b'0' | b'-'));
+        (shaped && !null).then(|| Self(Arc::from(text.to_ascii_lowercase())))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `id` of a SCIM resource (RFC 7643 section 3.1), as Zivver gave it. Opaque.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScimId(Arc<str>);
+
+impl ScimId {
+    pub fn new(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ScimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ScimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_id_is_a_guid_and_never_null() {
+        let id = ObjectId::parse("22222222-0000-4000-8000-00000000000A").unwrap();
+        assert_eq!(id.as_str(), "22222222-0000-4000-8000-00000000000a");
+        for text in [
+            "",
+            "00000000-0000-0000-0000-000000000000",
+            "user01",
+            "22222222000040008000000000000001",
+        ] {
+            assert_eq!(ObjectId::parse(text), None, "{text:?}");
+        }
+    }
+}

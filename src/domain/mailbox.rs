@@ -1,0 +1,327 @@
+//! From a row of the mailbox list to a mailbox, or to the reason why it is none (R3–R5).
+
+use serde::Serialize;
+
+use super::{address::SmtpAddress, ids::ObjectId, source::MailboxRecord};
+
+/// A mailbox that was understood. Its addresses are canonical, its aliases sorted and without the primary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mailbox {
+    pub primary: SmtpAddress,
+    pub object_id: Option<ObjectId>,
+    pub kind: MailboxKind,
+    pub display_name: Box<str>,
+    pub aliases: Vec<SmtpAddress>,
+    /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
+    pub user_principal_name: Option<Box<str>>,
+    /// `Name` and `Identity`, lower-cased, without those that only repeat the object id (R9).
+    pub names: Vec<Box<str>>,
+    /// `Guid` and `ExchangeObjectId`, lower-cased (R9).
+    pub guids: Vec<Box<str>>,
+    /// Entries of `EmailAddresses` that are no addresses and were dropped (R4).
+    pub malformed_aliases: Vec<Box<str>>,
+}
+
+/// What a mailbox is to us (R3).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailboxKind {
+    /// `UserMailbox`. `disabled` is `AccountDisabled`: sign-in is blocked.
+    User { disabled: bool },
+    /// `SharedMailbox`; its `AccountDisabled` has no meaning.
+    Shared,
+    /// Any other `RecipientTypeDetails`, as received.
+    Other(Box<str>),
+}
+
+/// A mailbox that was not understood. It is not absent: every address and identifier that could be read from it
+/// protects an account (R5, R7).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rejection {
+    pub reason: RejectionReason,
+    /// The best name for a report: primary, UPN, display name or object id as received.
+    pub label: Box<str>,
+    pub object_id: Option<ObjectId>,
+    pub addresses: Vec<SmtpAddress>,
+    pub user_principal_name: Option<Box<str>>,
+    pub names: Vec<Box<str>>,
+    pub guids: Vec<Box<str>>,
+}
+
+/// Why a mailbox was rejected (R5).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum RejectionReason {
+    #[error("Exchange sent {0} in a form that is not understood")]
+    WrongTypes(String),
+    #[error("it has no usable primary address ({0:?})")]
+    NoPrimary(String),
+    #[error("Exchange did not say whether its account is disabled")]
+    NoAccountDisabled,
+}
+
+/// Properties without which a mailbox cannot be judged; a wrong type in any of them rejects it (R5).
+const ESSENTIAL: [&str; 6] = [
+    "PrimarySmtpAddress",
+    "DisplayName",
+    "EmailAddresses",
+    "RecipientTypeDetails",
+    "AccountDisabled",
+    "ExternalDirectoryObjectId",
+];
+
+/// R3, R4, R5.
+pub fn normalise(record: &MailboxRecord) -> Result<Mailbox, Box<Rejection>> {
+    let reason = match judge(record) {
+        Ok((primary, kind)) => return Ok(mailbox(record, primary, kind)),
+        Err(reason) => reason,
+    };
+    let (names, guids) = (names(record), guids(record));
+    let mut addresses: Vec<_> = [&record.primary_smtp_address, &record.user_principal_name]
+        .into_iter()
+        .flatten()
+        .filter_map(|text| SmtpAddress::parse(text).ok())
+        .chain(
+            record
+                .email_addresses
+                .iter()
+                .filter_map(|entry| smtp(entry)?.ok()),
+        )
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    let label = [
+        &record.primary_smtp_address,
+        &record.user_principal_name,
+        &record.display_name,
+        &record.object_id,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| text.trim())
+    .find(|text| !text.is_empty())
+    .unwrap_or("a mailbox without any name");
+    Err(Box::new(Rejection {
+        reason,
+        label: label.into(),
+        object_id: record.object_id.as_deref().and_then(ObjectId::parse),
+        addresses,
+        user_principal_name: lower(record.user_principal_name.as_deref()),
+        names,
+        guids,
+    }))
+}
+
+fn judge(record: &MailboxRecord) -> Result<(SmtpAddress, MailboxKind), RejectionReason> {
+    let wrong: Vec<&str> = ESSENTIAL
+        .into_iter()
+        .filter(|name| record.malformed.iter().any(|field| field == name))
+        .collect();
+    if !wrong.is_empty() {
+        return Err(RejectionReason::WrongTypes(wrong.join(", ")));
+    }
+    let text = record.primary_smtp_address.as_deref().unwrap_or("");
+    let primary =
+        SmtpAddress::parse(text).map_err(|error| RejectionReason::NoPrimary(error.text))?;
+    let details = record
+        .recipient_type_details
+        .as_deref()
+        .unwrap_or("")
+        .trim();
+    let kind = if details.eq_ignore_ascii_case("UserMailbox") {
+        let disabled = record
+            .account_disabled
+            .ok_or(RejectionReason::NoAccountDisabled)?;
+        MailboxKind::User { disabled }
+    } else if details.eq_ignore_ascii_case("SharedMailbox") {
+        MailboxKind::Shared
+    } else {
+        MailboxKind::Other(details.into())
+    };
+    Ok((primary, kind))
+}
+
+fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> Mailbox {
+    let mut aliases = Vec::new();
+    let mut malformed_aliases = Vec::new();
+    for entry in &record.email_addresses {
+        match smtp(entry) {
+            Some(Ok(address)) if address != primary => aliases.push(address),
+            Some(Err(text)) => malformed_aliases.push(text.into()),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    aliases.sort();
+    aliases.dedup();
+    malformed_aliases.sort();
+    let (names, guids) = (names(record), guids(record));
+    let display_name = match record.display_name.as_deref().map(str::trim) {
+        None | Some("") => primary.as_str().into(), // R4
+        Some(name) => name.into(),
+    };
+    Mailbox {
+        primary,
+        object_id: record.object_id.as_deref().and_then(ObjectId::parse),
+        kind,
+        display_name,
+        aliases,
+        user_principal_name: lower(record.user_principal_name.as_deref()),
+        names,
+        guids,
+        malformed_aliases,
+    }
+}
+
+/// The address of an entry with the prefix `smtp:` in any case, or without prefix; `None` for X500, SIP and the like
+/// (R4, `exchange-online.md` 6.6).
+fn smtp(entry: &str) -> Option<Result<SmtpAddress, &str>> {
+    let entry = entry.trim();
+    let text = match entry.split_once(':') {
+        Some((prefix, rest)) if prefix.trim().eq_ignore_ascii_case("smtp") => rest,
+        Some(_) => return None,
+        None => entry,
+    };
+    if entry.is_empty() {
+        return None;
+    }
+    Some(SmtpAddress::parse(text).map_err(|_| entry))
+}
+
+fn names(record: &MailboxRecord) -> Vec<Box<str>> {
+    let own_id = lower(record.object_id.as_deref());
+    let mut names: Vec<_> = [&record.name, &record.identity]
+        .into_iter()
+        .filter_map(|name| lower(name.as_deref()))
+        .filter(|name| Some(name) != own_id.as_ref())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn guids(record: &MailboxRecord) -> Vec<Box<str>> {
+    let mut guids: Vec<Box<str>> = [&record.guid, &record.exchange_object_id]
+        .into_iter()
+        .filter_map(|guid| Some(ObjectId::parse(guid.as_deref()?)?.as_str().into()))
+        .collect();
+    guids.sort();
+    guids.dedup();
+    guids
+}
+
+/// Trimmed and lower-cased; `None` for what is empty.
+fn lower(text: Option<&str>) -> Option<Box<str>> {
+    let text = text?.trim();
+    (!text.is_empty()).then(|| text.to_lowercase().into_boxed_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> MailboxRecord {
+        MailboxRecord {
+            object_id: Some("22222222-0000-4000-8000-000000000001".into()),
+            user_principal_name: Some("Anna@corp.onmicrosoft.example".into()),
+            primary_smtp_address: Some("Anna@Corp.Example".into()),
+            display_name: Some(" Anna ".into()),
+            recipient_type_details: Some("UserMailbox".into()),
+            account_disabled: Some(false),
+            ..MailboxRecord::default()
+        }
+    }
+
+    #[test]
+    fn r3_only_user_and_shared_mailboxes_are_synchronised_kinds() {
+        for (details, kind) in [
+            ("UserMailbox", MailboxKind::User { disabled: false }),
+            ("usermailbox", MailboxKind::User { disabled: false }),
+            ("SharedMailbox", MailboxKind::Shared),
+            ("RoomMailbox", MailboxKind::Other("RoomMailbox".into())),
+            ("NeverHeardOf", MailboxKind::Other("NeverHeardOf".into())),
+        ] {
+            let row = MailboxRecord {
+                recipient_type_details: Some(details.into()),
+                ..record()
+            };
+            assert_eq!(normalise(&row).unwrap().kind, kind);
+        }
+    }
+
+    #[test]
+    fn r4_aliases_are_the_smtp_entries_without_the_primary() {
+        let row = MailboxRecord {
+            email_addresses: [
+                "SMTP:anna@corp.example",
+                "smtp:B@corp.example",
+                "Smtp:b@CORP.example",
+                "bare@corp.example",
+                "SIP:anna@corp.example",
+                "X500:/o=Example/cn=anna",
+                "SPO:SPO_1@SPO_2",
+                "smtp:broken",
+                "",
+            ]
+            .map(String::from)
+            .to_vec(),
+            ..record()
+        };
+        let mailbox = normalise(&row).unwrap();
+        assert_eq!(
+            format!("{:?}", mailbox.aliases),
+            "[b@corp.example, bare@corp.example]"
+        );
+        assert_eq!(mailbox.malformed_aliases, ["smtp:broken".into()]);
+        assert_eq!(&*mailbox.display_name, "Anna");
+    }
+
+    #[test]
+    fn r4_an_empty_display_name_becomes_the_primary_address() {
+        for name in [None, Some(String::new()), Some("  ".into())] {
+            let row = MailboxRecord {
+                display_name: name,
+                ..record()
+            };
+            assert_eq!(&*normalise(&row).unwrap().display_name, "anna@corp.example");
+        }
+    }
+
+    #[test]
+    fn r5_what_is_not_understood_is_rejected_with_all_that_identifies_it() {
+        let row = MailboxRecord {
+            account_disabled: None,
+            ..record()
+        };
+        let rejection = normalise(&row).unwrap_err();
+        assert_eq!(rejection.reason, RejectionReason::NoAccountDisabled);
+        assert_eq!(rejection.addresses.len(), 2);
+        assert!(rejection.object_id.is_some());
+
+        let row = MailboxRecord {
+            primary_smtp_address: Some("nowhere".into()),
+            ..record()
+        };
+        assert_eq!(
+            normalise(&row).unwrap_err().reason,
+            RejectionReason::NoPrimary("nowhere".into())
+        );
+
+        let row = MailboxRecord {
+            malformed: vec!["EmailAddresses".into()],
+            ..record()
+        };
+        assert_eq!(
+            normalise(&row).unwrap_err().reason,
+            RejectionReason::WrongTypes("EmailAddresses".into())
+        );
+    }
+
+    #[test]
+    fn r5_a_shared_mailbox_needs_no_account_disabled() {
+        let row = MailboxRecord {
+            account_disabled: None,
+            recipient_type_details: Some("SharedMailbox".into()),
+            ..record()
+        };
+        assert_eq!(normalise(&row).unwrap().kind, MailboxKind::Shared);
+    }
+}

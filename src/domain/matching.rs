@@ -1,0 +1,684 @@
+//! Which account is whose: an account is a person, not an address (R6, R7, R16–R18).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::{
+    accounts::{AccountIx, AccountKind, Accounts},
+    address::SmtpAddress,
+    delegation::Delegations,
+    directory::{Directory, MailboxIx},
+    ids::ObjectId,
+    mailbox::{Mailbox, MailboxKind},
+    memory::Memory,
+    note::Code,
+    world::{MailboxScope, Policy, World},
+};
+
+/// What became of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailboxFate {
+    /// R7: nothing is done to it or to its accounts.
+    Protected(Protection),
+    /// R13: not synchronised; its accounts are left as they are.
+    OutsideDomains,
+    Matched(Match),
+    /// R17: the only account under another of its addresses may be its own.
+    Evidence(AccountIx),
+    NoAccount,
+}
+
+/// Why somebody is protected, in the words of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protection {
+    pub code: Code,
+    pub text: String,
+}
+
+/// A mailbox and its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    pub account: AccountIx,
+    pub level: Level,
+    /// R16: the account is tied to this other object id.
+    pub tied_to_other: Option<ObjectId>,
+}
+
+/// R16: how strong a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// (a)
+    Mapping,
+    /// (b)
+    ExternalAccountId,
+    /// (c)
+    Principal,
+}
+
+impl Level {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mapping => "by the mapping of object ids (R16 a)",
+            Self::ExternalAccountId => "by ExternalAccountId (R16 b)",
+            Self::Principal => "by equal address (R16 c)",
+        }
+    }
+}
+
+/// What became of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountFate {
+    /// R13: its address is in no claimed domain.
+    Foreign,
+    /// R7.
+    Protected(Protection),
+    /// Its mailbox decides.
+    Owned(MailboxIx),
+    /// R16: all its claimants are disabled user mailboxes, so nobody may use it.
+    OwnedByDisabled,
+    /// R13: its mailbox is outside the claimed domains.
+    MailboxOutsideDomains(MailboxIx),
+    /// R17: held for a mailbox by alias evidence.
+    Evidence(MailboxIx),
+    /// R19: no mailbox, but its principal is an alias of this one.
+    MergeCandidate(MailboxIx),
+    /// No mailbox at all (R19).
+    Unowned,
+}
+
+/// The result of matching, by position.
+#[derive(Debug, Default)]
+pub struct Matching {
+    pub mailboxes: Vec<MailboxFate>,
+    pub accounts: Vec<AccountFate>,
+    /// R7: users whose delegations on other accounts stay as Zivver has them.
+    pub frozen: HashSet<AccountIx>,
+    /// The account that a mailbox claims with success, by position, also where either is protected.
+    pub claimed: Vec<Option<AccountIx>>,
+    /// The object id that state or `ExternalAccountId` knows for an account (R16, R19).
+    pub known_object_id: HashMap<AccountIx, ObjectId>,
+}
+
+impl Matching {
+    pub fn mailbox(&self, ix: MailboxIx) -> &MailboxFate {
+        &self.mailboxes[ix.0 as usize]
+    }
+
+    pub fn account(&self, ix: AccountIx) -> &AccountFate {
+        &self.accounts[ix.0 as usize]
+    }
+
+    pub fn is_protected(&self, ix: AccountIx) -> bool {
+        matches!(
+            self.account(ix),
+            AccountFate::Foreign | AccountFate::Protected(_)
+        )
+    }
+}
+
+/// R6, R7, R16, R17, R18.
+pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matching {
+    let mut matcher = Matcher {
+        directory: &world.directory,
+        accounts: &world.accounts,
+        policy,
+        memory,
+        owner: ownership(&world.accounts, memory),
+        protected: protected_mailboxes(world, policy),
+        claims: HashMap::new(),
+        account_protection: BTreeMap::new(),
+        disabled_only: BTreeSet::new(),
+        frozen: HashSet::new(),
+    };
+    matcher.claim();
+    matcher.mismatched_kinds();
+    matcher.functional_renames();
+    matcher.filtered_accounts();
+    let evidence = matcher.evidence();
+    matcher.protect_ties();
+    matcher.finish(&evidence)
+}
+
+/// Accounts by the object id that state knows for them.
+fn ownership(accounts: &Accounts, memory: &Memory) -> HashMap<AccountIx, ObjectId> {
+    memory
+        .mapping
+        .iter()
+        .filter_map(|(object_id, id)| Some((accounts.with_id(id)?, object_id.clone())))
+        .collect()
+}
+
+/// Mailboxes protected by what they are, before any account is looked at (R3, R6, R11, R15).
+fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Protection> {
+    let directory = &world.directory;
+    let mut protected = BTreeMap::new();
+    let mut by_primary: HashMap<&SmtpAddress, Vec<MailboxIx>> = HashMap::new();
+    for (ix, mailbox) in directory.iter() {
+        by_primary.entry(&mailbox.primary).or_default().push(ix);
+        let delegations = world
+            .delegations
+            .get(ix.0 as usize)
+            .and_then(Option::as_ref);
+        let protection = if let MailboxKind::Other(kind) = &mailbox.kind {
+            Some((
+                Code::KindNotSynchronised,
+                format!("a mailbox of kind {kind:?} is not synchronised"),
+            ))
+        } else if let Some(entry) = policy.target_filter.matched(&mailbox.primary) {
+            Some((
+                Code::TargetFilter,
+                format!("TARGET_FILTER entry {entry:?} matches its address"),
+            ))
+        } else if delegations == Some(&Delegations::Gone) {
+            Some((
+                Code::MailboxGone,
+                "the mailbox vanished while it was read; the next run sees clearer".into(),
+            ))
+        } else {
+            None
+        };
+        if let Some((code, text)) = protection {
+            protected.insert(ix, Protection { code, text });
+        }
+    }
+    for (primary, owners) in by_primary.iter().filter(|(_, owners)| owners.len() > 1) {
+        for ix in owners {
+            let text = format!(
+                "{} mailboxes have the primary address {primary}",
+                owners.len()
+            );
+            protected.insert(
+                *ix,
+                Protection {
+                    code: Code::DuplicatePrimary,
+                    text,
+                },
+            );
+        }
+    }
+    protected
+}
+
+struct Matcher<'a> {
+    directory: &'a Directory,
+    accounts: &'a Accounts,
+    policy: &'a Policy,
+    memory: &'a Memory,
+    /// Object ids by state.
+    owner: HashMap<AccountIx, ObjectId>,
+    protected: BTreeMap<MailboxIx, Protection>,
+    /// The claims that hold.
+    claims: HashMap<MailboxIx, Match>,
+    account_protection: BTreeMap<AccountIx, Protection>,
+    disabled_only: BTreeSet<AccountIx>,
+    frozen: HashSet<AccountIx>,
+}
+
+impl Matcher<'_> {
+    /// R16: the strongest level of each mailbox; equal levels on one account conflict.
+    fn claim(&mut self) {
+        let mut given: HashMap<AccountIx, Level> = HashMap::new();
+        for level in [Level::Mapping, Level::ExternalAccountId, Level::Principal] {
+            let mut claimants: BTreeMap<AccountIx, Vec<MailboxIx>> = BTreeMap::new();
+            let mut torn = BTreeSet::new();
+            for (ix, mailbox) in self.directory.iter() {
+                if self.claims.contains_key(&ix) {
+                    continue;
+                }
+                let wanted: Vec<AccountIx> = self
+                    .wanted(mailbox, level)
+                    .into_iter()
+                    .filter(|account| !given.contains_key(account))
+                    .collect();
+                if wanted.len() > 1 {
+                    torn.insert(ix);
+                }
+                for account in wanted {
+                    claimants.entry(account).or_default().push(ix);
+                }
+            }
+            for (account, claimants) in claimants {
+                given.insert(account, level);
+                for ix in &claimants {
+                    let tied_to_other = match level {
+                        Level::Mapping | Level::ExternalAccountId => None,
+                        Level::Principal => self.other_tie(account, self.directory.mailbox(*ix)),
+                    };
+                    self.claims.insert(
+                        *ix,
+                        Match {
+                            account,
+                            level,
+                            tied_to_other,
+                        },
+                    );
+                }
+                if claimants.len() > 1 {
+                    self.conflict(account, &claimants);
+                }
+            }
+            for ix in torn {
+                let text = "several accounts belong to this mailbox equally".to_owned();
+                self.protected.insert(
+                    ix,
+                    Protection {
+                        code: Code::ClaimConflict,
+                        text,
+                    },
+                );
+            }
+        }
+    }
+
+    fn wanted(&self, mailbox: &Mailbox, level: Level) -> Vec<AccountIx> {
+        match (level, &mailbox.object_id) {
+            (Level::Mapping, Some(id)) => {
+                // A mapping to an id that is not in the complete list is void.
+                self.memory
+                    .mapping
+                    .get(id)
+                    .and_then(|id| self.accounts.with_id(id))
+                    .into_iter()
+                    .collect()
+            }
+            (Level::ExternalAccountId, Some(id)) => self.accounts.with_object_id(id).to_vec(),
+            (Level::Mapping | Level::ExternalAccountId, None) => Vec::new(),
+            (Level::Principal, _) => {
+                let all = self.accounts.with_address(&mailbox.primary);
+                let same: Vec<_> = all
+                    .iter()
+                    .copied()
+                    .filter(|ix| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox))
+                    .collect();
+                if same.is_empty() { all.to_vec() } else { same }
+            }
+        }
+    }
+
+    /// R16: the object id that state or `ExternalAccountId` gives an account, when it is not the mailbox's.
+    fn other_tie(&self, account: AccountIx, mailbox: &Mailbox) -> Option<ObjectId> {
+        let state = self.owner.get(&account).cloned();
+        let known = state.or_else(|| self.accounts.get(account).external_object_id())?;
+        (mailbox.object_id.as_ref() != Some(&known)).then_some(known)
+    }
+
+    fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
+        let disabled = |ix: &MailboxIx| {
+            self.directory.mailbox(*ix).kind == MailboxKind::User { disabled: true }
+                && self.policy.scope_of(self.directory, *ix) == MailboxScope::In
+                && self
+                    .protected
+                    .get(ix)
+                    .is_none_or(|by| by.code == Code::DuplicatePrimary)
+        };
+        let address = self.accounts.get(account).address();
+        if claimants.iter().all(disabled) {
+            self.disabled_only.insert(account);
+        }
+        for ix in claimants {
+            let text = format!(
+                "{} mailboxes claim the account {address} equally",
+                claimants.len()
+            );
+            self.protected.entry(*ix).or_insert(Protection {
+                code: Code::ClaimConflict,
+                text,
+            });
+        }
+    }
+
+    /// R18.
+    fn mismatched_kinds(&mut self) {
+        for (ix, claim) in &self.claims {
+            let mailbox = self.directory.mailbox(*ix);
+            let account = self.accounts.get(claim.account);
+            let text = match (kind_of(mailbox), account.kind()) {
+                (Some(AccountKind::User), AccountKind::Functional) => {
+                    "a user mailbox, but its account in Zivver is a functional account; convert it in the Zivver WebApp"
+                }
+                (Some(AccountKind::Functional), AccountKind::User) => {
+                    "a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp"
+                }
+                (None | Some(AccountKind::User), AccountKind::User)
+                | (None | Some(AccountKind::Functional), AccountKind::Functional) => continue,
+            };
+            let protection = Protection {
+                code: Code::KindMismatch,
+                text: text.into(),
+            };
+            self.protected.entry(*ix).or_insert(protection);
+        }
+    }
+
+    /// R17: over SCIM only a user can be renamed.
+    fn functional_renames(&mut self) {
+        for (ix, claim) in &self.claims {
+            let mailbox = self.directory.mailbox(*ix);
+            let account = self.accounts.get(claim.account);
+            if claim.level == Level::Principal
+                || account.kind() != AccountKind::Functional
+                || *account.address() == mailbox.primary
+                || self.policy.scope_of(self.directory, *ix) != MailboxScope::In
+            {
+                continue;
+            }
+            let protection = functional_rename(account.address(), &mailbox.primary);
+            self.protected
+                .entry(*ix)
+                .or_insert_with(|| protection.clone());
+            for taken in self.accounts.with_address(&mailbox.primary) {
+                self.account_protection
+                    .entry(*taken)
+                    .or_insert_with(|| protection.clone());
+            }
+        }
+    }
+
+    /// R15, from the side of the accounts.
+    fn filtered_accounts(&mut self) {
+        for (ix, account) in self.accounts.iter() {
+            if let Some(entry) = self.policy.target_filter.matched(account.address()) {
+                let text = format!("TARGET_FILTER entry {entry:?} matches its address");
+                self.account_protection.insert(
+                    ix,
+                    Protection {
+                        code: Code::TargetFilter,
+                        text,
+                    },
+                );
+            }
+        }
+    }
+
+    /// R17 alias evidence: exactly one account of the same kind under another address, claimed by nobody and tied to
+    /// no other object id.
+    fn evidence(&mut self) -> BTreeMap<MailboxIx, AccountIx> {
+        let claimed: HashSet<AccountIx> = self.claims.values().map(|claim| claim.account).collect();
+        let mut evidence = BTreeMap::new();
+        for (ix, mailbox) in self.directory.iter() {
+            if self.claims.contains_key(&ix)
+                || self.protected.contains_key(&ix)
+                || self.policy.scope_of(self.directory, ix) != MailboxScope::In
+                || !self.accounts.with_address(&mailbox.primary).is_empty()
+            {
+                continue;
+            }
+            let upn = mailbox
+                .user_principal_name
+                .as_deref()
+                .and_then(|text| SmtpAddress::parse(text).ok());
+            let candidates: BTreeSet<AccountIx> = mailbox
+                .aliases
+                .iter()
+                .filter(|alias| !self.directory.is_shared_address(alias))
+                .chain(upn.iter())
+                .flat_map(|address| self.accounts.with_address(address))
+                .copied()
+                .filter(|account| {
+                    Some(self.accounts.get(*account).kind()) == kind_of(mailbox)
+                        && self
+                            .policy
+                            .claimed_domains
+                            .holds(self.accounts.get(*account).address())
+                        && !claimed.contains(account)
+                        && !self.account_protection.contains_key(account)
+                        && self.other_tie(*account, mailbox).is_none()
+                })
+                .collect();
+            if candidates.len() == 1 {
+                evidence.extend(candidates.first().map(|account| (ix, *account)));
+            }
+        }
+        self.settle_evidence(evidence)
+    }
+
+    /// Two mailboxes with evidence for one account have none; a functional account cannot be renamed.
+    fn settle_evidence(
+        &mut self,
+        mut evidence: BTreeMap<MailboxIx, AccountIx>,
+    ) -> BTreeMap<MailboxIx, AccountIx> {
+        let mut times: HashMap<AccountIx, u32> = HashMap::new();
+        for account in evidence.values() {
+            *times.entry(*account).or_default() += 1;
+        }
+        evidence.retain(|_, account| times[account] == 1);
+        evidence.retain(|ix, account| {
+            let view = self.accounts.get(*account);
+            if view.kind() == AccountKind::User {
+                return true;
+            }
+            let protection =
+                functional_rename(view.address(), &self.directory.mailbox(*ix).primary);
+            self.protected.insert(*ix, protection.clone());
+            self.account_protection.insert(*account, protection);
+            false
+        });
+        evidence
+    }
+
+    /// R7: every account tied to a protected mailbox by any of its addresses, the mapping or `ExternalAccountId`.
+    fn protect_ties(&mut self) {
+        let mut ties: BTreeMap<AccountIx, Protection> = BTreeMap::new();
+        let live: HashSet<AccountIx> = self
+            .claims
+            .iter()
+            .filter(|(ix, _)| !self.protected.contains_key(ix))
+            .map(|(_, claim)| claim.account)
+            .collect();
+        let protected = std::mem::take(&mut self.protected);
+        for (ix, protection) in &protected {
+            let mailbox = self.directory.mailbox(*ix);
+            let mut accounts = self.tied(
+                mailbox.object_id.as_ref(),
+                std::iter::once(&mailbox.primary).chain(&mailbox.aliases),
+                &live,
+            );
+            accounts.extend(self.claims.get(ix).map(|claim| claim.account));
+            self.freeze(protection.code, &accounts);
+            for account in accounts {
+                ties.entry(account).or_insert_with(|| protection.clone());
+            }
+        }
+        self.protected = protected;
+        for rejection in &self.directory.rejections {
+            let text = format!(
+                "its mailbox {} was rejected: {}",
+                rejection.label, rejection.reason
+            );
+            let accounts = self.tied(rejection.object_id.as_ref(), &rejection.addresses, &live);
+            self.freeze(Code::Rejected, &accounts);
+            for account in accounts {
+                ties.entry(account).or_insert_with(|| Protection {
+                    code: Code::Rejected,
+                    text: text.clone(),
+                });
+            }
+        }
+        for (account, protection) in ties {
+            self.account_protection.entry(account).or_insert(protection);
+        }
+    }
+
+    fn tied<'b>(
+        &self,
+        object_id: Option<&ObjectId>,
+        addresses: impl IntoIterator<Item = &'b SmtpAddress>,
+        live: &HashSet<AccountIx>,
+    ) -> BTreeSet<AccountIx> {
+        let mut tied = BTreeSet::new();
+        if let Some(id) = object_id {
+            tied.extend(self.accounts.with_object_id(id));
+            tied.extend(
+                self.memory
+                    .mapping
+                    .get(id)
+                    .and_then(|id| self.accounts.with_id(id)),
+            );
+        }
+        for address in addresses {
+            tied.extend(self.accounts.with_address(address));
+            // An account that has the address only as an alias is tied unless a sound mailbox has it.
+            tied.extend(
+                self.accounts
+                    .with_alias(address)
+                    .iter()
+                    .filter(|ix| !live.contains(ix)),
+            );
+        }
+        tied
+    }
+
+    /// R7: protected by R5, R6, R11 or R16 keeps the delegations that Zivver has.
+    fn freeze(&mut self, code: Code, accounts: &BTreeSet<AccountIx>) {
+        if matches!(
+            code,
+            Code::Rejected
+                | Code::DuplicatePrimary
+                | Code::MailboxGone
+                | Code::ClaimConflict
+                | Code::FunctionalRename
+        ) {
+            self.frozen.extend(accounts);
+        }
+    }
+
+    fn finish(mut self, evidence: &BTreeMap<MailboxIx, AccountIx>) -> Matching {
+        let mut fates: Vec<AccountFate> = self
+            .accounts
+            .iter()
+            .map(|(ix, account)| self.unclaimed(ix, account.address()))
+            .collect();
+        let mut set = |ix: AccountIx, fate: AccountFate| {
+            let old = &mut fates[ix.0 as usize];
+            if !matches!(old, AccountFate::Foreign | AccountFate::Protected(_)) {
+                *old = fate;
+            }
+        };
+        let mut mailboxes = Vec::with_capacity(self.directory.mailboxes.len());
+        for (ix, _) in self.directory.iter() {
+            let claim = self.claims.get(&ix);
+            let outside = self.policy.scope_of(self.directory, ix) == MailboxScope::OutsideDomains;
+            let fate = if let Some(protection) = self.protected.get(&ix) {
+                MailboxFate::Protected(protection.clone())
+            } else if outside {
+                if let Some(account) = claim.map(|claim| claim.account) {
+                    set(account, AccountFate::MailboxOutsideDomains(ix));
+                    self.frozen.insert(account);
+                }
+                MailboxFate::OutsideDomains
+            } else if let Some(claim) = claim {
+                set(claim.account, AccountFate::Owned(ix));
+                if claim.tied_to_other.is_some() {
+                    self.frozen.insert(claim.account);
+                }
+                MailboxFate::Matched(claim.clone())
+            } else if let Some(account) = evidence.get(&ix) {
+                set(*account, AccountFate::Evidence(ix));
+                self.frozen.insert(*account);
+                MailboxFate::Evidence(*account)
+            } else {
+                MailboxFate::NoAccount
+            };
+            mailboxes.push(fate);
+        }
+        for ix in &self.disabled_only {
+            let filtered = self
+                .account_protection
+                .get(ix)
+                .is_some_and(|by| by.code == Code::TargetFilter);
+            if !filtered && fates[ix.0 as usize] != AccountFate::Foreign {
+                fates[ix.0 as usize] = AccountFate::OwnedByDisabled;
+            }
+        }
+        self.hand_down(&mut mailboxes, &fates);
+        let mut known_object_id = self.owner;
+        for (ix, account) in self.accounts.iter() {
+            if let Some(id) = account.external_object_id() {
+                known_object_id.entry(ix).or_insert(id);
+            }
+        }
+        let claimed = self
+            .directory
+            .iter()
+            .map(|(ix, _)| self.claims.get(&ix).map(|claim| claim.account))
+            .collect();
+        Matching {
+            mailboxes,
+            accounts: fates,
+            frozen: self.frozen,
+            claimed,
+            known_object_id,
+        }
+    }
+
+    /// The fate of an account before its mailbox is looked at.
+    fn unclaimed(&self, ix: AccountIx, address: &SmtpAddress) -> AccountFate {
+        if !self.policy.claimed_domains.holds(address) {
+            AccountFate::Foreign
+        } else if let Some(protection) = self.account_protection.get(&ix) {
+            AccountFate::Protected(protection.clone())
+        } else if let Some(mailbox) = self
+            .directory
+            .with_address(address.as_str())
+            .iter()
+            .find_map(|party| match party {
+                super::directory::Party::Mailbox(ix) => Some(*ix),
+                super::directory::Party::Rejected(_) => None,
+            })
+        {
+            AccountFate::MergeCandidate(mailbox)
+        } else {
+            AccountFate::Unowned
+        }
+    }
+
+    /// A mailbox whose account is protected is protected with it; so is one whose account is outside the domains.
+    fn hand_down(&mut self, mailboxes: &mut [MailboxFate], fates: &[AccountFate]) {
+        for (at, fate) in mailboxes.iter_mut().enumerate() {
+            let MailboxFate::Matched(claim) = fate else {
+                continue;
+            };
+            let account = claim.account;
+            let protection = match &fates[account.0 as usize] {
+                AccountFate::Protected(protection) => protection.clone(),
+                AccountFate::Foreign => Protection {
+                    code: Code::OutsideClaimedDomains,
+                    text: format!(
+                        "its account {} is outside the claimed domains",
+                        self.accounts.get(account).address()
+                    ),
+                },
+                AccountFate::Owned(_)
+                | AccountFate::OwnedByDisabled
+                | AccountFate::MailboxOutsideDomains(_)
+                | AccountFate::Evidence(_)
+                | AccountFate::MergeCandidate(_)
+                | AccountFate::Unowned => continue,
+            };
+            if protection.code != Code::TargetFilter {
+                self.frozen.insert(account);
+            }
+            self.protected
+                .insert(MailboxIx(super::directory::to_u32(at)), protection.clone());
+            *fate = MailboxFate::Protected(protection);
+        }
+    }
+}
+
+fn functional_rename(from: &SmtpAddress, to: &SmtpAddress) -> Protection {
+    let text = format!(
+        "the functional account {from} should become {to}, which is not possible over SCIM; rename it in the Zivver WebApp"
+    );
+    Protection {
+        code: Code::FunctionalRename,
+        text,
+    }
+}
+
+/// The kind of account that a mailbox should have (R3).
+pub fn kind_of(mailbox: &Mailbox) -> Option<AccountKind> {
+    match mailbox.kind {
+        MailboxKind::User { .. } => Some(AccountKind::User),
+        MailboxKind::Shared => Some(AccountKind::Functional),
+        MailboxKind::Other(_) => None,
+    }
+}

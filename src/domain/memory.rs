@@ -1,0 +1,79 @@
+//! What the program remembers from one run to the next; kept by the state as one document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    guard::Class,
+    ids::{ObjectId, ScimId},
+};
+
+/// Everything that later runs need to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// R16 (a): which account belongs to which mailbox.
+    pub mapping: BTreeMap<ObjectId, ScimId>,
+    /// R2: what the last run saw that nothing held back.
+    pub baseline: Option<Baseline>,
+    /// R22: accepted writes that changed nothing, by account.
+    pub without_effect: BTreeMap<ScimId, WithoutEffect>,
+    /// R26: guarded changes of the last 24 hours.
+    pub spent: Vec<Spent>,
+    /// R33: refused changes, by account (SCIM id, or the address of what was to be created).
+    pub offenders: BTreeMap<String, Offender>,
+    /// R37: fingerprints of changes that were undone, each with what its source then looked like.
+    pub undone: BTreeMap<String, String>,
+}
+
+/// R2: the size and the settings of a run that nothing held back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Mailboxes read.
+    pub mailboxes: u32,
+    /// Mailboxes in scope.
+    pub in_scope: u32,
+    pub tenant_id: String,
+    pub claimed_domains: BTreeSet<String>,
+    pub source_filter: BTreeSet<String>,
+}
+
+/// R22: fingerprints of what was asked for and of what Zivver stored then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithoutEffect {
+    pub asked: String,
+    pub stored: String,
+}
+
+/// R26: so many changes of a class were made at that time (epoch seconds).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    pub at: i64,
+    pub class: Class,
+    pub count: u32,
+}
+
+/// R33: an action that Zivver refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offender {
+    /// Fingerprint of what was asked for; another content is tried at once.
+    pub asked: String,
+    /// The refusal: status and text.
+    pub refusal: String,
+    /// Runs in a row that were refused like this.
+    pub times: u32,
+    /// Epoch seconds of the last try.
+    pub last: i64,
+}
+
+impl Memory {
+    /// R26: changes of a class in the 24 hours before `now` (epoch seconds).
+    pub fn spent_since_yesterday(&self, class: Class, now: i64) -> u32 {
+        self.spent
+            .iter()
+            .filter(|spent| spent.class == class && spent.at > now - 86_400)
+            .map(|spent| spent.count)
+            .sum()
+    }
+}

@@ -1,0 +1,125 @@
+//! What a report says beside the changes: who was left alone, and why. Codes are stable (they may be filtered on),
+//! texts are for people.
+
+use serde::{Deserialize, Serialize};
+
+/// Something about one mailbox or account that is not a change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Note {
+    /// The address (or, lacking one, the name) of the mailbox or account that it is about.
+    pub address: String,
+    pub code: Code,
+    pub rule: String,
+    pub text: String,
+}
+
+impl Note {
+    pub fn new(address: impl Into<String>, code: Code, text: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            code,
+            rule: code.rule().into(),
+            text: text.into(),
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $rule:literal $attention:literal,)+) => {
+        /// Stable reason codes, each with the rule that it comes from.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code { $($(#[$doc])* $code,)+ }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$code,)+];
+
+            /// The rule, `R1` to `R40`.
+            pub fn rule(self) -> &'static str {
+                match self { $(Self::$code => $rule,)+ }
+            }
+
+            /// Whether an administrator has something to do about it.
+            pub fn needs_attention(self) -> bool {
+                match self { $(Self::$code => $attention,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A room, an equipment mailbox and the like.
+    KindNotSynchronised = "R3" false,
+    /// An entry of `EmailAddresses` is no address.
+    AliasMalformed = "R4" false,
+    /// The mailbox could not be understood.
+    Rejected = "R5" true,
+    /// Two mailboxes have one primary address.
+    DuplicatePrimary = "R6" true,
+    /// An alias belongs to more than one mailbox.
+    AliasContested = "R6" false,
+    /// Tied to a protected mailbox by an address or an identifier.
+    ProtectedByTie = "R7" false,
+    /// The entry of a deleted principal.
+    TrusteeDeleted = "R8" false,
+    /// A Deny takes a delegate out.
+    TrusteeDenied = "R8" false,
+    /// A group that gives no right by itself.
+    GroupGivesNoRight = "R10" false,
+    /// A trustee that is no mailbox of the tenant.
+    TrusteeNotAMailbox = "R10" false,
+    /// A trustee that Exchange does not know.
+    TrusteeNotFound = "R11" false,
+    /// The delegations could not be read.
+    DelegationsUnknown = "R11" true,
+    /// The mailbox vanished between list and read.
+    MailboxGone = "R11" false,
+    /// Full Access, but no account that could be a delegate.
+    DelegatePruned = "R12" false,
+    /// Neither created nor emptied, since its only delegates are left out for now.
+    DelegatesLeftOut = "R12" false,
+    /// The primary address is in no claimed domain.
+    OutsideClaimedDomains = "R13" false,
+    /// Not a member of the source filter.
+    OutsideSourceFilter = "R14" false,
+    /// No shared mailbox is in the source filter.
+    FunctionalOutsideSourceFilter = "R14" false,
+    /// An entry of the target filter matches.
+    TargetFilter = "R15" false,
+    /// Several mailboxes claim one account, or one mailbox several accounts, equally.
+    ClaimConflict = "R16" true,
+    /// The account at this address belongs to another object id.
+    IdentityChange = "R16" true,
+    /// An account under another address of the mailbox may be its account.
+    AliasEvidence = "R17" true,
+    /// A functional account cannot be renamed over SCIM.
+    FunctionalRename = "R17" true,
+    /// The new address is taken.
+    RenameBlocked = "R17" true,
+    /// A user account for a shared mailbox, or the reverse.
+    KindMismatch = "R18" true,
+    /// Exchange still knows the address or object id of an account without mailbox.
+    RecipientExists = "R19" false,
+    /// Exchange could not say whether the address or object id is gone.
+    AbsenceUnknown = "R19" true,
+    /// The principal is an alias of a live mailbox.
+    MergeCandidate = "R19" true,
+    /// Disabled, or a shared mailbox without delegates, and without account.
+    InactiveNotCreated = "R21" false,
+    /// A write that Zivver accepted and that changed nothing is not repeated.
+    WriteHadNoEffect = "R22" false,
+    /// Another account has this alias.
+    AliasTaken = "R23" true,
+    /// Without an object id neither key nor extension can be written.
+    NoKey = "R23" true,
+    /// A user mailbox without object id.
+    NoObjectId = "R24" true,
+    /// The address to create is taken by another account.
+    AddressTaken = "R24" true,
+    /// A delegate without account is left out for this run.
+    DelegateLeftOut = "R32" false,
+    /// Refused the same way in three runs: tried again later.
+    RepeatOffender = "R33" true,
+    /// Undone by a person, and held until approved or until its source changes.
+    Undone = "R37" false,
+}

@@ -1,0 +1,422 @@
+//! The plan: from two complete sides to an ordered value that can be shown, approved and carried out (R25, R26, R38).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::{AccountKind, Accounts},
+    address::SmtpAddress,
+    delta::{Activity, Delta, Reason, Target},
+    diff::{Diff, diff},
+    directory::Directory,
+    guard::Class,
+    hold::{Base, Circumstances, Guarded, HeldSet, guard},
+    ids::ScimId,
+    matching::{MailboxFate, Matching},
+    memory::{Baseline, Memory},
+    note::{Code, Note},
+    order::order,
+    scope::RunScope,
+    settle::settle,
+    step::Step,
+    world::{MailboxScope, Policy, World},
+};
+
+/// What one run wants beyond the policy.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// R39.
+    pub scope: RunScope,
+    /// R27: fingerprints of the changes that the run's codes stand for.
+    pub approved: BTreeSet<String>,
+    /// Epoch seconds.
+    pub now: i64,
+    /// R25: the last run was cut off.
+    pub stops_first: bool,
+}
+
+/// Everything that is decided about a run.
+#[derive(Debug)]
+pub struct Plan {
+    pub approved: ApprovedPlan,
+    pub held: Vec<HeldSet>,
+    pub notes: Vec<Note>,
+    /// R15: how many addresses each entry of the target filter matches.
+    pub filter_counts: BTreeMap<String, usize>,
+    /// What the percentages of R26 are of.
+    pub base: Base,
+    /// R26: guarded changes that go on, by class.
+    pub guarded: BTreeMap<Class, u32>,
+    /// R27: fingerprints of approved changes that are carried out.
+    pub used_approvals: BTreeSet<String>,
+    /// R2: what this run saw of the source.
+    pub seen: Baseline,
+    /// R13: accounts outside the claimed domains, which are counted and left alone.
+    pub accounts_outside: u32,
+}
+
+/// What may be carried out. Only [`plan`] makes one, and only after the guard has taken out what is held.
+#[derive(Debug, Default)]
+#[must_use = "a plan that is not carried out must at least be shown"]
+pub struct ApprovedPlan {
+    actions: Vec<Action>,
+    steps: Vec<Step>,
+    deltas: Vec<Delta>,
+}
+
+impl ApprovedPlan {
+    /// One entry for each account that changes, by address.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// The requests, in the order in which they are to be started.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What each action asks for, by position of the action.
+    pub fn deltas(&self) -> &[Delta] {
+        &self.deltas
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// What happens to one account, for people and for the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub kind: ActionKind,
+    pub account: AccountKind,
+    /// The address that the account has before.
+    pub address: SmtpAddress,
+    /// `None` for an account that is yet to be created.
+    pub id: Option<ScimId>,
+    pub changes: Vec<AttributeChange>,
+    pub reasons: Vec<Reason>,
+    /// Hash of what is asked for (R22, R33).
+    pub fingerprint: String,
+}
+
+/// R19.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    Create,
+    Rename,
+    Resume,
+    Update,
+    Suspend,
+    Empty,
+}
+
+/// One attribute, old and new. For sets `before` holds what goes and `after` what comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeChange {
+    pub attribute: Attribute,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribute {
+    Address,
+    Name,
+    Active,
+    ObjectId,
+    Aliases,
+    Delegates,
+}
+
+/// diff, guard, settle, order: the pure middle of a run.
+pub fn plan(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let Diff { deltas, mut notes } = diff(world, policy, matching);
+    let base = Base::count(&world.accounts, policy, matching);
+    let deltas = scoped(deltas, world, &wishes.scope);
+    let deltas = with_effect(deltas, world, memory, &mut notes);
+    let seen = seen(world, policy);
+    let circumstances = Circumstances {
+        base,
+        doubt: doubt(&seen, memory, policy),
+        approved: wishes.approved.clone(),
+        now: wishes.now,
+    };
+    let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
+    let Guarded {
+        deltas,
+        held,
+        used,
+        counts,
+    } = guarded;
+    let settled = settle(deltas, &world.accounts, &world.directory);
+    notes.extend(settled.notes);
+    notes.sort_unstable();
+    notes.dedup();
+    let steps = order(
+        &settled.deltas,
+        &world.accounts,
+        &policy.claimed_domains,
+        wishes.stops_first,
+    );
+    let actions = settled
+        .deltas
+        .iter()
+        .map(|delta| action(delta, &world.accounts, &world.directory))
+        .collect();
+    Plan {
+        approved: ApprovedPlan {
+            actions,
+            steps,
+            deltas: settled.deltas,
+        },
+        held,
+        notes,
+        filter_counts: filter_counts(world, policy),
+        base,
+        guarded: counts,
+        used_approvals: used,
+        seen,
+        accounts_outside: outside(world, policy),
+    }
+}
+
+/// R39: everything was read; only the named accounts are written to.
+fn scoped(mut deltas: Vec<Delta>, world: &World, scope: &RunScope) -> Vec<Delta> {
+    deltas.retain(|delta| {
+        let mailbox = delta.mailbox.map(|ix| world.directory.mailbox(ix));
+        let of_mailbox = mailbox
+            .iter()
+            .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
+        scope.allows(std::iter::once(&delta.address).chain(of_mailbox))
+    });
+    deltas
+}
+
+/// R22: a write that Zivver accepted and that changed nothing waits until either side changes.
+fn with_effect(
+    mut deltas: Vec<Delta>,
+    world: &World,
+    memory: &Memory,
+    notes: &mut Vec<Note>,
+) -> Vec<Delta> {
+    deltas.retain(|delta| {
+        let Target::Existing(ix) = delta.target else {
+            return true;
+        };
+        let view = world.accounts.get(ix);
+        let Some(remembered) = memory.without_effect.get(view.id()) else {
+            return true;
+        };
+        let repeated = remembered.stored == super::effect::stored(view)
+            && remembered.asked == super::effect::asked(delta, &world.accounts, &world.directory);
+        if repeated {
+            let text = "Zivver accepted the same change before and did not keep it";
+            notes.push(Note::new(
+                delta.address.as_str(),
+                Code::WriteHadNoEffect,
+                text,
+            ));
+        }
+        !repeated
+    });
+    deltas
+}
+
+fn seen(world: &World, policy: &Policy) -> Baseline {
+    let in_scope = world
+        .directory
+        .iter()
+        .filter(|(ix, _)| policy.scope_of(&world.directory, *ix) == MailboxScope::In)
+        .count();
+    Baseline {
+        mailboxes: super::directory::to_u32(
+            world.directory.mailboxes.len() + world.directory.rejections.len(),
+        ),
+        in_scope: super::directory::to_u32(in_scope),
+        tenant_id: world.tenant_id.clone(),
+        claimed_domains: policy.claimed_domains.iter().map(str::to_owned).collect(),
+        source_filter: policy.source_filter.clone(),
+    }
+}
+
+/// R2: why nothing destructive may happen, or `None`.
+fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Option<String> {
+    let baseline = memory.baseline.as_ref()?;
+    let shrunk =
+        |now: u32, before: u32| f64::from(now) < policy.min_source_ratio * f64::from(before);
+    let ratio = policy.min_source_ratio;
+    if shrunk(seen.mailboxes, baseline.mailboxes) {
+        Some(format!(
+            "Exchange listed {} mailboxes and {} the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
+            seen.mailboxes, baseline.mailboxes
+        ))
+    } else if shrunk(seen.in_scope, baseline.in_scope) {
+        Some(format!(
+            "{} mailboxes are in scope and {} were the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
+            seen.in_scope, baseline.in_scope
+        ))
+    } else if seen.tenant_id != baseline.tenant_id {
+        Some("the tenant is another one than the last time (R2)".into())
+    } else if seen.claimed_domains != baseline.claimed_domains {
+        Some("CLAIMED_DOMAINS changed since the last time (R2)".into())
+    } else if seen.source_filter != baseline.source_filter {
+        Some("SOURCE_FILTER changed since the last time (R2)".into())
+    } else {
+        None
+    }
+}
+
+fn filter_counts(world: &World, policy: &Policy) -> BTreeMap<String, usize> {
+    let principals = world.accounts.iter().map(|(_, account)| account.address());
+    let primaries = world
+        .directory
+        .mailboxes
+        .iter()
+        .map(|mailbox| &mailbox.primary);
+    let extra = primaries.filter(|primary| world.accounts.with_address(primary).is_empty());
+    policy.target_filter.counts(principals.chain(extra))
+}
+
+fn outside(world: &World, policy: &Policy) -> u32 {
+    let outside = world
+        .accounts
+        .iter()
+        .filter(|(_, account)| !policy.claimed_domains.holds(account.address()));
+    super::directory::to_u32(outside.count())
+}
+
+fn action(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Action {
+    let kind = match (&delta.create, &delta.rename, delta.activity) {
+        (Some(_), _, _) => ActionKind::Create,
+        (None, _, Some(Activity::Suspend(_))) => ActionKind::Suspend,
+        (None, _, Some(Activity::Empty(_))) => ActionKind::Empty,
+        (None, Some(_), _) => ActionKind::Rename,
+        (None, None, Some(Activity::Resume)) => ActionKind::Resume,
+        (None, None, None) => ActionKind::Update,
+    };
+    Action {
+        kind,
+        account: delta.kind,
+        address: delta.address.clone(),
+        id: match delta.target {
+            Target::Existing(ix) => Some(accounts.get(ix).id().clone()),
+            Target::New(_) => None,
+        },
+        changes: changes(delta, accounts, directory),
+        reasons: delta.reasons.clone(),
+        fingerprint: super::effect::asked(delta, accounts, directory),
+    }
+}
+
+fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<AttributeChange> {
+    let mut changes = Vec::new();
+    let mut add = |attribute, before: Vec<String>, after: Vec<String>| {
+        if !before.is_empty() || !after.is_empty() {
+            changes.push(AttributeChange {
+                attribute,
+                before,
+                after,
+            });
+        }
+    };
+    if let Some(rename) = &delta.rename {
+        add(
+            Attribute::Address,
+            vec![delta.address.to_string()],
+            vec![rename.to.to_string()],
+        );
+    }
+    if let Some(name) = &delta.create {
+        add(Attribute::Name, Vec::new(), vec![name.to_string()]);
+    }
+    if let Some((before, after)) = &delta.name {
+        add(
+            Attribute::Name,
+            vec![before.to_string()],
+            vec![after.to_string()],
+        );
+    }
+    match delta.activity {
+        Some(Activity::Resume) => add(Attribute::Active, vec!["no".into()], vec!["yes".into()]),
+        Some(Activity::Suspend(_) | Activity::Empty(_)) => {
+            add(Attribute::Active, vec!["yes".into()], vec!["no".into()]);
+        }
+        None => {}
+    }
+    if let Some(before) = &delta.tie {
+        let after = delta.key.iter().map(ToString::to_string).collect();
+        add(Attribute::ObjectId, vec![before.to_string()], after);
+    }
+    let texts = |set: &BTreeSet<SmtpAddress>| set.iter().map(ToString::to_string).collect();
+    add(
+        Attribute::Aliases,
+        texts(&delta.remove_aliases),
+        texts(&delta.add_aliases),
+    );
+    let address = |target: &Target| target_address(*target, accounts, directory).to_string();
+    let mut removed: Vec<String> = delta
+        .remove_delegates
+        .iter()
+        .map(|ix| accounts.get(*ix).address().to_string())
+        .collect();
+    let mut added: Vec<String> = delta.add_delegates.iter().map(address).collect();
+    removed.sort();
+    added.sort();
+    add(Attribute::Delegates, removed, added);
+    changes
+}
+
+/// The address by which people know a delegate.
+pub(super) fn target_address<'a>(
+    target: Target,
+    accounts: &'a Accounts,
+    directory: &'a Directory,
+) -> &'a SmtpAddress {
+    match target {
+        Target::Existing(ix) => accounts.get(ix).address(),
+        Target::New(ix) => &directory.mailbox(ix).primary,
+    }
+}
+
+/// R16 (a): the mapping after this run, before what it creates: everybody who was matched, without the accounts whose
+/// owner is in doubt and without ids that are no more.
+pub fn next_mapping(
+    world: &World,
+    matching: &Matching,
+    memory: &Memory,
+) -> BTreeMap<super::ids::ObjectId, ScimId> {
+    let mut matched = BTreeMap::new();
+    for (ix, mailbox) in world.directory.iter() {
+        if let (MailboxFate::Matched(found), Some(object_id)) =
+            (matching.mailbox(ix), &mailbox.object_id)
+            && found.tied_to_other.is_none()
+        {
+            matched.insert(world.accounts.get(found.account).id(), object_id);
+        }
+    }
+    let mut mapping: BTreeMap<_, _> = memory
+        .mapping
+        .iter()
+        .filter(|(object_id, id)| {
+            world.accounts.with_id(id).is_some()
+                && matched.get(id).is_none_or(|owner| owner == object_id)
+        })
+        .map(|(object_id, id)| (object_id.clone(), id.clone()))
+        .collect();
+    mapping.extend(
+        matched
+            .into_iter()
+            .map(|(id, object_id)| (object_id.clone(), id.clone())),
+    );
+    mapping
+}

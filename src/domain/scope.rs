@@ -1,0 +1,337 @@
+//! Which mailboxes and accounts a run may touch (R13–R15, R39).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    address::SmtpAddress,
+    delegation::members_identity,
+    ids::ObjectId,
+    mailbox::Mailbox,
+    source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
+};
+
+/// Past this depth of nested groups a source filter counts as not read.
+const GROUP_DEPTH_MAX: usize = 100;
+
+/// R13: the domains of the organisation, lower-cased; equality, no sub-domains.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimedDomains(BTreeSet<Box<str>>);
+
+impl ClaimedDomains {
+    pub fn new<T: AsRef<str>>(domains: impl IntoIterator<Item = T>) -> Self {
+        Self(
+            domains
+                .into_iter()
+                .map(|domain| domain.as_ref().trim().to_lowercase().into())
+                .collect(),
+        )
+    }
+
+    pub fn holds(&self, address: &SmtpAddress) -> bool {
+        self.0.contains(address.domain())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|domain| &**domain)
+    }
+}
+
+/// R15: accounts that are never touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetFilter(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    text: Box<str>,
+    lower: Box<str>,
+}
+
+impl TargetFilter {
+    /// Empty entries are ignored.
+    pub fn new<T: AsRef<str>>(entries: impl IntoIterator<Item = T>) -> Self {
+        let patterns = entries.into_iter().filter_map(|entry| {
+            let text = entry.as_ref().trim();
+            (!text.is_empty()).then(|| Pattern {
+                text: text.into(),
+                lower: text.to_lowercase().into(),
+            })
+        });
+        Self(patterns.collect())
+    }
+
+    /// The first entry that matches, as it was written in the setting.
+    pub fn matched(&self, address: &SmtpAddress) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|pattern| pattern.matches(address.as_str()))
+            .map(|pattern| &*pattern.text)
+    }
+
+    /// For each entry, how many of `addresses` it matches (R15: every report says so).
+    pub fn counts<'a>(
+        &self,
+        addresses: impl Iterator<Item = &'a SmtpAddress>,
+    ) -> BTreeMap<String, usize> {
+        let mut counts: BTreeMap<String, usize> = self
+            .0
+            .iter()
+            .map(|pattern| (pattern.text.to_string(), 0))
+            .collect();
+        if self.0.is_empty() {
+            return counts;
+        }
+        for address in addresses {
+            for pattern in self
+                .0
+                .iter()
+                .filter(|pattern| pattern.matches(address.as_str()))
+            {
+                *counts.entry(pattern.text.to_string()).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+impl Pattern {
+    fn matches(&self, address: &str) -> bool {
+        if self.lower.contains('*') {
+            wildcard(&self.lower, address)
+        } else {
+            address.contains(&*self.lower)
+        }
+    }
+}
+
+/// Whether the whole of `text` fits `pattern`, where `*` stands for any characters, none included.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else {
+        return rest.is_empty();
+    };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+/// R14: who is in the groups of `SOURCE_FILTER`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceMembers {
+    object_ids: BTreeSet<ObjectId>,
+    /// Of members that have no object id.
+    addresses: BTreeSet<SmtpAddress>,
+}
+
+impl SourceMembers {
+    pub fn hold(&self, mailbox: &Mailbox) -> bool {
+        mailbox
+            .object_id
+            .as_ref()
+            .is_some_and(|id| self.object_ids.contains(id))
+            || self.addresses.contains(&mailbox.primary)
+    }
+}
+
+/// How far the groups of a source filter are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFilter {
+    Members(SourceMembers),
+    /// Still to be asked.
+    Missing(BTreeSet<Question>),
+    /// A group could not be read completely: the run fails (R14).
+    Failed(String),
+}
+
+/// R14: members to any depth of groups of any kind; this is membership, not a right, so R10 does not apply.
+pub fn source_filter<T: AsRef<str>>(entries: &[T], answers: &Answers) -> SourceFilter {
+    let mut walk = Membership {
+        answers,
+        missing: BTreeSet::new(),
+        members: SourceMembers::default(),
+    };
+    let mut seen = BTreeSet::new();
+    for entry in entries {
+        let entry = entry.as_ref().trim();
+        if let Err(reason) = walk.entry(entry, &mut seen) {
+            return SourceFilter::Failed(format!("SOURCE_FILTER entry {entry:?}: {reason}"));
+        }
+    }
+    if walk.missing.is_empty() {
+        SourceFilter::Members(walk.members)
+    } else {
+        SourceFilter::Missing(walk.missing)
+    }
+}
+
+struct Membership<'a> {
+    answers: &'a Answers,
+    missing: BTreeSet<Question>,
+    members: SourceMembers,
+}
+
+impl<'a> Membership<'a> {
+    fn entry(&mut self, entry: &str, seen: &mut BTreeSet<String>) -> Result<(), String> {
+        let group = match self.answers.recipients.get(entry) {
+            None => {
+                self.missing.insert(Question::Recipient(entry.into()));
+                return Ok(());
+            }
+            Some(RecipientAnswer::Found(recipient)) => recipient,
+            // A security group without mail is no recipient: `Get-Group` finds it.
+            Some(RecipientAnswer::NotFound) => {
+                return match self.members(entry.to_owned(), GroupKind::PlainSecurity)? {
+                    None => Ok(()),
+                    Some(rows) => self.descend(rows, seen),
+                };
+            }
+            Some(RecipientAnswer::Ambiguous) => {
+                return Err("more than one recipient has this name".into());
+            }
+            Some(RecipientAnswer::Failed(reason)) => return Err(reason.clone()),
+        };
+        if GroupKind::from_recipient_type(&group.recipient_type_details).is_none() {
+            return Err(format!(
+                "it is a {}, not a group",
+                group.recipient_type_details
+            ));
+        }
+        self.descend(std::slice::from_ref(group), seen)
+    }
+
+    fn descend(
+        &mut self,
+        rows: &'a [RecipientRecord],
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), String> {
+        let mut level: Vec<&RecipientRecord> = rows.iter().collect();
+        for _ in 0..GROUP_DEPTH_MAX {
+            let mut next = Vec::new();
+            for row in level {
+                let Some(kind) = GroupKind::from_recipient_type(&row.recipient_type_details) else {
+                    self.member(row);
+                    continue;
+                };
+                let identity = members_identity(row)
+                    .or_else(|| row.primary_smtp_address.clone())
+                    .filter(|identity| !identity.trim().is_empty())
+                    .ok_or("a group in it has no identifier")?;
+                if seen.insert(identity.clone())
+                    && let Some(members) = self.members(identity, kind)?
+                {
+                    next.extend(members);
+                }
+            }
+            if next.is_empty() {
+                return Ok(());
+            }
+            level = next;
+        }
+        Err(format!(
+            "its groups are nested deeper than {GROUP_DEPTH_MAX} levels"
+        ))
+    }
+
+    fn members(
+        &mut self,
+        identity: String,
+        kind: GroupKind,
+    ) -> Result<Option<&'a [RecipientRecord]>, String> {
+        match self.answers.members.get(&identity) {
+            Some(MembersAnswer::Complete(members)) => Ok(Some(members)),
+            Some(MembersAnswer::Failed(reason)) => Err(reason.clone()),
+            None => {
+                self.missing.insert(Question::Members { identity, kind });
+                Ok(None)
+            }
+        }
+    }
+
+    fn member(&mut self, row: &RecipientRecord) {
+        if let Some(id) = row.object_id.as_deref().and_then(ObjectId::parse) {
+            self.members.object_ids.insert(id);
+        } else if let Some(address) = row
+            .primary_smtp_address
+            .as_deref()
+            .and_then(|text| SmtpAddress::parse(text).ok())
+        {
+            self.members.addresses.insert(address);
+        }
+    }
+}
+
+/// R39: the accounts a run may write to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RunScope {
+    #[default]
+    All,
+    /// Any address of a mailbox or account names it.
+    Only(BTreeSet<SmtpAddress>),
+}
+
+impl RunScope {
+    /// Whether an account with any of these addresses may be written to.
+    pub fn allows<'a>(&self, addresses: impl IntoIterator<Item = &'a SmtpAddress>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(named) => addresses.into_iter().any(|address| named.contains(address)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SmtpAddress {
+        SmtpAddress::parse(text).unwrap()
+    }
+
+    #[test]
+    fn r13_a_claimed_domain_is_equal_without_case_and_has_no_sub_domains() {
+        let domains = ClaimedDomains::new(["Corp.Example "]);
+        assert!(domains.holds(&address("a@CORP.example")));
+        assert!(!domains.holds(&address("a@sub.corp.example")));
+        assert!(!domains.holds(&SmtpAddress::verbatim("corp.example")));
+    }
+
+    #[test]
+    fn r15_an_entry_is_a_substring_or_a_wildcard_over_the_whole_address() {
+        for (entry, text, expected) in [
+            ("anna", "anna@corp.example", true),
+            ("ANNA@", "joanna@corp.example", true),
+            ("anna*", "joanna@corp.example", false),
+            ("*@corp.example", "joanna@corp.example", true),
+            ("a*@*.example", "anna@corp.example", true),
+            ("a*z@corp.example", "anna@corp.example", false),
+            ("*", "anna@corp.example", true),
+            ("an*an@corp.example", "an@corp.example", false),
+            ("a*a*@corp.example", "aa@corp.example", true),
+            ("", "anna@corp.example", false),
+            (" ", "anna@corp.example", false),
+        ] {
+            let filter = TargetFilter::new([entry]);
+            assert_eq!(
+                filter.matched(&address(text)).is_some(),
+                expected,
+                "{entry:?} {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn r15_every_entry_is_counted() {
+        let filter = TargetFilter::new(["anna", "bert"]);
+        let addresses = [address("anna@corp.example"), address("joanna@corp.example")];
+        let counts = filter.counts(addresses.iter());
+        assert_eq!(format!("{counts:?}"), r#"{"anna": 2, "bert": 0}"#);
+    }
+}

@@ -1,0 +1,176 @@
+//! What Exchange Online said, as fetched and not yet judged. The Exchange client makes these values, `normalise` and
+//! `derive` read them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One row of the mailbox list. Every field is optional, since the service leaves out what it likes; a field of the
+/// wrong JSON type is named in `malformed` and left `None` (R5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRecord {
+    /// `ExternalDirectoryObjectId`, or `ObjectKey` where that is a GUID and the former is absent.
+    pub object_id: Option<String>,
+    pub user_principal_name: Option<String>,
+    pub primary_smtp_address: Option<String>,
+    pub display_name: Option<String>,
+    /// `prefix:address`, as listed.
+    pub email_addresses: Vec<String>,
+    pub recipient_type_details: Option<String>,
+    pub account_disabled: Option<bool>,
+    /// Exchange's own object GUID, not the Entra object id.
+    pub guid: Option<String>,
+    pub exchange_object_id: Option<String>,
+    pub name: Option<String>,
+    pub identity: Option<String>,
+    pub alias: Option<String>,
+    /// Names of properties whose JSON type was not the expected one.
+    pub malformed: Vec<String>,
+}
+
+/// One access entry of a mailbox: one trustee and one list of rights (`exchange-online.md` 1.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionEntry {
+    /// The trustee as Exchange writes it: a UPN, a name, a SID, `NT AUTHORITY\SELF`.
+    pub user: String,
+    /// As received: elements may themselves be comma-joined (R8).
+    pub access_rights: Vec<String>,
+    pub deny: bool,
+    pub inherited: bool,
+}
+
+/// The answer to "who may open this mailbox?".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PermissionAnswer {
+    /// A complete answer; the domain checks that it holds a SELF entry (R8).
+    Entries(Vec<PermissionEntry>),
+    /// 404: the mailbox vanished between list and read (R11).
+    Gone,
+    /// Not read, with the reason in words (R11).
+    Unread(String),
+}
+
+/// A group of the directory (`Get-DistributionGroup`), or any recipient found by name (`Get-Recipient`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientRecord {
+    pub recipient_type_details: String,
+    pub object_id: Option<String>,
+    pub guid: Option<String>,
+    pub name: Option<String>,
+    pub identity: Option<String>,
+    pub display_name: Option<String>,
+    pub alias: Option<String>,
+    pub primary_smtp_address: Option<String>,
+}
+
+/// The answer to a look-up of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecipientAnswer {
+    Found(RecipientRecord),
+    /// A clean "not found".
+    NotFound,
+    /// More than one object has this name.
+    Ambiguous,
+    /// No answer, with the reason in words.
+    Failed(String),
+}
+
+/// The answer to "what is in this group?": direct members only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MembersAnswer {
+    Complete(Vec<RecipientRecord>),
+    /// Not read to the end, with the reason in words (R11, R14).
+    Failed(String),
+}
+
+/// All groups of the directory, asked for once and only when a trustee matches no mailbox (`exchange-online.md` 6.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DirectoryAnswer {
+    Complete(Vec<RecipientRecord>),
+    Failed(String),
+}
+
+/// Something that `derive` must know about the tenant and that nobody has asked Exchange yet. The engine asks each
+/// question once a run (R9) and keeps the answer in [`Answers`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Question {
+    /// `Get-DistributionGroup`, unlimited.
+    GroupDirectory,
+    /// `Get-Recipient -Identity <text>`; never empty.
+    Recipient(String),
+    /// Direct members of the group with this identity (object id or GUID; its text only where it has neither).
+    Members { identity: String, kind: GroupKind },
+}
+
+/// How the members of a group are asked for: each kind has a cmdlet of its own (`exchange-online.md` 6.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupKind {
+    /// `MailUniversalSecurityGroup`: gives rights to its members (R10). `Get-DistributionGroupMember`.
+    Security,
+    /// `MailUniversalDistributionGroup`, `MailNonUniversalGroup`, `RoomList`. `Get-DistributionGroupMember`.
+    Distribution,
+    /// `GroupMailbox`. `Get-UnifiedGroupLinks -LinkType Members`.
+    Microsoft365,
+    /// `DynamicDistributionGroup`. `Get-DynamicDistributionGroupMember`.
+    Dynamic,
+    /// `RoleGroup`. `Get-RoleGroupMember`.
+    Role,
+    /// A security group without mail. `Get-Group`, property `Members`.
+    PlainSecurity,
+}
+
+impl GroupKind {
+    /// From `RecipientTypeDetails`; `None` for what is no group.
+    pub fn from_recipient_type(details: &str) -> Option<Self> {
+        let known = [
+            ("MailUniversalSecurityGroup", Self::Security),
+            ("MailUniversalDistributionGroup", Self::Distribution),
+            ("MailNonUniversalGroup", Self::Distribution),
+            ("RoomList", Self::Distribution),
+            ("GroupMailbox", Self::Microsoft365),
+            ("DynamicDistributionGroup", Self::Dynamic),
+            ("RoleGroup", Self::Role),
+            ("Group", Self::PlainSecurity),
+            ("SecurityGroup", Self::PlainSecurity),
+            ("UniversalSecurityGroup", Self::PlainSecurity),
+            ("NonUniversalGroup", Self::PlainSecurity),
+        ];
+        known
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(details))
+            .map(|(_, kind)| kind)
+    }
+}
+
+/// The answer to a [`Question`], of the kind that the question asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Directory(DirectoryAnswer),
+    Recipient(RecipientAnswer),
+    Members(MembersAnswer),
+}
+
+/// All answers of a run so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    pub directory: Option<DirectoryAnswer>,
+    /// By the text that was asked for.
+    pub recipients: BTreeMap<String, RecipientAnswer>,
+    /// By the identity that was asked for.
+    pub members: BTreeMap<String, MembersAnswer>,
+}
+
+impl Answers {
+    pub fn insert(&mut self, question: Question, answer: Answer) {
+        match (question, answer) {
+            (Question::GroupDirectory, Answer::Directory(answer)) => self.directory = Some(answer),
+            (Question::Recipient(text), Answer::Recipient(answer)) => {
+                self.recipients.insert(text, answer);
+            }
+            (Question::Members { identity, .. }, Answer::Members(answer)) => {
+                self.members.insert(identity, answer);
+            }
+            (question, answer) => unreachable!("{question:?} was answered with {answer:?}"),
+        }
+    }
+}

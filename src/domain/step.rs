@@ -1,0 +1,83 @@
+//! The requests of a plan: complete values in a fixed order. Nothing is left to choose when they are carried out; where
+//! a request depends on an earlier answer, the step says on which, and a pure function decides (R24, R31).
+
+use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::ObjectId};
+
+/// Position of a step in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepIx(pub u32);
+
+/// One request to Zivver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The action that it belongs to, by position in the plan.
+    pub action: u32,
+    pub target: Target,
+    pub call: Call,
+    pub when: When,
+    /// Steps that must have ended before it starts, whatever their outcome.
+    pub after: Vec<StepIx>,
+    /// Addresses that are free only if those steps succeeded. What is not free is left out (R23).
+    pub claims: Vec<(SmtpAddress, StepIx)>,
+}
+
+/// On what a step depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    Always,
+    /// R24: brings up what the answer to this create shows to be missing; nothing if nothing is.
+    Completes(StepIx),
+    /// R17: puts back what was prepared for this rename, if it was refused.
+    IfRefused(StepIx),
+}
+
+/// What is asked of Zivver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// POST (R24).
+    CreateUser {
+        address: SmtpAddress,
+        name: Box<str>,
+        key: Option<ObjectId>,
+    },
+    /// POST with members and aliases (R24).
+    CreateFunctional {
+        address: SmtpAddress,
+        name: Box<str>,
+        members: Vec<Delegate>,
+        aliases: Vec<SmtpAddress>,
+    },
+    /// PUT: only what differs; the extension whole or not at all (R23).
+    UpdateUser {
+        address: Option<SmtpAddress>,
+        name: Option<Box<str>>,
+        active: Option<bool>,
+        extension: Option<UserExtension>,
+    },
+    /// PUT; `members` is never empty, since Zivver ignores an empty list (`zivver-scim.md` 5.4).
+    UpdateFunctional {
+        name: Option<Box<str>>,
+        members: Option<Vec<Delegate>>,
+        aliases: Option<Vec<SmtpAddress>>,
+    },
+    /// PATCH `remove`, or a PUT of the other functional accounts that stay members (R22, R23).
+    Empty { keep: Vec<AccountIx> },
+}
+
+/// The whole extension of a user; what else was read in it is added when it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserExtension {
+    pub aliases: Vec<SmtpAddress>,
+    /// The aliases to send instead when the rename before was refused: the one that was dropped for it is put back.
+    pub aliases_if_refused: Option<(StepIx, Vec<SmtpAddress>)>,
+    pub delegates: Vec<Delegate>,
+    pub key: Option<ObjectId>,
+}
+
+/// R22: a delegate is an account; its address or id is looked up when the request is sent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Delegate {
+    Account(Target),
+    /// An address that is no account of the organisation, outside the claimed domains (R13).
+    Stranger(SmtpAddress),
+}

@@ -1,0 +1,96 @@
+//! The values that a plan is made from.
+
+use std::collections::BTreeSet;
+
+use super::{
+    accounts::Accounts,
+    delegation::Delegations,
+    directory::{Directory, MailboxIx},
+    guard::Limits,
+    mailbox::MailboxKind,
+    scope::{ClaimedDomains, SourceMembers, TargetFilter},
+    source::Answers,
+};
+
+/// Both sides, read completely (R1).
+#[derive(Debug, Default)]
+pub struct World {
+    pub directory: Directory,
+    /// By [`MailboxIx`]; `None` for mailboxes whose permissions are of no interest.
+    pub delegations: Vec<Option<Delegations>>,
+    pub accounts: Accounts,
+    /// Look-ups of absent accounts among them (R19).
+    pub answers: Answers,
+    /// From the token.
+    pub tenant_id: String,
+}
+
+/// What the administrator decided.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub claimed_domains: ClaimedDomains,
+    pub target_filter: TargetFilter,
+    /// R14: the entries of `SOURCE_FILTER`, as written; empty for no filter.
+    pub source_filter: BTreeSet<String>,
+    /// R14: who is in those groups; `None` without a filter.
+    pub source_members: Option<SourceMembers>,
+    pub sso_account_key: SsoAccountKey,
+    pub limits: Limits,
+    /// R2.
+    pub min_source_ratio: f64,
+}
+
+/// R23: what is written as `SsoAccountKey`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SsoAccountKey {
+    /// The object id, at creation and with each extension.
+    ObjectId,
+    /// Never sent.
+    Omit,
+}
+
+/// Where a mailbox stands to the scope (R3, R13, R14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailboxScope {
+    In,
+    /// R3
+    OtherKind,
+    /// R13
+    OutsideDomains,
+    /// R14: treated as absent.
+    OutsideFilter,
+}
+
+impl Policy {
+    pub fn scope_of(&self, directory: &Directory, ix: MailboxIx) -> MailboxScope {
+        let mailbox = directory.mailbox(ix);
+        if matches!(mailbox.kind, MailboxKind::Other(_)) {
+            MailboxScope::OtherKind
+        } else if !self.claimed_domains.holds(&mailbox.primary) {
+            MailboxScope::OutsideDomains
+        } else if self
+            .source_members
+            .as_ref()
+            .is_some_and(|members| !members.hold(mailbox))
+        {
+            MailboxScope::OutsideFilter
+        } else {
+            MailboxScope::In
+        }
+    }
+
+    /// R14: with a filter that holds no shared mailbox, functional accounts stay as they are.
+    pub fn keeps_functional_accounts(&self, directory: &Directory) -> bool {
+        self.source_members.as_ref().is_some_and(|members| {
+            !directory
+                .mailboxes
+                .iter()
+                .any(|mailbox| mailbox.kind == MailboxKind::Shared && members.hold(mailbox))
+        })
+    }
+
+    /// Mailboxes whose delegations matter: those in scope that may have an account written.
+    pub fn wants_permissions(&self, directory: &Directory, ix: MailboxIx) -> bool {
+        self.scope_of(directory, ix) == MailboxScope::In
+    }
+}

@@ -1,0 +1,40 @@
+//! The Functions host's default protocol (`functions-host.md` section 2), as values and one pure translation per direction.
+//!
+//! In reading order: [`invocation`] is what the host asks, [`http`] what its HTTP trigger carries, [`api`] what a caller
+//! wants with it, [`message`] what travels through the queue, [`problem`] how a caller is refused, [`answer`] what the
+//! host hears, and [`server`] the listener around it all. The host's spelling stays in this layer.
+
+pub mod answer;
+pub mod api;
+pub mod http;
+pub mod invocation;
+pub mod message;
+pub mod problem;
+pub mod server;
+
+pub use answer::{Answer, Success};
+pub use api::{ApiCall, Format};
+pub use http::{Request, Response};
+pub use invocation::{Invocation, Timer, Trigger};
+pub use message::Message;
+pub use problem::{Problem, ProblemKind};
+pub use server::{serve, shutdown_signal};
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a run may write (R28).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    #[default]
+    Preview,
+    Apply,
+}
+
+/// Whether a text can be the id of a run: ids become object names in state, so nothing else may reach it.
+pub fn is_run_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
