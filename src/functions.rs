@@ -20,16 +20,7 @@ pub use message::Message;
 pub use problem::{Problem, ProblemKind};
 pub use server::{serve, shutdown_signal};
 
-use serde::{Deserialize, Serialize};
-
-/// Whether a run may write (R28).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    #[default]
-    Preview,
-    Apply,
-}
+pub use crate::domain::mode::Mode;
 
 /// Whether a text can be the id of a run: ids become object names in state, so nothing else may reach it.
 pub fn is_run_id(text: &str) -> bool {

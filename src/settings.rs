@@ -26,17 +26,6 @@ pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
 pub use storage::{StateLocation, StorageAccount};
 
-/// Who may make a run write (R28).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PerformSync {
-    /// `false`: nothing ever writes.
-    Never,
-    /// `on-demand`: only runs that a person started as `apply`.
-    OnDemand,
-    /// `true`: the timer too.
-    Always,
-}
-
 /// How mailbox permissions are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExoPermissions {

@@ -207,8 +207,9 @@ fn answered(reply: Reply) -> Posted {
     };
     match reason {
         RetryReason::Throttled => Posted::Untouched(trouble),
-        RetryReason::Fault | RetryReason::Transport | RetryReason::NobodyThere => {
-            Posted::Unclear(trouble)
-        }
+        RetryReason::Fault
+        | RetryReason::Transport
+        | RetryReason::NobodyThere
+        | RetryReason::Unintelligible => Posted::Unclear(trouble),
     }
 }
