@@ -390,6 +390,19 @@ pub(super) fn recipient_row(object: Object<'_>, selection: &Selection) -> Map<St
     row
 }
 
+/// A row of `Get-Group`, which names the members.
+pub(super) fn group_row(
+    object: Object<'_>,
+    members: &[&str],
+    selection: &Selection,
+) -> Map<String, Value> {
+    let mut row = recipient_row(object, selection);
+    if selection.properties.contains(&"Members") {
+        insert_with_sidecar(&mut row, "Members", json!(members));
+    }
+    row
+}
+
 /// A row of `Get-Mailbox`.
 pub(super) fn mailbox_cmdlet_row(mailbox: &Mailbox, selection: &Selection) -> Map<String, Value> {
     let mut row = Map::new();
