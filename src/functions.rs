@@ -21,11 +21,3 @@ pub use problem::{Problem, ProblemKind};
 pub use server::{serve, shutdown_signal};
 
 pub use crate::domain::mode::Mode;
-
-/// Whether a text can be the id of a run: ids become object names in state, so nothing else may reach it.
-pub fn is_run_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}

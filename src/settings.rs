@@ -6,17 +6,20 @@
 mod names;
 mod reader;
 mod secret;
-mod storage;
 mod value;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use crate::domain::{
-    guard::{Class, Limit, Limits},
-    scope::{ClaimedDomains, TargetFilter},
-    world::SsoAccountKey,
+use crate::{
+    domain::{
+        guard::{Class, Limit, Limits},
+        mode::PerformSync,
+        scope::{ClaimedDomains, TargetFilter},
+        world::SsoAccountKey,
+    },
+    state::{StateError, StateLocation},
 };
 
 use reader::Reader;
@@ -24,7 +27,6 @@ use value::fault;
 
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
-pub use storage::{StateLocation, StorageAccount};
 
 /// How mailbox permissions are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,13 +321,33 @@ fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {
 
 fn read_state<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> StateLocation {
     let state = r.text("STATE");
-    match storage::location(state.as_deref(), lookup) {
-        Ok(location) => location,
-        Err((name, fault)) => {
-            r.problem(name, fault);
-            StateLocation::Memory
+    let unresolved = RefCell::new(BTreeSet::new());
+    let resolved = |name: &str| {
+        let text = lookup(name)?;
+        if value::is_unresolved_reference(&text) {
+            unresolved.borrow_mut().insert(name.to_owned());
+            return None;
         }
+        Some(value::unquoted(&text).to_owned())
+    };
+    let location = StateLocation::from_settings(state.as_deref().map(value::unquoted), resolved);
+    let unresolved = unresolved.into_inner();
+    if !unresolved.is_empty() {
+        for name in unresolved {
+            r.problem(name, reader::unresolved_reference());
+        }
+        return StateLocation::Memory;
     }
+    location.unwrap_or_else(|error| {
+        const REMEDY: &str = "correct or remove it";
+        if let StateError::Setting { setting, problem } = error {
+            let (wrong, remedy) = problem.split_once("; ").unwrap_or((&problem, REMEDY));
+            r.problem(setting, fault(wrong, remedy));
+        } else {
+            r.problem(format!("{PREFIX}STATE"), fault(error.to_string(), REMEDY));
+        }
+        StateLocation::Memory
+    })
 }
 
 #[cfg(test)]

@@ -98,30 +98,39 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::{Mode, Problem, ProblemKind};
+    use crate::{
+        functions::{Mode, Problem, ProblemKind},
+        state::RunId,
+    };
 
     #[test]
     fn a_success_is_an_object_with_next_as_texts() {
         let success = Success {
             response: None,
             next: vec![Message {
-                run: "0b5e".to_owned(),
+                run: RunId::parse("20261123T020000Z-0b5e77").unwrap(),
                 mode: Mode::Apply,
             }],
-            logs: vec!["run 0b5e:\r\n3 created".to_owned()],
+            logs: vec!["run 20261123T020000Z-0b5e77:\r\n3 created".to_owned()],
         };
-        insta::assert_snapshot!(success.to_json(), @r#"{"Logs":["run 0b5e: 3 created"],"Outputs":{"next":["{\"v\":1,\"kind\":\"run\",\"run\":\"0b5e\",\"mode\":\"apply\"}"]},"ReturnValue":null}"#);
+        insta::assert_snapshot!(success.to_json(), @r#"{"Logs":["run 20261123T020000Z-0b5e77: 3 created"],"Outputs":{"next":["{\"v\":1,\"kind\":\"run\",\"run\":\"20261123T020000Z-0b5e77\",\"mode\":\"apply\"}"]},"ReturnValue":null}"#);
         insta::assert_snapshot!(Success::default().to_json(), @r#"{"Logs":[],"Outputs":{"next":[]},"ReturnValue":null}"#);
     }
 
     #[test]
     fn res_has_only_texts() {
-        let response = Response::json(202, &json!({"run": "0b5e", "state": "queued"}))
-            .with_header("Location", "/api/SyncHttp/runs/0b5e\r\nX: é");
+        let response = Response::json(
+            202,
+            &json!({"run": "20261123T020000Z-0b5e77", "state": "queued"}),
+        )
+        .with_header(
+            "Location",
+            "/api/SyncHttp/runs/20261123T020000Z-0b5e77\r\nX: é",
+        );
         let Answer::Success(success) = Answer::from(response) else {
             panic!("a response is a success");
         };
-        insta::assert_snapshot!(success.to_json()["Outputs"]["res"], @r#"{"body":"{\"run\":\"0b5e\",\"state\":\"queued\"}","headers":{"Cache-Control":"no-store","Content-Type":"application/json","Location":"/api/SyncHttp/runs/0b5e??X: ?","X-Content-Type-Options":"nosniff"},"statusCode":"202"}"#);
+        insta::assert_snapshot!(success.to_json()["Outputs"]["res"], @r#"{"body":"{\"run\":\"20261123T020000Z-0b5e77\",\"state\":\"queued\"}","headers":{"Cache-Control":"no-store","Content-Type":"application/json","Location":"/api/SyncHttp/runs/20261123T020000Z-0b5e77??X: ?","X-Content-Type-Options":"nosniff"},"statusCode":"202"}"#);
     }
 
     #[test]

@@ -6,7 +6,8 @@ mod format;
 pub use body::{StartBody, UndoBody, WAIT_S_MAX};
 pub use format::Format;
 
-use super::{Problem, ProblemKind, Request, is_run_id};
+use super::{Problem, ProblemKind, Request};
+use crate::state::RunId;
 
 /// One call, checked as far as that goes without state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +19,9 @@ pub enum ApiCall {
     /// `GET /runs`
     Runs { format: Format },
     /// `GET /runs/{id}`
-    Run { id: String, format: Format },
+    Run { id: RunId, format: Format },
     /// `POST /runs/{id}/undo` (R37)
-    Undo { run: String, body: UndoBody },
+    Undo { run: RunId, body: UndoBody },
     /// `GET /accounts/{address}` (R40); the address as it was written.
     Account { address: String, format: Format },
     /// `GET /health`
@@ -93,16 +94,14 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
     }
 }
 
-/// What cannot be a run's id names no run.
-fn known_shape(id: &str) -> Result<String, Problem> {
-    if is_run_id(id) {
-        Ok(id.to_owned())
-    } else {
-        Err(Problem::new(
+/// What cannot be a run's id names no run, and never reaches state as part of an object's name.
+fn known_shape(id: &str) -> Result<RunId, Problem> {
+    RunId::parse(id).ok_or_else(|| {
+        Problem::new(
             ProblemKind::UnknownRun,
             "no run has such an id; `GET /runs` lists them",
-        ))
-    }
+        )
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +121,7 @@ mod tests {
     fn every_path_and_method_has_its_call() {
         let json = Format::Json;
         let start = ApiCall::Start(StartBody::default());
-        let id = "0b5e".to_owned();
+        let id = RunId::parse("20261123T020000Z-0b5e77").unwrap();
         for (method, path, expected) in [
             ("POST", "", start.clone()),
             ("POST", "/runs", start),
@@ -130,7 +129,7 @@ mod tests {
             ("GET", "/runs", ApiCall::Runs { format: json }),
             (
                 "GET",
-                "/Runs/0b5e",
+                "/Runs/20261123T020000Z-0b5e77",
                 ApiCall::Run {
                     id: id.clone(),
                     format: json,
@@ -138,7 +137,7 @@ mod tests {
             ),
             (
                 "POST",
-                "/runs/0b5e/UNDO",
+                "/runs/20261123T020000Z-0b5e77/UNDO",
                 ApiCall::Undo {
                     run: id,
                     body: UndoBody::default(),
@@ -174,13 +173,13 @@ mod tests {
             ),
             (
                 "POST",
-                "/runs/0b5e",
+                "/runs/20261123T020000Z-0b5e77",
                 ProblemKind::MethodNotAllowed,
                 Some("GET"),
             ),
             (
                 "GET",
-                "/runs/0b5e/undo",
+                "/runs/20261123T020000Z-0b5e77/undo",
                 ProblemKind::MethodNotAllowed,
                 Some("POST"),
             ),
@@ -197,7 +196,12 @@ mod tests {
                 Some("GET"),
             ),
             ("GET", "/nothing", ProblemKind::UnknownPath, None),
-            ("GET", "/runs/0b5e/redo", ProblemKind::UnknownPath, None),
+            (
+                "GET",
+                "/runs/20261123T020000Z-0b5e77/redo",
+                ProblemKind::UnknownPath,
+                None,
+            ),
             ("GET", "/runs//undo", ProblemKind::UnknownPath, None),
             ("GET", "/accounts", ProblemKind::UnknownPath, None),
             ("GET", "/runs/..", ProblemKind::UnknownRun, None),

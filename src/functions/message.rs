@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, is_run_id};
+use super::Mode;
+use crate::state::RunId;
 
 /// `{"v":1,"kind":"run","run":"…","mode":"…"}`. Never a member named `id`, `dequeueCount` or `popReceipt`: the host merges
 /// members into its metadata and they would overwrite its own (`functions-host.md` 2.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    pub run: String,
+    pub run: RunId,
     pub mode: Mode,
 }
 
@@ -69,11 +70,8 @@ impl Message {
                 kind: wire.kind.chars().take(40).collect(),
             });
         }
-        if !is_run_id(&wire.run) {
-            return Err(MessageError::Run);
-        }
         Ok(Self {
-            run: wire.run.into_owned(),
+            run: RunId::parse(&wire.run).ok_or(MessageError::Run)?,
             mode: wire.mode,
         })
     }
@@ -97,20 +95,20 @@ mod tests {
     #[test]
     fn a_message_survives_the_queue() {
         let message = Message {
-            run: "0b5e-77".to_owned(),
+            run: RunId::parse("20261123T020000Z-0b5e77").unwrap(),
             mode: Mode::Apply,
         };
         let text = message.to_text();
         assert_eq!(
             text,
-            r#"{"v":1,"kind":"run","run":"0b5e-77","mode":"apply"}"#
+            r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#
         );
         assert_eq!(Message::parse(&text).unwrap(), message);
     }
 
     #[test]
     fn members_of_other_producers_are_ignored_and_preview_is_the_default() {
-        let text = r#" { "$AzureWebJobsParentId": "x", "run": "0b5e", "kind": "run", "v": 1 } "#;
+        let text = r#" { "$AzureWebJobsParentId": "x", "run": "20261123T020000Z-0b5e77", "kind": "run", "v": 1 } "#;
         assert_eq!(Message::parse(text).unwrap().mode, Mode::Preview);
     }
 
@@ -120,14 +118,14 @@ mod tests {
             "",
             "hello",
             "[1,2]",
-            r#"[1,"run","0b5e","apply"]"#,
+            r#"[1,"run","20261123T020000Z-0b5e77","apply"]"#,
             "{}",
             r#"{"v":1}"#,
-            r#"{"v":2,"kind":"run","run":"0b5e","mode":"apply"}"#,
-            r#"{"v":1,"kind":"full","run":"0b5e","mode":"apply"}"#,
-            r#"{"v":1,"kind":"run","run":"../0b5e","mode":"apply"}"#,
+            r#"{"v":2,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#,
+            r#"{"v":1,"kind":"full","run":"20261123T020000Z-0b5e77","mode":"apply"}"#,
+            r#"{"v":1,"kind":"run","run":"../20261123T020000Z-0b5e77","mode":"apply"}"#,
             r#"{"v":1,"kind":"run","run":"","mode":"apply"}"#,
-            r#"{"v":1,"kind":"run","run":"0b5e","mode":"delete"}"#,
+            r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"delete"}"#,
             "eyJ2IjoxfQ==",
         ] {
             assert!(Message::parse(text).is_err(), "{text}");

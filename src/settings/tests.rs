@@ -83,7 +83,7 @@ fn every_problem_is_told_at_once_with_its_remedy() {
     CLOUD_SYNC__SSO_ACCOUNT_KEY "upn" is not understood: write `object_id` or `omit`
     CLOUD_SYNC__MAX_SUSPEND "a few" is not understood: write a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit
     CLOUD_SYNC__TIME_BUDGET "9" is not understood: write a duration with units, from `1s` to `24h`, such as `9m`, `90s` or `1h30m`
-    CLOUD_SYNC__STATE is not understood: write `az://container`, `file:///absolute/path` or `memory:`
+    CLOUD_SYNC__STATE "s3" is no kind of state: write az://container, file:///path or memory:
     "#);
     assert!(!error.to_string().contains('\n'));
 }
@@ -173,6 +173,32 @@ fn the_identity_is_a_token_then_the_platform_then_the_developer() {
     assert_eq!(
         read(&token).unwrap().identity,
         Identity::AccessToken(Secret::new("ey.J.x".to_owned()))
+    );
+}
+
+#[test]
+fn state_follows_its_setting_then_the_apps_storage_account() {
+    let emulator = ("AzureWebJobsStorage", "\"UseDevelopmentStorage=true\"");
+    let memory = ("CLOUD_SYNC__STATE", "'memory:'");
+    assert!(!read(&[emulator]).unwrap().state.is_local());
+    assert_eq!(
+        read(&[emulator, memory]).unwrap().state,
+        StateLocation::Memory
+    );
+    for name in [
+        "AzureWebJobsStorage",
+        "AzureWebJobsStorage__accountName",
+        "CLOUD_SYNC__STATE",
+    ] {
+        let told = told(&[(name, "@Microsoft.KeyVault(VaultName=v;SecretName=s)")]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with(&format!("{name} holds a Key Vault reference")));
+    }
+    assert_eq!(
+        told(&[("AzureWebJobsStorage", "AccountName=corpstate")]),
+        [
+            "AzureWebJobsStorage AccountKey or SharedAccessSignature is missing: copy the whole connection string again"
+        ]
     );
 }
 

@@ -74,7 +74,7 @@ pub(super) fn webhook(text: &str) -> Parsed<Secret<Url>> {
 }
 
 /// Never echoes the text, which may hold credentials.
-pub(super) fn secure_url(text: &str) -> Parsed<Url> {
+fn secure_url(text: &str) -> Parsed<Url> {
     let url = Url::parse(unquoted(text)).map_err(|error| {
         fault(
             format!("is not a URL ({error})"),
@@ -101,7 +101,7 @@ pub(super) fn secure_url(text: &str) -> Parsed<Url> {
     }
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

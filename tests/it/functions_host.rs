@@ -8,6 +8,7 @@ use std::{
 use cloud_sync::functions::{
     Answer, Invocation, Message, Mode, Response, Success, Timer, Trigger, serve,
 };
+use cloud_sync::state::RunId;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -165,7 +166,7 @@ async fn a_failure_turns_timer_and_queue_red_but_never_http() {
         cause: "source incomplete".to_owned(),
     })
     .await;
-    let message = r#"{"v":1,"kind":"run","run":"0b5e","mode":"apply"}"#;
+    let message = r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#;
     let message = json!({"Data": {"message": json!(message).to_string()}}).to_string();
     assert_eq!(host.invoke("SyncTimer", r#"{"Data":{}}"#).await.status, 500);
     assert_eq!(host.invoke("SyncQueue", &message).await.status, 500);
@@ -212,12 +213,15 @@ async fn an_http_call_without_response_still_gets_one() {
 async fn next_goes_out_as_texts_beside_the_response() {
     let host = Host::with(|_| {
         Answer::Success(Success {
-            response: Some(Response::json(202, &json!({"run": "0b5e"}))),
+            response: Some(Response::json(
+                202,
+                &json!({"run": "20261123T020000Z-0b5e77"}),
+            )),
             next: vec![Message {
-                run: "0b5e".to_owned(),
+                run: RunId::parse("20261123T020000Z-0b5e77").unwrap(),
                 mode: Mode::Preview,
             }],
-            logs: vec!["run 0b5e queued".to_owned()],
+            logs: vec!["run 20261123T020000Z-0b5e77 queued".to_owned()],
         })
     })
     .await;
@@ -227,10 +231,16 @@ async fn next_goes_out_as_texts_beside_the_response() {
         .json();
     assert_eq!(
         answer["Outputs"]["next"],
-        json!([r#"{"v":1,"kind":"run","run":"0b5e","mode":"preview"}"#])
+        json!([r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"preview"}"#])
     );
-    assert_eq!(answer["Outputs"]["res"]["body"], r#"{"run":"0b5e"}"#);
-    assert_eq!(answer["Logs"], json!(["run 0b5e queued"]));
+    assert_eq!(
+        answer["Outputs"]["res"]["body"],
+        r#"{"run":"20261123T020000Z-0b5e77"}"#
+    );
+    assert_eq!(
+        answer["Logs"],
+        json!(["run 20261123T020000Z-0b5e77 queued"])
+    );
     assert_eq!(answer["ReturnValue"], Value::Null);
 }
 
@@ -244,7 +254,7 @@ async fn a_message_that_can_never_succeed_is_dropped_before_the_application() {
         "hello",
         "",
         "[1,2]",
-        r#"{"v":2,"kind":"run","run":"0b5e"}"#,
+        r#"{"v":2,"kind":"run","run":"20261123T020000Z-0b5e77"}"#,
         "eyJ2IjoxfQ==",
     ] {
         let body = json!({"Data": {"message": json!(text).to_string()}, "Metadata": {"DequeueCount": "1"}});
