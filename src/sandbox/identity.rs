@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::control::{Authorization, Control};
+use super::control::{Authorization, Control, parse};
 
 /// The resource of Exchange Online, worldwide cloud.
 pub const EXCHANGE_RESOURCE: &str = "https://outlook.office365.com";
@@ -48,7 +49,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     settings: Settings,
-    tokens: HashMap<String, Claims>,
+    tokens: HashMap<String, Arc<Claims>>,
     issued: u64,
 }
 
@@ -118,7 +119,7 @@ impl Identity {
         }
     }
 
-    /// `GET /msi/token` behind its control plane, and that plane's routes under `/sandbox/identity`.
+    /// `GET /msi/token` behind its control plane, and what is under `/sandbox/identity`.
     pub fn router(&self) -> Router {
         let endpoint = Router::new()
             .route("/msi/token", any(answer))
@@ -128,6 +129,14 @@ impl Identity {
             .control
             .wrap(endpoint, move |headers| identity.judge(headers))
             .merge(self.inner.control.routes("identity"))
+            .merge(
+                Router::new()
+                    .route(
+                        "/sandbox/identity/settings",
+                        get(show_settings).put(replace_settings),
+                    )
+                    .with_state(self.clone()),
+            )
     }
 
     pub fn control(&self) -> &Control {
@@ -163,9 +172,9 @@ impl Identity {
     }
 
     /// The claims of a token that was issued here, is not revoked and has not expired.
-    pub(super) fn claims(&self, bearer: &str) -> Option<Claims> {
+    pub(super) fn claims(&self, bearer: &str) -> Option<Arc<Claims>> {
         let now_s = self.now_s();
-        let claims = self.state().tokens.get(bearer).cloned()?;
+        let claims = self.state().tokens.get(bearer).map(Arc::clone)?;
         (claims.exp > now_s).then_some(claims)
     }
 
@@ -187,7 +196,7 @@ impl Identity {
         let appid = client_id.or(settings.client_id.as_deref());
         let token = encode(settings, &claims, appid, now_s, issued);
         let exp = claims.exp;
-        state.tokens.insert(token.clone(), claims);
+        state.tokens.insert(token.clone(), Arc::new(claims));
         (token, exp)
     }
 
@@ -206,6 +215,20 @@ impl Identity {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn show_settings(Shared(identity): Shared<Identity>) -> axum::Json<Settings> {
+    axum::Json(identity.settings())
+}
+
+async fn replace_settings(Shared(identity): Shared<Identity>, body: Bytes) -> Response {
+    match parse(&body) {
+        Ok(settings) => {
+            identity.with_settings(|current| *current = settings);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refusal) => refusal.into_response(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod batches;
+mod client;
 mod cmdlets;
 mod limits;
 mod listing;

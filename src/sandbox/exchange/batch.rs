@@ -219,6 +219,7 @@ impl Answer {
         let body = match reply.content {
             Content::Json(value) => value,
             Content::Empty => Value::Null,
+            Content::Written(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Content::Other { bytes, .. } => json!(String::from_utf8_lossy(&bytes)),
         };
         let mut item = Map::new();

@@ -1,6 +1,7 @@
 //! The `OData` reads: the list of mailboxes, one mailbox, its permissions, and what the role set allows.
 
 use axum::http::Method;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Session;
@@ -31,6 +32,14 @@ const PROPERTY_SETS: [&str; 16] = [
     "SCL",
     "SoftDelete",
 ];
+
+/// A body written straight from the tenant, as these are asked for by the thousand.
+#[derive(Serialize)]
+struct Collection<T> {
+    #[serde(flatten)]
+    envelope: Map<String, Value>,
+    value: Vec<T>,
+}
 
 /// What a list or a read of one mailbox was asked to show.
 struct Question {
@@ -121,10 +130,11 @@ pub(super) fn permissions(session: &Session<'_>, key: &str) -> Result<Reply, Rep
         .skip(4)
         .collect::<Vec<_>>()
         .join("/");
-    let mut body = session.envelope(&echoed);
-    let value = rows::odata_permissions(mailbox, &entries);
-    body.insert("value".to_owned(), Value::Array(value));
-    Ok(Reply::json(Value::Object(body)))
+    let body = Collection {
+        envelope: session.envelope(&echoed),
+        value: rows::odata_permissions(mailbox, &entries),
+    };
+    Ok(Reply::written(&body))
 }
 
 /// `EXOModuleFile?Version=…` with `CommandName: *`: the cmdlets that the role set allows.
@@ -279,7 +289,7 @@ impl Question {
         if self.expand {
             let entries = rows::entries(mailbox, session.switches().orphans_shown);
             let value = rows::odata_permissions(mailbox, &entries);
-            row.insert("MailboxPermission".to_owned(), Value::Array(value));
+            row.insert("MailboxPermission".to_owned(), json!(value));
         }
         row
     }

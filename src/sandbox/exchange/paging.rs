@@ -104,7 +104,7 @@ pub(super) fn page(
         at += 1;
     }
     if paging == Paging::RowMoved && place.page == 2 {
-        let before = (0..place.next).rev().find(|&at| keeps(at));
+        let before = (0..place.next.min(count)).rev().find(|&at| keeps(at));
         if let (Some(first), Some(before)) = (rows.first_mut(), before) {
             *first = before;
         }
@@ -158,6 +158,14 @@ mod tests {
     fn a_moved_row_comes_twice_and_another_is_lost() {
         let second = page(&at(2, 2), 4, 2, Paging::RowMoved, |_| true);
         assert_eq!(second.rows, [1, 3]);
+    }
+
+    #[test]
+    fn a_list_may_shrink_between_pages() {
+        for paging in [Paging::Good, Paging::RowMoved, Paging::Endless] {
+            let second = page(&at(5, 2), 3, 2, paging, |at| [true; 3][at]);
+            assert!(second.rows.is_empty());
+        }
     }
 
     #[test]

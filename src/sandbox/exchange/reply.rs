@@ -3,6 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
@@ -21,7 +22,12 @@ pub(super) struct Reply {
 pub(super) enum Content {
     Empty,
     Json(Value),
-    Other { media_type: String, bytes: Bytes },
+    /// JSON that is bytes already.
+    Written(Bytes),
+    Other {
+        media_type: String,
+        bytes: Bytes,
+    },
 }
 
 /// An exception of a cmdlet, which becomes the body of an `InvokeCommand` error.
@@ -37,6 +43,10 @@ pub(super) struct Exception {
 impl Reply {
     pub(super) fn json(value: Value) -> Self {
         Self::new(200, Content::Json(value))
+    }
+
+    pub(super) fn written(value: &impl Serialize) -> Self {
+        Self::new(200, Content::Written(written(value)))
     }
 
     pub(super) fn empty(status: u16) -> Self {
@@ -108,15 +118,15 @@ impl Reply {
     pub(super) fn bytes(&self) -> Bytes {
         match &self.content {
             Content::Empty => Bytes::new(),
-            Content::Json(value) => Bytes::from(value.to_string()),
-            Content::Other { bytes, .. } => bytes.clone(),
+            Content::Json(value) => written(value),
+            Content::Written(bytes) | Content::Other { bytes, .. } => bytes.clone(),
         }
     }
 
     pub(super) fn media_type(&self) -> Option<&str> {
         match &self.content {
             Content::Empty => None,
-            Content::Json(_) => Some(JSON),
+            Content::Json(_) | Content::Written(_) => Some(JSON),
             Content::Other { media_type, .. } => Some(media_type),
         }
     }
@@ -150,6 +160,10 @@ impl Reply {
         }
         response
     }
+}
+
+fn written(value: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(value).expect("keys are strings and numbers are finite"))
 }
 
 impl Exception {

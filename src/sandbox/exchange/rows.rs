@@ -1,6 +1,11 @@
 //! What objects look like in an answer.
 
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -248,62 +253,90 @@ fn recipient_type(object: Object<'_>) -> &str {
     }
 }
 
-/// The entries of a mailbox with SELF first. Entries of deleted principals are hidden unless `orphans`.
-pub(super) fn entries(mailbox: &Mailbox, orphans: bool) -> Vec<Permission> {
-    let own = |rights: &[&str], inheritance_type: &str| Permission {
+fn own(rights: &[&str], inheritance_type: &str) -> Permission {
+    Permission {
         user: SELF.to_owned(),
         access_rights: rights.iter().map(|&right| right.to_owned()).collect(),
         inheritance_type: inheritance_type.to_owned(),
         user_sid: Some("S-1-5-10".to_owned()),
         ..Permission::default()
-    };
-    let mut entries = match mailbox.self_entry {
-        SelfEntry::Old => vec![own(&["FullAccess", "ReadPermission"], "All")],
-        SelfEntry::New => vec![
-            own(&["FullAccess", "ReadPermission"], "None"),
-            own(
-                &["FullAccess", "ExternalAccount", "ReadPermission"],
-                "Descendents",
-            ),
-        ],
-        SelfEntry::Missing => Vec::new(),
+    }
+}
+
+static OLD_SELF: LazyLock<[Permission; 1]> =
+    LazyLock::new(|| [own(&["FullAccess", "ReadPermission"], "All")]);
+
+static NEW_SELF: LazyLock<[Permission; 2]> = LazyLock::new(|| {
+    [
+        own(&["FullAccess", "ReadPermission"], "None"),
+        own(
+            &["FullAccess", "ExternalAccount", "ReadPermission"],
+            "Descendents",
+        ),
+    ]
+});
+
+/// The entries of a mailbox with SELF first. Entries of deleted principals are hidden unless `orphans`.
+pub(super) fn entries(mailbox: &Mailbox, orphans: bool) -> Vec<&Permission> {
+    let own: &[Permission] = match mailbox.self_entry {
+        SelfEntry::Old => OLD_SELF.as_slice(),
+        SelfEntry::New => NEW_SELF.as_slice(),
+        SelfEntry::Missing => &[],
     };
     let shown = mailbox
         .permissions
         .iter()
         .filter(|entry| orphans || !entry.user.starts_with("S-1-5-21-"));
-    entries.extend(shown.cloned());
-    entries
+    own.iter().chain(shown).collect()
+}
+
+/// One element of `MailboxPermission`: a trustee with all entries about it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Trustee<'a> {
+    permission_id: String,
+    mailbox_identity: &'a str,
+    user: &'a str,
+    is_owner: bool,
+    permission_list: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    changed_properties: [(); 0],
+    access_rights: &'a [String],
+    is_inherited: bool,
+    deny: bool,
+    inheritance_type: &'a str,
 }
 
 /// The value of `GET Mailbox('…')/MailboxPermission`: one element per trustee.
-pub(super) fn odata_permissions(mailbox: &Mailbox, entries: &[Permission]) -> Vec<Value> {
-    let mut trustees: Vec<(&str, Vec<Value>)> = Vec::new();
+pub(super) fn odata_permissions<'a>(
+    mailbox: &'a Mailbox,
+    entries: &[&'a Permission],
+) -> Vec<Trustee<'a>> {
+    let mut trustees: Vec<Trustee<'_>> = Vec::with_capacity(entries.len());
     for entry in entries {
-        let one = json!({
-            "ChangedProperties": [],
-            "AccessRights": entry.access_rights,
-            "IsInherited": entry.inherited,
-            "Deny": entry.deny,
-            "InheritanceType": entry.inheritance_type,
-        });
-        match trustees.iter_mut().find(|(user, _)| *user == entry.user) {
-            Some((_, list)) => list.push(one),
-            None => trustees.push((&entry.user, vec![one])),
+        let one = Entry {
+            changed_properties: [],
+            access_rights: &entry.access_rights,
+            is_inherited: entry.inherited,
+            deny: entry.deny,
+            inheritance_type: &entry.inheritance_type,
+        };
+        match trustees.iter_mut().find(|it| it.user == entry.user) {
+            Some(trustee) => trustee.permission_list.push(one),
+            None => trustees.push(Trustee {
+                permission_id: STANDARD.encode(&entry.user),
+                mailbox_identity: &mailbox.identity,
+                user: &entry.user,
+                is_owner: false,
+                permission_list: vec![one],
+            }),
         }
     }
     trustees
-        .into_iter()
-        .map(|(user, list)| {
-            json!({
-                "PermissionId": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, user),
-                "MailboxIdentity": mailbox.identity,
-                "User": user,
-                "IsOwner": false,
-                "PermissionList": list,
-            })
-        })
-        .collect()
 }
 
 /// A row of `Get-MailboxPermission`: the rights joined by commas into one element.
@@ -353,6 +386,19 @@ pub(super) fn recipient_row(object: Object<'_>, selection: &Selection) -> Map<St
         Object::Mailbox(_) => (),
         Object::Group(group) => distort(&mut row, &group.overrides, &selection.properties),
         Object::Contact(contact) => distort(&mut row, &contact.overrides, &selection.properties),
+    }
+    row
+}
+
+/// A row of `Get-Group`, which names the members.
+pub(super) fn group_row(
+    object: Object<'_>,
+    members: &[&str],
+    selection: &Selection,
+) -> Map<String, Value> {
+    let mut row = recipient_row(object, selection);
+    if selection.properties.contains(&"Members") {
+        insert_with_sidecar(&mut row, "Members", json!(members));
     }
     row
 }

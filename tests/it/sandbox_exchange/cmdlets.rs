@@ -85,6 +85,11 @@ async fn c19_each_cmdlet_has_its_own_world() {
     );
     let links = json!({"Identity": "Project", "LinkType": "Members"});
     assert_eq!(by("Get-UnifiedGroupLinks", links).await, "ann");
+    let plain = bench.cmdlet("Get-Group", of("Plain")).await.rows();
+    let ann = bench
+        .simulator
+        .read(|tenant| tenant.mailboxes[0].name.clone());
+    assert_eq!(plain[0]["Members"], json!([ann]));
     let wrong_kind = bench
         .cmdlet("Get-DistributionGroupMember", of("Project"))
         .await;

@@ -42,6 +42,8 @@ pub(super) enum Verb {
 pub(super) enum Output {
     Mailboxes,
     Recipients,
+    /// Recipients with the names of their members.
+    Groups,
     Permissions,
     Domains,
 }
@@ -140,7 +142,7 @@ pub(in crate::sandbox::exchange) const CMDLETS: [Cmdlet; 11] = [
     Cmdlet {
         name: "Get-Group",
         verb: Verb::Groups,
-        output: Output::Recipients,
+        output: Output::Groups,
         parameters: LISTING,
         mandatory: &[],
     },
@@ -194,6 +196,7 @@ impl Output {
         match self {
             Self::Mailboxes => mailbox_properties().collect(),
             Self::Recipients => RECIPIENT_PROPERTIES.to_vec(),
+            Self::Groups => [&RECIPIENT_PROPERTIES[..], &["Members"]].concat(),
             Self::Permissions => PERMISSION_PROPERTIES.to_vec(),
             Self::Domains => DOMAIN_PROPERTIES.to_vec(),
         }

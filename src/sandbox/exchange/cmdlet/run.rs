@@ -13,7 +13,9 @@ use crate::sandbox::exchange::tenant::{GroupKind, Life, Mailbox, Permission};
 pub(super) enum Rows<'a> {
     Mailboxes(Vec<&'a Mailbox>),
     Recipients(Vec<Object<'a>>),
-    Permissions(&'a Mailbox, Vec<Permission>),
+    /// With the names of the members.
+    Groups(Vec<(Object<'a>, Vec<&'a str>)>),
+    Permissions(&'a Mailbox, Vec<&'a Permission>),
     /// With the mark of the initial domain.
     Domains(Vec<(&'a str, bool)>),
 }
@@ -23,6 +25,7 @@ impl Rows<'_> {
         match self {
             Self::Mailboxes(mailboxes) => mailboxes.len(),
             Self::Recipients(objects) => objects.len(),
+            Self::Groups(groups) => groups.len(),
             Self::Permissions(_, entries) => entries.len(),
             Self::Domains(domains) => domains.len(),
         }
@@ -37,8 +40,12 @@ impl Rows<'_> {
         let mut row = match self {
             Self::Mailboxes(mailboxes) => rows::mailbox_cmdlet_row(mailboxes[at], selection),
             Self::Recipients(objects) => rows::recipient_row(objects[at], selection),
+            Self::Groups(groups) => {
+                let (object, members) = &groups[at];
+                rows::group_row(*object, members, selection)
+            }
             Self::Permissions(mailbox, entries) => {
-                rows::permission_row(mailbox, &entries[at], selection)
+                rows::permission_row(mailbox, entries[at], selection)
             }
             Self::Domains(domains) => {
                 let (domain, initial) = domains[at];
@@ -74,7 +81,15 @@ pub(super) fn run<'a>(
             Object::Group(group) => group.kind.has_mail(),
             Object::Mailbox(_) | Object::Contact(_) => true,
         }),
-        Verb::Groups => groups(|kind| kind != GroupKind::DynamicDistributionGroup),
+        Verb::Groups => {
+            let found = groups(|kind| kind != GroupKind::DynamicDistributionGroup)?;
+            let Rows::Recipients(found) = found else {
+                return Ok(found);
+            };
+            let name = |object: Object<'a>| object.common().name;
+            let with_members = |group| (group, members_of(session, group).map(name).collect());
+            Ok(Rows::Groups(found.into_iter().map(with_members).collect()))
+        }
         Verb::RoleGroupMembers => members(|kind| kind == GroupKind::RoleGroup),
         Verb::UnifiedGroups => groups(|kind| kind == GroupKind::GroupMailbox),
         Verb::UnifiedGroupLinks => {
@@ -195,17 +210,19 @@ fn members<'a>(
         Object::Group(group) => accepts(group.kind),
         Object::Mailbox(_) | Object::Contact(_) => false,
     })?;
+    Ok(Rows::Recipients(members_of(session, group).collect()))
+}
+
+fn members_of<'a>(session: &Session<'a>, group: Object<'a>) -> impl Iterator<Item = Object<'a>> {
     let keys = match group {
         Object::Group(group) => group.members.as_slice(),
         Object::Mailbox(_) | Object::Contact(_) => &[],
     };
-    let found = keys
-        .iter()
+    keys.iter()
         .filter_map(|key| match session.world.index.find(key, true, |_| true) {
             Found::One(hit) => Some(session.object(hit)),
             Found::Nothing | Found::Several => None,
-        });
-    Ok(Rows::Recipients(found.collect()))
+        })
 }
 
 fn one<'a>(
