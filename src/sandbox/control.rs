@@ -5,7 +5,7 @@ mod fault;
 mod journal;
 mod routes;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct State {
     faults: VecDeque<Fault>,
     journal: Journal,
     counters: Counters,
+    /// Paths with a write in flight, and how many.
+    writing: HashMap<String, u32>,
 }
 
 /// A partial change of the settings: what is `None` stays.
@@ -85,6 +87,7 @@ impl Control {
             faults: VecDeque::new(),
             journal: Journal::new(JOURNAL_ENTRIES_MAX),
             counters: Counters::default(),
+            writing: HashMap::new(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -168,6 +171,11 @@ impl Control {
 
     pub fn journal(&self) -> Vec<Entry> {
         self.state().journal.after(0, usize::MAX)
+    }
+
+    /// The most requests that arrived within any window of this length, as far as the journal goes back.
+    pub fn busiest_window(&self, window: Duration) -> usize {
+        self.state().journal.busiest(window)
     }
 
     pub fn clear_journal(&self) {
@@ -268,6 +276,12 @@ impl Control {
             fault: fault.as_ref().map(FaultKind::name),
         };
         state.counters.arrived(&entry);
+        let written = entry.is_write_to_one().then(|| entry.path.clone());
+        if let Some(path) = &written {
+            let writers = state.writing.entry(path.clone()).or_default();
+            *writers += 1;
+            state.counters.overlapping_writes += u64::from(*writers > 1);
+        }
         let sequence = state.journal.push(entry);
         let pause = state.latency + jitter(&mut state.random, state.jitter);
         Flight {
@@ -275,6 +289,7 @@ impl Control {
             sequence,
             fault,
             pause,
+            written,
         }
     }
 
@@ -292,6 +307,8 @@ struct Flight {
     sequence: u64,
     fault: Option<FaultKind>,
     pause: Duration,
+    /// The path of a write to one object.
+    written: Option<String>,
 }
 
 impl Flight {
@@ -318,7 +335,17 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.control.state().counters.in_flight -= 1;
+        let mut state = self.control.state();
+        state.counters.in_flight -= 1;
+        if let Some(path) = self.written.take()
+            && let std::collections::hash_map::Entry::Occupied(mut writers) =
+                state.writing.entry(path)
+        {
+            *writers.get_mut() -= 1;
+            if *writers.get() == 0 {
+                writers.remove();
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was asked of a simulator, and how often.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde::Serialize;
@@ -44,12 +45,20 @@ pub struct Entry {
     pub fault: Option<&'static str>,
 }
 
+impl Entry {
+    pub(super) fn is_write_to_one(&self) -> bool {
+        matches!(self.method.as_str(), "PUT" | "PATCH" | "DELETE")
+    }
+}
+
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Counters {
     pub total: u64,
     pub faults: u64,
     pub by_method: BTreeMap<String, u64>,
     pub by_status: BTreeMap<u16, u64>,
+    /// Writes to an object that came while another write to it was in flight.
+    pub overlapping_writes: u64,
     pub in_flight: u64,
     pub in_flight_max: u64,
 }
@@ -122,6 +131,19 @@ impl Journal {
             .entries
             .partition_point(|entry| entry.sequence <= sequence);
         self.entries.range(start..).take(count).cloned().collect()
+    }
+
+    pub(super) fn busiest(&self, window: Duration) -> usize {
+        let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut start = 0;
+        let mut most = 0;
+        for (index, entry) in self.entries.iter().enumerate() {
+            while self.entries[start].millis + window <= entry.millis {
+                start += 1;
+            }
+            most = most.max(index + 1 - start);
+        }
+        most
     }
 
     pub(super) fn clear(&mut self) {

@@ -211,3 +211,27 @@ async fn latency_and_delay_hold_answers_back() {
     assert_eq!(world.zivver().control().counters().in_flight_max, 2);
     assert_eq!(world.zivver().control().counters().in_flight, 0);
 }
+
+#[tokio::test]
+async fn overlapping_writes_to_one_account_and_bursts_are_counted() {
+    let world = World::start(small()).await;
+    let control = world.zivver().control();
+    let second = Duration::from_secs(1);
+    control.set_latency(Duration::from_millis(50));
+    let put = async |id: &str| {
+        world
+            .put(&format!("Users/{id}"), user_body(json!({ "active": true })))
+            .await
+            .status
+    };
+    assert_eq!(tokio::join!(put(super::ANNA), put(super::BAS)), (200, 200));
+    assert_eq!(control.counters().overlapping_writes, 0);
+    assert_eq!(tokio::join!(put(super::ANNA), put(super::ANNA)), (200, 200));
+    assert_eq!(control.counters().overlapping_writes, 1);
+    control.set_latency(Duration::ZERO);
+    control.advance(1000 * second);
+    assert_eq!(put(super::ANNA).await, 200);
+    assert_eq!(control.counters().overlapping_writes, 1);
+    assert_eq!(control.busiest_window(second * 900), 4);
+    assert_eq!(control.busiest_window(second * 1100), 5);
+}
