@@ -26,3 +26,6 @@ pub mod settle;
 pub mod source;
 pub mod step;
 pub mod world;
+
+#[cfg(test)]
+mod tests;
