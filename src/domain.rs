@@ -29,3 +29,6 @@ pub mod settle;
 pub mod source;
 pub mod step;
 pub mod world;
+
+#[cfg(test)]
+mod tests;

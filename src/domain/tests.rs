@@ -1,0 +1,13 @@
+//! The rules as small worlds (`reconciliation.md` A to F), and properties over many of them.
+
+mod changes;
+mod delegations;
+mod guards;
+mod matching;
+mod notation;
+mod order;
+mod properties;
+mod reading;
+mod scope;
+mod shown;
+mod zivver;
