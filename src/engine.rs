@@ -23,14 +23,14 @@ pub use run::{RunRequest, RunSummary};
 
 use crate::{
     domain::world::Policy,
-    exchange::{ExchangeClient, ExchangeConfig, Identity, Strategy},
+    exchange::{ExchangeClient, ExchangeConfig},
     http::{Clock, Transport, TransportError},
-    settings::{self, ExoPermissions, Settings},
+    settings::Settings,
     state::{
         State,
         lock::{Lease, Permit},
     },
-    zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, Rate, ZivverClient},
+    zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
 };
 
 /// Everything a run needs, made once for a process. Cheap to clone; all clones share connections, the budget of calls to
@@ -111,24 +111,15 @@ impl Engine {
             })
             .await?;
         let mut config = ExchangeConfig::new(settings.exo_url.clone());
-        config.strategy = match settings.exo_permissions {
-            ExoPermissions::Get => Strategy::Get,
-            ExoPermissions::Batch => Strategy::Batch,
-            ExoPermissions::Expand => Strategy::Expand,
-        };
+        config.strategy = settings.exo_permissions;
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;
-        let identity = match &settings.identity {
-            settings::Identity::AccessToken(token) => {
-                Identity::Token(token.expose().clone().into())
-            }
-            settings::Identity::Managed { client_id } => Identity::Managed {
-                client_id: client_id.clone(),
-            },
-            settings::Identity::DeveloperTools => Identity::DeveloperTools,
-        };
-        Ok(ExchangeClient::new(config, identity, transport.clone())?)
+        Ok(ExchangeClient::new(
+            config,
+            settings.identity.clone(),
+            transport.clone(),
+        )?)
     }
 
     /// The one client of this process, since Zivver's budget is one (R30).
@@ -149,10 +140,7 @@ impl Engine {
                 let connection = Connection {
                     base_url: settings.zivver_api_url.clone(),
                     key: ApiKey::parse(settings.zivver_api_key.expose())?,
-                    rate: match settings.zivver_rate {
-                        settings::Rate::Unlimited => Rate::Unlimited,
-                        settings::Rate::Calls { calls, window } => Rate::Budget { calls, window },
-                    },
+                    rate: settings.zivver_rate,
                     policy: ZivverPolicy::new(Uuid::new_v4().as_u64_pair().0),
                     clock: self.shared.clock,
                     may_write,

@@ -412,6 +412,7 @@ impl Sending<'_> {
                 | RefusalKind::UnknownMember
                 | RefusalKind::InvalidDivision
                 | RefusalKind::Conflict
+                | RefusalKind::WrongUrl
                 | RefusalKind::Other => return Err(error),
             }
         }

@@ -38,12 +38,11 @@ use crate::{
         world::World,
     },
     http::RequestCounts,
-    settings::Rate,
     state::{
         Phase, Revision, RunId, State, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
-    zivver::ZivverClient,
+    zivver::{Rate, ZivverClient},
 };
 
 /// How long a code may be used after it was shown (R27).
@@ -796,7 +795,7 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
 fn estimate(rate: Rate, writes: usize) -> u64 {
     match rate {
         Rate::Unlimited => 0,
-        Rate::Calls { calls, window } => {
+        Rate::Budget { calls, window } => {
             let full = u64::try_from(writes.saturating_sub(1)).unwrap_or(u64::MAX)
                 / u64::from(calls.max(1));
             full.saturating_mul(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))

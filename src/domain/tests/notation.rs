@@ -296,11 +296,7 @@ impl Scene {
             in_scope: number("in_scope"),
             tenant_id: line.word("tenant").unwrap_or("").into(),
             claimed_domains: domains.into_iter().map(str::to_owned).collect(),
-            source_filter: line
-                .list("filter")
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            source_filter: line.list("filter").into_iter().map(str::to_owned).collect(),
         });
     }
 

@@ -72,10 +72,13 @@ fn named_in(call: &Call) -> Vec<Target> {
     else {
         return Vec::new();
     };
-    let targets = extension.delegates.iter().filter_map(|delegate| match delegate {
-        Delegate::Account(target) => Some(*target),
-        Delegate::Stranger(_) => None,
-    });
+    let targets = extension
+        .delegates
+        .iter()
+        .filter_map(|delegate| match delegate {
+            Delegate::Account(target) => Some(*target),
+            Delegate::Stranger(_) => None,
+        });
     targets.collect()
 }
 
@@ -198,11 +201,7 @@ fn account() -> impl Strategy<Value = AccountSpec> {
 }
 
 /// A world in lines: an organisation that Zivver may hold (no address twice), a tenant that may hold anything.
-fn lines(
-    mailboxes: &[MailboxSpec],
-    accounts: &[AccountSpec],
-    policy: Vec<String>,
-) -> Vec<String> {
+fn lines(mailboxes: &[MailboxSpec], accounts: &[AccountSpec], policy: Vec<String>) -> Vec<String> {
     let mut lines = policy;
     let mut seen = BTreeSet::new();
     for spec in mailboxes {
@@ -227,7 +226,11 @@ fn lines(
         .iter()
         .map(|spec| taken.insert(spec.principal))
         .collect();
-    for (at, spec) in accounts.iter().enumerate().filter(|(at, _)| principals[*at]) {
+    for (at, spec) in accounts
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| principals[*at])
+    {
         let aliases: Vec<&str> = spec
             .aliases
             .iter()
@@ -551,7 +554,12 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
     if account.address().domain() != "corp.example" {
         return Some("foreign".into());
     }
-    if scene.policy.target_filter.matched(account.address()).is_some() {
+    if scene
+        .policy
+        .target_filter
+        .matched(account.address())
+        .is_some()
+    {
         return Some("filtered".into());
     }
     if *planned.matching.account(ix) == AccountFate::OwnedByDisabled {
@@ -576,7 +584,11 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
     let protected = directory.iter().find(|(_, mailbox)| {
         let kept = matches!(mailbox.kind, crate::domain::mailbox::MailboxKind::Other(_))
             || primaries[mailbox.primary.as_str()] > 1
-            || scene.policy.target_filter.matched(&mailbox.primary).is_some();
+            || scene
+                .policy
+                .target_filter
+                .matched(&mailbox.primary)
+                .is_some();
         kept && (mailbox.primary == *account.address()
             || mailbox.aliases.contains(account.address())
             || tied(mailbox.object_id.as_ref()))

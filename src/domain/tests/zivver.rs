@@ -63,12 +63,19 @@ impl Zivver {
 
     fn principals(&self) -> impl Iterator<Item = (&ScimId, &SmtpAddress)> {
         let users = self.users.values().map(|user| (&user.id, &user.address));
-        users.chain(self.groups.values().map(|group| (&group.id, &group.address)))
+        users.chain(
+            self.groups
+                .values()
+                .map(|group| (&group.id, &group.address)),
+        )
     }
 
     fn alias_holder(&self, address: &SmtpAddress) -> Option<&ScimId> {
         let users = self.users.values().map(|user| (&user.id, &user.extension));
-        let groups = self.groups.values().map(|group| (&group.id, &group.extension));
+        let groups = self
+            .groups
+            .values()
+            .map(|group| (&group.id, &group.extension));
         users
             .chain(groups)
             .find(|(_, extension)| extension.aliases.contains(address))
@@ -117,7 +124,9 @@ impl Zivver {
             }
             Request::PostGroup(address, name, members) => {
                 if !self.is_free(&address) {
-                    return Err(format!("400 Account is outside the organization: {address}"));
+                    return Err(format!(
+                        "400 Account is outside the organization: {address}"
+                    ));
                 }
                 self.known(&members)?;
                 let id = self.fresh_id();
@@ -381,10 +390,12 @@ impl<'a> Execution<'a> {
             Delegate::Stranger(address) => Some(address.clone()),
             Delegate::Account(target) => {
                 let id = self.id_of(*target)?;
-                self.addresses
-                    .get(&id)
-                    .cloned()
-                    .or_else(|| self.zivver.groups.get(&id).map(|group| group.address.clone()))
+                self.addresses.get(&id).cloned().or_else(|| {
+                    self.zivver
+                        .groups
+                        .get(&id)
+                        .map(|group| group.address.clone())
+                })
             }
         });
         addresses.collect()
