@@ -7,6 +7,7 @@ pub mod apply;
 pub mod error;
 pub mod explain;
 pub mod fetch;
+pub mod history;
 pub mod journal;
 mod live;
 pub mod progress;

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod app;
 pub mod http;
 pub mod invocation;
 pub mod message;
@@ -14,6 +15,7 @@ pub mod server;
 
 pub use answer::{Answer, Success};
 pub use api::{ApiCall, Format};
+pub use app::App;
 pub use http::{Request, Response};
 pub use invocation::{Invocation, Timer, Trigger};
 pub use message::Message;

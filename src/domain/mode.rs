@@ -34,6 +34,17 @@ pub enum PerformSync {
     Always,
 }
 
+impl std::fmt::Display for PerformSync {
+    /// As the setting is written.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Never => "false",
+            Self::OnDemand => "on-demand",
+            Self::Always => "true",
+        })
+    }
+}
+
 /// A start as `apply` that the setting forbids (R28).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

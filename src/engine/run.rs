@@ -148,10 +148,8 @@ impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
-        if request.mode == Mode::Preview && !request.approve.is_empty() {
-            return Err(RunError::ApprovalInPreview);
-        }
         let started = Instant::now();
+        let approvals = self.check_approvals(request).await?;
         let state = self.state().await?;
         let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
         tracing::Span::current().record("run", id.as_str());
@@ -187,12 +185,36 @@ impl Engine {
             memory,
             revision,
             report,
-            approvals: BTreeMap::new(),
+            approvals,
         };
-        running.load_approvals().await?;
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
+    }
+
+    /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
+    pub(super) async fn check_approvals(
+        &self,
+        request: &RunRequest,
+    ) -> Result<BTreeMap<String, Approval>, RunError> {
+        if request.mode == Mode::Preview && !request.approve.is_empty() {
+            return Err(RunError::ApprovalInPreview);
+        }
+        let now = self.now().as_second();
+        let mut approvals = BTreeMap::new();
+        for code in &request.approve {
+            let approval: Approval = self
+                .state()
+                .await?
+                .approval(code)
+                .await?
+                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
+            if now - approval.shown > seconds(APPROVAL_AGE_MAX) {
+                return Err(RunError::ExpiredApproval(code.clone()));
+            }
+            approvals.insert(code.clone(), approval);
+        }
+        Ok(approvals)
     }
 
     async fn lock(
@@ -222,23 +244,6 @@ impl Engine {
 }
 
 impl Running<'_> {
-    /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
-    async fn load_approvals(&mut self) -> Result<(), RunError> {
-        let now = self.engine.now().as_second();
-        for code in &self.request.approve {
-            let approval: Approval = self
-                .state
-                .approval(code)
-                .await?
-                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
-            if now - approval.shown > seconds(APPROVAL_AGE_MAX) {
-                return Err(RunError::ExpiredApproval(code.clone()));
-            }
-            self.approvals.insert(code.clone(), approval);
-        }
-        Ok(())
-    }
-
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let exchange = self.engine.exchange().await?;
@@ -808,6 +813,6 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// Times of a report are whole seconds.
-fn second(now: Timestamp) -> Timestamp {
+pub(super) fn second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

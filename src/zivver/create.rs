@@ -200,16 +200,16 @@ fn answered(reply: Reply) -> Posted {
             _ => Posted::Final(reply),
         };
     };
+    // A refusal by the limiter is certainly not acted on.
+    let untouched = reply.status == StatusCode::TOO_MANY_REQUESTS;
     let trouble = Trouble {
         reason,
         cause: gave_up(reply.status),
         reply: Some(reply),
     };
-    match reason {
-        RetryReason::Throttled => Posted::Untouched(trouble),
-        RetryReason::Fault
-        | RetryReason::Transport
-        | RetryReason::NobodyThere
-        | RetryReason::Unintelligible => Posted::Unclear(trouble),
+    if untouched {
+        Posted::Untouched(trouble)
+    } else {
+        Posted::Unclear(trouble)
     }
 }

@@ -303,10 +303,10 @@ fn r30_no_jitter_makes_a_window_overflow() {
         let (way, work) = (bounds(200, 1500), bounds(300, 500));
         let in_flight_max = [4, 16, 64][usize::try_from(seed % 3).unwrap()];
         let world = World {
-            seed,
+            in_flight_max,
             way,
             work,
-            in_flight_max,
+            seed,
             ..World::default()
         };
         let run = world.run();
