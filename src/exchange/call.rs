@@ -253,6 +253,10 @@ impl Service {
         let fault = fault::classify(reply, body);
         let refused = fault.class == Class::Throttled
             || reply.status == StatusCode::SERVICE_UNAVAILABLE && fault.class == Class::Transient;
+        // The sender has counted what says so by its status.
+        if fault.class == Class::Throttled && reply.status != StatusCode::TOO_MANY_REQUESTS {
+            self.sender.counters().count_throttled();
+        }
         if refused {
             permit.refused(after);
         } else {
