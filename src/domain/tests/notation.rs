@@ -296,11 +296,7 @@ impl Scene {
             in_scope: number("in_scope"),
             tenant_id: line.word("tenant").unwrap_or("").into(),
             claimed_domains: domains.into_iter().map(str::to_owned).collect(),
-            source_filter: line
-                .list("filter")
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            source_filter: line.list("filter").into_iter().map(str::to_owned).collect(),
         });
     }
 
@@ -347,7 +343,8 @@ impl Scene {
         let row = self
             .records
             .iter()
-            .find(|record| record.primary_smtp_address.as_ref() == Some(&primary));
+            .filter(|record| record.primary_smtp_address.as_ref() == Some(&primary))
+            .min_by_key(|record| &record.object_id);
         RecipientRecord {
             recipient_type_details: row
                 .and_then(|row| row.recipient_type_details.clone())

@@ -72,10 +72,13 @@ fn named_in(call: &Call) -> Vec<Target> {
     else {
         return Vec::new();
     };
-    let targets = extension.delegates.iter().filter_map(|delegate| match delegate {
-        Delegate::Account(target) => Some(*target),
-        Delegate::Stranger(_) => None,
-    });
+    let targets = extension
+        .delegates
+        .iter()
+        .filter_map(|delegate| match delegate {
+            Delegate::Account(target) => Some(*target),
+            Delegate::Stranger(_) => None,
+        });
     targets.collect()
 }
 
@@ -198,11 +201,7 @@ fn account() -> impl Strategy<Value = AccountSpec> {
 }
 
 /// A world in lines: an organisation that Zivver may hold (no address twice), a tenant that may hold anything.
-fn lines(
-    mailboxes: &[MailboxSpec],
-    accounts: &[AccountSpec],
-    policy: Vec<String>,
-) -> Vec<String> {
+fn lines(mailboxes: &[MailboxSpec], accounts: &[AccountSpec], policy: Vec<String>) -> Vec<String> {
     let mut lines = policy;
     let mut seen = BTreeSet::new();
     for spec in mailboxes {
@@ -227,7 +226,11 @@ fn lines(
         .iter()
         .map(|spec| taken.insert(spec.principal))
         .collect();
-    for (at, spec) in accounts.iter().enumerate().filter(|(at, _)| principals[*at]) {
+    for (at, spec) in accounts
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| principals[*at])
+    {
         let aliases: Vec<&str> = spec
             .aliases
             .iter()
@@ -252,9 +255,14 @@ fn lines(
             lines.push(format!("functional {common} members={}", members.join(",")));
         } else {
             let off = if spec.off { " off" } else { "" };
+            let is_account = |delegate: &&str| {
+                accounts.iter().any(|spec| spec.principal == *delegate)
+                    || delegate.ends_with(".example")
+            };
+            let delegates: Vec<&str> = spec.delegates.iter().copied().filter(is_account).collect();
             lines.push(format!(
                 "account {common}{off} delegates={}",
-                spec.delegates.join(",")
+                delegates.join(",")
             ));
         }
         if let Some(word) = spec.mapped.filter(|word| mapped.insert(*word)) {
@@ -360,11 +368,15 @@ proptest! {
         let scene = Scene::parse(&lines.join("\n"));
         let planned = scene.plan();
         sound(&planned);
-        let (next, refusals) = carried_out(&scene, &planned, seed);
+        let (mut next, refusals) = carried_out(&scene, &planned, seed);
         prop_assert!(
             refusals.is_empty(),
             "{}\n{}\nrefused: {refusals:#?}", lines.join("\n"), shown(&planned)
         );
+        if planned.plan.approved.deltas().iter().any(Delta::waits_for_identity) {
+            // Who it was that got an account, and so whose delegate it is, is certain only now.
+            next = carried_out(&next, &next.plan(), seed).0;
+        }
         let again = next.plan();
         prop_assert!(
             again.plan.approved.actions().is_empty() && again.plan.approved.is_empty(),
@@ -399,6 +411,10 @@ proptest! {
         mailboxes in proptest::collection::vec(mailbox(), 1..5),
         accounts in proptest::collection::vec(account(), 0..5),
     ) {
+        let mut mailboxes = mailboxes;
+        if mailboxes[0].grants == ["gone"] || mailboxes[0].grants == ["?"] {
+            mailboxes[0].grants.clear();
+        }
         let mut failed = mailboxes.clone();
         failed[0].grants = vec!["?".into()];
         let limits = "limits suspend=100% delegates=100% aliases=100% renames=100% names=100%".to_owned();
@@ -551,7 +567,12 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
     if account.address().domain() != "corp.example" {
         return Some("foreign".into());
     }
-    if scene.policy.target_filter.matched(account.address()).is_some() {
+    if scene
+        .policy
+        .target_filter
+        .matched(account.address())
+        .is_some()
+    {
         return Some("filtered".into());
     }
     if *planned.matching.account(ix) == AccountFate::OwnedByDisabled {
@@ -576,7 +597,11 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
     let protected = directory.iter().find(|(_, mailbox)| {
         let kept = matches!(mailbox.kind, crate::domain::mailbox::MailboxKind::Other(_))
             || primaries[mailbox.primary.as_str()] > 1
-            || scene.policy.target_filter.matched(&mailbox.primary).is_some();
+            || scene
+                .policy
+                .target_filter
+                .matched(&mailbox.primary)
+                .is_some();
         kept && (mailbox.primary == *account.address()
             || mailbox.aliases.contains(account.address())
             || tied(mailbox.object_id.as_ref()))

@@ -105,7 +105,10 @@ fn line(step: &Step, accounts: &Accounts, directory: &Directory) -> String {
         }
     };
     let set = |all: &[crate::domain::address::SmtpAddress]| {
-        all.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(" ")
+        all.iter()
+            .map(|one| one.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     match &step.call {
         Call::CreateUser { name, key, .. } => {
