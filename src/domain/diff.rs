@@ -237,6 +237,9 @@ impl Differ<'_> {
             self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
             return;
         }
+        if found.tied_to_other.is_some() && mailbox.object_id.is_none() {
+            return; // Nobody can approve a tie to nothing.
+        }
         if found.level != Level::Principal && *account.address() != mailbox.primary {
             delta.rename = Some(Rename {
                 to: mailbox.primary.clone(),
@@ -734,7 +737,7 @@ impl Differ<'_> {
         for (holder, addresses) in released {
             let view = self.world.accounts.get(holder);
             let key = match self.policy.sso_account_key {
-                SsoAccountKey::ObjectId => self.matching.known_object_id.get(&holder).cloned(),
+                SsoAccountKey::ObjectId => self.object_id_of(holder).cloned(),
                 SsoAccountKey::Omit => None,
             };
             let without_key = view.kind() == AccountKind::User
@@ -765,6 +768,23 @@ impl Differ<'_> {
                 delta.remove_aliases.insert(address);
             }
         }
+    }
+
+    /// The object id of an account's mailbox, or what is known of the one that it had.
+    fn object_id_of(&self, account: AccountIx) -> Option<&super::ids::ObjectId> {
+        let mailbox = match self.matching.account(account) {
+            AccountFate::Owned(mailbox) => {
+                self.world.directory.mailbox(*mailbox).object_id.as_ref()
+            }
+            AccountFate::Foreign
+            | AccountFate::Protected(_)
+            | AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => None,
+        };
+        mailbox.or_else(|| self.matching.known_object_id.get(&account))
     }
 
     fn may_release(&self, holder: AccountIx) -> bool {

@@ -165,6 +165,19 @@ impl Directory {
             .any(|party| self.object_id(*party) == Some(id))
     }
 
+    /// Whether the object of this mailbox was listed more than once, with something changed in between.
+    pub fn is_seen_twice(&self, mailbox: &Mailbox) -> bool {
+        mailbox.object_id.as_ref().is_some_and(|id| {
+            let parties = self.with_id(id.as_str());
+            parties.len() > 1
+                && parties
+                    .iter()
+                    .filter(|party| self.object_id(**party) == Some(id))
+                    .count()
+                    > 1
+        })
+    }
+
     pub fn object_id(&self, party: Party) -> Option<&ObjectId> {
         match party {
             Party::Mailbox(ix) => self.mailbox(ix).object_id.as_ref(),

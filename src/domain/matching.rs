@@ -6,7 +6,7 @@ use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
     delegation::Delegations,
-    directory::{Directory, MailboxIx},
+    directory::{Directory, MailboxIx, to_u32},
     ids::ObjectId,
     mailbox::{Mailbox, MailboxKind},
     memory::Memory,
@@ -124,7 +124,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
         memory,
         owner: ownership(&world.accounts, memory),
         protected: protected_mailboxes(world, policy),
-        claims: HashMap::new(),
+        claims: vec![None; world.directory.mailboxes.len()],
         account_protection: BTreeMap::new(),
         disabled_only: BTreeSet::new(),
         frozen: HashSet::new(),
@@ -133,8 +133,9 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     matcher.mismatched_kinds();
     matcher.functional_renames();
     matcher.filtered_accounts();
-    let evidence = matcher.evidence();
     matcher.protect_ties();
+    let evidence = matcher.evidence();
+    matcher.protect_ties(); // Evidence may have protected more.
     matcher.finish(&evidence)
 }
 
@@ -173,6 +174,12 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
                 Code::MailboxGone,
                 "the mailbox vanished while it was read; the next run sees clearer".into(),
             ))
+        } else if directory.is_seen_twice(mailbox) {
+            // Claims of one strength on whatever account the object has (R16).
+            Some((
+                Code::ClaimConflict,
+                "Exchange listed its object id under more than one address".into(),
+            ))
         } else {
             None
         };
@@ -206,8 +213,8 @@ struct Matcher<'a> {
     /// Object ids by state.
     owner: HashMap<AccountIx, ObjectId>,
     protected: BTreeMap<MailboxIx, Protection>,
-    /// The claims that hold.
-    claims: HashMap<MailboxIx, Match>,
+    /// The claims that hold, by position of the mailbox.
+    claims: Vec<Option<Match>>,
     account_protection: BTreeMap<AccountIx, Protection>,
     disabled_only: BTreeSet<AccountIx>,
     frozen: HashSet<AccountIx>,
@@ -216,43 +223,39 @@ struct Matcher<'a> {
 impl Matcher<'_> {
     /// R16: the strongest level of each mailbox; equal levels on one account conflict.
     fn claim(&mut self) {
-        let mut given: HashMap<AccountIx, Level> = HashMap::new();
+        let mut given = vec![false; self.accounts.len()];
         for level in [Level::Mapping, Level::ExternalAccountId, Level::Principal] {
-            let mut claimants: BTreeMap<AccountIx, Vec<MailboxIx>> = BTreeMap::new();
+            let mut claims: Vec<(AccountIx, MailboxIx)> = Vec::new();
             let mut torn = BTreeSet::new();
             for (ix, mailbox) in self.directory.iter() {
-                if self.claims.contains_key(&ix) {
+                if self.claims[ix.0 as usize].is_some() {
                     continue;
                 }
-                let wanted: Vec<AccountIx> = self
-                    .wanted(mailbox, level)
-                    .into_iter()
-                    .filter(|account| !given.contains_key(account))
-                    .collect();
-                if wanted.len() > 1 {
+                let before = claims.len();
+                let wanted = self.wanted(mailbox, level);
+                let free = wanted.filter(|account| !given[account.0 as usize]);
+                claims.extend(free.map(|account| (account, ix)));
+                if claims.len() > before + 1 {
                     torn.insert(ix);
                 }
-                for account in wanted {
-                    claimants.entry(account).or_default().push(ix);
-                }
             }
-            for (account, claimants) in claimants {
-                given.insert(account, level);
-                for ix in &claimants {
+            claims.sort_unstable();
+            for claimants in claims.chunk_by(|one, other| one.0 == other.0) {
+                let account = claimants[0].0;
+                given[account.0 as usize] = true;
+                for (_, ix) in claimants {
                     let tied_to_other = match level {
                         Level::Mapping | Level::ExternalAccountId => None,
                         Level::Principal => self.other_tie(account, self.directory.mailbox(*ix)),
                     };
-                    self.claims.insert(
-                        *ix,
-                        Match {
-                            account,
-                            level,
-                            tied_to_other,
-                        },
-                    );
+                    self.claims[ix.0 as usize] = Some(Match {
+                        account,
+                        level,
+                        tied_to_other,
+                    });
                 }
                 if claimants.len() > 1 {
+                    let claimants: Vec<MailboxIx> = claimants.iter().map(|claim| claim.1).collect();
                     self.conflict(account, &claimants);
                 }
             }
@@ -269,29 +272,30 @@ impl Matcher<'_> {
         }
     }
 
-    fn wanted(&self, mailbox: &Mailbox, level: Level) -> Vec<AccountIx> {
-        match (level, &mailbox.object_id) {
-            (Level::Mapping, Some(id)) => {
-                // A mapping to an id that is not in the complete list is void.
-                self.memory
-                    .mapping
-                    .get(id)
-                    .and_then(|id| self.accounts.with_id(id))
-                    .into_iter()
-                    .collect()
-            }
-            (Level::ExternalAccountId, Some(id)) => self.accounts.with_object_id(id).to_vec(),
-            (Level::Mapping | Level::ExternalAccountId, None) => Vec::new(),
-            (Level::Principal, _) => {
-                let all = self.accounts.with_address(&mailbox.primary);
-                let same: Vec<_> = all
-                    .iter()
-                    .copied()
-                    .filter(|ix| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox))
-                    .collect();
-                if same.is_empty() { all.to_vec() } else { same }
-            }
-        }
+    fn wanted(&self, mailbox: &Mailbox, level: Level) -> impl Iterator<Item = AccountIx> {
+        let (mapped, listed): (_, &[AccountIx]) = match (level, &mailbox.object_id) {
+            // A mapping to an id that is not in the complete list is void.
+            (Level::Mapping, Some(id)) => (self.mapped(id), &[]),
+            (Level::ExternalAccountId, Some(id)) => (None, self.accounts.with_object_id(id)),
+            (Level::Mapping | Level::ExternalAccountId, None) => (None, &[]),
+            (Level::Principal, _) => (None, self.accounts.with_address(&mailbox.primary)),
+        };
+        let fits = |ix: &AccountIx| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox);
+        let only_fitting = level == Level::Principal && listed.iter().any(fits);
+        let listed = listed.iter().copied();
+        mapped
+            .into_iter()
+            .chain(listed.filter(move |ix| !only_fitting || fits(ix)))
+    }
+
+    /// The account that state has for an object id.
+    fn mapped(&self, id: &ObjectId) -> Option<AccountIx> {
+        self.accounts.with_id(self.memory.mapping.get(id)?)
+    }
+
+    fn claimed(&self) -> impl Iterator<Item = (MailboxIx, &Match)> {
+        let claims = self.claims.iter().enumerate();
+        claims.filter_map(|(at, claim)| Some((MailboxIx(to_u32(at)), claim.as_ref()?)))
     }
 
     /// R16: the object id that state or `ExternalAccountId` gives an account, when it is not the mailbox's.
@@ -305,13 +309,13 @@ impl Matcher<'_> {
         let disabled = |ix: &MailboxIx| {
             self.directory.mailbox(*ix).kind == MailboxKind::User { disabled: true }
                 && self.policy.scope_of(self.directory, *ix) == MailboxScope::In
-                && self
-                    .protected
-                    .get(ix)
-                    .is_none_or(|by| by.code == Code::DuplicatePrimary)
+                && self.protected.get(ix).is_none_or(|by| {
+                    matches!(by.code, Code::DuplicatePrimary | Code::ClaimConflict)
+                })
         };
-        let address = self.accounts.get(account).address();
-        if claimants.iter().all(disabled) {
+        let view = self.accounts.get(account);
+        let address = view.address();
+        if view.kind() == AccountKind::User && claimants.iter().all(disabled) {
             self.disabled_only.insert(account);
         }
         for ix in claimants {
@@ -328,8 +332,9 @@ impl Matcher<'_> {
 
     /// R18.
     fn mismatched_kinds(&mut self) {
-        for (ix, claim) in &self.claims {
-            let mailbox = self.directory.mailbox(*ix);
+        let mut protected = Vec::new();
+        for (ix, claim) in self.claimed() {
+            let mailbox = self.directory.mailbox(ix);
             let account = self.accounts.get(claim.account);
             let text = match (kind_of(mailbox), account.kind()) {
                 (Some(AccountKind::User), AccountKind::Functional) => {
@@ -345,27 +350,36 @@ impl Matcher<'_> {
                 code: Code::KindMismatch,
                 text: text.into(),
             };
-            self.protected.entry(*ix).or_insert(protection);
+            protected.push((ix, protection));
+        }
+        for (ix, protection) in protected {
+            self.protected.entry(ix).or_insert(protection);
         }
     }
 
     /// R17: over SCIM only a user can be renamed.
     fn functional_renames(&mut self) {
-        for (ix, claim) in &self.claims {
-            let mailbox = self.directory.mailbox(*ix);
+        let mut protected = Vec::new();
+        for (ix, claim) in self.claimed() {
+            let mailbox = self.directory.mailbox(ix);
             let account = self.accounts.get(claim.account);
             if claim.level == Level::Principal
                 || account.kind() != AccountKind::Functional
                 || *account.address() == mailbox.primary
-                || self.policy.scope_of(self.directory, *ix) != MailboxScope::In
+                || self.policy.scope_of(self.directory, ix) != MailboxScope::In
             {
                 continue;
             }
-            let protection = functional_rename(account.address(), &mailbox.primary);
+            protected.push((ix, functional_rename(account.address(), &mailbox.primary)));
+        }
+        for (ix, protection) in protected {
             self.protected
-                .entry(*ix)
+                .entry(ix)
                 .or_insert_with(|| protection.clone());
-            for taken in self.accounts.with_address(&mailbox.primary) {
+            for taken in self
+                .accounts
+                .with_address(&self.directory.mailbox(ix).primary)
+            {
                 self.account_protection
                     .entry(*taken)
                     .or_insert_with(|| protection.clone());
@@ -392,10 +406,13 @@ impl Matcher<'_> {
     /// R17 alias evidence: exactly one account of the same kind under another address, claimed by nobody and tied to
     /// no other object id.
     fn evidence(&mut self) -> BTreeMap<MailboxIx, AccountIx> {
-        let claimed: HashSet<AccountIx> = self.claims.values().map(|claim| claim.account).collect();
+        let mut claimed = vec![false; self.accounts.len()];
+        for (_, claim) in self.claimed() {
+            claimed[claim.account.0 as usize] = true;
+        }
         let mut evidence = BTreeMap::new();
         for (ix, mailbox) in self.directory.iter() {
-            if self.claims.contains_key(&ix)
+            if self.claims[ix.0 as usize].is_some()
                 || self.protected.contains_key(&ix)
                 || self.policy.scope_of(self.directory, ix) != MailboxScope::In
                 || !self.accounts.with_address(&mailbox.primary).is_empty()
@@ -419,7 +436,7 @@ impl Matcher<'_> {
                             .policy
                             .claimed_domains
                             .holds(self.accounts.get(*account).address())
-                        && !claimed.contains(account)
+                        && !claimed[account.0 as usize]
                         && !self.account_protection.contains_key(account)
                         && self.other_tie(*account, mailbox).is_none()
                 })
@@ -458,12 +475,10 @@ impl Matcher<'_> {
     /// R7: every account tied to a protected mailbox by any of its addresses, the mapping or `ExternalAccountId`.
     fn protect_ties(&mut self) {
         let mut ties: BTreeMap<AccountIx, Protection> = BTreeMap::new();
-        let live: HashSet<AccountIx> = self
-            .claims
-            .iter()
-            .filter(|(ix, _)| !self.protected.contains_key(ix))
-            .map(|(_, claim)| claim.account)
-            .collect();
+        let mut live = vec![false; self.accounts.len()];
+        for (ix, claim) in self.claimed() {
+            live[claim.account.0 as usize] |= !self.protected.contains_key(&ix);
+        }
         let protected = std::mem::take(&mut self.protected);
         for (ix, protection) in &protected {
             let mailbox = self.directory.mailbox(*ix);
@@ -472,7 +487,8 @@ impl Matcher<'_> {
                 std::iter::once(&mailbox.primary).chain(&mailbox.aliases),
                 &live,
             );
-            accounts.extend(self.claims.get(ix).map(|claim| claim.account));
+            let claim = self.claims[ix.0 as usize].as_ref();
+            accounts.extend(claim.map(|claim| claim.account));
             self.freeze(protection.code, &accounts);
             for account in accounts {
                 ties.entry(account).or_insert_with(|| protection.clone());
@@ -502,17 +518,12 @@ impl Matcher<'_> {
         &self,
         object_id: Option<&ObjectId>,
         addresses: impl IntoIterator<Item = &'b SmtpAddress>,
-        live: &HashSet<AccountIx>,
+        live: &[bool],
     ) -> BTreeSet<AccountIx> {
         let mut tied = BTreeSet::new();
         if let Some(id) = object_id {
             tied.extend(self.accounts.with_object_id(id));
-            tied.extend(
-                self.memory
-                    .mapping
-                    .get(id)
-                    .and_then(|id| self.accounts.with_id(id)),
-            );
+            tied.extend(self.mapped(id));
         }
         for address in addresses {
             tied.extend(self.accounts.with_address(address));
@@ -521,7 +532,7 @@ impl Matcher<'_> {
                 self.accounts
                     .with_alias(address)
                     .iter()
-                    .filter(|ix| !live.contains(ix)),
+                    .filter(|ix| !live[ix.0 as usize]),
             );
         }
         tied
@@ -555,7 +566,7 @@ impl Matcher<'_> {
         };
         let mut mailboxes = Vec::with_capacity(self.directory.mailboxes.len());
         for (ix, _) in self.directory.iter() {
-            let claim = self.claims.get(&ix);
+            let claim = self.claims[ix.0 as usize].as_ref();
             let outside = self.policy.scope_of(self.directory, ix) == MailboxScope::OutsideDomains;
             let fate = if let Some(protection) = self.protected.get(&ix) {
                 MailboxFate::Protected(protection.clone())
@@ -597,9 +608,9 @@ impl Matcher<'_> {
             }
         }
         let claimed = self
-            .directory
+            .claims
             .iter()
-            .map(|(ix, _)| self.claims.get(&ix).map(|claim| claim.account))
+            .map(|claim| claim.as_ref().map(|claim| claim.account))
             .collect();
         Matching {
             mailboxes,
@@ -658,7 +669,7 @@ impl Matcher<'_> {
                 self.frozen.insert(account);
             }
             self.protected
-                .insert(MailboxIx(super::directory::to_u32(at)), protection.clone());
+                .insert(MailboxIx(to_u32(at)), protection.clone());
             *fate = MailboxFate::Protected(protection);
         }
     }

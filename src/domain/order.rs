@@ -1,6 +1,6 @@
 //! From deltas to steps, in the order in which Zivver accepts them (R17, R24, R25).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
@@ -71,11 +71,17 @@ pub fn order(
             Phase::Stop
         },
     };
+    // Drafts of one account follow one another as they are pushed.
+    if stops_first {
+        ordering.stops();
+    }
     ordering.releases();
     ordering.renames();
     ordering.creates();
     ordering.claims();
-    ordering.stops();
+    if !stops_first {
+        ordering.stops();
+    }
     ordering.finish()
 }
 
@@ -90,7 +96,7 @@ struct Ordering<'a> {
     last_of: HashMap<Target, usize>,
     /// Which draft frees an address that another account has now.
     released_by: HashMap<SmtpAddress, usize>,
-    /// Which draft creates a user or gives it its address.
+    /// Which draft creates an account.
     made_by: HashMap<Target, usize>,
     stop: Phase,
 }
@@ -137,7 +143,10 @@ impl Ordering<'_> {
                 .filter(|alias| self.wanted.contains(*alias))
                 .cloned()
                 .collect();
-            if released.is_empty() || delta.rename.is_some() {
+            // What is suspended or emptied gets no later request that could take its aliases away.
+            let is_stopped = delta.is_suspend() || delta.is_empty_of_members();
+            let nothing = delta.remove_aliases.is_empty() || (released.is_empty() && !is_stopped);
+            if nothing || delta.rename.is_some() {
                 continue; // With a rename the removal goes with its first request.
             }
             let Target::Existing(ix) = delta.target else {
@@ -162,8 +171,21 @@ impl Ordering<'_> {
     }
 
     /// R17: the new address is dropped as an alias, the account renamed, the aliases set. Chains go from their end;
-    /// a cycle is broken by an intermediate address.
+    /// a cycle is broken by an intermediate address. What is given up, by any of them, is known before it is claimed.
     fn renames(&mut self) {
+        let renamed: Vec<usize> = (0..self.deltas.len())
+            .filter(|at| self.deltas[*at].rename.is_some())
+            .collect();
+        let prepared: Vec<Prepared> = renamed.iter().map(|at| self.prepare(*at)).collect();
+        let changed = self.addresses();
+        for (at, prepared) in renamed.into_iter().zip(prepared) {
+            self.after_rename(at, changed[&at], prepared);
+        }
+    }
+
+    /// The drafts that change addresses, by delta.
+    fn addresses(&mut self) -> HashMap<usize, usize> {
+        let mut changed = HashMap::new();
         let mut open: BTreeMap<&SmtpAddress, usize> = BTreeMap::new();
         let mut holder: HashMap<&SmtpAddress, usize> = HashMap::new();
         for (at, delta) in self.deltas.iter().enumerate() {
@@ -193,23 +215,23 @@ impl Ordering<'_> {
                 chain.push(next);
             }
             if cyclic {
-                self.cycle(&chain, &mut rank);
+                self.cycle(&chain, &mut rank, &mut changed);
             } else {
                 for at in chain.into_iter().rev() {
                     rank += 1;
-                    self.rename(at, rank);
+                    changed.insert(at, self.change_address(at, rank));
                 }
             }
         }
+        changed
     }
 
     /// The first of a cycle steps aside; who wanted its address goes first, it goes last.
-    fn cycle(&mut self, chain: &[usize], rank: &mut u32) {
+    fn cycle(&mut self, chain: &[usize], rank: &mut u32, changed: &mut HashMap<usize, usize>) {
         let first = chain[0];
         let Target::Existing(ix) = self.deltas[first].target else {
             return;
         };
-        let prepared = self.prepare(first);
         *rank += 1;
         let aside = aside(self.accounts.get(ix), &self.deltas[first].address);
         let step_aside = rename_call(aside, None, None);
@@ -220,11 +242,12 @@ impl Ordering<'_> {
         let mut taker = None;
         for at in chain[1..].iter().rev() {
             *rank += 1;
-            let renamed = self.rename(*at, *rank);
+            let renamed = self.change_address(*at, *rank);
+            changed.insert(*at, renamed);
             taker = taker.or(Some(renamed));
         }
         *rank += 1;
-        let renamed = self.change_address(first, *rank);
+        changed.insert(first, self.change_address(first, *rank));
         if let Some(taker) = taker {
             // If nobody took its old address, it takes it back.
             *rank += 1;
@@ -233,15 +256,6 @@ impl Ordering<'_> {
             self.drafts[draft].rank = *rank;
             self.drafts[draft].after.insert(taker);
         }
-        self.after_rename(first, renamed, prepared);
-    }
-
-    /// The requests of one rename; returns the draft that changes the address.
-    fn rename(&mut self, at: usize, rank: u32) -> usize {
-        let prepared = self.prepare(at);
-        let renamed = self.change_address(at, rank);
-        self.after_rename(at, renamed, prepared);
-        renamed
     }
 
     /// What must be given up before the rename: the new address as an alias, and aliases that others wait for.
@@ -300,7 +314,6 @@ impl Ordering<'_> {
         self.drafts[draft].rank = rank;
         self.claim(draft, &rename.to.clone());
         self.released_by.insert(delta.address.clone(), draft);
-        self.made_by.insert(delta.target, draft);
         draft
     }
 
@@ -486,16 +499,9 @@ impl Ordering<'_> {
         self.waits(draft, at);
     }
 
-    /// A step that names delegates and claims addresses comes after those that make and free them.
+    /// A step that claims addresses comes after those that free them.
     fn waits(&mut self, draft: usize, at: usize) {
-        let delta = &self.deltas[at];
-        let delegates: Vec<usize> = delta
-            .add_delegates
-            .iter()
-            .filter_map(|target| self.made_by.get(target).copied())
-            .collect();
-        let adds: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
-        self.drafts[draft].after.extend(delegates);
+        let adds: Vec<SmtpAddress> = self.deltas[at].add_aliases.iter().cloned().collect();
         for alias in adds {
             self.claim(draft, &alias);
         }
@@ -649,11 +655,68 @@ impl Ordering<'_> {
             position[*old] = draft_ix(new);
         }
         let mut drafts: Vec<Option<Draft>> = self.drafts.into_iter().map(Some).collect();
-        at.into_iter()
+        let mut steps: Vec<Step> = at
+            .into_iter()
             .filter_map(|old| drafts[old].take())
             .map(|draft| draft.into_step(&position))
-            .collect()
+            .collect();
+        await_delegates(&mut steps);
+        steps
     }
+}
+
+/// R22: a delegate is written with the address that it has when the request is sent. So a request that names an
+/// account and one that creates or renames it are never on their way together: the later step waits for the earlier.
+fn await_delegates(steps: &mut [Step]) {
+    let moves = |call: &Call| match call {
+        Call::CreateUser { .. } => true,
+        Call::UpdateUser { address, .. } => address.is_some(),
+        Call::CreateFunctional { .. } | Call::UpdateFunctional { .. } | Call::Empty { .. } => false,
+    };
+    let moving: HashSet<Target> = steps
+        .iter()
+        .filter(|step| moves(&step.call))
+        .map(|step| step.target)
+        .collect();
+    if moving.is_empty() {
+        return;
+    }
+    let mut moved: HashMap<Target, StepIx> = HashMap::new();
+    let mut named: HashMap<Target, Vec<StepIx>> = HashMap::new();
+    for (at, step) in steps.iter_mut().enumerate() {
+        let at = draft_ix(at);
+        for target in names(&step.call).filter(|target| moving.contains(target)) {
+            step.after.extend(moved.get(&target));
+            named.entry(target).or_default().push(at);
+        }
+        if moves(&step.call) {
+            step.after
+                .extend(named.remove(&step.target).into_iter().flatten());
+            moved.insert(step.target, at);
+        }
+        step.after.sort_unstable();
+        step.after.dedup();
+        step.after.retain(|before| *before != at);
+    }
+}
+
+/// The accounts that a request names by what only an earlier request may give them: users by address, members by the
+/// id of a new account.
+fn names(call: &Call) -> impl Iterator<Item = Target> {
+    let (delegates, by_address): (&[Delegate], bool) = match call {
+        Call::CreateFunctional { members, .. } => (members, false),
+        Call::UpdateUser { extension, .. } => {
+            let delegates = extension.as_ref().map(|extension| &*extension.delegates);
+            (delegates.unwrap_or_default(), true)
+        }
+        Call::UpdateFunctional { members, .. } => (members.as_deref().unwrap_or_default(), false),
+        Call::CreateUser { .. } | Call::Empty { .. } => (&[], false),
+    };
+    delegates.iter().filter_map(move |delegate| match delegate {
+        Delegate::Account(target @ Target::New(_)) => Some(*target),
+        Delegate::Account(target @ Target::Existing(_)) => by_address.then_some(*target),
+        Delegate::Stranger(_) => None,
+    })
 }
 
 impl Draft {

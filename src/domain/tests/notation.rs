@@ -343,7 +343,8 @@ impl Scene {
         let row = self
             .records
             .iter()
-            .find(|record| record.primary_smtp_address.as_ref() == Some(&primary));
+            .filter(|record| record.primary_smtp_address.as_ref() == Some(&primary))
+            .min_by_key(|record| &record.object_id);
         RecipientRecord {
             recipient_type_details: row
                 .and_then(|row| row.recipient_type_details.clone())

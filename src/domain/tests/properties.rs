@@ -255,9 +255,14 @@ fn lines(mailboxes: &[MailboxSpec], accounts: &[AccountSpec], policy: Vec<String
             lines.push(format!("functional {common} members={}", members.join(",")));
         } else {
             let off = if spec.off { " off" } else { "" };
+            let is_account = |delegate: &&str| {
+                accounts.iter().any(|spec| spec.principal == *delegate)
+                    || delegate.ends_with(".example")
+            };
+            let delegates: Vec<&str> = spec.delegates.iter().copied().filter(is_account).collect();
             lines.push(format!(
                 "account {common}{off} delegates={}",
-                spec.delegates.join(",")
+                delegates.join(",")
             ));
         }
         if let Some(word) = spec.mapped.filter(|word| mapped.insert(*word)) {
@@ -363,11 +368,15 @@ proptest! {
         let scene = Scene::parse(&lines.join("\n"));
         let planned = scene.plan();
         sound(&planned);
-        let (next, refusals) = carried_out(&scene, &planned, seed);
+        let (mut next, refusals) = carried_out(&scene, &planned, seed);
         prop_assert!(
             refusals.is_empty(),
             "{}\n{}\nrefused: {refusals:#?}", lines.join("\n"), shown(&planned)
         );
+        if planned.plan.approved.deltas().iter().any(Delta::waits_for_identity) {
+            // Who it was that got an account, and so whose delegate it is, is certain only now.
+            next = carried_out(&next, &next.plan(), seed).0;
+        }
         let again = next.plan();
         prop_assert!(
             again.plan.approved.actions().is_empty() && again.plan.approved.is_empty(),
@@ -402,6 +411,10 @@ proptest! {
         mailboxes in proptest::collection::vec(mailbox(), 1..5),
         accounts in proptest::collection::vec(account(), 0..5),
     ) {
+        let mut mailboxes = mailboxes;
+        if mailboxes[0].grants == ["gone"] || mailboxes[0].grants == ["?"] {
+            mailboxes[0].grants.clear();
+        }
         let mut failed = mailboxes.clone();
         failed[0].grants = vec!["?".into()];
         let limits = "limits suspend=100% delegates=100% aliases=100% renames=100% names=100%".to_owned();

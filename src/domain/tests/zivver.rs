@@ -98,8 +98,13 @@ impl Zivver {
     }
 
     fn fresh_id(&mut self) -> ScimId {
-        self.created += 1;
-        ScimId::new(&format!("new{}", self.created))
+        loop {
+            self.created += 1;
+            let id = ScimId::new(&format!("new{}", self.created));
+            if !self.users.contains_key(&id) && !self.groups.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// The id of the account that was written, or the refusal.
@@ -241,6 +246,15 @@ enum End {
     Idle,
 }
 
+/// What became of a step when it started.
+#[derive(Debug, Clone)]
+enum Sent {
+    Request(Request),
+    Nothing,
+    /// It cannot be asked, for this reason.
+    Impossible(&'static str),
+}
+
 /// Carries out a plan. `choose(n)` picks one of `n` things that may happen next: every legal interleaving has a
 /// sequence of choices. `refuse` names steps that the server refuses whatever they ask.
 pub(super) struct Execution<'a> {
@@ -248,7 +262,7 @@ pub(super) struct Execution<'a> {
     pub zivver: Zivver,
     ends: Vec<Option<End>>,
     /// Requests on their way.
-    flying: Vec<(usize, Option<Request>)>,
+    flying: Vec<(usize, Sent)>,
     refuse: BTreeSet<usize>,
     /// Refusals that nobody ordered.
     pub refusals: Vec<String>,
@@ -331,16 +345,17 @@ impl<'a> Execution<'a> {
                 .all(|(other, _)| self.steps()[*other].target != step.target),
             "two requests at one account at a time"
         );
-        let request = self.request(step);
-        self.flying.push((at, request));
+        let sent = self.send(step);
+        self.flying.push((at, sent));
     }
 
     fn finish(&mut self, flying: usize) {
         let (at, request) = self.flying.remove(flying);
         let end = match request {
-            None => self.ends[at].take().unwrap_or(End::Idle),
-            Some(_) if self.refuse.contains(&at) => End::Refused("ordered".into()),
-            Some(request) => match self.zivver.apply(request.clone()) {
+            Sent::Nothing => End::Idle,
+            Sent::Impossible(why) => End::Refused(why.into()),
+            Sent::Request(_) if self.refuse.contains(&at) => End::Refused("ordered".into()),
+            Sent::Request(request) => match self.zivver.apply(request.clone()) {
                 Ok(id) => {
                     if let Some(user) = self.zivver.users.get(&id) {
                         self.addresses.insert(id.clone(), user.address.clone());
@@ -401,9 +416,7 @@ impl<'a> Execution<'a> {
         addresses.collect()
     }
 
-    /// The request of a step, or `None` if there is nothing to ask, or no right to.
-    fn request(&mut self, step: &Step) -> Option<Request> {
-        let at = self.steps().iter().position(|other| other == step)?;
+    fn send(&self, step: &Step) -> Sent {
         let lost: BTreeSet<&SmtpAddress> = step
             .claims
             .iter()
@@ -418,19 +431,28 @@ impl<'a> Execution<'a> {
             Call::UpdateFunctional { .. } | Call::Empty { .. } => None,
         };
         if principal.is_some_and(|address| lost.contains(address)) {
-            self.ends[at] = Some(End::Refused("its address did not become free".into()));
-            return None;
+            return Sent::Impossible("its address did not become free");
         }
         match step.when {
-            When::IfRefused(rename) if self.is_done(rename) => return None,
-            When::Completes(create) if !self.is_done(create) => return None,
+            When::IfRefused(rename) if self.is_done(rename) => return Sent::Nothing,
+            When::Completes(create) if !self.is_done(create) => return Sent::Nothing,
             When::IfRefused(_) | When::Completes(_) | When::Always => {}
         }
+        match self.request(step, &lost) {
+            None => Sent::Impossible("it has no delegate"),
+            Some(request) if matches!(step.when, When::Completes(_)) => {
+                self.missing(request).map_or(Sent::Nothing, Sent::Request)
+            }
+            Some(request) => Sent::Request(request),
+        }
+    }
+
+    fn request(&self, step: &Step, lost: &BTreeSet<&SmtpAddress>) -> Option<Request> {
         let free = |aliases: &[SmtpAddress]| -> Vec<SmtpAddress> {
             let free = aliases.iter().filter(|alias| !lost.contains(alias));
             free.cloned().collect()
         };
-        let request = match &step.call {
+        Some(match &step.call {
             Call::CreateUser { address, name, key } => {
                 Request::PostUser(address.clone(), name.to_string(), key.clone())
             }
@@ -442,7 +464,6 @@ impl<'a> Execution<'a> {
             } => {
                 let members = self.members(members);
                 if members.is_empty() {
-                    self.ends[at] = Some(End::Refused("it has no delegate".into()));
                     return None;
                 }
                 Request::PostGroup(address.clone(), name.to_string(), members)
@@ -488,11 +509,7 @@ impl<'a> Execution<'a> {
                 ),
                 aliases: None,
             },
-        };
-        match step.when {
-            When::Completes(_) => self.missing(request),
-            When::Always | When::IfRefused(_) => Some(request),
-        }
+        })
     }
 
     fn aliases<'b>(&self, extension: &'b UserExtension) -> &'b [SmtpAddress] {
