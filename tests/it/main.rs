@@ -9,4 +9,6 @@ mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
+mod sync;
+mod world;
 mod zivver_client;

@@ -29,12 +29,10 @@ enum Role {
     WrongKind,
     /// A second account has the address of an alias.
     Merge,
-    /// An alias is a guest in Zivver.
-    GuestAlias,
 }
 
 /// Role, how many per thousand, and from how many people on at least one.
-const ROLES: [(Role, usize, usize); 13] = [
+const ROLES: [(Role, usize, usize); 12] = [
     (Role::Missing, 60, 5),
     (Role::OtherName, 40, 5),
     (Role::FewAliases, 80, 5),
@@ -47,7 +45,6 @@ const ROLES: [(Role, usize, usize); 13] = [
     (Role::AtAlias, 5, 30),
     (Role::WrongKind, 2, 60),
     (Role::Merge, 5, 40),
-    (Role::GuestAlias, 10, 20),
 ];
 
 pub(super) fn generate(dice: &mut Dice, source: &mut Source, seed: u64) -> Organisation {
@@ -82,7 +79,7 @@ fn roles(dice: &mut Dice, source: &Source) -> Vec<Role> {
     for (role, per_mille, one_from) in ROLES {
         for _ in 0..quota(people, per_mille, one_from) {
             let fits = |index: &usize| match role {
-                Role::FewAliases | Role::AtAlias | Role::Merge | Role::GuestAlias => {
+                Role::FewAliases | Role::AtAlias | Role::Merge => {
                     !source.people[*index].aliases.is_empty()
                 }
                 Role::FewDelegates => !source.people[*index].delegates.is_empty(),
@@ -163,7 +160,6 @@ fn add_person(
             let alias = user.aliases.remove(0);
             organisation.add_user(User::new(&alias, &user.name));
         }
-        Role::GuestAlias => organisation.guests.extend(user.aliases.pop()),
         Role::InStep
         | Role::Missing
         | Role::Suspended
@@ -230,8 +226,7 @@ fn delegate(
             | Role::Namesake
             | Role::AtAlias
             | Role::WrongKind
-            | Role::Merge
-            | Role::GuestAlias => {}
+            | Role::Merge => {}
         }
         organisation.users[account].delegates = delegates;
     }
