@@ -1,5 +1,6 @@
 //! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
 
+pub mod cli;
 pub mod domain;
 pub mod engine;
 pub mod exchange;

@@ -1,0 +1,238 @@
+//! The command line: reads arguments and settings, starts the engine, shows what it says.
+//!
+//! In reading order: [`args`] is what can be written, [`report`] and [`explanation`] are what is shown, [`output`] is
+//! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
+
+mod args;
+mod demo;
+mod explanation;
+mod history;
+mod output;
+mod progress;
+mod report;
+mod sandbox;
+mod serve;
+mod text;
+mod words;
+
+use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::{
+    domain::{
+        explain::Explanation,
+        mode::{Mode, Trigger},
+        report::{Report, RunOutcome},
+    },
+    engine::{Engine, Links, RunError, RunRequest},
+    settings::{self, LogSettings, Settings, SettingsError},
+    telemetry,
+};
+use args::{Cli, Command};
+use output::Output;
+
+/// With the commit, where the build was told.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    option_env!("CLOUD_SYNC_COMMIT").map_or_else(
+        || version.to_owned(),
+        |commit| format!("{version} ({commit})"),
+    )
+});
+
+/// How a command ended, for scripts. Errors are the fourth way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    InSync,
+    ChangesPending,
+    NeedsAttention,
+}
+
+impl Status {
+    fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::InSync => 0,
+            Self::ChangesPending => 2,
+            Self::NeedsAttention => 3,
+        })
+    }
+}
+
+/// What ends a command. Its text is for the person who wrote the command.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{}", list(.0))]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("{0}")]
+    Failed(String),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    #[error("interrupted; an apply that was under way is taken up by the next run (R35)")]
+    Interrupted,
+}
+
+/// One problem a line.
+fn list(error: &SettingsError) -> String {
+    let mut text = "cannot use the settings".to_owned();
+    for problem in error.problems() {
+        write!(text, "\n  {problem}").expect("writing to a string does not fail");
+    }
+    text
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    if std::env::args_os().len() <= 1 {
+        match settings::functions_port(settings::environment) {
+            Ok(Some(port)) => return serve::serve(port),
+            Ok(None) => {}
+            Err(error) => return refuse(&error.into()),
+        }
+    }
+    let cli = Cli::parse();
+    let output = Output::new(&cli.output);
+    let Some(command) = cli.command else {
+        return help();
+    };
+    if let Command::Serve { port } = command {
+        return match serve_port(port) {
+            Ok(port) => serve::serve(port),
+            Err(error) => refuse(&error),
+        };
+    }
+    let _telemetry = telemetry::for_cli(&LogSettings::read(settings::environment));
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(interruptible(command, output)) {
+        Ok(status) => status.code(),
+        Err(error) => {
+            output.error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refuse(error: &CliError) -> ExitCode {
+    Output::new(&args::OutputArgs {
+        json: false,
+        color: args::Color::Auto,
+    })
+    .error(&error.to_string());
+    ExitCode::FAILURE
+}
+
+fn help() -> ExitCode {
+    match Cli::command().print_help() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
+    if let Some(port) = port {
+        return Ok(port);
+    }
+    settings::functions_port(settings::environment)?.ok_or_else(|| {
+        CliError::Failed(
+            "no port to serve: the Functions host sets FUNCTIONS_CUSTOMHANDLER_PORT; without it give --port".to_owned(),
+        )
+    })
+}
+
+/// Ctrl+C drops what is under way, so that locks and simulators are let go.
+async fn interruptible(command: Command, output: Output) -> Result<Status, CliError> {
+    tokio::select! {
+        result = run(command, output) => result,
+        () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
+    }
+}
+
+async fn run(command: Command, output: Output) -> Result<Status, CliError> {
+    match command {
+        Command::Preview { accounts, detail } => {
+            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+            request.accounts = accounts.addresses.into_iter().collect();
+            let report = observed(&engine()?, &request, output).await?;
+            shown(&report, output, detail)
+        }
+        Command::Apply {
+            accounts,
+            approve,
+            detail,
+        } => {
+            let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+            request.accounts = accounts.addresses.into_iter().collect();
+            request.approve = approve;
+            let report = observed(&engine()?, &request, output).await?;
+            shown(&report, output, detail)
+        }
+        Command::Explain { address } => {
+            let engine = engine()?;
+            let explained = {
+                let _bars = progress::follow(engine.progress(), output);
+                engine.explain(&address).await?
+            };
+            output.show(&explained, || explanation::page(&explained))?;
+            Ok(status_of_explanation(&explained))
+        }
+        Command::Runs { id, detail } => {
+            history::show(engine()?.state().await?, id.as_deref(), output, detail).await
+        }
+        Command::Demo { tenant, detail } => demo::demo(tenant, output, detail).await,
+        Command::Sandbox {
+            port,
+            tenant,
+            latency_ms,
+            zivver_rate,
+        } => sandbox::keep_running(port, tenant, latency_ms, &zivver_rate, output).await,
+        Command::Serve { .. } => unreachable!("it was answered before"),
+    }
+}
+
+fn engine() -> Result<Engine, CliError> {
+    let settings = Settings::read(settings::environment, &settings::environment_names())?;
+    Ok(Engine::new(settings, Links::default()))
+}
+
+/// Runs with progress bars, where somebody sees them.
+async fn observed(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+) -> Result<Report, RunError> {
+    let _bars = progress::follow(engine.progress(), output);
+    engine.run(request).await
+}
+
+fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
+    output.show(report, || report::page(report, output.view(detail)))?;
+    match (report.outcome, &report.error) {
+        (RunOutcome::Failed, Some(error)) => Err(CliError::Failed(text::inert(error).to_string())),
+        (RunOutcome::Failed, None) => Err(CliError::Failed("the run failed".to_owned())),
+        (RunOutcome::NeedsAttention, _) => Ok(Status::NeedsAttention),
+        (RunOutcome::ChangesPending, _) => Ok(Status::ChangesPending),
+        (RunOutcome::Open | RunOutcome::InSync, _) if report.remaining > 0 => {
+            Ok(Status::ChangesPending)
+        }
+        (RunOutcome::Open | RunOutcome::InSync, _) => Ok(Status::InSync),
+    }
+}
+
+fn status_of_explanation(explained: &Explanation) -> Status {
+    let attention = |note: &crate::domain::note::Note| note.code.needs_attention();
+    if !explained.held.is_empty() || explained.notes.iter().any(attention) {
+        Status::NeedsAttention
+    } else if explained.actions.is_empty() {
+        Status::InSync
+    } else {
+        Status::ChangesPending
+    }
+}

@@ -1,0 +1,201 @@
+//! What can be written on the command line.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::text::inert;
+use crate::domain::address::SmtpAddress;
+
+const AFTER_HELP: &str = "\
+Try it without a cloud:    cloud-sync demo
+Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
+Exit codes: 0 in sync, 2 changes pending, 3 something needs attention, 1 error.";
+
+/// Keeps a Zivver organisation's accounts equal to a company's Exchange Online mailboxes
+#[derive(Debug, Parser)]
+#[command(name = "cloud-sync", version = super::VERSION.as_str(), after_help = AFTER_HELP, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct OutputArgs {
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what a run would change; writes nothing
+    Preview {
+        #[command(flatten)]
+        accounts: AccountArgs,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
+    /// Make the changes in Zivver
+    Apply {
+        #[command(flatten)]
+        accounts: AccountArgs,
+        /// Release a held set by the code that the report shows with it; repeat for several
+        #[arg(long, value_name = "CODE")]
+        approve: Vec<String>,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
+    /// Say why an account looks as it does, and what would change about it
+    Explain {
+        #[arg(value_parser = address)]
+        address: SmtpAddress,
+    },
+    /// List the last runs, or show the report of one
+    Runs {
+        id: Option<String>,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
+    /// Show all of it at work on a made-up organisation, without a cloud and without settings
+    Demo {
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
+    /// Run a simulated Exchange Online and Zivver, and print the settings to use
+    Sandbox {
+        /// The port on 127.0.0.1; by default any that is free
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// How long every answer takes at least
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        latency_ms: u64,
+        /// How many calls Zivver accepts, and what the settings say about it: 50/10s, or unlimited
+        #[arg(long, value_name = "RATE", default_value = "50/10s", value_parser = rate)]
+        zivver_rate: RateArg,
+    },
+    /// Answer the Azure Functions host; this is what happens without a command under the host
+    Serve {
+        /// The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT
+        #[arg(long)]
+        port: Option<u16>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct AccountArgs {
+    /// Only these accounts are changed; everything is read all the same
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(super) addresses: Vec<SmtpAddress>,
+}
+
+/// How much of a report is shown.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct DetailArgs {
+    /// Show every reason, with its rule
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+    /// Show long lists to their end
+    #[arg(long)]
+    pub(super) all: bool,
+    /// List who was left alone, and why, instead of counting
+    #[arg(long)]
+    pub(super) skipped: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct TenantArgs {
+    /// How many mailboxes to make up
+    #[arg(long, default_value_t = 200, value_parser = mailboxes)]
+    pub(super) mailboxes: usize,
+    /// The same seed makes the same organisation
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+/// Calls in a window, for the simulated limiter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RateArg {
+    /// As the setting has it.
+    pub(super) text: String,
+    pub(super) budget: Option<(u32, Duration)>,
+}
+
+fn address(text: &str) -> Result<SmtpAddress, String> {
+    SmtpAddress::parse(text).map_err(|_| {
+        format!(
+            "{} is no mail address; write it like anna@corp.example",
+            inert(text)
+        )
+    })
+}
+
+fn mailboxes(text: &str) -> Result<usize, String> {
+    const RANGE: std::ops::RangeInclusive<usize> = 10..=1_000_000;
+    text.parse()
+        .ok()
+        .filter(|number| RANGE.contains(number))
+        .ok_or_else(|| "write a number from 10 to 1000000".to_owned())
+}
+
+fn rate(text: &str) -> Result<RateArg, String> {
+    let wrong = || "write calls per seconds, such as 50/10s, or unlimited".to_owned();
+    if text == "unlimited" {
+        return Ok(RateArg {
+            text: text.to_owned(),
+            budget: None,
+        });
+    }
+    let (calls, window) = text.split_once('/').ok_or_else(wrong)?;
+    let window = window.strip_suffix('s').unwrap_or(window);
+    let calls: u32 = calls.parse().map_err(|_| wrong())?;
+    let seconds: u32 = window.parse().map_err(|_| wrong())?;
+    if calls == 0 || seconds == 0 {
+        return Err(wrong());
+    }
+    Ok(RateArg {
+        text: format!("{calls}/{seconds}s"),
+        budget: Some((calls, Duration::from_secs(seconds.into()))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn rates_are_calls_per_seconds() {
+        for (text, budget) in [
+            ("50/10s", Some((50, 10))),
+            ("5/1", Some((5, 1))),
+            ("unlimited", None),
+        ] {
+            let budget = budget.map(|(calls, seconds)| (calls, Duration::from_secs(seconds)));
+            assert_eq!(rate(text).unwrap().budget, budget, "{text}");
+        }
+        for text in ["", "50", "0/10s", "50/0s", "fast"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+}

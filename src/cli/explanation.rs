@@ -1,0 +1,142 @@
+//! The answer for one address (R40) as a page: facts, rules, decision.
+
+use std::fmt::{self, Write as _};
+
+use super::{
+    output::{BOLD, CYAN, DIM, YELLOW},
+    text::inert,
+    words,
+};
+use crate::domain::explain::{AccountFacts, Explanation, MailboxFacts};
+
+pub(super) fn page(explained: &Explanation) -> String {
+    let mut out = String::new();
+    write(&mut out, explained).expect("writing to a string does not fail");
+    out
+}
+
+fn write(out: &mut String, explained: &Explanation) -> fmt::Result {
+    writeln!(
+        out,
+        "{BOLD}{}{BOLD:#}: {}",
+        inert(&explained.address),
+        inert(&explained.verdict)
+    )?;
+    writeln!(out, "\n{BOLD}Exchange Online{BOLD:#}")?;
+    if explained.mailboxes.is_empty() {
+        writeln!(out, "  has no mailbox with this address")?;
+    }
+    for mailbox in &explained.mailboxes {
+        write_mailbox(out, mailbox)?;
+    }
+    writeln!(out, "\n{BOLD}Zivver{BOLD:#}")?;
+    if explained.accounts.is_empty() {
+        writeln!(out, "  has no account with this address")?;
+    }
+    for account in &explained.accounts {
+        write_account(out, account)?;
+    }
+    if !explained.notes.is_empty() {
+        writeln!(out, "\n{BOLD}What the rules say{BOLD:#}")?;
+    }
+    for note in &explained.notes {
+        let style = if note.code.needs_attention() {
+            YELLOW
+        } else {
+            DIM
+        };
+        writeln!(
+            out,
+            "  {style}{:<4}{style:#}{}: {}",
+            note.rule,
+            inert(&note.address),
+            inert(&note.text)
+        )?;
+    }
+    write_decision(out, explained)
+}
+
+fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
+    if !explained.actions.is_empty() {
+        writeln!(out, "\n{BOLD}What a run would change{BOLD:#}")?;
+    }
+    for action in &explained.actions {
+        super::report::write_action(out, action, true, 0)?;
+    }
+    if !explained.held.is_empty() {
+        writeln!(out, "\n{BOLD}What waits for an approval{BOLD:#}")?;
+    }
+    for held in &explained.held {
+        let change = &held.change;
+        writeln!(
+            out,
+            "  {YELLOW}{}{YELLOW:#} {}: {}{}",
+            inert(&change.what),
+            inert(change.address.as_str()),
+            inert(&change.before),
+            Arrow(&change.after)
+        )?;
+        writeln!(out, "    {DIM}{}{DIM:#}", inert(&held.reason))?;
+        writeln!(
+            out,
+            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}after a preview or apply has shown the whole set{DIM:#}",
+            held.code
+        )?;
+    }
+    Ok(())
+}
+
+/// ` → after`, where there is one.
+pub(super) struct Arrow<'a>(pub(super) &'a str);
+
+impl fmt::Display for Arrow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, " → {}", inert(self.0))
+    }
+}
+
+fn write_mailbox(out: &mut String, mailbox: &MailboxFacts) -> fmt::Result {
+    writeln!(
+        out,
+        "  {} \"{}\"  {DIM}{}{DIM:#}",
+        inert(&mailbox.primary),
+        inert(&mailbox.display_name),
+        inert(&mailbox.kind)
+    )?;
+    fact(out, "object id", mailbox.object_id.as_slice())?;
+    fact(out, "aliases", &mailbox.aliases)?;
+    if let Some(full_access) = &mailbox.full_access {
+        fact(out, "full access", full_access)?;
+    }
+    if mailbox.disabled == Some(true) {
+        writeln!(out, "    disabled")?;
+    }
+    writeln!(out, "    {}", inert(&mailbox.standing))
+}
+
+fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
+    let status = if account.active { "active" } else { "inactive" };
+    writeln!(
+        out,
+        "  {} \"{}\"  {DIM}{}, {status}{DIM:#}",
+        inert(&account.address),
+        inert(&account.name),
+        words::account(account.kind)
+    )?;
+    fact(out, "aliases", &account.aliases)?;
+    fact(out, "delegates", &account.delegates)?;
+    fact(out, "external id", account.external_account_id.as_slice())?;
+    writeln!(out, "    {}", inert(&account.standing))
+}
+
+/// One value a line; nothing for no value.
+fn fact(out: &mut String, name: &str, values: &[String]) -> fmt::Result {
+    for (at, value) in values.iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        writeln!(out, "    {DIM}{name:<12}{DIM:#}{}", inert(value))?;
+    }
+    Ok(())
+}

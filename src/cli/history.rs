@@ -1,0 +1,105 @@
+//! The runs that state keeps.
+
+use std::fmt::Write as _;
+
+use super::{
+    CliError, Status,
+    args::DetailArgs,
+    output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
+    report, text, words,
+};
+use crate::{
+    domain::report::{Report, RunOutcome},
+    engine::{RunError, RunSummary},
+    state::{RunId, State},
+};
+
+/// As many as one wants to look through.
+const RUNS_MAX: usize = 50;
+
+pub(super) async fn show(
+    state: &State,
+    id: Option<&str>,
+    output: Output,
+    detail: DetailArgs,
+) -> Result<Status, CliError> {
+    if let Some(id) = id {
+        let unknown = || RunError::UnknownRun(id.to_owned());
+        let id = RunId::parse(id).ok_or_else(unknown)?;
+        let report: Report = state
+            .report(&id)
+            .await
+            .map_err(RunError::from)?
+            .ok_or_else(unknown)?;
+        output.show(&report, || report::page(&report, output.view(detail)))?;
+        return Ok(Status::InSync);
+    }
+    let entries = state
+        .runs::<RunSummary>(RUNS_MAX)
+        .await
+        .map_err(RunError::from)?;
+    let mut runs = Vec::new();
+    for entry in entries {
+        match entry.summary {
+            Ok(Some(found)) => runs.push(found.summary),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
+        }
+    }
+    output.show(&runs, || page(&runs, state.place()))?;
+    Ok(Status::InSync)
+}
+
+fn page(runs: &[RunSummary], place: &str) -> String {
+    let mut out = String::new();
+    if runs.is_empty() {
+        return format!("No runs yet in {}.\n", text::inert(place));
+    }
+    let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    let mut line = |line: std::fmt::Arguments<'_>| {
+        out.write_fmt(line)
+            .expect("writing to a string does not fail");
+        out.push('\n');
+    };
+    line(format_args!(
+        "{BOLD}{:width$}  {:<20}  {:<7}  {:<15}  changes{BOLD:#}",
+        "run", "started", "mode", "outcome"
+    ));
+    for run in runs {
+        let style = match run.outcome {
+            RunOutcome::InSync => GREEN,
+            RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
+            RunOutcome::Failed => RED,
+            RunOutcome::Open => DIM,
+        };
+        line(format_args!(
+            "{:width$}  {:<20}  {:<7}  {style}{:<15}{style:#}  {}",
+            text::inert(&run.id).to_string(),
+            run.started,
+            words::mode(run.mode),
+            words::outcome(run.outcome),
+            changes(run),
+        ));
+        if let Some(error) = &run.error {
+            line(format_args!("  {DIM}{}{DIM:#}", text::inert(error)));
+        }
+    }
+    out
+}
+
+fn changes(run: &RunSummary) -> String {
+    let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
+    let mut parts = vec![format!("{} planned", sum(&run.counts.planned))];
+    for (count, word) in [
+        (sum(&run.counts.applied), "applied"),
+        (run.counts.refused, "refused"),
+        (run.counts.failed, "failed"),
+        (run.counts.held, "held"),
+        (run.remaining, "remaining"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    parts.join(", ")
+}

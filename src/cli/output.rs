@@ -1,0 +1,102 @@
+//! Where output goes: text for people or JSON for programs on stdout, everything else on stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::{
+    args::{Color, DetailArgs, OutputArgs},
+    text,
+};
+
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default();
+pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(super) const RED: Style = AnsiColor::Red.on_default();
+pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// How wide text is where no terminal says.
+const COLUMNS: usize = 120;
+
+/// What a page is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    pub(super) columns: usize,
+    pub(super) detail: DetailArgs,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    json: bool,
+    choice: ColorChoice,
+}
+
+impl Output {
+    pub(super) fn new(args: &OutputArgs) -> Self {
+        let choice = match args.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        choice.write_global();
+        Self {
+            json: args.json,
+            choice,
+        }
+    }
+
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
+    pub(super) fn view(self, detail: DetailArgs) -> View {
+        let columns =
+            terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        View {
+            columns: columns.unwrap_or(COLUMNS).max(40),
+            detail,
+        }
+    }
+
+    /// Progress bars are for a person who waits, and who would not mistake them for output.
+    pub(super) fn shows_progress(self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// A value as JSON, or what `page` makes of it.
+    pub(super) fn show<T: Serialize>(
+        self,
+        value: &T,
+        page: impl FnOnce() -> String,
+    ) -> io::Result<()> {
+        if self.json {
+            let json = serde_json::to_string_pretty(value)?;
+            self.print(&format!("{}\n", text::inert_json(&json)))
+        } else {
+            self.print(&page())
+        }
+    }
+
+    /// A reader that went away (`| head`) is no error.
+    pub(super) fn print(self, page: &str) -> io::Result<()> {
+        let mut out = AutoStream::new(io::stdout().lock(), self.choice);
+        match out.write_all(page.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Text that is not the result.
+    pub(super) fn say(self, text: &str) {
+        let mut err = AutoStream::new(io::stderr().lock(), self.choice);
+        // There is nowhere left to say that stderr is gone.
+        drop(writeln!(err, "{text}"));
+    }
+
+    pub(super) fn error(self, text: &str) {
+        self.say(&format!("{RED}error:{RED:#} {text}"));
+    }
+}

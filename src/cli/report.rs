@@ -1,0 +1,335 @@
+//! A report as a page: what changes, what is held, what failed, what was left alone, and the numbers.
+
+mod left;
+mod totals;
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Duration,
+};
+
+use anstyle::Style;
+
+use super::{
+    args::DetailArgs,
+    explanation::Arrow,
+    output::{BOLD, CYAN, DIM, GREEN, RED, View, YELLOW},
+    text::{self, inert},
+    words,
+};
+use crate::domain::{
+    delta::Reason,
+    hold::HeldSet,
+    mode::Mode,
+    plan::{Action, ActionKind, Attribute, AttributeChange},
+    report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome},
+};
+
+/// How many entries of a list are shown without `--all`.
+const ENTRIES_MAX: usize = 20;
+
+/// Destructive kinds come last, where they are nearest to the eye that reads the totals.
+const KINDS: [ActionKind; 6] = [
+    ActionKind::Create,
+    ActionKind::Rename,
+    ActionKind::Resume,
+    ActionKind::Update,
+    ActionKind::Suspend,
+    ActionKind::Empty,
+];
+
+pub(super) fn page(report: &Report, view: View) -> String {
+    let mut out = String::new();
+    write(&mut out, report, view).expect("writing to a string does not fail");
+    out
+}
+
+/// The last lines of a page alone.
+pub(super) fn totals_page(report: &Report) -> String {
+    let mut out = String::new();
+    totals::write(&mut out, report).expect("writing to a string does not fail");
+    out
+}
+
+fn write(out: &mut String, report: &Report, view: View) -> fmt::Result {
+    for kind in KINDS {
+        write_kind(out, report, kind, view)?;
+    }
+    write_held(out, report, view)?;
+    write_failed(out, &report.failed, view)?;
+    left::write(out, report, view)?;
+    write_differences(out, report, view)?;
+    totals::write(out, report)
+}
+
+fn write_kind(out: &mut String, report: &Report, kind: ActionKind, view: View) -> fmt::Result {
+    let of_kind = report.actions.iter().filter(|it| it.action.kind == kind);
+    let actions: Vec<&ActionReport> = of_kind.collect();
+    if actions.is_empty() {
+        return Ok(());
+    }
+    let (_, style) = mark(kind);
+    let verb = words::verb(kind);
+    writeln!(
+        out,
+        "{style}{BOLD}{}{BOLD:#}{style:#} {}  {DIM}{}{DIM:#}",
+        capitalised(verb),
+        text::number(count(actions.len()), "account", "accounts"),
+        words::meaning(kind)
+    )?;
+    for shown in actions.iter().take(limit(view.detail)) {
+        let (end, problems) = (shown.outcome, &shown.problems);
+        write_action_with_end(out, &shown.action, view, Some((end, problems)))?;
+    }
+    write_more(out, actions.len(), view.detail)?;
+    writeln!(out)
+}
+
+/// One action with everything that is said about it.
+pub(super) fn write_action(
+    out: &mut String,
+    action: &Action,
+    verbose: bool,
+    columns: usize,
+) -> fmt::Result {
+    let detail = DetailArgs {
+        verbose,
+        ..DetailArgs::default()
+    };
+    write_action_with_end(out, action, View { columns, detail }, None)
+}
+
+fn write_action_with_end(
+    out: &mut String,
+    action: &Action,
+    view: View,
+    end: Option<(ActionOutcome, &Vec<String>)>,
+) -> fmt::Result {
+    let (sign, style) = mark(action.kind);
+    write!(
+        out,
+        "  {style}{sign}{style:#} {}  {DIM}{}{DIM:#}",
+        inert(action.address.as_str()),
+        words::account(action.account)
+    )?;
+    match end {
+        None | Some((ActionOutcome::Planned, _)) => {}
+        Some((ended, _)) => {
+            let style = end_style(ended);
+            write!(out, "  {style}{}{style:#}", words::action_outcome(ended))?;
+        }
+    }
+    writeln!(out)?;
+    for change in &action.changes {
+        write_change(out, change)?;
+    }
+    if let Some((_, problems)) = end {
+        for problem in problems {
+            writeln!(out, "      {RED}{}{RED:#}", inert(problem))?;
+        }
+    }
+    write_reasons(out, &action.reasons, view)
+}
+
+fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
+    let name = words::attribute(change.attribute);
+    match change.attribute {
+        Attribute::Address | Attribute::Name | Attribute::Active | Attribute::ObjectId => {
+            let before = change.before.join(", ");
+            let after = change.after.join(", ");
+            match (before.is_empty(), after.is_empty()) {
+                (false, false) => writeln!(
+                    out,
+                    "      {name:<10} {} → {}",
+                    value(change.attribute, &before),
+                    value(change.attribute, &after)
+                ),
+                (true, _) => writeln!(out, "      {name:<10} {}", value(change.attribute, &after)),
+                (false, true) => {
+                    writeln!(
+                        out,
+                        "      {name:<10} {} → none",
+                        value(change.attribute, &before)
+                    )
+                }
+            }
+        }
+        Attribute::Aliases | Attribute::Delegates => {
+            let gone = change.before.iter().map(|value| ("-", RED, value));
+            let come = change.after.iter().map(|value| ("+", GREEN, value));
+            for (at, (sign, style, value)) in come.chain(gone).enumerate() {
+                let name = if at == 0 { name } else { "" };
+                writeln!(
+                    out,
+                    "      {name:<10} {style}{sign} {}{style:#}",
+                    inert(value)
+                )?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Names are quoted, since they may begin or end with anything.
+fn value(attribute: Attribute, text: &str) -> String {
+    match attribute {
+        Attribute::Name => format!("\"{}\"", inert(text)),
+        Attribute::Address
+        | Attribute::Active
+        | Attribute::ObjectId
+        | Attribute::Aliases
+        | Attribute::Delegates => inert(text).to_string(),
+    }
+}
+
+fn write_reasons(out: &mut String, reasons: &[Reason], view: View) -> fmt::Result {
+    if view.detail.verbose {
+        for reason in reasons {
+            writeln!(
+                out,
+                "      {DIM}{:<4}{}{DIM:#}",
+                reason.rule,
+                inert(&reason.fact)
+            )?;
+        }
+        return Ok(());
+    }
+    let Some(first) = reasons.first() else {
+        return Ok(());
+    };
+    let more = match reasons.len() {
+        1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    let room = view.columns.saturating_sub(10 + more.len());
+    let fact = text::cut(&inert(&first.fact).to_string(), room);
+    writeln!(out, "      {DIM}{:<4}{fact}{more}{DIM:#}", first.rule)
+}
+
+fn write_held(out: &mut String, report: &Report, view: View) -> fmt::Result {
+    if report.held.is_empty() {
+        return Ok(());
+    }
+    let changes: usize = report.held.iter().map(|set| set.changes.len()).sum();
+    writeln!(
+        out,
+        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person releases them{DIM:#}",
+        text::number(count(changes), "change", "changes")
+    )?;
+    for set in &report.held {
+        write_held_set(out, set, view)?;
+    }
+    writeln!(out)
+}
+
+fn write_held_set(out: &mut String, set: &HeldSet, view: View) -> fmt::Result {
+    writeln!(
+        out,
+        "  {YELLOW}!{YELLOW:#} {BOLD}{}{BOLD:#}: {}",
+        words::class(set.class),
+        inert(&set.reason)
+    )?;
+    let addresses = set.changes.iter().map(|it| it.address.as_str());
+    let width = addresses.map(text::columns).max().unwrap_or(0).min(44);
+    for change in set.changes.iter().take(limit(view.detail)) {
+        let address = inert(change.address.as_str()).to_string();
+        let pad = width.saturating_sub(text::columns(&address));
+        writeln!(
+            out,
+            "      {address}{:pad$}  {}  {}{}",
+            "",
+            inert(&change.what),
+            inert(&change.before),
+            Arrow(&change.after)
+        )?;
+    }
+    write_more(out, set.changes.len(), view.detail)?;
+    writeln!(
+        out,
+        "      release with: cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        set.code
+    )
+}
+
+fn write_failed(out: &mut String, failed: &[FailedAction], view: View) -> fmt::Result {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{RED}{BOLD}Refused or failed{BOLD:#}{RED:#} {}",
+        text::number(count(failed.len()), "account", "accounts")
+    )?;
+    for action in failed.iter().take(limit(view.detail)) {
+        writeln!(
+            out,
+            "  {RED}!{RED:#} {}  {DIM}{}{DIM:#}",
+            inert(action.address.as_str()),
+            words::verb(action.kind)
+        )?;
+        for problem in &action.problems {
+            writeln!(out, "      {}", inert(problem))?;
+        }
+    }
+    write_more(out, failed.len(), view.detail)?;
+    writeln!(out)
+}
+
+/// R36.
+fn write_differences(out: &mut String, report: &Report, view: View) -> fmt::Result {
+    if report.differences.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{YELLOW}{BOLD}Still different{BOLD:#}{YELLOW:#} {}  {DIM}read again after applying (R36){DIM:#}",
+        text::number(count(report.differences.len()), "account", "accounts")
+    )?;
+    for action in report.differences.iter().take(limit(view.detail)) {
+        write_action_with_end(out, action, view, None)?;
+    }
+    write_more(out, report.differences.len(), view.detail)?;
+    writeln!(out)
+}
+
+fn write_more(out: &mut String, all: usize, detail: DetailArgs) -> fmt::Result {
+    match all.saturating_sub(limit(detail)) {
+        0 => Ok(()),
+        more => writeln!(out, "      {DIM}… and {more} more (--all){DIM:#}"),
+    }
+}
+
+fn limit(detail: DetailArgs) -> usize {
+    if detail.all { usize::MAX } else { ENTRIES_MAX }
+}
+
+fn mark(kind: ActionKind) -> (&'static str, Style) {
+    match kind {
+        ActionKind::Create => ("+", GREEN),
+        ActionKind::Rename => (">", CYAN),
+        ActionKind::Resume => ("^", GREEN),
+        ActionKind::Update => ("~", CYAN),
+        ActionKind::Suspend | ActionKind::Empty => ("-", RED),
+    }
+}
+
+fn end_style(outcome: ActionOutcome) -> Style {
+    match outcome {
+        ActionOutcome::Planned | ActionOutcome::Remaining => DIM,
+        ActionOutcome::Applied => GREEN,
+        ActionOutcome::Partly => YELLOW,
+        ActionOutcome::Refused | ActionOutcome::Failed => RED,
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

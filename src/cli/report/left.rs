@@ -1,0 +1,102 @@
+//! Who was left alone, and why: named where somebody has to look, counted elsewhere.
+
+use super::{
+    BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, text, words, write_more,
+};
+use crate::domain::note::{Code, Note};
+use fmt::Write as _;
+
+pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Result {
+    let (attention, quiet): (Vec<&Note>, Vec<&Note>) = report
+        .skipped
+        .iter()
+        .partition(|note| note.code.needs_attention());
+    if !attention.is_empty() {
+        writeln!(
+            out,
+            "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until somebody decides{DIM:#}",
+            text::number(count(attention.len()), "finding", "findings")
+        )?;
+        let listed = view.detail.skipped;
+        for (code, notes) in by_code(&attention) {
+            write_code(out, code, &notes, view, true, listed)?;
+        }
+        writeln!(out)?;
+    }
+    if !quiet.is_empty() {
+        let hint = if view.detail.skipped {
+            ""
+        } else {
+            "  --skipped lists them"
+        };
+        writeln!(
+            out,
+            "{BOLD}Left alone{BOLD:#} {}  {DIM}nothing to do about it{hint}{DIM:#}",
+            text::number(count(quiet.len()), "finding", "findings")
+        )?;
+        for (code, notes) in by_code(&quiet) {
+            write_code(out, code, &notes, view, view.detail.skipped, true)?;
+        }
+        writeln!(out)?;
+    }
+    write_filters(out, report)
+}
+
+fn by_code<'a>(notes: &[&'a Note]) -> BTreeMap<Code, Vec<&'a Note>> {
+    let mut codes: BTreeMap<Code, Vec<&Note>> = BTreeMap::new();
+    for note in notes {
+        codes.entry(note.code).or_default().push(note);
+    }
+    codes
+}
+
+fn write_code(
+    out: &mut String,
+    code: Code,
+    notes: &[&Note],
+    view: View,
+    named: bool,
+    all: bool,
+) -> fmt::Result {
+    writeln!(
+        out,
+        "  {:>5}  {}  {DIM}{}{DIM:#}",
+        text::thousands(count(notes.len())),
+        words::code(code),
+        code.rule()
+    )?;
+    if !named {
+        return Ok(());
+    }
+    let mut detail = view.detail;
+    detail.all |= all;
+    for note in notes.iter().take(limit(detail)) {
+        writeln!(
+            out,
+            "         {}  {DIM}{}{DIM:#}",
+            inert(&note.address),
+            inert(&note.text)
+        )?;
+    }
+    write_more(out, notes.len(), detail)
+}
+
+/// R15: an entry that matches nothing is most likely a mistake.
+fn write_filters(out: &mut String, report: &Report) -> fmt::Result {
+    if report.filter_counts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{BOLD}Target filter{BOLD:#}  {DIM}accounts that are never touched (R15){DIM:#}"
+    )?;
+    for (entry, matched) in &report.filter_counts {
+        writeln!(
+            out,
+            "  {:>5}  {}",
+            text::thousands(count(*matched)),
+            inert(entry)
+        )?;
+    }
+    writeln!(out)
+}

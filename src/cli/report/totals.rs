@@ -1,0 +1,205 @@
+//! The last lines of a page: what it comes to, how long it takes, what to do next.
+
+use super::{
+    BOLD, DIM, Duration, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert,
+    text, words,
+};
+use crate::domain::report::ServiceRequests;
+use fmt::Write as _;
+
+pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
+    for warning in &report.warnings {
+        writeln!(out, "{YELLOW}warning:{YELLOW:#} {}", inert(warning))?;
+    }
+    if !report.resumed_from.is_empty() {
+        writeln!(
+            out,
+            "{YELLOW}taken up:{YELLOW:#} the work of {}, which was cut off (R35)",
+            inert(&report.resumed_from.join(", "))
+        )?;
+    }
+    if !report.accounts.is_empty() {
+        let named: Vec<String> = report.accounts.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "{DIM}only for {} (R39){DIM:#}",
+            inert(&named.join(", "))
+        )?;
+    }
+    write_verdict(out, report)?;
+    write_read(out, report)?;
+    write_requests(out, report)?;
+    writeln!(
+        out,
+        "{DIM}run {} ({}){DIM:#}",
+        inert(&report.id),
+        words::mode(report.mode)
+    )
+}
+
+fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
+    let (title, style) = match report.outcome {
+        RunOutcome::Failed => {
+            let title = match report.mode {
+                Mode::Preview => "The preview failed",
+                Mode::Apply => "The run failed",
+            };
+            writeln!(out, "{RED}{BOLD}{title}{BOLD:#}{RED:#}")?;
+            return Ok(());
+        }
+        RunOutcome::Open => ("Not ended", DIM),
+        RunOutcome::InSync => ("In sync", GREEN),
+        RunOutcome::ChangesPending => ("Changes pending", YELLOW),
+        RunOutcome::NeedsAttention => ("Needs attention", YELLOW),
+    };
+    write!(out, "{style}{BOLD}{title}{BOLD:#}{style:#}: ")?;
+    match report.mode {
+        Mode::Preview => write_planned(out, report),
+        Mode::Apply => write_applied(out, report),
+    }
+}
+
+fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
+    let mut parts = Vec::new();
+    for kind in KINDS {
+        if let Some(count) = report.counts.planned.get(&kind) {
+            parts.push(format!("{count} to {}", words::verb(kind)));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("nothing to change".to_owned());
+    }
+    parts.extend(rest(report));
+    writeln!(out, "{}.", parts.join(", "))?;
+    if report.planned_writes > 0 {
+        writeln!(
+            out,
+            "{} {} at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.",
+            text::number(report.planned_writes, "write", "writes"),
+            if report.estimate_ms == 0 {
+                "at once".to_owned()
+            } else {
+                format!(
+                    "≈ {}",
+                    text::duration(Duration::from_millis(report.estimate_ms))
+                )
+            }
+        )?;
+    }
+    Ok(())
+}
+
+fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
+    let mut parts = Vec::new();
+    for kind in KINDS {
+        if let Some(count) = report.counts.applied.get(&kind) {
+            let past = match kind {
+                crate::domain::plan::ActionKind::Empty => "emptied".to_owned(),
+                _ => format!("{}d", words::verb(kind).trim_end_matches('d')),
+            };
+            parts.push(format!("{count} {past}"));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("nothing was changed".to_owned());
+    }
+    for (count, word) in [
+        (report.counts.refused, "refused"),
+        (report.counts.failed, "failed"),
+        (report.remaining, "not started"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    parts.extend(rest(report));
+    writeln!(out, "{}.", parts.join(", "))?;
+    match report.converged {
+        Some(true) => writeln!(
+            out,
+            "{GREEN}Converged{GREEN:#}: read again, Zivver is as it should be{}.",
+            if report.held.is_empty() {
+                ""
+            } else {
+                ", apart from what is held"
+            }
+        ),
+        Some(false) => writeln!(
+            out,
+            "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
+            text::number(
+                count(report.differences.len()),
+                "account is",
+                "accounts are"
+            )
+        ),
+        None => Ok(()),
+    }
+}
+
+fn rest(report: &Report) -> Vec<String> {
+    let mut parts = Vec::new();
+    if report.counts.held > 0 {
+        parts.push(format!("{} held back", report.counts.held));
+    }
+    let attention = report
+        .skipped
+        .iter()
+        .filter(|note| note.code.needs_attention())
+        .count();
+    if attention > 0 {
+        parts.push(format!("{attention} to look at"));
+    }
+    parts
+}
+
+fn write_read(out: &mut String, report: &Report) -> fmt::Result {
+    let (source, target) = (&report.source, &report.target);
+    if source.mailboxes == 0 && target.users == 0 {
+        return Ok(());
+    }
+    write!(
+        out,
+        "{DIM}read {}, {} in scope",
+        text::number(source.mailboxes, "mailbox", "mailboxes"),
+        text::thousands(source.in_scope.into())
+    )?;
+    if source.rejected > 0 {
+        write!(out, ", {} not understood", source.rejected)?;
+    }
+    write!(
+        out,
+        "; Zivver has {} and {} functional, {} active",
+        text::number(target.users, "user", "users"),
+        text::thousands(target.functional.into()),
+        text::thousands(target.active.into())
+    )?;
+    if target.outside > 0 {
+        write!(out, ", {} outside the claimed domains", target.outside)?;
+    }
+    writeln!(out, "{DIM:#}")
+}
+
+fn write_requests(out: &mut String, report: &Report) -> fmt::Result {
+    let requests = &report.requests;
+    writeln!(
+        out,
+        "{DIM}asked Exchange {} and Zivver {} in {}{DIM:#}",
+        times(&requests.exchange),
+        times(&requests.zivver),
+        text::duration(Duration::from_millis(report.duration_ms))
+    )
+}
+
+fn times(requests: &ServiceRequests) -> String {
+    let mut text = text::number(requests.total, "time", "times");
+    for (count, word) in [
+        (requests.retries, "repeated"),
+        (requests.throttled, "throttled"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {word}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! Simulators that keep running, with the settings to use them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    CliError, Status,
+    args::{RateArg, TenantArgs},
+    output::{BOLD, DIM, Output},
+};
+use crate::{
+    functions::shutdown_signal,
+    sandbox::{
+        Sandbox, SandboxOptions,
+        tenant::generate,
+        zivver::{API_KEY, LimiterConfig},
+    },
+    settings::PREFIX,
+};
+
+/// Starts the simulators over a made-up tenant, with Zivver's limiter at the same rate that the settings say.
+pub(super) async fn start(
+    port: u16,
+    tenant: TenantArgs,
+    budget: Option<(u32, Duration)>,
+) -> Result<Sandbox, CliError> {
+    let (exchange, mut organisation) = generate(tenant.seed, tenant.mailboxes);
+    organisation.limiter = match budget {
+        None => LimiterConfig::off(),
+        Some((calls, window)) => LimiterConfig {
+            budget: calls,
+            window_millis: u64::try_from(window.as_millis()).unwrap_or(u64::MAX),
+            ..LimiterConfig::default()
+        },
+    };
+    let options = SandboxOptions {
+        port,
+        tenant: exchange,
+        organisation,
+    };
+    Sandbox::start(options).await.map_err(|error| {
+        CliError::Failed(format!(
+            "cannot start the sandbox on 127.0.0.1:{port}: {error}; choose another --port, or 0 for any that is free"
+        ))
+    })
+}
+
+/// Settings with which the program talks to the sandbox.
+pub(super) fn settings(sandbox: &Sandbox, rate: &str, state: &str) -> BTreeMap<String, String> {
+    let domains = sandbox.zivver.state().claimed_domains.join(",");
+    let token = sandbox.exchange.identity().mint();
+    [
+        ("ZIVVER_API_KEY", API_KEY.to_owned()),
+        ("ZIVVER_API_URL", sandbox.zivver_url()),
+        ("ZIVVER_RATE", rate.to_owned()),
+        ("CLAIMED_DOMAINS", domains),
+        ("PERFORM_SYNC", "on-demand".to_owned()),
+        ("ACCESS_TOKEN", token),
+        ("EXO_URL", sandbox.exchange_url()),
+        ("SSO_ACCOUNT_KEY", "object_id".to_owned()),
+        ("STATE", state.to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (format!("{PREFIX}{name}"), value))
+    .collect()
+}
+
+pub(super) async fn keep_running(
+    port: u16,
+    tenant: TenantArgs,
+    latency_ms: u64,
+    rate: &RateArg,
+    output: Output,
+) -> Result<Status, CliError> {
+    let sandbox = start(port, tenant, rate.budget).await?;
+    let latency = Duration::from_millis(latency_ms);
+    sandbox.exchange.control().set_latency(latency);
+    sandbox.zivver.control().set_latency(latency);
+    // State of its own: what is remembered of the sandbox says nothing about a real tenant.
+    let folder = std::env::temp_dir().join(format!("cloud-sync-sandbox-{}", std::process::id()));
+    let state = url::Url::from_directory_path(&folder).map_or_else(
+        |()| "memory:".to_owned(),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
+    let settings = settings(&sandbox, &rate.text, &state);
+    output.show(&settings, || page(&settings))?;
+    output.say(&format!(
+        "{BOLD}Sandbox at {}{BOLD:#}: {} mailboxes. {DIM}Use these settings in another terminal; Ctrl+C ends it.{DIM:#}",
+        sandbox.url(),
+        tenant.mailboxes
+    ));
+    shutdown_signal().await;
+    sandbox.stop().await;
+    Ok(Status::InSync)
+}
+
+fn page(settings: &BTreeMap<String, String>) -> String {
+    settings
+        .iter()
+        .map(|(name, value)| format!("export {name}='{value}'\n"))
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! The server behind the Functions host.
+
+use std::{net::Ipv4Addr, process::ExitCode};
+
+use crate::{
+    functions::{self, Answer, Invocation},
+    settings::{self, LogSettings, Settings},
+    telemetry,
+};
+
+/// Binds before anything else: the host tries for some seconds only, and what it cannot reach it starts again.
+pub(super) fn serve(port: u16) -> ExitCode {
+    let bound = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let _telemetry = telemetry::for_host(&LogSettings::read(settings::environment));
+    let listener = match bound.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(port, %error, "cannot listen on 127.0.0.1: another process has the port");
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = tokio::runtime::Runtime::new().and_then(|runtime| {
+        runtime.block_on(async { serve_on(tokio::net::TcpListener::from_std(listener)?).await })
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the server ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Broken settings do not end the server: each invocation says what is wrong with them.
+async fn serve_on(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    let settings = Settings::read(settings::environment, &settings::environment_names());
+    let problem = settings.err().map(|error| error.to_string());
+    let handle = move |_: Invocation| {
+        let cause = problem.clone().unwrap_or_default();
+        async move { Answer::Failure { cause } }
+    };
+    functions::serve(listener, functions::shutdown_signal(), handle).await
+}
