@@ -221,14 +221,6 @@ impl<'a> Differ<'a> {
             Some(ix),
         );
         delta.key = self.key(mailbox);
-        delta.because(
-            "R16",
-            format!(
-                "{} is its mailbox, {}",
-                mailbox.primary,
-                found.level.words()
-            ),
-        );
         if let Some(other) = &found.tied_to_other {
             let text = format!(
                 "the account belongs to the object id {other}, the mailbox has {}: perhaps another person",

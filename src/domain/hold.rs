@@ -171,6 +171,26 @@ pub fn guard(
     }
 }
 
+/// R26: how many guarded changes of each class a delta holds, without those that a person approved.
+pub fn guarded_changes(
+    delta: &Delta,
+    accounts: &Accounts,
+    approved: &BTreeSet<String>,
+) -> BTreeMap<Class, u32> {
+    let mut counts = BTreeMap::new();
+    for class in Class::ALL {
+        let changes = changes_of(class, std::slice::from_ref(delta), accounts);
+        let open = changes
+            .iter()
+            .filter(|found| !approved.contains(&found.2.fingerprint))
+            .count();
+        if open > 0 {
+            counts.insert(class, count(open));
+        }
+    }
+    counts
+}
+
 /// Why a class is held, or `None`.
 fn refusal(
     class: Class,

@@ -23,6 +23,8 @@ pub struct Memory {
     pub spent: Vec<Spent>,
     /// R33: refused changes, by account (SCIM id, or the address of what was to be created).
     pub offenders: BTreeMap<String, Offender>,
+    /// R25: the last run that wrote was cut off before its end.
+    pub cut_off: bool,
     /// R37: fingerprints of changes that were undone, each with what its source then looked like.
     pub undone: BTreeMap<String, String>,
 }

@@ -1,0 +1,427 @@
+//! Why an account looks as it does: facts, rules, decision, for any address (R40).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    address::SmtpAddress,
+    delegation::Delegations,
+    directory::{Directory, MailboxIx, Party},
+    hold::HeldChange,
+    mailbox::MailboxKind,
+    matching::{AccountFate, MailboxFate, Matching},
+    note::Note,
+    plan::{Action, Plan},
+    world::{MailboxScope, Policy, World},
+};
+
+/// Everything there is to say about one address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub address: String,
+    /// The answer in one line.
+    pub verdict: String,
+    pub mailboxes: Vec<MailboxFacts>,
+    pub accounts: Vec<AccountFacts>,
+    /// What would change, with the rules behind it.
+    pub actions: Vec<Action>,
+    pub held: Vec<HeldFact>,
+    /// What else the rules say about it.
+    pub notes: Vec<Note>,
+}
+
+/// What Exchange says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxFacts {
+    pub primary: String,
+    pub kind: String,
+    pub object_id: Option<String>,
+    pub display_name: String,
+    pub aliases: Vec<String>,
+    pub disabled: Option<bool>,
+    /// Who has Full Access, each with the way it came; `None` where it is unknown or was not asked.
+    pub full_access: Option<Vec<String>>,
+    /// Where the mailbox stands, and which account is its own.
+    pub standing: String,
+}
+
+/// What Zivver says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountFacts {
+    pub id: String,
+    pub kind: AccountKind,
+    pub address: String,
+    pub name: String,
+    pub active: bool,
+    pub aliases: Vec<String>,
+    pub delegates: Vec<String>,
+    pub external_account_id: Option<String>,
+    /// Whose it is.
+    pub standing: String,
+}
+
+/// A change that waits for an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFact {
+    pub code: String,
+    pub reason: String,
+    pub change: HeldChange,
+}
+
+/// R40.
+pub fn explain(
+    address: &SmtpAddress,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    plan: &Plan,
+) -> Explanation {
+    let mut mailboxes: Vec<MailboxIx> = Vec::new();
+    let mut accounts: Vec<AccountIx> = Vec::new();
+    for party in world.directory.with_address(address.as_str()) {
+        if let Party::Mailbox(ix) = party {
+            mailboxes.push(*ix);
+            accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
+        }
+    }
+    accounts.extend(world.accounts.with_address(address));
+    accounts.extend(world.accounts.with_alias(address));
+    accounts.sort_unstable();
+    accounts.dedup();
+    for (ix, _) in world.directory.iter() {
+        if matching.claimed[ix.0 as usize].is_some_and(|account| accounts.contains(&account))
+            && !mailboxes.contains(&ix)
+        {
+            mailboxes.push(ix);
+        }
+    }
+    let names: Vec<String> = std::iter::once(address.to_string())
+        .chain(
+            mailboxes
+                .iter()
+                .map(|ix| world.directory.mailbox(*ix).primary.to_string()),
+        )
+        .chain(
+            accounts
+                .iter()
+                .map(|ix| world.accounts.get(*ix).address().to_string()),
+        )
+        .collect();
+    let about = |text: &str| names.iter().any(|name| name == text);
+    let mut explanation = Explanation {
+        address: address.to_string(),
+        verdict: String::new(),
+        mailboxes: mailboxes
+            .iter()
+            .map(|ix| mailbox_facts(*ix, world, policy, matching))
+            .collect(),
+        accounts: accounts
+            .iter()
+            .map(|ix| account_facts(*ix, world, matching))
+            .collect(),
+        actions: plan
+            .approved
+            .actions()
+            .iter()
+            .filter(|action| about(action.address.as_str()))
+            .cloned()
+            .collect(),
+        held: plan
+            .held
+            .iter()
+            .flat_map(|set| {
+                set.changes
+                    .iter()
+                    .filter(|change| about(change.address.as_str()))
+                    .map(|change| HeldFact {
+                        code: set.code.clone(),
+                        reason: set.reason.clone(),
+                        change: change.clone(),
+                    })
+            })
+            .collect(),
+        notes: plan
+            .notes
+            .iter()
+            .filter(|note| about(&note.address))
+            .cloned()
+            .collect(),
+    };
+    explanation
+        .mailboxes
+        .extend(rejected(address, &world.directory));
+    explanation.verdict = verdict(&explanation);
+    explanation
+}
+
+fn verdict(explanation: &Explanation) -> String {
+    let first_note = explanation
+        .notes
+        .iter()
+        .find(|note| note.code.needs_attention())
+        .or(explanation.notes.first());
+    if let Some(held) = explanation.held.first() {
+        format!("{} is held: {}", held.change.what, held.reason)
+    } else if let Some(action) = explanation.actions.first() {
+        format!("{:?} is planned", action.kind).to_lowercase()
+    } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
+        "neither Exchange nor Zivver knows this address".into()
+    } else if let Some(note) = first_note {
+        format!("{} ({})", note.text, note.rule)
+    } else if explanation.accounts.is_empty() {
+        "the mailbox has no account, and none is planned".into()
+    } else if explanation.mailboxes.is_empty() {
+        "there is no mailbox, and the account is left as it is".into()
+    } else {
+        "in sync: nothing is to change (R38)".into()
+    }
+}
+
+fn mailbox_facts(
+    ix: MailboxIx,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> MailboxFacts {
+    let mailbox = world.directory.mailbox(ix);
+    let (kind, disabled) = match &mailbox.kind {
+        MailboxKind::User { disabled } => ("UserMailbox", Some(*disabled)),
+        MailboxKind::Shared => ("SharedMailbox", None),
+        MailboxKind::Other(kind) => (&**kind, None),
+    };
+    let full_access = match world
+        .delegations
+        .get(ix.0 as usize)
+        .and_then(Option::as_ref)
+    {
+        Some(Delegations::Known(grants)) => Some(
+            grants
+                .grantees
+                .iter()
+                .map(|(party, via)| {
+                    let label = world.directory.label(*party);
+                    if via.is_empty() {
+                        label.to_owned()
+                    } else {
+                        format!("{label} via {}", via.join(" > "))
+                    }
+                })
+                .collect(),
+        ),
+        Some(Delegations::Unknown(_) | Delegations::Gone) | None => None,
+    };
+    MailboxFacts {
+        primary: mailbox.primary.to_string(),
+        kind: kind.to_owned(),
+        object_id: mailbox.object_id.as_ref().map(ToString::to_string),
+        display_name: mailbox.display_name.to_string(),
+        aliases: mailbox.aliases.iter().map(ToString::to_string).collect(),
+        disabled,
+        full_access,
+        standing: mailbox_standing(ix, world, policy, matching),
+    }
+}
+
+fn mailbox_standing(ix: MailboxIx, world: &World, policy: &Policy, matching: &Matching) -> String {
+    match matching.mailbox(ix) {
+        MailboxFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
+        MailboxFate::OutsideDomains => {
+            "outside the claimed domains, so it is not synchronised (R13)".into()
+        }
+        MailboxFate::Matched(found) => {
+            let account = world.accounts.get(found.account).address();
+            let scope = match policy.scope_of(&world.directory, ix) {
+                MailboxScope::OutsideFilter => ", but it is not in the source filter (R14)",
+                MailboxScope::In | MailboxScope::OtherKind | MailboxScope::OutsideDomains => "",
+            };
+            match &found.tied_to_other {
+                Some(other) => {
+                    format!(
+                        "has the address of the account {account}, which belongs to the object id {other} (R16)"
+                    )
+                }
+                None => format!("has the account {account}, {}{scope}", found.level.words()),
+            }
+        }
+        MailboxFate::Evidence(account) => {
+            format!(
+                "may have the account {} (R17)",
+                world.accounts.get(*account).address()
+            )
+        }
+        MailboxFate::NoAccount => "has no account".into(),
+    }
+}
+
+fn account_facts(ix: AccountIx, world: &World, matching: &Matching) -> AccountFacts {
+    let accounts: &Accounts = &world.accounts;
+    let account = accounts.get(ix);
+    let delegates = match account {
+        AccountView::User(user) => user.delegates.iter().map(ToString::to_string).collect(),
+        AccountView::Functional(group) => group
+            .members
+            .iter()
+            .map(|id| {
+                accounts.with_id(id).map_or_else(
+                    || id.to_string(),
+                    |member| accounts.get(member).address().to_string(),
+                )
+            })
+            .collect(),
+    };
+    AccountFacts {
+        id: account.id().to_string(),
+        kind: account.kind(),
+        address: account.address().to_string(),
+        name: account.name().to_owned(),
+        active: accounts.is_active(ix),
+        aliases: account
+            .extension()
+            .aliases
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        delegates,
+        external_account_id: account
+            .extension()
+            .external_account_id
+            .as_deref()
+            .map(str::to_owned),
+        standing: account_standing(matching.account(ix), &world.directory),
+    }
+}
+
+fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
+    let primary = |ix: &MailboxIx| directory.mailbox(*ix).primary.clone();
+    match fate {
+        AccountFate::Foreign => "outside the claimed domains, never touched (R13)".into(),
+        AccountFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
+        AccountFate::Owned(ix) => format!("belongs to the mailbox {} (R16)", primary(ix)),
+        AccountFate::OwnedByDisabled => "all mailboxes that claim it are disabled (R16)".into(),
+        AccountFate::MailboxOutsideDomains(ix) => {
+            format!(
+                "belongs to the mailbox {}, which is outside the claimed domains (R13)",
+                primary(ix)
+            )
+        }
+        AccountFate::Evidence(ix) => format!("may belong to the mailbox {} (R17)", primary(ix)),
+        AccountFate::MergeCandidate(ix) => {
+            format!(
+                "has no mailbox of its own; its address belongs to {} (R19)",
+                primary(ix)
+            )
+        }
+        AccountFate::Unowned => "has no mailbox (R19)".into(),
+    }
+}
+
+fn rejected(address: &SmtpAddress, directory: &Directory) -> Vec<MailboxFacts> {
+    directory
+        .with_address(address.as_str())
+        .iter()
+        .filter_map(|party| match party {
+            Party::Rejected(at) => Some(&directory.rejections[*at as usize]),
+            Party::Mailbox(_) => None,
+        })
+        .map(|rejection| MailboxFacts {
+            primary: rejection.label.to_string(),
+            kind: "not understood".into(),
+            object_id: rejection.object_id.as_ref().map(ToString::to_string),
+            display_name: String::new(),
+            aliases: rejection
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            disabled: None,
+            full_access: None,
+            standing: format!("rejected: {} (R5)", rejection.reason),
+        })
+        .collect()
+}
+
+impl fmt::Display for Explanation {
+    /// For the terminal: facts, then rules, then the decision.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.address, self.verdict)?;
+        if self.mailboxes.is_empty() {
+            writeln!(f, "\nExchange Online has no mailbox with this address.")?;
+        }
+        for mailbox in &self.mailboxes {
+            writeln!(f, "\nExchange Online says")?;
+            writeln!(
+                f,
+                "  {} {:?} ({})",
+                mailbox.primary, mailbox.display_name, mailbox.kind
+            )?;
+            list(f, "object id", mailbox.object_id.as_slice())?;
+            list(f, "aliases", &mailbox.aliases)?;
+            if let Some(disabled) = mailbox.disabled {
+                writeln!(
+                    f,
+                    "  account disabled: {}",
+                    if disabled { "yes" } else { "no" }
+                )?;
+            }
+            if let Some(full_access) = &mailbox.full_access {
+                list(f, "full access", full_access)?;
+            }
+            writeln!(f, "  {}", mailbox.standing)?;
+        }
+        if self.accounts.is_empty() {
+            writeln!(f, "\nZivver has no account with this address.")?;
+        }
+        for account in &self.accounts {
+            writeln!(f, "\nZivver says")?;
+            let kind = match account.kind {
+                AccountKind::User => "user account",
+                AccountKind::Functional => "functional account",
+            };
+            let status = if account.active { "active" } else { "inactive" };
+            writeln!(
+                f,
+                "  {} {:?} ({kind}, {status})",
+                account.address, account.name
+            )?;
+            list(f, "aliases", &account.aliases)?;
+            list(f, "delegates", &account.delegates)?;
+            list(
+                f,
+                "ExternalAccountId",
+                account.external_account_id.as_slice(),
+            )?;
+            writeln!(f, "  {}", account.standing)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "\n{}: {} ({})", note.rule, note.text, note.address)?;
+        }
+        for action in &self.actions {
+            writeln!(f, "\nPlanned: {:?} {}", action.kind, action.address)?;
+            for change in &action.changes {
+                let (before, after) = (change.before.join(", "), change.after.join(", "));
+                writeln!(f, "  {:?}: {before} -> {after}", change.attribute)?;
+            }
+            for reason in &action.reasons {
+                writeln!(f, "  {}: {}", reason.rule, reason.fact)?;
+            }
+        }
+        for held in &self.held {
+            writeln!(
+                f,
+                "\nHeld ({}): {} {}: {}",
+                held.code, held.change.what, held.change.before, held.reason
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, name: &str, values: &[String]) -> fmt::Result {
+    if values.is_empty() {
+        Ok(())
+    } else {
+        writeln!(f, "  {name}: {}", values.join(", "))
+    }
+}

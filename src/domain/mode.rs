@@ -1,0 +1,89 @@
+//! Whether a run may write (R28).
+
+use serde::{Deserialize, Serialize};
+
+/// What a run was started for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Preview,
+    Apply,
+}
+
+/// Who started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The schedule.
+    Timer,
+    /// A person, over HTTP; also where the queue carries the run on.
+    Http,
+    /// A person, on the command line.
+    CommandLine,
+}
+
+/// `PERFORM_SYNC`: who may make a run write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerformSync {
+    /// `false`: nothing ever writes.
+    Never,
+    /// `on-demand`: only runs that a person started as `apply`.
+    OnDemand,
+    /// `true`: the timer too.
+    Always,
+}
+
+impl std::fmt::Display for PerformSync {
+    /// As the setting is written.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Never => "false",
+            Self::OnDemand => "on-demand",
+            Self::Always => "true",
+        })
+    }
+}
+
+/// A start as `apply` that the setting forbids (R28).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this run may not write, since CLOUD_SYNC__PERFORM_SYNC is false (R28); set it to on-demand or true"
+)]
+pub struct WritesForbidden;
+
+impl PerformSync {
+    /// R28: the mode of a timer's run.
+    pub fn timer_mode(self) -> Mode {
+        match self {
+            Self::Never | Self::OnDemand => Mode::Preview,
+            Self::Always => Mode::Apply,
+        }
+    }
+
+    /// R28: what a person asked for is refused or done, never turned into something else.
+    pub fn permit(self, mode: Mode) -> Result<(), WritesForbidden> {
+        match (self, mode) {
+            (_, Mode::Preview) | (Self::OnDemand | Self::Always, Mode::Apply) => Ok(()),
+            (Self::Never, Mode::Apply) => Err(WritesForbidden),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r28_false_on_demand_and_true() {
+        for (setting, timer, apply) in [
+            (PerformSync::Never, Mode::Preview, false),
+            (PerformSync::OnDemand, Mode::Preview, true),
+            (PerformSync::Always, Mode::Apply, true),
+        ] {
+            assert_eq!(setting.timer_mode(), timer);
+            assert_eq!(setting.permit(Mode::Apply).is_ok(), apply);
+            assert!(setting.permit(Mode::Preview).is_ok());
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What a run says about itself: one model for the terminal, HTTP, state and notifications.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::AccountKind,
+    address::SmtpAddress,
+    hold::HeldSet,
+    mode::{Mode, Trigger},
+    note::Note,
+    plan::{Action, ActionKind},
+};
+
+/// Version of the report's JSON form. Members may be added within a version.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The report of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: u32,
+    pub id: String,
+    pub state: RunState,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    pub outcome: RunOutcome,
+    /// Why the run failed, or stopped early: one line with cause and remedy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// RFC 3339, UTC.
+    pub started: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<String>,
+    pub duration_ms: u64,
+    /// R39: the accounts that the run was restricted to; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub accounts: Vec<SmtpAddress>,
+    pub source: SourceFacts,
+    pub target: TargetFacts,
+    pub counts: Counts,
+    pub actions: Vec<ActionReport>,
+    pub held: Vec<HeldSet>,
+    /// Actions that were refused or failed, once more by themselves.
+    pub failed: Vec<FailedAction>,
+    /// Who was left alone, and why.
+    pub skipped: Vec<Note>,
+    /// R15: how many addresses each entry of TARGET_FILTER matches.
+    pub filter_counts: BTreeMap<String, usize>,
+    /// R36: `None` until it was verified; a preview is not.
+    pub converged: Option<bool>,
+    /// R36: what still differs, account by account.
+    pub differences: Vec<Action>,
+    pub requests: Requests,
+    /// How long the planned writes take at Zivver's rate, at least.
+    pub estimate_ms: u64,
+    /// Requests that the plan needs, at most.
+    pub planned_writes: u32,
+    /// Actions that were not started before the deadline (R34).
+    pub remaining: u32,
+    /// The runs that were killed and whose work this one took up (R35).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub resumed_from: Vec<String>,
+    /// Who held the lock, in words (R29).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lock_owner: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Queued,
+    Running,
+    /// Cut off at its deadline; another invocation goes on (R34).
+    Continues,
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Not known yet.
+    Open,
+    /// Nothing to do, or everything done.
+    InSync,
+    /// A preview that would change something.
+    ChangesPending,
+    /// Something is held, was refused, or is unknown.
+    NeedsAttention,
+    Failed,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    pub tenant_id: String,
+    pub mailboxes: u32,
+    pub in_scope: u32,
+    pub rejected: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    pub users: u32,
+    pub functional: u32,
+    pub active: u32,
+    /// R13: outside the claimed domains, left alone.
+    pub outside: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub planned: BTreeMap<ActionKind, u32>,
+    pub applied: BTreeMap<ActionKind, u32>,
+    pub refused: u32,
+    pub failed: u32,
+    /// Changes in held sets.
+    pub held: u32,
+    pub skipped: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    #[serde(flatten)]
+    pub action: Action,
+    pub outcome: ActionOutcome,
+    /// What was refused in it, each with status, text and remedy.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionOutcome {
+    /// Not carried out: a preview.
+    Planned,
+    Applied,
+    /// Carried out but for parts that were refused.
+    Partly,
+    Refused,
+    /// No answer, or the run stopped in it: it may have been carried out.
+    Failed,
+    /// Not started before the deadline or the stop.
+    Remaining,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAction {
+    pub address: SmtpAddress,
+    pub account: AccountKind,
+    pub kind: ActionKind,
+    pub problems: Vec<String>,
+}
+
+/// Requests of one run, by service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    pub exchange: ServiceRequests,
+    pub zivver: ServiceRequests,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRequests {
+    /// Everything sent, repetitions included.
+    pub total: u64,
+    pub by_kind: BTreeMap<String, u64>,
+    pub retries: u64,
+    pub throttled: u64,
+    pub bytes_received: u64,
+}
+
+impl Report {
+    /// A report of a run that has only just begun.
+    pub fn begin(id: String, mode: Mode, trigger: Trigger, started: String) -> Self {
+        Self {
+            schema: SCHEMA_VERSION,
+            id,
+            state: RunState::Running,
+            mode,
+            trigger,
+            outcome: RunOutcome::Open,
+            error: None,
+            started,
+            ended: None,
+            duration_ms: 0,
+            accounts: Vec::new(),
+            source: SourceFacts::default(),
+            target: TargetFacts::default(),
+            counts: Counts::default(),
+            actions: Vec::new(),
+            held: Vec::new(),
+            failed: Vec::new(),
+            skipped: Vec::new(),
+            filter_counts: BTreeMap::new(),
+            converged: None,
+            differences: Vec::new(),
+            requests: Requests::default(),
+            estimate_ms: 0,
+            planned_writes: 0,
+            remaining: 0,
+            resumed_from: Vec::new(),
+            lock_owner: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Counts what the lists hold; to be called when they are complete.
+    pub fn count(&mut self) {
+        let mut counts = Counts::default();
+        for action in &self.actions {
+            *counts.planned.entry(action.action.kind).or_default() += 1;
+            match action.outcome {
+                ActionOutcome::Applied => {
+                    *counts.applied.entry(action.action.kind).or_default() += 1
+                }
+                ActionOutcome::Partly => {
+                    *counts.applied.entry(action.action.kind).or_default() += 1;
+                    counts.refused += 1;
+                }
+                ActionOutcome::Refused => counts.refused += 1,
+                ActionOutcome::Failed => counts.failed += 1,
+                ActionOutcome::Planned | ActionOutcome::Remaining => {}
+            }
+        }
+        counts.held = self
+            .held
+            .iter()
+            .map(|held| super::directory::to_u32(held.changes.len()))
+            .sum();
+        for note in &self.skipped {
+            let code = serde_json::to_value(note.code).ok();
+            let code = code
+                .as_ref()
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default();
+            *counts.skipped.entry(code.to_owned()).or_default() += 1;
+        }
+        self.failed = self
+            .actions
+            .iter()
+            .filter(|action| !action.problems.is_empty())
+            .map(|action| FailedAction {
+                address: action.action.address.clone(),
+                account: action.action.account,
+                kind: action.action.kind,
+                problems: action.problems.clone(),
+            })
+            .collect();
+        self.counts = counts;
+    }
+
+    /// R26, R32: whether an administrator has something to look at.
+    pub fn needs_attention(&self) -> bool {
+        !self.held.is_empty()
+            || !self.failed.is_empty()
+            || self.converged == Some(false)
+            || self.skipped.iter().any(|note| note.code.needs_attention())
+    }
+
+    /// The outcome of a run that was not cut off and did not fail.
+    pub fn conclude(&mut self) {
+        self.outcome = if self.needs_attention() {
+            RunOutcome::NeedsAttention
+        } else if self.mode == Mode::Preview && !self.actions.is_empty() {
+            RunOutcome::ChangesPending
+        } else {
+            RunOutcome::InSync
+        };
+    }
+
+    /// One line for a log, without addresses.
+    pub fn summary_line(&self) -> String {
+        let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
+        format!(
+            "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
+            self.id,
+            self.mode,
+            sum(&self.counts.planned),
+            sum(&self.counts.applied),
+            self.counts.refused,
+            self.counts.failed,
+            self.counts.held,
+            self.remaining,
+            std::time::Duration::from_millis(self.duration_ms).as_secs_f64(),
+        )
+    }
+}

@@ -1,0 +1,190 @@
+//! The line as a sequence of I/O: fetch, plan, apply, verify, report; with the lock, the journal and the memory around it.
+//!
+//! In reading order: [`run`] is the line itself, [`fetch`] reads both sides, `live` and [`apply`] carry a plan out,
+//! [`journal`] is what is written down before and meanwhile, [`explain`] answers for one address.
+
+pub mod apply;
+pub mod error;
+pub mod explain;
+pub mod fetch;
+pub mod history;
+pub mod journal;
+mod live;
+pub mod progress;
+pub mod run;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+pub use error::RunError;
+pub use progress::{Progress, Watcher};
+pub use run::{RunRequest, RunSummary};
+
+use crate::{
+    domain::world::Policy,
+    exchange::{ExchangeClient, ExchangeConfig},
+    http::{Clock, Transport, TransportError},
+    settings::Settings,
+    state::{
+        State,
+        lock::{Lease, Permit},
+    },
+    zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
+};
+
+/// Everything a run needs, made once for a process. Cheap to clone; all clones share connections, the budget of calls to
+/// Zivver, state and progress.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    links: Links,
+    lease: Lease,
+    clock: Clock,
+    state: OnceCell<State>,
+    zivver: OnceCell<Arc<ZivverClient>>,
+    exchange: OnceCell<Transport>,
+    /// The lock of the run that may write now, if there is one (R29).
+    permit: Arc<Mutex<Option<Permit>>>,
+    progress: Watcher,
+}
+
+/// How the outside is reached; what is `None` is made from the settings when it is first needed.
+#[derive(Debug, Default)]
+pub struct Links {
+    pub exchange: Option<Transport>,
+    pub zivver: Option<Transport>,
+    pub state: Option<State>,
+    pub lease: Option<Lease>,
+    pub clock: Clock,
+}
+
+impl Engine {
+    pub fn new(settings: Settings, links: Links) -> Self {
+        let state = OnceCell::new_with(links.state.clone());
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                lease: links.lease.unwrap_or_default(),
+                clock: links.clock,
+                links,
+                state,
+                zivver: OnceCell::new(),
+                exchange: OnceCell::new(),
+                permit: Arc::default(),
+                progress: Watcher::default(),
+            }),
+        }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub fn progress(&self) -> &Watcher {
+        &self.shared.progress
+    }
+
+    /// Opened when it is first needed; a failure is tried again the next time.
+    pub async fn state(&self) -> Result<&State, RunError> {
+        let open = || State::open(&self.shared.settings.state);
+        Ok(self.shared.state.get_or_try_init(open).await?)
+    }
+
+    /// A client with its own token and counters, over the shared connections.
+    async fn exchange(&self) -> Result<ExchangeClient, RunError> {
+        let settings = &self.shared.settings;
+        let connections = usize::try_from(settings.exo_concurrency).unwrap_or(usize::MAX);
+        let transport = self
+            .shared
+            .exchange
+            .get_or_try_init(|| async {
+                match &self.shared.links.exchange {
+                    Some(transport) => Ok(transport.clone()),
+                    None => Transport::network(&settings.exo_url, connections),
+                }
+            })
+            .await?;
+        let mut config = ExchangeConfig::new(settings.exo_url.clone());
+        config.strategy = settings.exo_permissions;
+        config.concurrency_max = connections;
+        config.failures_in_a_row_max = settings.max_consecutive_failures;
+        config.clock = self.shared.clock;
+        Ok(ExchangeClient::new(
+            config,
+            settings.identity.clone(),
+            transport.clone(),
+        )?)
+    }
+
+    /// The one client of this process, since Zivver's budget is one (R30).
+    async fn zivver(&self) -> Result<&Arc<ZivverClient>, RunError> {
+        let settings = &self.shared.settings;
+        self.shared
+            .zivver
+            .get_or_try_init(|| async {
+                let transport = match &self.shared.links.zivver {
+                    Some(transport) => transport.clone(),
+                    None => Transport::network(&settings.zivver_api_url, 32)?,
+                };
+                let permit = Arc::clone(&self.shared.permit);
+                let may_write = MayWrite::new(move || {
+                    let permit = permit.lock().unwrap_or_else(PoisonError::into_inner);
+                    permit.as_ref().is_some_and(Permit::may_write)
+                });
+                let connection = Connection {
+                    base_url: settings.zivver_api_url.clone(),
+                    key: ApiKey::parse(settings.zivver_api_key.expose())?,
+                    rate: settings.zivver_rate,
+                    policy: ZivverPolicy::new(Uuid::new_v4().as_u64_pair().0),
+                    clock: self.shared.clock,
+                    may_write,
+                };
+                Ok::<_, RunError>(Arc::new(ZivverClient::new(connection, transport)))
+            })
+            .await
+    }
+
+    fn policy(&self) -> Policy {
+        let settings = &self.shared.settings;
+        Policy {
+            claimed_domains: settings.claimed_domains.clone(),
+            target_filter: settings.target_filter.clone(),
+            source_filter: settings.source_filter.clone(),
+            source_members: None,
+            sso_account_key: settings.sso_account_key,
+            limits: settings.limits.clone(),
+            min_source_ratio: settings.min_source_ratio,
+        }
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn set_permit(&self, permit: Option<Permit>) {
+        *self
+            .shared
+            .permit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = permit;
+    }
+}
+
+impl From<TransportError> for RunError {
+    fn from(error: TransportError) -> Self {
+        Self::Setup(error.to_string())
+    }
+}
+
+impl From<crate::zivver::ApiKeyError> for RunError {
+    fn from(error: crate::zivver::ApiKeyError) -> Self {
+        Self::Setup(error.to_string())
+    }
+}

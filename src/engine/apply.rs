@@ -1,0 +1,473 @@
+//! Carries out an approved plan: in its order, with as much overlap as its dependencies allow (R25, R31, R32).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
+
+use super::{
+    journal::{Entry, Journal},
+    live::{Created, Live, Request, StepEnd, Turn},
+    progress::{Progress, Watcher},
+};
+use crate::{
+    domain::{
+        address::SmtpAddress, delta::Target, directory::MailboxIx, ids::ScimId, plan::ApprovedPlan,
+        report::ActionOutcome, step::StepIx, world::World,
+    },
+    zivver::{Creation, RefusalKind, WriteError, ZivverClient},
+};
+
+/// Writes in flight: enough to use Zivver's whole budget at seconds of latency (`zivver-scim.md` section 6).
+const IN_FLIGHT_MAX: usize = 32;
+
+/// When to stop starting work.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// R34.
+    pub deadline: Option<Instant>,
+    /// `MAX_CONSECUTIVE_FAILURES` (R32).
+    pub failures_in_a_row_max: u32,
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// By position of the action.
+    pub actions: Vec<ActionEnd>,
+    /// Why the run stopped before its end; the deadline is no reason.
+    pub stopped: Option<String>,
+    /// Whether the deadline came before all was started (R34).
+    pub cut_off: bool,
+    pub created: BTreeMap<MailboxIx, ScimId>,
+}
+
+/// What came of one action.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionEnd {
+    pub outcome: Option<ActionOutcome>,
+    pub problems: Vec<String>,
+    /// The refusal alone, to recognise it in a later run (R33).
+    pub refusal: Option<String>,
+}
+
+/// One step that ended, with everything there is to say.
+struct Ended {
+    step: StepIx,
+    end: StepEnd,
+    created: Option<Created>,
+    problems: Vec<String>,
+    refusal: Option<String>,
+    /// The service did not answer (R32).
+    outage: bool,
+    /// Everything must stop (R29, R32).
+    fatal: Option<String>,
+}
+
+impl Ended {
+    fn new(step: StepIx, end: StepEnd) -> Self {
+        Self {
+            step,
+            end,
+            created: None,
+            problems: Vec::new(),
+            refusal: None,
+            outage: false,
+            fatal: None,
+        }
+    }
+}
+
+/// Runs all steps that can be run. Never fails: what goes wrong is in the result.
+pub async fn apply(
+    plan: &ApprovedPlan,
+    world: &World,
+    zivver: &Arc<ZivverClient>,
+    journal: &mut Journal,
+    bounds: Bounds,
+    progress: &Watcher,
+) -> Applied {
+    let mut applying = Applying::new(plan, world, bounds);
+    let mut in_flight = FuturesUnordered::new();
+    progress.show(Progress::Applying {
+        done: 0,
+        of: plan.steps().len(),
+    });
+    loop {
+        while in_flight.len() < IN_FLIGHT_MAX
+            && let Some((step, turn)) = applying.next(journal)
+        {
+            match turn {
+                Turn::NotNeeded => applying.ended(Ended::new(step, StepEnd::NotNeeded), journal),
+                Turn::LeftOut(why) => {
+                    let mut ended = Ended::new(step, StepEnd::LeftOut);
+                    ended.problems.push(why);
+                    applying.ended(ended, journal);
+                }
+                Turn::Send {
+                    request,
+                    new_aliases,
+                    left_out,
+                } => {
+                    let zivver = Arc::clone(zivver);
+                    in_flight.push(async move {
+                        let mut ended = send(&zivver, step, *request, new_aliases).await;
+                        ended.problems.extend(left_out);
+                        ended
+                    });
+                }
+            }
+        }
+        let Some(ended) = in_flight.next().await else {
+            break;
+        };
+        applying.ended(ended, journal);
+        progress.show(Progress::Applying {
+            done: applying.done,
+            of: plan.steps().len(),
+        });
+    }
+    applying.finish()
+}
+
+struct Applying<'a> {
+    plan: &'a ApprovedPlan,
+    live: Live<'a>,
+    bounds: Bounds,
+    /// Steps whose prerequisites have all ended, in plan order.
+    ready: BTreeSet<StepIx>,
+    /// How many prerequisites of each step have not ended.
+    waiting: Vec<u32>,
+    dependents: Vec<Vec<StepIx>>,
+    actions: Vec<ActionEnd>,
+    /// Steps of each action that have not ended.
+    open: Vec<u32>,
+    started: BTreeSet<StepIx>,
+    failures_in_a_row: u32,
+    stopped: Option<String>,
+    cut_off: bool,
+    done: usize,
+}
+
+impl<'a> Applying<'a> {
+    fn new(plan: &'a ApprovedPlan, world: &'a World, bounds: Bounds) -> Self {
+        let steps = plan.steps();
+        let mut dependents = vec![Vec::new(); steps.len()];
+        let mut waiting = Vec::with_capacity(steps.len());
+        let mut ready = BTreeSet::new();
+        let mut open = vec![0; plan.actions().len()];
+        for (at, step) in steps.iter().enumerate() {
+            let ix = StepIx(u32::try_from(at).unwrap_or(u32::MAX));
+            waiting.push(u32::try_from(step.after.len()).unwrap_or(u32::MAX));
+            open[step.action as usize] += 1;
+            for prerequisite in &step.after {
+                dependents[prerequisite.0 as usize].push(ix);
+            }
+            if step.after.is_empty() {
+                ready.insert(ix);
+            }
+        }
+        Self {
+            plan,
+            live: Live::new(world, plan),
+            bounds,
+            ready,
+            waiting,
+            dependents,
+            actions: vec![ActionEnd::default(); plan.actions().len()],
+            open,
+            started: BTreeSet::new(),
+            failures_in_a_row: 0,
+            stopped: None,
+            cut_off: false,
+            done: 0,
+        }
+    }
+
+    /// The next step whose turn it is, unless nothing more is to be started.
+    fn next(&mut self, journal: &Journal) -> Option<(StepIx, Turn)> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        if self.stopped.is_none() {
+            self.stopped = journal.failure();
+        }
+        if self.stopped.is_some() {
+            return None;
+        }
+        if self
+            .bounds
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            self.cut_off = true;
+            return None;
+        }
+        let step = self.ready.pop_first()?;
+        self.started.insert(step);
+        Some((step, self.live.turn(step)))
+    }
+
+    fn ended(&mut self, ended: Ended, journal: &mut Journal) {
+        let Ended {
+            step,
+            end,
+            created,
+            problems,
+            refusal,
+            outage,
+            fatal,
+        } = ended;
+        self.done += 1;
+        let planned = self.live.step(step);
+        let action = planned.action as usize;
+        if let (Target::New(mailbox), Some(created)) = (planned.target, created) {
+            self.live.created(mailbox, created);
+        }
+        self.failures_in_a_row = if outage {
+            self.failures_in_a_row + 1
+        } else {
+            0
+        };
+        if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
+            self.stopped = Some(format!(
+                "Zivver failed {} times in a row, so the run stopped (R32): {}",
+                self.failures_in_a_row,
+                problems.first().map_or("", String::as_str)
+            ));
+        }
+        if let Some(fatal) = fatal {
+            self.stopped.get_or_insert(fatal);
+        }
+        self.open[action] -= 1;
+        let summary = &mut self.actions[action];
+        summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
+        summary.problems.extend(problems);
+        summary.refusal = summary.refusal.take().or(refusal);
+        if self.open[action] == 0 {
+            journal.append(self.entry(action));
+        }
+        self.live.end(step, end);
+        for dependent in std::mem::take(&mut self.dependents[step.0 as usize]) {
+            let waiting = &mut self.waiting[dependent.0 as usize];
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.ready.insert(dependent);
+            }
+        }
+    }
+
+    fn entry(&self, action: usize) -> Entry {
+        let end = &self.actions[action];
+        let created = match self.plan.deltas()[action].target {
+            Target::New(mailbox) => self
+                .live
+                .all_created()
+                .get(&mailbox)
+                .map(|created| created.id().clone()),
+            Target::Existing(_) => None,
+        };
+        Entry {
+            action: u32::try_from(action).unwrap_or(u32::MAX),
+            outcome: end.outcome.unwrap_or(ActionOutcome::Remaining),
+            created,
+            problems: end.problems.clone(),
+        }
+    }
+
+    fn finish(mut self) -> Applied {
+        for (action, open) in self.open.iter().enumerate() {
+            if *open > 0 {
+                let end = &mut self.actions[action];
+                // Something of it may have been done; what is left of it, the next run does.
+                end.outcome = Some(ActionOutcome::Remaining);
+            }
+        }
+        Applied {
+            cut_off: self.cut_off && self.stopped.is_none(),
+            created: self
+                .live
+                .all_created()
+                .iter()
+                .map(|(mailbox, created)| (*mailbox, created.id().clone()))
+                .collect(),
+            actions: self.actions,
+            stopped: self.stopped,
+        }
+    }
+}
+
+/// The outcome of an action after one more of its steps. A step that was done but for a part is done in part.
+fn combine(before: Option<ActionOutcome>, end: &StepEnd, in_part: bool) -> ActionOutcome {
+    let this = match end {
+        StepEnd::Done if in_part => ActionOutcome::Partly,
+        StepEnd::Done => ActionOutcome::Applied,
+        StepEnd::NotNeeded => return before.unwrap_or(ActionOutcome::Applied),
+        StepEnd::Refused | StepEnd::LeftOut => ActionOutcome::Refused,
+        StepEnd::Failed => ActionOutcome::Failed,
+    };
+    match (before, this) {
+        (None, this) => this,
+        (Some(ActionOutcome::Failed), _) | (_, ActionOutcome::Failed) => ActionOutcome::Failed,
+        (Some(before), this) if before == this => this,
+        (Some(_), _) => ActionOutcome::Partly,
+    }
+}
+
+async fn send(
+    zivver: &ZivverClient,
+    step: StepIx,
+    request: Request,
+    new_aliases: Vec<SmtpAddress>,
+) -> Ended {
+    let mut sending = Sending {
+        zivver,
+        request,
+        open: new_aliases,
+        refused: Vec::new(),
+        refusal: None,
+    };
+    let result = sending.run().await;
+    let mut ended = match result {
+        Ok(created) => Ended {
+            created,
+            ..Ended::new(step, StepEnd::Done)
+        },
+        Err(error) => failed(step, &error),
+    };
+    ended.refusal = ended.refusal.or(sending.refusal);
+    ended.problems.splice(0..0, sending.refused);
+    ended
+}
+
+fn failed(step: StepIx, error: &WriteError) -> Ended {
+    let mut ended = match error {
+        WriteError::Refused(refusal) => Ended {
+            refusal: Some(format!("{} {}", refusal.status, refusal.text)),
+            ..Ended::new(step, StepEnd::Refused)
+        },
+        WriteError::Unavailable { .. } => Ended {
+            outage: true,
+            ..Ended::new(step, StepEnd::Failed)
+        },
+        WriteError::Unauthorized { .. }
+        | WriteError::Forbidden { .. }
+        | WriteError::Stopped { .. } => Ended {
+            fatal: Some(error.to_string()),
+            ..Ended::new(step, StepEnd::Failed)
+        },
+    };
+    ended.problems.push(error.to_string());
+    ended
+}
+
+/// One request, repeated without the aliases that Zivver refuses (R23).
+struct Sending<'a> {
+    zivver: &'a ZivverClient,
+    request: Request,
+    /// New aliases in the request: any of them may be refused.
+    open: Vec<SmtpAddress>,
+    refused: Vec<String>,
+    refusal: Option<String>,
+}
+
+impl Sending<'_> {
+    async fn run(&mut self) -> Result<Option<Created>, WriteError> {
+        loop {
+            let error = match self.once().await {
+                Ok(created) => return Ok(created),
+                Err(error) => error,
+            };
+            let WriteError::Refused(refusal) = &error else {
+                return Err(error);
+            };
+            if self.open.is_empty() {
+                return Err(error);
+            }
+            match &refusal.kind {
+                RefusalKind::AliasTaken(named) | RefusalKind::AliasGuest(named) => {
+                    match named
+                        .as_ref()
+                        .filter(|address| self.open.contains(address))
+                        .cloned()
+                    {
+                        Some(address) => self.leave_out(&address, &error),
+                        None if self.open.len() == 1 => {
+                            let address = self.open[0].clone();
+                            self.leave_out(&address, &error);
+                        }
+                        None => return self.one_by_one().await,
+                    }
+                }
+                RefusalKind::DomainNotOwned if self.open.len() == 1 => {
+                    let address = self.open[0].clone();
+                    self.leave_out(&address, &error);
+                }
+                RefusalKind::DomainNotOwned => return self.one_by_one().await,
+                RefusalKind::OutsideOrganization
+                | RefusalKind::UnknownAccount
+                | RefusalKind::UnknownMember
+                | RefusalKind::InvalidDivision
+                | RefusalKind::Conflict
+                | RefusalKind::WrongUrl
+                | RefusalKind::Other => return Err(error),
+            }
+        }
+    }
+
+    fn leave_out(&mut self, address: &SmtpAddress, error: &WriteError) {
+        self.open.retain(|open| open != address);
+        self.request.without_alias(address);
+        self.refused
+            .push(format!("the alias {address} is left out: {error}"));
+        if let WriteError::Refused(refusal) = error {
+            self.refusal = Some(format!("{} {}", refusal.status, refusal.text));
+        }
+    }
+
+    /// Zivver does not say which: first without any new alias, so that the rest is done, then each alone.
+    async fn one_by_one(&mut self) -> Result<Option<Created>, WriteError> {
+        let open = std::mem::take(&mut self.open);
+        for address in &open {
+            self.request.without_alias(address);
+        }
+        let created = self.once().await?;
+        // A create is completed by its own step, which tries the aliases again.
+        if matches!(
+            self.request,
+            Request::CreateUser(..) | Request::CreateFunctional(..)
+        ) {
+            return Ok(created);
+        }
+        for address in open {
+            self.request.with_alias(&address);
+            match self.once().await {
+                Ok(_) => {}
+                Err(error @ WriteError::Refused(_)) => self.leave_out(&address, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(created)
+    }
+
+    async fn once(&self) -> Result<Option<Created>, WriteError> {
+        match &self.request {
+            Request::CreateUser(address, user) => {
+                let creation: Creation<_> = self.zivver.create_user(address, user).await?;
+                Ok(Some(Created::User(creation.account().clone())))
+            }
+            Request::CreateFunctional(address, group) => {
+                let creation: Creation<_> = self.zivver.create_group(address, group).await?;
+                Ok(Some(Created::Functional(creation.account().clone())))
+            }
+            Request::UpdateUser(id, user) => self.zivver.update_user(id, user).await.map(|_| None),
+            Request::UpdateFunctional(id, group) => {
+                self.zivver.update_group(id, group).await.map(|_| None)
+            }
+            Request::Members(id, patch) => self.zivver.patch_members(id, patch).await.map(|_| None),
+        }
+    }
+}

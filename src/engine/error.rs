@@ -1,0 +1,57 @@
+//! Why a run did not begin, or failed: one line each, with cause and remedy.
+
+use crate::{
+    domain::mode::WritesForbidden, exchange::ExchangeError, settings::SettingsError,
+    state::StateError, zivver::ReadError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Forbidden(#[from] WritesForbidden),
+    #[error("{0}")]
+    Setup(String),
+    /// R29
+    #[error(
+        "another run writes already: {holder}; wait for it to end, or start again after it (R29)"
+    )]
+    LockHeld { holder: String },
+    #[error("{0}")]
+    State(#[from] StateError),
+    /// R1
+    #[error("source incomplete: {0} (R1)")]
+    Source(#[from] ExchangeError),
+    /// R1
+    #[error(
+        "source incomplete: Exchange listed {read} mailboxes, none of them a user or shared mailbox; check the identity's role and the tenant (R1)"
+    )]
+    NoMailboxes { read: usize },
+    /// R14
+    #[error(
+        "source incomplete: {0}; mend the group or the setting CLOUD_SYNC__SOURCE_FILTER (R14)"
+    )]
+    SourceFilter(String),
+    /// R1
+    #[error("{0} (R1)")]
+    Target(#[from] ReadError),
+    /// R27
+    #[error("no held set has the code {0:?}; the report of the last run lists the codes (R27)")]
+    UnknownApproval(String),
+    /// R27
+    #[error(
+        "the code {0:?} has expired: codes serve for 24 hours; the report of the last run has a new one (R27)"
+    )]
+    ExpiredApproval(String),
+    /// R27
+    #[error(
+        "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
+    )]
+    ApprovalInPreview,
+    #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
+    UnknownRun(String),
+    /// The run stopped in the middle (R32).
+    #[error("{0}")]
+    Stopped(String),
+}

@@ -1,0 +1,493 @@
+//! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    error::RunError,
+    progress::{Progress, Watcher},
+};
+use crate::{
+    domain::{
+        account::Actual,
+        accounts::Accounts,
+        address::SmtpAddress,
+        delegation::{Delegations, GroupIndex, questions, resolve},
+        diff::absence_questions,
+        directory::{Directory, MailboxIx, Party},
+        mailbox::{Mailbox, MailboxKind},
+        matching::{Matching, match_accounts},
+        memory::Memory,
+        scope::{SourceFilter, source_filter},
+        source::{Answers, PermissionAnswer, Question},
+        world::{Policy, World},
+    },
+    exchange::{ExchangeClient, ExchangeError, ListProgress, MailboxKey},
+    zivver::ZivverClient,
+};
+
+/// Questions about groups and recipients in flight; the client's own limit holds beside it.
+const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
+
+/// How old a kept permission answer may be to be used at all (R34).
+pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_hours(6);
+
+/// How old the answer may be on which a delegate change rests (R34).
+pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_mins(30);
+
+/// A permission answer with its time, as it is kept for the next invocation (R34).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// Object id, or primary address where there is none.
+    pub mailbox: String,
+    /// Epoch seconds.
+    pub at: i64,
+    pub answer: PermissionAnswer,
+}
+
+/// What a run has read.
+#[derive(Debug)]
+pub struct Fetched {
+    pub world: World,
+    /// With the members of the source filter.
+    pub policy: Policy,
+    pub matching: Matching,
+    pub token_warning: Option<String>,
+    /// The permission answers themselves, by mailbox, with the time of each (R34).
+    pub permissions: Vec<Option<(i64, PermissionAnswer)>>,
+}
+
+/// How a read ended.
+#[derive(Debug)]
+pub enum FetchEnd {
+    Complete(Box<Fetched>),
+    /// R34: the deadline came first. These are the answers so far.
+    CutOff {
+        read: usize,
+        of: usize,
+        answers: Vec<KeptAnswer>,
+    },
+}
+
+/// What to read with.
+#[derive(Debug)]
+pub struct Fetcher<'a> {
+    pub exchange: &'a ExchangeClient,
+    pub zivver: &'a ZivverClient,
+    pub policy: &'a Policy,
+    pub memory: &'a Memory,
+    pub deadline: Option<Instant>,
+    /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
+    pub only: Option<&'a SmtpAddress>,
+    /// Epoch seconds.
+    pub now: i64,
+    pub progress: &'a Watcher,
+}
+
+/// The side of Exchange, before the accounts are known.
+struct Source {
+    directory: Directory,
+    policy: Policy,
+    answers: Answers,
+    tenant_id: String,
+    token_warning: Option<String>,
+    permissions: Vec<Option<(i64, PermissionAnswer)>>,
+    read: usize,
+    wanted: usize,
+    cut_off: bool,
+}
+
+impl Fetcher<'_> {
+    /// `kept` are answers of an earlier invocation of this run (R34).
+    pub async fn fetch(&self, kept: Vec<KeptAnswer>) -> Result<FetchEnd, RunError> {
+        let target = async { self.target().await.map_err(RunError::from) };
+        let (source, actual) = tokio::try_join!(self.source(kept), target)?;
+        if source.cut_off {
+            let answers = kept_answers(&source.directory, source.permissions);
+            return Ok(FetchEnd::CutOff {
+                read: source.read,
+                of: source.wanted,
+                answers,
+            });
+        }
+        self.join(source, actual).await
+    }
+
+    async fn target(&self) -> Result<Actual, crate::zivver::ReadError> {
+        let (users, groups) = tokio::try_join!(self.zivver.users(), self.zivver.groups())?;
+        Ok(Actual { users, groups })
+    }
+
+    async fn source(&self, kept: Vec<KeptAnswer>) -> Result<Source, RunError> {
+        let facts = self.exchange.token().await?;
+        let show = |progress: ListProgress| {
+            self.progress.show(Progress::Listing {
+                mailboxes: progress.rows,
+            })
+        };
+        let list = self.exchange.mailboxes(show).await?;
+        let directory = Directory::new(list.mailboxes);
+        let synchronisable = directory
+            .mailboxes
+            .iter()
+            .any(|mailbox| !matches!(mailbox.kind, MailboxKind::Other(_)));
+        if !synchronisable {
+            return Err(RunError::NoMailboxes {
+                read: directory.mailboxes.len() + directory.rejections.len(),
+            });
+        }
+        let mut answers = Answers::default();
+        let policy = self.with_members(&mut answers).await?;
+        let mut source = Source {
+            permissions: vec![None; directory.mailboxes.len()],
+            directory,
+            policy,
+            answers,
+            tenant_id: facts.tenant_id,
+            token_warning: facts.warning,
+            read: 0,
+            wanted: 0,
+            cut_off: false,
+        };
+        self.permissions(&mut source, kept).await?;
+        Ok(source)
+    }
+
+    /// R14: a filter group that cannot be read completely fails the run.
+    async fn with_members(&self, answers: &mut Answers) -> Result<Policy, RunError> {
+        let mut policy = self.policy.clone();
+        if policy.source_filter.is_empty() {
+            return Ok(policy);
+        }
+        let entries: Vec<&String> = policy.source_filter.iter().collect();
+        loop {
+            match source_filter(&entries, answers) {
+                SourceFilter::Members(members) => {
+                    policy.source_members = Some(members);
+                    return Ok(policy);
+                }
+                SourceFilter::Failed(reason) => return Err(RunError::SourceFilter(reason)),
+                SourceFilter::Missing(questions) => self.ask(questions, answers).await?,
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        questions: BTreeSet<Question>,
+        answers: &mut Answers,
+    ) -> Result<(), ExchangeError> {
+        let mut asked = futures::stream::iter(questions)
+            .map(|question| async move {
+                let answer = self.exchange.answer(&question).await?;
+                Ok::<_, ExchangeError>((question, answer))
+            })
+            .buffer_unordered(QUESTIONS_IN_FLIGHT_MAX);
+        let mut answered = 0;
+        while let Some(result) = asked.next().await {
+            let (question, answer) = result?;
+            answers.insert(question, answer);
+            answered += 1;
+            self.progress.show(Progress::Resolving { answered });
+        }
+        Ok(())
+    }
+
+    /// Reads the permissions of all mailboxes in scope; groups are resolved while they still arrive.
+    async fn permissions(
+        &self,
+        source: &mut Source,
+        kept: Vec<KeptAnswer>,
+    ) -> Result<(), RunError> {
+        let mut kept: BTreeMap<String, KeptAnswer> = kept
+            .into_iter()
+            .filter(|kept| {
+                self.now - kept.at
+                    <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
+            })
+            .map(|kept| (kept.mailbox.clone(), kept))
+            .collect();
+        let mut keys = Vec::new();
+        let mut places = Vec::new();
+        for (ix, mailbox) in source.directory.iter() {
+            let interesting = self.only.is_none_or(|address| {
+                mailbox.primary == *address || mailbox.aliases.contains(address)
+            });
+            if !interesting || !source.policy.wants_permissions(&source.directory, ix) {
+                continue;
+            }
+            source.wanted += 1;
+            if let Some(kept) = kept.remove(&key_text(mailbox)) {
+                source.permissions[ix.0 as usize] = Some((kept.at, kept.answer));
+                source.read += 1;
+            } else if let Some(key) = key(mailbox) {
+                keys.push(key);
+                places.push(ix);
+            }
+        }
+        let mut resolving = Resolving::default();
+        for at in 0..source.permissions.len() {
+            resolving.look_at(source, at);
+        }
+        self.stream(source, keys, &places, &mut resolving).await?;
+        while !source.cut_off {
+            resolving.look_again(source);
+            let open = resolving.take();
+            if open.is_empty() {
+                break;
+            }
+            self.ask(open, &mut source.answers).await?;
+            source.cut_off = self.is_over();
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &self,
+        source: &mut Source,
+        keys: Vec<MailboxKey>,
+        places: &[MailboxIx],
+        resolving: &mut Resolving,
+    ) -> Result<(), RunError> {
+        let mut stream = std::pin::pin!(self.exchange.permissions(keys));
+        let mut asking = FuturesUnordered::new();
+        let mut streaming = true;
+        while streaming || !asking.is_empty() {
+            while asking.len() < QUESTIONS_IN_FLIGHT_MAX
+                && let Some(question) = resolving.next()
+            {
+                asking.push(async move {
+                    let answer = self.exchange.answer(&question).await?;
+                    Ok::<_, ExchangeError>((question, answer))
+                });
+            }
+            tokio::select! {
+                next = stream.next(), if streaming => match next {
+                    None => streaming = false,
+                    Some(answer) => {
+                        let (at, answer) = answer?;
+                        let ix = places[at].0 as usize;
+                        source.permissions[ix] = Some((self.now, answer));
+                        source.read += 1;
+                        resolving.look_at(source, ix);
+                        self.progress.show(Progress::Reading { permissions: source.read, of: source.wanted });
+                    }
+                },
+                Some(answered) = asking.next(), if !asking.is_empty() => {
+                    let (question, answer) = answered?;
+                    let is_directory = question == Question::GroupDirectory;
+                    source.answers.insert(question, answer);
+                    if is_directory {
+                        resolving.look_again(source);
+                    }
+                }
+                () = until(self.deadline) => {
+                    source.cut_off = true;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?
+    async fn join(&self, source: Source, actual: Actual) -> Result<FetchEnd, RunError> {
+        let Source {
+            directory,
+            policy,
+            answers,
+            tenant_id,
+            token_warning,
+            permissions,
+            ..
+        } = source;
+        let delegations = delegations(&directory, &permissions, &answers);
+        let mut world = World {
+            directory,
+            delegations,
+            accounts: Accounts::new(actual),
+            answers,
+            tenant_id,
+        };
+        let matching = match_accounts(&world, &policy, self.memory);
+        let open = absence_questions(&world, &policy, &matching);
+        self.ask(open, &mut world.answers).await?;
+        Ok(FetchEnd::Complete(Box::new(Fetched {
+            world,
+            policy,
+            matching,
+            token_warning,
+            permissions,
+        })))
+    }
+
+    /// R34: reads again the mailboxes whose answers are too old for what is planned on them.
+    pub async fn refresh(
+        &self,
+        fetched: &mut Fetched,
+        stale: &BTreeSet<MailboxIx>,
+    ) -> Result<(), RunError> {
+        let (places, keys): (Vec<MailboxIx>, Vec<MailboxKey>) = stale
+            .iter()
+            .filter_map(|ix| Some((*ix, key(fetched.world.directory.mailbox(*ix))?)))
+            .unzip();
+        let mut stream = std::pin::pin!(self.exchange.permissions(keys));
+        while let Some(answer) = stream.next().await {
+            let (at, answer) = answer?;
+            fetched.permissions[places[at].0 as usize] = Some((self.now, answer));
+        }
+        loop {
+            let groups = GroupIndex::new(&fetched.world.answers);
+            let mut open = BTreeSet::new();
+            for ix in &places {
+                if let Some((_, answer)) = &fetched.permissions[ix.0 as usize] {
+                    open.extend(questions(
+                        &fetched.world.directory,
+                        &groups,
+                        answer,
+                        &fetched.world.answers,
+                    ));
+                }
+            }
+            if open.is_empty() {
+                break;
+            }
+            self.ask(open, &mut fetched.world.answers).await?;
+        }
+        fetched.world.delegations = delegations(
+            &fetched.world.directory,
+            &fetched.permissions,
+            &fetched.world.answers,
+        );
+        fetched.matching = match_accounts(&fetched.world, &fetched.policy, self.memory);
+        Ok(())
+    }
+}
+
+/// Which questions are open, and which mailboxes wait for them.
+#[derive(Default)]
+struct Resolving {
+    groups: GroupIndex,
+    waiting: BTreeSet<usize>,
+    open: BTreeSet<Question>,
+    asked: BTreeSet<Question>,
+}
+
+impl Resolving {
+    fn look_at(&mut self, source: &Source, at: usize) {
+        let Some((_, answer)) = &source.permissions[at] else {
+            return;
+        };
+        let missing = questions(&source.directory, &self.groups, answer, &source.answers);
+        if missing.is_empty() {
+            self.waiting.remove(&at);
+            return;
+        }
+        self.waiting.insert(at);
+        self.open.extend(
+            missing
+                .into_iter()
+                .filter(|question| !self.asked.contains(question)),
+        );
+    }
+
+    /// New answers may have answered what waits, or opened new questions.
+    fn look_again(&mut self, source: &Source) {
+        self.groups = GroupIndex::new(&source.answers);
+        for at in std::mem::take(&mut self.waiting) {
+            self.look_at(source, at);
+        }
+    }
+
+    fn next(&mut self) -> Option<Question> {
+        let question = self.open.pop_first()?;
+        self.asked.insert(question.clone());
+        Some(question)
+    }
+
+    fn take(&mut self) -> BTreeSet<Question> {
+        let open = std::mem::take(&mut self.open);
+        self.asked.extend(open.iter().cloned());
+        open
+    }
+}
+
+fn delegations(
+    directory: &Directory,
+    permissions: &[Option<(i64, PermissionAnswer)>],
+    answers: &Answers,
+) -> Vec<Option<Delegations>> {
+    let groups = GroupIndex::new(answers);
+    directory
+        .iter()
+        .zip(permissions)
+        .map(|((ix, _), answer)| {
+            let (_, answer) = answer.as_ref()?;
+            Some(resolve(
+                directory,
+                &groups,
+                Party::Mailbox(ix),
+                answer,
+                answers,
+            ))
+        })
+        .collect()
+}
+
+/// What is worth keeping of an invocation that was cut off. Failures are asked again.
+pub fn kept_answers(
+    directory: &Directory,
+    permissions: Vec<Option<(i64, PermissionAnswer)>>,
+) -> Vec<KeptAnswer> {
+    directory
+        .iter()
+        .zip(permissions)
+        .filter_map(|((_, mailbox), answer)| {
+            let (at, answer) = answer?;
+            let keep = match &answer {
+                PermissionAnswer::Entries(_) => true,
+                PermissionAnswer::Gone | PermissionAnswer::Unread(_) => false,
+            };
+            keep.then(|| KeptAnswer {
+                mailbox: key_text(mailbox),
+                at,
+                answer,
+            })
+        })
+        .collect()
+}
+
+fn key_text(mailbox: &Mailbox) -> String {
+    mailbox
+        .object_id
+        .as_ref()
+        .map_or(mailbox.primary.as_str(), |id| id.as_str())
+        .to_owned()
+}
+
+fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
+    MailboxKey::choose(
+        mailbox.object_id.as_ref().map(|id| id.as_str()),
+        mailbox.user_principal_name.as_deref(),
+        Some(mailbox.primary.as_str()),
+    )
+}
+
+/// Ends at the deadline, or never.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

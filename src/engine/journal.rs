@@ -1,0 +1,213 @@
+//! What is written down before and while a plan is carried out (R35).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    domain::{
+        account::{FunctionalAccount, UserAccount},
+        accounts::AccountView,
+        address::SmtpAddress,
+        delta::Target,
+        guard::Class,
+        hold::guarded_changes,
+        ids::{ObjectId, ScimId},
+        plan::{Action, ApprovedPlan},
+        report::ActionOutcome,
+        world::World,
+    },
+    state::{Parts, StateError},
+};
+
+/// The plan of one invocation, with every account as it was before (R35, R37).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanRecord {
+    pub actions: Vec<PlannedAction>,
+}
+
+/// An action and the account as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedAction {
+    #[serde(flatten)]
+    pub action: Action,
+    /// `None` for an account that was created.
+    pub before: Option<Before>,
+    /// The object id of its mailbox, if it has one.
+    pub object_id: Option<ObjectId>,
+    /// R26: what it counts for in the limits of the next 24 hours.
+    pub guarded: BTreeMap<Class, u32>,
+}
+
+/// The before-image of an account; its delegates by the addresses they then had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Before {
+    User(UserAccount),
+    Functional {
+        account: FunctionalAccount,
+        members: Vec<SmtpAddress>,
+    },
+}
+
+/// The outcome of one action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Position in the plan of this invocation.
+    pub action: u32,
+    pub outcome: ActionOutcome,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<ScimId>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<String>,
+}
+
+/// Outcomes that became known together. `plan` counts the invocations of the run, from 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Batch {
+    pub plan: u32,
+    pub entries: Vec<Entry>,
+}
+
+impl PlanRecord {
+    /// `approved` are the fingerprints of changes that do not count in the limits (R27).
+    pub fn of(plan: &ApprovedPlan, world: &World, approved: &BTreeSet<String>) -> Self {
+        let actions = plan
+            .actions()
+            .iter()
+            .zip(plan.deltas())
+            .map(|(action, delta)| {
+                let before = match delta.target {
+                    Target::Existing(ix) => Some(before(world, world.accounts.get(ix))),
+                    Target::New(_) => None,
+                };
+                let object_id = delta
+                    .mailbox
+                    .and_then(|ix| world.directory.mailbox(ix).object_id.clone());
+                let guarded = guarded_changes(delta, &world.accounts, approved);
+                PlannedAction {
+                    action: action.clone(),
+                    before,
+                    object_id,
+                    guarded,
+                }
+            });
+        Self {
+            actions: actions.collect(),
+        }
+    }
+}
+
+fn before(world: &World, account: AccountView<'_>) -> Before {
+    match account {
+        AccountView::User(user) => Before::User(user.clone()),
+        AccountView::Functional(group) => Before::Functional {
+            account: group.clone(),
+            members: group
+                .members
+                .iter()
+                .filter_map(|id| world.accounts.with_id(id))
+                .map(|ix| world.accounts.get(ix).address().clone())
+                .collect(),
+        },
+    }
+}
+
+/// Appends outcomes in the background, as many at a time as have come in: writing to Zivver does not wait for storage,
+/// but stops when storage fails.
+#[derive(Debug)]
+pub struct Journal {
+    sender: Option<mpsc::UnboundedSender<Entry>>,
+    failure: Arc<Mutex<Option<String>>>,
+    task: JoinSet<()>,
+}
+
+impl Journal {
+    pub fn start(mut parts: Parts<Batch>, plan: u32) -> Self {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let failure = Arc::new(Mutex::new(None));
+        let mut task = JoinSet::new();
+        let failed = Arc::clone(&failure);
+        task.spawn(async move {
+            let mut entries = Vec::new();
+            while receiver.recv_many(&mut entries, usize::MAX).await > 0 {
+                let batch = Batch {
+                    plan,
+                    entries: std::mem::take(&mut entries),
+                };
+                if let Err(error) = parts.append(&batch).await {
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(error.to_string());
+                    return;
+                }
+            }
+        });
+        Self {
+            sender: Some(sender),
+            failure,
+            task,
+        }
+    }
+
+    pub fn append(&mut self, entry: Entry) {
+        if let Some(sender) = &self.sender
+            && sender.send(entry).is_err()
+        {
+            tracing::debug!("the journal has stopped; the run stops with it");
+        }
+    }
+
+    /// Why nothing more can be written down.
+    pub fn failure(&self) -> Option<String> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|cause| format!("the journal cannot be written, so the run stopped: {cause}"))
+    }
+
+    /// Waits until everything is written.
+    pub async fn finish(mut self) -> Result<(), String> {
+        self.sender = None;
+        while self.task.join_next().await.is_some() {}
+        self.failure().map_or(Ok(()), Err)
+    }
+}
+
+/// The plans of a run with their outcomes, for undo and for the count of the last 24 hours.
+pub async fn read(
+    plans: &Parts<PlanRecord>,
+    batches: &Parts<Batch>,
+) -> Result<Vec<(PlanRecord, Vec<Entry>)>, StateError> {
+    let mut all: Vec<(PlanRecord, Vec<Entry>)> = plans
+        .read()
+        .await?
+        .into_iter()
+        .map(|plan| (plan, Vec::new()))
+        .collect();
+    for batch in batches.read().await? {
+        if let Some((_, entries)) = all.get_mut(batch.plan as usize) {
+            entries.extend(batch.entries);
+        }
+    }
+    Ok(all)
+}
+
+impl PlannedAction {
+    /// R35: whether Zivver shows another account than before the action.
+    pub fn changed_in(&self, world: &World) -> bool {
+        match (&self.before, &self.action.id) {
+            (None, _) | (_, None) => !world.accounts.with_address(&self.action.address).is_empty(),
+            (Some(before_then), Some(id)) => {
+                let now = world
+                    .accounts
+                    .with_id(id)
+                    .map(|ix| before(world, world.accounts.get(ix)));
+                now.as_ref() != Some(before_then)
+            }
+        }
+    }
+}

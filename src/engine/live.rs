@@ -1,0 +1,516 @@
+//! The world while a plan is carried out: who was created, renamed, refused so far. A pure function makes the request of
+//! a step from it, so that no choice is left to the I/O around it (R22–R24, R31).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    domain::{
+        account::{Extension, FunctionalAccount, UserAccount},
+        accounts::{AccountIx, AccountView},
+        address::SmtpAddress,
+        delta::Target,
+        directory::MailboxIx,
+        ids::ScimId,
+        plan::ApprovedPlan,
+        step::{Call, Delegate, Step, StepIx, UserExtension, When},
+        world::World,
+    },
+    zivver::{GroupExtensionBody, GroupWrite, MembersPatch, UserExtensionBody, UserWrite},
+};
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StepEnd {
+    Done,
+    /// There was nothing to do: a completion that was complete, a put-back that was not needed.
+    NotNeeded,
+    Refused,
+    /// No answer, or the run stopped: it may have been carried out.
+    Failed,
+    /// Not sent, since what it rests on did not happen.
+    LeftOut,
+}
+
+/// An account that this run created, as Zivver answered.
+#[derive(Debug, Clone)]
+pub(super) enum Created {
+    User(UserAccount),
+    Functional(FunctionalAccount),
+}
+
+impl Created {
+    pub(super) fn id(&self) -> &ScimId {
+        match self {
+            Self::User(user) => &user.id,
+            Self::Functional(group) => &group.id,
+        }
+    }
+
+    fn view(&self) -> AccountView<'_> {
+        match self {
+            Self::User(user) => AccountView::User(user),
+            Self::Functional(group) => AccountView::Functional(group),
+        }
+    }
+}
+
+/// A request, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Request {
+    CreateUser(SmtpAddress, UserWrite),
+    CreateFunctional(SmtpAddress, GroupWrite),
+    UpdateUser(ScimId, UserWrite),
+    UpdateFunctional(ScimId, GroupWrite),
+    Members(ScimId, MembersPatch),
+}
+
+/// What becomes of a step when its turn comes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Turn {
+    Send {
+        request: Box<Request>,
+        /// Aliases in it that Zivver does not have yet: one of them may be refused (R23).
+        new_aliases: Vec<SmtpAddress>,
+        /// What had to be left out of it, in words (R32).
+        left_out: Vec<String>,
+    },
+    NotNeeded,
+    /// What it rests on did not happen, in words.
+    LeftOut(String),
+}
+
+/// What happened so far.
+#[derive(Debug)]
+pub(super) struct Live<'a> {
+    world: &'a World,
+    plan: &'a ApprovedPlan,
+    ends: Vec<Option<StepEnd>>,
+    created: BTreeMap<MailboxIx, Created>,
+    renamed: HashMap<AccountIx, SmtpAddress>,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(world: &'a World, plan: &'a ApprovedPlan) -> Self {
+        Self {
+            world,
+            plan,
+            ends: vec![None; plan.steps().len()],
+            created: BTreeMap::new(),
+            renamed: HashMap::new(),
+        }
+    }
+
+    pub(super) fn end(&mut self, step: StepIx, end: StepEnd) {
+        if end == StepEnd::Done
+            && let Step {
+                target: Target::Existing(ix),
+                call:
+                    Call::UpdateUser {
+                        address: Some(address),
+                        ..
+                    },
+                ..
+            } = self.step(step)
+        {
+            let (ix, address) = (*ix, address.clone());
+            self.renamed.insert(ix, address);
+        }
+        self.ends[step.0 as usize] = Some(end);
+    }
+
+    pub(super) fn ended(&self, step: StepIx) -> Option<&StepEnd> {
+        self.ends[step.0 as usize].as_ref()
+    }
+
+    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Created) {
+        self.created.insert(mailbox, account);
+    }
+
+    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Created> {
+        &self.created
+    }
+
+    pub(super) fn step(&self, step: StepIx) -> &'a Step {
+        &self.plan.steps()[step.0 as usize]
+    }
+
+    fn succeeded(&self, step: StepIx) -> bool {
+        self.ended(step) == Some(&StepEnd::Done)
+    }
+
+    /// The request of a step whose turn it is: everything in its `after` has ended.
+    pub(super) fn turn(&self, ix: StepIx) -> Turn {
+        let step = self.step(ix);
+        match step.when {
+            When::Always => {}
+            When::IfRefused(rename) => {
+                if self.succeeded(rename) {
+                    return Turn::NotNeeded;
+                }
+            }
+            When::Completes(create) => {
+                if !self.succeeded(create) {
+                    return Turn::LeftOut("the account was not created".into());
+                }
+            }
+        }
+        let lost: BTreeSet<&SmtpAddress> = step
+            .claims
+            .iter()
+            .filter(|(_, release)| !self.succeeded(*release))
+            .map(|(address, _)| address)
+            .collect();
+        match &step.call {
+            Call::CreateUser { address, .. } | Call::CreateFunctional { address, .. }
+                if lost.contains(address) =>
+            {
+                Turn::LeftOut(format!(
+                    "{address} was not released by the account that has it"
+                ))
+            }
+            Call::UpdateUser {
+                address: Some(address),
+                ..
+            } if lost.contains(address) => Turn::LeftOut(format!(
+                "{address} was not released by the account that has it"
+            )),
+            Call::CreateUser { .. }
+            | Call::CreateFunctional { .. }
+            | Call::UpdateUser { .. }
+            | Call::UpdateFunctional { .. }
+            | Call::Empty { .. } => self.request(step, &lost),
+        }
+    }
+
+    fn request(&self, step: &Step, lost: &BTreeSet<&SmtpAddress>) -> Turn {
+        let mut left_out: Vec<String> = lost
+            .iter()
+            .map(|address| {
+                format!("the alias {address} was not released by the account that has it")
+            })
+            .collect();
+        let free = |aliases: &[SmtpAddress]| -> Vec<SmtpAddress> {
+            aliases
+                .iter()
+                .filter(|alias| !lost.contains(alias))
+                .cloned()
+                .collect()
+        };
+        let request = match &step.call {
+            Call::CreateUser { address, name, key } => {
+                let extension = key.clone().map(|key| UserExtensionBody {
+                    key: Some(key),
+                    ..UserExtensionBody::default()
+                });
+                let user = UserWrite {
+                    user_name: Some(address.clone()),
+                    name: Some(name.to_string()),
+                    active: Some(true),
+                    extension,
+                };
+                return Turn::Send {
+                    request: Box::new(Request::CreateUser(address.clone(), user)),
+                    new_aliases: Vec::new(),
+                    left_out,
+                };
+            }
+            Call::CreateFunctional {
+                address,
+                name,
+                members,
+                aliases,
+            } => {
+                let members = self.ids(members, &mut left_out);
+                if members.is_empty() {
+                    return Turn::LeftOut("none of its delegates has an account (R12)".into());
+                }
+                let aliases = free(aliases);
+                let extension = (!aliases.is_empty())
+                    .then(|| GroupExtensionBody::of(&Extension::default(), &aliases));
+                let group = GroupWrite {
+                    external_id: Some(address.clone()),
+                    name: Some(name.to_string()),
+                    members: Some(members),
+                    extension,
+                };
+                return Turn::Send {
+                    request: Box::new(Request::CreateFunctional(address.clone(), group)),
+                    new_aliases: aliases,
+                    left_out,
+                };
+            }
+            Call::UpdateUser {
+                address,
+                name,
+                active,
+                extension,
+            } => {
+                let extension = extension.as_ref().map(|extension| UserExtension {
+                    aliases: free(self.aliases(extension)),
+                    ..extension.clone()
+                });
+                return self.update_user(
+                    step,
+                    address.as_ref(),
+                    name.as_deref(),
+                    *active,
+                    extension,
+                    left_out,
+                );
+            }
+            Call::UpdateFunctional {
+                name,
+                members,
+                aliases,
+            } => {
+                let aliases = aliases.as_ref().map(|aliases| free(aliases));
+                return self.update_functional(
+                    step,
+                    name.as_deref(),
+                    members.as_deref(),
+                    aliases,
+                    left_out,
+                );
+            }
+            Call::Empty { keep } => {
+                let Some(account) = self.account(step.target) else {
+                    return Turn::LeftOut("the account was not created".into());
+                };
+                let keep: Vec<ScimId> = keep
+                    .iter()
+                    .map(|ix| self.world.accounts.get(*ix).id().clone())
+                    .collect();
+                let id = account.id().clone();
+                if keep.is_empty() {
+                    Request::Members(id, MembersPatch::RemoveAll)
+                } else {
+                    Request::Members(id, MembersPatch::Replace(keep))
+                }
+            }
+        };
+        Turn::Send {
+            request: Box::new(request),
+            new_aliases: Vec::new(),
+            left_out,
+        }
+    }
+
+    /// The aliases of an extension, or those that put back what was given up for a refused rename (R17).
+    fn aliases<'b>(&self, extension: &'b UserExtension) -> &'b [SmtpAddress] {
+        match &extension.aliases_if_refused {
+            Some((rename, aliases)) if !self.succeeded(*rename) => aliases,
+            Some(_) | None => &extension.aliases,
+        }
+    }
+
+    fn update_user(
+        &self,
+        step: &Step,
+        address: Option<&SmtpAddress>,
+        name: Option<&str>,
+        active: Option<bool>,
+        extension: Option<UserExtension>,
+        mut left_out: Vec<String>,
+    ) -> Turn {
+        let Some(AccountView::User(user)) = self.account(step.target) else {
+            return Turn::LeftOut("the account was not created".into());
+        };
+        let completes = matches!(step.when, When::Completes(_));
+        let mut write = UserWrite {
+            user_name: address.cloned(),
+            name: name
+                .filter(|name| !completes || user.name.trim() != *name)
+                .map(str::to_owned),
+            active: active.filter(|active| !completes || user.active != *active),
+            extension: None,
+        };
+        let mut new_aliases = Vec::new();
+        if let Some(extension) = extension {
+            let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
+            let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
+            for delegate in &extension.delegates {
+                match self.address(delegate) {
+                    Some(address) => {
+                        delegates.insert(address.clone());
+                    }
+                    None => left_out.push("a delegate without account".into()),
+                }
+            }
+            let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
+            let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
+            let incomplete = aliases.iter().any(|alias| !stored.contains(alias))
+                || delegates
+                    .iter()
+                    .any(|delegate| !stored_delegates.contains(delegate));
+            if completes {
+                // What an account had before it is not taken away by its creation.
+                aliases.extend(user.extension.aliases.iter().cloned());
+                delegates.extend(user.delegates.iter().cloned());
+            }
+            if !completes || incomplete {
+                new_aliases = aliases
+                    .iter()
+                    .filter(|alias| !stored.contains(alias))
+                    .cloned()
+                    .collect();
+                write.extension = Some(UserExtensionBody::of(
+                    &user.extension,
+                    &aliases,
+                    &delegates,
+                    extension.key,
+                ));
+            }
+        }
+        let nothing = write.user_name.is_none()
+            && write.name.is_none()
+            && write.active.is_none()
+            && write.extension.is_none();
+        if nothing {
+            return Turn::NotNeeded;
+        }
+        let request = Box::new(Request::UpdateUser(user.id.clone(), write));
+        Turn::Send {
+            request,
+            new_aliases,
+            left_out,
+        }
+    }
+
+    fn update_functional(
+        &self,
+        step: &Step,
+        name: Option<&str>,
+        members: Option<&[Delegate]>,
+        aliases: Option<Vec<SmtpAddress>>,
+        mut left_out: Vec<String>,
+    ) -> Turn {
+        let Some(AccountView::Functional(group)) = self.account(step.target) else {
+            return Turn::LeftOut("the account was not created".into());
+        };
+        let completes = matches!(step.when, When::Completes(_));
+        let stored: BTreeSet<&SmtpAddress> = group.extension.aliases.iter().collect();
+        let has: BTreeSet<&ScimId> = group.members.iter().collect();
+        let mut members = members.map(|members| self.ids(members, &mut left_out));
+        let mut aliases = aliases;
+        if completes {
+            members = members
+                .filter(|members| members.iter().any(|id| !has.contains(id)))
+                .map(|mut members| {
+                    members.extend(group.members.iter().filter(|id| **id != group.id).cloned());
+                    members.sort();
+                    members.dedup();
+                    members
+                });
+            aliases = aliases
+                .filter(|aliases| aliases.iter().any(|alias| !stored.contains(alias)))
+                .map(|mut aliases| {
+                    aliases.extend(group.extension.aliases.iter().cloned());
+                    aliases.sort();
+                    aliases.dedup();
+                    aliases
+                });
+        } else if members.as_ref().is_some_and(Vec::is_empty) {
+            // R12: with only left-out delegates it is not emptied.
+            left_out.push(
+                "none of its delegates has an account, so its members stay as they are (R12)"
+                    .into(),
+            );
+            members = None;
+        }
+        let new_aliases: Vec<SmtpAddress> = aliases
+            .iter()
+            .flatten()
+            .filter(|alias| !stored.contains(alias))
+            .cloned()
+            .collect();
+        let write = GroupWrite {
+            external_id: None,
+            name: name
+                .filter(|name| !completes || group.name.trim() != *name)
+                .map(str::to_owned),
+            members,
+            extension: aliases.map(|aliases| GroupExtensionBody::of(&group.extension, &aliases)),
+        };
+        if write.name.is_none() && write.members.is_none() && write.extension.is_none() {
+            return if left_out.is_empty() {
+                Turn::NotNeeded
+            } else {
+                Turn::LeftOut(left_out.join("; "))
+            };
+        }
+        let request = Box::new(Request::UpdateFunctional(group.id.clone(), write));
+        Turn::Send {
+            request,
+            new_aliases,
+            left_out,
+        }
+    }
+
+    fn account(&self, target: Target) -> Option<AccountView<'_>> {
+        match target {
+            Target::Existing(ix) => Some(self.world.accounts.get(ix)),
+            Target::New(mailbox) => self.created.get(&mailbox).map(Created::view),
+        }
+    }
+
+    /// R22: a delegate is written with the address that it has now.
+    fn address<'b>(&'b self, delegate: &'b Delegate) -> Option<&'b SmtpAddress> {
+        match delegate {
+            Delegate::Stranger(address) => Some(address),
+            Delegate::Account(target) => match target {
+                Target::Existing(ix) => Some(
+                    self.renamed
+                        .get(ix)
+                        .unwrap_or_else(|| self.world.accounts.get(*ix).address()),
+                ),
+                Target::New(mailbox) => self
+                    .created
+                    .get(mailbox)
+                    .map(|created| created.view().address()),
+            },
+        }
+    }
+
+    fn ids(&self, members: &[Delegate], left_out: &mut Vec<String>) -> Vec<ScimId> {
+        let mut ids = Vec::with_capacity(members.len());
+        for member in members {
+            match member {
+                Delegate::Account(target) => match self.account(*target) {
+                    Some(account) => ids.push(account.id().clone()),
+                    None => left_out.push("a delegate without account".into()),
+                },
+                Delegate::Stranger(_) => {}
+            }
+        }
+        ids
+    }
+}
+
+impl Request {
+    fn aliases(&mut self) -> Option<&mut Vec<Box<str>>> {
+        match self {
+            Self::CreateUser(_, user) | Self::UpdateUser(_, user) => user
+                .extension
+                .as_mut()
+                .map(|extension| &mut extension.aliases),
+            Self::CreateFunctional(_, group) | Self::UpdateFunctional(_, group) => group
+                .extension
+                .as_mut()
+                .map(|extension| &mut extension.aliases),
+            Self::Members(..) => None,
+        }
+    }
+
+    /// R23: a refused alias is left out, the rest of the request goes.
+    pub(super) fn without_alias(&mut self, alias: &SmtpAddress) {
+        if let Some(aliases) = self.aliases() {
+            aliases.retain(|text| SmtpAddress::verbatim(text) != *alias);
+        }
+    }
+
+    pub(super) fn with_alias(&mut self, alias: &SmtpAddress) {
+        if let Some(aliases) = self.aliases() {
+            aliases.push(alias.as_str().into());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! How far a run is, for whoever looks on: a progress bar, a status page.
+
+use tokio::sync::watch;
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Starting,
+    /// Reading the mailbox list; rows so far.
+    Listing {
+        mailboxes: usize,
+    },
+    Reading {
+        permissions: usize,
+        of: usize,
+    },
+    /// Asking about groups and recipients; questions answered.
+    Resolving {
+        answered: usize,
+    },
+    Planning,
+    Applying {
+        done: usize,
+        of: usize,
+    },
+    Verifying,
+    Ended,
+}
+
+/// Tells those who look on, if anybody does. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watcher(watch::Sender<Progress>);
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self(watch::Sender::new(Progress::default()))
+    }
+}
+
+impl Watcher {
+    pub fn show(&self, progress: Progress) {
+        self.0.send_replace(progress);
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,818 @@
+//! One run from its start to its report.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    Engine, Progress, RunError,
+    apply::{Applied, Bounds, apply},
+    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
+    journal::{Entry, Journal, PlanRecord, read},
+};
+use crate::{
+    domain::{
+        account::Actual,
+        accounts::Accounts,
+        address::SmtpAddress,
+        delta::Target,
+        directory::MailboxIx,
+        effect,
+        guard::Class,
+        hold::HeldChange,
+        matching::match_accounts,
+        memory::{Baseline, Memory, Spent, WithoutEffect},
+        mode::{Mode, Trigger},
+        plan::{Plan, Wishes, next_mapping, plan},
+        report::{
+            ActionOutcome, ActionReport, Counts, Report, Requests, RunOutcome, RunState,
+            ServiceRequests, SourceFacts, TargetFacts,
+        },
+        scope::RunScope,
+        step::When,
+        world::World,
+    },
+    http::RequestCounts,
+    state::{
+        Phase, Revision, RunId, State, Stored,
+        lock::{Acquired, LockGuard, Owner},
+    },
+    zivver::{Rate, ZivverClient},
+};
+
+/// How long a code may be used after it was shown (R27).
+const APPROVAL_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// Who starts a run, and for what.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The run to go on with; `None` begins one.
+    pub id: Option<RunId>,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    /// R39; empty for all.
+    pub accounts: BTreeSet<SmtpAddress>,
+    /// R27
+    pub approve: Vec<String>,
+    /// R34: when to save and hand on.
+    pub time_budget: Option<Duration>,
+    /// How long to wait for a lock that another run has.
+    pub patience: Duration,
+}
+
+impl RunRequest {
+    pub fn new(mode: Mode, trigger: Trigger) -> Self {
+        Self {
+            id: None,
+            mode,
+            trigger,
+            accounts: BTreeSet::new(),
+            approve: Vec::new(),
+            time_budget: None,
+            patience: Duration::ZERO,
+        }
+    }
+}
+
+/// A run in the history, and all that is needed to go on with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub id: String,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    pub state: RunState,
+    pub outcome: RunOutcome,
+    pub started: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    pub counts: Counts,
+    pub remaining: u32,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub accounts: BTreeSet<SmtpAddress>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approve: Vec<String>,
+}
+
+impl RunSummary {
+    pub fn of(report: &Report, request: &RunRequest) -> Self {
+        Self {
+            id: report.id.clone(),
+            mode: report.mode,
+            trigger: report.trigger,
+            state: report.state,
+            outcome: report.outcome,
+            started: report.started.clone(),
+            ended: report.ended.clone(),
+            error: report.error.clone(),
+            counts: report.counts.clone(),
+            remaining: report.remaining,
+            accounts: request.accounts.clone(),
+            approve: request.approve.clone(),
+        }
+    }
+}
+
+/// R27: a held set as a person may approve it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    pub class: Class,
+    /// Epoch seconds.
+    pub shown: i64,
+    pub changes: Vec<HeldChange>,
+    /// Fingerprints of changes that were applied: each once.
+    pub used: BTreeSet<String>,
+}
+
+/// What a run carries through its phases.
+struct Running<'a> {
+    engine: &'a Engine,
+    state: &'a State,
+    id: RunId,
+    request: &'a RunRequest,
+    started: Instant,
+    deadline: Option<Instant>,
+    memory: Memory,
+    revision: Option<Revision>,
+    report: Report,
+    approvals: BTreeMap<String, Approval>,
+}
+
+impl Engine {
+    /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
+    pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        self.settings().perform_sync.permit(request.mode)?;
+        let started = Instant::now();
+        let approvals = self.check_approvals(request).await?;
+        let state = self.state().await?;
+        let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
+        tracing::Span::current().record("run", id.as_str());
+        let lock = match request.mode {
+            Mode::Preview => None,
+            Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
+        };
+        let stored: Option<Stored<Memory>> = state.memory().await?;
+        let (memory, revision) = stored.map_or_else(
+            || (Memory::default(), None),
+            |stored| (stored.value, Some(stored.revision)),
+        );
+        let mut report = Report::begin(
+            id.to_string(),
+            request.mode,
+            request.trigger,
+            second(self.now()).to_string(),
+        );
+        report.accounts = request.accounts.iter().cloned().collect();
+        report.warnings.clone_from(&self.settings().warnings);
+        if self.settings().state.is_local() && request.mode == Mode::Apply {
+            report.warnings.push(
+                "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
+            );
+        }
+        let mut running = Running {
+            engine: self,
+            state,
+            id,
+            request,
+            started,
+            deadline: request.time_budget.map(|budget| started + budget),
+            memory,
+            revision,
+            report,
+            approvals,
+        };
+        running.save_summary(Phase::Open).await?;
+        let result = running.work(lock.as_ref()).await;
+        running.end(result, lock).await
+    }
+
+    /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
+    pub(super) async fn check_approvals(
+        &self,
+        request: &RunRequest,
+    ) -> Result<BTreeMap<String, Approval>, RunError> {
+        if request.mode == Mode::Preview && !request.approve.is_empty() {
+            return Err(RunError::ApprovalInPreview);
+        }
+        let now = self.now().as_second();
+        let mut approvals = BTreeMap::new();
+        for code in &request.approve {
+            let approval: Approval = self
+                .state()
+                .await?
+                .approval(code)
+                .await?
+                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
+            if now - approval.shown > seconds(APPROVAL_AGE_MAX) {
+                return Err(RunError::ExpiredApproval(code.clone()));
+            }
+            approvals.insert(code.clone(), approval);
+        }
+        Ok(approvals)
+    }
+
+    async fn lock(
+        &self,
+        state: &State,
+        id: &RunId,
+        patience: Duration,
+    ) -> Result<LockGuard, RunError> {
+        let owner = Owner::of(id.clone(), crate::settings::environment);
+        match state
+            .lock(self.shared.lease)
+            .acquire_within(&owner, patience)
+            .await?
+        {
+            Acquired::Mine(guard) => {
+                self.set_permit(Some(guard.permit()));
+                Ok(guard)
+            }
+            Acquired::Held(holder) => Err(RunError::LockHeld {
+                holder: format!(
+                    "run {} on {} (process {}), since {}",
+                    holder.owner.run, holder.owner.host, holder.owner.pid, holder.since
+                ),
+            }),
+        }
+    }
+}
+
+impl Running<'_> {
+    /// The line. Errors leave through the report.
+    async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        let exchange = self.engine.exchange().await?;
+        let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
+        let before = zivver.counters().read();
+        let result = self.phases(&exchange, &zivver, lock).await;
+        self.report.requests = Requests {
+            exchange: requests(&exchange.counters().read(), &RequestCounts::default()),
+            zivver: requests(&zivver.counters().read(), &before),
+        };
+        result
+    }
+
+    async fn phases(
+        &mut self,
+        exchange: &crate::exchange::ExchangeClient,
+        zivver: &std::sync::Arc<ZivverClient>,
+        lock: Option<&LockGuard>,
+    ) -> Result<(), RunError> {
+        let policy = self.engine.policy();
+        let memory = self.memory.clone();
+        let fetcher = Fetcher {
+            exchange,
+            zivver,
+            policy: &policy,
+            memory: &memory,
+            deadline: self.deadline,
+            now: self.engine.now().as_second(),
+            only: None,
+            progress: self.engine.progress(),
+        };
+        let mut fetched = match fetcher.fetch(self.kept().await?).await? {
+            FetchEnd::Complete(fetched) => *fetched,
+            FetchEnd::CutOff { read, of, answers } => {
+                self.keep(answers).await?;
+                self.report.state = RunState::Continues;
+                self.report.remaining = u32::try_from(of - read).unwrap_or(u32::MAX);
+                return Ok(());
+            }
+        };
+        self.engine.progress().show(Progress::Planning);
+        self.report.warnings.extend(fetched.token_warning.take());
+        if lock.is_some() {
+            self.recover(&fetched.world).await?;
+        }
+        let wishes = self.wishes();
+        let mut plan = self.plan(&fetched, &wishes);
+        let stale = stale(&plan, &fetched, self.engine.now().as_second());
+        if !stale.is_empty() && lock.is_some() {
+            fetcher.refresh(&mut fetched, &stale).await?;
+            plan = self.plan(&fetched, &wishes);
+        }
+        self.describe(&fetched, &plan);
+        self.offer_approvals(&plan).await?;
+        if lock.is_none() {
+            return Ok(());
+        }
+        self.carry_out(&mut fetched, &plan, zivver).await
+    }
+
+    fn plan(&self, fetched: &Fetched, wishes: &Wishes) -> Plan {
+        plan(
+            &fetched.world,
+            &fetched.policy,
+            &self.memory,
+            &fetched.matching,
+            wishes,
+        )
+    }
+
+    fn wishes(&self) -> Wishes {
+        let scope = if self.request.accounts.is_empty() {
+            RunScope::All
+        } else {
+            RunScope::Only(self.request.accounts.clone())
+        };
+        let approved = self
+            .approvals
+            .values()
+            .flat_map(|approval| {
+                approval
+                    .changes
+                    .iter()
+                    .map(|change| &change.fingerprint)
+                    .filter(|fingerprint| !approval.used.contains(*fingerprint))
+            })
+            .cloned()
+            .collect();
+        Wishes {
+            scope,
+            approved,
+            now: self.engine.now().as_second(),
+            stops_first: self.memory.cut_off,
+        }
+    }
+
+    /// R34: what an earlier invocation of this run read.
+    async fn kept(&self) -> Result<Vec<KeptAnswer>, RunError> {
+        if self.request.id.is_none() {
+            return Ok(Vec::new());
+        }
+        let parts: Vec<Vec<KeptAnswer>> = self.state.checkpoint(&self.id).read().await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// R34: keeps what was read in this invocation; what was kept before is kept already.
+    async fn keep(&self, answers: Vec<KeptAnswer>) -> Result<(), RunError> {
+        let known: BTreeSet<(String, i64)> = self
+            .kept()
+            .await?
+            .into_iter()
+            .map(|kept| (kept.mailbox, kept.at))
+            .collect();
+        let new: Vec<KeptAnswer> = answers
+            .into_iter()
+            .filter(|kept| !known.contains(&(kept.mailbox.clone(), kept.at)))
+            .collect();
+        if !new.is_empty() {
+            self.state.checkpoint(&self.id).append(&new).await?;
+        }
+        Ok(())
+    }
+
+    /// R35: runs that were killed. What they did counts in the limits, also where their journal does not tell: then
+    /// Zivver does.
+    async fn recover(&mut self, world: &World) -> Result<(), RunError> {
+        for entry in self.state.runs::<RunSummary>(20).await? {
+            let Some(summary) = entry.summary? else {
+                continue;
+            };
+            let was_running =
+                summary.summary.state == RunState::Running && summary.summary.mode == Mode::Apply;
+            if summary.phase == Phase::Ended || !was_running || entry.id == self.id {
+                continue;
+            }
+            let plans = read(
+                &self.state.plans::<PlanRecord>(&entry.id),
+                &self.state.journal(&entry.id),
+            )
+            .await?;
+            let last = plans.last();
+            for (class, count) in last
+                .map(|(record, entries)| spent(record, entries, world))
+                .unwrap_or_default()
+            {
+                self.memory.spent.push(Spent {
+                    at: self.engine.now().as_second(),
+                    class,
+                    count,
+                });
+            }
+            let interrupted = RunSummary {
+                state: RunState::Ended,
+                outcome: RunOutcome::Failed,
+                ended: Some(second(self.engine.now()).to_string()),
+                error: Some(format!(
+                    "the process ended in the middle; run {} took up its work (R35)",
+                    self.id
+                )),
+                ..summary.summary
+            };
+            self.state
+                .save_summary(&entry.id, Phase::Ended, &interrupted)
+                .await?;
+            self.report.resumed_from.push(entry.id.to_string());
+        }
+        Ok(())
+    }
+
+    /// The report as far as reading and planning tell.
+    fn describe(&mut self, fetched: &Fetched, plan: &Plan) {
+        let world = &fetched.world;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.report.source = SourceFacts {
+            tenant_id: world.tenant_id.clone(),
+            mailboxes: plan.seen.mailboxes,
+            in_scope: plan.seen.in_scope,
+            rejected: number(world.directory.rejections.len()),
+        };
+        self.report.target = TargetFacts {
+            users: number(world.accounts.actual().users.len()),
+            functional: number(world.accounts.actual().groups.len()),
+            active: plan.base.active,
+            outside: plan.accounts_outside,
+        };
+        self.report.actions = plan
+            .approved
+            .actions()
+            .iter()
+            .map(|action| ActionReport {
+                action: action.clone(),
+                outcome: ActionOutcome::Planned,
+                problems: Vec::new(),
+            })
+            .collect();
+        self.report.held.clone_from(&plan.held);
+        self.report.skipped.clone_from(&plan.notes);
+        self.report.filter_counts.clone_from(&plan.filter_counts);
+        let writes = plan
+            .approved
+            .steps()
+            .iter()
+            .filter(|step| !matches!(step.when, When::IfRefused(_)))
+            .count();
+        self.report.planned_writes = number(writes);
+        self.report.estimate_ms = estimate(self.engine.settings().zivver_rate, writes);
+        if self.engine.settings().sso_account_key == crate::domain::world::SsoAccountKey::Omit {
+            self.report.warnings.push(
+                "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
+            );
+        }
+    }
+
+    /// R27: every held set can be approved for 24 hours from when it was first shown.
+    async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
+        let now = self.engine.now().as_second();
+        for held in &plan.held {
+            let known: Option<Approval> = self.state.approval(&held.code).await?;
+            if known.is_some_and(|known| now - known.shown <= seconds(APPROVAL_AGE_MAX)) {
+                continue;
+            }
+            let approval = Approval {
+                class: held.class,
+                shown: now,
+                changes: held.changes.clone(),
+                used: BTreeSet::new(),
+            };
+            self.state.save_approval(&held.code, &approval).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(
+        &mut self,
+        fetched: &mut Fetched,
+        plan: &Plan,
+        zivver: &std::sync::Arc<ZivverClient>,
+    ) -> Result<(), RunError> {
+        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        self.memory.cut_off = false;
+        if plan.approved.is_empty() {
+            self.report.converged = Some(true);
+            self.settle_baseline(plan);
+            return self.save_memory().await;
+        }
+        // Write-ahead: who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
+        self.save_memory().await?;
+        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+        let mut plans = self.state.plans(&self.id);
+        let number = plans.read().await?.len();
+        plans.append(&record).await?;
+        self.use_approvals(plan).await?;
+        let mut journal = Journal::start(
+            self.state.journal(&self.id),
+            u32::try_from(number).unwrap_or(u32::MAX),
+        );
+        let bounds = Bounds {
+            deadline: self.deadline,
+            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
+        };
+        let applied = apply(
+            &plan.approved,
+            &fetched.world,
+            zivver,
+            &mut journal,
+            bounds,
+            self.engine.progress(),
+        )
+        .await;
+        let journaled = journal.finish().await;
+        self.take_in(&applied, plan, &record, fetched);
+        if applied.cut_off {
+            self.memory.cut_off = true;
+            self.save_memory().await?;
+            self.keep(kept_answers(
+                &fetched.world.directory,
+                std::mem::take(&mut fetched.permissions),
+            ))
+            .await?;
+            self.report.state = RunState::Continues;
+            return Ok(());
+        }
+        if let Some(stopped) = applied.stopped.or(journaled.err()) {
+            self.memory.cut_off = true;
+            self.save_memory().await?;
+            return Err(RunError::Stopped(stopped));
+        }
+        self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
+            .await?;
+        self.settle_baseline(plan);
+        self.save_memory().await
+    }
+
+    async fn use_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
+        for (code, approval) in &mut self.approvals {
+            let used: Vec<String> = approval
+                .changes
+                .iter()
+                .map(|change| &change.fingerprint)
+                .filter(|fingerprint| plan.used_approvals.contains(*fingerprint))
+                .cloned()
+                .collect();
+            if !used.is_empty() {
+                approval.used.extend(used);
+                self.state.save_approval(code, approval).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of the plan, into report and memory.
+    fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
+        let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
+        for (at, end) in applied.actions.iter().enumerate() {
+            let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
+            let report = &mut self.report.actions[at];
+            report.outcome = outcome;
+            report.problems.clone_from(&end.problems);
+            if happened(outcome) {
+                for (class, count) in &record.actions[at].guarded {
+                    *counts.entry(*class).or_default() += count;
+                }
+            }
+            if let Some(mailbox) = plan.approved.deltas()[at].mailbox
+                && let Some(id) = applied.created.get(&mailbox)
+                && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
+            {
+                self.memory.mapping.insert(object_id.clone(), id.clone());
+            }
+            self.approved_tie(at, plan, fetched, outcome);
+        }
+        let now = self.engine.now().as_second();
+        self.memory
+            .spent
+            .retain(|spent| spent.at > now - seconds(APPROVAL_AGE_MAX));
+        self.memory
+            .spent
+            .extend(counts.into_iter().map(|(class, count)| Spent {
+                at: now,
+                class,
+                count,
+            }));
+        let remaining = applied
+            .actions
+            .iter()
+            .filter(|end| end.outcome == Some(ActionOutcome::Remaining));
+        self.report.remaining = u32::try_from(remaining.count()).unwrap_or(u32::MAX);
+    }
+
+    /// R16, R17: an approved identity change is a tie from now on.
+    fn approved_tie(&mut self, at: usize, plan: &Plan, fetched: &Fetched, outcome: ActionOutcome) {
+        let delta = &plan.approved.deltas()[at];
+        let (Target::Existing(ix), Some(mailbox)) = (delta.target, delta.mailbox) else {
+            return;
+        };
+        let done = matches!(outcome, ActionOutcome::Applied | ActionOutcome::Partly);
+        if done
+            && delta.waits_for_identity()
+            && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
+        {
+            let id = fetched.world.accounts.get(ix).id();
+            self.memory.mapping.retain(|_, other| other != id);
+            self.memory.mapping.insert(object_id.clone(), id.clone());
+        }
+    }
+
+    /// R36: both lists once more, and the difference.
+    async fn verify(
+        &mut self,
+        fetched: &mut Fetched,
+        plan: &Plan,
+        touched: &BTreeSet<crate::domain::ids::ScimId>,
+        zivver: &ZivverClient,
+    ) -> Result<(), RunError> {
+        self.engine.progress().show(Progress::Verifying);
+        let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
+        fetched.world.accounts = Accounts::new(Actual { users, groups });
+        fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+        let mut wishes = self.wishes();
+        // What this run approved and did is done; what is planned again is a difference.
+        wishes.approved.extend(plan.used_approvals.iter().cloned());
+        let again = self.plan(fetched, &wishes);
+        self.memory
+            .without_effect
+            .retain(|id, _| fetched.world.accounts.with_id(id).is_some());
+        for (action, delta) in again.approved.actions().iter().zip(again.approved.deltas()) {
+            if let (Target::Existing(ix), Some(id)) = (delta.target, &action.id)
+                && touched.contains(id)
+            {
+                let stored = effect::stored(fetched.world.accounts.get(ix));
+                let remembered = WithoutEffect {
+                    asked: action.fingerprint.clone(),
+                    stored,
+                };
+                self.memory.without_effect.insert(id.clone(), remembered);
+            }
+        }
+        self.report.converged = Some(again.approved.is_empty());
+        self.report.differences = again.approved.actions().to_vec();
+        Ok(())
+    }
+
+    /// R2: only an approval, or a run in which nothing is held, moves the baseline down.
+    fn settle_baseline(&mut self, plan: &Plan) {
+        if !self.request.accounts.is_empty() {
+            return;
+        }
+        let free = plan.held.is_empty() || !plan.used_approvals.is_empty();
+        let seen = plan.seen.clone();
+        self.memory.baseline = Some(match self.memory.baseline.take() {
+            Some(before) if !free => Baseline {
+                mailboxes: before.mailboxes.max(seen.mailboxes),
+                in_scope: before.in_scope.max(seen.in_scope),
+                ..before
+            },
+            Some(_) | None => seen,
+        });
+    }
+
+    async fn save_memory(&mut self) -> Result<(), RunError> {
+        let revision = self
+            .state
+            .save_memory(&self.memory, self.revision.as_ref())
+            .await?;
+        self.revision = Some(revision);
+        Ok(())
+    }
+
+    async fn save_summary(&self, phase: Phase) -> Result<(), RunError> {
+        let summary = RunSummary::of(&self.report, self.request);
+        Ok(self.state.save_summary(&self.id, phase, &summary).await?)
+    }
+
+    /// Report, history and lock, however the run ended.
+    async fn end(
+        mut self,
+        result: Result<(), RunError>,
+        lock: Option<LockGuard>,
+    ) -> Result<Report, RunError> {
+        let continues = result.is_ok() && self.report.state == RunState::Continues;
+        let elapsed = self.started.elapsed();
+        self.report.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.report.count();
+        let phase = if continues {
+            Phase::Open
+        } else {
+            self.report.state = RunState::Ended;
+            self.report.ended = Some(second(self.engine.now()).to_string());
+            match result {
+                Ok(()) => self.report.conclude(),
+                Err(error) => {
+                    self.report.outcome = RunOutcome::Failed;
+                    self.report.error = Some(error.to_string());
+                }
+            }
+            Phase::Ended
+        };
+        let saved = self.save_end(phase).await;
+        self.engine.set_permit(None);
+        if let Some(lock) = lock {
+            lock.release().await?;
+        }
+        saved?;
+        self.engine.progress().show(Progress::Ended);
+        Ok(self.report)
+    }
+
+    async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
+        self.state.save_report(&self.id, &self.report).await?;
+        self.save_summary(phase).await?;
+        if phase == Phase::Ended {
+            self.state.clear_checkpoint(&self.id).await?;
+            let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
+            if self.request.mode == Mode::Apply {
+                self.state.prune(keep, self.engine.now()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// R34: mailboxes whose delegates would change on an answer that is too old.
+fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
+    let is_old = |ix: &MailboxIx| {
+        fetched.permissions[ix.0 as usize]
+            .as_ref()
+            .is_some_and(|(at, _)| now - at > seconds(FRESH_ANSWER_AGE_MAX))
+    };
+    let deltas = plan.approved.deltas().iter();
+    deltas
+        .filter(|delta| delta.touches_delegates())
+        .filter_map(|delta| delta.mailbox)
+        .filter(is_old)
+        .collect()
+}
+
+/// R26: what a killed run has done, by its journal, and where that is silent by what Zivver now shows.
+fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
+    let known: BTreeMap<usize, ActionOutcome> = entries
+        .iter()
+        .map(|entry| (entry.action as usize, entry.outcome))
+        .collect();
+    let mut counts = BTreeMap::new();
+    for (at, planned) in record.actions.iter().enumerate() {
+        let done = match known.get(&at) {
+            Some(outcome) => happened(*outcome),
+            None => planned.changed_in(world),
+        };
+        if done {
+            for (class, count) in &planned.guarded {
+                *counts.entry(*class).or_default() += count;
+            }
+        }
+    }
+    counts
+}
+
+/// Whether an action may have changed something.
+fn happened(outcome: ActionOutcome) -> bool {
+    match outcome {
+        ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => true,
+        ActionOutcome::Planned | ActionOutcome::Refused | ActionOutcome::Remaining => false,
+    }
+}
+
+/// Accounts whose write Zivver accepted.
+fn applied_targets(plan: &Plan, report: &Report) -> BTreeSet<crate::domain::ids::ScimId> {
+    plan.approved
+        .actions()
+        .iter()
+        .zip(&report.actions)
+        .filter(|(_, report)| report.outcome == ActionOutcome::Applied)
+        .filter_map(|(action, _)| action.id.clone())
+        .collect()
+}
+
+fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
+    let kinds = now.by_kind.iter().map(|(kind, count)| {
+        (
+            kind.clone(),
+            count - before.by_kind.get(kind).copied().unwrap_or_default(),
+        )
+    });
+    ServiceRequests {
+        total: now.total - before.total,
+        by_kind: kinds.filter(|(_, count)| *count > 0).collect(),
+        retries: now.retries - before.retries,
+        throttled: now.throttled - before.throttled,
+        bytes_received: now.bytes_received - before.bytes_received,
+    }
+}
+
+/// How long so many calls take at least: the first budget goes at once.
+fn estimate(rate: Rate, writes: usize) -> u64 {
+    match rate {
+        Rate::Unlimited => 0,
+        Rate::Budget { calls, window } => {
+            let full = u64::try_from(writes.saturating_sub(1)).unwrap_or(u64::MAX)
+                / u64::from(calls.max(1));
+            full.saturating_mul(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Times of a report are whole seconds.
+pub(super) fn second(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

@@ -1,0 +1,123 @@
+//! Ten permission reads in one request (`exchange-online.md` section 3).
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderValue, RETRY_AFTER},
+};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{
+    call::{Call, Service, read_json},
+    permissions::{MailboxKey, has_self, merge},
+    wire::{Page, PermissionRow},
+};
+use crate::{domain::source::PermissionAnswer, http::retry_after};
+
+/// The most that the service takes.
+pub(super) const BATCH_MAX: usize = 10;
+
+const BATCH_TIMEOUT: Duration = Duration::from_secs(100);
+
+#[derive(Deserialize)]
+struct BatchAnswer {
+    responses: Vec<SubAnswer>,
+}
+
+#[derive(Deserialize)]
+struct SubAnswer {
+    id: Value,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    headers: Option<HashMap<String, Value>>,
+    #[serde(default)]
+    body: Option<Box<RawValue>>,
+}
+
+impl Service {
+    /// What a batch answers well, by place. All else (refused, missing, without SELF) is for a plain read to find out.
+    pub(super) async fn batch(
+        &self,
+        keys: &[(usize, MailboxKey)],
+    ) -> HashMap<usize, PermissionAnswer> {
+        match self.send_batch(keys).await {
+            Ok(answer) => {
+                let answers = answer.responses.into_iter();
+                answers
+                    .filter_map(|answer| self.read_sub_answer(&answer))
+                    .collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a batch failed, its mailboxes are read one by one");
+                HashMap::new()
+            }
+        }
+    }
+
+    async fn send_batch(
+        &self,
+        keys: &[(usize, MailboxKey)],
+    ) -> Result<BatchAnswer, super::ExchangeError> {
+        let mut requests = Vec::with_capacity(keys.len());
+        for (place, key) in keys {
+            let url = self.address(&key.path()).await?;
+            requests.push(json!({"id": place.to_string(), "method": "GET", "url": url.as_str()}));
+        }
+        let call = Call {
+            kind: "batch",
+            operation: format!("read the permissions of {} mailboxes", keys.len()),
+            method: Method::POST,
+            url: self.address("$batch").await?,
+            body: Bytes::from(json!({"requests": requests}).to_string()),
+            prefer: "odata.maxpagesize=1000;odata.continue-on-error",
+            timeout: BATCH_TIMEOUT,
+            comparable: true,
+        };
+        self.call(&call, read_json).await
+    }
+
+    fn read_sub_answer(&self, answer: &SubAnswer) -> Option<(usize, PermissionAnswer)> {
+        let place = plain_text(&answer.id).parse().ok()?;
+        match answer.status? {
+            200 => {
+                let page: Page<PermissionRow> =
+                    serde_json::from_str(answer.body.as_ref()?.get()).ok()?;
+                if page.is_error() || page.link().is_some() || page.has_more() {
+                    return None;
+                }
+                let rows = page.value?.into_iter().map(PermissionRow::into_entries);
+                let entries = merge(rows.collect()).ok()?;
+                has_self(&entries).then_some((place, PermissionAnswer::Entries(entries)))
+            }
+            429 => {
+                self.sender.counters().count_throttled();
+                self.gate.refused_inside(self.sub_retry_after(answer));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn sub_retry_after(&self, answer: &SubAnswer) -> Option<Duration> {
+        let (_, value) = answer
+            .headers
+            .as_ref()?
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(RETRY_AFTER.as_str()))?;
+        let value = HeaderValue::from_str(&plain_text(value)).ok()?;
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+        retry_after(&headers, self.config.clock.now())
+            .map(|after| after.min(self.config.retry.retry_after_cap))
+    }
+}
+
+/// Texts and numbers are used alike in a batch.
+fn plain_text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}

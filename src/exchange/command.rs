@@ -1,0 +1,211 @@
+//! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`exchange-online.md` 1.3 and 6.4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    ExchangeError,
+    call::{Call, Service},
+    pages::Reader,
+    wire::RecipientRow,
+};
+use crate::domain::source::{
+    Answer, DirectoryAnswer, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord,
+};
+
+/// The service itself gives a cmdlet up to 15 minutes; ours take seconds.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+
+const RECIPIENT_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
+
+type Read<T> = Result<T, Vec<String>>;
+
+/// A cmdlet with its parameters and the properties wanted.
+struct Command<'a> {
+    name: &'static str,
+    identity: Option<&'a str>,
+    link_type: Option<&'static str>,
+    properties: &'static str,
+}
+
+impl Service {
+    /// The answer to `question`. The error is for failures that stop the run; all others are in the answer (R11).
+    pub(super) async fn answer(&self, question: &Question) -> Result<Answer, ExchangeError> {
+        Ok(match question {
+            Question::GroupDirectory => Answer::Directory(self.group_directory().await?),
+            Question::Recipient(text) => Answer::Recipient(self.recipient(text).await?),
+            Question::Members { identity, kind } => {
+                Answer::Members(self.members(identity, *kind).await?)
+            }
+        })
+    }
+
+    async fn group_directory(&self) -> Result<DirectoryAnswer, ExchangeError> {
+        let command = Command {
+            name: "Get-DistributionGroup",
+            identity: None,
+            link_type: None,
+            properties: RECIPIENT_PROPERTIES,
+        };
+        Ok(match self.recipients(&command).await {
+            Ok(records) => DirectoryAnswer::Complete(records),
+            Err(error) => DirectoryAnswer::Failed(survivable(error)?),
+        })
+    }
+
+    async fn recipient(&self, text: &str) -> Result<RecipientAnswer, ExchangeError> {
+        // An empty identity means every object there is.
+        if text.trim().is_empty() {
+            let reason = "a recipient without a name cannot be looked up";
+            return Ok(RecipientAnswer::Failed(reason.to_owned()));
+        }
+        let command = Command {
+            name: "Get-Recipient",
+            identity: Some(text),
+            link_type: None,
+            properties: RECIPIENT_PROPERTIES,
+        };
+        Ok(match self.recipients(&command).await {
+            Ok(mut records) => match (records.pop(), records.is_empty()) {
+                (None, _) => RecipientAnswer::NotFound,
+                (Some(record), true) => RecipientAnswer::Found(record),
+                (Some(_), false) => RecipientAnswer::Ambiguous,
+            },
+            Err(ExchangeError::NotFound(_)) => RecipientAnswer::NotFound,
+            Err(ExchangeError::Ambiguous(_)) => RecipientAnswer::Ambiguous,
+            Err(error) => RecipientAnswer::Failed(survivable(error)?),
+        })
+    }
+
+    async fn members(
+        &self,
+        identity: &str,
+        kind: GroupKind,
+    ) -> Result<MembersAnswer, ExchangeError> {
+        if identity.trim().is_empty() {
+            let reason = "a group without an identity cannot be read";
+            return Ok(MembersAnswer::Failed(reason.to_owned()));
+        }
+        let (name, link_type) = match kind {
+            GroupKind::Security | GroupKind::Distribution => ("Get-DistributionGroupMember", None),
+            GroupKind::Microsoft365 => ("Get-UnifiedGroupLinks", Some("Members")),
+            GroupKind::Dynamic => ("Get-DynamicDistributionGroupMember", None),
+            GroupKind::Role => ("Get-RoleGroupMember", None),
+            GroupKind::PlainSecurity => ("Get-Group", None),
+        };
+        let plain = kind == GroupKind::PlainSecurity;
+        let command = Command {
+            name,
+            identity: Some(identity),
+            link_type,
+            properties: if plain {
+                "Name,Members"
+            } else {
+                RECIPIENT_PROPERTIES
+            },
+        };
+        let read = if plain {
+            self.named_members(&command).await
+        } else {
+            self.recipients(&command).await
+        };
+        Ok(match read {
+            Ok(records) => MembersAnswer::Complete(records),
+            Err(error) => MembersAnswer::Failed(survivable(error)?),
+        })
+    }
+
+    async fn recipients(
+        &self,
+        command: &Command<'_>,
+    ) -> Result<Vec<RecipientRecord>, ExchangeError> {
+        let reader = Reader {
+            convert: RecipientRow::into_record,
+            key: |row: &Read<RecipientRecord>| {
+                let row = row.as_ref().ok()?;
+                let id = row.object_id.as_ref().or(row.guid.as_ref())?;
+                Some(id.to_lowercase())
+            },
+            may_be_void: true,
+        };
+        self.run(command, &reader).await
+    }
+
+    /// `Get-Group` gives one row, whose members have only names.
+    async fn named_members(
+        &self,
+        command: &Command<'_>,
+    ) -> Result<Vec<RecipientRecord>, ExchangeError> {
+        let reader = Reader {
+            convert: RecipientRow::into_member_names,
+            key: |_| None,
+            may_be_void: false,
+        };
+        let groups = self.run(command, &reader).await?;
+        let [names] = groups.as_slice() else {
+            let call = self.command(command).await?;
+            let text = format!("{} groups came for one identity", groups.len());
+            return Err(ExchangeError::Ambiguous(call.failure(&text)));
+        };
+        let record = |name: &String| RecipientRecord {
+            name: Some(name.clone()),
+            identity: Some(name.clone()),
+            ..RecipientRecord::default()
+        };
+        Ok(names.iter().map(record).collect())
+    }
+
+    async fn run<R>(
+        &self,
+        command: &Command<'_>,
+        reader: &Reader<RecipientRow, Read<R>>,
+    ) -> Result<Vec<R>, ExchangeError> {
+        let call = self.command(command).await?;
+        let rows = self.read_all(&call, reader, |_, _| ()).await?.rows;
+        rows.into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|names: Vec<String>| {
+                let text = format!("a row cannot be understood: {}", names.join(", "));
+                ExchangeError::Protocol(call.failure(&text))
+            })
+    }
+
+    async fn command(&self, command: &Command<'_>) -> Result<Call, ExchangeError> {
+        let mut parameters = json!({"ResultSize": "Unlimited"});
+        if let Some(identity) = command.identity {
+            parameters["Identity"] = Value::from(identity);
+        }
+        if let Some(link_type) = command.link_type {
+            parameters["LinkType"] = Value::from(link_type);
+        }
+        let input = json!({"CmdletInput": {"CmdletName": command.name, "Parameters": parameters}});
+        let operation = match command.identity {
+            Some(identity) => format!("run {} for {identity}", command.name),
+            None => format!("run {}", command.name),
+        };
+        Ok(Call {
+            kind: command.name,
+            operation,
+            method: Method::POST,
+            url: self
+                .address(&format!("InvokeCommand?$select={}", command.properties))
+                .await?,
+            body: Bytes::from(input.to_string()),
+            prefer: "odata.maxpagesize=1000",
+            timeout: COMMAND_TIMEOUT,
+            comparable: false,
+        })
+    }
+}
+
+/// The reason of a failure that concerns one object only.
+fn survivable(error: ExchangeError) -> Result<String, ExchangeError> {
+    if error.is_fatal() {
+        Err(error)
+    } else {
+        Ok(error.to_string())
+    }
+}

@@ -1,0 +1,188 @@
+//! Lists, read to their end or not at all (`exchange-online.md` section 2, R1).
+
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    ExchangeError,
+    call::{Call, Service},
+    link,
+    wire::Page,
+};
+
+/// A million rows. A list beyond is taken for endless.
+const PAGES_MAX: u32 = 1000;
+
+/// How often a list is started afresh when its links expire.
+const RESTARTS_MAX: u32 = 2;
+
+/// How rows of one kind are read.
+pub(super) struct Reader<W, R> {
+    /// From the wire to a value, page by page.
+    pub(super) convert: fn(W) -> R,
+    /// What tells two rows apart, where a row has that.
+    pub(super) key: fn(&R) -> Option<String>,
+    /// Whether a well-formed answer without `value` means "no rows", as it does for cmdlets (1.3).
+    pub(super) may_be_void: bool,
+}
+
+/// A complete list.
+#[derive(Debug)]
+pub(super) struct Rows<R> {
+    pub(super) rows: Vec<R>,
+    pub(super) pages: u32,
+    /// Rows that came again, on another page than before, and were dropped.
+    pub(super) repeated: usize,
+}
+
+enum Broken {
+    /// The service no longer knows its own link: start again.
+    Expired(ExchangeError),
+    Failed(ExchangeError),
+}
+
+impl Service {
+    /// All rows of the list that `first` begins. `on_page` hears the numbers of pages and rows so far.
+    pub(super) async fn read_all<W: DeserializeOwned, R>(
+        &self,
+        first: &Call,
+        reader: &Reader<W, R>,
+        mut on_page: impl FnMut(u32, usize),
+    ) -> Result<Rows<R>, ExchangeError> {
+        let mut restarts = 0;
+        loop {
+            match self.read_once(first, reader, &mut on_page).await {
+                Ok(rows) => return Ok(rows),
+                Err(Broken::Expired(_)) if restarts < RESTARTS_MAX => restarts += 1,
+                Err(Broken::Expired(error) | Broken::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn read_once<W: DeserializeOwned, R>(
+        &self,
+        first: &Call,
+        reader: &Reader<W, R>,
+        on_page: &mut impl FnMut(u32, usize),
+    ) -> Result<Rows<R>, Broken> {
+        let mut list = Collected::new(reader);
+        let mut links = HashSet::new();
+        let mut call = first.clone();
+        for number in 1..=PAGES_MAX {
+            if number > 1 {
+                call.operation = format!("{}, page {number}", first.operation);
+            }
+            let incomplete = |text: &str| Broken::Failed(ExchangeError::Paging(call.failure(text)));
+            let page = self
+                .call_page::<W>(&call)
+                .await
+                .map_err(|error| on_page_error(error, number))?;
+            let next = page.link().map(str::to_owned);
+            if next.is_none() && page.has_more() {
+                return Err(incomplete("more rows exist, but no link to them came"));
+            }
+            let value = match page {
+                Page {
+                    value: Some(value), ..
+                } => value,
+                page if reader.may_be_void && number == 1 && page.is_empty_envelope() => Vec::new(),
+                Page { .. } => {
+                    let failure = call.failure("the answer has no `value`");
+                    return Err(Broken::Failed(ExchangeError::Protocol(failure)));
+                }
+            };
+            list.add(value)
+                .map_err(|Twice| incomplete("a page came twice, so the list does not advance"))?;
+            on_page(number, list.rows.len());
+            let Some(next) = next else {
+                return Ok(list.finish(number));
+            };
+            let url = link::check(&self.config.base, &call.url, &next)
+                .map_err(|text| Broken::Failed(ExchangeError::Protocol(call.failure(&text))))?;
+            if url == call.url || !links.insert(url.as_str().to_owned()) {
+                return Err(incomplete(
+                    "a link came twice, so the list does not advance",
+                ));
+            }
+            call.url = url;
+        }
+        let text = format!("no end after {PAGES_MAX} pages");
+        Err(Broken::Failed(ExchangeError::Paging(call.failure(&text))))
+    }
+}
+
+/// An object that is missing on a later page is no "not found": the list broke off.
+fn on_page_error(error: ExchangeError, number: u32) -> Broken {
+    if matches!(error, ExchangeError::Paging(_)) {
+        return Broken::Expired(error);
+    }
+    if let ExchangeError::NotFound(failure) = &error
+        && number > 1
+    {
+        return Broken::Failed(ExchangeError::Paging(failure.clone()));
+    }
+    Broken::Failed(error)
+}
+
+/// The rows so far, each once.
+struct Collected<'a, W, R> {
+    reader: &'a Reader<W, R>,
+    rows: Vec<R>,
+    keys: HashSet<String>,
+    /// Hashes of the keys of each page.
+    pages: HashSet<u64>,
+    repeated: usize,
+}
+
+/// A whole page that came before.
+struct Twice;
+
+impl<'a, W, R> Collected<'a, W, R> {
+    fn new(reader: &'a Reader<W, R>) -> Self {
+        Self {
+            reader,
+            rows: Vec::new(),
+            keys: HashSet::new(),
+            pages: HashSet::new(),
+            repeated: 0,
+        }
+    }
+
+    /// Objects that change meanwhile can move to another page, so a single row may come again; a whole page may not.
+    fn add(&mut self, page: Vec<W>) -> Result<(), Twice> {
+        let mut hasher = DefaultHasher::new();
+        let mut known_by_key = false;
+        self.rows.reserve(page.len());
+        for row in page {
+            let row = (self.reader.convert)(row);
+            let key = (self.reader.key)(&row);
+            key.hash(&mut hasher);
+            let Some(key) = key else {
+                self.rows.push(row);
+                continue;
+            };
+            known_by_key = true;
+            if self.keys.insert(key) {
+                self.rows.push(row);
+            } else {
+                self.repeated += 1;
+            }
+        }
+        if known_by_key && !self.pages.insert(hasher.finish()) {
+            return Err(Twice);
+        }
+        Ok(())
+    }
+
+    fn finish(self, pages: u32) -> Rows<R> {
+        Rows {
+            rows: self.rows,
+            pages,
+            repeated: self.repeated,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a caller wants: the HTTP interface of `/api/SyncHttp…`, read from a [`Request`] without touching anything.
+
+mod body;
+mod format;
+
+pub use body::{StartBody, UndoBody, WAIT_S_MAX};
+pub use format::Format;
+
+use super::{Problem, ProblemKind, Request};
+use crate::state::RunId;
+
+/// One call, checked as far as that goes without state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiCall {
+    /// `POST /` or `/runs`
+    Start(StartBody),
+    /// `GET /`: dashboard or index
+    Index { format: Format },
+    /// `GET /runs`
+    Runs { format: Format },
+    /// `GET /runs/{id}`
+    Run { id: RunId, format: Format },
+    /// `POST /runs/{id}/undo` (R37)
+    Undo { run: RunId, body: UndoBody },
+    /// `GET /accounts/{address}` (R40); the address as it was written.
+    Account { address: String, format: Format },
+    /// `GET /health`
+    Health,
+}
+
+/// What stands at a path, whatever the method.
+enum Resource<'a> {
+    Root,
+    Runs,
+    Run(&'a str),
+    Undo(&'a str),
+    Account(&'a str),
+    Health,
+}
+
+impl ApiCall {
+    pub fn parse(request: &Request) -> Result<Self, Problem> {
+        let resource = resource(&request.segments)?;
+        match (resource, request.method.as_str()) {
+            (Resource::Root | Resource::Runs, "POST") => {
+                StartBody::parse(request.body.as_deref()).map(Self::Start)
+            }
+            (Resource::Root, "GET") => Format::of(request, &[Format::Json, Format::Html])
+                .map(|format| Self::Index { format }),
+            (Resource::Runs, "GET") => {
+                Format::of(request, &Format::ALL).map(|format| Self::Runs { format })
+            }
+            (Resource::Run(id), "GET") => {
+                let id = known_shape(id)?;
+                Format::of(request, &Format::ALL).map(|format| Self::Run { id, format })
+            }
+            (Resource::Undo(id), "POST") => {
+                let run = known_shape(id)?;
+                UndoBody::parse(request.body.as_deref()).map(|body| Self::Undo { run, body })
+            }
+            (Resource::Account(address), "GET") => {
+                let address = address.to_owned();
+                Format::of(request, &Format::ALL).map(|format| Self::Account { address, format })
+            }
+            (Resource::Health, "GET") => Ok(Self::Health),
+            (Resource::Root | Resource::Runs, _) => Err(Problem::method_not_allowed("GET, POST")),
+            (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
+            (Resource::Run(_) | Resource::Account(_) | Resource::Health, _) => {
+                Err(Problem::method_not_allowed("GET"))
+            }
+        }
+    }
+}
+
+/// Fixed words in any case, as the host's own routes.
+fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
+    let is = |segment: &str, word: &str| segment.eq_ignore_ascii_case(word);
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        [] => Ok(Resource::Root),
+        [runs] if is(runs, "runs") => Ok(Resource::Runs),
+        [health] if is(health, "health") => Ok(Resource::Health),
+        [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
+        [accounts, address] if is(accounts, "accounts") && !address.is_empty() => {
+            Ok(Resource::Account(address))
+        }
+        [runs, id, undo] if is(runs, "runs") && is(undo, "undo") && !id.is_empty() => {
+            Ok(Resource::Undo(id))
+        }
+        _ => Err(Problem::new(
+            ProblemKind::UnknownPath,
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}` and `/health`",
+        )),
+    }
+}
+
+/// What cannot be a run's id names no run, and never reaches state as part of an object's name.
+fn known_shape(id: &str) -> Result<RunId, Problem> {
+    RunId::parse(id).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::UnknownRun,
+            "no run has such an id; `GET /runs` lists them",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::Mode;
+
+    fn request(method: &str, path: &str) -> Request {
+        Request {
+            method: method.to_owned(),
+            segments: path.split('/').skip(1).map(str::to_owned).collect(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn every_path_and_method_has_its_call() {
+        let json = Format::Json;
+        let start = ApiCall::Start(StartBody::default());
+        let id = RunId::parse("20261123T020000Z-0b5e77").unwrap();
+        for (method, path, expected) in [
+            ("POST", "", start.clone()),
+            ("POST", "/runs", start),
+            ("GET", "", ApiCall::Index { format: json }),
+            ("GET", "/runs", ApiCall::Runs { format: json }),
+            (
+                "GET",
+                "/Runs/20261123T020000Z-0b5e77",
+                ApiCall::Run {
+                    id: id.clone(),
+                    format: json,
+                },
+            ),
+            (
+                "POST",
+                "/runs/20261123T020000Z-0b5e77/UNDO",
+                ApiCall::Undo {
+                    run: id,
+                    body: UndoBody::default(),
+                },
+            ),
+            (
+                "GET",
+                "/accounts/O'B+c@corp.example",
+                ApiCall::Account {
+                    address: "O'B+c@corp.example".to_owned(),
+                    format: json,
+                },
+            ),
+            ("GET", "/health", ApiCall::Health),
+        ] {
+            assert_eq!(
+                ApiCall::parse(&request(method, path)),
+                Ok(expected),
+                "{method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rest_is_refused_by_kind() {
+        for (method, path, expected, allow) in [
+            ("PUT", "", ProblemKind::MethodNotAllowed, Some("GET, POST")),
+            (
+                "DELETE",
+                "/runs",
+                ProblemKind::MethodNotAllowed,
+                Some("GET, POST"),
+            ),
+            (
+                "POST",
+                "/runs/20261123T020000Z-0b5e77",
+                ProblemKind::MethodNotAllowed,
+                Some("GET"),
+            ),
+            (
+                "GET",
+                "/runs/20261123T020000Z-0b5e77/undo",
+                ProblemKind::MethodNotAllowed,
+                Some("POST"),
+            ),
+            (
+                "POST",
+                "/accounts/a@corp.example",
+                ProblemKind::MethodNotAllowed,
+                Some("GET"),
+            ),
+            (
+                "POST",
+                "/health",
+                ProblemKind::MethodNotAllowed,
+                Some("GET"),
+            ),
+            ("GET", "/nothing", ProblemKind::UnknownPath, None),
+            (
+                "GET",
+                "/runs/20261123T020000Z-0b5e77/redo",
+                ProblemKind::UnknownPath,
+                None,
+            ),
+            ("GET", "/runs//undo", ProblemKind::UnknownPath, None),
+            ("GET", "/accounts", ProblemKind::UnknownPath, None),
+            ("GET", "/runs/..", ProblemKind::UnknownRun, None),
+            ("GET", "/runs/a b", ProblemKind::UnknownRun, None),
+            ("POST", "/runs/a.b/undo", ProblemKind::UnknownRun, None),
+        ] {
+            let problem = ApiCall::parse(&request(method, path)).unwrap_err();
+            assert_eq!(problem.kind, expected, "{method} {path}");
+            let response = crate::functions::Response::from(problem);
+            assert_eq!(response.headers.get("Allow").map(String::as_str), allow);
+        }
+    }
+
+    #[test]
+    fn a_start_reads_its_body() {
+        let with_body = Request {
+            body: Some(r#"{"mode":"apply","accounts":["anna@corp.example"],"wait":30}"#.to_owned()),
+            ..request("POST", "/runs")
+        };
+        let Ok(ApiCall::Start(body)) = ApiCall::parse(&with_body) else {
+            panic!("no start");
+        };
+        assert_eq!(body.mode, Mode::Apply);
+        assert_eq!(body.wait_s, 30);
+    }
+}

@@ -1,0 +1,229 @@
+//! The bodies of the two calls that start something. What is not understood is refused, never guessed (R28).
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{address::SmtpAddress, scope::RunScope},
+    functions::{Mode, Problem, ProblemKind},
+};
+
+/// The front end drops a call after 230 s (`functions-host.md` 7.1); the rest is for saving and answering.
+pub const WAIT_S_MAX: u64 = 200;
+
+/// `{"mode":…,"accounts":[…],"approve":[…],"wait":…}`, all of it optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartBody {
+    pub mode: Mode,
+    /// R39; never an empty list.
+    pub scope: RunScope,
+    /// R27: codes of held sets.
+    pub approve: Vec<String>,
+    /// Seconds that the caller is ready to wait; 0 = queue it.
+    pub wait_s: u64,
+}
+
+/// `{"mode":…,"approve":[…],"wait":…}`: an undo is an ordinary plan, with the same guards (R37).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UndoBody {
+    pub mode: Mode,
+    pub approve: Vec<String>,
+    pub wait_s: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wire {
+    mode: Mode,
+    accounts: Option<Vec<String>>,
+    approve: Vec<String>,
+    wait: u64,
+}
+
+impl StartBody {
+    pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
+        let wire = read(body, &["mode", "accounts", "approve", "wait"])?;
+        Ok(Self {
+            mode: wire.mode,
+            scope: scope(wire.accounts)?,
+            approve: wire.approve,
+            wait_s: wire.wait,
+        })
+    }
+}
+
+impl UndoBody {
+    pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
+        let wire = read(body, &["mode", "approve", "wait"])?;
+        Ok(Self {
+            mode: wire.mode,
+            approve: wire.approve,
+            wait_s: wire.wait,
+        })
+    }
+}
+
+/// An empty list could mean nobody or everybody, so it means neither.
+fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
+    let bad = |detail: String| Problem::new(ProblemKind::BadBody, detail);
+    let Some(accounts) = accounts else {
+        return Ok(RunScope::All);
+    };
+    if accounts.is_empty() {
+        let detail = "`accounts` is empty: leave it out for a run over everything, or name at least one address";
+        return Err(bad(detail.to_owned()));
+    }
+    accounts
+        .iter()
+        .map(|text| SmtpAddress::parse(text).map_err(|error| bad(format!("`accounts`: {error}"))))
+        .collect::<Result<_, _>>()
+        .map(RunScope::Only)
+}
+
+fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
+    let Some(text) = body else {
+        return Ok(Wire::default());
+    };
+    let bad = |error: serde_json::Error| {
+        Problem::new(
+            ProblemKind::BadBody,
+            format!("the body is not what this call takes: {error}"),
+        )
+    };
+    let members: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
+    check_members(&members, known)?;
+    check_wait(members.get("wait"))?;
+    // From the text, not from the map: only so is a member that comes twice an error.
+    let wire: Wire = serde_json::from_str(text).map_err(bad)?;
+    if wire.mode == Mode::Preview && !wire.approve.is_empty() {
+        return Err(Problem::new(
+            ProblemKind::ApprovalInPreview,
+            "codes in `approve` release what an apply would hold: add `\"mode\":\"apply\"`, or leave `approve` out",
+        ));
+    }
+    Ok(wire)
+}
+
+/// A null could mean "the default" or a mistake of the caller, such as accounts that were to be filled in.
+fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
+    if let Some((name, _)) = members.iter().find(|(_, value)| value.is_null()) {
+        return Err(Problem::new(
+            ProblemKind::BadBody,
+            format!("`{name}` is null: give it a value or leave it out"),
+        ));
+    }
+    let unknown: Vec<&str> = members
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !known.contains(name))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let (unknown, known) = (unknown.join("`, `"), known.join("`, `"));
+    Err(Problem::new(
+        ProblemKind::UnknownMember,
+        format!("`{unknown}` is not known here; there are `{known}`"),
+    ))
+}
+
+fn check_wait(wait: Option<&Value>) -> Result<(), Problem> {
+    match wait {
+        Some(Value::Number(wait)) if wait.as_u64().is_none_or(|wait| wait > WAIT_S_MAX) => {
+            Err(Problem::new(
+                ProblemKind::WaitOutOfRange,
+                format!("`wait` is {wait}: give whole seconds from 0 to {WAIT_S_MAX}"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(body: &str) -> Result<StartBody, ProblemKind> {
+        StartBody::parse(Some(body)).map_err(|problem| problem.kind)
+    }
+
+    #[test]
+    fn no_body_is_a_queued_preview_of_everything() {
+        let preview = StartBody {
+            mode: Mode::Preview,
+            scope: RunScope::All,
+            approve: vec![],
+            wait_s: 0,
+        };
+        assert_eq!(StartBody::parse(None), Ok(preview.clone()));
+        assert_eq!(start("{}"), Ok(preview.clone()));
+        assert_eq!(
+            start(r#"{"mode":"preview","approve":[],"wait":0}"#),
+            Ok(preview)
+        );
+    }
+
+    #[test]
+    fn every_member_is_read() {
+        let body =
+            r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"wait":200}"#;
+        assert_eq!(
+            start(body),
+            Ok(StartBody {
+                mode: Mode::Apply,
+                scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
+                approve: vec!["c0de".to_owned()],
+                wait_s: 200,
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_kind() {
+        for (body, kind) in [
+            ("{", ProblemKind::BadBody),
+            ("[]", ProblemKind::BadBody),
+            (r#"["apply"]"#, ProblemKind::BadBody),
+            ("null", ProblemKind::BadBody),
+            ("\"apply\"", ProblemKind::BadBody),
+            (r#"{"mode":"Apply"}"#, ProblemKind::BadBody),
+            (r#"{"mode":null}"#, ProblemKind::BadBody),
+            (r#"{"mode":"preview","mode":"apply"}"#, ProblemKind::BadBody),
+            (
+                r#"{"mode":"apply"} {"mode":"preview"}"#,
+                ProblemKind::BadBody,
+            ),
+            (r#"{"accounts":"anna@corp.example"}"#, ProblemKind::BadBody),
+            (r#"{"accounts":[]}"#, ProblemKind::BadBody),
+            (r#"{"accounts":null}"#, ProblemKind::BadBody),
+            (r#"{"mode":"apply","wait":null}"#, ProblemKind::BadBody),
+            (r#"{"accounts":[""]}"#, ProblemKind::BadBody),
+            (r#"{"accounts":["anna"]}"#, ProblemKind::BadBody),
+            (r#"{"accounts":[1]}"#, ProblemKind::BadBody),
+            (r#"{"mode":"apply","approve":"c0de"}"#, ProblemKind::BadBody),
+            (r#"{"wait":"30"}"#, ProblemKind::BadBody),
+            (r#"{"wait":201}"#, ProblemKind::WaitOutOfRange),
+            (r#"{"wait":-1}"#, ProblemKind::WaitOutOfRange),
+            (r#"{"wait":1.5}"#, ProblemKind::WaitOutOfRange),
+            (r#"{"wait":1e99}"#, ProblemKind::WaitOutOfRange),
+            (r#"{"Mode":"apply"}"#, ProblemKind::UnknownMember),
+            (r#"{"force":true}"#, ProblemKind::UnknownMember),
+            (r#"{"approve":["c0de"]}"#, ProblemKind::ApprovalInPreview),
+        ] {
+            assert_eq!(start(body), Err(kind), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_undo_takes_no_accounts() {
+        let problem = UndoBody::parse(Some(r#"{"accounts":["anna@corp.example"]}"#)).unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::UnknownMember);
+        assert_eq!(
+            problem.detail,
+            "`accounts` is not known here; there are `mode`, `approve`, `wait`"
+        );
+        let apply = UndoBody::parse(Some(r#"{"mode":"apply"}"#)).unwrap();
+        assert_eq!(apply.mode, Mode::Apply);
+        assert_eq!(UndoBody::parse(None).unwrap().mode, Mode::Preview);
+    }
+}

@@ -1,0 +1,310 @@
+//! An HTTP call as the host's HTTP trigger carries it, and the answer that the caller gets.
+
+use std::{collections::BTreeMap, fmt};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+
+/// Headers and query parameters that authenticate: they never enter a [`Request`], so nothing can log them.
+const CREDENTIAL_HEADERS: [&str; 4] = [
+    "x-functions-key",
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+];
+const CREDENTIAL_QUERY: &str = "code";
+
+/// What the caller sent, without credentials. `Debug` shows its outline only: paths hold mail addresses.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// In upper case.
+    pub method: String,
+    /// What follows `/api/SyncHttp`, split at slashes and decoded.
+    pub segments: Vec<String>,
+    /// Names in lower case; a repeated parameter is comma-joined, as the host does it.
+    pub query: BTreeMap<String, String>,
+    /// Names in lower case, several values comma-joined.
+    pub headers: BTreeMap<String, String>,
+    /// `None` where the caller sent nothing but white space.
+    pub body: Option<String>,
+    /// The path of the bare route, `/api/SyncHttp` unless the app has another prefix; for links and `Location`.
+    pub base: String,
+}
+
+impl Request {
+    /// Reads `Data.req` (`functions-host.md` 2.3). Whatever is missing or of another type is taken as absent.
+    pub(super) fn from_trigger(req: &Value) -> Self {
+        let mut headers = texts(member(req, "Headers"));
+        headers.retain(|name, _| !CREDENTIAL_HEADERS.contains(&name.as_str()));
+        let mut query = texts(member(req, "Query"));
+        query.remove(CREDENTIAL_QUERY);
+        let path = member(req, "Params")
+            .and_then(|params| params.get("path"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let method = member(req, "Method").and_then(Value::as_str);
+        let url = member(req, "Url").and_then(Value::as_str);
+        Self {
+            method: method.unwrap_or("GET").trim().to_ascii_uppercase(),
+            segments: segments(path),
+            query,
+            body: body(member(req, "Body"), headers.get("content-type")),
+            headers,
+            base: base(url.unwrap_or_default()),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("first_segment", &self.segments.first())
+            .field("segments", &self.segments.len())
+            .field("query", &self.query.keys().collect::<Vec<_>>())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.as_ref().map(String::len))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member by its name in any case: `PascalCase` is what today's host writes.
+pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let object = value.as_object()?;
+    object.get(name).or_else(|| {
+        let mut members = object.iter();
+        members
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    })
+}
+
+/// Name → text, from members that hold a text, a number, a boolean or a list of such.
+fn texts(object: Option<&Value>) -> BTreeMap<String, String> {
+    let members = object.and_then(Value::as_object).into_iter().flatten();
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in members {
+        let Some(text) = joined(value) else { continue };
+        texts
+            .entry(name.to_lowercase())
+            .and_modify(|known| {
+                known.push_str(", ");
+                known.push_str(&text);
+            })
+            .or_insert(text);
+    }
+    texts
+}
+
+fn joined(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Array(values) => {
+            let texts: Vec<String> = values.iter().filter_map(joined).collect();
+            (!texts.is_empty()).then(|| texts.join(", "))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// The host decodes everything in a captured path but `%2F`; slashes at the ends mean nothing.
+fn segments(path: &str) -> Vec<String> {
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        return Vec::new();
+    }
+    path.split('/')
+        .map(|segment| segment.replace("%2F", "/").replace("%2f", "/"))
+        .collect()
+}
+
+/// Always a text from today's host; base64 for the types that it takes for bytes.
+fn body(value: Option<&Value>, content_type: Option<&String>) -> Option<String> {
+    let value = value?;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null => return None,
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    let content_type = content_type.map(|text| text.trim().to_ascii_lowercase());
+    let bytes = content_type.is_some_and(|text| {
+        text.starts_with("application/octet-stream") || text.starts_with("multipart/")
+    });
+    let decoded = bytes
+        .then(|| BASE64_STANDARD.decode(text.trim()).ok())
+        .flatten()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Some(decoded.unwrap_or(text)).filter(|text| !text.trim().is_empty())
+}
+
+/// The path up to and with the function's own segment, as the caller spelled it.
+fn base(url: &str) -> String {
+    const ROUTE: &str = "/SyncHttp";
+    let path = url::Url::parse(url)
+        .map(|url| url.path().to_owned())
+        .unwrap_or_default();
+    let lower = path.to_ascii_lowercase();
+    match lower.find(&ROUTE.to_ascii_lowercase()) {
+        Some(at) => path[..at + ROUTE.len()].to_owned(),
+        None => "/api/SyncHttp".to_owned(),
+    }
+}
+
+/// What the caller gets. The body is text of the type that `Content-Type` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in their usual spelling; the host wants one string for each.
+    pub headers: BTreeMap<&'static str, String>,
+    pub body: String,
+}
+
+impl Response {
+    /// Reports hold mail addresses: no cache keeps them and no browser guesses their type.
+    pub fn new(status: u16, content_type: &str, body: String) -> Self {
+        let headers = [
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ];
+        Self {
+            status,
+            headers: headers.map(|(name, text)| (name, text.to_owned())).into(),
+            body,
+        }
+    }
+
+    pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
+        let text = serde_json::to_string(body).expect("answers have text keys only");
+        Self::new(status, "application/json", text)
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.insert(name, value.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_the_route_table_says() {
+        for (params, expected) in [
+            (json!({"path": null}), vec![]),
+            (json!({"path": ""}), vec![]),
+            (json!({"path": "/"}), vec![]),
+            (json!({}), vec![]),
+            (json!(null), vec![]),
+            (json!({"path": "runs/0b5e"}), vec!["runs", "0b5e"]),
+            (json!({"path": "runs/"}), vec!["runs"]),
+            (json!({"path": "/x"}), vec!["x"]),
+            (json!({"path": "a b"}), vec!["a b"]),
+            (
+                json!({"path": "accounts/o'b+c@corp.example"}),
+                vec!["accounts", "o'b+c@corp.example"],
+            ),
+            (json!({"path": "accounts/a%2Fb"}), vec!["accounts", "a/b"]),
+            (json!({"path": "runs//x"}), vec!["runs", "", "x"]),
+        ] {
+            let read = Request::from_trigger(&json!({"Params": params}));
+            assert_eq!(read.segments, expected, "{params}");
+        }
+        assert_eq!(
+            Request::from_trigger(&json!({})).segments,
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_values_joined() {
+        let read = Request::from_trigger(&json!({
+            "method": "post",
+            "Query": {"Format": "csv", "n": 5, "list": ["a", "b"], "none": null},
+            "Headers": {"ACCEPT": ["text/html", "*/*"], "content-type": "application/json", "x-n": 1, "X-Empty": []},
+        }));
+        assert_eq!(read.method, "POST");
+        assert_eq!(read.header("accept"), Some("text/html, */*"));
+        assert_eq!(read.header("content-type"), Some("application/json"));
+        assert_eq!(read.header("x-n"), Some("1"));
+        assert_eq!(read.header("x-empty"), None);
+        let query: Vec<_> = read.query.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(query, ["format=csv", "list=a, b", "n=5"]);
+    }
+
+    #[test]
+    fn bodies_are_text_whatever_the_host_made_of_them() {
+        for (content_type, body, expected) in [
+            ("application/json", json!("{\"a\":1}"), Some("{\"a\":1}")),
+            (
+                "application/octet-stream",
+                json!("eyJhIjoxfQ=="),
+                Some("{\"a\":1}"),
+            ),
+            (
+                "Multipart/Form-Data; boundary=x",
+                json!("eyJhIjoxfQ=="),
+                Some("{\"a\":1}"),
+            ),
+            (
+                "application/octet-stream",
+                json!("{\"a\":1}"),
+                Some("{\"a\":1}"),
+            ),
+            ("text/plain", json!("eyJhIjoxfQ=="), Some("eyJhIjoxfQ==")),
+            ("application/json", json!({"a": 1}), Some("{\"a\":1}")),
+            ("application/json", json!(" \n"), None),
+            ("application/json", json!(null), None),
+        ] {
+            let req = json!({"Headers": {"Content-Type": [content_type]}, "Body": body});
+            assert_eq!(
+                Request::from_trigger(&req).body.as_deref(),
+                expected,
+                "{req}"
+            );
+        }
+        assert_eq!(Request::from_trigger(&json!({})).body, None);
+    }
+
+    #[test]
+    fn credentials_never_enter_a_request() {
+        let read = Request::from_trigger(&json!({
+            "Url": "https://sync.example/api/SyncHttp/accounts/anna@corp.example?code=k3y",
+            "Query": {"Code": "k3y", "format": "json"},
+            "Headers": {"X-Functions-Key": ["k3y"], "Authorization": ["Bearer k3y"], "Cookie": ["k3y"], "Accept": ["*/*"]},
+            "Params": {"path": "accounts/anna@corp.example"},
+        }));
+        let everything = format!("{:?}{:?}{:?}", read.query, read.headers, read.base);
+        assert!(!everything.contains("k3y"), "{everything}");
+        assert!(!format!("{read:?}").contains("anna"), "{read:?}");
+    }
+
+    #[test]
+    fn links_start_where_the_caller_came_in() {
+        for (url, expected) in [
+            (
+                "https://sync.example/api/SyncHttp/runs?x=/SyncHttp",
+                "/api/SyncHttp",
+            ),
+            ("https://sync.example/API/synchttp", "/API/synchttp"),
+            ("http://localhost:7071/SyncHttp/", "/SyncHttp"),
+            ("nonsense", "/api/SyncHttp"),
+            ("", "/api/SyncHttp"),
+        ] {
+            assert_eq!(
+                Request::from_trigger(&json!({"Url": url})).base,
+                expected,
+                "{url}"
+            );
+        }
+    }
+}

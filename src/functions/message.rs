@@ -1,0 +1,134 @@
+//! What travels through the queue: an order to work on a run, whose request and progress are in state.
+
+use serde::{Deserialize, Serialize};
+
+use super::Mode;
+use crate::state::RunId;
+
+/// `{"v":1,"kind":"run","run":"…","mode":"…"}`. Never a member named `id`, `dequeueCount` or `popReceipt`: the host merges
+/// members into its metadata and they would overwrite its own (`functions-host.md` 2.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub run: RunId,
+    pub mode: Mode,
+}
+
+/// Why a text is no message for us. It can never become one, so it is not worth a retry.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    #[error("the queue message is not a JSON object")]
+    NoObject,
+    #[error("the queue message is not of the form {{\"v\":1,\"kind\":\"run\",…}} ({0})")]
+    Shape(Misread),
+    #[error(
+        "the queue message is of version {version} and kind {kind:?}; this program knows version 1, kind \"run\""
+    )]
+    Unknown { version: u64, kind: String },
+    #[error("the queue message names no usable run")]
+    Run,
+}
+
+/// Where a JSON text was not as expected. The parser's own words would repeat what stands there into a log.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}, column {column}")]
+pub struct Misread {
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for Misread {
+    fn from(error: serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    v: u64,
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    run: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+impl Message {
+    /// Members that it does not know are ignored: other producers add their own.
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
+        let shape = |error: serde_json::Error| MessageError::Shape(error.into());
+        // A struct would also be read from a JSON array, by position.
+        if !text.trim_start().starts_with('{') {
+            return Err(MessageError::NoObject);
+        }
+        let wire: Wire<'_> = serde_json::from_str(text).map_err(shape)?;
+        if wire.v != 1 || wire.kind != "run" {
+            return Err(MessageError::Unknown {
+                version: wire.v,
+                kind: wire.kind.chars().take(40).collect(),
+            });
+        }
+        Ok(Self {
+            run: RunId::parse(&wire.run).ok_or(MessageError::Run)?,
+            mode: wire.mode,
+        })
+    }
+
+    /// One compact JSON text.
+    pub fn to_text(&self) -> String {
+        let wire = Wire {
+            v: 1,
+            kind: "run".into(),
+            run: self.run.as_str().into(),
+            mode: self.mode,
+        };
+        serde_json::to_string(&wire).expect("a struct of texts and a number is JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_queue() {
+        let message = Message {
+            run: RunId::parse("20261123T020000Z-0b5e77").unwrap(),
+            mode: Mode::Apply,
+        };
+        let text = message.to_text();
+        assert_eq!(
+            text,
+            r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#
+        );
+        assert_eq!(Message::parse(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn members_of_other_producers_are_ignored_and_preview_is_the_default() {
+        let text = r#" { "$AzureWebJobsParentId": "x", "run": "20261123T020000Z-0b5e77", "kind": "run", "v": 1 } "#;
+        assert_eq!(Message::parse(text).unwrap().mode, Mode::Preview);
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for text in [
+            "",
+            "hello",
+            "[1,2]",
+            r#"[1,"run","20261123T020000Z-0b5e77","apply"]"#,
+            "{}",
+            r#"{"v":1}"#,
+            r#"{"v":2,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#,
+            r#"{"v":1,"kind":"full","run":"20261123T020000Z-0b5e77","mode":"apply"}"#,
+            r#"{"v":1,"kind":"run","run":"../20261123T020000Z-0b5e77","mode":"apply"}"#,
+            r#"{"v":1,"kind":"run","run":"","mode":"apply"}"#,
+            r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"delete"}"#,
+            "eyJ2IjoxfQ==",
+        ] {
+            assert!(Message::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! How a caller is refused: `application/problem+json` (RFC 9457) with a stable `type`.
+
+use serde_json::{Map, Value};
+
+use super::Response;
+
+/// The kinds of refusal. Their `type` is part of the interface: clients switch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    BadBody,
+    UnknownMember,
+    WaitOutOfRange,
+    BadQuery,
+    /// R27: codes release what an apply would hold; in a preview they mean nothing.
+    ApprovalInPreview,
+    /// R28: `PERFORM_SYNC` does not let this caller write.
+    ApplyForbidden,
+    UnknownPath,
+    UnknownRun,
+    MethodNotAllowed,
+    LockHeld,
+    /// R27: what the code released is no longer what is planned.
+    ApprovalStale,
+    TooLarge,
+    Internal,
+    Settings,
+    State,
+}
+
+impl ProblemKind {
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadBody
+            | Self::UnknownMember
+            | Self::WaitOutOfRange
+            | Self::BadQuery
+            | Self::ApprovalInPreview => 400,
+            Self::ApplyForbidden => 403,
+            Self::UnknownPath | Self::UnknownRun => 404,
+            Self::MethodNotAllowed => 405,
+            Self::LockHeld | Self::ApprovalStale => 409,
+            Self::TooLarge => 413,
+            Self::Internal => 500,
+            Self::Settings | Self::State => 503,
+        }
+    }
+
+    /// The last part of the `type`, and the title that says the same in words.
+    fn name_and_title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadBody => ("bad-body", "The body is not understood"),
+            Self::UnknownMember => (
+                "unknown-member",
+                "The body has a member that does not exist",
+            ),
+            Self::WaitOutOfRange => ("wait-out-of-range", "`wait` is not between 0 and 200"),
+            Self::BadQuery => ("bad-query", "A query parameter is not understood"),
+            Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
+            Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
+            Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
+            Self::UnknownRun => ("unknown-run", "There is no such run"),
+            Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
+            Self::LockHeld => ("lock-held", "Another run holds the lock"),
+            Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
+            Self::TooLarge => ("too-large", "The body is too large"),
+            Self::Internal => ("internal", "The program failed"),
+            Self::Settings => ("settings", "The settings cannot be used"),
+            Self::State => ("state", "The state cannot be reached"),
+        }
+    }
+
+    pub fn type_uri(self) -> String {
+        format!("urn:cloud-sync:problem:{}", self.name_and_title().0)
+    }
+}
+
+/// One refusal. `detail` is for the person who called: what is wrong in this call, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    pub kind: ProblemKind,
+    pub detail: String,
+    /// More members (RFC 9457 section 3.2), such as who holds the lock.
+    pub extensions: Map<String, Value>,
+    /// For 405: what the path takes (RFC 9110 section 15.5.6).
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            extensions: Map::new(),
+            allow: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(member.to_owned(), value.into());
+        self
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(ProblemKind::MethodNotAllowed, format!("use {allow} here"))
+        }
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let (_, title) = problem.kind.name_and_title();
+        let status = problem.kind.status();
+        let mut members = problem.extensions;
+        members.extend([
+            ("type".to_owned(), problem.kind.type_uri().into()),
+            ("title".to_owned(), title.into()),
+            ("status".to_owned(), status.into()),
+            ("detail".to_owned(), problem.detail.into()),
+        ]);
+        let body = Value::Object(members).to_string();
+        let response = Self::new(status, "application/problem+json", body);
+        match problem.allow {
+            Some(allow) => response.with_header("Allow", allow),
+            None => response,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_type_title_status_and_detail() {
+        let problem = Problem::new(ProblemKind::LockHeld, "run 0b5e has it since 02:00")
+            .with("holder", "0b5e")
+            .with("status", "an extension cannot change it");
+        let response = Response::from(problem);
+        assert_eq!(response.status, 409);
+        assert_eq!(response.headers["Content-Type"], "application/problem+json");
+        insta::assert_snapshot!(response.body, @r#"{"detail":"run 0b5e has it since 02:00","holder":"0b5e","status":409,"title":"Another run holds the lock","type":"urn:cloud-sync:problem:lock-held"}"#);
+    }
+}

@@ -1,0 +1,270 @@
+//! The listener that the host talks to: `GET` says "ready", three `POST`s are the three functions.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, Method, StatusCode},
+    routing::post,
+    serve::ListenerExt,
+};
+use futures::FutureExt;
+use tokio::{net::TcpListener, sync::oneshot};
+use tracing::Instrument;
+
+use super::{
+    Answer, Invocation, Message, Problem, ProblemKind, Response, Success, Trigger,
+    invocation::{self, EnvelopeError},
+};
+
+/// The host takes 100 MiB from a caller, and its envelope escapes that text and repeats it in part.
+const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long invocations may go on after a signal. What they leave half done is taken up by the next run (R35).
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Serves the host until `shutdown` ends, and then until what is in flight ended too, but at most 20 s.
+/// `handle` is the application: one invocation in, one answer out. A panic in it fails its invocation only.
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    handle: H,
+) -> std::io::Result<()>
+where
+    H: Fn(Invocation) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "cannot set TCP_NODELAY"
+            );
+        }
+    });
+    let (stopping, stopped) = oneshot::channel();
+    let signalled = async move {
+        shutdown.await;
+        // The receiver is only gone when the server has already ended.
+        if stopping.send(()).is_err() {
+            tracing::debug!("the server ended before it was asked to");
+        }
+    };
+    let server = axum::serve(listener, router(handle)).with_graceful_shutdown(signalled);
+    let grace_over = async move {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(GRACE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = server => ended,
+        () = grace_over => {
+            tracing::warn!(grace_s = GRACE.as_secs(), "stopped with invocations in flight");
+            Ok(())
+        }
+    }
+}
+
+/// Ends at SIGINT (Ctrl+C under `func start`) or SIGTERM (containers); the host itself only ever kills.
+pub async fn shutdown_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => never_if_failed(interrupted).await,
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    never_if_failed(tokio::signal::ctrl_c().await).await;
+}
+
+/// A handler for signals that cannot be installed must not look like a signal.
+async fn never_if_failed(interrupted: std::io::Result<()>) {
+    if let Err(error) = interrupted {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot listen for signals"
+        );
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The function's folder name, and so its path, in the host's exact letter case.
+#[derive(Clone, Copy)]
+enum Function {
+    Timer,
+    Http,
+    Queue,
+}
+
+impl Function {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Timer => "SyncTimer",
+            Self::Http => "SyncHttp",
+            Self::Queue => "SyncQueue",
+        }
+    }
+}
+
+fn router<H, F>(handle: H) -> Router
+where
+    H: Fn(Invocation) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let mut router = Router::new();
+    for function in [Function::Timer, Function::Http, Function::Queue] {
+        let route = post(
+            move |State(handle): State<Arc<H>>, headers, body| async move {
+                invoke(function, &*handle, &headers, body).await
+            },
+        );
+        router = router.route(&format!("/{}", function.name()), route);
+    }
+    router
+        .fallback(ready)
+        .method_not_allowed_fallback(ready)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Arc::new(handle))
+}
+
+/// Any answer to any GET tells the host that we are up (`functions-host.md` 1.3).
+async fn ready(method: Method) -> StatusCode {
+    if method == Method::GET || method == Method::HEAD {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    }
+}
+
+async fn invoke<H, F>(
+    function: Function,
+    handle: &H,
+    headers: &HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> axum::response::Response
+where
+    H: Fn(Invocation) -> F,
+    F: Future<Output = Answer>,
+{
+    let id = invocation_id(headers);
+    // Of the highest level, so that the fields are there whatever LOG_LEVEL leaves out.
+    let span = tracing::error_span!(
+        "invocation",
+        invocation = id,
+        function = function.name(),
+        run = tracing::field::Empty
+    );
+    let answered = async {
+        let body = match body {
+            Ok(body) => body,
+            Err(rejection) => {
+                let why = rejection.body_text();
+                return unreadable(function, ProblemKind::TooLarge, &why);
+            }
+        };
+        let trigger = match read(function, &body) {
+            Ok(trigger) => trigger,
+            Err(answer) => return answer,
+        };
+        drop(body);
+        // The closure is called inside, so that a panic before its first await is caught too.
+        let handled = async { handle(Invocation { id, trigger }).await };
+        match AssertUnwindSafe(handled).catch_unwind().await {
+            Ok(answer) => completed(function, answer),
+            Err(_) => crashed(function),
+        }
+    };
+    async {
+        let answer = answered.await;
+        if let Answer::Failure { cause } = &answer {
+            tracing::error!("{cause}");
+        }
+        answer.into_http()
+    }
+    .instrument(span)
+    .await
+}
+
+/// The host's id, as far as it is fit for a log line.
+fn invocation_id(headers: &HeaderMap) -> String {
+    let given = headers
+        .get("x-azure-functions-invocationid")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()))
+        .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+/// The trigger, or the answer where there is nothing to hand to the application.
+fn read(function: Function, body: &[u8]) -> Result<Trigger, Answer> {
+    let refused =
+        |error: EnvelopeError| unreadable(function, ProblemKind::BadBody, &error.to_string());
+    match function {
+        Function::Timer => invocation::timer(body).map(Trigger::Timer).map_err(refused),
+        Function::Http => invocation::http(body).map(Trigger::Http).map_err(refused),
+        Function::Queue => {
+            let delivery = invocation::queue(body).map_err(refused)?;
+            Message::parse(&delivery.text)
+                .map(Trigger::Queue)
+                .map_err(|error| {
+                    // It can never succeed: a failure would only send it through five tries into the poison queue.
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        dequeue_count = delivery.dequeue_count,
+                        "dropped a queue message"
+                    );
+                    Answer::Success(Success::default())
+                })
+        }
+    }
+}
+
+fn unreadable(function: Function, kind: ProblemKind, why: &str) -> Answer {
+    match function {
+        Function::Timer | Function::Queue => Answer::Failure {
+            cause: format!("cannot read the invocation: {why}"),
+        },
+        Function::Http => {
+            tracing::error!("cannot read the invocation: {why}");
+            let detail = "the invocation could not be read; the log says why";
+            Response::from(Problem::new(kind, detail)).into()
+        }
+    }
+}
+
+/// The HTTP trigger always gets its `res`: without one the host invents a status (`functions-host.md` 2.6).
+fn completed(function: Function, answer: Answer) -> Answer {
+    match (function, answer) {
+        (Function::Http, Answer::Failure { cause }) => {
+            tracing::error!("{cause}");
+            internal()
+        }
+        (Function::Http, Answer::Success(success)) if success.response.is_none() => {
+            tracing::error!("the call ended without a response");
+            internal()
+        }
+        (_, answer) => answer,
+    }
+}
+
+/// The panic hook has logged where and why.
+fn crashed(function: Function) -> Answer {
+    match function {
+        Function::Timer | Function::Queue => Answer::Failure {
+            cause: "the invocation ended in a panic".to_owned(),
+        },
+        Function::Http => internal(),
+    }
+}
+
+fn internal() -> Answer {
+    let detail = "the call failed inside the program; the log says why";
+    Response::from(Problem::new(ProblemKind::Internal, detail)).into()
+}

@@ -1,0 +1,72 @@
+//! What was sent and received, counted for reports.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Shared counters of one client. Cheap to clone; all clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Counters(Arc<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    sent: Mutex<BTreeMap<&'static str, u64>>,
+    retries: AtomicU64,
+    throttled: AtomicU64,
+    bytes_received: AtomicU64,
+}
+
+/// A reading of [`Counters`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestCounts {
+    /// Everything sent, repetitions included.
+    pub total: u64,
+    /// By the kind that the client gave the request.
+    pub by_kind: BTreeMap<String, u64>,
+    /// Repetitions among `total`.
+    pub retries: u64,
+    /// Answers that said "slow down".
+    pub throttled: u64,
+    /// Bodies as they came over the wire.
+    pub bytes_received: u64,
+}
+
+impl Counters {
+    pub(crate) fn count_sent(&self, kind: &'static str) {
+        let mut sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        *sent.entry(kind).or_default() += 1;
+    }
+
+    pub(crate) fn count_retry(&self) {
+        self.0.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_throttled(&self) {
+        self.0.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> RequestCounts {
+        let sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        RequestCounts {
+            total: sent.values().sum(),
+            by_kind: sent
+                .iter()
+                .map(|(kind, count)| ((*kind).to_owned(), *count))
+                .collect(),
+            retries: self.0.retries.load(Ordering::Relaxed),
+            throttled: self.0.throttled.load(Ordering::Relaxed),
+            bytes_received: self.0.bytes_received.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether to send again, and when (R31). Pure: the clock reading and the seed are passed in.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use super::SendError;
+
+/// Attempts where patience is of little use: nobody listens on this very machine, or the answer makes no sense.
+const ATTEMPTS_OF_LITTLE_HOPE: u32 = 3;
+
+/// How often and how patiently one request is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries in all, the first one included.
+    pub attempts: u32,
+    /// Upper bound of the wait after the first try; each further one is `factor` times longer, up to `cap`.
+    pub base: Duration,
+    pub factor: u32,
+    pub cap: Duration,
+    /// The longest `Retry-After` that is obeyed; a longer one is cut to this.
+    pub retry_after_cap: Duration,
+    /// Of the jitter: the same seed waits the same times.
+    pub seed: u64,
+}
+
+/// Why a request is to be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryReason {
+    /// 429, or another answer that says "slow down".
+    Throttled,
+    /// 408, 5xx, or an answer that says that its cause is transient.
+    Fault,
+    /// Not sent, timed out, or the answer broke off.
+    Transport,
+    /// Refused by this machine: no server listens on the loopback address.
+    NobodyThere,
+    /// A success in words that cannot be understood: truncated, empty, HTML.
+    Unintelligible,
+}
+
+impl RetryPolicy {
+    /// 6 attempts, waits of up to 2 s × 2ⁿ, at most 60 s, with full jitter.
+    pub fn new(retry_after_cap: Duration, seed: u64) -> Self {
+        Self {
+            attempts: 6,
+            base: Duration::from_secs(2),
+            factor: 2,
+            cap: Duration::from_secs(60),
+            retry_after_cap,
+            seed,
+        }
+    }
+
+    /// How long to wait after failed try number `attempt` (1 is the first), or `None` to give up. `serial` tells the
+    /// requests of a run apart, so that each has its own jitter. `retry_after` comes from [`retry_after`].
+    pub fn next_delay(
+        &self,
+        serial: u64,
+        attempt: u32,
+        reason: RetryReason,
+        retry_after: Option<Duration>,
+    ) -> Option<Duration> {
+        let attempts = match reason {
+            RetryReason::NobodyThere | RetryReason::Unintelligible => {
+                self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE)
+            }
+            RetryReason::Throttled | RetryReason::Fault | RetryReason::Transport => self.attempts,
+        };
+        if attempt >= attempts {
+            return None;
+        }
+        Some(match retry_after {
+            Some(delay) => delay.min(self.retry_after_cap),
+            None => self.jittered(serial, attempt),
+        })
+    }
+
+    /// Full jitter: anywhere between nothing and the exponential bound.
+    fn jittered(&self, serial: u64, attempt: u32) -> Duration {
+        let growth = self.factor.saturating_pow(attempt.saturating_sub(1));
+        let bound = self.base.saturating_mul(growth).min(self.cap);
+        let draw = mix(self.seed ^ mix(serial ^ mix(u64::from(attempt))));
+        // 53 bits make an exact fraction of 1.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit a f64")]
+        let fraction = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+        bound.mul_f64(fraction)
+    }
+}
+
+/// The finaliser of `SplitMix64`: every bit of the input moves every bit of the output.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
+
+impl SendError {
+    /// The reason to repeat, or `None` where repeating cannot help.
+    pub fn retry_reason(&self) -> Option<RetryReason> {
+        match self {
+            Self::NotSent { nobody_there, .. } if *nobody_there => Some(RetryReason::NobodyThere),
+            Self::NotSent { .. } | Self::Timeout { .. } | Self::Broken { .. } => {
+                Some(RetryReason::Transport)
+            }
+            Self::TooLarge { .. } => None,
+        }
+    }
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, which some services send with a fraction, or a date. A date that
+/// is past is no wait. Dates are compared with the server's own `Date` where it sent one, else with `wall_now`. What
+/// is neither is `None`.
+pub fn retry_after(headers: &HeaderMap, wall_now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        // A value too large for a `Duration` is cut by the policy's cap in any case.
+        return (!seconds.is_nan())
+            .then(|| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+    }
+    let until = http_date(text)?;
+    let now = headers
+        .get(DATE)
+        .and_then(|date| http_date(date.to_str().ok()?))
+        .unwrap_or(wall_now);
+    Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    // A date is never before 1970, so one out of range is in the far future.
+    httpdate::parse_http_date(text.trim())
+        .ok()
+        .map(|time| Timestamp::try_from(time).unwrap_or(Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-23T10:00:00Z";
+
+    fn wait(value: &str, date: Option<&str>) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
+        if let Some(date) = date {
+            headers.insert(DATE, date.parse().unwrap());
+        }
+        retry_after(&headers, NOW.parse().unwrap())
+    }
+
+    #[test]
+    fn r31_retry_after_is_read_in_every_form() {
+        let at = "Mon, 23 Nov 2026 10:00:07 GMT";
+        for (value, date, expected) in [
+            ("7", None, Some(Duration::from_secs(7))),
+            (" 0.25 ", None, Some(Duration::from_millis(250))),
+            ("0", None, Some(Duration::ZERO)),
+            ("-5", None, Some(Duration::ZERO)),
+            ("1e300", None, Some(Duration::MAX)),
+            (at, None, Some(Duration::from_secs(7))),
+            (
+                at,
+                Some("Mon, 23 Nov 2026 10:00:02 GMT"),
+                Some(Duration::from_secs(5)),
+            ),
+            ("Mon, 23 Nov 2026 09:00:00 GMT", None, Some(Duration::ZERO)),
+            (
+                "Monday, 23-Nov-26 10:00:07 GMT",
+                None,
+                Some(Duration::from_secs(7)),
+            ),
+            ("NaN", None, None),
+            ("soon", None, None),
+        ] {
+            assert_eq!(wait(value, date), expected, "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), NOW.parse().unwrap()), None);
+    }
+
+    #[test]
+    fn r31_waits_grow_are_jittered_and_end() {
+        let policy = RetryPolicy::new(Duration::from_secs(300), 7);
+        let delay = |serial, attempt| policy.next_delay(serial, attempt, RetryReason::Fault, None);
+        for (attempt, bound_s) in [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32)] {
+            let delays: Vec<_> = (0..200)
+                .map(|serial| delay(serial, attempt).unwrap())
+                .collect();
+            let bound = Duration::from_secs(bound_s);
+            assert!(delays.iter().all(|delay| *delay <= bound));
+            assert!(delays.iter().any(|delay| *delay > bound * 9 / 10));
+            assert!(delays.iter().any(|delay| *delay < bound / 10));
+        }
+        assert_eq!(delay(1, 6), None);
+        assert_eq!(delay(3, 2), delay(3, 2));
+        let patient = RetryPolicy {
+            attempts: u32::MAX,
+            ..policy.clone()
+        };
+        assert!(
+            patient
+                .next_delay(1, 4_000_000_000, RetryReason::Fault, None)
+                .is_some_and(|delay| delay <= policy.cap)
+        );
+    }
+
+    #[test]
+    fn r31_an_absurd_retry_after_is_capped() {
+        let policy = RetryPolicy::new(Duration::from_secs(60), 7);
+        let delay = |after| policy.next_delay(1, 1, RetryReason::Throttled, Some(after));
+        assert_eq!(delay(Duration::MAX), Some(Duration::from_secs(60)));
+        assert_eq!(delay(Duration::from_secs(3)), Some(Duration::from_secs(3)));
+        assert_eq!(delay(Duration::ZERO), Some(Duration::ZERO));
+    }
+}

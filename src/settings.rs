@@ -1,0 +1,324 @@
+//! The settings: one struct, read once through a lookup function, all problems in one error.
+//!
+//! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
+//! only this program reads have the prefix [`PREFIX`].
+
+mod names;
+mod reader;
+mod secret;
+mod value;
+
+use std::{cell::RefCell, collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use crate::{
+    domain::{
+        guard::{Class, Limit, Limits},
+        mode::PerformSync,
+        scope::{ClaimedDomains, TargetFilter},
+        world::SsoAccountKey,
+    },
+    exchange::{Identity, Strategy},
+    state::{StateError, StateLocation},
+    zivver::Rate,
+};
+
+use reader::Reader;
+use value::fault;
+
+pub use names::{LOG_NAMES, NAMES, PREFIX};
+pub use secret::Secret;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What the log needs. It is read apart from [`Settings`] and cannot fail, so that broken settings can be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `None` when not set, or not understood (then [`Settings::read`] says so).
+    pub level: Option<LogLevel>,
+    /// Where rolling files go besides the console.
+    pub dir: Option<PathBuf>,
+}
+
+/// Every setting, with its default where it has one.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub zivver_api_key: Secret,
+    /// Without a trailing slash.
+    pub zivver_api_url: Url,
+    pub zivver_rate: Rate,
+    /// Never empty (R13).
+    pub claimed_domains: ClaimedDomains,
+    /// R15
+    pub target_filter: TargetFilter,
+    /// Object ids or addresses of groups, as written; empty for no filter (R14).
+    pub source_filter: BTreeSet<String>,
+    pub perform_sync: PerformSync,
+    pub identity: Identity,
+    pub exo_url: Url,
+    pub exo_permissions: Strategy,
+    /// The most requests in flight towards Exchange.
+    pub exo_concurrency: usize,
+    pub sso_account_key: SsoAccountKey,
+    /// 0 to 1 (R2).
+    pub min_source_ratio: f64,
+    pub limits: Limits,
+    /// R32.
+    pub max_consecutive_failures: u32,
+    /// How long one invocation works before it saves and hands on (R34).
+    pub time_budget: Duration,
+    pub state: StateLocation,
+    pub keep_runs: u32,
+    pub notify_url: Option<Secret<Url>>,
+    /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
+    pub warnings: Vec<String>,
+}
+
+/// One variable that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub name: String,
+    pub wrong: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.name, self.wrong, self.remedy)
+    }
+}
+
+/// All that is wrong with the settings, on one line; [`Self::problems`] has them one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError {
+    problems: Vec<Problem>,
+}
+
+impl SettingsError {
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot use the settings")?;
+        for (at, problem) in self.problems.iter().enumerate() {
+            write!(f, "{} {problem}", if at == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// The process environment as a lookup: the one place that reads it.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|text| text.to_string_lossy().into_owned())
+}
+
+/// The names of all variables that are set, for [`Settings::read`].
+pub fn environment_names() -> Vec<String> {
+    std::env::vars_os()
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+impl LogSettings {
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let mut reader = Reader::new(&lookup, &[]);
+        Self {
+            level: reader.optional("LOG_LEVEL", value::log_level),
+            dir: log_dir(&mut reader),
+        }
+    }
+}
+
+fn log_dir<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<PathBuf> {
+    r.optional("LOG_DIR", |text| Ok(PathBuf::from(value::unquoted(text))))
+}
+
+/// The port that the Functions host gave us; `None` when no host started us (`functions-host.md` 1.2).
+pub fn functions_port(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<u16>, SettingsError> {
+    let set = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"]
+        .into_iter()
+        .find_map(|name| Some((name, lookup(name).filter(|text| !text.trim().is_empty())?)));
+    let Some((name, text)) = set else {
+        return Ok(None);
+    };
+    text.trim().parse().map(Some).map_err(|_| SettingsError {
+        problems: vec![Problem {
+            name: name.to_owned(),
+            wrong: "is no port".to_owned(),
+            remedy: "let the Functions host set it, or write a number from 0 to 65535".to_owned(),
+        }],
+    })
+}
+
+impl Settings {
+    /// Reads everything. `names` are the names of all variables that are set, to find typos; it may be empty.
+    pub fn read(
+        lookup: impl Fn(&str) -> Option<String>,
+        names: &[String],
+    ) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup, names);
+        let r = &mut reader;
+        r.optional("LOG_LEVEL", value::log_level);
+        log_dir(r);
+        let mut settings = Self {
+            zivver_api_key: r.required(
+                "ZIVVER_API_KEY",
+                "an API key made in Zivver's settings, under API keys",
+                Secret::new(String::new()),
+                value::header_secret,
+            ),
+            zivver_api_url: r.or(
+                "ZIVVER_API_URL",
+                address("https://app.zivver.com/api"),
+                value::service_url,
+            ),
+            zivver_rate: r.or("ZIVVER_RATE", Rate::default(), value::rate),
+            claimed_domains: r.required(
+                "CLAIMED_DOMAINS",
+                "the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`",
+                ClaimedDomains::default(),
+                value::domains,
+            ),
+            target_filter: r.or("TARGET_FILTER", TargetFilter::default(), |text| {
+                value::list(text).map(TargetFilter::new)
+            }),
+            source_filter: r.or("SOURCE_FILTER", BTreeSet::new(), |text| {
+                value::list(text).map(BTreeSet::from_iter)
+            }),
+            perform_sync: r.or("PERFORM_SYNC", PerformSync::Never, value::perform_sync),
+            identity: read_identity(r, &lookup),
+            exo_url: r.or(
+                "EXO_URL",
+                address("https://outlook.office365.com"),
+                value::service_url,
+            ),
+            exo_permissions: r.or(
+                "EXO_PERMISSIONS",
+                Strategy::Get,
+                value::exo_permissions,
+            ),
+            exo_concurrency: r.or("EXO_CONCURRENCY", 16, |text| value::number(text, 1, 100)),
+            sso_account_key: r.required(
+                "SSO_ACCOUNT_KEY",
+                "`object_id` where people sign in to Zivver with their Entra object id, else `omit`",
+                SsoAccountKey::Omit,
+                value::sso_account_key,
+            ),
+            min_source_ratio: r.or("MIN_SOURCE_RATIO", 0.5, value::ratio),
+            limits: read_limits(r),
+            max_consecutive_failures: r.or("MAX_CONSECUTIVE_FAILURES", 20, |text| {
+                value::number(text, 1, 1_000_000)
+            }),
+            time_budget: r.or("TIME_BUDGET", TIME_BUDGET, value::duration),
+            state: read_state(r, &lookup),
+            keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
+            notify_url: r.optional("NOTIFY_URL", value::webhook),
+            warnings: r.typos(),
+        };
+        reader.finish()?;
+        settings.warnings.extend(settings.budget_warning(&lookup));
+        Ok(settings)
+    }
+
+    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`functions-host.md` 1.6).
+    fn budget_warning(&self, lookup: &impl Fn(&str) -> Option<String>) -> Option<String> {
+        const HOST_TIMEOUT: Duration = Duration::from_secs(600);
+        let host_default = lookup("FUNCTIONS_CUSTOMHANDLER_PORT").is_some()
+            && lookup("AzureFunctionsJobHost__functionTimeout").is_none();
+        (host_default && self.time_budget >= HOST_TIMEOUT).then(|| {
+            format!(
+                "{PREFIX}TIME_BUDGET is not below the host's functionTimeout of 10 minutes: the host would kill a long \
+                 run; lower it, or raise functionTimeout where the plan allows it"
+            )
+        })
+    }
+}
+
+const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
+
+fn address(text: &str) -> Url {
+    Url::parse(text).expect("the addresses of this file are URLs")
+}
+
+fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> Identity {
+    let token = r.optional("ACCESS_TOKEN", |text| {
+        let token = value::bearer_token(text)?;
+        Ok(azure_core::credentials::Secret::new(token.expose().clone()))
+    });
+    let client_id = r.optional("MANAGED_IDENTITY_CLIENT_ID", value::client_id);
+    let set = |name| lookup(name).is_some_and(|text| !text.trim().is_empty());
+    let endpoint = set("IDENTITY_ENDPOINT");
+    if endpoint && token.is_none() && !set("IDENTITY_HEADER") {
+        r.problem(
+            "IDENTITY_HEADER".to_owned(),
+            fault(
+                "is not set although IDENTITY_ENDPOINT is",
+                "leave both to the platform; on a computer of your own unset both",
+            ),
+        );
+    }
+    Identity::choose(token, endpoint, client_id)
+}
+
+fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {
+    let default = Limits::default();
+    let mut limit = |class: Class| r.or(class.setting(), default.of(class), value::limit);
+    Limits {
+        suspend: limit(Class::Suspend),
+        delegate_removals: limit(Class::DelegateRemoval),
+        alias_removals: limit(Class::AliasRemoval),
+        renames: limit(Class::Rename),
+        name_changes: limit(Class::NameChange),
+        strays: limit(Class::Stray),
+        identity_changes: limit(Class::Identity),
+    }
+}
+
+fn read_state<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> StateLocation {
+    let state = r.text("STATE");
+    let unresolved = RefCell::new(BTreeSet::new());
+    let resolved = |name: &str| {
+        let text = lookup(name)?;
+        if value::is_unresolved_reference(&text) {
+            unresolved.borrow_mut().insert(name.to_owned());
+            return None;
+        }
+        Some(value::unquoted(&text).to_owned())
+    };
+    let location = StateLocation::from_settings(state.as_deref().map(value::unquoted), resolved);
+    let unresolved = unresolved.into_inner();
+    if !unresolved.is_empty() {
+        for name in unresolved {
+            r.problem(name, reader::unresolved_reference());
+        }
+        return StateLocation::Memory;
+    }
+    location.unwrap_or_else(|error| {
+        const REMEDY: &str = "correct or remove it";
+        if let StateError::Setting { setting, problem } = error {
+            let (wrong, remedy) = problem.split_once("; ").unwrap_or((&problem, REMEDY));
+            r.problem(setting, fault(wrong, remedy));
+        } else {
+            r.problem(format!("{PREFIX}STATE"), fault(error.to_string(), REMEDY));
+        }
+        StateLocation::Memory
+    })
+}
+
+#[cfg(test)]
+mod tests;

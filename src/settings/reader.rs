@@ -1,0 +1,126 @@
+//! Reads variables one by one and remembers every problem on the way.
+
+use super::{
+    Problem, SettingsError,
+    names::{PREFIX, strays},
+    value::{Fault, Parsed, fault, is_unresolved_reference},
+};
+
+pub(super) struct Reader<'a, L> {
+    lookup: &'a L,
+    names: &'a [String],
+    problems: Vec<Problem>,
+}
+
+impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
+    pub(super) fn new(lookup: &'a L, names: &'a [String]) -> Self {
+        Self {
+            lookup,
+            names,
+            problems: Vec::new(),
+        }
+    }
+
+    /// The text of a setting; blank is the same as not set, since templates and portals leave blanks behind.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        let name = format!("{PREFIX}{name}");
+        let text = (self.lookup)(&name).filter(|text| !text.trim().is_empty())?;
+        if is_unresolved_reference(&text) {
+            self.problem(name, unresolved_reference());
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        parse(&text)
+            .map_err(|fault| self.problem(format!("{PREFIX}{name}"), fault))
+            .ok()
+    }
+
+    pub(super) fn or<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> T {
+        self.optional(name, parse).unwrap_or(default)
+    }
+
+    /// A setting that has to be there; `what` says what to put there. After a problem the placeholder goes nowhere,
+    /// because [`Self::finish`] fails.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &str,
+        what: &str,
+        placeholder: T,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> T {
+        let before = self.problems.len();
+        let value = self.optional(name, parse);
+        if value.is_none() && self.problems.len() == before {
+            let remedy = match self.misspelt(name) {
+                Some(set) => format!("{set} is set: rename it"),
+                None => format!("set it to {what}"),
+            };
+            self.problem(format!("{PREFIX}{name}"), fault("is not set", remedy));
+        }
+        value.unwrap_or(placeholder)
+    }
+
+    pub(super) fn problem(&mut self, name: String, Fault { wrong, remedy }: Fault) {
+        self.problems.push(Problem {
+            name,
+            wrong,
+            remedy,
+        });
+    }
+
+    fn misspelt(&self, name: &str) -> Option<String> {
+        strays(self.names)
+            .into_iter()
+            .find(|stray| stray.nearest == Some(name))
+            .map(|stray| stray.name.to_owned())
+    }
+
+    /// One line for each name that is set, looks like ours and is not.
+    pub(super) fn typos(&self) -> Vec<String> {
+        strays(self.names)
+            .into_iter()
+            .map(|stray| match stray.nearest {
+                Some(nearest) => format!(
+                    "{} is not a setting and has no effect: did you mean {PREFIX}{nearest}?",
+                    stray.name
+                ),
+                None => format!(
+                    "{} is not a setting and has no effect: remove it",
+                    stray.name
+                ),
+            })
+            .collect()
+    }
+
+    /// Ends the reading: an error as soon as there was one problem.
+    pub(super) fn finish(self) -> Result<(), SettingsError> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(SettingsError {
+                problems: self.problems,
+            })
+        }
+    }
+}
+
+pub(super) fn unresolved_reference() -> Fault {
+    fault(
+        "holds a Key Vault reference that the platform could not resolve",
+        "give the app's identity the role Key Vault Secrets User on the vault, check the secret's name and the vault's \
+         firewall, then restart the app",
+    )
+}

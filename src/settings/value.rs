@@ -1,0 +1,333 @@
+//! From the text of one variable to its value. Pure; a fault never repeats what could be a secret.
+
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
+
+use url::{Host, Url};
+
+use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
+
+/// What is wrong with a value, and how to mend it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) wrong: String,
+    pub(super) remedy: String,
+}
+
+pub(super) type Parsed<T> = Result<T, Fault>;
+
+pub(super) fn fault(wrong: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    Fault {
+        wrong: wrong.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// The platform leaves the literal reference in the variable when it could not read the secret (`functions-host.md` 10.1).
+pub(super) fn is_unresolved_reference(text: &str) -> bool {
+    let unquoted = text.trim_start_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
+    unquoted
+        .get(..20)
+        .is_some_and(|start| start.eq_ignore_ascii_case("@Microsoft.KeyVault("))
+}
+
+/// A secret that is sent as a header: trimmed, and only characters that a header may hold.
+pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
+    let text = text.trim();
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret::new(text.to_owned()));
+    }
+    Err(fault(
+        "holds white space or characters that cannot be sent in a header",
+        "copy the secret again, on one line and without anything around it",
+    ))
+}
+
+/// As [`header_secret`], without the `Bearer` that people copy along.
+pub(super) fn bearer_token(text: &str) -> Parsed<Secret> {
+    let text = text.trim();
+    let bare = match text.get(..7) {
+        Some(start) if start.eq_ignore_ascii_case("bearer ") => &text[7..],
+        _ => text,
+    };
+    header_secret(bare)
+}
+
+/// The base URL of a service: https, or http on loopback, so that no secret travels in the clear. A trailing slash goes.
+pub(super) fn service_url(text: &str) -> Parsed<Url> {
+    let mut url = secure_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(fault(
+            "has a query or a fragment",
+            "leave out everything from `?` or `#` on",
+        ));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// A webhook: its address usually holds its secret, in the path or the query.
+pub(super) fn webhook(text: &str) -> Parsed<Secret<Url>> {
+    secure_url(text).map(Secret::new)
+}
+
+/// Never echoes the text, which may hold credentials.
+fn secure_url(text: &str) -> Parsed<Url> {
+    let url = Url::parse(unquoted(text)).map_err(|error| {
+        fault(
+            format!("is not a URL ({error})"),
+            "write a whole URL, `https://host/path`",
+        )
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fault(
+            "holds a user name or password",
+            "leave out everything between `https://` and the host",
+        ));
+    }
+    match url.scheme() {
+        "https" if url.host().is_some() => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err(fault(
+            "uses http",
+            "use https; http is only for addresses on this machine (localhost, 127.0.0.1, [::1])",
+        )),
+        _ => Err(fault(
+            "is neither https nor http on this machine",
+            "write a whole URL, `https://host/path`",
+        )),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Comma-separated or a JSON array of strings; quotes around entries and blank entries are forgiven.
+pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
+    let text = text.trim();
+    let inner = unquoted(text);
+    let entries = if inner.starts_with('[') {
+        serde_json::from_str::<Vec<String>>(inner).map_err(|_| {
+            fault(
+                "starts with `[` but is not a JSON array of strings",
+                "write `[\"a\", \"b\"]`, or simply `a, b`",
+            )
+        })?
+    } else {
+        text.split([',', '\n', '\r']).map(str::to_owned).collect()
+    };
+    Ok(entries
+        .iter()
+        .map(|entry| unquoted(entry.trim_matches(|c: char| c.is_whitespace() || c == '"')))
+        .filter(|entry| !entry.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// R13: at least one, each a valid domain; canonical in lower case.
+pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
+    const REMEDY: &str = "list whole domains without `@`, `*` or a path: `corp.example, corp.test`";
+    let domains: BTreeSet<String> = list(text)?.iter().map(|d| d.to_lowercase()).collect();
+    if domains.is_empty() {
+        return Err(fault("names no domain", REMEDY));
+    }
+    let bad: Vec<&str> = domains
+        .iter()
+        .filter(|domain| !is_domain(domain))
+        .map(String::as_str)
+        .collect();
+    if bad.is_empty() {
+        return Ok(ClaimedDomains::new(domains));
+    }
+    let bad: Vec<String> = bad.iter().map(|text| shown(text)).collect();
+    Err(fault(format!("{} is no domain", bad.join(", ")), REMEDY))
+}
+
+/// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).
+fn is_domain(text: &str) -> bool {
+    let labels: Vec<&str> = text.split('.').collect();
+    labels.len() > 1
+        && text.len() <= 253
+        && labels.iter().all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        })
+        && !labels
+            .iter()
+            .all(|label| label.bytes().all(|b| b.is_ascii_digit()))
+}
+
+pub(super) fn perform_sync(text: &str) -> Parsed<PerformSync> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "false" | "0" => Ok(PerformSync::Never),
+        "on-demand" => Ok(PerformSync::OnDemand),
+        "true" | "1" => Ok(PerformSync::Always),
+        _ => Err(not_one_of(text, "`false`, `on-demand` or `true`")),
+    }
+}
+
+pub(super) fn sso_account_key(text: &str) -> Parsed<SsoAccountKey> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "object_id" => Ok(SsoAccountKey::ObjectId),
+        "omit" => Ok(SsoAccountKey::Omit),
+        _ => Err(not_one_of(text, "`object_id` or `omit`")),
+    }
+}
+
+pub(super) fn exo_permissions(text: &str) -> Parsed<Strategy> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "get" => Ok(Strategy::Get),
+        "batch" => Ok(Strategy::Batch),
+        "expand" => Ok(Strategy::Expand),
+        _ => Err(not_one_of(text, "`get`, `batch` or `expand`")),
+    }
+}
+
+pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "error" => Ok(LogLevel::Error),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "info" | "information" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err(not_one_of(
+            text,
+            "`error`, `warn`, `info`, `debug` or `trace`",
+        )),
+    }
+}
+
+pub(super) fn limit(text: &str) -> Parsed<Limit> {
+    let lower = unquoted(text).to_ascii_lowercase();
+    lower.parse().map_err(|_| {
+        not_one_of(
+            text,
+            "a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit",
+        )
+    })
+}
+
+/// A share of the whole, as `0.5` or `50%`.
+pub(super) fn ratio(text: &str) -> Parsed<f64> {
+    let text = unquoted(text);
+    let (number, divisor) = match text.strip_suffix('%') {
+        Some(percent) => (percent.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    match number.parse::<f64>().map(|number| number / divisor) {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err(not_one_of(text, "a number from 0 to 1, such as `0.5`")),
+    }
+}
+
+/// A whole number within `min..=max`.
+pub(super) fn number<N>(text: &str, min: N, max: N) -> Parsed<N>
+where
+    N: Copy + FromStr + PartialOrd + Display,
+{
+    match unquoted(text).parse::<N>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(not_one_of(
+            text,
+            &format!("a whole number from {min} to {max}"),
+        )),
+    }
+}
+
+/// `9m`, `90s`, `1h30m`: more than nothing, at most a day.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    const DAY_S: u64 = 86_400;
+    match seconds(unquoted(text)) {
+        Some(total) if (1..=DAY_S).contains(&total) => Ok(Duration::from_secs(total)),
+        _ => Err(not_one_of(
+            text,
+            "a duration with units, from `1s` to `24h`, such as `9m`, `90s` or `1h30m`",
+        )),
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let mut total: u64 = 0;
+    let mut rest = text.trim();
+    let mut last_unit = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let amount: u64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start();
+        let unit = match rest.chars().next()?.to_ascii_lowercase() {
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        // Each unit once and the larger first: `5s5s` or `90s1h` is more likely a slip than a wish.
+        if unit >= last_unit {
+            return None;
+        }
+        last_unit = unit;
+        rest = rest[1..].trim_start();
+        total = total.checked_add(amount.checked_mul(unit)?)?;
+    }
+    (last_unit != u64::MAX).then_some(total)
+}
+
+/// `50/10s` or `unlimited` (R30).
+pub(super) fn rate(text: &str) -> Parsed<Rate> {
+    let plain = unquoted(text);
+    if plain.eq_ignore_ascii_case("unlimited") {
+        return Ok(Rate::Unlimited);
+    }
+    let parsed = plain.split_once('/').and_then(|(calls, window)| {
+        let calls = calls.trim().parse().ok().filter(|calls| *calls > 0)?;
+        let window = duration(window).ok()?;
+        Some(Rate::Budget { calls, window })
+    });
+    parsed.ok_or_else(|| not_one_of(text, "calls per time, such as `50/10s`, or `unlimited`"))
+}
+
+pub(super) fn client_id(text: &str) -> Parsed<String> {
+    uuid::Uuid::try_parse(unquoted(text))
+        .map(|id| id.to_string())
+        .map_err(|_| not_one_of(text, "the client id (a GUID) of a user-assigned identity"))
+}
+
+/// Without white space and one pair of quotes around it: what editors and shells leave behind.
+pub(super) fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    for quote in ['"', '\''] {
+        if let Some(inner) = text.strip_prefix(quote).and_then(|t| t.strip_suffix(quote)) {
+            return inner.trim();
+        }
+    }
+    text
+}
+
+fn not_one_of(text: &str, forms: &str) -> Fault {
+    fault(
+        format!("{} is not understood", shown(text)),
+        format!("write {forms}"),
+    )
+}
+
+/// Enough of a value to recognise it, not enough to leak a key that was pasted into the wrong variable.
+fn shown(text: &str) -> String {
+    const SHOWN_CHARS: usize = 24;
+    let text = text.trim();
+    if text.chars().count() <= SHOWN_CHARS {
+        format!("{text:?}")
+    } else {
+        "the value".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

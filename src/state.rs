@@ -1,0 +1,325 @@
+//! What outlives a run: runs and their journals, the memory of accounts, checkpoints, approvals, and the lock (R2, R29, R33–R37).
+//!
+//! # Layout
+//!
+//! State is a set of objects in an Azure Blob container (or a folder in one), in a local folder, or in memory:
+//!
+//! | object | written | content |
+//! |---|---|---|
+//! | `memory` | replaced, by the holder of the lock | what the next run must know: mapping, baseline, offenders, remembered writes |
+//! | `runs/<run>/plan/<n>` | created | a plan with the before-image of its accounts; one for each invocation of the run (R34, R35) |
+//! | `runs/<run>/journal/<n>` | created | a batch of outcomes, in order (R35) |
+//! | `runs/<run>/report` | replaced | the report |
+//! | `runs/<run>/summary` | replaced | a few lines for the history, and whether the run has ended |
+//! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
+//! | `approvals/<code>` | replaced | what became of an approval (R27) |
+//! | `lock/<epoch>/…` | created | see [`lock`] |
+//!
+//! `<run>` is a [`RunId`], `<n>` counts from `00000001` without gaps. A local folder can create an object only if it does not exist,
+//! but neither append nor compare and swap: hence the numbered parts.
+//!
+//! Every object is a JSON document `{"v":1,"kind":"plan","by":"…","at":"2026-11-23T02:00:00Z","data":…}`: `v` is the layout, `kind`
+//! what the object is, `by` the process that wrote it, `data` the payload, whose type the caller chooses. From 8 KiB on it is stored
+//! as gzip (`zcat -f` reads both). A newer `v` is refused, an older one is read. Anything that is truncated, foreign or missing
+//! from its sequence is an error that names the object, and never a default: what it knew may be who has access to what.
+//!
+//! # Retention
+//!
+//! [`State::prune`], called by the holder of the lock at the end of a run, keeps the newest runs, and every run that has not ended.
+
+mod azure;
+mod envelope;
+mod error;
+mod location;
+pub mod lock;
+mod objects;
+mod parts;
+mod retention;
+mod run_id;
+
+use std::{fs, sync::Arc};
+
+use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use azure::Account;
+pub use error::StateError;
+pub use location::StateLocation;
+use lock::{Lease, Lock};
+use objects::Objects;
+pub use objects::Revision;
+pub use parts::Parts;
+pub use retention::Pruned;
+pub use run_id::RunId;
+
+const MEMORY: &str = "memory";
+const RUNS: &str = "runs";
+const CHECKPOINT: &str = "checkpoint";
+const APPROVALS: &str = "approvals";
+
+/// The state in one place. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State {
+    objects: Objects,
+}
+
+/// A document, and which state of it this is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    pub value: T,
+    pub revision: Revision,
+}
+
+/// Whether a run will go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Queued, running, or cut off and to be continued: never pruned.
+    Open,
+    Ended,
+}
+
+/// A run in the history. `summary` is an error when its document is unreadable: one bad document does not hide the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunEntry<S> {
+    pub id: RunId,
+    pub summary: Result<Option<RunSummary<S>>, StateError>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary<S> {
+    pub phase: Phase,
+    pub summary: S,
+}
+
+impl State {
+    /// Opens the place, after creating its container or folder if it is missing.
+    pub async fn open(location: &StateLocation) -> Result<Self, StateError> {
+        let place = location.place();
+        match location {
+            StateLocation::Azure {
+                account,
+                container,
+                folder,
+            } => {
+                let store = account.open_or_create(container, &place).await?;
+                Ok(Self {
+                    objects: Objects::new(store, folder.clone(), &place),
+                })
+            }
+            StateLocation::Folder(path) => {
+                let failed = |cause: String| StateError::Unreachable {
+                    operation: "open",
+                    object: "the folder".into(),
+                    place: place.clone(),
+                    cause,
+                };
+                fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
+                let store = LocalFileSystem::new_with_prefix(path)
+                    .map_err(|error| failed(error.to_string()))?;
+                // A journal that a power cut can take back is none (R35).
+                let store = store.with_fsync(true).with_automatic_cleanup(true);
+                Ok(Self::over(Arc::new(store), &place))
+            }
+            StateLocation::Memory => Ok(Self::over(Arc::new(InMemory::new()), &place)),
+        }
+    }
+
+    /// State in any store; `place` is what error messages call it.
+    pub fn over(store: Arc<dyn ObjectStore>, place: &str) -> Self {
+        Self {
+            objects: Objects::new(store, Path::default(), place),
+        }
+    }
+
+    /// Where this is, for people.
+    pub fn place(&self) -> &str {
+        self.objects.place()
+    }
+
+    /// The one lock on this state (R29).
+    pub fn lock(&self, lease: Lease) -> Lock {
+        Lock::new(self.objects.clone(), lease)
+    }
+
+    /// What runs remember; `None` before the first.
+    pub async fn memory<T: DeserializeOwned>(&self) -> Result<Option<Stored<T>>, StateError> {
+        let Some(found) = self.objects.read(MEMORY).await? else {
+            return Ok(None);
+        };
+        let value = self.objects.decode(MEMORY, MEMORY, &found.bytes)?;
+        Ok(Some(Stored {
+            value,
+            revision: found.revision,
+        }))
+    }
+
+    /// Replaces the memory that was read as `before` (`None`: there was none). A [`StateError::Conflict`] when somebody else
+    /// wrote since; in a folder, where looking and writing are two steps, only the lock makes that certain.
+    pub async fn save_memory<T: Serialize>(
+        &self,
+        memory: &T,
+        before: Option<&Revision>,
+    ) -> Result<Revision, StateError> {
+        let bytes = self.objects.encode(MEMORY, MEMORY, memory)?;
+        self.objects.replace(MEMORY, bytes, before).await
+    }
+
+    /// The newest runs first, at most `limit`.
+    pub async fn runs<S: DeserializeOwned>(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<RunEntry<S>>, StateError> {
+        let ids = self.run_ids().await?;
+        let newest: Vec<RunId> = ids.into_iter().rev().take(limit).collect();
+        let names = newest.iter().map(summary_name).collect();
+        let summaries = self.objects.load_each(names, "summary").await;
+        let entries = newest.into_iter().zip(summaries);
+        Ok(entries
+            .map(|(id, summary)| RunEntry { id, summary })
+            .collect())
+    }
+
+    /// Oldest first. Folders with other names are not ours.
+    async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
+        let folders = self.objects.folders(RUNS).await?;
+        Ok(folders
+            .iter()
+            .filter_map(|name| RunId::parse(name))
+            .collect())
+    }
+
+    /// A run's line in the history; `None` if there is no such run, or it was killed before it wrote one.
+    pub async fn summary<S: DeserializeOwned>(
+        &self,
+        run: &RunId,
+    ) -> Result<Option<RunSummary<S>>, StateError> {
+        self.objects.load(&summary_name(run), "summary").await
+    }
+
+    pub async fn save_summary<S: Serialize>(
+        &self,
+        run: &RunId,
+        phase: Phase,
+        summary: &S,
+    ) -> Result<(), StateError> {
+        self.objects
+            .save(
+                &summary_name(run),
+                "summary",
+                &RunSummary { phase, summary },
+            )
+            .await
+    }
+
+    pub async fn report<R: DeserializeOwned>(&self, run: &RunId) -> Result<Option<R>, StateError> {
+        self.objects
+            .load(&format!("{RUNS}/{run}/report"), "report")
+            .await
+    }
+
+    pub async fn save_report<R: Serialize>(
+        &self,
+        run: &RunId,
+        report: &R,
+    ) -> Result<(), StateError> {
+        self.objects
+            .save(&format!("{RUNS}/{run}/report"), "report", report)
+            .await
+    }
+
+    /// The plans of a run, one for each invocation that planned.
+    pub fn plans<P>(&self, run: &RunId) -> Parts<P> {
+        Parts::new(self.objects.clone(), format!("{RUNS}/{run}/plan"), "plan")
+    }
+
+    /// The batches of outcomes of a run, in the order in which they were appended (R35).
+    pub fn journal<B>(&self, run: &RunId) -> Parts<B> {
+        Parts::new(
+            self.objects.clone(),
+            format!("{RUNS}/{run}/journal"),
+            "journal",
+        )
+    }
+
+    /// What a run has read so far, for its next invocation (R34).
+    pub fn checkpoint<C>(&self, run: &RunId) -> Parts<C> {
+        Parts::new(
+            self.objects.clone(),
+            format!("{CHECKPOINT}/{run}"),
+            "checkpoint",
+        )
+    }
+
+    /// Deletes a run's checkpoint.
+    pub async fn clear_checkpoint(&self, run: &RunId) -> Result<(), StateError> {
+        let folder = format!("{CHECKPOINT}/{run}");
+        let parts = self.objects.list(&folder).await?;
+        let names = parts
+            .iter()
+            .map(|part| format!("{folder}/{}", part.name))
+            .collect();
+        self.objects.delete(names).await.map(drop)
+    }
+
+    /// What became of the approval `code`, which may be any text that somebody typed.
+    pub async fn approval<A: DeserializeOwned>(&self, code: &str) -> Result<Option<A>, StateError> {
+        if !is_code(code) {
+            return Ok(None);
+        }
+        self.objects
+            .load(&format!("{APPROVALS}/{code}"), "approval")
+            .await
+    }
+
+    pub async fn save_approval<A: Serialize>(
+        &self,
+        code: &str,
+        approval: &A,
+    ) -> Result<(), StateError> {
+        if !is_code(code) {
+            return Err(self
+                .objects
+                .unreadable(APPROVALS, format!("{code:?} is no approval code")));
+        }
+        self.objects
+            .save(&format!("{APPROVALS}/{code}"), "approval", approval)
+            .await
+    }
+
+    /// All approvals that are kept, by code.
+    pub async fn approvals<A: DeserializeOwned>(&self) -> Result<Vec<(String, A)>, StateError> {
+        let entries = self.objects.list(APPROVALS).await?;
+        let codes: Vec<String> = entries
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|code| is_code(code))
+            .collect();
+        let names = codes
+            .iter()
+            .map(|code| format!("{APPROVALS}/{code}"))
+            .collect();
+        let approvals = self.objects.load_each(names, "approval").await;
+        let approvals = codes
+            .into_iter()
+            .zip(approvals)
+            .map(|(code, approval)| Ok((code, approval?)));
+        let approvals: Vec<(String, Option<A>)> = approvals.collect::<Result<_, StateError>>()?;
+        Ok(approvals
+            .into_iter()
+            .filter_map(|(code, approval)| Some((code, approval?)))
+            .collect())
+    }
+}
+
+fn summary_name(run: &RunId) -> String {
+    format!("{RUNS}/{run}/summary")
+}
+
+/// Codes are hashes in some alphabet; nothing else may become a name of an object.
+fn is_code(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

@@ -1,0 +1,169 @@
+//! A blob container as an object store, with what `object_store` leaves out: creating the container, and deleting blobs one by
+//! one. Its batches are an operation of their own, which needs rights of its own and which Azurite refuses to a shared access signature.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    azure::{AzureAuthorizer, MicrosoftAzure},
+    client::{HttpClient, HttpRequest, HttpRequestBody},
+    path::Path,
+};
+use reqwest::{Method, StatusCode};
+use thiserror::Error;
+use url::Url;
+
+use crate::state::error::ANSWERED;
+
+const STORE: &str = "MicrosoftAzure";
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(300);
+const CONCURRENT_DELETIONS: usize = 16;
+
+#[derive(Clone)]
+pub(super) struct Container {
+    pub(super) store: MicrosoftAzure,
+    pub(super) http: HttpClient,
+    pub(super) account: String,
+    pub(super) url: Url,
+}
+
+/// The store's own `Debug` shows its key.
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Container")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
+}
+
+/// In the words of `object_store`, so that its errors and ours are read alike.
+#[derive(Debug, Error)]
+#[error("{ANSWERED}{status}: {body}")]
+struct Answered {
+    status: StatusCode,
+    body: String,
+}
+
+fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic {
+        store: STORE,
+        source: Box::new(source),
+    }
+}
+
+impl Container {
+    /// Creates the container, or finds that somebody else just did (409).
+    pub(super) async fn create(&self) -> Result<()> {
+        let mut url = self.url.clone();
+        url.set_query(Some("restype=container"));
+        match self.send(&Method::PUT, &url).await? {
+            (StatusCode::CREATED | StatusCode::CONFLICT, _) => Ok(()),
+            (status, body) => Err(failed(Answered { status, body })),
+        }
+    }
+
+    async fn delete_blob(&self, location: Path) -> Result<Path> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(location.parts());
+        }
+        match self.send(&Method::DELETE, &url).await? {
+            (status, _) if status.is_success() => Ok(location),
+            (StatusCode::NOT_FOUND, body) => {
+                let source = Box::new(Answered {
+                    status: StatusCode::NOT_FOUND,
+                    body,
+                });
+                Err(Error::NotFound {
+                    path: location.to_string(),
+                    source,
+                })
+            }
+            (status, body) => Err(failed(Answered { status, body })),
+        }
+    }
+
+    /// One request, again after a pause when the service is busy or gone: creating and deleting may be repeated.
+    async fn send(&self, method: &Method, url: &Url) -> Result<(StatusCode, String)> {
+        for attempt in 1..ATTEMPTS {
+            match self.send_once(method, url).await {
+                Ok((status, _))
+                    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {}
+                Err(Error::Generic { .. }) => {}
+                sent => return sent,
+            }
+            tokio::time::sleep(PAUSE * attempt).await;
+        }
+        self.send_once(method, url).await
+    }
+
+    async fn send_once(&self, method: &Method, url: &Url) -> Result<(StatusCode, String)> {
+        let credential = self.store.credentials().get_credential().await?;
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = url.as_str().parse().map_err(failed)?;
+        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request)?;
+        let response = self.http.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = response.into_body().bytes().await.map_err(failed)?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Container {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        self.store.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.store.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let container = self.clone();
+        let deletions = locations.map(move |location| {
+            let container = container.clone();
+            async move { container.delete_blob(location?).await }
+        });
+        deletions.buffered(CONCURRENT_DELETIONS).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.store.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.store.copy_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,187 @@
+//! The form of every document: a JSON envelope, compressed when it is large.
+
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The newest layout that this program knows, and the one it writes. Raise it when an older program must not read a document.
+pub(super) const LAYOUT: u32 = 1;
+
+/// From here on a document is stored as gzip: plans and reports shrink to about a tenth.
+const COMPRESSED_FROM_BYTES: usize = 8 * 1024;
+
+/// More than any document of ours when unpacked; a larger one is not ours.
+const LONGEST_BYTES: u64 = 512 * 1024 * 1024;
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    v: u32,
+    kind: &'a str,
+    by: &'a str,
+    at: Timestamp,
+    data: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    v: u32,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    by: String,
+}
+
+#[derive(Deserialize)]
+struct Body<T> {
+    data: T,
+}
+
+/// Why bytes are not the document that they should be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Misread {
+    Newer { found: u32 },
+    Garbled(String),
+}
+
+/// The document `data` of this `kind`, written by the process `by`.
+pub(super) fn encode<T: Serialize>(kind: &str, by: &str, data: &T) -> Result<Bytes, String> {
+    let at = Timestamp::now();
+    let json = serde_json::to_vec(&Written {
+        v: LAYOUT,
+        kind,
+        by,
+        at,
+        data,
+    })
+    .map_err(|error| error.to_string())?;
+    if json.len() < COMPRESSED_FROM_BYTES {
+        return Ok(json.into());
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 8), Compression::fast());
+    encoder
+        .write_all(&json)
+        .and_then(|()| encoder.finish())
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
+}
+
+/// The data of a document of this `kind`.
+pub(super) fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, Misread> {
+    let json = unpack(bytes)?;
+    let header = header(&json)?;
+    if header.kind != kind {
+        return Err(Misread::Garbled(format!(
+            "it is a document of kind {:?}, not {kind:?}",
+            header.kind
+        )));
+    }
+    let body: Body<T> =
+        serde_json::from_slice(&json).map_err(|error| Misread::Garbled(error.to_string()))?;
+    Ok(body.data)
+}
+
+/// Which process wrote the document.
+pub(super) fn written_by(bytes: &[u8]) -> Result<String, Misread> {
+    Ok(header(&unpack(bytes)?)?.by)
+}
+
+fn header(json: &[u8]) -> Result<Header, Misread> {
+    let header: Header =
+        serde_json::from_slice(json).map_err(|error| Misread::Garbled(error.to_string()))?;
+    match header.v {
+        0 => Err(Misread::Garbled("layout 0 was never written".into())),
+        1..=LAYOUT => Ok(header),
+        found => Err(Misread::Newer { found }),
+    }
+}
+
+fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Misread> {
+    const GZIP: [u8; 2] = [0x1f, 0x8b];
+    if bytes.is_empty() {
+        return Err(Misread::Garbled("it is empty".into()));
+    }
+    if !bytes.starts_with(&GZIP) {
+        return Ok(bytes.to_vec());
+    }
+    let mut json = Vec::new();
+    let unpacked = GzDecoder::new(bytes)
+        .take(LONGEST_BYTES + 1)
+        .read_to_end(&mut json);
+    match unpacked {
+        Ok(length) if length as u64 > LONGEST_BYTES => Err(Misread::Garbled(
+            "it is larger than any document of ours".into(),
+        )),
+        Ok(_) => Ok(json),
+        Err(error) => Err(Misread::Garbled(format!(
+            "its compression is broken ({error})"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_large_documents_come_back() {
+        for length in [0, 10, 100_000] {
+            let data = vec!["alice@corp.example".to_owned(); length];
+            let bytes = encode("plan", "p", &data).unwrap();
+            assert_eq!(decode::<Vec<String>>("plan", &bytes), Ok(data));
+            assert_eq!(written_by(&bytes).as_deref(), Ok("p"));
+            assert!(
+                bytes.len() < 100_000,
+                "{length} addresses take {} bytes",
+                bytes.len()
+            );
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_noticed() {
+        for length in [3, 2_000] {
+            let bytes = encode("plan", "p", &vec!["alice@corp.example"; length]).unwrap();
+            for cut in 0..bytes.len() {
+                let read = decode::<Vec<String>>("plan", &bytes[..cut]);
+                assert!(
+                    matches!(read, Err(Misread::Garbled(_))),
+                    "{cut} of {}",
+                    bytes.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_layout_is_told_from_garbage() {
+        let newer = br#"{"v":2,"kind":"plan","data":{"unheard":"of"}}"#;
+        assert_eq!(
+            decode::<Vec<String>>("plan", newer),
+            Err(Misread::Newer { found: 2 })
+        );
+        for (bytes, problem) in [
+            (&b"{}"[..], "missing field `v` at line 1 column 2"),
+            (
+                br#"{"v":0,"kind":"plan","data":[]}"#,
+                "layout 0 was never written",
+            ),
+            (
+                br#"{"v":1,"kind":"report","data":[]}"#,
+                "it is a document of kind \"report\", not \"plan\"",
+            ),
+            (
+                br#"{"v":1,"kind":"plan"}"#,
+                "missing field `data` at line 1 column 21",
+            ),
+            (b"", "it is empty"),
+        ] {
+            assert_eq!(
+                decode::<Vec<String>>("plan", bytes),
+                Err(Misread::Garbled(problem.into()))
+            );
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What can go wrong with state, one line each: operation, object, cause, remedy.
+
+use thiserror::Error;
+
+use super::lock::Loss;
+
+/// Sorted by what one can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// A setting that says where state is does not make sense.
+    #[error("{setting}: {problem}")]
+    Setting { setting: String, problem: String },
+    /// The store did not answer, or answered with something else than the object or its absence.
+    #[error(
+        "cannot {operation} {object} in {place}: {cause}; check that the storage is up and reachable from here"
+    )]
+    Unreachable {
+        operation: &'static str,
+        object: String,
+        place: String,
+        cause: String,
+    },
+    /// The store refused us (401, 403).
+    #[error(
+        "not allowed to {operation} {object} in {place}: {cause}; give the identity the role Storage Blob Data Owner, \
+         or mend the key or SAS in AzureWebJobsStorage"
+    )]
+    Denied {
+        operation: &'static str,
+        object: String,
+        place: String,
+        cause: String,
+    },
+    /// Whoever hands out tokens for the store did not.
+    #[error(
+        "no token for {place}: {cause}; check that the identity is assigned to the app (AzureWebJobsStorage__clientId when it is \
+         user-assigned), or sign in with az login"
+    )]
+    NoToken { place: String, cause: String },
+    /// Truncated, foreign or missing among its neighbours. Never read as a default: what it knew could be somebody's access.
+    #[error(
+        "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to go on without"
+    )]
+    Unreadable {
+        object: String,
+        place: String,
+        problem: String,
+    },
+    #[error(
+        "{object} in {place} has layout {found}, this program reads up to {known}; deploy the version that wrote it, or a newer one"
+    )]
+    Newer {
+        object: String,
+        place: String,
+        found: u32,
+        known: u32,
+    },
+    /// Somebody else wrote the object since we read it. Nothing was overwritten.
+    #[error(
+        "{object} in {place} was changed by another process; nothing was overwritten, start the run again"
+    )]
+    Conflict { object: String, place: String },
+    /// R29: this run may not write any more, and never again.
+    #[error("the lock on {place} is lost: {loss}; this run stops writing, start another")]
+    LockLost { place: String, loss: Loss },
+}
+
+impl StateError {
+    /// What the store's error means for us.
+    pub(super) fn of_store(
+        operation: &'static str,
+        object: &str,
+        place: &str,
+        error: &object_store::Error,
+    ) -> Self {
+        let (object, place) = (object.to_owned(), place.to_owned());
+        let cause = one_line(&innermost(error));
+        if is_about_a_token(error) {
+            Self::NoToken { place, cause }
+        } else if matches!(status(error), Some(401 | 403)) {
+            Self::Denied {
+                operation,
+                object,
+                place,
+                cause,
+            }
+        } else {
+            Self::Unreachable {
+                operation,
+                object,
+                place,
+                cause,
+            }
+        }
+    }
+}
+
+/// What `object_store` puts before an answer that is no success.
+pub(super) const ANSWERED: &str = "Server returned non-2xx status code: ";
+
+/// The status of the answer, if there was one. Only in its text do listings and credentials tell it.
+pub(super) fn status(error: &object_store::Error) -> Option<u16> {
+    innermost(error)
+        .strip_prefix(ANSWERED)?
+        .get(..3)?
+        .parse()
+        .ok()
+}
+
+/// Only the text of `object_store`'s error tells a token that was refused from a blob that was.
+fn is_about_a_token(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    [
+        "performing token request",
+        "getting token response",
+        "az account get-access-token",
+        "azure cli response",
+    ]
+    .iter()
+    .any(|sign| text.contains(sign))
+}
+
+/// The innermost source: the others repeat it, with the URL and the count of attempts around it.
+fn innermost(error: &object_store::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// `403 Forbidden: AuthorizationFailure: This request is not authorized.` out of what `object_store` says of an answer, in
+/// which Azure's XML body stands as it came.
+fn one_line(text: &str) -> String {
+    const LONGEST_CHARS: usize = 300;
+    let text = text.strip_prefix(ANSWERED).unwrap_or(text);
+    let between = |open: &str, close: &str| {
+        let (_, rest) = text.split_once(open)?;
+        let (inner, _) = rest.split_once(close)?;
+        inner.lines().next().map(str::trim)
+    };
+    let status = text
+        .split_once(": <")
+        .or_else(|| text.split_once(": \u{feff}<"))
+        .map_or(text, |(status, _)| status);
+    let parts = [
+        Some(status),
+        between("<Code>", "</Code>"),
+        between("<Message>", "</Message>"),
+    ];
+    let line = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches([':', ' ']);
+    line.chars().take(LONGEST_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_azure_becomes_one_line() {
+        let body = "Server returned non-2xx status code: 403 Forbidden: \u{feff}<?xml version=\"1.0\"?><Error><Code>AuthorizationFailure\
+                    </Code><Message>This request is not authorized.\nRequestId:1\nTime:2</Message></Error>";
+        assert_eq!(
+            one_line(body),
+            "403 Forbidden: AuthorizationFailure: This request is not authorized."
+        );
+        assert_eq!(
+            one_line("Server returned non-2xx status code: 503 Service Unavailable: "),
+            "503 Service Unavailable"
+        );
+        assert_eq!(
+            one_line("Connection refused (os error 111)"),
+            "Connection refused (os error 111)"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! Objects in a store: read, create, replace, list, delete; nothing about what is in them.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion, path::Path};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{
+    envelope::{self, LAYOUT, Misread},
+    error::StateError,
+};
+
+/// How many objects are read at once.
+const CONCURRENT: usize = 8;
+
+/// A folder of a store, and who we are to it.
+#[derive(Clone)]
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    place: Arc<str>,
+    writer: Arc<str>,
+}
+
+/// A store's `Debug` may show its key.
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects")
+            .field("place", &self.place)
+            .field("writer", &self.writer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a document was when it was read, so that nobody's change is overwritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision(UpdateVersion);
+
+pub(super) struct Found {
+    pub(super) bytes: Bytes,
+    pub(super) revision: Revision,
+}
+
+/// The end of a race for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Created {
+    Ours,
+    Theirs,
+}
+
+/// An object in a listing. `name` is what follows the folder that was listed; `modified_ms` is the store's clock, since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) modified_ms: i64,
+}
+
+impl Objects {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, root: Path, place: &str) -> Self {
+        let writer = Uuid::new_v4().simple().to_string();
+        Self {
+            store,
+            root,
+            place: Arc::from(place),
+            writer: Arc::from(writer),
+        }
+    }
+
+    /// Where this is, for people.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether the document was written by this very value or a clone of it.
+    pub(super) fn is_ours(&self, bytes: &[u8]) -> bool {
+        envelope::written_by(bytes).is_ok_and(|by| by == *self.writer)
+    }
+
+    fn path(&self, name: &str) -> Path {
+        self.root.parts().chain(Path::from(name).parts()).collect()
+    }
+
+    fn error(
+        &self,
+        operation: &'static str,
+        object: &str,
+        error: &object_store::Error,
+    ) -> StateError {
+        StateError::of_store(operation, object, &self.place, error)
+    }
+
+    pub(super) fn conflict(&self, object: &str) -> StateError {
+        StateError::Conflict {
+            object: object.to_owned(),
+            place: self.place.to_string(),
+        }
+    }
+
+    pub(super) fn unreadable(&self, object: &str, problem: impl Into<String>) -> StateError {
+        StateError::Unreadable {
+            object: object.to_owned(),
+            place: self.place.to_string(),
+            problem: problem.into(),
+        }
+    }
+
+    pub(super) fn encode<T: Serialize>(
+        &self,
+        name: &str,
+        kind: &str,
+        data: &T,
+    ) -> Result<Bytes, StateError> {
+        envelope::encode(kind, &self.writer, data).map_err(|problem| self.unreadable(name, problem))
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        kind: &str,
+        bytes: &[u8],
+    ) -> Result<T, StateError> {
+        envelope::decode(kind, bytes).map_err(|misread| match misread {
+            Misread::Garbled(problem) => self.unreadable(name, problem),
+            Misread::Newer { found } => StateError::Newer {
+                object: name.to_owned(),
+                place: self.place.to_string(),
+                found,
+                known: LAYOUT,
+            },
+        })
+    }
+
+    /// `None` when there is no such object.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<Found>, StateError> {
+        let got = match self.store.get(&self.path(name)).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            got => got.map_err(|error| self.error("read", name, &error))?,
+        };
+        let revision = Revision(UpdateVersion {
+            e_tag: got.meta.e_tag.clone(),
+            version: got.meta.version.clone(),
+        });
+        let bytes = got
+            .bytes()
+            .await
+            .map_err(|error| self.error("read", name, &error))?;
+        Ok(Some(Found { bytes, revision }))
+    }
+
+    /// The document `name`, or `None` when there is none.
+    pub(super) async fn load<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        kind: &str,
+    ) -> Result<Option<T>, StateError> {
+        self.read(name)
+            .await?
+            .map(|found| self.decode(name, kind, &found.bytes))
+            .transpose()
+    }
+
+    /// Writes the document `name`, whatever was there.
+    pub(super) async fn save<T: Serialize>(
+        &self,
+        name: &str,
+        kind: &str,
+        data: &T,
+    ) -> Result<(), StateError> {
+        let bytes = self.encode(name, kind, data)?;
+        let saved = self.store.put(&self.path(name), bytes.into()).await;
+        saved
+            .map(drop)
+            .map_err(|error| self.error("write", name, &error))
+    }
+
+    /// Creates `name` unless it exists. The store decides a race: exactly one caller hears `Ours`.
+    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, StateError> {
+        match self.put(name, bytes.clone(), PutMode::Create).await {
+            Ok(_) => Ok(Created::Ours),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(self
+                .arrived_before(name, &bytes)
+                .await?
+                .map_or(Created::Theirs, |_| Created::Ours)),
+            Err(error) => Err(self.error("create", name, &error)),
+        }
+    }
+
+    /// Replaces `name` if it is still as it was at `before` (`None`: absent).
+    pub(super) async fn replace(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        before: Option<&Revision>,
+    ) -> Result<Revision, StateError> {
+        let mode = before.map_or(PutMode::Create, |Revision(version)| {
+            PutMode::Update(version.clone())
+        });
+        match self.put(name, bytes.clone(), mode).await {
+            Err(object_store::Error::NotImplemented { .. }) => {
+                self.replace_unguarded(name, bytes, before).await
+            }
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => self
+                .arrived_before(name, &bytes)
+                .await?
+                .ok_or_else(|| self.conflict(name)),
+            put => put.map_err(|error| self.error("write", name, &error)),
+        }
+    }
+
+    /// For a store without conditional replacement (a folder): look, then write. What happens between the two is the lock's matter.
+    async fn replace_unguarded(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        before: Option<&Revision>,
+    ) -> Result<Revision, StateError> {
+        let current = self.read(name).await?.map(|found| found.revision);
+        if current.as_ref() != before {
+            return Err(self.conflict(name));
+        }
+        self.put(name, bytes, PutMode::Overwrite)
+            .await
+            .map_err(|error| self.error("write", name, &error))
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<Revision> {
+        let options = PutOptions::from(mode);
+        self.store
+            .put_opts(&self.path(name), bytes.into(), options)
+            .await
+            .map(|put| Revision(put.into()))
+    }
+
+    /// A conditional write that is repeated after a lost answer meets itself: then what is there is what we sent.
+    async fn arrived_before(
+        &self,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Option<Revision>, StateError> {
+        let found = self.read(name).await?;
+        Ok(found
+            .filter(|found| found.bytes == bytes)
+            .map(|found| found.revision))
+    }
+
+    /// Everything below `folder`, in order of names.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StateError> {
+        let below = self.path(folder);
+        let listing = self.store.list(Some(&below)).try_filter_map(async |meta| {
+            let Some(parts) = meta.location.prefix_match(&below) else {
+                return Ok(None);
+            };
+            let name = parts
+                .map(|part| part.as_ref().to_owned())
+                .collect::<Vec<_>>()
+                .join("/");
+            Ok(Some(Entry {
+                name,
+                modified_ms: meta.last_modified.timestamp_millis(),
+            }))
+        });
+        let mut entries: Vec<_> = listing
+            .try_collect()
+            .await
+            .map_err(|error| self.error("list", folder, &error))?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// The names of the folders directly below `folder`, in order.
+    pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, StateError> {
+        let below = self.path(folder);
+        let listing = self.store.list_with_delimiter(Some(&below)).await;
+        let listing = listing.map_err(|error| self.error("list", folder, &error))?;
+        let mut names: Vec<_> = listing
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Deletes what is there of `names`, and says how many that was.
+    pub(super) async fn delete(&self, names: Vec<String>) -> Result<usize, StateError> {
+        let Some(first) = names.first().cloned() else {
+            return Ok(0);
+        };
+        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
+        let mut deletions = self.store.delete_stream(stream::iter(paths).boxed());
+        let mut deleted = 0;
+        while let Some(deletion) = deletions.next().await {
+            match deletion {
+                Ok(_) => deleted += 1,
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.error("delete", &first, &error)),
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// The documents `names`, read several at once, in their order.
+    pub(super) async fn load_each<T: DeserializeOwned>(
+        &self,
+        names: Vec<String>,
+        kind: &str,
+    ) -> Vec<Result<Option<T>, StateError>> {
+        let documents = stream::iter(names).map(|name| async move { self.load(&name, kind).await });
+        documents.buffered(CONCURRENT).collect().await
+    }
+}

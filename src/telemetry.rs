@@ -1,0 +1,367 @@
+//! The log: as the Functions host expects it, or for a person at a terminal; rolling files besides, when asked.
+//!
+//! The host turns each line into one record: stdout is Information, stderr with the word "warn" a Warning, other stderr
+//! an Error (`functions-host.md` section 4). So a line is one event, WARN and ERROR go to stderr, and nothing breaks
+//! lines or colours them.
+
+mod line;
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use tracing::{Level, Metadata, Subscriber};
+use tracing_appender::{
+    non_blocking::{NonBlocking, WorkerGuard},
+    rolling::{InitError, RollingFileAppender, Rotation},
+};
+use tracing_subscriber::{
+    Layer,
+    filter::Targets,
+    fmt::{MakeWriter, writer::BoxMakeWriter},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+};
+
+use crate::settings::{LogLevel, LogSettings};
+use line::{Human, Logfmt};
+
+/// How many daily files are kept.
+const FILES_MAX: usize = 14;
+
+/// Keeps the files' writer alive; the last lines are written when it is dropped.
+#[must_use = "dropping it closes the log files"]
+#[derive(Debug)]
+pub struct Telemetry {
+    _files: Option<WorkerGuard>,
+}
+
+/// Sets up the log of a process that the Functions host started: level `info` unless `LOG_LEVEL` says otherwise.
+pub fn for_host(settings: &LogSettings) -> Telemetry {
+    let console = Console {
+        out: BoxMakeWriter::new(io::stdout),
+        err: BoxMakeWriter::new(io::stderr),
+    };
+    let level = settings.level.unwrap_or(LogLevel::Info);
+    start(settings, |files| host_layer(level, console, files))
+}
+
+/// Sets up the log of the command line: human, on stderr, warnings and errors only unless `LOG_LEVEL` says otherwise.
+pub fn for_cli(settings: &LogSettings) -> Telemetry {
+    let level = settings.level.unwrap_or(LogLevel::Warn);
+    start(settings, |files| {
+        let human = tracing_subscriber::fmt::layer()
+            .event_format(Human)
+            .fmt_fields(Human)
+            .with_writer(BoxMakeWriter::new(anstream::stderr))
+            .log_internal_errors(false)
+            .with_filter(filter(level));
+        let files = files.map(|files| {
+            tracing_subscriber::fmt::layer()
+                .event_format(Logfmt)
+                .fmt_fields(Logfmt)
+                .with_writer(files)
+                .log_internal_errors(false)
+                .with_filter(filter(settings.level.unwrap_or(LogLevel::Info)))
+        });
+        human.and_then(files)
+    })
+}
+
+/// Installs the layer that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
+/// error in the log, not the end of the program: a published app's folder is read-only.
+fn start<L>(settings: &LogSettings, build: impl FnOnce(Option<NonBlocking>) -> L) -> Telemetry
+where
+    L: Layer<tracing_subscriber::Registry> + Send + Sync + 'static,
+{
+    let opened = settings
+        .dir
+        .as_ref()
+        .map(|dir| open(dir).map_err(|error| (dir, error)));
+    let (files, failure) = match opened {
+        Some(Ok(files)) => (Some(files), None),
+        Some(Err(failure)) => (None, Some(failure)),
+        None => (None, None),
+    };
+    let (writer, guard) = files.unzip();
+    let subscriber = tracing_subscriber::registry().with(build(writer));
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("the log was set up before");
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    if let Some((dir, error)) = failure {
+        tracing::error!(
+            dir = %dir.display(),
+            error = &error as &dyn std::error::Error,
+            "cannot write log files: set CLOUD_SYNC__LOG_DIR to a folder that this process may write"
+        );
+    }
+    Telemetry { _files: guard }
+}
+
+/// One file a day, `cloud-sync.2026-11-23.log`.
+fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
+    RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("cloud-sync")
+        .filename_suffix("log")
+        .max_log_files(FILES_MAX)
+        .build(dir)
+        .map(tracing_appender::non_blocking)
+}
+
+/// One line, with the fields of the invocation that panicked; the default hook would print several.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let at = info.location().map(ToString::to_string);
+    tracing::error!(at = at.as_deref().unwrap_or("unknown"), "panic: {text}");
+}
+
+/// Our own events at `level`; those of other crates only from WARN, because their lower levels print headers and URLs.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    };
+    Targets::new()
+        .with_target("cloud_sync", level)
+        .with_default(level.min(Level::WARN))
+}
+
+/// One layer for console and files together, so that a field recorded late is formatted once.
+fn host_layer<S>(level: LogLevel, console: Console, files: Option<NonBlocking>) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
+        .event_format(Logfmt)
+        .fmt_fields(Logfmt)
+        .with_writer(Streams { console, files })
+        .log_internal_errors(false)
+        .with_filter(filter(level))
+}
+
+/// The two streams that the host listens to.
+struct Console {
+    out: BoxMakeWriter,
+    err: BoxMakeWriter,
+}
+
+struct Streams {
+    console: Console,
+    files: Option<NonBlocking>,
+}
+
+impl<'a> MakeWriter<'a> for Streams {
+    type Writer = Tee<'a>;
+
+    fn make_writer(&'a self) -> Tee<'a> {
+        self.tee(&self.console.out)
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Tee<'a> {
+        if *meta.level() <= Level::WARN {
+            self.tee(&self.console.err)
+        } else {
+            self.tee(&self.console.out)
+        }
+    }
+}
+
+impl Streams {
+    fn tee<'a>(&'a self, console: &'a BoxMakeWriter) -> Tee<'a> {
+        Tee {
+            console: console.make_writer(),
+            files: self.files.clone(),
+        }
+    }
+}
+
+/// Writes to the console and to the files.
+struct Tee<'a> {
+    console: Box<dyn Write + 'a>,
+    files: Option<NonBlocking>,
+}
+
+impl Write for Tee<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(files) = &mut self.files {
+            files.write_all(line)?;
+        }
+        self.console.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.console.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Captured {
+        fn writer(&self) -> BoxMakeWriter {
+            let captured = self.clone();
+            BoxMakeWriter::new(move || captured.clone())
+        }
+
+        /// The lines without the time, which comes first.
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'));
+            text.lines()
+                .map(|line| line.split_once(' ').unwrap().1.to_owned())
+                .collect()
+        }
+    }
+
+    fn logged(level: LogLevel, act: impl FnOnce()) -> (Vec<String>, Vec<String>) {
+        logged_besides(level, None, act)
+    }
+
+    fn logged_besides(
+        level: LogLevel,
+        files: Option<NonBlocking>,
+        act: impl FnOnce(),
+    ) -> (Vec<String>, Vec<String>) {
+        let (out, err) = (Captured::default(), Captured::default());
+        let console = Console {
+            out: out.writer(),
+            err: err.writer(),
+        };
+        let layer = host_layer(level, console, files);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, act);
+        (out.lines(), err.lines())
+    }
+
+    #[test]
+    fn levels_go_to_the_stream_that_the_host_expects() {
+        let (out, err) = logged(LogLevel::Debug, || {
+            tracing::debug!("asked");
+            tracing::info!(created = 3, "run ended");
+            tracing::warn!("held");
+            tracing::error!("failed");
+            tracing::trace!("never shown");
+        });
+        assert_eq!(
+            out,
+            [
+                "level=DEBUG msg=asked target=cloud_sync::telemetry::tests",
+                "level=INFO msg=\"run ended\" created=3 target=cloud_sync::telemetry::tests",
+            ]
+        );
+        assert_eq!(
+            err,
+            [
+                "level=WARN msg=held target=cloud_sync::telemetry::tests",
+                "level=ERROR msg=failed target=cloud_sync::telemetry::tests",
+            ]
+        );
+        assert!(!err[1].to_lowercase().contains("warn"));
+    }
+
+    #[test]
+    fn an_event_is_one_plain_line_with_the_fields_of_its_spans() {
+        let (out, _) = logged(LogLevel::Info, || {
+            let span = tracing::info_span!(
+                "invocation",
+                invocation = "5f7c",
+                run = tracing::field::Empty
+            );
+            let _entered = span.enter();
+            span.record("run", "0b5e");
+            tracing::info!(
+                text = "a\nb=\"c\"",
+                empty = "",
+                "line one\r\nline \u{1b}[31mtwo"
+            );
+        });
+        assert_eq!(
+            out,
+            [
+                r#"level=INFO msg="line one\r\nline \u{1b}[31mtwo" invocation=5f7c run=0b5e text="a\nb=\"c\"" empty="" target=cloud_sync::telemetry::tests"#
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_are_logged_with_their_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read page 2")]
+        struct Outer(#[source] io::Error);
+        let (_, err) = logged(LogLevel::Info, || {
+            let error = Outer(io::Error::other("connection reset"));
+            tracing::error!(error = &error as &dyn std::error::Error, "run failed");
+        });
+        assert_eq!(
+            err,
+            [
+                "level=ERROR msg=\"run failed\" error=\"cannot read page 2: connection reset\" target=cloud_sync::telemetry::tests"
+            ]
+        );
+    }
+
+    #[test]
+    fn other_crates_are_heard_from_warn_on() {
+        let (out, err) = logged(LogLevel::Trace, || {
+            tracing::info!(target: "hyper", "header");
+            tracing::warn!(target: "hyper", "odd");
+        });
+        assert_eq!(out, Vec::<String>::new());
+        assert_eq!(err, ["level=WARN msg=odd target=hyper"]);
+    }
+
+    #[test]
+    fn files_get_every_line_of_both_streams() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, guard) = open(folder.path()).unwrap();
+        let (out, err) = logged_besides(LogLevel::Info, Some(writer), || {
+            tracing::info!("one");
+            tracing::error!("two");
+        });
+        drop(guard);
+        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .collect();
+        assert_eq!(lines, [out, err].concat());
+    }
+
+    #[test]
+    fn a_line_fits_the_longest_record_of_the_host() {
+        let (out, _) = logged(LogLevel::Info, || {
+            tracing::info!("{}", "é".repeat(100_000));
+        });
+        assert!(out[0].len() < 32_768 && out[0].ends_with('…'));
+    }
+}

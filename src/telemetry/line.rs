@@ -1,0 +1,199 @@
+//! From one event to one line: logfmt for machines, a sentence for people.
+
+use std::fmt::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    field::RecordFields,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    registry::{LookupSpan, Scope},
+};
+
+/// Application Insights cuts a record at 32 768 characters; the cut should be ours, and visible.
+const LINE_BYTES_MAX: usize = 32_000;
+
+/// `time=… level=INFO msg="…" invocation=… run=… key=value target=…`
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logfmt;
+
+/// `warning: … (key=value)`
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Human;
+
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let parts = Parts::of(event);
+        let mut line = format!("time={} level={} msg=", now(), event.metadata().level());
+        push_value(&mut line, &parts.message);
+        line.push_str(&span_fields(ctx));
+        line.push_str(&parts.fields);
+        write!(line, " target={}", event.metadata().target())?;
+        cut(&mut line);
+        writeln!(writer, "{line}")
+    }
+}
+
+impl<'w> FormatFields<'w> for Logfmt {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut parts = Parts::default();
+        fields.record(&mut parts);
+        writer.write_str(parts.fields.trim_start())
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Human
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let parts = Parts::of(event);
+        let (label, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error", AnsiColor::Red),
+            Level::WARN => ("warning", AnsiColor::Yellow),
+            Level::INFO => ("info", AnsiColor::Green),
+            Level::DEBUG => ("debug", AnsiColor::Blue),
+            Level::TRACE => ("trace", AnsiColor::Cyan),
+        };
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        let message = plain(&parts.message);
+        write!(writer, "{style}{label}{style:#}: {message}")?;
+        if !parts.fields.is_empty() {
+            write!(writer, " ({})", parts.fields.trim_start())?;
+        }
+        writeln!(writer)
+    }
+}
+
+impl<'w> FormatFields<'w> for Human {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        Logfmt.format_fields(writer, fields)
+    }
+}
+
+/// The fields of all spans around the event, outermost first.
+fn span_fields<S, N>(ctx: &FmtContext<'_, S, N>) -> String
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut text = String::new();
+    let spans = ctx.event_scope().into_iter().flat_map(Scope::from_root);
+    for span in spans {
+        if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+            && !fields.fields.is_empty()
+        {
+            text.push(' ');
+            text.push_str(&fields.fields);
+        }
+    }
+    text
+}
+
+fn now() -> impl fmt::Display {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+}
+
+fn cut(line: &mut String) {
+    if line.len() > LINE_BYTES_MAX {
+        let mut end = LINE_BYTES_MAX;
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+}
+
+/// The message of an event, and its other fields as ` key=value`.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: String,
+}
+
+impl Parts {
+    fn of(event: &Event<'_>) -> Self {
+        let mut parts = Self::default();
+        event.record(&mut parts);
+        parts
+    }
+
+    fn push(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            self.fields.push(' ');
+            self.fields.push_str(field.name());
+            self.fields.push('=');
+            push_value(&mut self.fields, value);
+        }
+    }
+}
+
+impl Visit for Parts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut chain = value.to_string();
+        let mut next = value.source();
+        while let Some(cause) = next {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        self.push(field, &chain);
+    }
+}
+
+/// Bare where that is unambiguous, else quoted with every control character escaped: a line stays one line.
+fn push_value(line: &mut String, value: &str) {
+    let bare = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
+    if !value.is_empty() && value.chars().all(bare) {
+        line.push_str(value);
+        return;
+    }
+    line.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                line.extend(c.escape_default());
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+}
+
+/// Text for a terminal: what an outside service said must not be able to steer it.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+        .collect()
+}

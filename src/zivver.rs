@@ -1,0 +1,254 @@
+//! Client of Zivver's SCIM API (`zivver-scim.md`): complete lists, complete writes.
+//!
+//! Every call passes the governor, every attempt to write asks [`MayWrite`]. What is repeated, and when, is in
+//! `call` (GET, PUT, PATCH) and in `create` (POST); `list` says when a list counts.
+
+mod call;
+mod create;
+mod error;
+mod governor;
+mod key;
+mod list;
+mod refusal;
+mod wire;
+mod write;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    domain::{
+        account::{FunctionalAccount, UserAccount},
+        address::SmtpAddress,
+        ids::ScimId,
+    },
+    http::{Clock, Counters, RetryPolicy, Sender, Transport},
+};
+use call::{Access, Call, MediaType};
+pub use create::Creation;
+pub use error::{Gap, ReadError, WriteError};
+use governor::Governor;
+pub use governor::Rate;
+pub use key::{ApiKey, ApiKeyError};
+pub use refusal::{Refusal, RefusalKind};
+use wire::Resource;
+use write::Verb;
+pub use write::{GroupExtensionBody, GroupWrite, MembersPatch, UserExtensionBody, UserWrite};
+
+/// Where Zivver is, and how to treat it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The part before `/scim/v2`.
+    pub base_url: Url,
+    pub key: ApiKey,
+    pub rate: Rate,
+    pub policy: Policy,
+    pub clock: Clock,
+    pub may_write: MayWrite,
+}
+
+/// How patient the client is.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub retry: RetryPolicy,
+    /// For one request, except for a list.
+    pub timeout: Duration,
+    /// For one page of a list: all accounts come in one.
+    pub list_timeout: Duration,
+    /// How often an account is looked for after the answer to its creation was lost: reads may lag behind writes.
+    pub look_ups: u32,
+    /// Between two such look-ups.
+    pub look_up_pause: Duration,
+}
+
+impl Policy {
+    /// As R31 has it: `Retry-After` up to 60 s. `seed` is that of the jitter.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            retry: RetryPolicy::new(Duration::from_secs(60), seed),
+            timeout: Duration::from_secs(30),
+            list_timeout: Duration::from_secs(120),
+            look_ups: 3,
+            look_up_pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Asked right before each attempt to write: whether the run still has its lock (R29).
+#[derive(Clone)]
+pub struct MayWrite(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl MayWrite {
+    pub fn new(ask: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    /// For a client that only reads.
+    pub fn never() -> Self {
+        Self::new(|| false)
+    }
+
+    fn ask(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MayWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MayWrite")
+    }
+}
+
+#[derive(Debug)]
+pub struct ZivverClient {
+    connection: Connection,
+    sender: Sender,
+    governor: Governor,
+}
+
+impl ZivverClient {
+    pub fn new(connection: Connection, transport: Transport) -> Self {
+        Self {
+            governor: Governor::new(connection.rate),
+            sender: Sender::new(transport, "ZIVVER_API_URL"),
+            connection,
+        }
+    }
+
+    pub fn counters(&self) -> &Counters {
+        self.sender.counters()
+    }
+
+    /// All users (R1).
+    pub async fn users(&self) -> Result<Vec<UserAccount>, ReadError> {
+        self.list().await
+    }
+
+    /// All functional accounts (R1).
+    pub async fn groups(&self) -> Result<Vec<FunctionalAccount>, ReadError> {
+        self.list().await
+    }
+
+    /// The user with this address, also where it was only just created. `None` is a clean "not there".
+    pub async fn find_user(&self, address: &SmtpAddress) -> Result<Option<UserAccount>, ReadError> {
+        self.find(address).await
+    }
+
+    /// The functional account with this address. `None` is a clean "not there".
+    pub async fn find_group(
+        &self,
+        address: &SmtpAddress,
+    ) -> Result<Option<FunctionalAccount>, ReadError> {
+        self.find(address).await
+    }
+
+    /// Creates the user with this address. The address of `user` is taken from `address`.
+    pub async fn create_user(
+        &self,
+        address: &SmtpAddress,
+        user: &UserWrite,
+    ) -> Result<Creation<UserAccount>, WriteError> {
+        let user = UserWrite {
+            user_name: Some(address.clone()),
+            ..user.clone()
+        };
+        self.create(address, &user.body(Verb::Create)).await
+    }
+
+    /// Creates the functional account with this address. The address of `group` is taken from `address`.
+    pub async fn create_group(
+        &self,
+        address: &SmtpAddress,
+        group: &GroupWrite,
+    ) -> Result<Creation<FunctionalAccount>, WriteError> {
+        let group = GroupWrite {
+            external_id: Some(address.clone()),
+            ..group.clone()
+        };
+        self.create(address, &group.body(Verb::Create)).await
+    }
+
+    /// The user as Zivver then has it, if it says so.
+    pub async fn update_user(
+        &self,
+        id: &ScimId,
+        user: &UserWrite,
+    ) -> Result<Option<UserAccount>, WriteError> {
+        self.update(id, &user.body(Verb::Update)).await
+    }
+
+    /// The functional account as Zivver then has it, if it says so.
+    pub async fn update_group(
+        &self,
+        id: &ScimId,
+        group: &GroupWrite,
+    ) -> Result<Option<FunctionalAccount>, WriteError> {
+        self.update(id, &group.body(Verb::Update)).await
+    }
+
+    /// The functional account as Zivver then has it, if it says so.
+    pub async fn patch_members(
+        &self,
+        id: &ScimId,
+        patch: &MembersPatch,
+    ) -> Result<Option<FunctionalAccount>, WriteError> {
+        let call = Call {
+            kind: "zivver patch group",
+            operation: format!("change the members of the functional account {id}"),
+            method: Method::PATCH,
+            url: self.resource_url::<FunctionalAccount>(id),
+            media_type: MediaType::ScimJson,
+            body: patch.body().to_string().into(),
+            access: Access::Write,
+        };
+        self.written(id, &call).await
+    }
+
+    async fn update<R: Resource>(
+        &self,
+        id: &ScimId,
+        body: &Value,
+    ) -> Result<Option<R>, WriteError> {
+        let call = Call {
+            kind: R::KINDS.update,
+            operation: format!("update the {} {id}", R::ONE),
+            method: Method::PUT,
+            url: self.resource_url::<R>(id),
+            media_type: MediaType::Json,
+            body: body.to_string().into(),
+            access: Access::Write,
+        };
+        self.written(id, &call).await
+    }
+
+    async fn written<R: Resource>(
+        &self,
+        id: &ScimId,
+        call: &Call,
+    ) -> Result<Option<R>, WriteError> {
+        let reply = self.repeat(call).await.map_err(WriteError::from)?;
+        Ok(R::parse(&reply.body).filter(|account| account.id() == id))
+    }
+
+    fn collection_url<R: Resource>(&self) -> Url {
+        let mut url = self.connection.base_url.clone();
+        let base = url.path().trim_end_matches('/');
+        let base = base.strip_suffix("/scim/v2").unwrap_or(base);
+        let path = format!("{base}/scim/v2/{}", R::COLLECTION);
+        url.set_path(&path);
+        url.set_query(None);
+        url.set_fragment(None);
+        url
+    }
+
+    fn resource_url<R: Resource>(&self, id: &ScimId) -> Url {
+        let mut url = self.collection_url::<R>();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(id.as_str());
+        }
+        url
+    }
+}

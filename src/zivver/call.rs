@@ -1,0 +1,248 @@
+//! One call, and its repetitions where repeating is harmless (R31).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use url::Url;
+
+use super::{
+    ZivverClient,
+    error::{ReadError, WriteError},
+    governor::Signals,
+    refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
+};
+use crate::http::{Reply, Request, RetryReason, SendError, one_line, retry_after};
+
+/// A list of 100,000 accounts is about a tenth of this.
+const LIST_BYTES_MAX: usize = 1 << 30;
+
+/// One account, or an error page.
+const RESOURCE_BYTES_MAX: usize = 16 << 20;
+
+/// A request with what is needed to repeat it and to talk about it.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// As counted in reports.
+    pub(super) kind: &'static str,
+    /// For messages, after "cannot". Ids, no addresses.
+    pub(super) operation: String,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) media_type: MediaType,
+    pub(super) body: Bytes,
+    pub(super) access: Access,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MediaType {
+    Json,
+    /// A PATCH wants it in both headers; a PUT must not have it (`zivver-scim.md` section 2).
+    ScimJson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Patient, since all accounts come in one answer.
+    List,
+    LookUp,
+    Write,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refused(Box<Refusal>),
+    Unauthorized { operation: String },
+    Forbidden { operation: String },
+    Unavailable { operation: String, cause: String },
+    Stopped { operation: String },
+}
+
+/// The run may no longer write.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+impl ZivverClient {
+    /// Sends until there is an answer that repeating would not change. For GET, PUT and PATCH.
+    pub(super) async fn repeat(&self, call: &Call) -> Result<Reply, Failure> {
+        let serial = self.sender.serial();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let sent = self.attempt(call).await;
+            let sent = sent.map_err(|Stopped| call.stopped())?;
+            let (reason, wait) = match &sent {
+                Ok(reply) => (transient(reply.status), self.wait_asked(reply)),
+                Err(error) => (error.retry_reason(), None),
+            };
+            let retry = &self.connection.policy.retry;
+            let next = reason.and_then(|reason| {
+                let delay = retry.next_delay(serial, attempt, reason, wait)?;
+                Some((reason, delay))
+            });
+            let Some((reason, delay)) = next else {
+                return match sent {
+                    Ok(reply) if reply.status.is_success() => Ok(reply),
+                    Ok(reply) => Err(self.failure(call, &reply)),
+                    Err(error) => Err(call.unavailable(&error.to_string())),
+                };
+            };
+            self.pause(call, attempt, reason, delay).await;
+        }
+    }
+
+    /// Waits before the next attempt.
+    pub(super) async fn pause(
+        &self,
+        call: &Call,
+        attempt: u32,
+        reason: RetryReason,
+        delay: Duration,
+    ) {
+        self.sender.counters().count_retry();
+        tracing::debug!(kind = call.kind, attempt, ?reason, ?delay, "trying again");
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Sends once, as soon as the governor lets it, and lets the governor learn from the answer.
+    pub(super) async fn attempt(&self, call: &Call) -> Result<Result<Reply, SendError>, Stopped> {
+        let permit = self.governor.permit().await;
+        // R29: nothing may come between the question and the request.
+        if call.access == Access::Write && !self.connection.may_write.ask() {
+            return Err(Stopped);
+        }
+        let sent = self.sender.send(self.request(call)).await;
+        if let Ok(reply) = &sent {
+            permit.answered(&Signals::of(reply, self.connection.clock.now()));
+        }
+        Ok(sent)
+    }
+
+    /// What an answer means that is no success and not worth repeating.
+    pub(super) fn failure(&self, call: &Call, reply: &Reply) -> Failure {
+        let operation = call.operation.clone();
+        match reply.status {
+            StatusCode::UNAUTHORIZED => Failure::Unauthorized { operation },
+            StatusCode::FORBIDDEN => Failure::Forbidden { operation },
+            status if transient(status).is_some() => call.unavailable(&gave_up(status)),
+            status => {
+                let text = self.text(&reply.body);
+                let told = RefusalKind::of(status.as_u16(), &text);
+                let nobody = told == RefusalKind::UnknownAccount && call.names_no_account();
+                let kind = if nobody || status.is_redirection() {
+                    RefusalKind::WrongUrl
+                } else {
+                    told
+                };
+                Failure::Refused(Box::new(Refusal {
+                    operation,
+                    status: status.as_u16(),
+                    text,
+                    kind,
+                }))
+            }
+        }
+    }
+
+    pub(super) fn wait_asked(&self, reply: &Reply) -> Option<Duration> {
+        retry_after(&reply.headers, self.connection.clock.now())
+    }
+
+    /// A body for messages: one line, cut, and without the key.
+    pub(super) fn text(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body);
+        one_line(&self.connection.key.redact(&text), TEXT_CHARS_MAX)
+    }
+
+    fn request(&self, call: &Call) -> Request {
+        let media_type = HeaderValue::from_static(match call.media_type {
+            MediaType::Json => "application/json",
+            MediaType::ScimJson => "application/scim+json",
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, self.connection.key.authorization());
+        headers.insert(ACCEPT, media_type.clone());
+        if !call.body.is_empty() {
+            headers.insert(CONTENT_TYPE, media_type);
+        }
+        let policy = &self.connection.policy;
+        let (timeout, body_limit_bytes) = match call.access {
+            Access::List => (policy.list_timeout, LIST_BYTES_MAX),
+            // A server that does not know the filter answers with everything.
+            Access::LookUp => (policy.timeout, LIST_BYTES_MAX),
+            Access::Write => (policy.timeout, RESOURCE_BYTES_MAX),
+        };
+        Request {
+            kind: call.kind,
+            method: call.method.clone(),
+            url: call.url.clone(),
+            headers,
+            body: call.body.clone(),
+            timeout,
+            body_limit_bytes,
+        }
+    }
+}
+
+impl Call {
+    fn names_no_account(&self) -> bool {
+        self.access != Access::Write || self.method == Method::POST
+    }
+
+    pub(super) fn unavailable(&self, cause: &str) -> Failure {
+        Failure::Unavailable {
+            operation: self.operation.clone(),
+            cause: cause.to_owned(),
+        }
+    }
+
+    pub(super) fn stopped(&self) -> Failure {
+        Failure::Stopped {
+            operation: self.operation.clone(),
+        }
+    }
+}
+
+pub(super) fn gave_up(status: StatusCode) -> String {
+    format!("Zivver answered {} to the end", status.as_u16())
+}
+
+/// Whether an answer may be another one next time (R31).
+pub(super) fn transient(status: StatusCode) -> Option<RetryReason> {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(RetryReason::Throttled),
+        StatusCode::REQUEST_TIMEOUT => Some(RetryReason::Fault),
+        status => status.is_server_error().then_some(RetryReason::Fault),
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Unauthorized { operation } => Self::Unauthorized { operation },
+            Failure::Forbidden { operation } => Self::Forbidden { operation },
+            Failure::Unavailable { operation, cause } => Self::Unavailable { operation, cause },
+            Failure::Stopped { operation } => Self::Stopped { operation },
+        }
+    }
+}
+
+impl From<Failure> for ReadError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Unauthorized { operation } => Self::Unauthorized { operation },
+            Failure::Forbidden { operation } => Self::Forbidden { operation },
+            Failure::Unavailable { operation, cause } => Self::Unavailable { operation, cause },
+            Failure::Stopped { operation } => Self::Unavailable {
+                operation,
+                cause: "this run was stopped".into(),
+            },
+        }
+    }
+}

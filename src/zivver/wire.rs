@@ -1,0 +1,206 @@
+//! SCIM resources as Zivver sends them, read straight into accounts (`zivver-scim.md` sections 2 to 4).
+//!
+//! Tolerant where Zivver or its clients were seen to differ, strict where guessing would make an account look absent
+//! or empty.
+
+mod extension;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::domain::{
+    account::{FunctionalAccount, UserAccount},
+    address::SmtpAddress,
+    ids::ScimId,
+};
+use extension::ExtensionRow;
+
+pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub(super) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+pub(super) const ENTERPRISE_USER: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+pub(super) const ZIVVER_USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
+pub(super) const ZIVVER_GROUP: &str = "urn:ietf:params:scim:schemas:zivver:0.1:Group";
+
+/// A kind of account as SCIM sees it.
+pub(super) trait Resource: Sized {
+    type Row: for<'de> Deserialize<'de> + Into<Self>;
+    /// The last part of the collection's path.
+    const COLLECTION: &'static str;
+    /// For messages.
+    const ONE: &'static str;
+    const LIST: &'static str;
+    /// The attribute that holds the address, for filters.
+    const ADDRESS: &'static str;
+    const KINDS: Kinds;
+
+    fn id(&self) -> &ScimId;
+    fn address(&self) -> &SmtpAddress;
+
+    fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self::Row>(body)
+            .ok()
+            .map(Into::into)
+    }
+}
+
+/// The kinds of request, as counted in reports.
+pub(super) struct Kinds {
+    pub(super) list: &'static str,
+    pub(super) find: &'static str,
+    pub(super) create: &'static str,
+    pub(super) update: &'static str,
+}
+
+impl Resource for UserAccount {
+    type Row = UserRow;
+    const COLLECTION: &'static str = "Users";
+    const ONE: &'static str = "user account";
+    const LIST: &'static str = "user accounts";
+    const ADDRESS: &'static str = "userName";
+    const KINDS: Kinds = Kinds {
+        list: "zivver list users",
+        find: "zivver find user",
+        create: "zivver create user",
+        update: "zivver update user",
+    };
+
+    fn id(&self) -> &ScimId {
+        &self.id
+    }
+
+    fn address(&self) -> &SmtpAddress {
+        &self.address
+    }
+}
+
+impl Resource for FunctionalAccount {
+    type Row = GroupRow;
+    const COLLECTION: &'static str = "Groups";
+    const ONE: &'static str = "functional account";
+    const LIST: &'static str = "functional accounts";
+    const ADDRESS: &'static str = "externalId";
+    const KINDS: Kinds = Kinds {
+        list: "zivver list groups",
+        find: "zivver find group",
+        create: "zivver create group",
+        update: "zivver update group",
+    };
+
+    fn id(&self) -> &ScimId {
+        &self.id
+    }
+
+    fn address(&self) -> &SmtpAddress {
+        &self.address
+    }
+}
+
+/// The body of a list (RFC 7644 section 3.4.2). `Resources` may be absent where there is none.
+#[derive(Deserialize)]
+pub(super) struct ListBody<R> {
+    #[serde(rename = "Resources", default = "Option::default")]
+    pub(super) resources: Option<Vec<R>>,
+    #[serde(rename = "totalResults")]
+    pub(super) total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct UserRow {
+    #[serde(deserialize_with = "filled")]
+    id: String,
+    #[serde(rename = "userName", deserialize_with = "filled")]
+    user_name: String,
+    name: Option<Name>,
+    active: Option<Switch>,
+    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:User")]
+    extension: Option<ExtensionRow>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    formatted: Option<String>,
+}
+
+/// Clients were seen to send booleans as text (`zivver-scim.md` section 3), so Zivver may do so too.
+struct Switch(bool);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelling {
+            Boolean(bool),
+            Text(String),
+        }
+        match Spelling::deserialize(deserializer)? {
+            Spelling::Boolean(value) => Ok(Self(value)),
+            Spelling::Text(text) if text.eq_ignore_ascii_case("true") => Ok(Self(true)),
+            Spelling::Text(text) if text.eq_ignore_ascii_case("false") => Ok(Self(false)),
+            Spelling::Text(_) => Err(de::Error::custom("`active` is neither true nor false")),
+        }
+    }
+}
+
+impl From<UserRow> for UserAccount {
+    fn from(row: UserRow) -> Self {
+        let ExtensionRow {
+            extension,
+            delegates,
+        } = row.extension.unwrap_or_default();
+        Self {
+            id: ScimId::new(&row.id),
+            address: SmtpAddress::verbatim(&row.user_name),
+            name: row.name.and_then(|name| name.formatted).unwrap_or_default(),
+            // An account is active unless something says otherwise.
+            active: row.active.is_none_or(|Switch(active)| active),
+            extension,
+            delegates,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct GroupRow {
+    #[serde(deserialize_with = "filled")]
+    id: String,
+    #[serde(rename = "externalId", deserialize_with = "filled")]
+    external_id: String,
+    #[serde(rename = "displayName")]
+    display_name: Option<String>,
+    members: Option<Vec<Member>>,
+    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:Group")]
+    extension: Option<ExtensionRow>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(deserialize_with = "filled")]
+    value: String,
+}
+
+impl From<GroupRow> for FunctionalAccount {
+    fn from(row: GroupRow) -> Self {
+        let members = row.members.unwrap_or_default();
+        Self {
+            id: ScimId::new(&row.id),
+            address: SmtpAddress::verbatim(&row.external_id),
+            name: row.display_name.unwrap_or_default(),
+            extension: row.extension.unwrap_or_default().extension,
+            members: members
+                .iter()
+                .map(|member| ScimId::new(&member.value))
+                .collect(),
+        }
+    }
+}
+
+/// A text that is not blank: a row without identity cannot be taken for an account, nor left out of the list.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(de::Error::custom("an identifying attribute is empty"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,177 @@
+//! What one call does about refusals, tokens and redirects.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn r31_retry_after_is_waited_for_in_every_form() {
+    for (value, at_least_s, at_most_s) in [
+        (Some("7"), 7.0, 7.5),
+        (Some("0.5"), 0.5, 1.0),
+        (Some("0"), 0.0, 0.5),
+        (Some("Mon, 23 Nov 2026 10:00:09 GMT"), 8.5, 9.5),
+        (Some("Mon, 23 Nov 2020 10:00:09 GMT"), 0.0, 0.5),
+        (Some("99999999999999999999"), 300.0, 300.5),
+        (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 300.0, 300.5),
+        (Some("soon"), 0.0, 2.5),
+        (None, 0.0, 2.5),
+    ] {
+        let service = fake(move |seen| match (seen.number, value) {
+            (0, Some(value)) => {
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", value)]).into_response()
+            }
+            (0, None) => status(429),
+            _ => page(0..10, None),
+        });
+        let client = client(service);
+        let start = Instant::now();
+        assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+        let took_s = start.elapsed().as_secs_f64();
+        assert!(
+            (at_least_s..=at_most_s).contains(&took_s),
+            "{value:?}: {took_s} s"
+        );
+        let counts = client.counters().read();
+        assert_eq!((counts.total, counts.retries, counts.throttled), (2, 1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_faults_are_repeated_six_times_and_then_given_up() {
+    type Answers = fn() -> Response;
+    let cases: [(&str, Answers, usize); 7] = [
+        ("busy", || status(503), 6),
+        (
+            "fault",
+            || (StatusCode::BAD_GATEWAY, "<html>").into_response(),
+            6,
+        ),
+        ("throttled", || status(429), 6),
+        (
+            "transient 400",
+            || error(400, "M.ADTransientException", "try again"),
+            6,
+        ),
+        (
+            "plain 400",
+            || error(400, "M.ParameterBindingException", "no such parameter"),
+            1,
+        ),
+        (
+            "error in 200",
+            || json_response(&json!({"error": {"code": "x", "message": "oops"}})),
+            6,
+        ),
+        ("not understood", || "oops".into_response(), 3),
+    ];
+    let mut said = Vec::new();
+    for (name, answer, attempts) in cases {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let service = fake(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            answer()
+        });
+        let error = list(&client(service)).await.unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), attempts, "{name}");
+        said.push(format!("{name}: {error}"));
+    }
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    busy: read the mailbox list: HTTP 503, Service Unavailable; a fault of the service: try again later
+    fault: read the mailbox list: HTTP 502, Bad Gateway; a fault of the service: try again later
+    throttled: read the mailbox list: HTTP 429, Too Many Requests; lower EXO_CONCURRENCY, or run at a quieter hour
+    transient 400: read the mailbox list: HTTP 400, ADTransientException: try again; a fault of the service: try again later
+    plain 400: read the mailbox list: HTTP 400, ParameterBindingException: no such parameter; please report this as a defect
+    error in 200: read the mailbox list: HTTP 200, x: oops (Request-Id 44444444-0000-4000-8000-000000000001); a fault of the service: try again later
+    not understood: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_refused_in_mid_run_is_renewed_once_for_all() {
+    let tokens = Arc::<Tokens>::default();
+    // The first token works for 100 reads.
+    let service = fake(|seen| {
+        if seen.token() == 1 && seen.number >= 100 {
+            return status(401);
+        }
+        json_response(&permissions_of(&seen.mailbox()))
+    });
+    let client = client_with(config(), Arc::clone(&tokens), service);
+    let (answers, error) = permissions(&client, 300).await;
+    assert_eq!(error, None);
+    assert_eq!(
+        answers.iter().filter(|(_, answer)| is_read(answer)).count(),
+        300
+    );
+    assert_eq!(tokens.given.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_a_second_401_stops_the_run() {
+    let tokens = Arc::<Tokens>::default();
+    let service = fake(|_| status(401));
+    let client = client_with(config(), Arc::clone(&tokens), service.clone());
+    let error = list(&client).await.unwrap_err();
+    insta::assert_snapshot!(error, @"read the mailbox list: HTTP 401, Unauthorized; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours");
+    assert!(error.is_fatal());
+    assert_eq!(tokens.given.load(Ordering::SeqCst), 2);
+    let (answers, error) = permissions(&client, 50).await;
+    assert!(answers.is_empty() && error.is_some_and(|error| error.is_fatal()));
+
+    let fixed = Identity::Token(Secret::new(jwt(1)));
+    let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
+    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_renewed_before_it_expires() {
+    let tokens = Arc::new(Tokens {
+        life_s: Some(600),
+        ..Tokens::default()
+    });
+    let service = fake(|_| page(0..1, None));
+    let client = client_with(config(), Arc::clone(&tokens), service);
+    for (seconds, given) in [(0, 1), (200, 1), (200, 2)] {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        list(&client).await.unwrap();
+        assert_eq!(tokens.given.load(Ordering::SeqCst), given);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allowed_redirect_keeps_method_and_body() {
+    let service = fake(|seen| {
+        if !seen.uri.path().starts_with("/eur") {
+            let place = "https://eur01.outlook.office365.com:446/eur/InvokeCommand";
+            return (StatusCode::TEMPORARY_REDIRECT, [("location", place)]).into_response();
+        }
+        assert_eq!(seen.method, Method::POST);
+        assert_eq!(
+            seen.json()["CmdletInput"]["CmdletName"],
+            "Get-DistributionGroup"
+        );
+        assert!(seen.header("authorization").starts_with("Bearer "));
+        json_response(&json!({"value": []}))
+    });
+    let answer = client(service)
+        .answer(&Question::GroupDirectory)
+        .await
+        .unwrap();
+    assert_eq!(
+        answer,
+        Answer::Directory(DirectoryAnswer::Complete(Vec::new()))
+    );
+}
+
+#[tokio::test]
+async fn nothing_secret_is_shown_by_debug() {
+    let identity = Identity::Token(Secret::new(jwt(1)));
+    let service = fake(|_| page(0..1, None));
+    let client = ExchangeClient::new(config(), identity, Transport::InProcess(service)).unwrap();
+    list(&client).await.unwrap();
+    let shown = format!("{client:?}");
+    assert!(
+        !shown.contains("c2ln") && !shown.contains("e30."),
+        "{shown}"
+    );
+}

@@ -1,0 +1,233 @@
+//! Permission reads: many at a time, each for itself.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn r11_one_mailbox_that_cannot_be_read_is_unread_and_one_that_vanished_is_gone() {
+    let service = fake(|seen| match seen.mailbox() {
+        mailbox if mailbox == id(3) => status(404),
+        mailbox if mailbox == id(4) => (StatusCode::FORBIDDEN, vec![0; 1024]).into_response(),
+        mailbox if mailbox == id(5) => status(500),
+        mailbox if mailbox == id(6) => {
+            json_response(&json!({"value": [self_entry(), {"User": 7}]}))
+        }
+        mailbox if mailbox == id(7) => json_response(&json!({"value": []})),
+        mailbox => json_response(&permissions_of(&mailbox)),
+    });
+    let (answers, error) = permissions(&client(service), 10).await;
+    assert_eq!(error, None);
+    let mut said = Vec::new();
+    for (place, answer) in answers {
+        let text = match answer {
+            PermissionAnswer::Entries(entries) => format!("{} entries", entries.len()),
+            PermissionAnswer::Gone => "gone".to_owned(),
+            PermissionAnswer::Unread(reason) => reason,
+        };
+        said.push(format!("{place}: {text}"));
+    }
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    0: 2 entries
+    1: 2 entries
+    2: 2 entries
+    3: gone
+    4: read the permissions of mailbox 22222222-0000-4000-8000-000000000004: HTTP 403, Forbidden; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours
+    5: read the permissions of mailbox 22222222-0000-4000-8000-000000000005: HTTP 500, Internal Server Error; a fault of the service: try again later
+    6: a permission cannot be understood: User, AccessRights
+    7: 0 entries
+    8: 2 entries
+    9: 2 entries
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_twenty_refusals_at_first_mean_that_none_may_be_read() {
+    for (allowed, fatal) in [(usize::MAX, true), (10, false)] {
+        let service = fake(move |seen| {
+            if seen.mailbox() == id(allowed) {
+                json_response(&permissions_of(&seen.mailbox()))
+            } else {
+                status(403)
+            }
+        });
+        let (answers, error) = permissions(&client(service), 100).await;
+        assert_eq!(error.is_some(), fatal);
+        if let Some(error) = error {
+            assert_eq!(answers.len(), 19);
+            assert!(
+                error.to_string().contains("View-Only Recipients"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_a_service_that_is_down_ends_the_run() {
+    let service = fake(|seen| {
+        if seen.number < 30 {
+            json_response(&permissions_of(&seen.mailbox()))
+        } else {
+            status(503)
+        }
+    });
+    let (answers, error) = permissions(&client(service), 1000).await;
+    assert!(
+        matches!(error, Some(ExchangeError::Transient(_))),
+        "{error:?}"
+    );
+    assert_eq!(answers.len(), 30 + 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_level_of_the_service_is_found_and_held() {
+    const LEVEL: usize = 20;
+    const MAILBOXES: u32 = 2000;
+    let (in_flight, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let refusals = Arc::clone(&refused);
+    let service = Router::new().fallback(move |uri: Uri| {
+        let (in_flight, refused) = (Arc::clone(&in_flight), Arc::clone(&refused));
+        async move {
+            let crowd = in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+            if crowd > LEVEL {
+                in_flight.fetch_sub(1, Ordering::SeqCst);
+                refused.fetch_add(1, Ordering::SeqCst);
+                return status(429);
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            in_flight.fetch_sub(1, Ordering::SeqCst);
+            json_response(&permissions_of(uri.path()))
+        }
+    });
+    let mut config = config();
+    config.concurrency_max = 64;
+    let client = client_with(config, Arc::default(), service);
+    let start = Instant::now();
+    let (answers, error) = permissions(&client, MAILBOXES as usize).await;
+    let took = start.elapsed();
+    assert_eq!(error, None);
+    assert!(answers.iter().all(|(_, answer)| is_read(answer)));
+    let ideal = Duration::from_millis(40) * MAILBOXES / 20;
+    let refused = refusals.load(Ordering::SeqCst);
+    assert!(
+        took <= ideal.mul_f64(1.25),
+        "{took:?} for {ideal:?}, {refused} refused"
+    );
+    assert!(refused <= 20, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_pauses_all_workers() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&times);
+    let service = fake(move |seen| {
+        log.lock().unwrap().push(Instant::now());
+        if seen.number == 50 {
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "20")]).into_response();
+        }
+        json_response(&permissions_of(&seen.mailbox()))
+    });
+    let (answers, _) = permissions(&client(service), 200).await;
+    assert!(answers.iter().all(|(_, answer)| is_read(answer)));
+    let times = times.lock().unwrap();
+    let refused = times[50];
+    let meanwhile = times
+        .iter()
+        .filter(|at| {
+            **at > refused + Duration::from_millis(80) && **at < refused + Duration::from_secs(20)
+        })
+        .count();
+    assert_eq!(meanwhile, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_strategy_gives_the_same_answers() {
+    // Mailbox 3 vanished, mailbox 4 comes without SELF from the bulk reads, mailbox 5 not at all.
+    let service = fake(|seen| {
+        let path = seen.uri.path();
+        if path.ends_with("/$batch") {
+            assert_eq!(seen.header("accept"), "application/json");
+            let requests = seen.json()["requests"].as_array().unwrap().clone();
+            assert!(requests.len() <= 10);
+            let answers = requests.iter().rev().filter_map(|request| {
+                let url: Uri = request["url"].as_str().unwrap().parse().unwrap();
+                let mailbox = Seen {
+                    uri: url,
+                    ..seen.clone()
+                }
+                .mailbox();
+                let answer = |status: u16, body: Value| {
+                    Some(json!({"id": request["id"], "status": status, "body": body}))
+                };
+                match mailbox {
+                    mailbox if mailbox == id(3) => answer(404, json!({})),
+                    mailbox if mailbox == id(4) => answer(200, json!({"value": []})),
+                    mailbox if mailbox == id(5) => None,
+                    mailbox if mailbox == id(6) => answer(429, json!(null)),
+                    mailbox => answer(200, permissions_of(&mailbox)),
+                }
+            });
+            return json_response(&json!({"responses": answers.collect::<Vec<_>>()}));
+        }
+        if path.ends_with("/Mailbox") {
+            assert!(
+                seen.uri
+                    .query()
+                    .unwrap()
+                    .ends_with("&$expand=MailboxPermission")
+            );
+            let rows = (0..25)
+                .filter(|number| *number != 3 && *number != 5)
+                .map(|number| {
+                    let mut row = row(number);
+                    row["MailboxPermission"] = permissions_of(&id(number))["value"].clone();
+                    if number == 4 {
+                        row["MailboxPermission"] = json!([]);
+                    }
+                    row
+                });
+            return json_response(&json!({"value": rows.collect::<Vec<_>>()}));
+        }
+        let mailbox = seen.mailbox();
+        if mailbox == id(3) {
+            return status(404);
+        }
+        json_response(&permissions_of(&mailbox))
+    });
+    let mut all = Vec::new();
+    for (strategy, requests) in [
+        (Strategy::Get, 25),
+        (Strategy::Batch, 3 + 4),
+        (Strategy::Expand, 1 + 3),
+    ] {
+        let mut config = config();
+        config.strategy = strategy;
+        let client = client_with(config, Arc::default(), service.clone());
+        let (answers, error) = permissions(&client, 25).await;
+        assert_eq!(error, None);
+        assert_eq!(client.counters().read().total, requests, "{strategy:?}");
+        all.push(answers);
+    }
+    assert_eq!(all[0].len(), 25);
+    assert_eq!(all[0][3].1, PermissionAnswer::Gone);
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_read_that_the_service_refuses_is_made_one_by_one() {
+    let service = fake(|seen| {
+        let path = seen.uri.path();
+        if path.ends_with("/$batch") || path.ends_with("/Mailbox") {
+            return status(400);
+        }
+        json_response(&permissions_of(&seen.mailbox()))
+    });
+    for strategy in [Strategy::Batch, Strategy::Expand] {
+        let mut config = config();
+        config.strategy = strategy;
+        let client = client_with(config, Arc::default(), service.clone());
+        let (answers, error) = permissions(&client, 25).await;
+        assert_eq!(error, None);
+        assert!(answers.iter().all(|(_, answer)| is_read(answer)));
+    }
+}

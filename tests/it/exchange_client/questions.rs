@@ -1,0 +1,170 @@
+//! Groups, members and recipients.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_cmdlet_goes_on_with_the_same_body_and_headers() {
+    let first = Arc::new(Mutex::new(None));
+    let service = fake(move |seen| {
+        let sent = (seen.body.clone(), seen.header("x-anchormailbox").to_owned());
+        assert_eq!(*first.lock().unwrap().get_or_insert(sent.clone()), sent);
+        assert_eq!(seen.method, Method::POST);
+        let input = &seen.json()["CmdletInput"];
+        assert_eq!(input["CmdletName"], "Get-DistributionGroupMember");
+        assert_eq!(
+            input["Parameters"],
+            json!({"Identity": id(1), "ResultSize": "Unlimited"})
+        );
+        let link = format!("{ROOT}/InvokeCommand?%24skiptoken=2");
+        let rows = |from: usize, to: usize| {
+            (from..to).map(|number| {
+            json!({"Name": "x", "RecipientTypeDetails": "UserMailbox", "ExternalDirectoryObjectId": id(number), "Guid@odata.type": "x"})
+        }).collect::<Vec<_>>()
+        };
+        match page_number(seen) {
+            1 => json_response(&json!({"value": rows(0, 1000), "@odata.nextLink": link,
+                "@adminapi.warnings": ["There are more results available than are currently displayed."]})),
+            _ => json_response(&json!({"value": rows(1000, 1500), "@adminapi.warnings": []})),
+        }
+    });
+    let answer = client(service)
+        .answer(&members(GroupKind::Security))
+        .await
+        .unwrap();
+    let Answer::Members(MembersAnswer::Complete(rows)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(rows.len(), 1500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_only_a_clean_answer_about_a_recipient_counts() {
+    type Answers = fn() -> Response;
+    let found = || {
+        json_response(
+            &json!({"@odata.context": "x", "value": [{"RecipientTypeDetails": "MailUser", "Name": "x", "Guid": id(1)}]}),
+        )
+    };
+    let cases: [(&str, Answers, &str); 9] = [
+        ("found", found, "found"),
+        (
+            "404",
+            || error(404, NOT_FOUND, "couldn't be found"),
+            "not found",
+        ),
+        (
+            "400",
+            || error(400, NOT_FOUND, "couldn't be found"),
+            "not found",
+        ),
+        (
+            "no rows",
+            || json_response(&json!({"@odata.context": "x"})),
+            "not found",
+        ),
+        (
+            "ambiguous",
+            || error(400, "M.ManagementObjectAmbiguousException", "two"),
+            "ambiguous",
+        ),
+        (
+            "two rows",
+            || {
+                json_response(
+                    &json!({"value": [{"Name": "x", "Guid": id(1)}, {"Name": "x", "Guid": id(2)}]}),
+                )
+            },
+            "ambiguous",
+        ),
+        ("stray JSON", || json_response(&json!({})), "failed"),
+        ("empty body", || status(200), "failed"),
+        (
+            "wrong type",
+            || json_response(&json!({"value": [{"Name": 7}]})),
+            "failed",
+        ),
+    ];
+    for (name, answers, expected) in cases {
+        let answer = client(fake(move |_| answers()))
+            .answer(&recipient("anna"))
+            .await
+            .unwrap();
+        let Answer::Recipient(answer) = answer else {
+            panic!("{answer:?}")
+        };
+        let kind = match answer {
+            RecipientAnswer::Found(_) => "found",
+            RecipientAnswer::NotFound => "not found",
+            RecipientAnswer::Ambiguous => "ambiguous",
+            RecipientAnswer::Failed(_) => "failed",
+        };
+        assert_eq!(kind, expected, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_identity_is_never_sent() {
+    let client = client(fake(|_| panic!("sent")));
+    let answer = client.answer(&recipient(" ")).await.unwrap();
+    assert!(matches!(
+        answer,
+        Answer::Recipient(RecipientAnswer::Failed(_))
+    ));
+    let nobody = Question::Members {
+        identity: String::new(),
+        kind: GroupKind::Role,
+    };
+    let answer = client.answer(&nobody).await.unwrap();
+    assert!(matches!(answer, Answer::Members(MembersAnswer::Failed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_or_vanished_group_is_not_read() {
+    let truncated: fn(&Seen) -> Response = |_| {
+        json_response(
+            &json!({"value": [{"Name": "x"}], "@adminapi.warnings": ["There are more results available than are currently displayed."]}),
+        )
+    };
+    for answers in [truncated, |_| status(404), |_| status(403)] {
+        let client = client(fake(answers));
+        let answer = client.answer(&members(GroupKind::Security)).await.unwrap();
+        assert!(
+            matches!(answer, Answer::Members(MembersAnswer::Failed(_))),
+            "{answer:?}"
+        );
+        let answer = client.answer(&Question::GroupDirectory).await.unwrap();
+        assert!(
+            matches!(answer, Answer::Directory(DirectoryAnswer::Failed(_))),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_group_has_its_cmdlet() {
+    for (kind, name, members) in [
+        (GroupKind::Distribution, "Get-DistributionGroupMember", 2),
+        (GroupKind::Microsoft365, "Get-UnifiedGroupLinks", 2),
+        (GroupKind::Dynamic, "Get-DynamicDistributionGroupMember", 2),
+        (GroupKind::Role, "Get-RoleGroupMember", 2),
+        (GroupKind::PlainSecurity, "Get-Group", 3),
+    ] {
+        let service = fake(move |seen| {
+            let input = &seen.json()["CmdletInput"];
+            assert_eq!(input["CmdletName"], name);
+            let link_type = (kind == GroupKind::Microsoft365).then_some("Members");
+            assert_eq!(input["Parameters"]["LinkType"].as_str(), link_type);
+            if kind == GroupKind::PlainSecurity {
+                return json_response(
+                    &json!({"value": [{"Name": "g", "Members": ["a", "b", "c"]}]}),
+                );
+            }
+            json_response(&json!({"value": [{"Name": "a"}, {"Name": "b"}]}))
+        });
+        let answer = client(service).answer(&self::members(kind)).await.unwrap();
+        let Answer::Members(MembersAnswer::Complete(rows)) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(rows.len(), members);
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that needs more than one module, through the front door: the library and the binary against stores and
+//! simulated services on 127.0.0.1.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod exchange_client;
+mod functions_host;
+mod sandbox_exchange;
+mod sandbox_zivver;
+mod settings;
+mod state;
+mod sync;
+mod world;
+mod zivver_client;

@@ -1,0 +1,168 @@
+//! The project's files agree with the settings and with what the host demands (`functions-host.md` sections 5 and 8).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use cloud_sync::settings::{LOG_NAMES, NAMES, PREFIX, Settings};
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn json_of(file: &str) -> Value {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn template() -> BTreeMap<String, String> {
+    let template = json_of("local.settings.json.template");
+    serde_json::from_value(template["Values"].clone()).unwrap()
+}
+
+#[test]
+fn the_template_names_exactly_the_settings() {
+    let named: BTreeSet<String> = template()
+        .into_keys()
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
+    let known: BTreeSet<String> = NAMES
+        .iter()
+        .chain(&LOG_NAMES)
+        .map(|name| format!("{PREFIX}{name}"))
+        .collect();
+    assert_eq!(named, known);
+    // Read by the host through %SYNC_SCHEDULE%, where a name with two underscores does not resolve.
+    assert!(template().contains_key("SYNC_SCHEDULE"));
+    assert_eq!(template()["FUNCTIONS_WORKER_RUNTIME"], "custom");
+    assert_eq!(template()["CLOUD_SYNC__SSO_ACCOUNT_KEY"], "object_id");
+}
+
+#[test]
+fn the_template_holds_the_defaults() {
+    let required = |name: &str| match name {
+        "CLOUD_SYNC__ZIVVER_API_KEY" => Some("k3y".to_owned()),
+        "CLOUD_SYNC__CLAIMED_DOMAINS" => Some("corp.example".to_owned()),
+        "CLOUD_SYNC__SSO_ACCOUNT_KEY" => Some("object_id".to_owned()),
+        "AzureWebJobsStorage" => Some("UseDevelopmentStorage=true".to_owned()),
+        _ => None,
+    };
+    let values = template();
+    let with_template = |name: &str| required(name).or_else(|| values.get(name).cloned());
+    let defaults = Settings::read(required, &[]).unwrap();
+    let read = Settings::read(with_template, &values.keys().cloned().collect::<Vec<_>>()).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn the_template_alone_says_what_is_still_to_be_filled_in() {
+    let values = template();
+    let error = Settings::read(|name| values.get(name).cloned(), &[]).unwrap_err();
+    let missing: Vec<&str> = error.problems().iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(
+        missing,
+        ["CLOUD_SYNC__ZIVVER_API_KEY", "CLOUD_SYNC__CLAIMED_DOMAINS"]
+    );
+}
+
+#[test]
+fn the_host_finds_what_the_handler_serves() {
+    let host = json_of("host.json");
+    let description = &host["customHandler"]["description"];
+    assert_eq!(description["defaultExecutablePath"], "handler");
+    assert_eq!(host["customHandler"]["enableForwardingHttpRequest"], false);
+    assert_eq!(host["functionTimeout"], "00:10:00");
+    assert!(host["extensionBundle"]["id"].is_string());
+    let queues = &host["extensions"]["queues"];
+    assert_eq!(queues["batchSize"], 1);
+    assert_eq!(queues["newBatchThreshold"], 0);
+
+    let next = json!({
+        "type": "queue", "direction": "out", "name": "next",
+        "queueName": "cloud-sync-runs", "connection": "AzureWebJobsStorage",
+    });
+    for (function, trigger) in [
+        ("SyncTimer", "timer"),
+        ("SyncHttp", "req"),
+        ("SyncQueue", "message"),
+    ] {
+        let bindings = json_of(&format!("{function}/function.json"))["bindings"].clone();
+        let bindings = bindings.as_array().unwrap();
+        assert_eq!(bindings[0]["name"], trigger);
+        assert_eq!(bindings.last(), Some(&next), "{function}");
+    }
+}
+
+/// The rules of Core Tools for `.funcignore` (`functions-host.md` 8.2): anchored at the start, ending at a word boundary.
+fn is_matched(pattern: &str, path: &str) -> bool {
+    fn from(pattern: &[u8], path: &[u8], at: usize) -> bool {
+        let word = |i: usize| {
+            path.get(i)
+                .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        };
+        match pattern {
+            [] => at > 0 && word(at - 1) != word(at),
+            [b'*', b'*', rest @ ..] => (at..=path.len()).any(|end| from(rest, path, end)),
+            [b'*', rest @ ..] => {
+                let segment = path[at..].iter().take_while(|b| **b != b'/').count();
+                (at..=at + segment).any(|end| from(rest, path, end))
+            }
+            [byte, rest @ ..] => path.get(at) == Some(byte) && from(rest, path, at + 1),
+        }
+    }
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+    from(pattern.as_bytes(), path.as_bytes(), 0)
+}
+
+fn files(folder: &Path, into: &mut Vec<String>) {
+    // `target` is large and stands in the test by two names; the others are never published.
+    const UNSEEN: [&str; 4] = [".git", ".vscode", "target", "node_modules"];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap();
+        if UNSEEN.contains(&name) {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, into);
+        } else {
+            into.push(name.replace('\\', "/"));
+        }
+    }
+}
+
+#[test]
+fn a_publish_holds_exactly_five_entries() {
+    let ignore = fs::read_to_string(root().join(".funcignore")).unwrap();
+    let patterns: Vec<&str> = ignore.lines().filter(|line| !line.is_empty()).collect();
+    assert!(patterns.iter().all(|pattern| !pattern.ends_with('/')));
+    let mut found: Vec<String> = ["handler", "target/.rustc_info.json", "target/release/x"]
+        .map(str::to_owned)
+        .into();
+    files(&root(), &mut found);
+    let always_ignored = [
+        ".funcignore",
+        ".gitignore",
+        "local.settings.json",
+        "project.lock.json",
+    ];
+    let published: BTreeSet<&str> = found
+        .iter()
+        .map(String::as_str)
+        .filter(|path| !always_ignored.contains(path))
+        .filter(|path| !patterns.iter().any(|pattern| is_matched(pattern, path)))
+        .collect();
+    assert_eq!(
+        published.into_iter().collect::<Vec<_>>(),
+        [
+            "SyncHttp/function.json",
+            "SyncQueue/function.json",
+            "SyncTimer/function.json",
+            "handler",
+            "host.json",
+        ]
+    );
+}

@@ -1,0 +1,241 @@
+//! Complete or not at all (R1).
+
+use cloud_sync::{
+    sandbox::zivver::{Group, Paging, TotalResults},
+    zivver::{ReadError, RefusalKind},
+};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn r1_lists_come_whole_in_one_call() {
+    let mut organisation = organisation();
+    organisation.switches.external_account_id_name = "externalaccountID".into();
+    let anna = organisation.user("anna@corp.example").unwrap().id.clone();
+    let bert = organisation.user_mut("bert@corp.example").unwrap();
+    bert.active = false;
+    bert.aliases = vec!["B@Corp.Example".into()];
+    bert.delegates = vec!["Anna@corp.example".into()];
+    bert.external_account_id = Some("E1".into());
+    let world =
+        World::of(organisation.with_group(Group::new("Info@corp.example", "Info").member(&anna)));
+    let mut users = world.client.users().await.unwrap();
+    users.sort_by(|one, other| one.address.cmp(&other.address));
+    assert_eq!(users.len(), 3);
+    let bert = &users[1];
+    assert!(!bert.active);
+    assert_eq!(
+        bert.extension.spell(&bert.extension.aliases[0]),
+        "B@Corp.Example"
+    );
+    assert_eq!(bert.delegates, [address("anna@corp.example")]);
+    assert_eq!(bert.extension.external_account_id.as_deref(), Some("E1"));
+    assert_eq!(&*bert.extension.rest[0].0, "externalaccountID");
+    let groups = world.client.groups().await.unwrap();
+    assert_eq!(groups[0].address.as_str(), "info@corp.example");
+    assert_eq!(groups[0].members[0].as_str(), anna);
+    let paths: Vec<_> = world
+        .journal()
+        .into_iter()
+        .map(|entry| entry.path)
+        .collect();
+    assert_eq!(paths, ["/api/scim/v2/Users", "/api/scim/v2/Groups"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_capped_list_is_read_page_by_page() {
+    for cap in [1, 2] {
+        let world = World::with_switches(|switches| {
+            switches.list_count_max = Some(cap);
+            switches.paging = Paging::Honoured;
+        });
+        assert_eq!(world.client.users().await.unwrap().len(), 3);
+    }
+    let world = World::with_switches(|_| {});
+    assert!(world.client.groups().await.unwrap().is_empty());
+}
+
+/// What the first list of users comes to.
+async fn refused(edit: impl FnOnce(&mut Switches)) -> String {
+    let world = World::with_switches(edit);
+    let error = world.client.users().await.unwrap_err();
+    assert!(matches!(error, ReadError::Incomplete { .. }), "{error}");
+    error.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_list_that_proves_no_absence_is_an_error() {
+    insta::assert_snapshot!(
+        refused(|switches| switches.total_results = TotalResults::Missing).await,
+        @"target incomplete: the list of user accounts does not say how many there are; start again, and ask Zivver's support if it stays so"
+    );
+    insta::assert_snapshot!(
+        refused(|switches| switches.total_results = TotalResults::TooLowBy(1)).await,
+        @"target incomplete: the list of user accounts says 2 but has 3; start again, and ask Zivver's support if it stays so"
+    );
+    insta::assert_snapshot!(
+        refused(|switches| {
+            switches.total_results = TotalResults::TooHighBy(1);
+            switches.paging = Paging::Honoured;
+        })
+        .await,
+        @"target incomplete: the list of user accounts says 4 but ended after 3; start again, and ask Zivver's support if it stays so"
+    );
+    for paging in [Paging::Ignored, Paging::PastEndRepeats] {
+        let text = refused(|switches| {
+            switches.total_results = TotalResults::TooHighBy(1);
+            switches.paging = paging;
+        });
+        assert!(text.await.contains("twice"), "{paging:?}");
+    }
+    assert!(
+        refused(|switches| switches.list_omits = 1)
+            .await
+            .contains("twice")
+    );
+    assert!(
+        refused(|switches| switches.list_repeats = 1)
+            .await
+            .contains("twice")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_server_that_refuses_to_page_is_no_complete_list() {
+    let world = World::with_switches(|switches| {
+        switches.list_count_max = Some(2);
+        switches.paging = Paging::Refused;
+    });
+    let error = world.client.users().await.unwrap_err();
+    assert!(matches!(error, ReadError::Refused(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_body_that_cannot_be_read_is_an_error() {
+    let world = World::of(organisation());
+    for kind in [
+        FaultKind::TruncatedJson { full_length: false },
+        FaultKind::TrailingGarbage,
+        FaultKind::EmptyOk,
+        FaultKind::HtmlError { status: 200 },
+        status(200, &[], r#"{"Resources":[{"id":"1"}],"totalResults":1}"#),
+        status(
+            200,
+            &[],
+            r#"{"Resources":[{"id":"1","userName":""}],"totalResults":1}"#,
+        ),
+        status(200, &[], r#"{"Resources":[],"totalResults":"three"}"#),
+        status(200, &[], "[]"),
+        status(200, &[], "{}"),
+    ] {
+        world.fault(kind.clone());
+        let error = world.client.users().await.unwrap_err();
+        assert!(
+            matches!(error, ReadError::Incomplete { .. }),
+            "{kind:?}: {error}"
+        );
+    }
+    assert_eq!(world.client.users().await.unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_reads_are_repeated_when_that_may_help() {
+    let world = World::of(organisation());
+    for kind in [
+        FaultKind::ResetBefore,
+        FaultKind::ResetAfter,
+        FaultKind::HangBefore,
+        FaultKind::TruncatedJson { full_length: true },
+        FaultKind::HtmlError { status: 503 },
+        status(429, &[], ""),
+        status(500, &[], ""),
+    ] {
+        world.fault(kind.clone());
+        assert_eq!(world.client.users().await.unwrap().len(), 3, "{kind:?}");
+    }
+    let counts = world.client.counters().read();
+    assert_eq!((counts.total, counts.retries, counts.throttled), (14, 7, 1));
+    assert_eq!(counts.by_kind["zivver list users"], 14);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_reads_give_up_after_six_attempts() {
+    let world = World::of(organisation());
+    world
+        .zivver
+        .control()
+        .inject(Fault::always(status(503, &[], "")));
+    let error = world.client.groups().await.unwrap_err();
+    insta::assert_snapshot!(error, @"cannot read the functional accounts: Zivver answered 503 to the end; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so");
+    assert_eq!(world.calls().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_the_key_is_refused_once() {
+    let world = World::of(organisation());
+    for (code, expected) in [(401, "unauthorized"), (403, "forbidden"), (404, "refused")] {
+        world.fault(status(code, &[], ""));
+        let error = match world.client.users().await.unwrap_err() {
+            ReadError::Unauthorized { .. } => "unauthorized",
+            ReadError::Forbidden { .. } => "forbidden",
+            ReadError::Refused(_) => "refused",
+            ReadError::Incomplete { .. } | ReadError::Unavailable { .. } => "other",
+        };
+        assert_eq!(error, expected);
+    }
+    assert_eq!(world.calls(), ["GET 401", "GET 403", "GET 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_address_of_zivver_is_called_that() {
+    let world = World::of(organisation());
+    let away = [("location", "https://login.example/")];
+    for kind in [status(404, &[], ""), status(302, &away, "")] {
+        world.fault(kind);
+        let error = world.client.users().await.unwrap_err();
+        assert!(
+            matches!(&error, ReadError::Refused(refusal) if refusal.kind == RefusalKind::WrongUrl),
+            "{error}"
+        );
+    }
+    assert_eq!(world.calls(), ["GET 404", "GET 302"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_found_by_its_address() {
+    let odd = "o'brien+\"x\"&y=%20\\@corp.example";
+    let organisation = organisation()
+        .with_user(User::new(odd, "Odd"))
+        .with_group(Group::new("Info@corp.example", "Info"));
+    let world = World::of(organisation);
+    for text in ["anna@corp.example", odd] {
+        let found = world.client.find_user(&SmtpAddress::verbatim(text)).await;
+        assert_eq!(found.unwrap().unwrap().address.as_str(), text);
+    }
+    let info = world.client.find_group(&address("info@corp.example")).await;
+    assert_eq!(info.unwrap().unwrap().name, "Info");
+    let nobody = address("nobody@corp.example");
+    assert_eq!(world.client.find_user(&nobody).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_is_not_fooled_by_a_server_without_filters() {
+    let world = World::of(organisation());
+    let nobody = address("nobody@corp.example");
+    let anna = r#"{"id":"1","userName":"anna@corp.example"}"#;
+    for (rows, total, clean) in [(anna, "1", true), (anna, "2", false), ("", "1", false)] {
+        let body = format!(r#"{{"Resources":[{rows}],"totalResults":{total}}}"#);
+        world.fault(status(200, &[], &body));
+        let found = world.client.find_user(&nobody).await;
+        assert_eq!(found.is_ok_and(|found| found.is_none()), clean, "{body}");
+    }
+    let twice = format!(r#"{{"Resources":[{anna},{anna}],"totalResults":2}}"#);
+    world.fault(status(200, &[], &twice));
+    assert!(
+        world
+            .client
+            .find_user(&address("anna@corp.example"))
+            .await
+            .is_err()
+    );
+}
