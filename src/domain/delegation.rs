@@ -267,7 +267,7 @@ impl<'a> Walk<'a> {
                 self.missing.insert(Question::Recipient(text.into()));
                 Err(format!("the trustee {text:?} was not looked up"))
             }
-            Some(RecipientAnswer::Found(recipient)) => Ok(self.found(recipient)),
+            Some(RecipientAnswer::Found(recipient)) => self.found(recipient),
             // R11: an answer only for an address or a GUID.
             Some(RecipientAnswer::NotFound)
                 if text.contains('@') || ObjectId::parse(text).is_some() =>
@@ -286,26 +286,32 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn found(&self, recipient: &'a RecipientRecord) -> Trustee<'a> {
+    fn found(&self, recipient: &'a RecipientRecord) -> Result<Trustee<'a>, Unknown> {
         if GroupKind::from_recipient_type(&recipient.recipient_type_details).is_some() {
-            return Trustee::Group(recipient);
+            return Ok(Trustee::Group(recipient));
         }
-        match self.member(recipient) {
+        Ok(match self.member(recipient)? {
             Some(party) => Trustee::Party(party),
             None => Trustee::Nobody(not_a_mailbox(recipient)),
-        }
+        })
     }
 
     /// The mailbox that a recipient is, by its object id (R10), else by its GUID.
-    fn member(&self, recipient: &RecipientRecord) -> Option<Party> {
+    fn member(&self, recipient: &RecipientRecord) -> Result<Option<Party>, Unknown> {
         let ids = [&recipient.object_id, &recipient.guid];
-        ids.into_iter()
-            .flatten()
-            .filter_map(|id| ObjectId::parse(id))
-            .find_map(|id| match self.directory.with_id(id.as_str()) {
-                [party] => Some(*party),
-                _ => None,
-            })
+        for id in ids.into_iter().flatten() {
+            let found = ObjectId::parse(id).map(|id| self.directory.with_id(id.as_str()));
+            match found.unwrap_or_default() {
+                [] => {}
+                [party] => return Ok(Some(*party)),
+                _ => {
+                    return Err(format!(
+                        "the object id {id} is that of more than one mailbox"
+                    ));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// R8: a Deny of a group takes all its members out; one that cannot be expanded makes it unknown.
@@ -387,19 +393,26 @@ impl<'a> Walk<'a> {
         let mut path = above.to_vec();
         path.push(label.to_owned());
         let mut nested = Vec::new();
+        let mut unknown = None;
         for member in members {
             if GroupKind::from_recipient_type(&member.recipient_type_details).is_some() {
                 nested.push((member, path.clone()));
-            } else if let Some(party) = self.member(member) {
-                let via = grants.grantees.entry(party).or_insert_with(|| path.clone());
-                if (path.len(), &path) < (via.len(), via) {
-                    via.clone_from(&path);
+                continue;
+            }
+            match self.member(member) {
+                Ok(Some(party)) => {
+                    let via = grants.grantees.entry(party).or_insert_with(|| path.clone());
+                    if (path.len(), &path) < (via.len(), via) {
+                        via.clone_from(&path);
+                    }
                 }
-            } else {
-                grants.remarks.insert(not_a_mailbox(member));
+                Ok(None) => {
+                    grants.remarks.insert(not_a_mailbox(member));
+                }
+                Err(reason) => least(&mut unknown, reason),
             }
         }
-        Ok(nested)
+        unknown.map_or(Ok(nested), Err)
     }
 }
 

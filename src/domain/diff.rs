@@ -1,6 +1,6 @@
 //! The two sides compared: what should change, and what is left alone and why (R12, R19–R25).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView},
@@ -74,6 +74,7 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
         policy,
         matching,
         keeps_functional,
+        kept: HashSet::new(),
         out: Diff::default(),
     };
     for rejection in &world.directory.rejections {
@@ -124,10 +125,12 @@ struct Differ<'a> {
     policy: &'a Policy,
     matching: &'a Matching,
     keeps_functional: bool,
+    /// R19: accounts without mailbox that Exchange still knows, or could not be asked about.
+    kept: HashSet<AccountIx>,
     out: Diff,
 }
 
-impl Differ<'_> {
+impl<'a> Differ<'a> {
     fn note(&mut self, address: &SmtpAddress, code: Code, text: impl Into<String>) {
         self.out.notes.push(Note::new(address.as_str(), code, text));
     }
@@ -580,7 +583,7 @@ impl Differ<'_> {
     fn merge_candidate(&mut self, ix: AccountIx, account: AccountView<'_>, mailbox: MailboxIx) {
         let owner = &self.world.directory.mailbox(mailbox).primary;
         let gone = self.matching.known_object_id.get(&ix).filter(|id| {
-            !self.world.directory.has_object_id(id)
+            self.live_tie(ix).is_none()
                 && self.world.answers.recipients.get(id.as_str())
                     == Some(&RecipientAnswer::NotFound)
         });
@@ -611,6 +614,14 @@ impl Differ<'_> {
             self.note(account.address(), Code::FunctionalOutsideSourceFilter, text);
             return;
         }
+        if let Some(mailbox) = self.live_tie(ix) {
+            let text = format!(
+                "the object id of {mailbox} is on it too; merge the two accounts in the Zivver WebApp"
+            );
+            self.note(account.address(), Code::MergeCandidate, text);
+            self.kept.insert(ix);
+            return;
+        }
         let id = known_id(self.matching, ix);
         for text in std::iter::once(account.address().as_str()).chain(id.as_deref()) {
             let (code, words) = match self.world.answers.recipients.get(text) {
@@ -636,6 +647,7 @@ impl Differ<'_> {
                 ),
             };
             self.note(account.address(), code, words);
+            self.kept.insert(ix);
             return;
         }
         if id.is_some() {
@@ -653,6 +665,20 @@ impl Differ<'_> {
                 "no mailbox has its address, and it never belonged to one",
             );
         }
+    }
+
+    /// A mailbox that was read and has an object id of the account, though another account is its own.
+    fn live_tie(&self, ix: AccountIx) -> Option<&'a str> {
+        let directory = &self.world.directory;
+        let known = self.matching.known_object_id.get(&ix).cloned();
+        let ties = [known, self.world.accounts.get(ix).external_object_id()];
+        ties.into_iter().flatten().find_map(|id| {
+            let parties = directory.with_id(id.as_str()).iter();
+            let live = parties
+                .copied()
+                .find(|party| directory.object_id(*party) == Some(&id))?;
+            Some(directory.label(live))
+        })
     }
 
     fn stop(&mut self, ix: AccountIx, account: AccountView<'_>, class: Class, why: &str) {
@@ -712,6 +738,9 @@ impl Differ<'_> {
                 .chain(delta.rename.as_ref().map(|rename| &rename.to))
                 .chain(delta.create.as_ref().map(|_| &delta.address));
             for address in claims {
+                if self.world.directory.is_shared_address(address) {
+                    continue; // R6: it stays where Zivver has it.
+                }
                 for holder in self.world.accounts.with_alias(address) {
                     if Target::Existing(*holder) != delta.target && self.may_release(*holder) {
                         released.entry(*holder).or_default().insert(address.clone());
@@ -780,6 +809,11 @@ impl Differ<'_> {
     }
 
     fn may_release(&self, holder: AccountIx) -> bool {
+        let kind = self.world.accounts.get(holder).kind();
+        if self.kept.contains(&holder) || (kind == AccountKind::Functional && self.keeps_functional)
+        {
+            return false;
+        }
         match self.matching.account(holder) {
             AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
             // Compared with its mailbox unless it is to be inactive; a second removal of the same alias changes nothing.

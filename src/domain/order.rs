@@ -681,18 +681,18 @@ fn await_delegates(steps: &mut [Step]) {
     if moving.is_empty() {
         return;
     }
-    let mut moved: HashMap<Target, StepIx> = HashMap::new();
+    let mut last_move: HashMap<Target, StepIx> = HashMap::new();
     let mut named: HashMap<Target, Vec<StepIx>> = HashMap::new();
     for (at, step) in steps.iter_mut().enumerate() {
         let at = draft_ix(at);
         for target in names(&step.call).filter(|target| moving.contains(target)) {
-            step.after.extend(moved.get(&target));
+            step.after.extend(last_move.get(&target));
             named.entry(target).or_default().push(at);
         }
         if moves(&step.call) {
             step.after
                 .extend(named.remove(&step.target).into_iter().flatten());
-            moved.insert(step.target, at);
+            last_move.insert(step.target, at);
         }
         step.after.sort_unstable();
         step.after.dedup();

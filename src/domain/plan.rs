@@ -158,8 +158,15 @@ pub fn plan(
         used,
         counts,
     } = guarded;
-    let settled = settle(deltas, &world.accounts, &world.directory);
-    notes.extend(settled.notes);
+    let mut settled = settle(deltas, &world.accounts, &world.directory);
+    notes.append(&mut settled.notes);
+    // What was held or left out is not part of what was asked for, so only now is some of it recognised.
+    let before = settled.deltas.len();
+    settled.deltas = with_effect(settled.deltas, world, memory, &mut notes);
+    if settled.deltas.len() < before {
+        settled = settle(settled.deltas, &world.accounts, &world.directory);
+        notes.append(&mut settled.notes);
+    }
     notes.sort_unstable();
     notes.dedup();
     let steps = order(

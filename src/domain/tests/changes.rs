@@ -1,1 +1,376 @@
-//! changes
+//! R19 to R24: what changes, and what is sent.
+
+use insta::assert_snapshot;
+
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of, shown},
+};
+use crate::domain::{effect, memory::WithoutEffect};
+
+#[test]
+fn r19_a_disabled_user_is_suspended_and_nothing_else_of_it_is_compared() {
+    let world = "
+        mailbox anna@ disabled name=New alias=x@ grants=bert@
+        account anna@ name=Old alias=y@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend anna@; active -yes +no
+    0. anna@: active [false]
+    ");
+}
+
+#[test]
+fn r19_an_enabled_user_is_resumed_and_brought_up_to_date() {
+    let world = "
+        mailbox anna@ name=New alias=x@
+        account anna@ off name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    resume anna@; name -Old +New; active -no +yes; aliases +x@
+    0. anna@: name [New] active [true] aliases [x@] delegates [] key [#anna]
+    ");
+}
+
+#[test]
+fn r19_an_absent_account_that_had_a_mailbox_is_suspended_or_emptied() {
+    let world = "
+        mailbox anna@
+        account anna@
+        account gone@ ext=gone
+        account left@ as=u2
+        map left=u2
+        functional team@ ext=team members=anna
+        account off@ ext=off off
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend gone@; active -yes +no
+    suspend left@; active -yes +no
+    empty team@; active -yes +no; delegates -anna@
+    0. gone@: active [false]
+    1. left@: active [false]
+    2. team@: empty, keep [0]
+    ");
+}
+
+#[test]
+fn r19_a_stray_is_held() {
+    let world = "
+        mailbox anna@
+        account anna@
+        account admin@
+        functional hand@ members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    held Stray: admin@ suspend [active] -> [suspended]
+    held Stray: hand@ empty [anna@] -> [no members]
+    ");
+}
+
+#[test]
+fn r19_an_approved_stray_is_suspended() {
+    let world = "
+        approve strays
+        mailbox anna@
+        account anna@
+        account admin@
+    ";
+    assert_snapshot!(changes_of(world), @"suspend admin@; active -yes +no");
+}
+
+#[test]
+fn r19_a_recipient_of_any_kind_protects_and_a_failed_question_holds() {
+    let world = "
+        mailbox anna@ alias=theirs@
+        account anna@
+        account user@ ext=user alias=theirs@
+        found user@ MailUser
+        account byid@ ext=byid
+        found #byid GuestMailUser
+        account fail@ ext=fail
+        failed fail@
+        account many@ ext=many
+        ambiguous many@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R23 AliasTaken anna@
+    R19 RecipientExists byid@
+    R19 AbsenceUnknown fail@
+    R19 RecipientExists many@
+    R19 RecipientExists user@
+    ");
+}
+
+#[test]
+fn r19_nobody_asked_is_no_answer() {
+    let world = "
+        unasked
+        mailbox anna@
+        account anna@
+        account gone@ ext=gone
+    ";
+    assert_snapshot!(plan_of(world), @"R19 AbsenceUnknown gone@");
+}
+
+#[test]
+fn r19_a_merge_candidate_is_reported() {
+    let world = "
+        mailbox anna@ alias=nick@
+        account anna@ as=u1
+        account nick@ as=u2
+        map anna=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R23 AliasTaken anna@
+    R19 MergeCandidate nick@
+    ");
+}
+
+#[test]
+fn r19_a_merge_candidate_whose_own_object_id_is_gone_is_suspended() {
+    let world = "
+        mailbox anna@ alias=nick@
+        account anna@ as=u1
+        account nick@ as=u2 ext=gone
+        map anna=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend nick@; active -yes +no
+    0. nick@: active [false]
+    R23 AliasTaken anna@
+    ");
+}
+
+#[test]
+fn r19_an_account_tied_to_a_mailbox_that_has_another_is_not_absent() {
+    let world = "
+        mailbox anna@
+        account anna@ as=u1
+        account second@ as=u2 ext=anna
+        map anna=u1 gone=u2
+    ";
+    assert_snapshot!(plan_of(world), @"R19 MergeCandidate second@");
+}
+
+#[test]
+fn r21_the_inactive_and_unknown_is_not_created() {
+    let world = "
+        mailbox anna@ disabled
+        shared info@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R21 InactiveNotCreated anna@
+    R21 InactiveNotCreated info@
+    ");
+}
+
+#[test]
+fn r22_case_alone_is_no_difference() {
+    let world = "
+        mailbox Anna@corp.example alias=X@corp.example grants=BERT@corp.example name=anna
+        account anna@ alias=x@ delegates=bert@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @"");
+}
+
+#[test]
+fn r22_names_are_compared_exactly() {
+    let world = "
+        mailbox anna@ name=Anna
+        account anna@ name=anna
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -anna +Anna");
+}
+
+#[test]
+fn r22_a_delegate_is_compared_by_account() {
+    let world = "
+        mailbox anna@ grants=bert@
+        account anna@ delegates=nick@
+        mailbox bert@ alias=nick@
+        account bert@ alias=nick@
+    ";
+    assert_snapshot!(plan_of(world), @"");
+}
+
+#[test]
+fn r22_members_that_are_no_users_are_not_compared() {
+    let world = "
+        shared info@ grants=anna@
+        functional info@ members=anna,info,team,ghost
+        shared team@
+        functional team@ members=team,info,ghost
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @"");
+}
+
+#[test]
+fn r22_other_groups_go_back_with_the_members_and_unknown_ids_do_not() {
+    let world = "
+        shared info@ grants=bert@
+        functional info@ members=anna,info,team,ghost
+        shared team@
+        functional team@
+        shared empty@
+        functional empty@ members=anna,team
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    empty empty@; active -yes +no; delegates -anna@
+    update info@; delegates -anna@ +bert@
+    0. info@: members [bert@ team@]
+    1. empty@: empty, keep [1]
+    ");
+}
+
+#[test]
+fn r22_an_inactive_account_is_not_compared() {
+    let world = "
+        mailbox anna@ disabled name=New alias=x@
+        account anna@ off name=Old
+        shared info@ name=New alias=y@
+        functional info@ name=Old
+    ";
+    assert_snapshot!(changes_of(world), @"");
+}
+
+#[test]
+fn r23_only_what_differs_is_sent_and_the_extension_whole() {
+    let world = "
+        mailbox anna@ alias=new@,keep@ grants=bert@
+        account anna@ alias=keep@,far@other.example delegates=far@other.example
+        mailbox bert@ name=New
+        account bert@ name=Old alias=x@other.example
+        shared info@ alias=new2@ grants=bert@
+        functional info@ alias=old2@ members=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +new@; delegates +bert@
+    update bert@; name -Old +New
+    update info@; aliases -old2@ +new2@
+    0. anna@: aliases [far@other.example keep@ new@] delegates [bert@] key [#anna]
+    1. bert@: name [New]
+    2. info@: aliases [new2@]
+    ");
+}
+
+#[test]
+fn r23_omit_never_sends_a_key() {
+    let world = "
+        key omit
+        mailbox anna@ alias=new@
+        account anna@
+        mailbox bert@ alias=new2@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +new@
+    create bert@; name +bert; aliases +new2@
+    0. new bert@: post user [bert]
+    1. anna@: aliases [new@] delegates []
+    2. new bert@: name [bert] active [true] aliases [new2@] delegates []; completes 0; after 0
+    ");
+}
+
+#[test]
+fn r23_a_user_without_object_id_gets_neither_key_nor_extension() {
+    let world = "
+        mailbox anna@ id=- alias=new@ name=New grants=bert@
+        account anna@ name=Old
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -Old +New
+    0. anna@: name [New]
+    R23 NoKey anna@
+    ");
+}
+
+#[test]
+fn r23_an_alias_that_another_account_keeps_is_left_out_and_the_rest_goes() {
+    let world = "
+        mailbox anna@ alias=taken@,free@
+        account anna@
+        account far@other.example alias=taken@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +free@
+    0. anna@: aliases [free@] delegates [] key [#anna]
+    R23 AliasTaken anna@
+    ");
+}
+
+#[test]
+fn r24_what_a_create_does_not_take_follows_in_one_put() {
+    let world = "
+        mailbox anna@ alias=x@ grants=bert@
+        mailbox bert@
+        account bert@
+        shared info@ alias=y@ grants=bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create anna@; name +anna; aliases +x@; delegates +bert@
+    create info@; name +info; aliases +y@; delegates +bert@
+    0. new anna@: post user [anna] key [#anna]
+    1. new info@: post group [info] members [bert@] aliases [y@]
+    2. new anna@: name [anna] active [true] aliases [x@] delegates [bert@] key [#anna]; completes 0; after 0
+    3. new info@: name [info] members [bert@] aliases [y@]; completes 1; after 1
+    ");
+}
+
+#[test]
+fn r24_a_user_without_object_id_is_not_created() {
+    let world = "
+        mailbox anna@ id=-
+        shared info@ id=- grants=bert@,anna@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create info@; name +info; delegates +bert@
+    0. new info@: post group [info] members [bert@] aliases []
+    1. new info@: name [info] members [bert@] aliases []; completes 0; after 0
+    R24 NoObjectId anna@
+    R32 DelegateLeftOut info@
+    ");
+}
+
+#[test]
+fn r22_a_write_without_effect_is_not_repeated_until_either_side_changes() {
+    let text = "
+        mailbox anna@ alias=taken@,kept@
+        account anna@
+        account far@other.example alias=taken@
+    ";
+    let mut scene = Scene::parse(text);
+    let planned = scene.plan();
+    let action = &planned.plan.approved.actions()[0];
+    let id = action.id.clone().unwrap();
+    let account = planned.world.accounts.with_id(&id).unwrap();
+    let remembered = WithoutEffect {
+        asked: action.fingerprint.clone(),
+        stored: effect::stored(planned.world.accounts.get(account)),
+    };
+    scene.memory.without_effect.insert(id, remembered);
+    assert_snapshot!(shown(&scene.plan()), @r"
+    R22 WriteHadNoEffect anna@
+    R23 AliasTaken anna@
+    ");
+    scene.actual.users[0].name = "changed in Zivver".into();
+    assert_snapshot!(shown(&scene.plan()), @r"
+    update anna@; name -changed in Zivver +anna; aliases +kept@
+    0. anna@: name [anna] aliases [kept@] delegates [] key [#anna]
+    R23 AliasTaken anna@
+    ");
+}

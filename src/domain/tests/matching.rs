@@ -1,1 +1,344 @@
-//! matching
+//! R16 to R18: which account is whose.
+
+use insta::assert_snapshot;
+
+use super::shown::{changes_of, plan_of};
+
+#[test]
+fn r16_the_strongest_claim_of_a_mailbox_counts() {
+    let world = "
+        mailbox anna@ name=New
+        account other@ as=u1 name=Old
+        account tied@ as=u2 ext=anna name=Old
+        account anna@ as=u3 name=Old
+        map anna=u1
+    ";
+    assert_snapshot!(changes_of(world), @"update other@; name -Old +New");
+}
+
+#[test]
+fn r16_external_account_id_comes_before_the_address() {
+    let world = "
+        mailbox anna@ name=New
+        account tied@ as=u2 ext=anna name=Old
+        mailbox zoe@
+        account zoe@
+    ";
+    assert_snapshot!(changes_of(world), @"rename tied@; address -tied@ +anna@; name -Old +New");
+}
+
+#[test]
+fn r16_an_equal_address_lapses_where_the_account_is_another_mailboxes() {
+    let world = "
+        mailbox anna@
+        mailbox bert@
+        account anna@ as=u1
+        map bert=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +bert@; name -anna +bert
+    create anna@; name +anna
+    0. anna@: address [bert@] name [bert]
+    1. new anna@: post user [anna] key [#anna]; after 0; claims anna@ of 0
+    2. new anna@: name [anna] active [true] aliases [] delegates [] key [#anna]; completes 1; after 1
+    ");
+}
+
+#[test]
+fn r16_equal_claims_protect_all() {
+    let world = "
+        mailbox anna@ name=New
+        mailbox bert@ name=New
+        account was@ as=u1 name=Old
+        map anna=u1 bert=u1
+        account bert@ as=u2 name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R16 ClaimConflict anna@
+    R16 ClaimConflict bert@
+    R7 ProtectedByTie was@
+    ");
+}
+
+#[test]
+fn r16_an_account_that_only_disabled_mailboxes_claim_is_suspended() {
+    let world = "
+        mailbox anna@ disabled
+        mailbox bert@ disabled
+        account was@ as=u1
+        map anna=u1 bert=u1
+    ";
+    assert_snapshot!(changes_of(world), @"suspend was@; active -yes +no");
+}
+
+#[test]
+fn r16_disabled_mailboxes_of_one_address_suspend_its_account() {
+    let world = "
+        mailbox anna@ id=one disabled
+        mailbox anna@ id=two disabled
+        account anna@
+    ";
+    assert_snapshot!(changes_of(world), @"suspend anna@; active -yes +no");
+}
+
+#[test]
+fn r16_two_accounts_of_one_object_id_are_both_protected() {
+    let world = "
+        mailbox anna@ name=New
+        account anna@ as=u1 ext=anna name=Old
+        account second@ as=u2 ext=anna name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R16 ClaimConflict anna@
+    R7 ProtectedByTie second@
+    ");
+}
+
+#[test]
+fn r16_a_mapping_to_an_account_that_is_no_more_is_void() {
+    let world = "
+        mailbox anna@ name=New
+        account anna@ name=Old
+        map anna=nobody
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -Old +New");
+}
+
+#[test]
+fn r16_an_external_account_id_that_is_no_guid_ties_nothing() {
+    let world = "
+        mailbox anna@ name=New
+        account anna@ name=Old
+        mailbox bert@
+        account bert@ tag=bert
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -Old +New");
+}
+
+#[test]
+fn r16_a_namesake_does_not_get_the_account() {
+    let world = "
+        mailbox anna@ name=New alias=x@ id=new grants=bert@
+        account anna@ name=Old as=u1
+        map old=u1
+        mailbox bert@ grants=anna@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    held Identity: anna@ give to another object id [#old] -> [#new]
+    R16 IdentityChange anna@
+    R32 DelegateLeftOut bert@
+    ");
+}
+
+#[test]
+fn r16_a_disabled_namesake_still_suspends_it() {
+    let world = "
+        mailbox anna@ name=New id=new disabled
+        account anna@ name=Old ext=old
+    ";
+    assert_snapshot!(changes_of(world), @"suspend anna@; active -yes +no");
+}
+
+#[test]
+fn r16_an_approved_identity_change_writes_the_extension_with_the_new_key() {
+    let world = "
+        approve identity
+        mailbox anna@ id=new
+        account anna@ as=u1
+        map old=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; objectid -#old +#new
+    0. anna@: aliases [] delegates [] key [#new]
+    R16 IdentityChange anna@
+    ");
+}
+
+#[test]
+fn r16_a_mailbox_without_object_id_takes_nobodys_account() {
+    let world = "
+        limits identity=100%
+        mailbox anna@ id=- name=New
+        account anna@ name=Old ext=old
+    ";
+    assert_snapshot!(plan_of(world), @"R16 IdentityChange anna@");
+}
+
+#[test]
+fn r17_a_user_known_by_mapping_or_external_id_is_renamed_in_place() {
+    let world = "
+        mailbox new@ id=anna name=Anna alias=old@
+        account old@ as=u1 name=Anna
+        map anna=u1
+        mailbox other@ id=bert
+        account bert@ name=other ext=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename bert@; address -bert@ +other@
+    rename old@; address -old@ +new@; aliases +old@
+    0. bert@: address [other@]
+    1. old@: address [new@]
+    2. old@: aliases [old@] delegates [] key [#anna] aliases if refused [1 ]; after 1; claims old@ of 1
+    ");
+}
+
+#[test]
+fn r17_a_new_address_that_is_an_own_alias_is_dropped_first_and_put_back_if_refused() {
+    let world = "
+        mailbox new@ id=anna alias=keep@ name=Anna
+        account old@ as=u1 name=Anna alias=new@,keep@
+        map anna=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename old@; address -old@ +new@
+    0. old@: aliases [keep@] delegates [] key [#anna]
+    1. old@: address [new@]; after 0
+    2. old@: aliases [keep@ new@] delegates [] key [#anna]; if refused 1; after 1
+    ");
+}
+
+#[test]
+fn r17_the_old_address_becomes_an_alias_only_after_the_rename() {
+    let world = "
+        mailbox new@ id=anna alias=old@ name=Anna
+        account old@ as=u1 name=Anna alias=new@
+        map anna=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename old@; address -old@ +new@; aliases +old@
+    0. old@: aliases [] delegates [] key [#anna]
+    1. old@: address [new@]; after 0
+    2. old@: aliases [old@] delegates [] key [#anna] aliases if refused [1 new@]; after 1; claims old@ of 1
+    ");
+}
+
+#[test]
+fn r17_alias_evidence_is_held_and_nothing_is_created() {
+    let world = "
+        mailbox new@ alias=old@
+        account old@
+        shared info@ grants=new@
+        functional info@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    held Identity: old@ rename on the evidence of an alias [old@] -> [new@]
+    R32 DelegateLeftOut info@
+    R17 AliasEvidence new@
+    ");
+}
+
+#[test]
+fn r17_a_upn_is_evidence_too() {
+    let world = "
+        mailbox new@ upn=old@
+        account old@
+    ";
+    assert_snapshot!(changes_of(world), @"held Identity: old@ rename on the evidence of an alias [old@] -> [new@]");
+}
+
+#[test]
+fn r17_approved_evidence_renames() {
+    let world = "
+        approve identity
+        mailbox new@ alias=old@ name=old
+        account old@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename old@; address -old@ +new@; aliases +old@
+    0. old@: address [new@]
+    1. old@: aliases [old@] delegates [] key [#new] aliases if refused [0 ]; after 0; claims old@ of 0
+    R17 AliasEvidence new@
+    ");
+}
+
+#[test]
+fn r17_evidence_for_two_accounts_is_none() {
+    let world = "
+        mailbox new@ alias=old@,older@
+        account old@ off
+        account older@ off
+    ";
+    assert_snapshot!(changes_of(world), @"create new@; name +new");
+}
+
+#[test]
+fn r17_an_account_tied_to_another_object_id_is_no_evidence() {
+    let world = "
+        mailbox new@ alias=old@
+        account old@ ext=other off
+    ";
+    assert_snapshot!(changes_of(world), @"create new@; name +new");
+}
+
+#[test]
+fn r17_an_account_tied_to_a_protected_mailbox_is_no_evidence() {
+    let world = "
+        limits identity=100%
+        mailbox new@ upn=old@
+        other room@ alias=old@
+        account old@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create new@; name +new
+    0. new new@: post user [new] key [#new]
+    1. new new@: name [new] active [true] aliases [] delegates [] key [#new]; completes 0; after 0
+    R3 KindNotSynchronised old@
+    R3 KindNotSynchronised room@
+    ");
+}
+
+#[test]
+fn r17_a_functional_rename_is_reported_and_both_addresses_are_protected() {
+    let world = "
+        shared new@ id=info name=New grants=anna@
+        functional old@ as=g1 members=anna
+        map info=g1
+        functional new@ as=g2 name=Old
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 FunctionalRename new@
+    R17 FunctionalRename old@
+    ");
+}
+
+#[test]
+fn r17_functional_alias_evidence_is_reported_and_nothing_created() {
+    let world = "
+        shared new@ alias=old@ grants=anna@
+        functional old@ as=g1 members=anna
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 FunctionalRename new@
+    R17 FunctionalRename old@
+    ");
+}
+
+#[test]
+fn r18_a_user_account_on_a_shared_mailbox_is_protected() {
+    let world = "
+        shared info@ name=New grants=anna@
+        account info@ name=Old
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @"R18 KindMismatch info@");
+}
+
+#[test]
+fn r18_a_functional_account_on_a_user_mailbox_is_protected() {
+    let world = "
+        mailbox anna@ name=New
+        functional anna@ name=Old members=bert
+        mailbox bert@ grants=anna@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R18 KindMismatch anna@
+    R12 DelegatePruned bert@
+    ");
+}

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `x@` is short for `x@corp.example`. An object id is a word (of at most six letters), by default the local part; `-` is
-//! none. A SCIM id and a name are the local part by default. `grants` are trustees of Full Access, `-x` is a Deny, `^x`
+//! none; `tag` is an `ExternalAccountId` that is no GUID. A SCIM id and a name are the local part by default. `grants` are trustees of Full Access, `-x` is a Deny, `^x`
 //! is inherited, `?` an answer that failed, `gone` a 404, `noself` an answer without SELF.
 
 use std::collections::{BTreeMap, HashMap};
@@ -77,10 +77,12 @@ fn full(text: &str) -> String {
 
 /// The object id of a word.
 pub(super) fn object_id(word: &str) -> String {
-    let mut digits = String::new();
-    for byte in word.bytes().take(6) {
-        digits.push_str(&format!("{byte:02x}"));
-    }
+    let digits: Vec<String> = word
+        .bytes()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let digits = digits.concat();
     format!("00000000-0000-4000-8000-{digits:0>12}")
 }
 
@@ -482,7 +484,10 @@ fn permissions(line: &Line<'_>) -> PermissionAnswer {
 fn extension(line: &Line<'_>) -> Extension {
     Extension {
         aliases: line.addresses("alias"),
-        external_account_id: line.word("ext").map(|word| object_id(word).into()),
+        external_account_id: match (line.word("ext"), line.word("tag")) {
+            (Some(word), _) => Some(object_id(word).into()),
+            (None, tag) => tag.map(Into::into),
+        },
         ..Extension::default()
     }
 }

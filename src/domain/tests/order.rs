@@ -1,1 +1,248 @@
-//! order
+//! R17 and R25: chains, cycles and the order of steps.
+
+use insta::assert_snapshot;
+
+use super::shown::plan_of;
+
+#[test]
+fn r25_creates_releases_renames_claims_stops() {
+    let world = "
+        mailbox anna@
+        mailbox bert@ alias=carlold@
+        account bert@
+        account gone@ ext=gone alias=bertnew@
+        mailbox carl@ alias=bertnew@
+        account carlold@ as=u3 name=carl
+        map carl=u3
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create anna@; name +anna
+    update bert@; aliases +carlold@
+    rename carlold@; address -carlold@ +carl@; aliases +bertnew@
+    suspend gone@; active -yes +no; aliases -bertnew@
+    0. new anna@: post user [anna] key [#anna]
+    1. gone@: aliases [] delegates [] key [#gone]
+    2. carlold@: address [carl@]
+    3. new anna@: name [anna] active [true] aliases [] delegates [] key [#anna]; completes 0; after 0
+    4. bert@: aliases [carlold@] delegates [] key [#bert]; after 2; claims carlold@ of 2
+    5. carlold@: aliases [bertnew@] delegates [] key [#carl] aliases if refused [2 bertnew@]; after 1 2; claims bertnew@ of 1
+    6. gone@: active [false]; after 1
+    ");
+}
+
+#[test]
+fn r25_after_a_cut_off_run_suspends_go_first() {
+    let world = "
+        stops-first
+        mailbox anna@ alias=x@
+        account anna@
+        account gone@ ext=gone alias=x@
+        mailbox bert@ disabled
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +x@
+    suspend bert@; active -yes +no
+    suspend gone@; active -yes +no; aliases -x@
+    0. bert@: active [false]
+    1. gone@: active [false]
+    2. gone@: aliases [] delegates [] key [#gone]; after 1
+    3. anna@: aliases [x@] delegates [] key [#anna]; after 2; claims x@ of 2
+    ");
+}
+
+#[test]
+fn r17_two_addresses_are_swapped() {
+    let world = "
+        mailbox anna@ id=one name=N
+        mailbox bert@ id=two name=N
+        account bert@ as=u1 name=N ext=one
+        account anna@ as=u2 name=N ext=two
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +bert@
+    rename bert@; address -bert@ +anna@
+    0. anna@: address [cloud-sync-bf708a53ce30@]
+    1. bert@: address [anna@]; after 0; claims anna@ of 0
+    2. anna@: address [bert@]; after 0 1; claims bert@ of 1
+    3. anna@: address [anna@]; if refused 1; after 1 2
+    ");
+}
+
+#[test]
+fn r17_a_cycle_of_three_with_old_addresses_as_aliases() {
+    let world = "
+        mailbox a@ id=one name=N
+        mailbox b@ id=two name=N
+        mailbox c@ id=three name=N
+        account b@ as=u1 name=N ext=one
+        account c@ as=u2 name=N ext=two
+        account a@ as=u3 name=N ext=three
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename a@; address -a@ +c@
+    rename b@; address -b@ +a@
+    rename c@; address -c@ +b@
+    0. a@: address [cloud-sync-14e98e30c530@]
+    1. b@: address [a@]; after 0; claims a@ of 0
+    2. c@: address [b@]; after 1; claims b@ of 1
+    3. a@: address [c@]; after 0 2; claims c@ of 2
+    4. a@: address [a@]; if refused 1; after 1 3
+    ");
+}
+
+#[test]
+fn r17_a_cycle_of_four() {
+    let world = "
+        mailbox a@ id=one name=N
+        mailbox b@ id=two name=N
+        mailbox c@ id=three name=N
+        mailbox d@ id=four name=N
+        account b@ as=u1 name=N ext=one
+        account c@ as=u2 name=N ext=two
+        account d@ as=u3 name=N ext=three
+        account a@ as=u4 name=N ext=four
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename a@; address -a@ +d@
+    rename b@; address -b@ +a@
+    rename c@; address -c@ +b@
+    rename d@; address -d@ +c@
+    0. a@: address [cloud-sync-d6f8d8e78d81@]
+    1. b@: address [a@]; after 0; claims a@ of 0
+    2. c@: address [b@]; after 1; claims b@ of 1
+    3. d@: address [c@]; after 2; claims c@ of 2
+    4. a@: address [d@]; after 0 3; claims d@ of 3
+    5. a@: address [a@]; if refused 1; after 1 4
+    ");
+}
+
+#[test]
+fn r17_a_chain_goes_from_its_end() {
+    let world = "
+        mailbox b@ id=one name=N
+        mailbox c@ id=two name=N
+        mailbox d@ id=three name=N
+        mailbox a@ id=four name=N
+        account a@ as=u1 name=N ext=one
+        account b@ as=u2 name=N ext=two
+        account c@ as=u3 name=N ext=three
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename a@; address -a@ +b@
+    create a@; name +N
+    rename b@; address -b@ +c@
+    rename c@; address -c@ +d@
+    0. c@: address [d@]
+    1. b@: address [c@]; after 0; claims c@ of 0
+    2. a@: address [b@]; after 1; claims b@ of 1
+    3. new a@: post user [N] key [#four]; after 2; claims a@ of 2
+    4. new a@: name [N] active [true] aliases [] delegates [] key [#four]; completes 3; after 3
+    ");
+}
+
+#[test]
+fn r17_a_chain_that_is_blocked_at_its_end_is_blocked_as_a_whole() {
+    let world = "
+        mailbox b@ id=one name=N
+        mailbox c@ id=two name=N
+        account a@ as=u1 name=N ext=one
+        account b@ as=u2 name=N ext=two
+        account far@other.example alias=c@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 RenameBlocked b@
+    R17 RenameBlocked c@
+    ");
+}
+
+#[test]
+fn r17_delegates_that_are_renamed_are_named_before_or_after() {
+    let world = "
+        mailbox new@ id=one name=N
+        account old@ as=u1 name=N ext=one
+        mailbox boss@ alias=x@ grants=new@
+        account boss@ delegates=old@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update boss@; aliases +x@
+    rename old@; address -old@ +new@
+    0. old@: address [new@]
+    1. boss@: aliases [x@] delegates [old@] key [#boss]; after 0
+    ");
+}
+
+#[test]
+fn r25_an_alias_goes_to_the_mailbox_that_has_it_now() {
+    let world = "
+        mailbox anna@ alias=x@
+        account anna@
+        mailbox bert@
+        account bert@ alias=x@,y@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +x@
+    update bert@; aliases -x@ -y@
+    0. bert@: aliases [] delegates [] key [#bert]
+    1. anna@: aliases [x@] delegates [] key [#anna]; after 0; claims x@ of 0
+    ");
+}
+
+#[test]
+fn r25_aliases_that_change_hands_crosswise_are_released_first() {
+    let world = "
+        mailbox anna@ alias=x@
+        account anna@ alias=y@
+        mailbox bert@ alias=y@
+        account bert@ alias=x@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases -y@ +x@
+    update bert@; aliases -x@ +y@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. bert@: aliases [] delegates [] key [#bert]
+    2. anna@: aliases [x@] delegates [] key [#anna]; after 0 1; claims x@ of 1
+    3. bert@: aliases [y@] delegates [] key [#bert]; after 0 1; claims y@ of 0
+    ");
+}
+
+#[test]
+fn r25_an_account_is_created_at_an_address_that_becomes_free() {
+    let world = "
+        mailbox new@ id=one name=N
+        account old@ as=u1 name=N ext=one
+        mailbox old@ id=two
+        mailbox nick@
+        account zoe@
+        mailbox zoe@
+        account bert@ alias=nick@
+        mailbox bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update bert@; aliases -nick@
+    create nick@; name +nick
+    rename old@; address -old@ +new@
+    create old@; name +old
+    0. bert@: aliases [] delegates [] key [#bert]
+    1. old@: address [new@]
+    2. new nick@: post user [nick] key [#nick]; after 0; claims nick@ of 0
+    3. new old@: post user [old] key [#two]; after 1; claims old@ of 1
+    4. new nick@: name [nick] active [true] aliases [] delegates [] key [#nick]; completes 2; after 2
+    5. new old@: name [old] active [true] aliases [] delegates [] key [#two]; completes 3; after 3
+    ");
+}
+
+#[test]
+fn r25_a_functional_account_is_emptied_with_the_other_groups_left() {
+    let world = "
+        shared info@
+        functional info@ members=anna,team
+        functional team@
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    empty info@; active -yes +no; delegates -anna@
+    0. info@: empty, keep [1]
+    ");
+}

@@ -1,1 +1,186 @@
-//! scope
+//! R13 to R15 and R39: whom a run may touch.
+
+use insta::assert_snapshot;
+
+use super::shown::{changes_of, plan_of};
+
+#[test]
+fn r13_a_mailbox_outside_the_domains_is_not_synchronised_and_its_account_stays() {
+    let world = "
+        mailbox anna@other.example name=New
+        mailbox bert@
+        account anna@other.example name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create bert@; name +bert
+    0. new bert@: post user [bert] key [#bert]
+    1. new bert@: name [bert] active [true] aliases [] delegates [] key [#bert]; completes 0; after 0
+    R13 OutsideClaimedDomains anna@other.example
+    ");
+}
+
+#[test]
+fn r13_nothing_is_renamed_to_an_address_outside() {
+    let world = "
+        mailbox anna@other.example id=anna name=New
+        account anna@ name=Old
+        map anna=anna
+        mailbox zoe@
+        account zoe@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R13 OutsideClaimedDomains anna@
+    R13 OutsideClaimedDomains anna@other.example
+    ");
+}
+
+#[test]
+fn r13_foreign_aliases_delegates_and_members_are_kept() {
+    let world = "
+        mailbox anna@ alias=new@,far@other.example
+        account anna@ alias=x@other.example delegates=y@other.example,bert@other.example
+        account bert@other.example
+        shared info@ grants=anna@
+        functional info@ members=bert alias=z@other.example
+        shared team@
+        functional team@ members=bert,anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +new@
+    update info@; delegates +anna@
+    update team@; delegates -anna@
+    0. anna@: aliases [new@ x@other.example] delegates [bert@other.example y@other.example] key [#anna]
+    1. info@: members [anna@ bert@other.example]
+    2. team@: members [bert@other.example]
+    ");
+}
+
+#[test]
+fn r14_who_left_the_filter_is_suspended_or_emptied() {
+    let world = "
+        source anna@ info@
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@ grants=anna@
+        functional info@ members=anna
+        shared team@ grants=anna@
+        functional team@ members=anna
+        mailbox new@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    suspend bert@; active -yes +no
+    empty team@; active -yes +no; delegates -anna@
+    ");
+}
+
+#[test]
+fn r14_without_a_shared_mailbox_in_the_filter_functional_accounts_stay() {
+    let world = "
+        source anna@
+        mailbox anna@ alias=old@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@ name=New grants=bert@
+        functional info@ members=anna alias=old@
+        functional stray@ members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend bert@; active -yes +no
+    0. bert@: active [false]
+    R23 AliasTaken anna@
+    R14 OutsideSourceFilter bert@
+    R14 FunctionalOutsideSourceFilter info@
+    R14 FunctionalOutsideSourceFilter stray@
+    ");
+}
+
+#[test]
+fn r14_who_is_not_in_the_filter_is_no_delegate() {
+    let world = "
+        source anna@ info@
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@ off
+        shared info@ grants=anna@,bert@
+        functional info@ members=anna,bert
+    ";
+    assert_snapshot!(changes_of(world), @"update info@; delegates -bert@");
+}
+
+#[test]
+fn r15_filtered_accounts_are_not_touched_but_may_be_delegates() {
+    let world = "
+        target anna sec*@corp.example
+        mailbox anna@ name=New
+        account anna@
+        mailbox secret@
+        shared info@ grants=anna@,secret@
+        functional info@
+        account johanna@
+        mailbox sec@ id=sec
+        account old@ as=old ext=sec
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    resume info@; active -no +yes; delegates +anna@
+    0. info@: members [anna@]
+    R15 TargetFilter anna@
+    R12 DelegatePruned info@
+    R15 TargetFilter johanna@
+    R15 TargetFilter old@
+    R15 TargetFilter sec@
+    R15 TargetFilter secret@
+    ");
+}
+
+#[test]
+fn r15_aliases_are_not_matched() {
+    let world = "
+        target nick
+        mailbox anna@ alias=nick@ name=New
+        account anna@ alias=nick@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -anna +New");
+}
+
+#[test]
+fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
+    let world = "
+        only anna@ info@
+        mailbox anna@ name=New alias=bertold@
+        account anna@
+        mailbox bert@ name=New
+        account bert@ alias=bertold@
+        mailbox carl@
+        shared info@ grants=carl@
+        functional info@ members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -anna +New
+    0. anna@: name [New]
+    R23 AliasTaken anna@
+    R12 DelegatesLeftOut info@
+    R32 DelegateLeftOut info@
+    ");
+}
+
+#[test]
+fn r39_any_address_names_an_account() {
+    let world = "
+        only nick@ was@
+        mailbox anna@ name=New alias=nick@
+        account anna@ alias=nick@
+        mailbox bert@ id=bert
+        account was@ as=u1 name=bert
+        map bert=u1
+        mailbox carl@ name=New
+        account carl@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    update anna@; name -anna +New
+    rename was@; address -was@ +bert@
+    ");
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::notation::{Planned, Scene};
 use crate::domain::{
     accounts::Accounts,
+    address::SmtpAddress,
     delta::Target,
     directory::Directory,
     plan::{Action, Plan},
@@ -24,14 +25,6 @@ pub(super) fn changes_of(text: &str) -> String {
     super::properties::sound(&planned);
     let mut out = String::new();
     actions(&mut out, &planned.plan);
-    short(&out)
-}
-
-/// Only the notes.
-pub(super) fn notes_of(text: &str) -> String {
-    let planned = Scene::parse(text).plan();
-    let mut out = String::new();
-    notes(&mut out, &planned.plan);
     short(&out)
 }
 
@@ -104,9 +97,9 @@ fn line(step: &Step, accounts: &Accounts, directory: &Directory) -> String {
             write!(text, " {name} [{value}]").unwrap();
         }
     };
-    let set = |all: &[crate::domain::address::SmtpAddress]| {
+    let set = |all: &[SmtpAddress]| {
         all.iter()
-            .map(|one| one.as_str())
+            .map(SmtpAddress::as_str)
             .collect::<Vec<_>>()
             .join(" ")
     };
@@ -156,8 +149,7 @@ fn line(step: &Step, accounts: &Accounts, directory: &Directory) -> String {
         }
         Call::Empty { keep } => part("empty, keep", Some(keep.len().to_string())),
     }
-    text.push_str(&terms(step));
-    text
+    text + &terms(step)
 }
 
 /// On what a step depends.
@@ -181,10 +173,12 @@ fn terms(step: &Step) -> String {
     text
 }
 
+/// What every object id of these worlds starts with.
+const PREFIX: &str = "00000000-0000-4000-8000-";
+
 /// `x@corp.example` as `x@`, object ids as words.
 fn short(text: &str) -> String {
     let mut text = text.replace("@corp.example", "@");
-    const PREFIX: &str = "00000000-0000-4000-8000-";
     while let Some(at) = text.find(PREFIX) {
         let digits = &text[at + PREFIX.len()..at + PREFIX.len() + 12];
         let word: String = (0..6)

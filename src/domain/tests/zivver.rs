@@ -157,30 +157,38 @@ impl Zivver {
                 name,
                 members,
                 aliases,
-            } => {
-                let refusal = aliases
-                    .as_ref()
-                    .and_then(|aliases| self.aliases_refused(&id, aliases));
-                if let Some(refusal) = refusal {
-                    return Err(refusal);
-                }
-                self.known(members.as_deref().unwrap_or_default())?;
-                let group = self.groups.get_mut(&id).ok_or("400 Unknown account")?;
-                group.name = name.unwrap_or_else(|| group.name.clone());
-                if let Some(aliases) = aliases {
-                    group.extension.aliases = aliases;
-                }
-                if let Some(members) = members.filter(|members| !members.is_empty()) {
-                    group.members = members;
-                }
-                Ok(id)
-            }
+            } => self.put_group(id, name, members, aliases),
             Request::PatchEmpty(id) => {
                 let group = self.groups.get_mut(&id).ok_or("400 Unknown account")?;
                 group.members.clear();
                 Ok(id)
             }
         }
+    }
+
+    fn put_group(
+        &mut self,
+        id: ScimId,
+        name: Option<String>,
+        members: Option<Vec<ScimId>>,
+        aliases: Option<Vec<SmtpAddress>>,
+    ) -> Result<ScimId, String> {
+        let refusal = aliases
+            .as_ref()
+            .and_then(|aliases| self.aliases_refused(&id, aliases));
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        self.known(members.as_deref().unwrap_or_default())?;
+        let group = self.groups.get_mut(&id).ok_or("400 Unknown account")?;
+        group.name = name.unwrap_or_else(|| group.name.clone());
+        if let Some(aliases) = aliases {
+            group.extension.aliases = aliases;
+        }
+        if let Some(members) = members.filter(|members| !members.is_empty()) {
+            group.members = members;
+        }
+        Ok(id)
     }
 
     fn known(&self, members: &[ScimId]) -> Result<(), String> {
@@ -199,10 +207,9 @@ impl Zivver {
         extension: Option<(Vec<SmtpAddress>, Vec<SmtpAddress>, Option<ObjectId>)>,
     ) -> Result<ScimId, String> {
         let old = self.users.get(&id).ok_or("400 Unknown account")?.clone();
-        if let Some(address) = address.as_ref().filter(|address| **address != old.address) {
-            if !self.is_free(address) {
-                return Err(format!("400 {address} is taken"));
-            }
+        let moves_to = address.as_ref().filter(|address| **address != old.address);
+        if let Some(taken) = moves_to.filter(|address| !self.is_free(address)) {
+            return Err(format!("400 {taken} is taken"));
         }
         if let Some((aliases, _, _)) = &extension
             && let Some(refusal) = self.aliases_refused(&id, aliases)
