@@ -21,7 +21,7 @@ pub struct Memory {
     pub without_effect: BTreeMap<ScimId, WithoutEffect>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
-    /// R33: refused changes, by account (SCIM id, or the address of what was to be created).
+    /// R33: refused changes; the keys are those of [`super::offenders`].
     pub offenders: BTreeMap<String, Offender>,
     /// R25: the last run that wrote was cut off before its end.
     pub cut_off: bool,
@@ -56,7 +56,7 @@ pub struct Spent {
     pub count: u32,
 }
 
-/// R33: an action that Zivver refuses.
+/// R33: something that Zivver refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offender {
     /// Fingerprint of what was asked for; another content is tried at once.
@@ -67,6 +67,9 @@ pub struct Offender {
     pub times: u32,
     /// Epoch seconds of the last try.
     pub last: i64,
+    /// The run of the last try: it counts once, over all its invocations.
+    #[serde(default)]
+    pub run: String,
 }
 
 impl Memory {

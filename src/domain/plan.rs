@@ -16,6 +16,7 @@ use super::{
     matching::{MailboxFate, Matching},
     memory::{Baseline, Memory},
     note::{Code, Note},
+    offenders::withhold,
     order::order,
     scope::RunScope,
     settle::settle,
@@ -50,6 +51,10 @@ pub struct Plan {
     pub guarded: BTreeMap<Class, u32>,
     /// R27: fingerprints of approved changes that are carried out.
     pub used_approvals: BTreeSet<String>,
+    /// What was asked for before the guard, by target.
+    pub proposed: BTreeMap<Target, Delta>,
+    /// R33: keys of the refused changes that wait.
+    pub waiting: BTreeSet<String>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
@@ -143,7 +148,9 @@ pub fn plan(
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let base = Base::count(&world.accounts, policy, matching);
     let deltas = scoped(deltas, world, &wishes.scope);
-    let deltas = with_effect(deltas, world, memory, &mut notes);
+    let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
+    notes.extend(withheld.notes);
+    let deltas = with_effect(withheld.deltas, world, memory, &mut notes);
     let seen = seen(world, policy);
     let circumstances = Circumstances {
         base,
@@ -151,6 +158,10 @@ pub fn plan(
         approved: wishes.approved.clone(),
         now: wishes.now,
     };
+    let proposed = deltas
+        .iter()
+        .map(|delta| (delta.target, delta.clone()))
+        .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
     let Guarded {
         deltas,
@@ -185,6 +196,8 @@ pub fn plan(
         base,
         guarded: counts,
         used_approvals: used,
+        proposed,
+        waiting: withheld.waiting,
         seen,
         accounts_outside: outside(world, policy),
     }

@@ -28,6 +28,7 @@ use crate::{
         matching::match_accounts,
         memory::{Baseline, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
+        offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan},
         report::{
             ActionOutcome, ActionReport, Counts, Report, Requests, RunOutcome, RunState,
@@ -515,6 +516,7 @@ impl Running<'_> {
         .await;
         let journaled = journal.finish().await;
         self.take_in(&applied, plan, &record, fetched);
+        self.remember_refusals(&applied, plan, &fetched.world);
         if applied.cut_off {
             self.memory.cut_off = true;
             self.save_memory().await?;
@@ -531,6 +533,8 @@ impl Running<'_> {
             self.save_memory().await?;
             return Err(RunError::Stopped(stopped));
         }
+        // What was done is remembered even if it cannot be verified.
+        self.save_memory().await?;
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
             .await?;
         self.settle_baseline(plan);
@@ -591,6 +595,29 @@ impl Running<'_> {
             .iter()
             .filter(|end| end.outcome == Some(ActionOutcome::Remaining));
         self.report.remaining = u32::try_from(remaining.count()).unwrap_or(u32::MAX);
+    }
+
+    /// R33
+    fn remember_refusals(&mut self, applied: &Applied, plan: &Plan, world: &World) {
+        let occasion = Occasion {
+            world,
+            run: self.id.as_str(),
+            now: self.engine.now().as_second(),
+            waiting: &plan.waiting,
+        };
+        for (end, delta) in applied.actions.iter().zip(plan.approved.deltas()) {
+            let tried = Tried {
+                delta,
+                proposed: plan.proposed.get(&delta.target).unwrap_or(delta),
+                created: delta.mailbox.and_then(|ix| applied.created.get(&ix)),
+                done: matches!(
+                    end.outcome,
+                    Some(ActionOutcome::Applied | ActionOutcome::Partly)
+                ),
+                refusals: &end.refusals,
+            };
+            remember(&mut self.memory.offenders, &tried, &occasion);
+        }
     }
 
     /// R16, R17: an approved identity change is a tie from now on.
