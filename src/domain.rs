@@ -29,6 +29,7 @@ pub mod scope;
 pub mod settle;
 pub mod source;
 pub mod step;
+pub mod undo;
 pub mod world;
 
 #[cfg(test)]

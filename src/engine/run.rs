@@ -29,13 +29,14 @@ use crate::{
         memory::{Baseline, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
         offenders::{Occasion, Tried, remember},
-        plan::{Plan, Wishes, next_mapping, plan},
+        plan::{Plan, Wishes, next_mapping, plan, plan_undo},
         report::{
             ActionOutcome, ActionReport, Counts, Report, Requests, RunOutcome, RunState,
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
         step::When,
+        undo::Undo,
         world::World,
     },
     http::RequestCounts,
@@ -64,6 +65,8 @@ pub struct RunRequest {
     pub time_budget: Option<Duration>,
     /// How long to wait for a lock that another run has.
     pub patience: Duration,
+    /// R37: the run to take back; `None` for a reconciliation.
+    pub undo: Option<RunId>,
 }
 
 impl RunRequest {
@@ -76,6 +79,7 @@ impl RunRequest {
             approve: Vec::new(),
             time_budget: None,
             patience: Duration::ZERO,
+            undo: None,
         }
     }
 }
@@ -99,6 +103,9 @@ pub struct RunSummary {
     pub accounts: BTreeSet<SmtpAddress>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approve: Vec<String>,
+    /// R37: the run that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undo: Option<RunId>,
 }
 
 impl RunSummary {
@@ -116,6 +123,7 @@ impl RunSummary {
             remaining: report.remaining,
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
+            undo: request.undo.clone(),
         }
     }
 }
@@ -143,6 +151,8 @@ struct Running<'a> {
     revision: Option<Revision>,
     report: Report,
     approvals: BTreeMap<String, Approval>,
+    /// R37: where the deltas come from, if not from the two sides.
+    undo: Option<Undo>,
 }
 
 impl Engine {
@@ -154,6 +164,10 @@ impl Engine {
         let state = self.state().await?;
         let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
         tracing::Span::current().record("run", id.as_str());
+        let undo = match &request.undo {
+            Some(run) => Some(super::undo::load(state, run).await?),
+            None => None,
+        };
         let lock = match request.mode {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
@@ -169,6 +183,7 @@ impl Engine {
             request.trigger,
             second(self.now()).to_string(),
         );
+        report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.clone_from(&self.settings().warnings);
         if self.settings().state.is_local() && request.mode == Mode::Apply {
@@ -187,6 +202,7 @@ impl Engine {
             revision,
             report,
             approvals,
+            undo,
         };
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
@@ -292,7 +308,10 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = self.plan(&fetched, &wishes);
-        let stale = stale(&plan, &fetched, self.engine.now().as_second());
+        let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
+        if self.undo.is_some() {
+            stale.clear(); // It rests on a journal.
+        }
         if !stale.is_empty() && lock.is_some() {
             fetcher.refresh(&mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
@@ -306,13 +325,16 @@ impl Running<'_> {
     }
 
     fn plan(&self, fetched: &Fetched, wishes: &Wishes) -> Plan {
-        plan(
-            &fetched.world,
-            &fetched.policy,
-            &self.memory,
-            &fetched.matching,
-            wishes,
-        )
+        let Fetched {
+            world,
+            policy,
+            matching,
+            ..
+        } = fetched;
+        match &self.undo {
+            Some(undo) => plan_undo(undo, world, policy, &self.memory, matching, wishes),
+            None => plan(world, policy, &self.memory, matching, wishes),
+        }
     }
 
     fn wishes(&self) -> Wishes {
@@ -400,10 +422,15 @@ impl Running<'_> {
                 state: RunState::Ended,
                 outcome: RunOutcome::Failed,
                 ended: Some(second(self.engine.now()).to_string()),
-                error: Some(format!(
-                    "the process ended in the middle; run {} took up its work (R35)",
-                    self.id
-                )),
+                error: Some(match &summary.summary.undo {
+                    Some(run) => format!(
+                        "the process ended in the middle; undo run {run} again for the rest (R37)"
+                    ),
+                    None => format!(
+                        "the process ended in the middle; run {} took up its work (R35)",
+                        self.id
+                    ),
+                }),
                 ..summary.summary
             };
             self.state
@@ -484,6 +511,8 @@ impl Running<'_> {
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        // R37: also what is only about to be undone must not come again, if this run is killed.
+        self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
         if plan.approved.is_empty() {
             self.report.converged = Some(true);
@@ -653,6 +682,11 @@ impl Running<'_> {
         // What this run approved and did is done; what is planned again is a difference.
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         let again = self.plan(fetched, &wishes);
+        self.report.converged = Some(again.approved.is_empty());
+        self.report.differences = again.approved.actions().to_vec();
+        if self.undo.is_some() {
+            return Ok(());
+        }
         self.memory
             .without_effect
             .retain(|id, _| fetched.world.accounts.with_id(id).is_some());
@@ -668,14 +702,12 @@ impl Running<'_> {
                 self.memory.without_effect.insert(id.clone(), remembered);
             }
         }
-        self.report.converged = Some(again.approved.is_empty());
-        self.report.differences = again.approved.actions().to_vec();
         Ok(())
     }
 
     /// R2: only an approval, or a run in which nothing is held, moves the baseline down.
     fn settle_baseline(&mut self, plan: &Plan) {
-        if !self.request.accounts.is_empty() {
+        if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
         let free = plan.held.is_empty() || !plan.used_approvals.is_empty();

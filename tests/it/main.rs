@@ -5,8 +5,11 @@
 
 mod exchange_client;
 mod functions_host;
+mod nights;
+mod offenders;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
+mod undo;
 mod zivver_client;
