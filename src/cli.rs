@@ -26,6 +26,7 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest},
+    state::RunId,
     settings::{self, LogSettings, Settings, SettingsError},
     telemetry,
 };
@@ -193,6 +194,20 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             };
             output.show(&explained, || explanation::page(&explained))?;
             Ok(status_of_explanation(&explained))
+        }
+        Command::Undo {
+            run,
+            apply,
+            approve,
+            detail,
+        } => {
+            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let mode = if apply { Mode::Apply } else { Mode::Preview };
+            let mut request = RunRequest::new(mode, Trigger::CommandLine);
+            request.undo = Some(id);
+            request.approve = approve;
+            let report = observed(&engine()?, &request).await?;
+            shown(&report, output, detail)
         }
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await

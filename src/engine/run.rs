@@ -41,7 +41,7 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, Stored,
+        Phase, Revision, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{Rate, ZivverClient},
@@ -186,7 +186,9 @@ impl Engine {
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.clone_from(&self.settings().warnings);
-        if self.settings().state.is_local() && request.mode == Mode::Apply {
+        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
+            && request.trigger == Trigger::CommandLine;
+        if sees_no_cloud && request.mode == Mode::Apply {
             report.warnings.push(
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
@@ -762,8 +764,10 @@ impl Running<'_> {
         };
         let saved = self.save_end(phase).await;
         self.engine.set_permit(None);
-        if let Some(lock) = lock {
-            lock.release().await?;
+        if let Some(lock) = lock
+            && let Err(error) = lock.release().await
+        {
+            tracing::warn!("the lock is not released and will run out by itself: {error}");
         }
         saved?;
         self.engine.progress().show(Progress::Ended);
@@ -776,9 +780,7 @@ impl Running<'_> {
         if phase == Phase::Ended {
             self.state.clear_checkpoint(&self.id).await?;
             let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-            if self.request.mode == Mode::Apply {
-                self.state.prune(keep, self.engine.now()).await?;
-            }
+            self.state.prune(keep, self.engine.now()).await?;
         }
         Ok(())
     }
