@@ -26,8 +26,8 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest},
-    state::RunId,
     settings::{self, LogSettings, Settings, SettingsError},
+    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};

@@ -763,11 +763,12 @@ impl Running<'_> {
             Phase::Ended
         };
         let saved = self.save_end(phase).await;
-        self.engine.set_permit(None);
-        if let Some(lock) = lock
-            && let Err(error) = lock.release().await
-        {
-            tracing::warn!("the lock is not released and will run out by itself: {error}");
+        // A preview has no lock, and must not end the right of an apply beside it to write.
+        if let Some(lock) = lock {
+            self.engine.set_permit(None);
+            if let Err(error) = lock.release().await {
+                tracing::warn!("the lock is not released and will run out by itself: {error}");
+            }
         }
         saved?;
         self.engine.progress().show(Progress::Ended);
