@@ -183,9 +183,14 @@ impl Engine {
             request.trigger,
             second(self.now()).to_string(),
         );
+        if undo.as_ref().is_some_and(|undo| undo.deeds.is_empty()) {
+            report
+                .warnings
+                .push("that run changed nothing, so there is nothing to undo (R37)".into());
+        }
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
-        report.warnings.clone_from(&self.settings().warnings);
+        report.warnings.extend_from_slice(&self.settings().warnings);
         let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
             && request.trigger == Trigger::CommandLine;
         if sees_no_cloud && request.mode == Mode::Apply {
