@@ -93,7 +93,10 @@ pub fn main() -> ExitCode {
             Err(error) => return refuse(&error.into()),
         }
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(&cli.output);
     let Some(command) = cli.command else {
         return help();
@@ -130,6 +133,14 @@ fn refuse(error: &CliError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// clap would end with 2, which means "changes pending" here.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn help() -> ExitCode {
     match Cli::command().print_help() {
         Ok(()) => ExitCode::SUCCESS,
@@ -161,7 +172,7 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
         Command::Preview { accounts, detail } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Apply {
@@ -172,13 +183,13 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Explain { address } => {
             let engine = engine()?;
             let explained = {
-                let _bars = progress::follow(engine.progress(), output);
+                let _bars = progress::follow(engine.progress());
                 engine.explain(&address).await?
             };
             output.show(&explained, || explanation::page(&explained))?;
@@ -207,17 +218,13 @@ fn engine() -> Result<Engine, CliError> {
 }
 
 /// Runs with progress bars, where somebody sees them.
-async fn observed(
-    engine: &Engine,
-    request: &RunRequest,
-    output: Output,
-) -> Result<Report, RunError> {
-    let _bars = progress::follow(engine.progress(), output);
-    engine.run(request).await
+async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
+    let _bars = progress::follow(engine.progress());
+    Box::pin(engine.run(request)).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, output.view(detail)))?;
+    output.show(report, || report::page(report, output::View::new(detail)))?;
     match (report.outcome, &report.error) {
         (RunOutcome::Failed, Some(error)) => Err(CliError::Failed(text::inert(error).to_string())),
         (RunOutcome::Failed, None) => Err(CliError::Failed("the run failed".to_owned())),
