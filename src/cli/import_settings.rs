@@ -75,7 +75,10 @@ fn page(import: &Import, show_secrets: bool) -> String {
         let name = &setting.name;
         match &setting.value {
             Value::Secret(_) if !show_secrets => {
-                writeln!(page, "# {name} is set there; a secret is shown with --show-secrets only")
+                writeln!(
+                    page,
+                    "# {name} is set there; a secret is shown with --show-secrets only"
+                )
             }
             value => writeln!(page, "{name}='{}'", value.expose().replace('\'', r"'\''")),
         }
@@ -103,7 +106,10 @@ mod tests {
         ");
         let json = serde_json::to_string(&shown(&import, false)).unwrap();
         assert!(!json.contains("k3y"), "{json}");
-        assert!(json.contains(r#""secrets":["CLOUD_SYNC__ZIVVER_API_KEY"]"#), "{json}");
+        assert!(
+            json.contains(r#""secrets":["CLOUD_SYNC__ZIVVER_API_KEY"]"#),
+            "{json}"
+        );
         assert!(super::page(&import, true).contains("CLOUD_SYNC__ZIVVER_API_KEY='k3y'\n"));
     }
 }

@@ -7,7 +7,9 @@ use serde_json::Value;
 pub enum ImportError {
     #[error("the file is not text in UTF-8 or UTF-16; save it as UTF-8")]
     Encoding,
-    #[error("line {line} is no `NAME=value` (comments begin with #); correct it, or export the variables as JSON")]
+    #[error(
+        "line {line} is no `NAME=value` (comments begin with #); correct it, or export the variables as JSON"
+    )]
     Line { line: usize },
     #[error("line {line} opens a quote that is never closed; close it")]
     OpenQuote { line: usize },
@@ -140,7 +142,9 @@ fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
                 if let Some(value) = quoted(&rest, quote) {
                     break value;
                 }
-                let (_, next) = lines.next().ok_or(ImportError::OpenQuote { line: at + 1 })?;
+                let (_, next) = lines
+                    .next()
+                    .ok_or(ImportError::OpenQuote { line: at + 1 })?;
                 rest.push('\n');
                 rest.push_str(next);
             },
@@ -195,10 +199,15 @@ pub(super) fn entries(text: &str) -> Option<Vec<String>> {
     let text = unquoted(text);
     if text.starts_with('[') {
         // Python writes lists with single quotes.
-        let parsed = serde_json::from_str(text)
-            .or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
+        let parsed =
+            serde_json::from_str(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
         let entries: Vec<String> = parsed.ok()?;
-        return Some(entries.iter().map(|entry| entry.trim().to_owned()).collect());
+        return Some(
+            entries
+                .iter()
+                .map(|entry| entry.trim().to_owned())
+                .collect(),
+        );
     }
     let entry = |part: &str| unquoted(part).to_owned();
     Some(text.split([',', ';', '\n']).map(entry).collect())

@@ -185,8 +185,7 @@ fn new_names_stay_unknown_ones_are_named_and_the_last_value_wins() {
 
 #[test]
 fn quotes_may_span_lines_and_files_may_come_from_windows() {
-    let text =
-        "CLOUD_SYNC__CLAIMED_DOMAINS='[\r\n  \"a.example\",\r\n  \"b.example\"\r\n]'\r\nA.B=\"x\\\"y\"\r\n";
+    let text = "CLOUD_SYNC__CLAIMED_DOMAINS='[\r\n  \"a.example\",\r\n  \"b.example\"\r\n]'\r\nA.B=\"x\\\"y\"\r\n";
     let wide: Vec<u8> = [0xfeff]
         .into_iter()
         .chain(text.encode_utf16())
@@ -198,14 +197,8 @@ fn quotes_may_span_lines_and_files_may_come_from_windows() {
         Some("a.example,b.example")
     );
     assert_eq!(decode(b"\xef\xbb\xbfA=1").unwrap(), "A=1");
-    assert!(matches!(
-        decode(b"\xff\xfea"),
-        Err(ImportError::Encoding)
-    ));
-    assert!(matches!(
-        decode(b"A=\xe9"),
-        Err(ImportError::Encoding)
-    ));
+    assert!(matches!(decode(b"\xff\xfea"), Err(ImportError::Encoding)));
+    assert!(matches!(decode(b"A=\xe9"), Err(ImportError::Encoding)));
 }
 
 #[test]

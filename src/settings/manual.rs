@@ -276,11 +276,8 @@ pub fn manual() -> String {
             rules,
             ..
         } = entry;
-        writeln!(
-            page,
-            "| `{name}` | {default} | {form} | {what} | {rules} |"
-        )
-        .expect("writing to a string does not fail");
+        writeln!(page, "| `{name}` | {default} | {form} | {what} | {rules} |")
+            .expect("writing to a string does not fail");
     }
     page.push_str(SCHEDULE);
     page.push_str(
