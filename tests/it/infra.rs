@@ -364,3 +364,88 @@ fn a_grant_that_cannot_be_made_says_why() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("cannot grant the app role"));
 }
+
+/// Only where there is Python; a handler of our own stands for the build, which takes minutes.
+#[test]
+fn the_package_holds_five_entries_and_refuses_what_azure_cannot_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let elf = |glibc: &str| {
+        let mut elf = b"\x7fELF\x02\x01\x01\0".to_vec();
+        elf.resize(18, 0);
+        elf.extend(b"\x3e\x00\0");
+        elf.extend(glibc.as_bytes());
+        elf
+    };
+    let package = |handler: &[u8]| {
+        fs::write(out.join("built"), handler).unwrap();
+        Command::new("python3")
+            .arg(root().join("scripts/package"))
+            .arg("--handler")
+            .arg(out.join("built"))
+            .arg("--out")
+            .arg(out)
+            .output()
+    };
+    let Ok(first) = package(&elf("GLIBC_2.4\0GLIBC_2.28")) else {
+        println!("skipped: no python3");
+        return;
+    };
+    assert!(first.status.success(), "{}", said(&first));
+    let zip = fs::read(out.join("cloud-sync.zip")).unwrap();
+    let again = package(&elf("GLIBC_2.4\0GLIBC_2.28")).unwrap();
+    assert!(again.status.success());
+    assert_eq!(
+        fs::read(out.join("cloud-sync.zip")).unwrap(),
+        zip,
+        "the same bytes"
+    );
+    assert_eq!(
+        entries(&zip),
+        [
+            ("SyncHttp/function.json".to_owned(), 0o666),
+            ("SyncQueue/function.json".to_owned(), 0o666),
+            ("SyncTimer/function.json".to_owned(), 0o666),
+            ("handler".to_owned(), 0o777),
+            ("host.json".to_owned(), 0o666),
+        ]
+    );
+    for (handler, why) in [
+        (elf("GLIBC_2.29"), "needs glibc 2.29"),
+        (b"MZ".to_vec(), "no Linux program"),
+    ] {
+        let refused = package(&handler).unwrap();
+        assert!(
+            !refused.status.success() && said(&refused).contains(why),
+            "{}",
+            said(&refused)
+        );
+    }
+    let bill = fs::read_to_string(out.join("cloud-sync.cdx.json")).unwrap();
+    let bill: Value = serde_json::from_str(&bill).unwrap();
+    let components = bill["components"].as_array().unwrap();
+    let named = |name: &str| components.iter().any(|crate_| crate_["name"] == name);
+    assert!(named("axum") && named("reqwest") && !named("proptest"));
+    assert!(
+        components
+            .iter()
+            .all(|crate_| crate_["hashes"][0]["content"].is_string())
+    );
+}
+
+/// Names and modes from the central directory (APPNOTE 4.3.12).
+fn entries(zip: &[u8]) -> Vec<(String, u32)> {
+    let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
+    let mut found = Vec::new();
+    let mut at = zip
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x01\x02")
+        .unwrap();
+    while zip[at..].starts_with(b"PK\x01\x02") {
+        let name = &zip[at + 46..at + 46 + short(at + 28)];
+        let mode = u32::try_from(short(at + 40)).unwrap() & 0o777;
+        found.push((String::from_utf8(name.to_vec()).unwrap(), mode));
+        at += 46 + short(at + 28) + short(at + 30) + short(at + 32);
+    }
+    found
+}
