@@ -92,6 +92,7 @@ var defaults = {
   TIME_BUDGET: '9m'
   ZIVVER_RATE: '50/10s'
   STATE: ''
+  LOCK_LEASE: '60s'
   KEEP_RUNS: '90'
   NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
   LOG_LEVEL: 'info'

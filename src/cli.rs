@@ -28,6 +28,7 @@ use crate::{
     },
     engine::{Engine, Links, RunError, RunRequest},
     settings::{self, LogSettings, Settings, SettingsError},
+    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};
@@ -194,6 +195,20 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             };
             output.show(&explained, || explanation::page(&explained))?;
             Ok(status_of_explanation(&explained))
+        }
+        Command::Undo {
+            run,
+            apply,
+            approve,
+            detail,
+        } => {
+            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let mode = if apply { Mode::Apply } else { Mode::Preview };
+            let mut request = RunRequest::new(mode, Trigger::CommandLine);
+            request.undo = Some(id);
+            request.approve = approve;
+            let report = observed(&engine()?, &request).await?;
+            shown(&report, output, detail)
         }
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await

@@ -68,6 +68,19 @@ pub(super) enum Command {
         #[arg(value_parser = address)]
         address: SmtpAddress,
     },
+    /// Take back what a run changed; shows what that would do, and does it with --apply
+    Undo {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Make the changes in Zivver
+        #[arg(long)]
+        apply: bool,
+        /// Release a held set by the code that the report shows with it; repeat for several
+        #[arg(long, value_name = "CODE", requires = "apply")]
+        approve: Vec<String>,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
     /// List the last runs, or show the report of one
     Runs {
         id: Option<String>,

@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 28] = [
+pub const MANUAL: [ManualEntry; 29] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -218,6 +218,13 @@ pub const MANUAL: [ManualEntry; 28] = [
         "R29",
         "Where runs, journal and lock are kept. Without it: the container `cloud-sync` of the storage account in \
          `AzureWebJobsStorage`, else the folder `.cloud-sync`.",
+    ),
+    entry(
+        "LOCK_LEASE",
+        Value("60s"),
+        "duration, `4s` to `10m`",
+        "R29",
+        "How long a run that died keeps the next one waiting.",
     ),
     entry(
         "KEEP_RUNS",
