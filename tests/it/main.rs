@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod docs;
 mod exchange_client;
 mod functions_host;
+mod infra;
+mod migrate;
 mod nights;
 mod offenders;
 mod sandbox_exchange;
