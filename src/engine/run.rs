@@ -289,7 +289,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
         let memory = self.memory.clone();
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
@@ -299,7 +299,7 @@ impl Running<'_> {
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match fetcher.fetch(self.kept().await?).await? {
+        let mut fetched = match reader.fetch(self.kept().await?).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -320,7 +320,7 @@ impl Running<'_> {
             stale.clear(); // It rests on a journal.
         }
         if !stale.is_empty() && lock.is_some() {
-            fetcher.refresh(&mut fetched, &stale).await?;
+            reader.refresh(&mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
