@@ -176,9 +176,9 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 fn ended(report: &Report) -> Success {
     let line = report.summary_line();
     if let Some(error) = &report.error {
-        tracing::error!("{line}: {error}")
+        tracing::error!("{line}: {error}");
     } else {
-        tracing::info!(outcome = ?report.outcome, "{line}")
+        tracing::info!(outcome = ?report.outcome, "{line}");
     }
     Success {
         response: None,
