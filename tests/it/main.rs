@@ -5,6 +5,7 @@
 
 mod exchange_client;
 mod functions_host;
+mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
