@@ -140,18 +140,16 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
-    let Diff { deltas, mut notes } = diff(world, policy, matching);
-    let base = Base::count(&world.accounts, policy, matching);
-    let deltas = scoped(deltas, world, &wishes.scope);
-    let deltas = with_effect(deltas, world, memory, &mut notes);
-    let seen = seen(world, policy);
-    let circumstances = Circumstances {
+    let mut decided = decide(world, policy, memory, matching, wishes);
+    if let Some(certain) = certain_owners(matching, &decided.guarded.deltas) {
+        decided = decide(world, policy, memory, &certain, wishes);
+    }
+    let Decided {
+        guarded,
+        mut notes,
         base,
-        doubt: doubt(&seen, memory, policy),
-        approved: wishes.approved.clone(),
-        now: wishes.now,
-    };
-    let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
+        seen,
+    } = decided;
     let Guarded {
         deltas,
         held,
@@ -195,6 +193,54 @@ pub fn plan(
         seen,
         accounts_outside: outside(world, policy),
     }
+}
+
+/// What diff and guard come to.
+struct Decided {
+    guarded: Guarded,
+    notes: Vec<Note>,
+    base: Base,
+    seen: Baseline,
+}
+
+fn decide(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Decided {
+    let Diff { deltas, mut notes } = diff(world, policy, matching);
+    let base = Base::count(&world.accounts, policy, matching);
+    let deltas = scoped(deltas, world, &wishes.scope);
+    let deltas = with_effect(deltas, world, memory, &mut notes);
+    let seen = seen(world, policy);
+    let circumstances = Circumstances {
+        base,
+        doubt: doubt(&seen, memory, policy),
+        approved: wishes.approved.clone(),
+        now: wishes.now,
+    };
+    let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
+    Decided {
+        guarded,
+        notes,
+        base,
+        seen,
+    }
+}
+
+/// R12: an identity change that is not held makes certain whose the account is, so that its owner may be a delegate of
+/// others in the same plan. `None` if there is none.
+fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
+    let mut certain: Option<Matching> = None;
+    for delta in deltas.iter().filter(|delta| delta.waits_for_identity()) {
+        if let Target::Existing(ix) = delta.target {
+            let matching = certain.get_or_insert_with(|| matching.clone());
+            matching.frozen.remove(&ix);
+        }
+    }
+    certain
 }
 
 /// R39: everything was read; only the named accounts are written to.

@@ -171,6 +171,9 @@ impl World {
     }
 
     pub(crate) async fn explain(&self, address: &str) -> Explanation {
-        self.engine.explain(&SmtpAddress::parse(address).unwrap()).await.unwrap()
+        self.engine
+            .explain(&SmtpAddress::parse(address).unwrap())
+            .await
+            .unwrap()
     }
 }

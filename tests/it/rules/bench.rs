@@ -141,6 +141,7 @@ fn owners(world: &World) -> BTreeMap<String, String> {
         tenant
             .mailboxes
             .iter()
+            .filter(|mailbox| !mailbox.edoid.is_empty())
             .map(|mailbox| {
                 let name = short(&mailbox.primary_smtp_address);
                 (mailbox.edoid.clone(), format!("id of {name}"))

@@ -25,8 +25,7 @@ async fn r19_create_update_suspend_resume_empty() {
     back.active = false;
     let organisation = accounts(&["same", "name", "off"]).with_user(back);
     let same = organisation.users[0].id.clone();
-    let organisation =
-        organisation.with_group(desk("desk").member(&same).alias(&at("desk.alias")));
+    let organisation = organisation.with_group(desk("desk").member(&same).alias(&at("desk.alias")));
     let world = World::still(tenant, organisation).await;
     world.sandbox.exchange.with_state(|tenant| {
         let desk = tenant.mailbox_mut(&at("desk")).unwrap();
@@ -34,14 +33,41 @@ async fn r19_create_update_suspend_resume_empty() {
     });
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(shown(&report), @"");
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
-    insta::assert_snapshot!(zivver(&world), @"");
+    insta::assert_snapshot!(shown(&report), @r"
+    InSync, converged
+    Resume back@; Active -no +yes
+    Empty desk@; Active -yes +no; Delegates -same@
+    Create fresh@; Name +fresh
+    Update name@; Name -name +New name
+    Create newdesk@; Name +newdesk; Delegates +fresh@ +same@
+    Suspend off@; Active -yes +no
+    ");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    POST Users  {active:true,name:{formatted:fresh},zivver:{SsoAccountKey:id of fresh@},userName:fresh@} 201
+    PUT Users back@ {active:true} 200
+    PUT Users name@ {name:{formatted:New name}} 200
+    POST Groups  {displayName:newdesk,externalId:newdesk@,members:[{value:same@},{value:fresh@}]} 201
+    PATCH Groups desk@ {Operations:[{op:remove,path:members}]} 200
+    PUT Users off@ {active:false} 200
+    ");
+    insta::assert_snapshot!(zivver(&world), @r#"
+    back@ "back" key=id of back@ ext=id of back@
+    desk@ "desk" functional ext=id of desk@ aliases=[desk.alias@]
+    fresh@ "fresh" key=id of fresh@ ext=none
+    name@ "New name" key=id of name@ ext=id of name@
+    newdesk@ "newdesk" functional ext=none members=[fresh@ same@]
+    off@ "off" suspended key=id of off@ ext=id of off@
+    same@ "same" key=id of same@ ext=id of same@
+    "#);
     assert_stable(&world).await;
 }
 
 /// A run over somebody without mailbox who was matched before if `matched`.
-async fn absent(matched: bool, contact: Option<Contact>, fault: Option<Fault>) -> (World, cloud_sync::domain::report::Report) {
+async fn absent(
+    matched: bool,
+    contact: Option<Contact>,
+    fault: Option<Fault>,
+) -> (World, cloud_sync::domain::report::Report) {
     let names = ["ann", "ben", "cas", "dan"];
     let mut organisation = accounts(&names);
     organisation.add_user(User::new(&at("leaver"), "leaver"));
@@ -73,7 +99,7 @@ async fn absent(matched: bool, contact: Option<Contact>, fault: Option<Fault>) -
 #[tokio::test(start_paused = true)]
 async fn r19_an_absent_account_is_suspended_after_a_clean_not_found() {
     let (world, report) = absent(true, None, None).await;
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users leaver@ {active:false} 200");
     assert_converged(&report);
     // Both the address and the object id were asked for.
     let journal = world.sandbox.exchange.control().journal();
@@ -90,7 +116,10 @@ async fn r19_an_absent_account_is_suspended_after_a_clean_not_found() {
 async fn r19_a_stray_is_held_until_approved() {
     let (world, report) = absent(false, None, None).await;
     assert_eq!(writes(&world), [""; 0]);
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    held Stray: suspend leaver@ "active" -> "suspended"
+    "#);
     let report = world.approve(&[&report.held[0].code]).await;
     assert_converged(&report);
     assert!(!user(&world, "leaver").active);
@@ -144,17 +173,19 @@ async fn r19_a_failed_question_keeps_the_account() {
 async fn r19_an_absent_functional_account_is_emptied() {
     let organisation = accounts(&["ann", "ben"]);
     let ann = organisation.users[0].id.clone();
-    let organisation =
-        organisation.with_group(desk("desk").member(&ann).alias(&at("desk.alias")));
+    let organisation = organisation.with_group(desk("desk").member(&ann).alias(&at("desk.alias")));
     let tenant = people(&["ann", "ben"]).shared(&at("other"));
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PATCH Groups desk@ {Operations:[{op:remove,path:members}]} 200");
     assert_eq!(group(&world, "desk").aliases, [at("desk.alias")]);
     // A PATCH has the media type that Zivver wants.
     let journal = world.sandbox.zivver.control().journal();
-    let patch = journal.iter().find(|entry| entry.method == "PATCH").unwrap();
+    let patch = journal
+        .iter()
+        .find(|entry| entry.method == "PATCH")
+        .unwrap();
     assert_eq!(patch.headers["content-type"], "application/scim+json");
     assert_eq!(patch.headers["accept"], "application/scim+json");
     assert_stable(&world).await;
@@ -162,18 +193,23 @@ async fn r19_an_absent_functional_account_is_emptied() {
 
 #[tokio::test(start_paused = true)]
 async fn r19_a_merge_candidate_is_reported_and_suspended_only_when_its_own_id_is_gone() {
-    let tenant = people(&["ann", "ben", "cas", "dan"])
-        .mailbox(
-            Mailbox::user(&at("eve"))
-                .with_alias_address(&at("merged"))
-                .with_alias_address(&at("known")),
-        );
+    let tenant = people(&["ann", "ben", "cas", "dan"]).mailbox(
+        Mailbox::user(&at("eve"))
+            .with_alias_address(&at("merged"))
+            .with_alias_address(&at("known")),
+    );
     let organisation = accounts(&["ann", "ben", "cas", "dan", "eve"])
         .with_user(User::new(&at("merged"), "Merged"))
         .with_user(account("known"));
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r"
+    NeedsAttention, converged
+    Suspend known@; Active -yes +no
+    R23 AliasTaken: eve@
+    R23 AliasTaken: eve@
+    R19 MergeCandidate: merged@
+    ");
     assert!(user(&world, "merged").active);
     assert!(!user(&world, "known").active);
 }
@@ -203,7 +239,9 @@ async fn r22_no_write_for_letter_case_and_order() {
         .user(&at("ben"))
         .shared("Desk@corp.example")
         .full_access("Desk@corp.example", &at("ben"));
-    let mut ann = account("ann").alias("a@CORP.example").alias("b@corp.example");
+    let mut ann = account("ann")
+        .alias("a@CORP.example")
+        .alias("b@corp.example");
     ann.user_name = "ANN@corp.example".into();
     ann.name = "Ann".into();
     ann.delegates = vec!["Ben@corp.example".into()];
@@ -213,7 +251,12 @@ async fn r22_no_write_for_letter_case_and_order() {
     desk.external_account_id = Some(id("desk").to_uppercase());
     let world = World::still(tenant, organisation.with_group(desk)).await;
     let report = world.apply().await;
-    assert_eq!(writes(&world), ["PUT Groups dESK@ {displayName:Desk}"; 0], "{}", shown(&report));
+    assert_eq!(
+        writes(&world),
+        ["PUT Groups dESK@ {displayName:Desk}"; 0],
+        "{}",
+        shown(&report)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +271,11 @@ async fn r22_members_that_are_no_users_of_ours() {
     let other = organisation.add_group(Group::new("other@elsewhere.example", "Other"));
     let mut own = desk("own");
     own.id = "00000000-0000-4000-8000-0000000000aa".into();
-    own.members = vec![own.id.clone(), other.clone(), "00000000-0000-4000-8000-00000000dead".into()];
+    own.members = vec![
+        own.id.clone(),
+        other.clone(),
+        "00000000-0000-4000-8000-00000000dead".into(),
+    ];
     organisation.add_group(own);
     organisation.add_group(Group {
         members: vec![
@@ -245,7 +292,7 @@ async fn r22_members_that_are_no_users_of_ours() {
     let report = world.apply().await;
     assert_converged(&report);
     // Other groups go back, the own id and ids in neither list do not; nobody empties `own`.
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Groups desk@ {members:[{value:ann@},{value:ben@},{value:other@elsewhere.example},{value:own@}]} 200");
     assert_stable(&world).await;
 }
 
@@ -290,13 +337,12 @@ async fn r22_an_account_to_be_inactive_is_brought_up_to_date_when_it_is_resumed(
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;
     assert_converged(&world.apply().await);
     assert_stable(&world).await;
-    world
-        .sandbox
-        .exchange
-        .with_state(|tenant| tenant.mailbox_mut(&at("ann")).unwrap().account_disabled = Some(false));
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailbox_mut(&at("ann")).unwrap().account_disabled = Some(false)
+    });
     forget(&world);
     assert_converged(&world.apply().await);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {active:true,name:{formatted:New name},zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[a@],delegates:[ben@]}} 200");
     assert_stable(&world).await;
 }
 
@@ -330,7 +376,8 @@ async fn r23_an_alias_that_is_refused_is_left_out_and_the_rest_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn r23_the_key_never_goes_when_it_is_omitted() {
-    let tenant = people(&["ben", "fresh"]).mailbox(Mailbox::user(&at("ann")).with_alias_address(&at("a")));
+    let tenant =
+        people(&["ben", "fresh"]).mailbox(Mailbox::user(&at("ann")).with_alias_address(&at("a")));
     let world = World::still_with(
         tenant,
         accounts(&["ann", "ben"]),
@@ -339,7 +386,11 @@ async fn r23_the_key_never_goes_when_it_is_omitted() {
     .await;
     let report = world.apply().await;
     let journal = world.sandbox.zivver.control().journal();
-    assert!(journal.iter().all(|entry| !entry.body.contains("SsoAccountKey")));
+    assert!(
+        journal
+            .iter()
+            .all(|entry| !entry.body.contains("SsoAccountKey"))
+    );
     assert!(report.warnings.iter().any(|text| text.contains("SSO")));
 }
 
@@ -347,15 +398,21 @@ async fn r23_the_key_never_goes_when_it_is_omitted() {
 async fn r24_a_user_mailbox_without_object_id_is_reported() {
     let mut without = Mailbox::user(&at("ann"));
     without.edoid = String::new();
-    let mut known = Mailbox::user(&at("ben")).with_alias_address(&at("b")).with_display_name("New");
+    let mut known = Mailbox::user(&at("ben"))
+        .with_alias_address(&at("b"))
+        .with_display_name("New");
     known.edoid = String::new();
     let tenant = people(&["cas"]).mailbox(without).mailbox(known);
-    let world = World::still(tenant, accounts(&["cas"]).with_user(User::new(&at("ben"), "ben").key("kept"))).await;
+    let world = World::still(
+        tenant,
+        accounts(&["cas"]).with_user(User::new(&at("ben"), "ben").key("kept")),
+    )
+    .await;
     let report = world.apply().await;
     assert_eq!(notes(&report, "ann"), ["NoObjectId"]);
     assert_eq!(notes(&report, "ben"), ["NoKey"]);
     // The name needs no extension, so it goes; the key stays.
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben@ {name:{formatted:New}} 200");
     assert_eq!(user(&world, "ben").sso_account_key.as_deref(), Some("kept"));
 }
 
@@ -368,23 +425,36 @@ async fn r24_a_new_account_costs_one_write_or_two() {
     );
     let world = World::still(tenant, organisation()).await;
     assert_converged(&world.apply().await);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
-    insta::assert_snapshot!(zivver(&world), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    POST Users  {active:true,name:{formatted:ann},zivver:{SsoAccountKey:id of ann@},userName:ann@} 201
+    POST Users  {active:true,name:{formatted:ben},zivver:{SsoAccountKey:id of ben@},userName:ben@} 201
+    PUT Users ben@ {zivver:{SsoAccountKey:id of ben@,aliases:[b@],delegates:[ann@]}} 200
+    ");
+    insta::assert_snapshot!(zivver(&world), @r#"
+    ann@ "ann" key=id of ann@ ext=none
+    ben@ "ben" key=id of ben@ ext=none aliases=[b@] delegates=[ann@]
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn r24_what_the_answer_shows_to_be_there_is_not_sent_again() {
     let tenant = people(&["ann"])
+        .mailbox(Mailbox::user(&at("ben")).with_alias_address(&at("b")))
         .mailbox(
-            Mailbox::user(&at("ben"))
-                .with_alias_address(&at("b")),
-        )
-        .mailbox(Mailbox::shared(&at("desk")).with_alias_address(&at("d")).opened_by(&at("ann")));
+            Mailbox::shared(&at("desk"))
+                .with_alias_address(&at("d"))
+                .opened_by(&at("ann")),
+        );
     let mut organisation = organisation();
     organisation.switches.group_post_keeps_aliases = true;
     let world = World::still(tenant, organisation).await;
     assert_converged(&world.apply().await);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    POST Users  {active:true,name:{formatted:ann},zivver:{SsoAccountKey:id of ann@},userName:ann@} 201
+    POST Users  {active:true,name:{formatted:ben},zivver:{SsoAccountKey:id of ben@},userName:ben@} 201
+    POST Groups  {displayName:desk,externalId:desk@,members:[{value:ann@}],zivver:{aliases:[d@]}} 201
+    PUT Users ben@ {zivver:{SsoAccountKey:id of ben@,aliases:[b@],delegates:[]}} 200
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,13 +489,17 @@ async fn r25_an_alias_moves_between_two_live_mailboxes_in_one_run() {
                 .with_alias_address(&at("too"))
                 .opened_by(&at("ann")),
         );
-    let organisation = accounts(&["ben"])
-        .with_user(account("ann").alias(&at("moves")).alias(&at("too")));
+    let organisation =
+        accounts(&["ben"]).with_user(account("ann").alias(&at("moves")).alias(&at("too")));
     let ann = organisation.users[1].id.clone();
     let world = World::still(tenant, organisation.with_group(desk("desk").member(&ann))).await;
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann@ {zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[],delegates:[]}} 200
+    PUT Users ben@ {zivver:{ExternalAccountId:id of ben@,SsoAccountKey:id of ben@,aliases:[moves@],delegates:[]}} 200
+    PUT Groups desk@ {zivver:{ExternalAccountId:id of desk@,aliases:[too@]}} 200
+    ");
     assert_stable(&world).await;
 }
 

@@ -36,7 +36,7 @@ async fn r16_the_mapping_of_the_first_run_recognises_in_the_second() {
         .with_state(|tenant| readdress(tenant, "ann", "ann.new", false));
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann.new@ {userName:ann.new@} 200");
     assert_stable(&world).await;
 }
 
@@ -53,7 +53,11 @@ async fn r16_the_stronger_claim_wins() {
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r"
+    NeedsAttention, converged
+    R17 RenameBlocked: ann@
+    R19 MergeCandidate: ann@
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,13 +103,22 @@ async fn r16_a_namesake_is_held_until_approved() {
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     // Neither renamed nor given to the other, and nobody's delegate meanwhile.
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    Create desk@; Name +desk; Delegates +ben@
+    held Identity: give to another object id ann@ "f0250387-a9ab-4eec-810b-e7b8a216191d" -> "91c70889-1548-4d34-858e-5597f57363d2"
+    R16 IdentityChange: ann@
+    R32 DelegateLeftOut: desk@
+    "#);
     assert_eq!(user(&world, "ann").name, "ann the first");
     forget(&world);
     let code = report.held[0].code.clone();
     let report = world.approve(&[&code]).await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann@ {name:{formatted:Ann the second},zivver:{ExternalAccountId:f0250387-a9ab-4eec-810b-e7b8a216191d,SsoAccountKey:id of ann@,aliases:[a2@],delegates:[]}} 200
+    PUT Groups desk@ {members:[{value:ann@},{value:ben@}]} 200
+    ");
     assert_eq!(user(&world, "ann").sso_account_key, Some(id("ann")));
     // With the tie in state the desk follows in the next run.
     assert_converged(&world.apply().await);
@@ -126,7 +139,7 @@ async fn r16_a_namesake_that_differs_in_nothing_still_takes_the_key() {
     assert_eq!(writes(&world), [""; 0]);
     forget(&world);
     let report = world.approve(&[&report.held[0].code]).await;
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {zivver:{ExternalAccountId:c480e60f-4f1d-4250-868e-54142513af16,SsoAccountKey:id of ann@,aliases:[],delegates:[]}} 200");
     assert_converged(&report);
     assert_stable(&world).await;
 }
@@ -149,7 +162,9 @@ async fn r16_a_mapping_to_an_id_that_is_gone_is_void() {
     assert_converged(&world.apply().await);
     // Deleted by hand and made anew.
     world.sandbox.zivver.with_state(|organisation| {
-        organisation.users.retain(|user| user.user_name != at("ann"));
+        organisation
+            .users
+            .retain(|user| user.user_name != at("ann"));
     });
     let report = world.apply().await;
     assert_converged(&report);
@@ -180,8 +195,16 @@ async fn r17_a_rename_in_place_in_safe_steps() {
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
-    insta::assert_snapshot!(zivver(&world), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann.new@ {zivver:{ExternalAccountId:id of ann.new@,SsoAccountKey:id of ann.new@,aliases:[a@],delegates:[ben@]}} 200
+    PUT Users ann.new@ {userName:ann.new@} 200
+    PUT Users ann.new@ {zivver:{ExternalAccountId:id of ann.new@,SsoAccountKey:id of ann.new@,aliases:[a@,ann@],delegates:[ben@]}} 200
+    PUT Users ben@ {zivver:{ExternalAccountId:id of ben@,SsoAccountKey:id of ben@,aliases:[],delegates:[ann.new@]}} 200
+    ");
+    insta::assert_snapshot!(zivver(&world), @r#"
+    ann.new@ "Ann" key=id of ann.new@ ext=id of ann.new@ aliases=[a@ ann@] delegates=[ben@]
+    ben@ "ben" key=id of ben@ ext=id of ben@ delegates=[ann.new@]
+    "#);
     assert_stable(&world).await;
 }
 
@@ -225,9 +248,16 @@ async fn r17_alias_evidence_is_held_until_approved() {
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     assert_eq!(writes(&world), [""; 0]);
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    held Identity: rename on the evidence of an alias ann@ "ann@" -> "ann.new@"
+    R17 AliasEvidence: ann.new@
+    "#);
     let report = world.approve(&[&report.held[0].code]).await;
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann.new@ {name:{formatted:ann.new},userName:ann.new@} 200
+    PUT Users ann.new@ {zivver:{SsoAccountKey:id of ann.new@,aliases:[ann@],delegates:[]}} 200
+    ");
     assert_converged(&report);
     assert_stable(&world).await;
     assert_eq!(user(&world, "ann.new").sso_account_key, Some(id("ann.new")));
@@ -246,7 +276,14 @@ async fn r17_upn_evidence_counts_and_a_tie_to_another_does_not() {
         });
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    Create ben.new@; Name +ben.new
+    Suspend ben@; Active -yes +no
+    held Identity: rename on the evidence of an alias u1@ "u1@" -> "ann.new@"
+    R17 AliasEvidence: ann.new@
+    R23 AliasTaken: ben.new@
+    "#);
     assert_eq!(user(&world, "u1").name, "Ann");
 }
 
@@ -323,11 +360,10 @@ async fn r18_another_kind_is_protected_and_needs_attention() {
     let tenant = people(&["ann", "was.shared"])
         .shared(&at("was.person"))
         .full_access(&at("was.person"), &at("ann"));
-    let mut organisation = accounts(&["ann"])
-        .with_user(User {
-            name: "Another name".into(),
-            ..account("was.person")
-        });
+    let mut organisation = accounts(&["ann"]).with_user(User {
+        name: "Another name".into(),
+        ..account("was.person")
+    });
     let ann = organisation.users[0].id.clone();
     organisation.add_group(desk("was.shared").member(&ann));
     let world = World::still(tenant, organisation).await;

@@ -27,18 +27,16 @@ async fn r13_outside_the_claimed_domains_nothing_is_touched() {
     let mut organisation = accounts(&["ann", "moves"])
         .with_user(User::new("partner@elsewhere.example", "Partner"))
         .with_user(account("ben").alias("kept@elsewhere.example"));
-    organisation.claimed_domains.push("elsewhere.example".into());
+    organisation
+        .claimed_domains
+        .push("elsewhere.example".into());
     let partner = organisation.users[2].id.clone();
     organisation.add_group(desk("desk").member(&partner));
-    let world = World::still_with(
-        tenant,
-        organisation,
-        &[("CLAIMED_DOMAINS", "corp.example")],
-    )
-    .await;
+    let world =
+        World::still_with(tenant, organisation, &[("CLAIMED_DOMAINS", "corp.example")]).await;
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben@ {zivver:{ExternalAccountId:id of ben@,SsoAccountKey:id of ben@,aliases:[ben2@,kept@elsewhere.example],delegates:[]}} 200");
     // A functional account with a member from outside is not emptied.
     assert_eq!(group(&world, "desk").members, [partner]);
     // Nothing is renamed to an address outside.
@@ -50,7 +48,13 @@ async fn r13_outside_the_claimed_domains_nothing_is_touched() {
     let report = world.apply().await;
     assert_eq!(user(&world, "moves").user_name, at("moves"));
     assert!(user(&world, "moves").active);
-    insta::assert_snapshot!(shown(&report), @"");
+    insta::assert_snapshot!(shown(&report), @r"
+    InSync, converged
+    R13 OutsideClaimedDomains: moves@
+    R13 OutsideClaimedDomains: moves@elsewhere.example
+    R13 OutsideClaimedDomains: out@elsewhere.example
+    R13 OutsideClaimedDomains: sub@mail.corp.example
+    ");
     assert_stable(&world).await;
 }
 
@@ -76,7 +80,11 @@ async fn r14_members_of_any_group_to_any_depth() {
     assert_converged(&report);
     assert_eq!(report.source.in_scope, 3);
     // cas and dan left; no shared mailbox is in the filter, so the desk stays as it is.
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    POST Users  {active:true,name:{formatted:new},zivver:{SsoAccountKey:id of new@},userName:new@} 201
+    PUT Users cas@ {active:false} 200
+    PUT Users dan@ {active:false} 200
+    ");
     assert_stable(&world).await;
 }
 
@@ -85,10 +93,23 @@ async fn r14_a_filter_group_that_cannot_be_read_fails_the_run() {
     let tenant = people(&["ann"]).distribution_group("Scope", &[&at("ann")]);
     let scope = tenant.groups[0].primary_smtp_address.clone();
     for (filter, fault) in [
-        (scope.as_str(), Some(Fault::always(FaultKind::HtmlError { status: 500 }).body("Get-DistributionGroupMember"))),
         (
             scope.as_str(),
-            Some(Fault::always(FaultKind::Status { status: 403, headers: Vec::new(), body: String::new() }).body("Get-Recipient")),
+            Some(
+                Fault::always(FaultKind::HtmlError { status: 500 })
+                    .body("Get-DistributionGroupMember"),
+            ),
+        ),
+        (
+            scope.as_str(),
+            Some(
+                Fault::always(FaultKind::Status {
+                    status: 403,
+                    headers: Vec::new(),
+                    body: String::new(),
+                })
+                .body("Get-Recipient"),
+            ),
         ),
         ("nosuchgroup@corp.example", None),
         (&at("ann"), None),
@@ -103,7 +124,12 @@ async fn r14_a_filter_group_that_cannot_be_read_fails_the_run() {
             world.sandbox.exchange.control().inject(fault);
         }
         let report = world.apply().await;
-        assert_eq!(report.outcome, RunOutcome::Failed, "{filter}: {}", shown(&report));
+        assert_eq!(
+            report.outcome,
+            RunOutcome::Failed,
+            "{filter}: {}",
+            shown(&report)
+        );
         assert_eq!(write_count(&world), 0);
     }
 }
@@ -139,7 +165,10 @@ async fn r15_filtered_accounts_are_never_touched_on_either_side() {
     .await;
     let report = world.apply().await;
     assert_converged(&report);
-    insta::assert_snapshot!(writes(&world).join("\n"), @"");
-    insta::assert_snapshot!(format!("{:?}", report.filter_counts), @"");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users alias.holder@ {name:{formatted:alias.holder},zivver:{ExternalAccountId:id of alias.holder@,SsoAccountKey:id of alias.holder@,aliases:[],delegates:[]}} 200
+    PUT Users plain@ {name:{formatted:plain}} 200
+    ");
+    insta::assert_snapshot!(format!("{:?}", report.filter_counts), @r#"{"SVC.": 5, "ext-*@corp.example": 1, "nobody": 0}"#);
     assert_stable(&world).await;
 }
