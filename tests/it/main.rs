@@ -3,8 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod docs;
 mod exchange_client;
 mod functions_host;
+mod infra;
+mod migrate;
+mod nights;
+mod offenders;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
@@ -12,5 +17,6 @@ mod settings;
 mod state;
 mod sync;
 mod tidy;
+mod undo;
 mod world;
 mod zivver_client;
