@@ -87,7 +87,7 @@ pub enum AccountFate {
 }
 
 /// The result of matching, by position.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Matching {
     pub mailboxes: Vec<MailboxFate>,
     pub accounts: Vec<AccountFate>,

@@ -10,6 +10,7 @@ mod infra;
 mod migrate;
 mod nights;
 mod offenders;
+mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
