@@ -5,6 +5,8 @@
 
 mod exchange_client;
 mod functions_host;
+mod host;
+mod process;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
