@@ -219,7 +219,7 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     let queue = Queue::default();
     let frozen = Host::with(settings.clone(), queue.clone(), Timing::default()).await;
     let other = Host::with(settings, Queue::default(), Timing::default()).await;
-    let mut run = std::pin::pin!(frozen.timer());
+    let mut run = Box::pin(frozen.timer());
     let begun = until("it writes", || office.writes() >= 5);
     tokio::select! {
         invoked = &mut run => panic!("ended early: {invoked:?}"),
@@ -236,7 +236,8 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     office.is_in_sync();
     let before = zivver.counters().total;
     frozen.signal("CONT");
-    let invoked = run.await;
+    let invoked = run.as_mut().await;
+    drop(run);
     assert!(invoked.failure.is_some(), "it lost its lock");
     let errors = frozen.log().at(Level::Error).join("\n");
     assert!(errors.contains("lock"), "{errors}");
