@@ -27,6 +27,7 @@ use crate::{
     },
     engine::{Engine, Links, RunError, RunRequest},
     settings::{self, LogSettings, Settings, SettingsError},
+    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};
@@ -92,7 +93,10 @@ pub fn main() -> ExitCode {
             Err(error) => return refuse(&error.into()),
         }
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(&cli.output);
     let Some(command) = cli.command else {
         return help();
@@ -129,6 +133,14 @@ fn refuse(error: &CliError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// clap would end with 2, which means "changes pending" here.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn help() -> ExitCode {
     match Cli::command().print_help() {
         Ok(()) => ExitCode::SUCCESS,
@@ -160,7 +172,7 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
         Command::Preview { accounts, detail } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Apply {
@@ -171,17 +183,31 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Explain { address } => {
             let engine = engine()?;
             let explained = {
-                let _bars = progress::follow(engine.progress(), output);
+                let _bars = progress::follow(engine.progress());
                 engine.explain(&address).await?
             };
             output.show(&explained, || explanation::page(&explained))?;
             Ok(status_of_explanation(&explained))
+        }
+        Command::Undo {
+            run,
+            apply,
+            approve,
+            detail,
+        } => {
+            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let mode = if apply { Mode::Apply } else { Mode::Preview };
+            let mut request = RunRequest::new(mode, Trigger::CommandLine);
+            request.undo = Some(id);
+            request.approve = approve;
+            let report = observed(&engine()?, &request).await?;
+            shown(&report, output, detail)
         }
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await
@@ -203,17 +229,13 @@ fn engine() -> Result<Engine, CliError> {
 }
 
 /// Runs with progress bars, where somebody sees them.
-async fn observed(
-    engine: &Engine,
-    request: &RunRequest,
-    output: Output,
-) -> Result<Report, RunError> {
-    let _bars = progress::follow(engine.progress(), output);
-    engine.run(request).await
+async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
+    let _bars = progress::follow(engine.progress());
+    Box::pin(engine.run(request)).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, output.view(detail)))?;
+    output.show(report, || report::page(report, output::View::new(detail)))?;
     match (report.outcome, &report.error) {
         (RunOutcome::Failed, Some(error)) => Err(CliError::Failed(text::inert(error).to_string())),
         (RunOutcome::Failed, None) => Err(CliError::Failed("the run failed".to_owned())),

@@ -12,6 +12,7 @@ pub mod journal;
 mod live;
 pub mod progress;
 pub mod run;
+mod undo;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

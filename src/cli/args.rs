@@ -27,8 +27,13 @@ pub(super) struct OutputArgs {
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// When to use colours; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        help = "When to use colours; NO_COLOR is honoured",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
 }
 
@@ -63,6 +68,19 @@ pub(super) enum Command {
         #[arg(value_parser = address)]
         address: SmtpAddress,
     },
+    /// Take back what a run changed; shows what that would do, and does it with --apply
+    Undo {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Make the changes in Zivver
+        #[arg(long)]
+        apply: bool,
+        /// Release a held set by the code that the report shows with it; repeat for several
+        #[arg(long, value_name = "CODE", requires = "apply")]
+        approve: Vec<String>,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
     /// List the last runs, or show the report of one
     Runs {
         id: Option<String>,
@@ -92,8 +110,10 @@ pub(super) enum Command {
     },
     /// Answer the Azure Functions host; this is what happens without a command under the host
     Serve {
-        /// The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT
-        #[arg(long)]
+        #[arg(
+            long,
+            help = "The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT"
+        )]
         port: Option<u16>,
     },
 }

@@ -6,11 +6,15 @@
 mod exchange_client;
 mod functions_host;
 mod host;
+mod nights;
+mod offenders;
 mod process;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
 mod sync;
+mod tidy;
+mod undo;
 mod world;
 mod zivver_client;

@@ -178,6 +178,7 @@ async fn r29_of_two_processes_that_start_at_once_one_writes() {
     let office = Office::open(2, 0).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = office.settings(&folder_url(folder.path()));
+    let settings = with(settings, "MAX_NAME_CHANGES", "100%");
     let one = Host::start(settings.clone()).await;
     let other = Host::start(settings).await;
     let apply = json!({"mode": "apply", "wait": 60});
