@@ -4,3 +4,4 @@ mod calls;
 mod durability;
 mod full_run;
 mod office;
+mod storage;
