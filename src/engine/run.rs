@@ -581,7 +581,11 @@ impl Running<'_> {
         }
         if let Some(stopped) = applied.stopped.or(journaled.err()) {
             self.memory.cut_off = true;
-            self.save_memory().await?;
+            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
+            // by the journal.
+            if let Err(error) = self.save_memory().await {
+                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+            }
             return Err(RunError::Stopped(stopped));
         }
         // What was done is remembered even if it cannot be verified.

@@ -215,6 +215,14 @@ impl Host {
         assert!(sent.unwrap().success(), "cannot send {name}");
     }
 
+    /// The handler dies. The host starts it again, as often as it does that.
+    pub(crate) async fn crash(&self) {
+        let worker = self.worker();
+        self.shared.phase.send_replace(Phase::Starting);
+        worker.kill();
+        worker.exited().await;
+    }
+
     /// Stops as the host does: SIGKILL, and no restart.
     pub(crate) async fn stop(mut self) {
         self.supervisor.shutdown().await;

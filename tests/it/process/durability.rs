@@ -71,7 +71,7 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
             invoked = &mut run => panic!("{k} {moment:?}: ended before the write: {invoked:?}\n{}", host.log()),
             () = reached => {}
         }
-        host.signal("KILL");
+        host.crash().await;
         assert!(run.await.failure.is_some());
     }
     host.ready().await;

@@ -60,9 +60,12 @@ pub(super) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
             name: "Old Name".to_owned(),
             ..user
         });
-        let (mailbox, user) = person(&format!("left{n:02}"));
-        tenant.mailboxes.push(mailbox.disabled());
-        zivver.add_user(user);
+        // Five that left or are orphaned are what a day may bring (R26).
+        if n < 3 {
+            let (mailbox, user) = person(&format!("left{n:02}"));
+            tenant.mailboxes.push(mailbox.disabled());
+            zivver.add_user(user);
+        }
         let (mailbox, user) = person(&format!("married{n:02}"));
         let maiden = address(&format!("maiden{n:02}"));
         zivver.add_user(User {
@@ -82,13 +85,11 @@ pub(super) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
         let changed = shared(format!("changed{n:02}")).opened_by(&colleague(n + 3));
         zivver.add_group(group(&changed).member(&ids[n % settled]));
         tenant.mailboxes.push(changed);
-        // Five that left or are orphaned are what a day may bring (R26).
-        if n >= 2 {
-            continue;
+        if n < 2 {
+            let orphaned = shared(format!("orphaned{n:02}"));
+            zivver.add_group(group(&orphaned).member(&ids[(n + 1) % settled]));
+            tenant.mailboxes.push(orphaned);
         }
-        let orphaned = shared(format!("orphaned{n:02}"));
-        zivver.add_group(group(&orphaned).member(&ids[(n + 1) % settled]));
-        tenant.mailboxes.push(orphaned);
     }
     (tenant, zivver)
 }

@@ -175,12 +175,12 @@ async fn a_storage_that_nobody_serves_is_told_before_any_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
-    let office = Office::open(6, 3).await;
+    let office = Office::open(8, 5).await;
     let Some(blobs) = Blobs::open(&office).await else {
         return;
     };
     let zivver = office.sandbox.zivver.control();
-    zivver.set_latency(Duration::from_millis(300));
+    zivver.set_latency(Duration::from_millis(2500));
     let settings = with(blobs.settings.clone(), "TIME_BUDGET", "60s");
     let host = Host::start(settings).await;
     let invoked = {
@@ -194,10 +194,8 @@ async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
         run.await
     };
     assert!(invoked.failure.is_some());
-    let written = office.writes();
-    let wanted = office.expected.len();
+    assert!(office.accounts() != office.expected, "it stopped before the end");
     assert!(!host.log().at(Level::Error).is_empty(), "{}", host.log());
-    eprintln!("storage down: {written} writes of at least {wanted} were made");
     blobs.becomes(Weather::Fine);
     zivver.set_latency(Duration::ZERO);
     let started = host.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
