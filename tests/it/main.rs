@@ -6,10 +6,12 @@
 mod docs;
 mod exchange_client;
 mod functions_host;
+mod host;
 mod infra;
 mod migrate;
 mod nights;
 mod offenders;
+mod process;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
