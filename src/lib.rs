@@ -6,6 +6,7 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod render;
 pub mod sandbox;
 pub mod settings;
 pub mod state;
