@@ -21,6 +21,7 @@ pub mod matching;
 pub mod memory;
 pub mod mode;
 pub mod note;
+pub mod offenders;
 pub mod order;
 pub mod plan;
 pub mod report;
@@ -28,6 +29,7 @@ pub mod scope;
 pub mod settle;
 pub mod source;
 pub mod step;
+pub mod undo;
 pub mod world;
 
 #[cfg(test)]

@@ -48,6 +48,17 @@ pub(super) fn verb(kind: ActionKind) -> &'static str {
     }
 }
 
+pub(super) fn past(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Create => "created",
+        ActionKind::Rename => "renamed",
+        ActionKind::Resume => "resumed",
+        ActionKind::Update => "updated",
+        ActionKind::Suspend => "suspended",
+        ActionKind::Empty => "emptied",
+    }
+}
+
 /// What the verb means, for those who have not read the rules.
 pub(super) fn meaning(kind: ActionKind) -> &'static str {
     match kind {
@@ -87,6 +98,7 @@ pub(super) fn class(class: Class) -> &'static str {
         Class::NameChange => "changed names",
         Class::Stray => "accounts that never had a mailbox",
         Class::Identity => "accounts that would go to somebody else",
+        Class::Undone => "changes that a person has undone",
     }
 }
 
@@ -132,5 +144,6 @@ pub(super) fn code(code: Code) -> &'static str {
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::Undone => "undone by a person, held until approved",
+        Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

@@ -9,10 +9,12 @@ use sha2::{Digest, Sha256};
 use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, Target},
+    delta::{Activity, Delta, Rename, Target},
     guard::{Class, Limit},
+    ids::ScimId,
     matching::Matching,
-    memory::Memory,
+    memory::{Memory, Undone},
+    undo::words,
     world::Policy,
 };
 
@@ -75,7 +77,7 @@ impl Base {
             Class::DelegateRemoval => self.delegations,
             Class::AliasRemoval => self.aliases,
             Class::Rename => self.users,
-            Class::NameChange => self.accounts,
+            Class::NameChange | Class::Undone => self.accounts,
         }
     }
 }
@@ -90,6 +92,8 @@ pub struct Circumstances {
     pub approved: BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
+    /// R37: what was undone and is to be held.
+    pub undone: BTreeMap<ScimId, Undone>,
 }
 
 /// The deltas that may go on, and what is held beside them.
@@ -101,6 +105,8 @@ pub struct Guarded {
     pub used: BTreeSet<String>,
     /// R26: how many changes of each class go on.
     pub counts: BTreeMap<Class, u32>,
+    /// R37: what is undone still, without what was approved.
+    pub undone: BTreeMap<ScimId, Undone>,
 }
 
 /// Which part of a delta a guarded change is.
@@ -112,6 +118,9 @@ enum Part {
     Name,
     Alias(SmtpAddress),
     Delegate(AccountIx),
+    Resume,
+    NewAlias(SmtpAddress),
+    NewDelegate(Target),
 }
 
 /// R26 and R2, class by class. What a held class takes with it does not count for the classes after it.
@@ -125,6 +134,7 @@ pub fn guard(
     let mut held = Vec::new();
     let mut used = BTreeSet::new();
     let mut counts = BTreeMap::new();
+    let (undone, redone) = hold_undone(&mut deltas, accounts, circumstances, &mut held, &mut used);
     let order = [
         Class::Identity,
         Class::Stray,
@@ -136,9 +146,11 @@ pub fn guard(
     ];
     for class in order {
         let found = changes_of(class, &deltas, accounts);
-        let (approved, open): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|found| circumstances.approved.contains(&found.2.fingerprint));
+        let (approved, open): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(at, part, change)| {
+                circumstances.approved.contains(&change.fingerprint)
+                    || redone.contains(&(*at, part.clone()))
+            });
         used.extend(approved.into_iter().map(|found| found.2.fingerprint));
         let spent = memory.spent_since_yesterday(class, circumstances.now);
         match refusal(class, count(open.len()), spent, policy, circumstances) {
@@ -168,7 +180,178 @@ pub fn guard(
         held,
         used,
         counts,
+        undone,
     }
+}
+
+/// Parts of deltas, by position of the delta.
+type Parts = Vec<(usize, Part)>;
+
+/// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
+/// is not undone any more.
+fn hold_undone(
+    deltas: &mut [Delta],
+    accounts: &Accounts,
+    circumstances: &Circumstances,
+    held: &mut Vec<HeldSet>,
+    used: &mut BTreeSet<String>,
+) -> (BTreeMap<ScimId, Undone>, Parts) {
+    let mut undone = circumstances.undone.clone();
+    let (mut redone, mut changes, mut runs) = (Parts::new(), Vec::new(), BTreeSet::new());
+    for (at, delta) in deltas.iter_mut().enumerate() {
+        let Target::Existing(ix) = delta.target else {
+            continue;
+        };
+        // Who an account belongs to is the first question (R16), and held by itself.
+        let id = accounts.get(ix).id();
+        let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
+            continue;
+        };
+        for (part, word, change) in redoing(delta, accounts, &entry.changes) {
+            if circumstances.approved.contains(&change.fingerprint) {
+                used.insert(change.fingerprint);
+                redone.push((at, part));
+                entry.changes.remove(&word);
+            } else {
+                take_out(delta, &part);
+                runs.insert(entry.run.clone());
+                changes.push(change);
+            }
+        }
+    }
+    undone.retain(|_, entry| !entry.changes.is_empty());
+    if !changes.is_empty() {
+        changes.sort();
+        let runs: Vec<String> = runs.into_iter().collect();
+        held.push(HeldSet {
+            class: Class::Undone,
+            code: code(&changes),
+            reason: format!(
+                "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
+                runs.join(", ")
+            ),
+            changes,
+        });
+    }
+    (undone, redone)
+}
+
+/// The parts of a delta that are among the undone changes.
+fn redoing(
+    delta: &Delta,
+    accounts: &Accounts,
+    undone: &BTreeSet<String>,
+) -> Vec<(Part, String, HeldChange)> {
+    let mut found = Vec::new();
+    let mut look = |part, word: String, what: &str, before: String, after: String| {
+        if undone.contains(&word) {
+            let change = change(Class::Undone, delta, accounts, what, before, after);
+            found.push((part, word, change));
+        }
+    };
+    let none = String::new;
+    if let Some(Rename { to, .. }) = &delta.rename {
+        let before = delta.address.to_string();
+        look(
+            Part::Rename,
+            words::address(to),
+            "rename",
+            before,
+            to.to_string(),
+        );
+    }
+    if let Some((before, after)) = &delta.name {
+        let (before, after) = (before.to_string(), after.to_string());
+        look(
+            Part::Name,
+            words::name(&after),
+            "change name",
+            before,
+            after,
+        );
+    }
+    let stop = || words::STOP.to_owned();
+    match delta.activity {
+        Some(Activity::Resume) => {
+            let word = words::RESUME.to_owned();
+            look(
+                Part::Resume,
+                word,
+                "resume",
+                "inactive".into(),
+                "active".into(),
+            );
+        }
+        Some(Activity::Suspend(_)) => {
+            look(
+                Part::Stop,
+                stop(),
+                "suspend",
+                "active".into(),
+                "suspended".into(),
+            );
+        }
+        Some(Activity::Empty(_)) => {
+            look(
+                Part::Stop,
+                stop(),
+                "empty",
+                "members".into(),
+                "no members".into(),
+            );
+        }
+        None => {}
+    }
+    for alias in &delta.add_aliases {
+        let part = Part::NewAlias(alias.clone());
+        look(
+            part,
+            words::alias(true, alias),
+            "add alias",
+            none(),
+            alias.to_string(),
+        );
+    }
+    for alias in &delta.remove_aliases {
+        let part = Part::Alias(alias.clone());
+        look(
+            part,
+            words::alias(false, alias),
+            "remove alias",
+            alias.to_string(),
+            none(),
+        );
+    }
+    for target in &delta.add_delegates {
+        if let Target::Existing(ix) = target {
+            let (word, who) = (
+                words::delegate(true, accounts.get(*ix).id()),
+                accounts.get(*ix),
+            );
+            let part = Part::NewDelegate(*target);
+            look(
+                part,
+                word,
+                "add delegate",
+                none(),
+                who.address().to_string(),
+            );
+        }
+    }
+    for ix in &delta.remove_delegates {
+        let (word, who) = (
+            words::delegate(false, accounts.get(*ix).id()),
+            accounts.get(*ix),
+        );
+        look(
+            Part::Delegate(*ix),
+            word,
+            "remove delegate",
+            who.address().to_string(),
+            none(),
+        );
+    }
+    found
 }
 
 /// R26: how many guarded changes of each class a delta holds, without those that a person approved.
@@ -248,6 +431,7 @@ fn changes_of(
             ));
         };
         match class {
+            Class::Undone => {} // Known by what was undone, not by what it is.
             Class::Identity => identity(delta, &mut add),
             Class::Stray | Class::Suspend => stop(class, delta, accounts, &mut add),
             Class::DelegateRemoval => {
@@ -395,6 +579,13 @@ fn take_out(delta: &mut Delta, part: &Part) {
         Part::Name => delta.name = None,
         Part::Alias(alias) => {
             delta.remove_aliases.remove(alias);
+        }
+        Part::Resume => delta.activity = None,
+        Part::NewAlias(alias) => {
+            delta.add_aliases.remove(alias);
+        }
+        Part::NewDelegate(target) => {
+            delta.add_delegates.remove(target);
         }
         Part::Delegate(ix) => {
             delta.remove_delegates.remove(ix);

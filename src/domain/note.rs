@@ -122,4 +122,6 @@ codes! {
     RepeatOffender = "R33" true,
     /// Undone by a person, and held until approved or until its source changes.
     Undone = "R37" false,
+    /// Not undone, since it is not any more what the run made of it.
+    ChangedSince = "R37" true,
 }

@@ -451,7 +451,9 @@ impl Ordering<'_> {
                         .iter()
                         .any(|alias| self.released_by.contains_key(alias));
                     let stops = delta.is_suspend() || delta.is_empty_of_members();
-                    if delta.rename.is_some() || stops || (released && Self::is_one_request(delta))
+                    if delta.rename.is_some()
+                        || (stops && !Self::is_more_than_a_stop(delta))
+                        || (released && Self::is_one_request(delta))
                     {
                         continue;
                     }
@@ -461,6 +463,15 @@ impl Ordering<'_> {
                 }
             }
         }
+    }
+
+    /// R37: an undo may suspend or empty an account and take back its attributes, too. Removed aliases are released.
+    fn is_more_than_a_stop(delta: &Delta) -> bool {
+        let delegates = !delta.add_delegates.is_empty()
+            || (delta.remove_aliases.is_empty() && !delta.remove_delegates.is_empty());
+        delta.name.is_some()
+            || !delta.add_aliases.is_empty()
+            || (delta.kind == AccountKind::User && delegates)
     }
 
     /// R24: what a create did not take follows in one PUT, and only then.
@@ -556,8 +567,7 @@ impl Ordering<'_> {
             },
             AccountKind::Functional => Call::UpdateFunctional {
                 name,
-                members: delta
-                    .touches_delegates()
+                members: (delta.touches_delegates() && !delta.is_empty_of_members())
                     .then(|| self.delegates(delta, ix, true)),
                 aliases: delta
                     .touches_extension()

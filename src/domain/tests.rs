@@ -5,6 +5,7 @@ mod delegations;
 mod guards;
 mod matching;
 mod notation;
+mod offenders;
 mod order;
 mod properties;
 mod reading;

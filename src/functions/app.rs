@@ -167,6 +167,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        undo: summary.undo,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }

@@ -5,10 +5,14 @@
 
 mod exchange_client;
 mod functions_host;
+mod nights;
+mod offenders;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
 mod sync;
+mod tidy;
+mod undo;
 mod world;
 mod zivver_client;
