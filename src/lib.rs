@@ -21,6 +21,8 @@
 //! | [`zivver`] | client of Zivver's SCIM API, and the pace of it | `domain`, `http` |
 //! | [`state`] | what outlives a run: history, journal, memory, lock | nothing of ours |
 //! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
+//! | [`render`] | a report as HTML, Markdown and CSV, with all data inert | `domain` |
+//! | [`notify`] | one message to a webhook | `domain`, `http` |
 //! | [`engine`] | fetch, apply, verify, resume | all above |
 //! | [`functions`] | the Functions host's protocol and the HTTP interface | `engine` |
 //! | [`cli`] | the command line, the demonstration | everything |
@@ -59,6 +61,7 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod notify;
 pub mod render;
 pub mod sandbox;
 pub mod settings;

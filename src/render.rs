@@ -8,7 +8,7 @@ pub mod csv;
 pub mod html;
 pub mod markdown;
 pub mod visible;
-mod words;
+pub mod words;
 
 pub use html::content_security_policy;
 

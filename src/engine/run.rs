@@ -766,6 +766,7 @@ impl Running<'_> {
             lock.release().await?;
         }
         saved?;
+        self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

@@ -85,6 +85,16 @@ pub fn report(report: &Report) -> String {
     csv
 }
 
+/// Any table: its header, then its rows.
+pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
+    let mut csv = String::new();
+    push_cells(&mut csv, header.iter().copied());
+    for row in rows {
+        push_cells(&mut csv, row.as_ref().iter().map(String::as_str));
+    }
+    csv
+}
+
 /// What is said about the whole run.
 fn facts(csv: &mut String, report: &Report) {
     let mut fact = |name: &str, value: &str| {
@@ -206,7 +216,7 @@ impl Row<'_> {
     }
 }
 
-fn push_cells(csv: &mut String, cells: [&str; 11]) {
+fn push_cells<'a>(csv: &mut String, cells: impl IntoIterator<Item = &'a str>) {
     for (at, text) in cells.into_iter().enumerate() {
         if at > 0 {
             csv.push(',');

@@ -4,7 +4,7 @@
 //! an attribute with style nor one with script is ever written, so data that got through as markup would still be dead.
 
 mod explanation;
-mod report;
+pub mod report;
 
 use std::{fmt::Display, sync::LazyLock};
 

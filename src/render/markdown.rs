@@ -120,6 +120,20 @@ pub fn explanation(explanation: &Explanation) -> String {
     out
 }
 
+/// Any table; its cells are data.
+pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
+    let mut out = String::new();
+    head(&mut out, header);
+    for cells in rows {
+        let cells: Vec<String> = cells.as_ref().iter().map(|cell| code(cell)).collect();
+        row(
+            &mut out,
+            &cells.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+    }
+    out
+}
+
 fn facts(out: &mut String, report: &Report) {
     line(out, "## The run");
     item(

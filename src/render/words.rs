@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// `in_sync` in words: `in sync`.
-pub(super) fn name(value: impl Serialize) -> String {
+pub fn name(value: impl Serialize) -> String {
     key(value).replace('_', " ")
 }
 
@@ -30,7 +30,7 @@ pub(super) fn standing(report: &Report) -> String {
     standing_of(report.state, report.outcome)
 }
 
-pub(crate) fn standing_of(state: RunState, outcome: RunOutcome) -> String {
+pub fn standing_of(state: RunState, outcome: RunOutcome) -> String {
     match state {
         RunState::Ended => name(outcome),
         RunState::Queued | RunState::Running | RunState::Continues => name(state),
@@ -38,7 +38,7 @@ pub(crate) fn standing_of(state: RunState, outcome: RunOutcome) -> String {
 }
 
 /// `1 h 2 min`, `3 min 20 s`, `4.5 s`, `12 ms`.
-pub(crate) fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     let s = ms / 1000;
     match s {
         0 => format!("{ms} ms"),

@@ -222,7 +222,7 @@ fn outcome_tone(outcome: ActionOutcome) -> Tone {
 }
 
 /// Account, attributes and reasons.
-pub fn action(html: &mut Html, action: &Action) {
+pub(super) fn action(html: &mut Html, action: &Action) {
     html.raw("<span class=\"who\">")
         .value(action.address.as_str())
         .raw("</span> <span class=\"soft\">");
