@@ -119,6 +119,7 @@ fn facts(csv: &mut String, report: &Report) {
         report.lock_owner.as_deref().unwrap_or_default(),
     );
     fact("resumed_from", &report.resumed_from.join("; "));
+    fact("undoes", report.undoes.as_deref().unwrap_or_default());
     fact("tenant_id", &report.source.tenant_id);
     fact("mailboxes", &report.source.mailboxes.to_string());
     fact("in_scope", &report.source.in_scope.to_string());

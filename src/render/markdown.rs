@@ -154,6 +154,9 @@ fn facts(out: &mut String, report: &Report) {
     if !report.resumed_from.is_empty() {
         item(out, "Took up the work of", &codes(&report.resumed_from));
     }
+    if let Some(run) = &report.undoes {
+        item(out, "Takes back the run", &code(run));
+    }
     if !report.accounts.is_empty() {
         let accounts: Vec<&str> = report
             .accounts

@@ -6,7 +6,9 @@
 mod exchange_client;
 mod functions_host;
 mod nights;
+mod notifications;
 mod offenders;
+mod pages;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;

@@ -384,6 +384,9 @@ fn facts(html: &mut Html, report: &Report) {
             html.values(&report.resumed_from)
         });
     }
+    if let Some(run) = &report.undoes {
+        html.fact("Takes back the run", |html| html.value(run));
+    }
     if !report.accounts.is_empty() {
         let accounts: Vec<&str> = report
             .accounts
