@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+pub mod notices;
 pub mod progress;
 pub mod run;
 mod undo;

@@ -805,6 +805,7 @@ impl Running<'_> {
             }
         }
         saved?;
+        self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

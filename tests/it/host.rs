@@ -421,12 +421,7 @@ async fn supervise(shared: Arc<Shared>) {
     let mut restarts = Restarts::default();
     loop {
         shared.phase.send_replace(Phase::Starting);
-        let started = Worker::start(
-            &shared.project,
-            &shared.settings,
-            shared.port,
-            &shared.log,
-        );
+        let started = Worker::start(&shared.project, &shared.settings, shared.port, &shared.log);
         let worker = match started {
             Ok(worker) => Arc::new(worker),
             Err(error) => {

@@ -12,12 +12,7 @@ use serde_json::{Value, json};
 
 use super::office::{Office, folder_url, with};
 use crate::host::{
-    Host, Timing,
-    project::AppSettings,
-    queue::Queue,
-    until,
-    wire::Call,
-    worker::Level,
+    Host, Timing, project::AppSettings, queue::Queue, until, wire::Call, worker::Level,
 };
 
 /// Sweeps that run side by side: they mostly wait for leases.
@@ -62,10 +57,10 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
     {
         let mut run = std::pin::pin!(host.timer());
         let reached = until("the write is reached", || {
-            control
-                .journal()
-                .iter()
-                .any(|entry| entry.fault == Some(kind.name()) && (moment == Moment::Before || entry.acted.is_some()))
+            control.journal().iter().any(|entry| {
+                entry.fault == Some(kind.name())
+                    && (moment == Moment::Before || entry.acted.is_some())
+            })
         });
         tokio::select! {
             invoked = &mut run => panic!("{k} {moment:?}: ended before the write: {invoked:?}\n{}", host.log()),
@@ -92,10 +87,21 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
         (&json!("ended"), &json!(true)),
         "{k} {moment:?}: {report}"
     );
-    assert_eq!(report["resumed_from"].as_array().map(Vec::len), Some(1), "{k} {moment:?}");
+    assert_eq!(
+        report["resumed_from"].as_array().map(Vec::len),
+        Some(1),
+        "{k} {moment:?}"
+    );
     office.is_in_sync();
-    assert_eq!(created_twice(&control.journal()), Vec::<String>::new(), "{k} {moment:?}");
-    assert_eq!(actions_without_end(&host, &report).await, Vec::<String>::new());
+    assert_eq!(
+        created_twice(&control.journal()),
+        Vec::<String>::new(),
+        "{k} {moment:?}"
+    );
+    assert_eq!(
+        actions_without_end(&host, &report).await,
+        Vec::<String>::new()
+    );
     let before = office.writes();
     host.timer().await.succeeded();
     assert_eq!(office.writes(), before, "{k} {moment:?}: R38");
@@ -135,11 +141,16 @@ async fn actions_without_end(host: &Host, report: &Value) -> Vec<String> {
         .collect()
 }
 
-async fn sweep(step: usize, settings: impl Fn(&Office, usize) -> (AppSettings, Option<tempfile::TempDir>)) {
+async fn sweep(
+    step: usize,
+    settings: impl Fn(&Office, usize) -> (AppSettings, Option<tempfile::TempDir>),
+) {
     let total = writes_undisturbed().await;
     assert!(total >= 60, "{total} writes are too few to say anything");
     let settings = &settings;
-    let points = (0..total).step_by(step).flat_map(|k| [(k, Moment::Before), (k, Moment::After)]);
+    let points = (0..total)
+        .step_by(step)
+        .flat_map(|k| [(k, Moment::Before), (k, Moment::After)]);
     let sweeps = stream::iter(points).map(|(k, moment)| async move {
         let office = Office::open(6, 3).await;
         let (settings, folder) = settings(&office, k);
@@ -196,12 +207,18 @@ async fn r29_of_two_processes_that_start_at_once_one_writes() {
         let mut statuses = answers.each_ref().map(|client| client.status);
         statuses.sort_unstable();
         // The later one may have come after the earlier one's end.
-        assert!(statuses == [200, 409] || statuses == [200, 200], "{statuses:?}");
+        assert!(
+            statuses == [200, 409] || statuses == [200, 200],
+            "{statuses:?}"
+        );
         for client in answers.iter().filter(|client| client.status == 409) {
             held += 1;
             let problem = client.json();
             let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains("run ") && detail.contains("since"), "{detail}");
+            assert!(
+                detail.contains("run ") && detail.contains("since"),
+                "{detail}"
+            );
             assert!(problem["type"].as_str().unwrap().ends_with("lock-held"));
         }
     }
@@ -228,11 +245,16 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     }
     frozen.signal("STOP");
     // The other waits for the lease to run out, and does the work.
-    let started = other.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let started = other
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     for invoked in other.drain().await {
         invoked.succeeded();
     }
-    let report = other.call(Call::get(&started.headers["location"])).await.json();
+    let report = other
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
     assert_eq!(report["converged"], true, "{report}");
     office.is_in_sync();
     let before = zivver.counters().total;
@@ -283,13 +305,21 @@ pub(super) async fn over_invocations(
             host
         }
     };
-    let started = host.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     let invocations = host.drain().await;
-    let report = host.call(Call::get(&started.headers["location"])).await.json();
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
     eprintln!(
         "{mailboxes} mailboxes: {} invocations of {:?}, {} MiB",
         invocations.len(),
-        invocations.iter().map(|invoked| invoked.took).collect::<Vec<_>>(),
+        invocations
+            .iter()
+            .map(|invoked| invoked.took)
+            .collect::<Vec<_>>(),
         host.peak_memory_kib() / 1024
     );
     for invoked in &invocations {
@@ -297,12 +327,18 @@ pub(super) async fn over_invocations(
         let longest = budget + Duration::from_secs(3);
         assert!(invoked.took < longest, "{:?}", invoked.took);
     }
-    assert_eq!((&report["state"], &report["converged"]), (&json!("ended"), &json!(true)));
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true))
+    );
     office.is_in_sync();
     let reads = permission_reads(&office);
     let total: usize = reads.values().sum();
     let wanted = office.sandbox.exchange.state().mailboxes.len();
-    assert!(reads.len() <= wanted && total <= wanted + wanted / 100, "{total} reads of {wanted}");
+    assert!(
+        reads.len() <= wanted && total <= wanted + wanted / 100,
+        "{total} reads of {wanted}"
+    );
     host.stop().await;
     invocations.len()
 }
