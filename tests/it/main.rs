@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cli;
 mod exchange_client;
 mod functions_host;
 mod sandbox_exchange;
