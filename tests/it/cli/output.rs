@@ -7,20 +7,77 @@ use super::bench::{self, Bench};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_reads_like_a_plan() {
     let bench = Bench::start(bench::small()).await;
-    assert_snapshot!(bench.run(&["preview", "--skipped"]).filtered(), @"");
+    assert_snapshot!(bench.run(&["preview", "--skipped"]).filtered(), @r#"
+    Create 2 accounts  mailboxes without an account
+      + bob@corp.example  user
+          name       "bob"
+          R19 the mailbox has no account
+      + info@corp.example  functional
+          name       "info"
+          delegates  + anna@corp.example
+          R19 the mailbox has no account
+
+    Held back 1 change  until a person releases them
+      ! accounts that never had a mailbox: 1 changes, where MAX_STRAYS=0 allows 0 of 2 (R26)
+          supplier@corp.example  suspend  active → suspended
+          release with: cloud-sync apply --approve 18b2dcdb90  within 24 hours, exactly these changes (R27)
+
+    Left alone 1 finding  nothing to do about it
+          1  room, equipment or another kind that is not synchronised  R3
+             room@corp.example  a mailbox of kind "RoomMailbox" is not synchronised
+
+    Needs attention: 2 to create, 1 held back.
+    4 writes, at once at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.
+    read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
+    asked Exchange 5 times and Zivver 2 times
+    run
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_says_what_it_did() {
     let bench = Bench::start(bench::small()).await;
     let ended = bench.run(&["apply", "bob@corp.example", "--verbose"]);
-    assert_snapshot!(ended.filtered(), @"");
+    assert_snapshot!(ended.filtered(), @r#"
+    Create 1 account  mailboxes without an account
+      + bob@corp.example  user  done
+          name       "bob"
+          R19 the mailbox has no account
+
+    Left alone 1 finding  nothing to do about it  --skipped lists them
+          1  room, equipment or another kind that is not synchronised  R3
+
+    warning: state is kept on this machine only, so the lock of a function app is not seen (R29)
+    only for bob@corp.example (R39)
+    In sync: 1 created.
+    Converged: read again, Zivver is as it should be.
+    read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
+    asked Exchange 5 times and Zivver 5 times
+    run
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_has_facts_rules_and_the_decision() {
     let bench = Bench::start(bench::small()).await;
-    assert_snapshot!(bench.run(&["explain", "info@corp.example"]).out, @"");
+    assert_snapshot!(bench.run(&["explain", "info@corp.example"]).out, @r#"
+    info@corp.example: create is planned
+
+    Exchange Online
+      info@corp.example "info"  SharedMailbox
+        object id   c3e4b7f6-3365-4630-88da-e960947ebcf7
+        full access anna@corp.example
+        has no account
+
+    Zivver
+      has no account with this address
+
+    What a run would change
+      + info@corp.example  functional
+          name       "info"
+          delegates  + anna@corp.example
+          R19 the mailbox has no account
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
