@@ -14,6 +14,7 @@ pub mod directory;
 pub mod effect;
 pub mod explain;
 pub mod guard;
+pub mod hash;
 pub mod hold;
 pub mod ids;
 pub mod mailbox;
@@ -21,6 +22,7 @@ pub mod matching;
 pub mod memory;
 pub mod mode;
 pub mod note;
+pub mod offenders;
 pub mod order;
 pub mod plan;
 pub mod report;
@@ -28,6 +30,7 @@ pub mod scope;
 pub mod settle;
 pub mod source;
 pub mod step;
+pub mod undo;
 pub mod world;
 
 #[cfg(test)]

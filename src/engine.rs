@@ -12,6 +12,7 @@ pub mod journal;
 mod live;
 pub mod progress;
 pub mod run;
+mod undo;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,8 +71,10 @@ impl Engine {
         let state = OnceCell::new_with(links.state.clone());
         Self {
             shared: Arc::new(Shared {
+                lease: links
+                    .lease
+                    .unwrap_or_else(|| Lease::of(settings.lock_lease)),
                 settings,
-                lease: links.lease.unwrap_or_default(),
                 clock: links.clock,
                 links,
                 state,

@@ -3,10 +3,11 @@
 //! Two functions share one walk: [`questions`] says what Exchange must still be asked, [`resolve`] gives the result once
 //! everything was answered. A question that failed makes the delegations unknown, never empty.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directory::{Directory, Party},
+    hash::HashMap,
     ids::ObjectId,
     source::{
         Answers, DirectoryAnswer, GroupKind, MembersAnswer, PermissionAnswer, PermissionEntry,

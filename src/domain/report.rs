@@ -36,6 +36,9 @@ pub struct Report {
     /// R39: the accounts that the run was restricted to; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accounts: Vec<SmtpAddress>,
+    /// R37: the run that this one takes back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undoes: Option<String>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -184,6 +187,7 @@ impl Report {
             ended: None,
             duration_ms: 0,
             accounts: Vec::new(),
+            undoes: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),

@@ -15,8 +15,15 @@ use super::{
 };
 use crate::{
     domain::{
-        address::SmtpAddress, delta::Target, directory::MailboxIx, ids::ScimId, plan::ApprovedPlan,
-        report::ActionOutcome, step::StepIx, world::World,
+        address::SmtpAddress,
+        delta::Target,
+        directory::MailboxIx,
+        ids::ScimId,
+        offenders::{Part, Refusal},
+        plan::ApprovedPlan,
+        report::ActionOutcome,
+        step::{Call, Step, StepIx, When},
+        world::World,
     },
     zivver::{Creation, RefusalKind, WriteError, ZivverClient},
 };
@@ -50,8 +57,8 @@ pub struct Applied {
 pub struct ActionEnd {
     pub outcome: Option<ActionOutcome>,
     pub problems: Vec<String>,
-    /// The refusal alone, to recognise it in a later run (R33).
-    pub refusal: Option<String>,
+    /// To be recognised in a later run (R33).
+    pub refusals: Vec<Refusal>,
 }
 
 /// One step that ended, with everything there is to say.
@@ -60,7 +67,10 @@ struct Ended {
     end: StepEnd,
     created: Option<Created>,
     problems: Vec<String>,
+    /// Of the whole request.
     refusal: Option<String>,
+    /// Of single aliases, which were left out of it (R23).
+    refused_aliases: Vec<(SmtpAddress, String)>,
     /// The service did not answer (R32).
     outage: bool,
     /// Everything must stop (R29, R32).
@@ -75,6 +85,7 @@ impl Ended {
             created: None,
             problems: Vec::new(),
             refusal: None,
+            refused_aliases: Vec::new(),
             outage: false,
             fatal: None,
         }
@@ -218,6 +229,7 @@ impl<'a> Applying<'a> {
             created,
             problems,
             refusal,
+            refused_aliases,
             outage,
             fatal,
         } = ended;
@@ -246,7 +258,15 @@ impl<'a> Applying<'a> {
         let summary = &mut self.actions[action];
         summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
         summary.problems.extend(problems);
-        summary.refusal = summary.refusal.take().or(refusal);
+        let whole = refusal.and_then(|text| {
+            let part = part(planned)?;
+            Some(Refusal { part, text })
+        });
+        let aliases = refused_aliases.into_iter().map(|(alias, text)| Refusal {
+            part: Part::Alias(alias),
+            text,
+        });
+        summary.refusals.extend(whole.into_iter().chain(aliases));
         if self.open[action] == 0 {
             journal.append(self.entry(action));
         }
@@ -300,6 +320,28 @@ impl<'a> Applying<'a> {
     }
 }
 
+/// What of an action is refused with a step, or `None` for a step that only puts something back.
+fn part(step: &Step) -> Option<Part> {
+    match (&step.call, step.when) {
+        (_, When::IfRefused(_)) => None,
+        (_, When::Completes(_)) => Some(Part::Completion),
+        (
+            Call::UpdateUser {
+                address: Some(_), ..
+            },
+            When::Always,
+        ) => Some(Part::Address),
+        (
+            Call::CreateUser { .. }
+            | Call::CreateFunctional { .. }
+            | Call::UpdateUser { .. }
+            | Call::UpdateFunctional { .. }
+            | Call::Empty { .. },
+            When::Always,
+        ) => Some(Part::Account),
+    }
+}
+
 /// The outcome of an action after one more of its steps. A step that was done but for a part is done in part.
 fn combine(before: Option<ActionOutcome>, end: &StepEnd, in_part: bool) -> ActionOutcome {
     let this = match end {
@@ -328,7 +370,7 @@ async fn send(
         request,
         open: new_aliases,
         refused: Vec::new(),
-        refusal: None,
+        refused_aliases: Vec::new(),
     };
     let result = sending.run().await;
     let mut ended = match result {
@@ -338,7 +380,7 @@ async fn send(
         },
         Err(error) => failed(step, &error),
     };
-    ended.refusal = ended.refusal.or(sending.refusal);
+    ended.refused_aliases = sending.refused_aliases;
     ended.problems.splice(0..0, sending.refused);
     ended
 }
@@ -371,7 +413,7 @@ struct Sending<'a> {
     /// New aliases in the request: any of them may be refused.
     open: Vec<SmtpAddress>,
     refused: Vec<String>,
-    refusal: Option<String>,
+    refused_aliases: Vec<(SmtpAddress, String)>,
 }
 
 impl Sending<'_> {
@@ -424,7 +466,8 @@ impl Sending<'_> {
         self.refused
             .push(format!("the alias {address} is left out: {error}"));
         if let WriteError::Refused(refusal) = error {
-            self.refusal = Some(format!("{} {}", refusal.status, refusal.text));
+            let text = format!("{} {}", refusal.status, refusal.text);
+            self.refused_aliases.push((address.clone(), text));
         }
     }
 

@@ -167,6 +167,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        undo: summary.undo,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -312,12 +313,20 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
 
 /// R37
 async fn undo(engine: &Engine, request: &Request, run: RunId, body: UndoBody) -> Answer {
-    let _ = (engine, request, run, body);
-    Response::from(Problem::new(
-        ProblemKind::UnknownPath,
-        "undo is not available over HTTP yet",
-    ))
-    .into()
+    match engine.summary(&run).await {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let error = RunError::UnknownRun(run.to_string());
+            return Response::from(problem(&error)).into();
+        }
+        Err(error) => return Response::from(problem(&error)).into(),
+    }
+    let reverse = RunRequest {
+        undo: Some(run),
+        approve: body.approve,
+        ..RunRequest::new(body.mode, StartedBy::Http)
+    };
+    begin(engine, request, reverse, body.wait_s).await
 }
 
 fn accepted(request: &Request, id: &str, state: &str) -> Response {

@@ -4,12 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cli;
+mod docs;
 mod exchange_client;
 mod functions_host;
+mod infra;
+mod migrate;
+mod nights;
+mod offenders;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
 mod sync;
+mod tidy;
+mod undo;
 mod world;
 mod zivver_client;
