@@ -235,7 +235,7 @@ fn engine() -> Result<Engine, CliError> {
 /// Runs with progress bars, where somebody sees them.
 async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
     let _bars = progress::follow(engine.progress());
-    Box::pin(engine.run(request)).await
+    engine.run(request).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {

@@ -103,7 +103,7 @@ impl Engine {
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
-        let connections = usize::try_from(settings.exo_concurrency).unwrap_or(usize::MAX);
+        let connections = settings.exo_concurrency;
         let transport = self
             .shared
             .exchange

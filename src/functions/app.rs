@@ -25,7 +25,7 @@ use crate::{
 const RUNS_SHOWN: usize = 100;
 
 /// Without a success for this long, `/health` is not well: a nightly run, and two hours.
-const SUCCESS_AGE_MAX: Duration = Duration::from_hours(26);
+const SUCCESS_AGE_MAX: Duration = Duration::from_secs(26 * 60 * 60);
 
 /// How long a caller should wait before looking for a queued run.
 const RETRY_AFTER_S: u64 = 10;
@@ -175,9 +175,10 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 /// What a run that was recorded means for the host: its summary, and a message where work is left.
 fn ended(report: &Report) -> Success {
     let line = report.summary_line();
-    match &report.error {
-        Some(error) => tracing::error!("{line}: {error}"),
-        None => tracing::info!(outcome = ?report.outcome, "{line}"),
+    if let Some(error) = &report.error {
+        tracing::error!("{line}: {error}");
+    } else {
+        tracing::info!(outcome = ?report.outcome, "{line}");
     }
     Success {
         response: None,
@@ -253,9 +254,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Account { address, format } => account(engine, &address, format).await,
         ApiCall::Health => health(engine).await,
     };
-    answered
-        .unwrap_or_else(|problem| Response::from(problem))
-        .into()
+    answered.unwrap_or_else(Response::from).into()
 }
 
 async fn start(engine: &Engine, request: &Request, body: StartBody) -> Answer {
@@ -393,13 +392,16 @@ async fn run(engine: &Engine, id: &RunId, _format: Format) -> Result<Response, P
 async fn account(engine: &Engine, address: &str, format: Format) -> Result<Response, Problem> {
     let address = SmtpAddress::parse(address)
         .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| match error {
-            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_) => problem(&error),
-            error => Problem::new(ProblemKind::State, error.to_string()),
-        })?;
+    let explanation = engine.explain(&address).await.map_err(|error| {
+        if matches!(
+            error,
+            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_)
+        ) {
+            problem(&error)
+        } else {
+            Problem::new(ProblemKind::State, error.to_string())
+        }
+    })?;
     Ok(match format {
         Format::Json => Response::json(200, &explanation),
         Format::Html | Format::Markdown | Format::Csv => {
