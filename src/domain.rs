@@ -14,6 +14,7 @@ pub mod directory;
 pub mod effect;
 pub mod explain;
 pub mod guard;
+pub mod hash;
 pub mod hold;
 pub mod ids;
 pub mod mailbox;

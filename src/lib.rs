@@ -61,6 +61,7 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod migrate;
 pub mod notify;
 pub mod render;
 pub mod sandbox;

@@ -24,7 +24,9 @@ pub(super) async fn check(output: Output) -> Result<Status, CliError> {
     match checkup.level() {
         Level::Good => Ok(Status::InSync),
         Level::Warning => Ok(Status::NeedsAttention),
-        Level::Error => Err(CliError::Failed("not everything works; see above".to_owned())),
+        Level::Error => Err(CliError::Failed(
+            "not everything works; see above".to_owned(),
+        )),
     }
 }
 
@@ -37,10 +39,14 @@ fn page(checkup: &Checkup) -> String {
             Level::Error => (RED, "fail"),
         };
         let (topic, text) = (finding.topic, inert(&finding.text));
-        writeln!(out, "{style}{word}{style:#} {BOLD}{topic:<9}{BOLD:#} {text}")
-            .expect("writing to a string does not fail");
+        writeln!(
+            out,
+            "{style}{word}{style:#} {BOLD}{topic:<9}{BOLD:#} {text}"
+        )
+        .expect("writing to a string does not fail");
         for line in &finding.remedy {
-            writeln!(out, "               {CYAN}{}{CYAN:#}", inert(line)).expect("writing to a string does not fail");
+            writeln!(out, "               {CYAN}{}{CYAN:#}", inert(line))
+                .expect("writing to a string does not fail");
         }
     }
     out
@@ -59,8 +65,13 @@ mod tests {
             text: "the key is refused".into(),
             remedy: vec!["make a new one".into()],
         };
-        let page = page(&Checkup { findings: vec![finding] });
+        let page = page(&Checkup {
+            findings: vec![finding],
+        });
         let plain = anstream::adapter::strip_str(&page).to_string();
-        assert_eq!(plain, "fail zivver    the key is refused\n               make a new one\n");
+        assert_eq!(
+            plain,
+            "fail zivver    the key is refused\n               make a new one\n"
+        );
     }
 }

@@ -1,11 +1,12 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
+    hash::HashMap,
     ids::{ObjectId, ScimId},
 };
 
@@ -76,14 +77,32 @@ impl<'a> AccountView<'a> {
     }
 }
 
+/// Everybody under one key: mostly one account.
+#[derive(Debug)]
+enum Holders {
+    One(AccountIx),
+    Many(Vec<AccountIx>),
+}
+
+impl Holders {
+    fn as_slice(&self) -> &[AccountIx] {
+        match self {
+            Self::One(ix) => std::slice::from_ref(ix),
+            Self::Many(all) => all,
+        }
+    }
+}
+
 /// Both lists of Zivver, indexed.
 #[derive(Debug, Default)]
 pub struct Accounts {
     actual: Actual,
+    /// `ExternalAccountId` where it is a GUID, by position.
+    external: Vec<Option<ObjectId>>,
     by_id: HashMap<ScimId, AccountIx>,
-    by_address: HashMap<SmtpAddress, Vec<AccountIx>>,
-    by_alias: HashMap<SmtpAddress, Vec<AccountIx>>,
-    by_object_id: HashMap<ObjectId, Vec<AccountIx>>,
+    by_address: HashMap<SmtpAddress, Holders>,
+    by_alias: HashMap<SmtpAddress, Holders>,
+    by_object_id: HashMap<ObjectId, Holders>,
 }
 
 impl Accounts {
@@ -104,19 +123,25 @@ impl Accounts {
 
     fn index(&mut self) {
         let count = self.len();
-        let (mut by_id, mut by_address) =
-            (HashMap::with_capacity(count), HashMap::with_capacity(count));
-        let (mut by_alias, mut by_object_id) = (HashMap::new(), HashMap::new());
+        let mut external = Vec::with_capacity(count);
+        let mut by_id: HashMap<ScimId, AccountIx> = HashMap::default();
+        let mut by_address = HashMap::default();
+        let (mut by_alias, mut by_object_id) = (HashMap::default(), HashMap::default());
+        by_id.reserve(count);
+        by_address.reserve(count);
         for (ix, account) in self.iter() {
             by_id.insert(account.id().clone(), ix);
             push(&mut by_address, account.address().clone(), ix);
             for alias in &account.extension().aliases {
                 push(&mut by_alias, alias.clone(), ix);
             }
-            if let Some(id) = account.external_object_id() {
-                push(&mut by_object_id, id, ix);
+            let id = account.external_object_id();
+            if let Some(id) = &id {
+                push(&mut by_object_id, id.clone(), ix);
             }
+            external.push(id);
         }
+        self.external = external;
         (self.by_id, self.by_address) = (by_id, by_address);
         (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
     }
@@ -151,19 +176,24 @@ impl Accounts {
         self.by_id.get(id).copied()
     }
 
+    /// `ExternalAccountId`, where it is a GUID (R16).
+    pub fn external_object_id(&self, ix: AccountIx) -> Option<&ObjectId> {
+        self.external[ix.0 as usize].as_ref()
+    }
+
     /// Accounts whose principal this is: at most one in a sound organisation.
     pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_address.get(address).map_or(&[], Vec::as_slice)
+        self.by_address.get(address).map_or(&[], Holders::as_slice)
     }
 
     /// Accounts that list this address among their aliases.
     pub fn with_alias(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_alias.get(address).map_or(&[], Vec::as_slice)
+        self.by_alias.get(address).map_or(&[], Holders::as_slice)
     }
 
     /// Accounts whose `ExternalAccountId` is this object id.
     pub fn with_object_id(&self, id: &ObjectId) -> &[AccountIx] {
-        self.by_object_id.get(id).map_or(&[], Vec::as_slice)
+        self.by_object_id.get(id).map_or(&[], Holders::as_slice)
     }
 
     /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
@@ -240,9 +270,16 @@ pub struct CurrentDelegates {
     pub strangers: Vec<SmtpAddress>,
 }
 
-fn push<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<AccountIx>>, key: K, ix: AccountIx) {
-    let all = index.entry(key).or_default();
-    if !all.contains(&ix) {
-        all.push(ix);
+fn push<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Holders>, key: K, ix: AccountIx) {
+    match index.entry(key) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(Holders::One(ix));
+        }
+        Entry::Occupied(mut occupied) => {
+            let holders = occupied.get_mut();
+            if !holders.as_slice().contains(&ix) {
+                *holders = Holders::Many([holders.as_slice(), &[ix]].concat());
+            }
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! All mailboxes of the tenant, in one fixed order, with the indices by which a trustee or an account finds them
 //! (R6, R9).
 
-use std::collections::HashMap;
-
 use super::{
     address::SmtpAddress,
+    hash::HashMap,
     ids::ObjectId,
     mailbox::{Mailbox, Rejection, normalise},
     source::MailboxRecord,

@@ -1,11 +1,12 @@
 //! From deltas to steps, in the order in which Zivver accepts them (R17, R24, R25).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
+    hash::{HashMap, HashSet},
     hold::digest,
     scope::ClaimedDomains,
     settle::claims,
@@ -62,9 +63,9 @@ pub fn order(
         domains,
         wanted: deltas.iter().flat_map(claims).cloned().collect(),
         drafts: Vec::new(),
-        last_of: HashMap::new(),
-        released_by: HashMap::new(),
-        made_by: HashMap::new(),
+        last_of: HashMap::default(),
+        released_by: HashMap::default(),
+        made_by: HashMap::default(),
         stop: if stops_first {
             Phase::StopFirst
         } else {
@@ -185,9 +186,9 @@ impl Ordering<'_> {
 
     /// The drafts that change addresses, by delta.
     fn addresses(&mut self) -> HashMap<usize, usize> {
-        let mut changed = HashMap::new();
+        let mut changed = HashMap::default();
         let mut open: BTreeMap<&SmtpAddress, usize> = BTreeMap::new();
-        let mut holder: HashMap<&SmtpAddress, usize> = HashMap::new();
+        let mut holder: HashMap<&SmtpAddress, usize> = HashMap::default();
         for (at, delta) in self.deltas.iter().enumerate() {
             if delta.rename.is_some() {
                 open.insert(&delta.address, at);
@@ -457,7 +458,11 @@ impl Ordering<'_> {
                     {
                         continue;
                     }
-                    let call = self.update(delta, ix);
+                    let mut call = self.update(delta, ix);
+                    let adds = !delta.add_aliases.is_empty() || !delta.add_delegates.is_empty();
+                    if stops && !adds && !delta.remove_aliases.is_empty() {
+                        without_extension(&mut call); // Its release took them out.
+                    }
                     let draft = self.push(Phase::Claim, at, call, DraftWhen::Always);
                     self.waits(draft, at);
                 }
@@ -691,8 +696,8 @@ fn await_delegates(steps: &mut [Step]) {
     if moving.is_empty() {
         return;
     }
-    let mut last_move: HashMap<Target, StepIx> = HashMap::new();
-    let mut named: HashMap<Target, Vec<StepIx>> = HashMap::new();
+    let mut last_move: HashMap<Target, StepIx> = HashMap::default();
+    let mut named: HashMap<Target, Vec<StepIx>> = HashMap::default();
     for (at, step) in steps.iter_mut().enumerate() {
         let at = draft_ix(at);
         for target in names(&step.call).filter(|target| moving.contains(target)) {
@@ -759,6 +764,14 @@ impl Draft {
             after,
             claims,
         }
+    }
+}
+
+fn without_extension(call: &mut Call) {
+    match call {
+        Call::UpdateUser { extension, .. } => *extension = None,
+        Call::UpdateFunctional { aliases, .. } => *aliases = None,
+        Call::CreateUser { .. } | Call::CreateFunctional { .. } | Call::Empty { .. } => {}
     }
 }
 

@@ -223,7 +223,7 @@ fn new_delta(
     if policy.sso_account_key == SsoAccountKey::ObjectId && view.kind() == AccountKind::User {
         delta.key = mailbox
             .and_then(|ix| world.directory.mailbox(ix).object_id.clone())
-            .or_else(|| matching.known_object_id.get(&ix).cloned())
+            .or_else(|| matching.known_object_id(ix).cloned())
             .or_else(|| touched.object_id.clone());
     }
     delta

@@ -81,12 +81,18 @@ impl Checkup {
             text: format!("{} {}", problem.name, problem.wrong),
             remedy: vec![problem.remedy.clone()],
         });
-        Self { findings: findings.collect() }
+        Self {
+            findings: findings.collect(),
+        }
     }
 
     /// The worst of all findings.
     pub fn level(&self) -> Level {
-        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Good)
+        self.findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Good)
     }
 
     fn add(&mut self, level: Level, topic: &'static str, text: impl Into<String>, remedy: &[&str]) {
@@ -121,13 +127,20 @@ impl Engine {
         }
         let writing = match settings.perform_sync {
             PerformSync::Never => "PERFORM_SYNC is false: nothing is ever written (R28)",
-            PerformSync::OnDemand => "PERFORM_SYNC is on-demand: only a person's apply writes (R28)",
+            PerformSync::OnDemand => {
+                "PERFORM_SYNC is on-demand: only a person's apply writes (R28)"
+            }
             PerformSync::Always => "PERFORM_SYNC is true: the timer writes (R28)",
         };
         checkup.add(Level::Good, "settings", writing, &[]);
         if settings.sso_account_key == SsoAccountKey::Omit {
             let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
-            checkup.add(Level::Warning, "settings", text, &["CLOUD_SYNC__SSO_ACCOUNT_KEY=object_id"]);
+            checkup.add(
+                Level::Warning,
+                "settings",
+                text,
+                &["CLOUD_SYNC__SSO_ACCOUNT_KEY=object_id"],
+            );
         }
     }
 
@@ -135,10 +148,20 @@ impl Engine {
         match self.lock_status().await {
             Ok(LockStatus::Free) => {
                 let place = self.settings().state.place();
-                checkup.add(Level::Good, "state", format!("{place} can be read; no run holds the lock"), &[]);
+                checkup.add(
+                    Level::Good,
+                    "state",
+                    format!("{place} can be read; no run holds the lock"),
+                    &[],
+                );
             }
             Ok(LockStatus::Held(holder)) => {
-                checkup.add(Level::Good, "state", format!("can be read; the lock is held by {holder}"), &[]);
+                checkup.add(
+                    Level::Good,
+                    "state",
+                    format!("can be read; the lock is held by {holder}"),
+                    &[],
+                );
             }
             Err(error) => checkup.add(Level::Error, "state", error.to_string(), &[]),
         }
@@ -169,12 +192,21 @@ impl Engine {
         let groups = async { Ok::<_, RunError>(self.zivver().await?.groups().await?) };
         match groups.await {
             Ok(_) => {
-                checkup.add(Level::Good, "zivver", "the key is accepted and the lists can be read", &[]);
+                checkup.add(
+                    Level::Good,
+                    "zivver",
+                    "the key is accepted and the lists can be read",
+                    &[],
+                );
                 true
             }
             Err(error) => {
                 let text = error.to_string();
-                let remedy = if text.contains("401") { &KEY_REFUSED[..] } else { &[] };
+                let remedy = if text.contains("401") {
+                    &KEY_REFUSED[..]
+                } else {
+                    &[]
+                };
                 checkup.add(Level::Error, "zivver", text, remedy);
                 false
             }
@@ -206,7 +238,13 @@ impl Engine {
     }
 
     async fn read_both(&self) -> Result<(Fetched, Plan), RunError> {
-        let memory: Memory = self.state().await?.memory().await?.map(|stored| stored.value).unwrap_or_default();
+        let memory: Memory = self
+            .state()
+            .await?
+            .memory()
+            .await?
+            .map(|stored| stored.value)
+            .unwrap_or_default();
         let exchange = self.exchange().await?;
         let policy = self.policy();
         let nobody = SmtpAddress::verbatim("");
@@ -223,22 +261,42 @@ impl Engine {
         let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
-        let wishes = Wishes { now: self.now().as_second(), ..Wishes::default() };
-        let plan = plan(&fetched.world, &fetched.policy, &memory, &fetched.matching, &wishes);
+        let wishes = Wishes {
+            now: self.now().as_second(),
+            ..Wishes::default()
+        };
+        let plan = plan(
+            &fetched.world,
+            &fetched.policy,
+            &memory,
+            &fetched.matching,
+            &wishes,
+        );
         Ok((*fetched, plan))
     }
 
     /// The permissions of one mailbox, and from that how long all of them take.
     async fn check_permissions(&self, checkup: &mut Checkup, fetched: &Fetched) {
         let directory = &fetched.world.directory;
-        let wanted: Vec<_> =
-            directory.iter().filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix)).collect();
+        let wanted: Vec<_> = directory
+            .iter()
+            .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
+            .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
             let id = mailbox.object_id.as_ref().map(|id| id.as_str());
-            MailboxKey::choose(id, mailbox.user_principal_name.as_deref(), Some(mailbox.primary.as_str()))
+            MailboxKey::choose(
+                id,
+                mailbox.user_principal_name.as_deref(),
+                Some(mailbox.primary.as_str()),
+            )
         });
         let (Some(key), Ok(exchange)) = (key, self.exchange().await) else {
-            checkup.add(Level::Warning, "exchange", "no mailbox is in scope, so there is nothing to synchronise", &[]);
+            checkup.add(
+                Level::Warning,
+                "exchange",
+                "no mailbox is in scope, so there is nothing to synchronise",
+                &[],
+            );
             return;
         };
         let started = Instant::now();
@@ -246,14 +304,29 @@ impl Engine {
         let took = started.elapsed();
         match answer {
             Some(Ok((_, PermissionAnswer::Entries(_)))) => {
-                checkup.add(Level::Good, "exchange", "the permissions of a mailbox can be read", &[]);
+                checkup.add(
+                    Level::Good,
+                    "exchange",
+                    "the permissions of a mailbox can be read",
+                    &[],
+                );
             }
             Some(Ok((_, PermissionAnswer::Unread(why)))) => {
-                checkup.add(Level::Error, "exchange", format!("permissions cannot be read: {why}"), &GRANT);
+                checkup.add(
+                    Level::Error,
+                    "exchange",
+                    format!("permissions cannot be read: {why}"),
+                    &GRANT,
+                );
             }
             Some(Err(error)) => checkup.add(Level::Error, "exchange", error.to_string(), &GRANT),
             Some(Ok((_, PermissionAnswer::Gone))) | None => {
-                checkup.add(Level::Warning, "exchange", "the mailbox that was tried vanished meanwhile", &[]);
+                checkup.add(
+                    Level::Warning,
+                    "exchange",
+                    "the mailbox that was tried vanished meanwhile",
+                    &[],
+                );
             }
         }
         let settings = self.settings();
@@ -296,20 +369,39 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
         found.entry(account.address().domain()).or_default().1 += 1;
     }
     for (domain, (mailboxes, accounts)) in found {
-        let is_claimed = fetched.policy.claimed_domains.iter().any(|claimed| claimed == domain);
+        let is_claimed = fetched
+            .policy
+            .claimed_domains
+            .iter()
+            .any(|claimed| claimed == domain);
         let counts = format!("{domain}: {mailboxes} mailboxes, {accounts} accounts");
         match (is_claimed, mailboxes) {
             (true, 0) => {
-                let remedy = ["correct the spelling in CLOUD_SYNC__CLAIMED_DOMAINS, or leave the domain out"];
-                checkup.add(Level::Warning, "domains", format!("{counts}, though it is claimed"), &remedy);
+                let remedy = [
+                    "correct the spelling in CLOUD_SYNC__CLAIMED_DOMAINS, or leave the domain out",
+                ];
+                checkup.add(
+                    Level::Warning,
+                    "domains",
+                    format!("{counts}, though it is claimed"),
+                    &remedy,
+                );
             }
             (true, _) => checkup.add(Level::Good, "domains", counts, &[]),
             (false, 0) => {
-                checkup.add(Level::Good, "domains", format!("{counts}; not claimed, so left alone"), &[]);
+                checkup.add(
+                    Level::Good,
+                    "domains",
+                    format!("{counts}; not claimed, so left alone"),
+                    &[],
+                );
             }
             (false, _) => {
-                let remedy = ["add it to CLOUD_SYNC__CLAIMED_DOMAINS if it is the organisation's, and claim it in Zivver"];
-                let text = format!("{counts}; not claimed, so its mailboxes are not synchronised (R13)");
+                let remedy = [
+                    "add it to CLOUD_SYNC__CLAIMED_DOMAINS if it is the organisation's, and claim it in Zivver",
+                ];
+                let text =
+                    format!("{counts}; not claimed, so its mailboxes are not synchronised (R13)");
                 checkup.add(Level::Warning, "domains", text, &remedy);
             }
         }
@@ -320,12 +412,18 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
 fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     for (entry, count) in &plan.filter_counts {
         let text = format!("TARGET_FILTER {entry:?} matches {count} addresses");
-        let level = if *count == 0 { Level::Warning } else { Level::Good };
+        let level = if *count == 0 {
+            Level::Warning
+        } else {
+            Level::Good
+        };
         checkup.add(level, "filters", text, &[]);
     }
     if !fetched.policy.source_filter.is_empty() {
         let directory = &fetched.world.directory;
-        let inside = directory.iter().filter(|(ix, _)| fetched.policy.scope_of(directory, *ix) == MailboxScope::In);
+        let inside = directory
+            .iter()
+            .filter(|(ix, _)| fetched.policy.scope_of(directory, *ix) == MailboxScope::In);
         let text = format!(
             "SOURCE_FILTER ({} groups) lets {} mailboxes in",
             fetched.policy.source_filter.len(),
@@ -338,21 +436,58 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
 /// What a run would report about the data, where somebody has to mend it in Exchange or Zivver.
 fn notes(checkup: &mut Checkup, plan: &Plan) {
     for (code, what, remedy) in [
-        (Code::KindMismatch, "kind mismatches", "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)"),
-        (Code::AliasTaken, "aliases that another account has", "merge the accounts in the Zivver WebApp (R23)"),
-        (Code::AliasContested, "aliases of more than one mailbox", "leave the alias with one mailbox in Exchange (R6)"),
-        (Code::DuplicatePrimary, "mailboxes with one primary address", "give each mailbox its own primary address (R6)"),
-        (Code::ClaimConflict, "accounts that several mailboxes claim", "look at them with `cloud-sync explain` (R16)"),
-        (Code::Rejected, "mailboxes that are not understood", "mend the mailbox in Exchange (R5)"),
-        (Code::NoObjectId, "user mailboxes without object id", "look whether directory synchronisation works (R24)"),
+        (
+            Code::KindMismatch,
+            "kind mismatches",
+            "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)",
+        ),
+        (
+            Code::AliasTaken,
+            "aliases that another account has",
+            "merge the accounts in the Zivver WebApp (R23)",
+        ),
+        (
+            Code::AliasContested,
+            "aliases of more than one mailbox",
+            "leave the alias with one mailbox in Exchange (R6)",
+        ),
+        (
+            Code::DuplicatePrimary,
+            "mailboxes with one primary address",
+            "give each mailbox its own primary address (R6)",
+        ),
+        (
+            Code::ClaimConflict,
+            "accounts that several mailboxes claim",
+            "look at them with `cloud-sync explain` (R16)",
+        ),
+        (
+            Code::Rejected,
+            "mailboxes that are not understood",
+            "mend the mailbox in Exchange (R5)",
+        ),
+        (
+            Code::NoObjectId,
+            "user mailboxes without object id",
+            "look whether directory synchronisation works (R24)",
+        ),
     ] {
-        let about: Vec<&str> =
-            plan.notes.iter().filter(|note| note.code == code).map(|note| &*note.address).collect();
+        let about: Vec<&str> = plan
+            .notes
+            .iter()
+            .filter(|note| note.code == code)
+            .map(|note| &*note.address)
+            .collect();
         if about.is_empty() {
             continue;
         }
         let more = if about.len() > NAMED_MAX { ", …" } else { "" };
         let named = about[..about.len().min(NAMED_MAX)].join(", ");
-        checkup.add(Level::Warning, "data", format!("{} {what}: {named}{more}", about.len()), &[remedy]);
+        checkup.add(
+            Level::Warning,
+            "data",
+            format!("{} {what}: {named}{more}", about.len()),
+            &[remedy],
+        );
     }
 }

@@ -41,14 +41,14 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, Stored,
+        Phase, Revision, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{Rate, ZivverClient},
 };
 
 /// How long a code may be used after it was shown (R27).
-const APPROVAL_AGE_MAX: Duration = Duration::from_hours(24);
+const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -158,6 +158,11 @@ struct Running<'a> {
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // A run holds much: it lives on the heap, whoever waits for it.
+        Box::pin(self.run_once(request)).await
+    }
+
+    async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
         let started = Instant::now();
         let approvals = self.check_approvals(request).await?;
@@ -172,6 +177,13 @@ impl Engine {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
+        if let Some(report) = self.ended_meanwhile(request).await? {
+            if let Some(lock) = lock {
+                self.set_permit(None);
+                lock.release().await?;
+            }
+            return Ok(report);
+        }
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
@@ -183,10 +195,17 @@ impl Engine {
             request.trigger,
             second(self.now()).to_string(),
         );
+        if undo.as_ref().is_some_and(|undo| undo.deeds.is_empty()) {
+            report
+                .warnings
+                .push("that run changed nothing, so there is nothing to undo (R37)".into());
+        }
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
-        report.warnings.clone_from(&self.settings().warnings);
-        if self.settings().state.is_local() && request.mode == Mode::Apply {
+        report.warnings.extend_from_slice(&self.settings().warnings);
+        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
+            && request.trigger == Trigger::CommandLine;
+        if sees_no_cloud && request.mode == Mode::Apply {
             report.warnings.push(
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
@@ -207,6 +226,19 @@ impl Engine {
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
+    }
+
+    /// Messages come at least once, so another invocation may have brought the run to its end while this one waited for
+    /// the lock: its report must not be overwritten by that of a second, idle run.
+    async fn ended_meanwhile(&self, request: &RunRequest) -> Result<Option<Report>, RunError> {
+        let Some(id) = &request.id else {
+            return Ok(None);
+        };
+        let summary = self.summary(id).await?;
+        match summary.map(|summary| summary.state) {
+            Some(RunState::Ended) => self.report(id).await.map(Some),
+            Some(RunState::Queued | RunState::Running | RunState::Continues) | None => Ok(None),
+        }
     }
 
     /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
@@ -282,7 +314,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
         let memory = self.memory.clone();
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
@@ -292,7 +324,7 @@ impl Running<'_> {
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match fetcher.fetch(self.kept().await?).await? {
+        let mut fetched = match reader.fetch(self.kept().await?).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -313,7 +345,7 @@ impl Running<'_> {
             stale.clear(); // It rests on a journal.
         }
         if !stale.is_empty() && lock.is_some() {
-            fetcher.refresh(&mut fetched, &stale).await?;
+            reader.refresh(&mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
@@ -559,7 +591,11 @@ impl Running<'_> {
         }
         if let Some(stopped) = applied.stopped.or(journaled.err()) {
             self.memory.cut_off = true;
-            self.save_memory().await?;
+            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
+            // by the journal.
+            if let Err(error) = self.save_memory().await {
+                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+            }
             return Err(RunError::Stopped(stopped));
         }
         // What was done is remembered even if it cannot be verified.
@@ -761,9 +797,12 @@ impl Running<'_> {
             Phase::Ended
         };
         let saved = self.save_end(phase).await;
-        self.engine.set_permit(None);
+        // A preview has no lock, and must not end the right of an apply beside it to write.
         if let Some(lock) = lock {
-            lock.release().await?;
+            self.engine.set_permit(None);
+            if let Err(error) = lock.release().await {
+                tracing::warn!("the lock is not released and will run out by itself: {error}");
+            }
         }
         saved?;
         self.engine.announce(&self.report).await;
@@ -777,9 +816,7 @@ impl Running<'_> {
         if phase == Phase::Ended {
             self.state.clear_checkpoint(&self.id).await?;
             let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-            if self.request.mode == Mode::Apply {
-                self.state.prune(keep, self.engine.now()).await?;
-            }
+            self.state.prune(keep, self.engine.now()).await?;
         }
         Ok(())
     }

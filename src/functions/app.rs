@@ -183,9 +183,10 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 /// What a run that was recorded means for the host: its summary, and a message where work is left.
 fn ended(report: &Report) -> Success {
     let line = report.summary_line();
-    match &report.error {
-        Some(error) => tracing::error!("{line}: {error}"),
-        None => tracing::info!(outcome = ?report.outcome, "{line}"),
+    if let Some(error) = &report.error {
+        tracing::error!("{line}: {error}");
+    } else {
+        tracing::info!(outcome = ?report.outcome, "{line}");
     }
     Success {
         response: None,
@@ -281,9 +282,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         }
         ApiCall::Health => answer_health(engine).await,
     };
-    answered
-        .unwrap_or_else(|problem| Response::from(problem))
-        .into()
+    answered.unwrap_or_else(Response::from).into()
 }
 
 /// What a person started on the dashboard: always queued, and answered with a page.
@@ -518,13 +517,16 @@ async fn account(
 ) -> Result<Response, Problem> {
     let address = SmtpAddress::parse(address)
         .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| match error {
-            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_) => problem(&error),
-            error => Problem::new(ProblemKind::State, error.to_string()),
-        })?;
+    let explanation = engine.explain(&address).await.map_err(|error| {
+        if matches!(
+            error,
+            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_)
+        ) {
+            problem(&error)
+        } else {
+            Problem::new(ProblemKind::State, error.to_string())
+        }
+    })?;
     Ok(views::account(&explanation, format, base))
 }
 
