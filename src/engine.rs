@@ -4,6 +4,7 @@
 //! [`journal`] is what is written down before and meanwhile, [`explain`] answers for one address.
 
 pub mod apply;
+pub mod check;
 pub mod error;
 pub mod explain;
 pub mod fetch;
