@@ -80,7 +80,7 @@ fn page(import: &Import, show_secrets: bool) -> String {
                     "# {name} is set there; a secret is shown with --show-secrets only"
                 )
             }
-            value @ (Value::Plain(_) | Value::Secret(_)) => {
+            value @ (Value::Secret(_) | Value::Plain(_)) => {
                 writeln!(page, "{name}='{}'", value.expose().replace('\'', r"'\''"))
             }
         }
