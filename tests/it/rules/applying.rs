@@ -102,9 +102,11 @@ async fn r31_every_passing_trouble_of_zivver_is_ridden_out() {
                 let fault = Fault::once(kind.clone()).method(method).times(times);
                 world.sandbox.zivver.control().inject(fault);
                 let report = world.apply().await;
-                if report.error.is_some() || report.converged != Some(true) {
-                    panic!("{method} {kind:?} {times}: {}", shown(&report));
-                }
+                assert!(
+                    report.error.is_none() && report.converged == Some(true),
+                    "{method} {kind:?} {times}: {}",
+                    shown(&report)
+                );
                 assert_all_done(&world, &report);
                 assert_eq!(
                     world.sandbox.zivver.control().counters().overlapping_writes,

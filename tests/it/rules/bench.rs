@@ -1,6 +1,6 @@
 //! Words in which the tests of rules are written: small worlds, and short ways to show what became of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use cloud_sync::{
     domain::report::{ActionOutcome, Report},
@@ -93,12 +93,12 @@ pub(super) fn shown(report: &Report) -> String {
             action.action.kind, action.action.address
         );
         for change in &action.action.changes {
-            line.push_str(&format!("; {:?}", change.attribute));
+            write!(line, "; {:?}", change.attribute).unwrap();
             for gone in &change.before {
-                line.push_str(&format!(" -{gone}"));
+                write!(line, " -{gone}").unwrap();
             }
             for come in &change.after {
-                line.push_str(&format!(" +{come}"));
+                write!(line, " +{come}").unwrap();
             }
         }
         lines.push(line);

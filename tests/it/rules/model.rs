@@ -208,7 +208,11 @@ impl Model {
             .collect()
     }
 
-    /// What a clean user mailbox leads to: its address and account, or `None` for no account.
+    /// What a clean user mailbox leads to: its account, or `None` for no account.
+    #[expect(
+        clippy::option_option,
+        reason = "outside: a clean case; inside: an account"
+    )]
     fn expect(&self, mailbox: &Mailbox) -> Option<Option<Expected>> {
         if !Self::is_user(mailbox) || self.is_doubtful(mailbox) {
             return None;
@@ -261,13 +265,8 @@ impl Model {
             return None;
         }
         let aliases = self.wanted_aliases(mailbox, before);
-        let old = account.map(|user| lower(&user.user_name));
-        let renamed = old.is_some_and(|old| old != lower(&mailbox.primary_smtp_address));
         let stored: BTreeSet<String> = before.iter().map(|it| lower(it)).collect();
-        let written = account.is_none() || renamed && aliases != stored || aliases != stored || {
-            // A disabled delegate that was renamed still has the old address.
-            delegates != delegates_before
-        };
+        let written = account.is_none() || aliases != stored || delegates != delegates_before;
         let display_name = mailbox.display_name.trim();
         Some(Some(Expected {
             active: true,
