@@ -1,4 +1,4 @@
-//! A report as Markdown (CommonMark with tables), for a ticket or a chat. Data stands in code spans, where nothing is
+//! A report as Markdown (`CommonMark` with tables), for a ticket or a chat. Data stands in code spans, where nothing is
 //! markup; sentences are escaped.
 
 use std::fmt::Write;
@@ -161,7 +161,7 @@ fn facts(out: &mut String, report: &Report) {
         let accounts: Vec<&str> = report
             .accounts
             .iter()
-            .map(|address| address.as_str())
+            .map(super::super::domain::address::SmtpAddress::as_str)
             .collect();
         item(out, "Only for", &codes(&accounts));
     }
@@ -456,7 +456,7 @@ fn codes(values: &[impl AsRef<str>]) -> String {
     each.join(", ")
 }
 
-/// A code span (CommonMark 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
+/// A code span (`CommonMark` 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
 /// splits at `|` even here, so that is escaped (GitHub's tables, example 200).
 pub(super) fn code(value: &str) -> String {
     let shown = visible(value);
