@@ -25,6 +25,7 @@ use std::{
 use bytes::Bytes;
 use futures::Stream;
 use reqwest::Method;
+use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
@@ -191,7 +192,17 @@ impl ExchangeClient {
         &self,
         keys: Vec<MailboxKey>,
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
-        self.service.permissions(keys)
+        self.service.permissions(keys, None)
+    }
+
+    /// The same, but starts no read after `deadline` beyond the first few, so that each call gets somewhere (R34). What was
+    /// not read has no answer.
+    pub fn permissions_until(
+        &self,
+        keys: Vec<MailboxKey>,
+        deadline: Option<Instant>,
+    ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
+        self.service.permissions(keys, deadline)
     }
 
     /// Asks about groups and recipients. Failures that concern one object are in the answer, those that stop the run
