@@ -7,6 +7,7 @@ mod args;
 mod demo;
 mod explanation;
 mod history;
+mod import_settings;
 mod output;
 mod progress;
 mod report;
@@ -211,6 +212,9 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
         }
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await
+        }
+        Command::ImportSettings { file, show_secrets } => {
+            import_settings::import(&file, show_secrets, output)
         }
         Command::Demo { tenant, detail } => demo::demo(tenant, output, detail).await,
         Command::Sandbox {

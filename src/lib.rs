@@ -59,6 +59,7 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod migrate;
 pub mod sandbox;
 pub mod settings;
 pub mod state;

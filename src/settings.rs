@@ -3,6 +3,7 @@
 //! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
 //! only this program reads have the prefix [`PREFIX`].
 
+mod manual;
 mod names;
 mod reader;
 mod secret;
@@ -27,6 +28,7 @@ use crate::{
 use reader::Reader;
 use value::fault;
 
+pub use manual::{MANUAL, ManualDefault, ManualEntry, manual};
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
 

@@ -1,6 +1,6 @@
 //! What can be written on the command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -86,6 +86,14 @@ pub(super) enum Command {
         id: Option<String>,
         #[command(flatten)]
         detail: DetailArgs,
+    },
+    /// Turn the settings of the original script into the new ones; warnings go to stderr
+    ImportSettings {
+        /// Its .env file, or the exported variables of its Automation account as JSON
+        file: PathBuf,
+        /// Print keys and tokens too, which are left out otherwise
+        #[arg(long)]
+        show_secrets: bool,
     },
     /// Show all of it at work on a made-up organisation, without a cloud and without settings
     Demo {

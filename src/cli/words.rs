@@ -143,7 +143,6 @@ pub(super) fn code(code: Code) -> &'static str {
         Code::AddressTaken => "address that another account has",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
-        Code::Undone => "undone by a person, held until approved",
         Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

@@ -236,122 +236,77 @@ fn hold_undone(
     (undone, redone)
 }
 
+/// A part in the words of [`Undone::changes`], and with what it does, before and after.
+type Told = (Part, String, &'static str, String, String);
+
 /// The parts of a delta that are among the undone changes.
 fn redoing(
     delta: &Delta,
     accounts: &Accounts,
     undone: &BTreeSet<String>,
 ) -> Vec<(Part, String, HeldChange)> {
-    let mut found = Vec::new();
-    let mut look = |part, word: String, what: &str, before: String, after: String| {
-        if undone.contains(&word) {
+    single_parts(delta)
+        .chain(set_parts(delta, accounts))
+        .filter(|(_, word, ..)| undone.contains(word))
+        .map(|(part, word, what, before, after)| {
             let change = change(Class::Undone, delta, accounts, what, before, after);
-            found.push((part, word, change));
-        }
-    };
-    let none = String::new;
-    if let Some(Rename { to, .. }) = &delta.rename {
-        let before = delta.address.to_string();
-        look(
-            Part::Rename,
-            words::address(to),
-            "rename",
-            before,
-            to.to_string(),
-        );
-    }
-    if let Some((before, after)) = &delta.name {
+            (part, word, change)
+        })
+        .collect()
+}
+
+fn single_parts(delta: &Delta) -> impl Iterator<Item = Told> {
+    let rename = delta.rename.as_ref().map(|Rename { to, .. }| {
+        let (before, after) = (delta.address.to_string(), to.to_string());
+        (Part::Rename, words::address(to), "rename", before, after)
+    });
+    let name = delta.name.as_ref().map(|(before, after)| {
+        let word = words::name(after);
         let (before, after) = (before.to_string(), after.to_string());
-        look(
-            Part::Name,
-            words::name(&after),
-            "change name",
-            before,
-            after,
-        );
-    }
-    let stop = || words::STOP.to_owned();
-    match delta.activity {
-        Some(Activity::Resume) => {
-            let word = words::RESUME.to_owned();
-            look(
-                Part::Resume,
-                word,
-                "resume",
-                "inactive".into(),
-                "active".into(),
-            );
-        }
-        Some(Activity::Suspend(_)) => {
-            look(
-                Part::Stop,
-                stop(),
-                "suspend",
-                "active".into(),
-                "suspended".into(),
-            );
-        }
-        Some(Activity::Empty(_)) => {
-            look(
-                Part::Stop,
-                stop(),
-                "empty",
-                "members".into(),
-                "no members".into(),
-            );
-        }
-        None => {}
-    }
-    for alias in &delta.add_aliases {
-        let part = Part::NewAlias(alias.clone());
-        look(
-            part,
-            words::alias(true, alias),
-            "add alias",
-            none(),
-            alias.to_string(),
-        );
-    }
-    for alias in &delta.remove_aliases {
-        let part = Part::Alias(alias.clone());
-        look(
-            part,
-            words::alias(false, alias),
-            "remove alias",
-            alias.to_string(),
-            none(),
-        );
-    }
-    for target in &delta.add_delegates {
-        if let Target::Existing(ix) = target {
-            let (word, who) = (
-                words::delegate(true, accounts.get(*ix).id()),
-                accounts.get(*ix),
-            );
-            let part = Part::NewDelegate(*target);
-            look(
-                part,
-                word,
-                "add delegate",
-                none(),
-                who.address().to_string(),
-            );
-        }
-    }
-    for ix in &delta.remove_delegates {
-        let (word, who) = (
-            words::delegate(false, accounts.get(*ix).id()),
-            accounts.get(*ix),
-        );
-        look(
-            Part::Delegate(*ix),
-            word,
-            "remove delegate",
-            who.address().to_string(),
-            none(),
-        );
-    }
-    found
+        (Part::Name, word, "change name", before, after)
+    });
+    let status = delta.activity.map(|activity| {
+        let (part, word, what, before, after) = match activity {
+            Activity::Resume => (Part::Resume, words::RESUME, "resume", "inactive", "active"),
+            Activity::Suspend(_) => (Part::Stop, words::STOP, "suspend", "active", "suspended"),
+            Activity::Empty(_) => (Part::Stop, words::STOP, "empty", "members", "no members"),
+        };
+        (part, word.into(), what, before.into(), after.into())
+    });
+    rename.into_iter().chain(name).chain(status)
+}
+
+fn set_parts(delta: &Delta, accounts: &Accounts) -> impl Iterator<Item = Told> {
+    let new_aliases = delta.add_aliases.iter().map(|alias| {
+        let (part, word) = (Part::NewAlias(alias.clone()), words::alias(true, alias));
+        (part, word, "add alias", String::new(), alias.to_string())
+    });
+    let old_aliases = delta.remove_aliases.iter().map(|alias| {
+        let (part, word) = (Part::Alias(alias.clone()), words::alias(false, alias));
+        (part, word, "remove alias", alias.to_string(), String::new())
+    });
+    let new_delegates = delta
+        .add_delegates
+        .iter()
+        .filter_map(|target| match target {
+            Target::Existing(ix) => {
+                let who = accounts.get(*ix);
+                let (part, word) = (Part::NewDelegate(*target), words::delegate(true, who.id()));
+                let after = who.address().to_string();
+                Some((part, word, "add delegate", String::new(), after))
+            }
+            Target::New(_) => None,
+        });
+    let old_delegates = delta.remove_delegates.iter().map(|ix| {
+        let who = accounts.get(*ix);
+        let (part, word) = (Part::Delegate(*ix), words::delegate(false, who.id()));
+        let before = who.address().to_string();
+        (part, word, "remove delegate", before, String::new())
+    });
+    new_aliases
+        .chain(old_aliases)
+        .chain(new_delegates)
+        .chain(old_delegates)
 }
 
 /// R26: how many guarded changes of each class a delta holds, without those that a person approved.

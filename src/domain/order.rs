@@ -458,7 +458,11 @@ impl Ordering<'_> {
                     {
                         continue;
                     }
-                    let call = self.update(delta, ix);
+                    let mut call = self.update(delta, ix);
+                    let adds = !delta.add_aliases.is_empty() || !delta.add_delegates.is_empty();
+                    if stops && !adds && !delta.remove_aliases.is_empty() {
+                        without_extension(&mut call); // Its release took them out.
+                    }
                     let draft = self.push(Phase::Claim, at, call, DraftWhen::Always);
                     self.waits(draft, at);
                 }
@@ -760,6 +764,14 @@ impl Draft {
             after,
             claims,
         }
+    }
+}
+
+fn without_extension(call: &mut Call) {
+    match call {
+        Call::UpdateUser { extension, .. } => *extension = None,
+        Call::UpdateFunctional { aliases, .. } => *aliases = None,
+        Call::CreateUser { .. } | Call::CreateFunctional { .. } | Call::Empty { .. } => {}
     }
 }
 

@@ -11,4 +11,5 @@ mod properties;
 mod reading;
 mod scope;
 mod shown;
+mod undo;
 mod zivver;

@@ -28,6 +28,24 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    pub const ALL: [Self; 15] = [
+        Self::BadBody,
+        Self::UnknownMember,
+        Self::WaitOutOfRange,
+        Self::BadQuery,
+        Self::ApprovalInPreview,
+        Self::ApplyForbidden,
+        Self::UnknownPath,
+        Self::UnknownRun,
+        Self::MethodNotAllowed,
+        Self::LockHeld,
+        Self::ApprovalStale,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Settings,
+        Self::State,
+    ];
+
     pub fn status(self) -> u16 {
         match self {
             Self::BadBody

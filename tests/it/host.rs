@@ -167,10 +167,6 @@ impl Host {
         &self.shared.log
     }
 
-    pub(crate) fn project(&self) -> &Project {
-        &self.shared.project
-    }
-
     /// Panics with the log when the host stopped instead.
     pub(crate) async fn ready(&self) {
         let mut phase = self.shared.phase.subscribe();
@@ -421,12 +417,7 @@ async fn supervise(shared: Arc<Shared>) {
     let mut restarts = Restarts::default();
     loop {
         shared.phase.send_replace(Phase::Starting);
-        let started = Worker::start(
-            &shared.project,
-            &shared.settings,
-            shared.port,
-            &shared.log,
-        );
+        let started = Worker::start(&shared.project, &shared.settings, shared.port, &shared.log);
         let worker = match started {
             Ok(worker) => Arc::new(worker),
             Err(error) => {

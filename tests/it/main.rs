@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod docs;
 mod exchange_client;
 mod functions_host;
 mod host;
+mod infra;
+mod migrate;
 mod nights;
 mod offenders;
 mod process;

@@ -13,15 +13,15 @@ use cloud_sync::{
     sandbox::{
         Sandbox, SandboxOptions,
         exchange::Tenant,
-        zivver::{API_KEY, Group, Organisation, User},
+        zivver::{API_KEY, Organisation, User},
     },
     settings::Settings,
     state::{RunId, State, StateLocation},
 };
 use jiff::{SignedDuration, Timestamp};
 
-pub struct Nights {
-    pub sandbox: Sandbox,
+pub(super) struct Nights {
+    pub(super) sandbox: Sandbox,
     state: State,
     start: Timestamp,
     hours: i64,
@@ -29,7 +29,7 @@ pub struct Nights {
 }
 
 impl Nights {
-    pub async fn begin(tenant: Tenant, organisation: Organisation) -> Self {
+    pub(super) async fn begin(tenant: Tenant, organisation: Organisation) -> Self {
         let options = SandboxOptions {
             port: 0,
             tenant,
@@ -44,15 +44,15 @@ impl Nights {
         }
     }
 
-    pub fn set(&mut self, name: &'static str, value: &str) {
+    pub(super) fn set(&mut self, name: &'static str, value: &str) {
         self.settings.push((name, value.to_owned()));
     }
 
-    pub fn pass_hours(&mut self, hours: i64) {
+    pub(super) fn pass_hours(&mut self, hours: i64) {
         self.hours += hours;
     }
 
-    pub fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         let sandbox = &self.sandbox;
         let lookup = |name: &str| {
             let name = name.strip_prefix("CLOUD_SYNC__")?;
@@ -89,26 +89,26 @@ impl Nights {
     }
 
     /// What the timer starts.
-    pub async fn night(&self) -> Report {
+    pub(super) async fn night(&self) -> Report {
         let request = RunRequest::new(Mode::Apply, Trigger::Timer);
         self.engine().run(&request).await.unwrap()
     }
 
     /// A run with the codes of everything that `report` holds.
-    pub async fn approve(&self, report: &Report) -> Report {
+    pub(super) async fn approve(&self, report: &Report) -> Report {
         let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
         request.approve = report.held.iter().map(|set| set.code.clone()).collect();
         self.engine().run(&request).await.unwrap()
     }
 
-    pub async fn undo(&self, report: &Report, mode: Mode) -> Result<Report, RunError> {
+    pub(super) async fn undo(&self, report: &Report, mode: Mode) -> Result<Report, RunError> {
         let request = RunRequest::new(mode, Trigger::CommandLine);
         let run = RunId::parse(&report.id).unwrap();
         self.engine().undo(&run, &request).await
     }
 
     /// Requests to Zivver that change something, since the last call.
-    pub fn writes(&self) -> Vec<String> {
+    pub(super) fn writes(&self) -> Vec<String> {
         let control = self.sandbox.zivver.control();
         let writes = control
             .journal()
@@ -120,18 +120,13 @@ impl Nights {
         writes
     }
 
-    pub fn user(&self, address: &str) -> User {
+    pub(super) fn user(&self, address: &str) -> User {
         let state = self.sandbox.zivver.state();
         state.user(address).unwrap().clone()
     }
 
-    pub fn group(&self, address: &str) -> Group {
-        let state = self.sandbox.zivver.state();
-        state.group(address).unwrap().clone()
-    }
-
     /// What people see of Zivver, one account a line.
-    pub fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> Vec<String> {
         let state = self.sandbox.zivver.state();
         let set = |items: &[String]| {
             let items: BTreeSet<&str> = items.iter().map(String::as_str).collect();
@@ -169,7 +164,7 @@ impl Nights {
 }
 
 /// Kinds and addresses of what was planned.
-pub fn actions(report: &Report) -> Vec<(ActionKind, String)> {
+pub(super) fn actions(report: &Report) -> Vec<(ActionKind, String)> {
     let actions = report.actions.iter();
     actions
         .map(|action| (action.action.kind, action.action.address.to_string()))
@@ -177,7 +172,7 @@ pub fn actions(report: &Report) -> Vec<(ActionKind, String)> {
 }
 
 /// What is held: whose, and what.
-pub fn held(report: &Report) -> Vec<String> {
+pub(super) fn held(report: &Report) -> Vec<String> {
     let sets = report.held.iter();
     sets.flat_map(|set| set.changes.iter().map(|change| (set.class, change)))
         .map(|(class, change)| format!("{class:?}: {} {}", change.address, change.what))

@@ -287,9 +287,8 @@ impl Client {
 
 /// R1 to R11.
 fn client(res: &str) -> Result<Client, String> {
-    let refuse = || {
-        format!("Failed while trying to Deserialize to httpOutputBindingResponse: {res}")
-    };
+    let refuse =
+        || format!("Failed while trying to Deserialize to httpOutputBindingResponse: {res}");
     let inner: String;
     let mut text = res;
     if let Ok(quoted) = serde_json::from_str::<String>(res) {

@@ -152,7 +152,13 @@ impl Project {
             if !file.is_file() {
                 continue;
             }
-            match function(&name, &read_json(&file).unwrap(), settings, provider, bundle) {
+            match function(
+                &name,
+                &read_json(&file).unwrap(),
+                settings,
+                provider,
+                bundle,
+            ) {
                 Ok(function) => drop(project.functions.insert(name, function)),
                 Err(why) => drop(project.broken.insert(name, why)),
             }
@@ -202,8 +208,7 @@ fn resolve(text: &str, settings: &AppSettings, provider: Provider) -> Result<Str
         }
         let hidden = provider == Provider::CoreTools && part.contains("__");
         let value = settings.get(part).filter(|_| !hidden);
-        resolved
-            .push_str(value.ok_or_else(|| format!("'%{part}%' does not resolve to a value."))?);
+        resolved.push_str(value.ok_or_else(|| format!("'%{part}%' does not resolve to a value."))?);
     }
     Ok(resolved)
 }

@@ -119,11 +119,7 @@ impl Queue {
         }
     }
 
-    fn with<T>(
-        &self,
-        delivery: &Delivery,
-        act: impl FnOnce(&mut Inner, usize) -> T,
-    ) -> Option<T> {
+    fn with<T>(&self, delivery: &Delivery, act: impl FnOnce(&mut Inner, usize) -> T) -> Option<T> {
         let mut inner = self.inner();
         let at = inner
             .messages

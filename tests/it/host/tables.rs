@@ -26,9 +26,7 @@ use super::{
 fn sync_http() -> Function {
     Function {
         name: "SyncHttp".into(),
-        trigger: Trigger::Queue {
-            name: "req".into(),
-        },
+        trigger: Trigger::Queue { name: "req".into() },
         outputs: vec![
             Output::Http { name: "res".into() },
             Output::Queue {
@@ -84,7 +82,13 @@ fn the_failure_matrix() {
         ("F8", 404, JSON, good, "failed"),
         ("F8", 500, JSON, good, "failed"),
         ("F12", 200, JSON, r#"{"Logs":[{}]}"#, "failed"),
-        ("F14", 200, JSON, r#"{"Outputs":{"next":"{oops}"}}"#, "failed"),
+        (
+            "F14",
+            200,
+            JSON,
+            r#"{"Outputs":{"next":"{oops}"}}"#,
+            "failed",
+        ),
     ] {
         assert_eq!(ends(status, kind, body), expected, "{id} {body}");
     }
@@ -94,12 +98,32 @@ fn the_failure_matrix() {
 fn what_a_client_sees_of_res() {
     let text = |status, body: &str| Some(Client::plain(status, body));
     for (id, body, expected) in [
-        ("R1", json!({"res": {"statusCode": "202", "body": "x"}}), text(202, "x")),
-        ("R1", json!({"res": {"statusCode": 202, "body": "x"}}), text(202, "x")),
-        ("R3", json!({"res": {"status": 202, "body": "x"}}), text(200, "x")),
-        ("R4", json!({"res": {"statusCode": "abc", "body": "x"}}), text(200, "x")),
+        (
+            "R1",
+            json!({"res": {"statusCode": "202", "body": "x"}}),
+            text(202, "x"),
+        ),
+        (
+            "R1",
+            json!({"res": {"statusCode": 202, "body": "x"}}),
+            text(202, "x"),
+        ),
+        (
+            "R3",
+            json!({"res": {"status": 202, "body": "x"}}),
+            text(200, "x"),
+        ),
+        (
+            "R4",
+            json!({"res": {"statusCode": "abc", "body": "x"}}),
+            text(200, "x"),
+        ),
         ("R6", json!({"res": {"statusCode": "204"}}), text(204, "")),
-        ("R7", json!({"res": "{\"statusCode\":\"202\",\"body\":\"x\"}"}), text(202, "x")),
+        (
+            "R7",
+            json!({"res": "{\"statusCode\":\"202\",\"body\":\"x\"}"}),
+            text(202, "x"),
+        ),
         ("R8", json!({}), text(200, "{}")),
     ] {
         let answer = json!({"Outputs": body}).to_string();
@@ -116,7 +140,11 @@ fn what_a_client_sees_of_res() {
         "R2"
     );
     let object = bound(r#"{"Outputs":{"res":{"body":{"b":1,"a":[]}}}}"#);
-    assert_eq!(object.client.unwrap().body, "{\n  \"b\": 1,\n  \"a\": []\n}", "R5");
+    assert_eq!(
+        object.client.unwrap().body,
+        "{\n  \"b\": 1,\n  \"a\": []\n}",
+        "R5"
+    );
     for (id, res) in [
         ("R10", json!(null)),
         ("R10", json!([1])),
@@ -129,8 +157,14 @@ fn what_a_client_sees_of_res() {
         assert!(matches!(judged(&answer), Verdict::Failed(_)), "{id} {res}");
     }
     let traps = |body: &str| bound(body).traps.len();
-    assert_eq!(traps(r#"{"Outputs":{"res":{"statusCode":"200"},"next":"x-y"}}"#), 2);
-    assert_eq!(traps(r#"{"Outputs":{"res":{"statusCode":"200","body":""},"next":["x"]}}"#), 0);
+    assert_eq!(
+        traps(r#"{"Outputs":{"res":{"statusCode":"200"},"next":"x-y"}}"#),
+        2
+    );
+    assert_eq!(
+        traps(r#"{"Outputs":{"res":{"statusCode":"200","body":""},"next":["x"]}}"#),
+        0
+    );
 }
 
 #[test]
@@ -138,9 +172,21 @@ fn what_becomes_of_next() {
     for (id, next, expected) in [
         ("Q1", "null", vec![]),
         ("Q1", "[]", vec![]),
-        ("Q2", r#"["{\"v\":1}","{\"v\":2}"]"#, vec![r#"{"v":1}"#, r#"{"v":2}"#]),
-        ("Q3", r#"{"v":1,"part":3}"#, vec!["{\n  \"v\": 1,\n  \"part\": 3\n}"]),
-        ("Q4", r#"[{"v":1},{"v":2}]"#, vec!["{\n  \"v\": 1\n}", "{\n  \"v\": 2\n}"]),
+        (
+            "Q2",
+            r#"["{\"v\":1}","{\"v\":2}"]"#,
+            vec![r#"{"v":1}"#, r#"{"v":2}"#],
+        ),
+        (
+            "Q3",
+            r#"{"v":1,"part":3}"#,
+            vec!["{\n  \"v\": 1,\n  \"part\": 3\n}"],
+        ),
+        (
+            "Q4",
+            r#"[{"v":1},{"v":2}]"#,
+            vec!["{\n  \"v\": 1\n}", "{\n  \"v\": 2\n}"],
+        ),
         ("Q5", r#"" {\"v\":1}""#, vec!["{\n  \"v\": 1\n}"]),
         ("Q6", r#""[1,\"a\"]""#, vec!["1", "a"]),
         ("Q7", r#""eyJ2\n IjoxfQ==""#, vec![r#"{"v":1}"#]),
@@ -148,8 +194,16 @@ fn what_becomes_of_next() {
         ("Q10", r#"["test"]"#, vec!["test"]),
         ("Q11", "5", vec!["5"]),
         ("Q11", "true", vec!["True"]),
-        ("Q12", r#""2026-11-23T02:00:00Z""#, vec!["11/23/2026 02:00:00"]),
-        ("Q12", r#"["2026-11-23T02:00:00Z"]"#, vec!["11/23/2026 02:00:00"]),
+        (
+            "Q12",
+            r#""2026-11-23T02:00:00Z""#,
+            vec!["11/23/2026 02:00:00"],
+        ),
+        (
+            "Q12",
+            r#"["2026-11-23T02:00:00Z"]"#,
+            vec!["11/23/2026 02:00:00"],
+        ),
         ("Q13", r#""""#, vec![""]),
         ("Q13", "[null]", vec![""]),
     ] {
@@ -157,7 +211,12 @@ fn what_becomes_of_next() {
         let expected: Vec<Vec<u8>> = expected.into_iter().map(Into::into).collect();
         assert_eq!(messages, expected, "{id} {next}");
     }
-    for trap in ["fullsync", "test", "20261123", "0123456789abcdef0123456789abcdef"] {
+    for trap in [
+        "fullsync",
+        "test",
+        "20261123",
+        "0123456789abcdef0123456789abcdef",
+    ] {
         let messages = bound(&json!({"Outputs": {"next": trap}}).to_string()).messages;
         assert_ne!(messages, [trap.as_bytes().to_vec()], "Q8");
     }
@@ -245,7 +304,11 @@ fn the_project_is_read_as_the_host_reads_it() {
     let local = Project::read(root.path(), &settings, Provider::CoreTools).unwrap();
     assert!(local.broken.contains_key("SyncTimer"));
 
-    fs::write(root.path().join("host.json"), r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"handler"}}}"#).unwrap();
+    fs::write(
+        root.path().join("host.json"),
+        r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"handler"}}}"#,
+    )
+    .unwrap();
     let without_bundle = Project::read(root.path(), &settings, Provider::Azure).unwrap();
     assert_eq!(without_bundle.broken.len(), 3);
 }
@@ -255,12 +318,18 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
     const LEASE: Duration = Duration::from_secs(600);
     let queue = Queue::default();
     queue.send(br#"{"v":1}"#).unwrap();
-    assert!(queue.send(&[b'x'; 49_153]).is_err(), "48 KiB of text at most");
+    assert!(
+        queue.send(&[b'x'; 49_153]).is_err(),
+        "48 KiB of text at most"
+    );
     queue.fail_sends(1);
     assert!(queue.send(b"x").is_err());
     for dequeues in 1..=5 {
         let delivery = queue.receive(LEASE, 5).unwrap();
-        assert_eq!((delivery.dequeues, delivery.text.as_str()), (dequeues, r#"{"v":1}"#));
+        assert_eq!(
+            (delivery.dequeues, delivery.text.as_str()),
+            (dequeues, r#"{"v":1}"#)
+        );
         assert_eq!(queue.receive(LEASE, 5), None, "invisible");
         queue.release(&delivery, Duration::ZERO, 5);
     }
@@ -275,7 +344,11 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
         // The host died each time: nobody settles, the lease runs out.
         assert!(queue.receive(Duration::ZERO, 5).is_some());
     }
-    assert_eq!(queue.receive(Duration::ZERO, 5), None, "the 6th delivery is none");
+    assert_eq!(
+        queue.receive(Duration::ZERO, 5),
+        None,
+        "the 6th delivery is none"
+    );
     assert_eq!(queue.poison().len(), 3);
 
     queue.send(b"done").unwrap();
@@ -309,7 +382,9 @@ async fn canned(answers: Vec<String>) -> (u16, JoinSet<Vec<String>>) {
 
 #[tokio::test]
 async fn redirects_are_followed_and_a_broken_answer_fails() {
-    let moved = |status| format!("HTTP/1.1 {status} Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n");
+    let moved = |status| {
+        format!("HTTP/1.1 {status} Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+    };
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
     let answers = vec![
         moved(302),
@@ -324,12 +399,20 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
         assert_eq!(reply.unwrap().body, b"{}", "F6, F7");
     }
     let cut = wire::invoke(port, "SyncTimer", b"{}", Framing::ContentLength).await;
-    assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof, "F10");
+    assert_eq!(
+        cut.unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof,
+        "F10"
+    );
     let heads = server.join_next().await.unwrap().unwrap();
     assert_eq!(heads[1], "GET /there HTTP/1.1");
     assert_eq!(heads[3], "POST /there HTTP/1.1");
     let refused = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
-    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused, "F11");
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionRefused,
+        "F11"
+    );
 }
 
 /// A host over a handler that is this shell script.
@@ -352,14 +435,29 @@ fn scripted(script: Option<&str>, queue: &Queue) -> (tempfile::TempDir, Host) {
 #[tokio::test]
 async fn exits_end_as_the_host_ends_them() {
     let queue = Queue::default();
-    let (_root, host) = scripted(Some("echo one >&2; echo 'a warning' >&2; echo out; exit 3"), &queue);
-    assert!(host.stopped().await.starts_with("Exceeded http worker restart retry count"));
-    assert!(host.log().has("exited with code 3 (0x3)one"), "{}", host.log());
+    let (_root, host) = scripted(
+        Some("echo one >&2; echo 'a warning' >&2; echo out; exit 3"),
+        &queue,
+    );
+    assert!(
+        host.stopped()
+            .await
+            .starts_with("Exceeded http worker restart retry count")
+    );
+    assert!(
+        host.log().has("exited with code 3 (0x3)one"),
+        "{}",
+        host.log()
+    );
     assert_eq!(host.log().at(Level::Warning).len(), 3);
     assert!(host.timer().await.failure.is_some());
 
     let (_root, host) = scripted(None, &queue);
-    assert!(host.stopped().await.starts_with("Failed to start Worker Channel"));
+    assert!(
+        host.stopped()
+            .await
+            .starts_with("Failed to start Worker Channel")
+    );
 
     queue.send(b"{}").unwrap();
     let (_root, host) = scripted(Some("exit 0"), &queue);
@@ -378,7 +476,11 @@ async fn keys_and_methods_are_checked_before_the_handler() {
     let bare = host.call_as_it_is(&Call::get(path)).await;
     assert_eq!(bare.status, 401);
     let with_code = Call::get(path).query("code", super::FUNCTION_KEY);
-    assert_eq!(host.call_as_it_is(&with_code).await.status, 500, "reached nobody");
+    assert_eq!(
+        host.call_as_it_is(&with_code).await.status,
+        500,
+        "reached nobody"
+    );
     let delete = Call {
         method: "DELETE".into(),
         ..Call::get(path)

@@ -112,7 +112,10 @@ async fn exchange(port: u16, request: &[u8]) -> io::Result<Reply> {
         }
         if stream.read_buf(&mut received).await? == 0 {
             return complete(&received, true)?.ok_or_else(|| {
-                io::Error::new(io::ErrorKind::UnexpectedEof, "The response ended prematurely.")
+                io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "The response ended prematurely.",
+                )
             });
         }
     }
@@ -286,7 +289,10 @@ impl Call {
 /// catch-all that captures something.
 pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<String, Value>> {
     let template = format!("{prefix}/{template}");
-    let parts: Vec<&str> = template.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = template
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     let mut rest = path.strip_prefix('/')?;
     let mut params = Map::new();
     for part in parts {
@@ -319,9 +325,7 @@ pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<Stri
 }
 
 pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> Value {
-    let joined = |pairs: &[(String, String)], name: &str| {
-        Call::all(pairs, name).join(",")
-    };
+    let joined = |pairs: &[(String, String)], name: &str| Call::all(pairs, name).join(",");
     let mut sent = call.headers.clone();
     if !call.body.is_empty() && !call.chunked {
         sent.push(("Content-Length".to_owned(), call.body.len().to_string()));

@@ -32,7 +32,10 @@ async fn broken_settings_keep_the_server_alive_and_are_told() {
         assert!(failure.contains("500"), "{failure}");
     }
     let errors = host.log().at(Level::Error).join("\n");
-    assert!(errors.contains("CLOUD_SYNC__CLAIMED_DOMAINS is not set"), "{errors}");
+    assert!(
+        errors.contains("CLOUD_SYNC__CLAIMED_DOMAINS is not set"),
+        "{errors}"
+    );
     assert!(errors.contains("Key Vault"), "{errors}");
     let client = host.call(Call::get("/api/SyncHttp/health")).await;
     assert_eq!(
@@ -40,7 +43,8 @@ async fn broken_settings_keep_the_server_alive_and_are_told() {
         (503, "application/problem+json")
     );
     assert_eq!(client.json()["problems"].as_array().unwrap().len(), 2);
-    host.queue.send(br#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#)
+    host.queue
+        .send(br#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#)
         .unwrap();
     assert_eq!(host.drain().await.len(), 5);
     assert_eq!(host.queue.poison().len(), 1);
@@ -54,14 +58,19 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     let host = Host::start(office.settings(&folder_url(state.path()))).await;
 
     let preview = host.call(Call::post(START, &json!({"wait": 60}))).await;
-    assert_eq!((preview.status, preview.content_type()), (200, "application/json"));
+    assert_eq!(
+        (preview.status, preview.content_type()),
+        (200, "application/json")
+    );
     let report = preview.json();
     assert_eq!(report["mode"], "preview", "{report}");
     assert_eq!(report["state"], "ended");
     assert_eq!(office.writes(), 0);
     assert_eq!(host.queue.len(), 0);
 
-    let queued = host.call(Call::post("/api/SyncHttp/runs", &json!({"mode": "apply"}))).await;
+    let queued = host
+        .call(Call::post("/api/SyncHttp/runs", &json!({"mode": "apply"})))
+        .await;
     assert_eq!(queued.status, 202);
     assert_eq!(office.writes(), 0, "not in this invocation");
     let location = queued.headers["location"].clone();
@@ -73,7 +82,11 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
 
     host.drain().await;
     let after = host.call(Call::get(&location)).await.json();
-    assert_eq!((&after["state"], &after["converged"]), (&json!("ended"), &json!(true)), "{after}");
+    assert_eq!(
+        (&after["state"], &after["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{after}"
+    );
     assert!(!after["actions"].as_array().unwrap().is_empty());
     office.is_in_sync();
     let (status, health) = health(&host).await;
@@ -90,15 +103,39 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
     let host = Host::start(with(settings, "PERFORM_SYNC", "false")).await;
     let unknown_run = "/api/SyncHttp/runs/20261123T020000Z-0b5e77";
     for (call, status, kind) in [
-        (Call::post(START, &json!({"mode": "apply"})), 403, "apply-forbidden"),
-        (Call::post(START, &json!({"mode": "apply", "wait": 5})), 403, "apply-forbidden"),
-        (Call::post(START, &json!({"dryRun": true})), 400, "unknown-member"),
-        (Call::post(START, &json!({"wait": 201})), 400, "wait-out-of-range"),
-        (Call::post(START, &json!({"approve": ["x"]})), 400, "approval-in-preview"),
+        (
+            Call::post(START, &json!({"mode": "apply"})),
+            403,
+            "apply-forbidden",
+        ),
+        (
+            Call::post(START, &json!({"mode": "apply", "wait": 5})),
+            403,
+            "apply-forbidden",
+        ),
+        (
+            Call::post(START, &json!({"dryRun": true})),
+            400,
+            "unknown-member",
+        ),
+        (
+            Call::post(START, &json!({"wait": 201})),
+            400,
+            "wait-out-of-range",
+        ),
+        (
+            Call::post(START, &json!({"approve": ["x"]})),
+            400,
+            "approval-in-preview",
+        ),
         (Call::post(START, &json!([1])), 400, "bad-body"),
         (Call::get(unknown_run), 404, "unknown-run"),
         (Call::get("/api/SyncHttp/nothing"), 404, "unknown-path"),
-        (Call::post("/api/SyncHttp/health", &json!({})), 405, "method-not-allowed"),
+        (
+            Call::post("/api/SyncHttp/health", &json!({})),
+            405,
+            "method-not-allowed",
+        ),
     ] {
         let told = format!("{} {}", call.method, call.path);
         let client = host.call(call).await;
@@ -117,7 +154,11 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
         chunked: true,
         ..Call::post(START, &json!({"mode": "apply"}))
     };
-    assert_eq!(host.call(chunked).await.status, 202, "an empty body is a preview");
+    assert_eq!(
+        host.call(chunked).await.status,
+        202,
+        "an empty body is a preview"
+    );
     let large = "x".repeat(3 << 20);
     let client = host.call(Call::post(START, &json!({"mode": large}))).await;
     assert_eq!(client.status, 400);
@@ -132,10 +173,19 @@ async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
     for encoding in [Encoding::Double, Encoding::Single, Encoding::Bare] {
         let queued = host.call(Call::post(START, &json!({}))).await;
         host.deliver_as(encoding).await.unwrap().succeeded();
-        let run = host.call(Call::get(&queued.headers["location"])).await.json();
+        let run = host
+            .call(Call::get(&queued.headers["location"]))
+            .await
+            .json();
         assert_eq!(run["state"], "ended", "{encoding:?}");
     }
-    for junk in ["hello", "[1,2]", "", r#"{"v":2,"kind":"run"}"#, r#"{"v":1,"kind":"run","run":"../x"}"#] {
+    for junk in [
+        "hello",
+        "[1,2]",
+        "",
+        r#"{"v":2,"kind":"run"}"#,
+        r#"{"v":1,"kind":"run","run":"../x"}"#,
+    ] {
         host.queue.send(junk.as_bytes()).unwrap();
         host.deliver().await.unwrap().succeeded();
     }
@@ -143,7 +193,9 @@ async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
     until("each was told", || host.log().at(Level::Error).len() == 5).await;
 
     // At least once: a message that comes again changes nothing.
-    let queued = host.call(Call::post(START, &json!({"mode": "apply"}))).await;
+    let queued = host
+        .call(Call::post(START, &json!({"mode": "apply"})))
+        .await;
     let text = host.queue.texts().remove(0);
     host.drain().await;
     let location = queued.headers["location"].clone();
@@ -175,7 +227,8 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     let host = Host::start(office.settings(&folder_url(state.path()))).await;
     let account = "/api/SyncHttp/accounts/hired000@corp.example";
     assert_eq!(host.call(Call::get(account)).await.status, 200);
-    let bad = Call::post(START, &json!({"accounts": ["nobody at all"]})).query("code", FUNCTION_KEY);
+    let bad =
+        Call::post(START, &json!({"accounts": ["nobody at all"]})).query("code", FUNCTION_KEY);
     assert_eq!(host.call(bad).await.status, 400);
     let one = json!({"mode": "apply", "accounts": ["hired001@corp.example"], "wait": 60});
     assert_eq!(host.call(Call::post(START, &one)).await.status, 200);

@@ -13,11 +13,8 @@ use serde_json::{Value, json};
 use super::office::{Office, folder_url, with};
 use crate::host::{
     Host, Timing,
-    project::AppSettings,
-    queue::Queue,
-    until,
-    wire::Call,
-    worker::Level,
+    project::{AppSettings, app_root},
+    queue::Queue, until, wire::Call, worker::Level,
 };
 
 /// Sweeps that run side by side: they mostly wait for leases.
@@ -27,10 +24,6 @@ const SIDE_BY_SIDE: usize = 12;
 enum Moment {
     Before,
     After,
-}
-
-fn writes(entry: &Entry) -> bool {
-    entry.method != "GET"
 }
 
 /// Faults of the `k`th write, counted from 0, whatever its method.
@@ -62,10 +55,10 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
     {
         let mut run = std::pin::pin!(host.timer());
         let reached = until("the write is reached", || {
-            control
-                .journal()
-                .iter()
-                .any(|entry| entry.fault == Some(kind.name()) && (moment == Moment::Before || entry.acted.is_some()))
+            control.journal().iter().any(|entry| {
+                entry.fault == Some(kind.name())
+                    && (moment == Moment::Before || entry.acted.is_some())
+            })
         });
         tokio::select! {
             invoked = &mut run => panic!("{k} {moment:?}: ended before the write: {invoked:?}\n{}", host.log()),
@@ -92,10 +85,21 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
         (&json!("ended"), &json!(true)),
         "{k} {moment:?}: {report}"
     );
-    assert_eq!(report["resumed_from"].as_array().map(Vec::len), Some(1), "{k} {moment:?}");
+    assert_eq!(
+        report["resumed_from"].as_array().map(Vec::len),
+        Some(1),
+        "{k} {moment:?}"
+    );
     office.is_in_sync();
-    assert_eq!(created_twice(&control.journal()), Vec::<String>::new(), "{k} {moment:?}");
-    assert_eq!(actions_without_end(&host, &report).await, Vec::<String>::new());
+    assert_eq!(
+        created_twice(&control.journal()),
+        Vec::<String>::new(),
+        "{k} {moment:?}"
+    );
+    assert_eq!(
+        actions_without_end(&host, &report).await,
+        Vec::<String>::new()
+    );
     let before = office.writes();
     host.timer().await.succeeded();
     assert_eq!(office.writes(), before, "{k} {moment:?}: R38");
@@ -135,11 +139,16 @@ async fn actions_without_end(host: &Host, report: &Value) -> Vec<String> {
         .collect()
 }
 
-async fn sweep(step: usize, settings: impl Fn(&Office, usize) -> (AppSettings, Option<tempfile::TempDir>)) {
+async fn sweep(
+    step: usize,
+    settings: impl Fn(&Office, usize) -> (AppSettings, Option<tempfile::TempDir>),
+) {
     let total = writes_undisturbed().await;
     assert!(total >= 60, "{total} writes are too few to say anything");
     let settings = &settings;
-    let points = (0..total).step_by(step).flat_map(|k| [(k, Moment::Before), (k, Moment::After)]);
+    let points = (0..total)
+        .step_by(step)
+        .flat_map(|k| [(k, Moment::Before), (k, Moment::After)]);
     let sweeps = stream::iter(points).map(|(k, moment)| async move {
         let office = Office::open(6, 3).await;
         let (settings, folder) = settings(&office, k);
@@ -173,6 +182,78 @@ async fn r35_a_kill_at_any_write_changes_nothing_over_blobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r35_a_queued_run_whose_process_died_is_delivered_again_and_ends() {
+    let office = Office::open(6, 3).await;
+    let control = office.sandbox.zivver.control();
+    control.inject(at_write(20, &FaultKind::HangAfter));
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(office.settings(&folder_url(folder.path()))).await;
+    let apply = json!({"mode": "apply"});
+    let started = host.call(Call::post("/api/SyncHttp", &apply)).await;
+    {
+        let mut run = Box::pin(host.deliver());
+        let reached = until("the write is reached", || {
+            control.journal().iter().any(|entry| entry.fault.is_some())
+        });
+        tokio::select! {
+            invoked = run.as_mut() => panic!("ended before the write: {invoked:?}"),
+            () = reached => {}
+        }
+        host.crash().await;
+        assert!(run.await.unwrap().failure.is_some());
+    }
+    for invoked in host.drain().await {
+        invoked.succeeded();
+    }
+    assert_eq!(host.queue.poison(), Vec::<String>::new());
+    let location = &started.headers["location"];
+    let report = host.call(Call::get(location)).await.json();
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{report}"
+    );
+    office.is_in_sync();
+    assert_eq!(created_twice(&control.journal()), Vec::<String>::new());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_report_tells_of_every_invocation_of_its_run() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let whole = Host::start(settings.clone()).await;
+    let preview = Call::post("/api/SyncHttp", &json!({"wait": 100}));
+    let planned = whole.call(preview).await.json();
+    whole.stop().await;
+
+    office
+        .sandbox
+        .zivver
+        .control()
+        .set_latency(Duration::from_millis(400));
+    let host = Host::start(with(settings, "TIME_BUDGET", "1s")).await;
+    let apply = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
+    let started = host.call(apply).await;
+    let invocations = host.drain().await;
+    assert!(invocations.len() > 1, "one was enough");
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
+    assert_eq!(report["converged"], true, "{report}");
+    office.is_in_sync();
+    let told = |report: &Value| -> BTreeSet<String> {
+        let actions = report["actions"].as_array().unwrap();
+        let address = |action: &Value| action["address"].as_str().unwrap().to_owned();
+        actions.iter().map(address).collect()
+    };
+    assert_eq!(told(&report), told(&planned));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r29_of_two_processes_that_start_at_once_one_writes() {
     const ROUNDS: usize = 100;
     let office = Office::open(2, 0).await;
@@ -196,12 +277,18 @@ async fn r29_of_two_processes_that_start_at_once_one_writes() {
         let mut statuses = answers.each_ref().map(|client| client.status);
         statuses.sort_unstable();
         // The later one may have come after the earlier one's end.
-        assert!(statuses == [200, 409] || statuses == [200, 200], "{statuses:?}");
+        assert!(
+            statuses == [200, 409] || statuses == [200, 200],
+            "{statuses:?}"
+        );
         for client in answers.iter().filter(|client| client.status == 409) {
             held += 1;
             let problem = client.json();
             let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains("run ") && detail.contains("since"), "{detail}");
+            assert!(
+                detail.contains("run ") && detail.contains("since"),
+                "{detail}"
+            );
             assert!(problem["type"].as_str().unwrap().ends_with("lock-held"));
         }
     }
@@ -228,11 +315,16 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     }
     frozen.signal("STOP");
     // The other waits for the lease to run out, and does the work.
-    let started = other.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let started = other
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     for invoked in other.drain().await {
         invoked.succeeded();
     }
-    let report = other.call(Call::get(&started.headers["location"])).await.json();
+    let report = other
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
     assert_eq!(report["converged"], true, "{report}");
     office.is_in_sync();
     let before = zivver.counters().total;
@@ -283,13 +375,21 @@ pub(super) async fn over_invocations(
             host
         }
     };
-    let started = host.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     let invocations = host.drain().await;
-    let report = host.call(Call::get(&started.headers["location"])).await.json();
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
     eprintln!(
         "{mailboxes} mailboxes: {} invocations of {:?}, {} MiB",
         invocations.len(),
-        invocations.iter().map(|invoked| invoked.took).collect::<Vec<_>>(),
+        invocations
+            .iter()
+            .map(|invoked| invoked.took)
+            .collect::<Vec<_>>(),
         host.peak_memory_kib() / 1024
     );
     for invoked in &invocations {
@@ -297,12 +397,18 @@ pub(super) async fn over_invocations(
         let longest = budget + Duration::from_secs(3);
         assert!(invoked.took < longest, "{:?}", invoked.took);
     }
-    assert_eq!((&report["state"], &report["converged"]), (&json!("ended"), &json!(true)));
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true))
+    );
     office.is_in_sync();
     let reads = permission_reads(&office);
     let total: usize = reads.values().sum();
     let wanted = office.sandbox.exchange.state().mailboxes.len();
-    assert!(reads.len() <= wanted && total <= wanted + wanted / 100, "{total} reads of {wanted}");
+    assert!(
+        reads.len() <= wanted && total <= wanted + wanted / 100,
+        "{total} reads of {wanted}"
+    );
     host.stop().await;
     invocations.len()
 }
@@ -311,5 +417,21 @@ pub(super) async fn over_invocations(
 async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
     let budget = Duration::from_secs(1);
     let invocations = over_invocations(2000, budget, Duration::from_millis(20), None).await;
+    assert!(invocations >= 2, "{invocations}");
+}
+
+/// Two minutes of the release build, which is looked for beside the build under test: `cargo build --release` first.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "heavy: .ci/run has it"]
+async fn r34_twenty_thousand_mailboxes_are_completed_over_several_invocations() {
+    let release =
+        Path::new(env!("CARGO_BIN_EXE_cloud-sync")).with_file_name("../release/cloud-sync");
+    let root = app_root();
+    let handler = root.path().join("handler");
+    std::fs::remove_file(&handler).unwrap();
+    std::fs::copy(release, handler).unwrap();
+    let budget = Duration::from_secs(5);
+    let latency = Duration::from_millis(20);
+    let invocations = over_invocations(20_000, budget, latency, Some(root.path())).await;
     assert!(invocations >= 2, "{invocations}");
 }

@@ -74,7 +74,10 @@ async fn a_timer_run_makes_zivver_as_it_should_be() {
         .put("exchange/state", serde_json::to_string(&tenant).unwrap())
         .await;
     sandbox
-        .put("zivver/state", serde_json::to_string(&organisation).unwrap())
+        .put(
+            "zivver/state",
+            serde_json::to_string(&organisation).unwrap(),
+        )
         .await;
     let state = tempfile::tempdir().unwrap();
     let settings = settings(
@@ -85,8 +88,7 @@ async fn a_timer_run_makes_zivver_as_it_should_be() {
     );
     let host = Host::start(settings).await;
     host.timer().await.succeeded();
-    let after: Organisation =
-        serde_json::from_str(&sandbox.get("zivver/state").await).unwrap();
+    let after: Organisation = serde_json::from_str(&sandbox.get("zivver/state").await).unwrap();
     same(&accounts(&after), &wanted);
     assert_eq!(host.log().at(Level::Error), Vec::<String>::new());
     assert_eq!(host.queue.len(), 0);
@@ -115,9 +117,9 @@ async fn every_form_of_a_tick_is_a_run() {
         }
     }
     let entries = office.sandbox.exchange.control().journal();
-    let lists = entries.iter().filter(|entry| {
-        entry.path.contains("Mailbox?") || entry.body.contains("Get-Mailbox")
-    });
+    let lists = entries
+        .iter()
+        .filter(|entry| entry.path.contains("Mailbox?") || entry.body.contains("Get-Mailbox"));
     assert_eq!(lists.count(), 2 * ticks.len(), "each was a run");
     host.stop().await;
 }
@@ -127,10 +129,14 @@ async fn a_user_assigned_identity_is_asked_for_by_its_client_id() {
     const CLIENT: &str = "66666666-0000-4000-8000-00000000000a";
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(3, 1).await;
-    office.sandbox.exchange.identity().with_settings(|settings| {
-        settings.client_id = None;
-        settings.user_assigned = vec![CLIENT.to_owned()];
-    });
+    office
+        .sandbox
+        .exchange
+        .identity()
+        .with_settings(|settings| {
+            settings.client_id = None;
+            settings.user_assigned = vec![CLIENT.to_owned()];
+        });
     let settings = office.settings(&folder_url(state.path()));
     let host = Host::start(settings.clone()).await;
     assert!(host.timer().await.failure.is_some());

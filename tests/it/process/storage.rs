@@ -132,7 +132,10 @@ async fn storage_that_is_down_is_told_before_any_write() {
         assert!(host.timer().await.failure.is_some());
         until(told, || host.log().has(told)).await;
         let client = host.call(Call::get("/api/SyncHttp/health")).await;
-        assert_eq!((client.status, client.content_type()), (503, "application/problem+json"));
+        assert_eq!(
+            (client.status, client.content_type()),
+            (503, "application/problem+json")
+        );
         let start = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
         assert_eq!(host.call(start).await.status, 503);
         assert_eq!((office.writes(), host.queue.len()), (0, 0));
@@ -141,7 +144,11 @@ async fn storage_that_is_down_is_told_before_any_write() {
     blobs.becomes(Weather::NoPlans);
     let host = Host::start(blobs.settings.clone()).await;
     assert!(host.timer().await.failure.is_some());
-    assert_eq!(office.writes(), 0, "no write without its plan in the journal");
+    assert_eq!(
+        office.writes(),
+        0,
+        "no write without its plan in the journal"
+    );
 
     blobs.becomes(Weather::Fine);
     host.timer().await.succeeded();
@@ -194,15 +201,23 @@ async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
         run.await
     };
     assert!(invoked.failure.is_some());
-    assert!(office.accounts() != office.expected, "it stopped before the end");
+    assert!(
+        office.accounts() != office.expected,
+        "it stopped before the end"
+    );
     assert!(!host.log().at(Level::Error).is_empty(), "{}", host.log());
     blobs.becomes(Weather::Fine);
     zivver.set_latency(Duration::ZERO);
-    let started = host.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     for invoked in host.drain().await {
         invoked.succeeded();
     }
-    let report = host.call(Call::get(&started.headers["location"])).await.json();
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
     assert_eq!(report["converged"], true, "{report}");
     office.is_in_sync();
     host.stop().await;
