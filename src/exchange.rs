@@ -17,7 +17,10 @@ mod permissions;
 mod token;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::Stream;
@@ -72,7 +75,8 @@ pub struct ExchangeConfig {
     /// `EXO_CONCURRENCY`: the most requests in flight.
     pub concurrency_max: usize,
     pub retry: RetryPolicy,
-    /// `MAX_CONSECUTIVE_FAILURES`: permission reads that fail one after the other for want of the service (R32).
+    /// `MAX_CONSECUTIVE_FAILURES`: permission reads, or questions, that fail one after the other for want of the service
+    /// (R32).
     pub failures_in_a_row_max: u32,
     pub clock: Clock,
     /// Sent with each request, so that Microsoft's support can find the run.
@@ -136,6 +140,7 @@ impl ExchangeClient {
             gate: Gate::new(config.concurrency_max),
             tokens: TokenKeeper::new(identity, &config.base, config.clock),
             retry_budget: RetryBudget::new(),
+            outages_in_a_row: AtomicU32::new(0),
             config,
         };
         Ok(Self {

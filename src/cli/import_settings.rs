@@ -80,7 +80,9 @@ fn page(import: &Import, show_secrets: bool) -> String {
                     "# {name} is set there; a secret is shown with --show-secrets only"
                 )
             }
-            value => writeln!(page, "{name}='{}'", value.expose().replace('\'', r"'\''")),
+            value @ (Value::Secret(_) | Value::Plain(_)) => {
+                writeln!(page, "{name}='{}'", value.expose().replace('\'', r"'\''"))
+            }
         }
         .expect("writing to a string does not fail");
     }

@@ -39,10 +39,10 @@ const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
 const FINISH_MAX: Duration = Duration::from_secs(2);
 
 /// How old a kept permission answer may be to be used at all (R34).
-pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_hours(6);
+pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// How old the answer may be on which a delegate change rests (R34).
-pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_mins(30);
+pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A permission answer with its time, as it is kept for the next invocation (R34).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl Fetcher<'_> {
         let show = |progress: ListProgress| {
             self.progress.show(Progress::Listing {
                 mailboxes: progress.rows,
-            })
+            });
         };
         let list = self.exchange.mailboxes(show).await?;
         let directory = Directory::new(list.mailboxes);
@@ -485,7 +485,10 @@ fn key_text(mailbox: &Mailbox) -> String {
 
 fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     MailboxKey::choose(
-        mailbox.object_id.as_ref().map(|id| id.as_str()),
+        mailbox
+            .object_id
+            .as_ref()
+            .map(super::super::domain::ids::ObjectId::as_str),
         mailbox.user_principal_name.as_deref(),
         Some(mailbox.primary.as_str()),
     )

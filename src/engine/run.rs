@@ -48,7 +48,7 @@ use crate::{
 };
 
 /// How long a code may be used after it was shown (R27).
-const APPROVAL_AGE_MAX: Duration = Duration::from_hours(24);
+const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -162,6 +162,11 @@ struct Running<'a> {
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // A run holds much: it lives on the heap, whoever waits for it.
+        Box::pin(self.run_once(request)).await
+    }
+
+    async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
         let started = Instant::now();
         let approvals = self.check_approvals(request).await?;
@@ -826,6 +831,7 @@ impl Running<'_> {
             }
         }
         saved?;
+        self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

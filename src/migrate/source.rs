@@ -92,7 +92,11 @@ fn collect(json: &Value, found: &mut Vec<Variable>) {
                     Value::Array(values) if values.iter().any(Value::is_object) => {
                         collect(value, found);
                     }
-                    value => found.push(Variable {
+                    Value::Array(_)
+                    | Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_) => found.push(Variable {
                         name: name.clone(),
                         value: text_of(value),
                     }),
@@ -118,7 +122,9 @@ fn text_of(value: &Value) -> Option<String> {
             Ok(Value::Null) => None,
             _ => Some(text.clone()),
         },
-        other => Some(other.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(value.to_string())
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use super::office::{Office, folder_url, with};
 use crate::host::{
     Host, Timing,
     project::{AppSettings, app_root},
-    queue::Queue, until, wire::Call, worker::Level,
+    queue::Queue,
+    until,
+    wire::Call,
+    worker::Level,
 };
 
 /// Sweeps that run side by side: they mostly wait for leases.
@@ -246,7 +249,11 @@ async fn r34_a_report_tells_of_every_invocation_of_its_run() {
     office.is_in_sync();
     let told = |report: &Value| -> BTreeSet<String> {
         let actions = report["actions"].as_array().unwrap();
-        let address = |action: &Value| action["address"].as_str().unwrap().to_owned();
+        // A rename that was cut off in the middle goes on as an update under the new address.
+        let address = |action: &Value| {
+            let address = action["address"].as_str().unwrap();
+            address.replace("maiden", "married")
+        };
         actions.iter().map(address).collect()
     };
     assert_eq!(told(&report), told(&planned));
