@@ -248,7 +248,7 @@ impl Engine {
         let exchange = self.exchange().await?;
         let policy = self.policy();
         let nobody = SmtpAddress::verbatim("");
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
@@ -258,7 +258,7 @@ impl Engine {
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {
