@@ -145,17 +145,13 @@ impl Engine {
     }
 
     async fn check_state(&self, checkup: &mut Checkup) {
-        match self.lock_status().await {
-            Ok(LockStatus::Free) => {
-                let place = self.settings().state.place();
-                checkup.add(
-                    Level::Good,
-                    "state",
-                    format!("{place} can be read; no run holds the lock"),
-                    &[],
-                );
+        let looked = async { Ok::<_, RunError>((self.lock_status().await?, self.state().await?)) };
+        match looked.await {
+            Ok((LockStatus::Free, state)) => {
+                let text = format!("{} can be read; no run holds the lock", state.place());
+                checkup.add(Level::Good, "state", text, &[]);
             }
-            Ok(LockStatus::Held(holder)) => {
+            Ok((LockStatus::Held(holder), _)) => {
                 checkup.add(
                     Level::Good,
                     "state",
