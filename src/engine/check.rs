@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
+        ids::ObjectId,
         memory::Memory,
         mode::PerformSync,
         note::Code,
@@ -244,7 +245,7 @@ impl Engine {
         let exchange = self.exchange().await?;
         let policy = self.policy();
         let nobody = SmtpAddress::verbatim("");
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
@@ -254,7 +255,7 @@ impl Engine {
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {
@@ -279,7 +280,7 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(|id| id.as_str());
+            let id = mailbox.object_id.as_ref().map(ObjectId::as_str);
             MailboxKey::choose(
                 id,
                 mailbox.user_principal_name.as_deref(),
