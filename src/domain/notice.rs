@@ -203,6 +203,7 @@ mod tests {
 
     #[test]
     fn one_message_per_change_of_state() {
+        use Event::{Failed, Held, Recovered};
         let fine = || run(RunOutcome::InSync, &[]);
         let bad = || run(RunOutcome::Failed, &[]);
         let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);

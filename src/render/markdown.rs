@@ -8,6 +8,7 @@ use super::{
     words::{duration, is_about_a_delegation, name, standing},
 };
 use crate::domain::{
+    address::SmtpAddress,
     explain::Explanation,
     note::Note,
     plan::{Action, AttributeChange},
@@ -38,7 +39,6 @@ pub fn report(report: &Report) -> String {
 }
 
 /// The answer for one address (R40).
-#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
 pub fn explanation(explanation: &Explanation) -> String {
     let mut out = String::new();
     line(&mut out, &format!("# {}", code(&explanation.address)));
@@ -71,38 +71,48 @@ pub fn explanation(explanation: &Explanation) -> String {
             &full_access.map_or("unknown, or not asked".into(), |all| codes(all)),
         );
     }
+    accounts(&mut out, explanation);
+    changes(&mut out, explanation);
+    notes(
+        &mut out,
+        "Notes",
+        &explanation.notes.iter().collect::<Vec<_>>(),
+    );
+    out
+}
+
+fn accounts(out: &mut String, explanation: &Explanation) {
     for account in &explanation.accounts {
-        line(&mut out, &format!("## Zivver: {}", code(&account.address)));
-        item(&mut out, "Standing", &text(&account.standing));
-        item(&mut out, "Kind", &name(account.kind));
-        item(&mut out, "Name", &code(&account.name));
+        line(out, &format!("## Zivver: {}", code(&account.address)));
+        item(out, "Standing", &text(&account.standing));
+        item(out, "Kind", &name(account.kind));
+        item(out, "Name", &code(&account.name));
+        item(out, "Active", if account.active { "yes" } else { "no" });
+        item(out, "Aliases", &codes(&account.aliases));
+        item(out, "Delegates", &codes(&account.delegates));
+        item(out, "Id", &code(&account.id));
         item(
-            &mut out,
-            "Active",
-            if account.active { "yes" } else { "no" },
-        );
-        item(&mut out, "Aliases", &codes(&account.aliases));
-        item(&mut out, "Delegates", &codes(&account.delegates));
-        item(&mut out, "Id", &code(&account.id));
-        item(
-            &mut out,
+            out,
             "ExternalAccountId",
             &code(account.external_account_id.as_deref().unwrap_or_default()),
         );
     }
+}
+
+fn changes(out: &mut String, explanation: &Explanation) {
     for action in &explanation.actions {
-        line(&mut out, &format!("## Planned: {}", name(action.kind)));
+        line(out, &format!("## Planned: {}", name(action.kind)));
         for change in &action.changes {
-            item(&mut out, &name(change.attribute), &difference(change));
+            item(out, &name(change.attribute), &difference(change));
         }
         for reason in &action.reasons {
-            item(&mut out, &reason.rule, &text(&reason.fact));
+            item(out, &reason.rule, &text(&reason.fact));
         }
     }
     for held in &explanation.held {
-        line(&mut out, &format!("## Held: {}", text(&held.change.what)));
+        line(out, &format!("## Held: {}", text(&held.change.what)));
         item(
-            &mut out,
+            out,
             "Change",
             &format!(
                 "{} → {}",
@@ -110,15 +120,9 @@ pub fn explanation(explanation: &Explanation) -> String {
                 code(&held.change.after)
             ),
         );
-        item(&mut out, "Why", &text(&held.reason));
-        item(&mut out, "Code", &code(&held.code));
+        item(out, "Why", &text(&held.reason));
+        item(out, "Code", &code(&held.code));
     }
-    notes(
-        &mut out,
-        "Notes",
-        &explanation.notes.iter().collect::<Vec<_>>(),
-    );
-    out
 }
 
 /// Any table; its cells are data.
@@ -135,7 +139,6 @@ pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item =
     out
 }
 
-#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
 fn facts(out: &mut String, report: &Report) {
     line(out, "## The run");
     item(
@@ -160,13 +163,15 @@ fn facts(out: &mut String, report: &Report) {
         item(out, "Takes back the run", &code(run));
     }
     if !report.accounts.is_empty() {
-        let accounts: Vec<&str> = report
-            .accounts
-            .iter()
-            .map(super::super::domain::address::SmtpAddress::as_str)
-            .collect();
+        let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         item(out, "Only for", &codes(&accounts));
     }
+    read(out, report);
+    work(out, report);
+}
+
+/// What came from both sides.
+fn read(out: &mut String, report: &Report) {
     let (source, target) = (&report.source, &report.target);
     item(
         out,
@@ -187,6 +192,10 @@ fn facts(out: &mut String, report: &Report) {
             target.users, target.functional, target.active, target.outside
         ),
     );
+}
+
+/// What was to be done, and what it took.
+fn work(out: &mut String, report: &Report) {
     let sums = |counts: &std::collections::BTreeMap<_, u32>| {
         let each: Vec<String> = counts
             .iter()
