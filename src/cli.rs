@@ -4,6 +4,7 @@
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
 
 mod args;
+mod check;
 mod demo;
 mod explanation;
 mod history;
@@ -210,6 +211,7 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
+        Command::Check => Box::pin(check::check(output)).await,
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await
         }
@@ -235,7 +237,7 @@ fn engine() -> Result<Engine, CliError> {
 /// Runs with progress bars, where somebody sees them.
 async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
     let _bars = progress::follow(engine.progress());
-    Box::pin(engine.run(request)).await
+    engine.run(request).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {

@@ -22,6 +22,7 @@ pub mod matching;
 pub mod memory;
 pub mod mode;
 pub mod note;
+pub mod notice;
 pub mod offenders;
 pub mod order;
 pub mod plan;

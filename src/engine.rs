@@ -4,12 +4,14 @@
 //! [`journal`] is what is written down before and meanwhile, [`explain`] answers for one address.
 
 pub mod apply;
+pub mod check;
 pub mod error;
 pub mod explain;
 pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+pub mod notices;
 pub mod progress;
 pub mod run;
 mod undo;
@@ -103,7 +105,7 @@ impl Engine {
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
-        let connections = usize::try_from(settings.exo_concurrency).unwrap_or(usize::MAX);
+        let connections = settings.exo_concurrency;
         let transport = self
             .shared
             .exchange

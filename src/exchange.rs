@@ -17,11 +17,15 @@ mod permissions;
 mod token;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::Stream;
 use reqwest::Method;
+use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
@@ -71,7 +75,8 @@ pub struct ExchangeConfig {
     /// `EXO_CONCURRENCY`: the most requests in flight.
     pub concurrency_max: usize,
     pub retry: RetryPolicy,
-    /// `MAX_CONSECUTIVE_FAILURES`: permission reads that fail one after the other for want of the service (R32).
+    /// `MAX_CONSECUTIVE_FAILURES`: permission reads, or questions, that fail one after the other for want of the service
+    /// (R32).
     pub failures_in_a_row_max: u32,
     pub clock: Clock,
     /// Sent with each request, so that Microsoft's support can find the run.
@@ -135,6 +140,7 @@ impl ExchangeClient {
             gate: Gate::new(config.concurrency_max),
             tokens: TokenKeeper::new(identity, &config.base, config.clock),
             retry_budget: RetryBudget::new(),
+            outages_in_a_row: AtomicU32::new(0),
             config,
         };
         Ok(Self {
@@ -186,7 +192,17 @@ impl ExchangeClient {
         &self,
         keys: Vec<MailboxKey>,
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
-        self.service.permissions(keys)
+        self.service.permissions(keys, None)
+    }
+
+    /// The same, but starts no read after `deadline` beyond the first few, so that each call gets somewhere (R34). What was
+    /// not read has no answer.
+    pub fn permissions_until(
+        &self,
+        keys: Vec<MailboxKey>,
+        deadline: Option<Instant>,
+    ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
+        self.service.permissions(keys, deadline)
     }
 
     /// Asks about groups and recipients. Failures that concern one object are in the answer, those that stop the run

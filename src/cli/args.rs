@@ -81,6 +81,8 @@ pub(super) enum Command {
         #[command(flatten)]
         detail: DetailArgs,
     },
+    /// Look at everything that a run needs: what works, what does not, and the command that mends it
+    Check,
     /// List the last runs, or show the report of one
     Runs {
         id: Option<String>,

@@ -17,7 +17,10 @@ pub(super) fn serve(port: u16) -> ExitCode {
         listener.set_nonblocking(true)?;
         Ok(listener)
     }) {
-        Ok(listener) => listener,
+        Ok(listener) => {
+            tracing::info!(port, version = super::VERSION.as_str(), "listening");
+            listener
+        }
         Err(error) => {
             tracing::error!(port, %error, "cannot listen on 127.0.0.1: another process has the port");
             return ExitCode::FAILURE;

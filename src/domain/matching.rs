@@ -87,7 +87,7 @@ pub enum AccountFate {
 }
 
 /// The result of matching, by position.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Matching {
     pub mailboxes: Vec<MailboxFate>,
     pub accounts: Vec<AccountFate>,
@@ -647,15 +647,7 @@ impl Matcher<'_> {
             }
         }
         self.hand_down(&mut mailboxes, &fates);
-        let mut known_object_ids = self.owner;
-        for (at, known) in known_object_ids.iter_mut().enumerate() {
-            if known.is_none() {
-                *known = self
-                    .accounts
-                    .external_object_id(AccountIx(to_u32(at)))
-                    .cloned();
-            }
-        }
+        let known_object_ids = known_object_ids(self.owner, self.accounts);
         let claimed = self
             .claims
             .iter()
@@ -719,6 +711,19 @@ impl Matcher<'_> {
             *fate = MailboxFate::Protected(protection);
         }
     }
+}
+
+/// What state knows first, then what `ExternalAccountId` says.
+fn known_object_ids(
+    mut known: Vec<Option<ObjectId>>,
+    accounts: &Accounts,
+) -> Vec<Option<ObjectId>> {
+    for (at, known) in known.iter_mut().enumerate() {
+        if known.is_none() {
+            *known = accounts.external_object_id(AccountIx(to_u32(at))).cloned();
+        }
+    }
+    known
 }
 
 fn functional_rename(from: &SmtpAddress, to: &SmtpAddress) -> Protection {

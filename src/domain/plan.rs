@@ -158,18 +158,46 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
+    let plan = decide(
+        propose(world, policy, memory, matching, wishes),
+        world,
+        policy,
+        memory,
+        matching,
+        wishes,
+    );
+    match certain_owners(matching, plan.approved.deltas()) {
+        None => plan,
+        Some(certain) => decide(
+            propose(world, policy, memory, &certain, wishes),
+            world,
+            policy,
+            memory,
+            &certain,
+            wishes,
+        ),
+    }
+}
+
+/// What the two sides alone ask for, before the guard.
+fn propose(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = scoped(deltas, world, &wishes.scope);
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
     let deltas = with_effect(withheld.deltas, world, memory, &mut notes);
-    let proposal = Proposal {
+    Proposal {
         deltas,
         notes,
         waiting: withheld.waiting,
         undone: still_undone(world, policy, matching, memory),
-    };
-    decide(proposal, world, policy, memory, matching, wishes)
+    }
 }
 
 /// R37: the same for the reverse of a run. What a person asks for now waits for nothing.
@@ -269,6 +297,19 @@ fn decide(
         seen,
         accounts_outside: outside(world, policy),
     }
+}
+
+/// R12: an identity change that is not held makes certain whose the account is, so that its owner may be a delegate of
+/// others in the same plan. `None` if there is none.
+fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
+    let mut certain: Option<Matching> = None;
+    for delta in deltas.iter().filter(|delta| delta.waits_for_identity()) {
+        if let Target::Existing(ix) = delta.target {
+            let matching = certain.get_or_insert_with(|| matching.clone());
+            matching.frozen.remove(&ix);
+        }
+    }
+    certain
 }
 
 /// R39: everything was read; only the named accounts are written to.

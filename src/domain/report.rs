@@ -48,7 +48,7 @@ pub struct Report {
     pub failed: Vec<FailedAction>,
     /// Who was left alone, and why.
     pub skipped: Vec<Note>,
-    /// R15: how many addresses each entry of TARGET_FILTER matches.
+    /// R15: how many addresses each entry of `TARGET_FILTER` matches.
     pub filter_counts: BTreeMap<String, usize>,
     /// R36: `None` until it was verified; a preview is not.
     pub converged: Option<bool>,
@@ -215,7 +215,7 @@ impl Report {
             *counts.planned.entry(action.action.kind).or_default() += 1;
             match action.outcome {
                 ActionOutcome::Applied => {
-                    *counts.applied.entry(action.action.kind).or_default() += 1
+                    *counts.applied.entry(action.action.kind).or_default() += 1;
                 }
                 ActionOutcome::Partly => {
                     *counts.applied.entry(action.action.kind).or_default() += 1;

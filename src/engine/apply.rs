@@ -156,7 +156,9 @@ struct Applying<'a> {
     actions: Vec<ActionEnd>,
     /// Steps of each action that have not ended.
     open: Vec<u32>,
-    started: BTreeSet<StepIx>,
+    /// Where the suspends and empties at the end of the plan begin, and how many steps before them have not ended.
+    stops_from: usize,
+    open_before_stops: usize,
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
@@ -181,6 +183,10 @@ impl<'a> Applying<'a> {
                 ready.insert(ix);
             }
         }
+        let stops_from = steps
+            .iter()
+            .rposition(|step| !step.call.is_stop())
+            .map_or(0, |last| last + 1);
         Self {
             plan,
             live: Live::new(world, plan),
@@ -190,7 +196,8 @@ impl<'a> Applying<'a> {
             dependents,
             actions: vec![ActionEnd::default(); plan.actions().len()],
             open,
-            started: BTreeSet::new(),
+            stops_from,
+            open_before_stops: stops_from,
             failures_in_a_row: 0,
             stopped: None,
             cut_off: false,
@@ -217,8 +224,12 @@ impl<'a> Applying<'a> {
             self.cut_off = true;
             return None;
         }
+        // R25: nothing is taken away before all else is settled.
+        let first = self.ready.first()?;
+        if first.0 as usize >= self.stops_from && self.open_before_stops > 0 {
+            return None;
+        }
         let step = self.ready.pop_first()?;
-        self.started.insert(step);
         Some((step, self.live.turn(step)))
     }
 
@@ -255,6 +266,9 @@ impl<'a> Applying<'a> {
             self.stopped.get_or_insert(fatal);
         }
         self.open[action] -= 1;
+        if (step.0 as usize) < self.stops_from {
+            self.open_before_stops -= 1;
+        }
         let summary = &mut self.actions[action];
         summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
         summary.problems.extend(problems);
@@ -303,7 +317,9 @@ impl<'a> Applying<'a> {
             if *open > 0 {
                 let end = &mut self.actions[action];
                 // Something of it may have been done; what is left of it, the next run does.
-                end.outcome = Some(ActionOutcome::Remaining);
+                if end.outcome != Some(ActionOutcome::Failed) {
+                    end.outcome = Some(ActionOutcome::Remaining);
+                }
             }
         }
         Applied {

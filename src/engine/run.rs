@@ -48,7 +48,7 @@ use crate::{
 };
 
 /// How long a code may be used after it was shown (R27).
-const APPROVAL_AGE_MAX: Duration = Duration::from_hours(24);
+const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -158,6 +158,11 @@ struct Running<'a> {
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // A run holds much: it lives on the heap, whoever waits for it.
+        Box::pin(self.run_once(request)).await
+    }
+
+    async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
         let started = Instant::now();
         let approvals = self.check_approvals(request).await?;
@@ -172,6 +177,13 @@ impl Engine {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
+        if let Some(report) = self.ended_meanwhile(request).await? {
+            if let Some(lock) = lock {
+                self.set_permit(None);
+                lock.release().await?;
+            }
+            return Ok(report);
+        }
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
@@ -214,6 +226,19 @@ impl Engine {
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
+    }
+
+    /// Messages come at least once, so another invocation may have brought the run to its end while this one waited for
+    /// the lock: its report must not be overwritten by that of a second, idle run.
+    async fn ended_meanwhile(&self, request: &RunRequest) -> Result<Option<Report>, RunError> {
+        let Some(id) = &request.id else {
+            return Ok(None);
+        };
+        let summary = self.summary(id).await?;
+        match summary.map(|summary| summary.state) {
+            Some(RunState::Ended) => self.report(id).await.map(Some),
+            Some(RunState::Queued | RunState::Running | RunState::Continues) | None => Ok(None),
+        }
     }
 
     /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
@@ -566,7 +591,11 @@ impl Running<'_> {
         }
         if let Some(stopped) = applied.stopped.or(journaled.err()) {
             self.memory.cut_off = true;
-            self.save_memory().await?;
+            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
+            // by the journal.
+            if let Err(error) = self.save_memory().await {
+                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+            }
             return Err(RunError::Stopped(stopped));
         }
         // What was done is remembered even if it cannot be verified.
@@ -776,6 +805,7 @@ impl Running<'_> {
             }
         }
         saved?;
+        self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

@@ -11,6 +11,7 @@ use futures::{
     stream,
 };
 use reqwest::Method;
+use tokio::time::Instant;
 
 use super::{
     ExchangeError, Strategy,
@@ -80,6 +81,7 @@ impl Service {
     pub(super) fn permissions(
         self: &Arc<Self>,
         keys: Vec<MailboxKey>,
+        deadline: Option<Instant>,
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
@@ -87,7 +89,16 @@ impl Service {
         let keyed = keys.into_iter().enumerate().collect();
         jobs(service, keyed)
             .into_stream()
-            .flat_map(move |jobs| stream::iter(jobs).buffer_unordered(workers))
+            .flat_map(move |jobs| {
+                let in_time = move |at| {
+                    at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline)
+                };
+                stream::iter(jobs)
+                    .enumerate()
+                    .take_while(move |(at, _)| std::future::ready(in_time(*at)))
+                    .map(|(_, job)| job)
+                    .buffer_unordered(workers)
+            })
             .flat_map(stream::iter)
             .scan(false, move |stopped, (place, answer)| {
                 let item = (!*stopped).then(|| watch.judge(answer).map(|answer| (place, answer)));
