@@ -167,7 +167,6 @@ fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Event::{Failed, Held, Recovered};
     use crate::domain::{
         hold::HeldSet,
         mode::{Mode, Trigger},
