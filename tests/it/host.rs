@@ -83,7 +83,6 @@ pub(crate) struct Host {
     pub(crate) queue: Queue,
     supervisor: JoinSet<()>,
     framing: Framing,
-    #[expect(dead_code, reason = "the folder is there as long as the host")]
     app_root: Option<TempDir>,
 }
 
