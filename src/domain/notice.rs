@@ -202,6 +202,7 @@ mod tests {
 
     #[test]
     fn one_message_per_change_of_state() {
+        use Event::{Failed, Held, Recovered};
         let fine = || run(RunOutcome::InSync, &[]);
         let bad = || run(RunOutcome::Failed, &[]);
         let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);
@@ -221,7 +222,6 @@ mod tests {
             bad(),
             held(),
         ];
-        use Event::{Failed, Held, Recovered};
         assert_eq!(
             told(&story),
             [

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
+        ids::ObjectId,
         memory::Memory,
         mode::PerformSync,
         note::Code,
@@ -145,17 +146,13 @@ impl Engine {
     }
 
     async fn check_state(&self, checkup: &mut Checkup) {
-        match self.lock_status().await {
-            Ok(LockStatus::Free) => {
-                let place = self.settings().state.place();
-                checkup.add(
-                    Level::Good,
-                    "state",
-                    format!("{place} can be read; no run holds the lock"),
-                    &[],
-                );
+        let looked = async { Ok::<_, RunError>((self.lock_status().await?, self.state().await?)) };
+        match looked.await {
+            Ok((LockStatus::Free, state)) => {
+                let text = format!("{} can be read; no run holds the lock", state.place());
+                checkup.add(Level::Good, "state", text, &[]);
             }
-            Ok(LockStatus::Held(holder)) => {
+            Ok((LockStatus::Held(holder), _)) => {
                 checkup.add(
                     Level::Good,
                     "state",
@@ -283,7 +280,7 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(|id| id.as_str());
+            let id = mailbox.object_id.as_ref().map(ObjectId::as_str);
             MailboxKey::choose(
                 id,
                 mailbox.user_principal_name.as_deref(),

@@ -1,4 +1,4 @@
-//! A report as Markdown (CommonMark with tables), for a ticket or a chat. Data stands in code spans, where nothing is
+//! A report as Markdown (`CommonMark` with tables), for a ticket or a chat. Data stands in code spans, where nothing is
 //! markup; sentences are escaped.
 
 use std::fmt::Write;
@@ -8,6 +8,7 @@ use super::{
     words::{duration, is_about_a_delegation, name, standing},
 };
 use crate::domain::{
+    address::SmtpAddress,
     explain::Explanation,
     note::Note,
     plan::{Action, AttributeChange},
@@ -70,38 +71,48 @@ pub fn explanation(explanation: &Explanation) -> String {
             &full_access.map_or("unknown, or not asked".into(), |all| codes(all)),
         );
     }
+    accounts(&mut out, explanation);
+    changes(&mut out, explanation);
+    notes(
+        &mut out,
+        "Notes",
+        &explanation.notes.iter().collect::<Vec<_>>(),
+    );
+    out
+}
+
+fn accounts(out: &mut String, explanation: &Explanation) {
     for account in &explanation.accounts {
-        line(&mut out, &format!("## Zivver: {}", code(&account.address)));
-        item(&mut out, "Standing", &text(&account.standing));
-        item(&mut out, "Kind", &name(account.kind));
-        item(&mut out, "Name", &code(&account.name));
+        line(out, &format!("## Zivver: {}", code(&account.address)));
+        item(out, "Standing", &text(&account.standing));
+        item(out, "Kind", &name(account.kind));
+        item(out, "Name", &code(&account.name));
+        item(out, "Active", if account.active { "yes" } else { "no" });
+        item(out, "Aliases", &codes(&account.aliases));
+        item(out, "Delegates", &codes(&account.delegates));
+        item(out, "Id", &code(&account.id));
         item(
-            &mut out,
-            "Active",
-            if account.active { "yes" } else { "no" },
-        );
-        item(&mut out, "Aliases", &codes(&account.aliases));
-        item(&mut out, "Delegates", &codes(&account.delegates));
-        item(&mut out, "Id", &code(&account.id));
-        item(
-            &mut out,
+            out,
             "ExternalAccountId",
             &code(account.external_account_id.as_deref().unwrap_or_default()),
         );
     }
+}
+
+fn changes(out: &mut String, explanation: &Explanation) {
     for action in &explanation.actions {
-        line(&mut out, &format!("## Planned: {}", name(action.kind)));
+        line(out, &format!("## Planned: {}", name(action.kind)));
         for change in &action.changes {
-            item(&mut out, &name(change.attribute), &difference(change));
+            item(out, &name(change.attribute), &difference(change));
         }
         for reason in &action.reasons {
-            item(&mut out, &reason.rule, &text(&reason.fact));
+            item(out, &reason.rule, &text(&reason.fact));
         }
     }
     for held in &explanation.held {
-        line(&mut out, &format!("## Held: {}", text(&held.change.what)));
+        line(out, &format!("## Held: {}", text(&held.change.what)));
         item(
-            &mut out,
+            out,
             "Change",
             &format!(
                 "{} → {}",
@@ -109,15 +120,9 @@ pub fn explanation(explanation: &Explanation) -> String {
                 code(&held.change.after)
             ),
         );
-        item(&mut out, "Why", &text(&held.reason));
-        item(&mut out, "Code", &code(&held.code));
+        item(out, "Why", &text(&held.reason));
+        item(out, "Code", &code(&held.code));
     }
-    notes(
-        &mut out,
-        "Notes",
-        &explanation.notes.iter().collect::<Vec<_>>(),
-    );
-    out
 }
 
 /// Any table; its cells are data.
@@ -158,13 +163,15 @@ fn facts(out: &mut String, report: &Report) {
         item(out, "Takes back the run", &code(run));
     }
     if !report.accounts.is_empty() {
-        let accounts: Vec<&str> = report
-            .accounts
-            .iter()
-            .map(|address| address.as_str())
-            .collect();
+        let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         item(out, "Only for", &codes(&accounts));
     }
+    read(out, report);
+    work(out, report);
+}
+
+/// What came from both sides.
+fn read(out: &mut String, report: &Report) {
     let (source, target) = (&report.source, &report.target);
     item(
         out,
@@ -185,6 +192,10 @@ fn facts(out: &mut String, report: &Report) {
             target.users, target.functional, target.active, target.outside
         ),
     );
+}
+
+/// What was to be done, and what it took.
+fn work(out: &mut String, report: &Report) {
     let sums = |counts: &std::collections::BTreeMap<_, u32>| {
         let each: Vec<String> = counts
             .iter()
@@ -456,7 +467,7 @@ fn codes(values: &[impl AsRef<str>]) -> String {
     each.join(", ")
 }
 
-/// A code span (CommonMark 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
+/// A code span (`CommonMark` 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
 /// splits at `|` even here, so that is escaped (GitHub's tables, example 200).
 pub(super) fn code(value: &str) -> String {
     let shown = visible(value);

@@ -83,7 +83,8 @@ pub(crate) struct Host {
     pub(crate) queue: Queue,
     supervisor: JoinSet<()>,
     framing: Framing,
-    _root: Option<TempDir>,
+    #[expect(dead_code, reason = "the folder is there as long as the host")]
+    app_root: Option<TempDir>,
 }
 
 /// What an HTTP client and the portal see of an invocation.
@@ -117,7 +118,7 @@ impl Host {
     pub(crate) async fn with(settings: AppSettings, queue: Queue, timing: Timing) -> Self {
         let root = project::app_root();
         let mut host = Self::over(root.path(), settings, queue, timing).unwrap();
-        host._root = Some(root);
+        host.app_root = Some(root);
         host.ready().await;
         host
     }
@@ -154,7 +155,7 @@ impl Host {
             queue,
             supervisor,
             framing: Framing::Chunked,
-            _root: None,
+            app_root: None,
         })
     }
 
@@ -165,10 +166,6 @@ impl Host {
 
     pub(crate) fn log(&self) -> &Log {
         &self.shared.log
-    }
-
-    pub(crate) fn project(&self) -> &Project {
-        &self.shared.project
     }
 
     /// Panics with the log when the host stopped instead.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod checkup;
 mod cli;
 mod docs;
 mod exchange_client;

@@ -10,6 +10,7 @@ use super::{
     Html, Page, Tone,
 };
 use crate::domain::{
+    address::SmtpAddress,
     hold::HeldSet,
     note::{Code, Note},
     plan::{Action, ActionKind},
@@ -388,11 +389,7 @@ fn facts(html: &mut Html, report: &Report) {
         html.fact("Takes back the run", |html| html.value(run));
     }
     if !report.accounts.is_empty() {
-        let accounts: Vec<&str> = report
-            .accounts
-            .iter()
-            .map(|address| address.as_str())
-            .collect();
+        let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         html.fact("Only for", |html| html.values(&accounts));
     }
     for (entry, count) in &report.filter_counts {

@@ -54,7 +54,7 @@ async fn settings_that_cannot_be_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_roles_that_do_not_open() {
-    assert_snapshot!(preview_with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc").await, @"cannot read the accounts: Zivver answered 401; make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set ZIVVER_API_KEY to it; the key of a deleted administrator stops working (R1)");
+    assert_snapshot!(preview_with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc").await, @"target incomplete: cannot read the accounts: Zivver answered 401; make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set ZIVVER_API_KEY to it; the key of a deleted administrator stops working (R1)");
     assert_snapshot!(preview_with("ACCESS_TOKEN", "no-token").await, @"source incomplete: cannot sign in to Exchange Online: the token is no JWT; put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
 
     let bench = Bench::start(bench::small()).await;
@@ -75,7 +75,7 @@ async fn keys_and_roles_that_do_not_open() {
 async fn services_that_are_not_there() {
     let bench = Bench::start(bench::small()).await;
     let wrong = format!("{}/wrong", bench.sandbox.url());
-    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy (R1)"#);
+    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"target incomplete: cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy (R1)"#);
 
     // Nothing listens on the port of a sandbox that has stopped.
     let stopped = Bench::start(bench::small()).await;
@@ -83,7 +83,7 @@ async fn services_that_are_not_there() {
     stopped.sandbox.stop().await;
     let gone = |text: String| text.replace(url.trim_start_matches("http://"), "STOPPED");
     assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct EXO_URL (R1)");
-    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct ZIVVER_API_URL; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct ZIVVER_API_URL; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

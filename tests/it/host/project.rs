@@ -179,7 +179,11 @@ impl Overridden<'_> {
         self.settings.get(&name).cloned().or_else(|| {
             match self.host.pointer(&format!("/{path}"))? {
                 Value::String(text) => Some(text.clone()),
-                other => Some(other.to_string()),
+                other @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_)) => Some(other.to_string()),
             }
         })
     }

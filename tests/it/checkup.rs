@@ -1,0 +1,74 @@
+//! The self-test: what it finds in a world that works, and in worlds that do not.
+
+use cloud_sync::{
+    engine::check::{Checkup, Level},
+    sandbox::tenant,
+};
+
+use crate::world::World;
+
+async fn check(extra: &[(&str, &str)]) -> Checkup {
+    let (exchange, organisation) = tenant::generate(4, 40);
+    World::with(exchange, organisation, extra)
+        .await
+        .engine
+        .check()
+        .await
+}
+
+fn texts(checkup: &Checkup, topic: &str) -> Vec<String> {
+    let about = checkup
+        .findings
+        .iter()
+        .filter(|finding| finding.topic == topic);
+    about.map(|finding| finding.text.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_world_that_works_has_no_error_and_says_how_large_it_is() {
+    let checkup = check(&[("TARGET_FILTER", "nobody-is-called-so")]).await;
+    assert_ne!(checkup.level(), Level::Error, "{checkup:#?}");
+    assert_eq!(texts(&checkup, "size").len(), 1, "{checkup:#?}");
+    assert_eq!(
+        texts(&checkup, "filters"),
+        ["TARGET_FILTER \"nobody-is-called-so\" matches 0 addresses"]
+    );
+    assert!(!texts(&checkup, "domains").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_names_the_usual_causes() {
+    let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
+    let finding = checkup
+        .findings
+        .iter()
+        .find(|finding| finding.topic == "zivver")
+        .unwrap();
+    assert_eq!(
+        (finding.level, finding.remedy.len()),
+        (Level::Error, 4),
+        "{finding:?}"
+    );
+    assert!(!format!("{checkup:?}").contains("canary-wrong-key"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_none_names_the_commands_that_grant() {
+    let checkup = check(&[("ACCESS_TOKEN", "not-a-token")]).await;
+    let finding = checkup
+        .findings
+        .iter()
+        .find(|finding| finding.topic == "identity")
+        .unwrap();
+    assert_eq!(finding.level, Level::Error);
+    assert!(
+        finding
+            .remedy
+            .iter()
+            .any(|line| line.contains("dc50a0fb-09a3-484d-be87-e023b12c6440"))
+    );
+    assert!(
+        texts(&checkup, "exchange").is_empty(),
+        "what rests on it is not asked"
+    );
+}
