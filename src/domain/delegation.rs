@@ -294,12 +294,16 @@ impl<'a> Walk<'a> {
         let Some(party) = self.member(recipient)? else {
             return Ok(Trustee::Nobody(not_a_mailbox(recipient)));
         };
-        let names = [&recipient.name, &recipient.identity];
-        let by_name = names
-            .into_iter()
-            .flatten()
-            .any(|name| name.trim().to_lowercase() == text.to_lowercase());
-        if is_bare_name(text) && !by_name {
+        let is_called = |names: [&Option<String>; 2]| {
+            names
+                .into_iter()
+                .flatten()
+                .any(|name| name.trim().to_lowercase() == text.to_lowercase())
+        };
+        // A hit is taken by its id (`exchange-online.md` 6.3), unless it shows that R9 forbids the way to it.
+        let by_name = is_called([&recipient.name, &recipient.identity]);
+        if is_bare_name(text) && !by_name && is_called([&recipient.alias, &recipient.display_name])
+        {
             return Err(format!(
                 "the trustee {text:?} is only the alias or the display name of a mailbox"
             ));

@@ -265,7 +265,8 @@ impl Scene {
             Some(word) => object_id(word),
             None => full(text),
         };
-        self.answers.recipients.insert(keys, answer);
+        // As it is asked: in lower case (R9).
+        self.answers.recipients.insert(keys.to_lowercase(), answer);
     }
 
     fn limits(&mut self, line: &Line<'_>) {
