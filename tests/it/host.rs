@@ -48,7 +48,7 @@ impl Default for Timing {
             initialization: Duration::from_secs(30),
             function_timeout: None,
             visibility: Some(Duration::from_millis(50)),
-            lease: Duration::from_mins(10),
+            lease: Duration::from_secs(600),
         }
     }
 }
@@ -83,7 +83,8 @@ pub(crate) struct Host {
     pub(crate) queue: Queue,
     supervisor: JoinSet<()>,
     framing: Framing,
-    app_root: Option<TempDir>,
+    /// Lives as long as the host.
+    root: Option<TempDir>,
 }
 
 /// What an HTTP client and the portal see of an invocation.
@@ -117,7 +118,7 @@ impl Host {
     pub(crate) async fn with(settings: AppSettings, queue: Queue, timing: Timing) -> Self {
         let root = project::app_root();
         let mut host = Self::over(root.path(), settings, queue, timing).unwrap();
-        host.app_root = Some(root);
+        host.root = Some(root);
         host.ready().await;
         host
     }
@@ -154,7 +155,7 @@ impl Host {
             queue,
             supervisor,
             framing: Framing::Chunked,
-            app_root: None,
+            root: None,
         })
     }
 
@@ -198,10 +199,6 @@ impl Host {
 
     pub(crate) fn pid(&self) -> u32 {
         self.worker().pid
-    }
-
-    pub(crate) fn peak_memory_kib(&self) -> u64 {
-        self.worker().peak_memory_kib()
     }
 
     /// Sends the handler a signal by its name, as another process would.

@@ -129,7 +129,7 @@ impl Project {
             broken: BTreeMap::new(),
             function_timeout: host
                 .text("functionTimeout")
-                .map_or(Duration::from_mins(30), |text| time_span(&text)),
+                .map_or(Duration::from_secs(30 * 60), |text| time_span(&text)),
             queues: QueueOptions {
                 batch_size,
                 new_batch_threshold: number("newBatchThreshold", batch_size / 2),

@@ -1,7 +1,7 @@
 //! The handler's process: how the host starts it, reads its console, and reacts to its end (`functions-host.md` 1 and 4.1).
 
 use std::{
-    fmt, fs,
+    fmt,
     io::{BufRead, BufReader, Read},
     os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus, Stdio},
@@ -100,7 +100,7 @@ pub(crate) struct Restarts {
 
 impl Restarts {
     pub(crate) fn react(&mut self, code: i32, now: Instant) -> Reaction {
-        const WINDOW: Duration = Duration::from_mins(30);
+        const WINDOW: Duration = Duration::from_secs(30 * 60);
         const ERRORS_MAX: usize = 3;
         match code {
             0 => return Reaction::Nothing,
@@ -209,14 +209,6 @@ impl Worker {
             // An error means that it has ended by itself.
             drop(self.child.lock().unwrap().kill());
         }
-    }
-
-    /// Most memory that the process ever had, in KiB.
-    pub(super) fn peak_memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.unwrap().trim().trim_end_matches(" kB");
-        peak.parse().unwrap()
     }
 }
 

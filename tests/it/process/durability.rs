@@ -391,15 +391,6 @@ pub(super) async fn over_invocations(
         .call(Call::get(&started.headers["location"]))
         .await
         .json();
-    eprintln!(
-        "{mailboxes} mailboxes: {} invocations of {:?}, {} MiB",
-        invocations.len(),
-        invocations
-            .iter()
-            .map(|invoked| invoked.took)
-            .collect::<Vec<_>>(),
-        host.peak_memory_kib() / 1024
-    );
     for invoked in &invocations {
         assert_eq!(invoked.failure, None);
         let longest = budget + Duration::from_secs(3);
@@ -430,7 +421,7 @@ async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
 
 /// Two minutes of the release build, which is looked for beside the build under test: `cargo build --release` first.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "heavy: .ci/run has it"]
+#[ignore = "heavy: needs `cargo build --release`"]
 async fn r34_twenty_thousand_mailboxes_are_completed_over_several_invocations() {
     let release =
         Path::new(env!("CARGO_BIN_EXE_cloud-sync")).with_file_name("../release/cloud-sync");
