@@ -146,7 +146,9 @@ fn every_command_is_in_the_help() {
             let Some((before, after)) = line.split_once("cloud-sync ") else {
                 continue;
             };
-            let begins = before.is_empty() || before.ends_with('/') || before.ends_with("-- ");
+            let (lead, path) = before.rsplit_once(' ').unwrap_or(("", before));
+            let begins = (path.is_empty() || path.ends_with('/'))
+                && (lead.is_empty() || lead.ends_with("&&") || lead.ends_with("--"));
             let command = after.split_whitespace().next().unwrap_or_default();
             let fine = !begins || command.starts_with('-') || known.contains(command);
             assert!(fine, "{page}: {line}");
