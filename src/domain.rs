@@ -16,6 +16,7 @@ pub mod explain;
 pub mod guard;
 pub mod hold;
 pub mod ids;
+mod index;
 pub mod mailbox;
 pub mod matching;
 pub mod memory;

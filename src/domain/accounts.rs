@@ -1,12 +1,11 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
-use std::collections::HashMap;
-
 use super::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
-    ids::{ObjectId, ScimId},
+    ids::{Guid, ObjectId, ScimId},
+    index::Index,
 };
 
 /// Position of an account in [`Accounts`]: users first, then functional accounts.
@@ -80,10 +79,10 @@ impl<'a> AccountView<'a> {
 #[derive(Debug, Default)]
 pub struct Accounts {
     actual: Actual,
-    by_id: HashMap<ScimId, AccountIx>,
-    by_address: HashMap<SmtpAddress, Vec<AccountIx>>,
-    by_alias: HashMap<SmtpAddress, Vec<AccountIx>>,
-    by_object_id: HashMap<ObjectId, Vec<AccountIx>>,
+    by_id: Index<ScimId, AccountIx>,
+    by_address: Index<SmtpAddress, AccountIx>,
+    by_alias: Index<SmtpAddress, AccountIx>,
+    by_object_id: Index<Guid, AccountIx>,
 }
 
 impl Accounts {
@@ -104,17 +103,19 @@ impl Accounts {
 
     fn index(&mut self) {
         let count = self.len();
-        let (mut by_id, mut by_address) =
-            (HashMap::with_capacity(count), HashMap::with_capacity(count));
-        let (mut by_alias, mut by_object_id) = (HashMap::new(), HashMap::new());
+        let aliases = self.iter().map(|(_, it)| it.extension().aliases.len()).sum();
+        let mut by_id = Index::with_capacity(count);
+        let mut by_address = Index::with_capacity(count);
+        let mut by_alias = Index::with_capacity(aliases);
+        let mut by_object_id = Index::with_capacity(count);
         for (ix, account) in self.iter() {
-            by_id.insert(account.id().clone(), ix);
-            push(&mut by_address, account.address().clone(), ix);
+            by_id.add(account.id().clone(), ix);
+            by_address.add(account.address().clone(), ix);
             for alias in &account.extension().aliases {
-                push(&mut by_alias, alias.clone(), ix);
+                by_alias.add(alias.clone(), ix);
             }
             if let Some(id) = account.external_object_id() {
-                push(&mut by_object_id, id, ix);
+                by_object_id.add(Guid::from(&id), ix);
             }
         }
         (self.by_id, self.by_address) = (by_id, by_address);
@@ -148,22 +149,22 @@ impl Accounts {
     }
 
     pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
-        self.by_id.get(id).copied()
+        self.by_id.get(id).last().copied()
     }
 
     /// Accounts whose principal this is: at most one in a sound organisation.
     pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_address.get(address).map_or(&[], Vec::as_slice)
+        self.by_address.get(address)
     }
 
     /// Accounts that list this address among their aliases.
     pub fn with_alias(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_alias.get(address).map_or(&[], Vec::as_slice)
+        self.by_alias.get(address)
     }
 
     /// Accounts whose `ExternalAccountId` is this object id.
     pub fn with_object_id(&self, id: &ObjectId) -> &[AccountIx] {
-        self.by_object_id.get(id).map_or(&[], Vec::as_slice)
+        self.by_object_id.get(&Guid::from(id))
     }
 
     /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
@@ -238,11 +239,4 @@ pub struct CurrentDelegates {
     pub functional: Vec<AccountIx>,
     /// Delegate addresses that are no account of the organisation.
     pub strangers: Vec<SmtpAddress>,
-}
-
-fn push<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<AccountIx>>, key: K, ix: AccountIx) {
-    let all = index.entry(key).or_default();
-    if !all.contains(&ix) {
-        all.push(ix);
-    }
 }
