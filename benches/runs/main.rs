@@ -62,7 +62,10 @@ fn measure_all(wanted: &[String]) -> Outcome<()> {
             "paced" => paced()?,
             "shared" => shared()?,
             "start" => start()?,
-            size => sizes(size.parse().map_err(|_| format!("no such measurement: {size}"))?)?,
+            size => sizes(
+                size.parse()
+                    .map_err(|_| format!("no such measurement: {size}"))?,
+            )?,
         }
     }
     Ok(())
@@ -78,8 +81,16 @@ fn sizes(mailboxes: usize) -> Outcome<()> {
     // What is measured of the largest tenant is our own work.
     let latency = Duration::from_millis(if mailboxes < 100_000 { 40 } else { 20 });
     let services = Services::start(mailboxes, latency, "unlimited")?;
-    for (name, strategy) in [("first", "get"), ("no change", "get"), ("no change, batch", "batch")] {
-        let setup = Setup { name, latency, ..Setup::new(mailboxes) };
+    for (name, strategy) in [
+        ("first", "get"),
+        ("no change", "get"),
+        ("no change, batch", "batch"),
+    ] {
+        let setup = Setup {
+            name,
+            latency,
+            ..Setup::new(mailboxes)
+        };
         let usage = services.apply(CONCURRENCY, strategy)?;
         show(&setup, &usage)?;
     }
@@ -96,7 +107,12 @@ fn capped() -> Outcome<()> {
     services.send("PUT", "/sandbox/exchange/switches", &switches)?;
     // Of a preview, since only reading is meant.
     let usage = services.preview(CONCURRENCY, "get")?;
-    let setup = Setup { name: "read, 20 in flight", latency, in_flight: 20, ..Setup::new(2_000) };
+    let setup = Setup {
+        name: "read, 20 in flight",
+        latency,
+        in_flight: 20,
+        ..Setup::new(2_000)
+    };
     show(&setup, &usage)
 }
 
@@ -109,7 +125,12 @@ fn paced() -> Outcome<()> {
         services.limit(&json!({"kind": kind, "budget": 50, "window_millis": 10_000}))?;
         let usage = services.apply(CONCURRENCY, "get")?;
         let name = format!("paced, {kind}");
-        let setup = Setup { name: &name, latency, budget: Some((50, window)), ..Setup::new(650) };
+        let setup = Setup {
+            name: &name,
+            latency,
+            budget: Some((50, window)),
+            ..Setup::new(650)
+        };
         show(&setup, &usage)?;
     }
     Ok(())
@@ -121,11 +142,17 @@ fn shared() -> Outcome<()> {
         let window = Duration::from_secs(1);
         let latency = Duration::from_millis(10);
         let services = Services::start(3_400, latency, "50/1s")?;
-        let limiter = json!({"kind": kind, "budget": 50, "window_millis": 1_000, "taken_by_others": 10});
+        let limiter =
+            json!({"kind": kind, "budget": 50, "window_millis": 1_000, "taken_by_others": 10});
         services.limit(&limiter)?;
         let usage = services.apply(CONCURRENCY, "get")?;
         let name = format!("shared, {kind}");
-        let setup = Setup { name: &name, latency, budget: Some((40, window)), ..Setup::new(3_400) };
+        let setup = Setup {
+            name: &name,
+            latency,
+            budget: Some((40, window)),
+            ..Setup::new(3_400)
+        };
         show(&setup, &usage)?;
     }
     Ok(())
@@ -147,7 +174,10 @@ fn start() -> Outcome<()> {
         times[STARTS - 1].as_secs_f64() * 1e3,
     ));
     let bytes = std::fs::metadata(services::PROGRAM)?.len();
-    say(&format!("Size of the program: {:.1} MB", bytes_as_mb(bytes)));
+    say(&format!(
+        "Size of the program: {:.1} MB",
+        bytes_as_mb(bytes)
+    ));
     Ok(())
 }
 

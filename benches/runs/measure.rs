@@ -79,7 +79,9 @@ fn state(stat: &str) -> Option<(&str, f64)> {
 
 /// From the start of the handler to its first answer.
 pub(super) fn first_answer(program: &str) -> Outcome<Duration> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port();
     let started = Instant::now();
     let mut child = Command::new(program)
         .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())

@@ -86,7 +86,10 @@ impl Services {
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Outcome<String> {
-        let base = self.settings.get("CLOUD_SYNC__EXO_URL").ok_or("no address")?;
+        let base = self
+            .settings
+            .get("CLOUD_SYNC__EXO_URL")
+            .ok_or("no address")?;
         let host = base.trim_start_matches("http://").trim_end_matches('/');
         let mut stream = TcpStream::connect(host)?;
         let length = body.len();

@@ -120,7 +120,15 @@ fn floor(setup: &Setup<'_>, exchange: &Service, zivver: &Service) -> Duration {
 pub(super) fn head() -> String {
     format!(
         "{:<39} {:>9} {:>9} {:>6} {:>9} {:>7} {:>7} {:>8} {:>8}  outcome",
-        "mailboxes, run, latency", "time", "floor", "ratio", "exchange", "zivver", "refused", "CPU", "memory"
+        "mailboxes, run, latency",
+        "time",
+        "floor",
+        "ratio",
+        "exchange",
+        "zivver",
+        "refused",
+        "CPU",
+        "memory"
     )
 }
 

@@ -103,7 +103,10 @@ impl Accounts {
 
     fn index(&mut self) {
         let count = self.len();
-        let aliases = self.iter().map(|(_, it)| it.extension().aliases.len()).sum();
+        let aliases = self
+            .iter()
+            .map(|(_, it)| it.extension().aliases.len())
+            .sum();
         let mut by_id = Index::with_capacity(count);
         let mut by_address = Index::with_capacity(count);
         let mut by_alias = Index::with_capacity(aliases);

@@ -134,7 +134,11 @@ mod tests {
         };
         let answers = [
             PermissionAnswer::Entries(vec![
-                entry("NT AUTHORITY\\SELF", &["FullAccess", "ReadPermission"], false),
+                entry(
+                    "NT AUTHORITY\\SELF",
+                    &["FullAccess", "ReadPermission"],
+                    false,
+                ),
                 entry("anna@corp.example", &["FullAccess"], true),
             ]),
             PermissionAnswer::Entries(vec![entry("anna@corp.example", &["FullAccess"], false)]),
@@ -147,9 +151,15 @@ mod tests {
             kept.set(ix, 7, answer);
         }
         for (ix, answer) in (0..).map(MailboxIx).zip(&answers) {
-            assert_eq!((kept.at(ix), kept.get(ix).as_ref()), (Some(7), Some(answer)));
+            assert_eq!(
+                (kept.at(ix), kept.get(ix).as_ref()),
+                (Some(7), Some(answer))
+            );
         }
-        assert_eq!((kept.at(MailboxIx(5)), kept.get(MailboxIx(5))), (None, None));
+        assert_eq!(
+            (kept.at(MailboxIx(5)), kept.get(MailboxIx(5))),
+            (None, None)
+        );
         assert_eq!(kept.users.values.len(), 2);
     }
 }

@@ -179,14 +179,15 @@ async fn jobs(
                 tracing::warn!(%error, "the list came without permissions, each mailbox is read by itself");
                 HashMap::new()
             });
-            let answer =
-                move |(place, key): (usize, MailboxKey)| match known.remove(&key.0.to_lowercase()) {
-                    Some(entries) => {
-                        let answer = Ok(PermissionAnswer::Entries(entries));
-                        std::future::ready(vec![(place, answer)]).boxed()
-                    }
-                    None => single(&service, (place, key)),
-                };
+            let answer = move |(place, key): (usize, MailboxKey)| match known
+                .remove(&key.0.to_lowercase())
+            {
+                Some(entries) => {
+                    let answer = Ok(PermissionAnswer::Entries(entries));
+                    std::future::ready(vec![(place, answer)]).boxed()
+                }
+                None => single(&service, (place, key)),
+            };
             keyed.map(answer).boxed()
         }
     }

@@ -37,7 +37,11 @@ pub(super) async fn collect<E>(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(if body.is_empty() { first } else { body.freeze() })
+    Ok(if body.is_empty() {
+        first
+    } else {
+        body.freeze()
+    })
 }
 
 /// Why a gzip body was not unpacked.
