@@ -92,7 +92,10 @@ pub fn main() -> ExitCode {
             Err(error) => return refuse(&error.into()),
         }
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(&cli.output);
     let Some(command) = cli.command else {
         return help();
@@ -129,6 +132,14 @@ fn refuse(error: &CliError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// clap would end with 2, which means "changes pending" here.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn help() -> ExitCode {
     match Cli::command().print_help() {
         Ok(()) => ExitCode::SUCCESS,
@@ -160,7 +171,7 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
         Command::Preview { accounts, detail } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Apply {
@@ -171,13 +182,13 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine()?, &request, output).await?;
+            let report = observed(&engine()?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Explain { address } => {
             let engine = engine()?;
             let explained = {
-                let _bars = progress::follow(engine.progress(), output);
+                let _bars = progress::follow(engine.progress());
                 engine.explain(&address).await?
             };
             output.show(&explained, || explanation::page(&explained))?;
@@ -203,17 +214,13 @@ fn engine() -> Result<Engine, CliError> {
 }
 
 /// Runs with progress bars, where somebody sees them.
-async fn observed(
-    engine: &Engine,
-    request: &RunRequest,
-    output: Output,
-) -> Result<Report, RunError> {
-    let _bars = progress::follow(engine.progress(), output);
-    engine.run(request).await
+async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
+    let _bars = progress::follow(engine.progress());
+    Box::pin(engine.run(request)).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, output.view(detail)))?;
+    output.show(report, || report::page(report, output::View::new(detail)))?;
     match (report.outcome, &report.error) {
         (RunOutcome::Failed, Some(error)) => Err(CliError::Failed(text::inert(error).to_string())),
         (RunOutcome::Failed, None) => Err(CliError::Failed("the run failed".to_owned())),

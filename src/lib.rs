@@ -1,4 +1,57 @@
-//! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant.
+//! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant: one binary that
+//! is an Azure Functions custom handler, a command line, and a sandbox that plays both services.
+//!
+//! # The line
+//!
+//! ```text
+//! trigger ─ fetch ─ normalise ─ derive ─ diff ─ guard ─ settle ─ order ─ apply ─ verify ─ report
+//!           I/O     pure ────────────────────────────────────────────── I/O     I/O      pure
+//! ```
+//!
+//! [`engine::run`] is the line as a sequence of I/O. Everything between fetch and apply is in [`domain`]: functions from values
+//! to values, without clock, network or disk. [`domain::plan::plan`] ties them together; a preview stops there.
+//!
+//! # The layers
+//!
+//! | module | what it is | it knows |
+//! |---|---|---|
+//! | [`domain`] | what is decided: rules R1–R40 | nothing of ours |
+//! | [`http`] | one way to send, repeat and fail | nothing of ours |
+//! | [`exchange`] | client of the Exchange Online admin API; reads only | `domain`, `http` |
+//! | [`zivver`] | client of Zivver's SCIM API, and the pace of it | `domain`, `http` |
+//! | [`state`] | what outlives a run: history, journal, memory, lock | nothing of ours |
+//! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
+//! | [`engine`] | fetch, apply, verify, resume | all above |
+//! | [`functions`] | the Functions host's protocol and the HTTP interface | `engine` |
+//! | [`cli`] | the command line, the demonstration | everything |
+//! | [`sandbox`] | simulated Exchange Online, Zivver and managed identity | nothing of ours, and only `cli` and the tests know it |
+//!
+//! A test holds these layers.
+//!
+//! # Invariants
+//!
+//! 1. The plan decides, apply obeys. No question about a mailbox is asked after the guard; where a request depends on an
+//!    earlier answer, the step says on which, and a pure function makes the request (R24, R31).
+//! 2. Applying a plan to the world that it was made for leaves an empty plan (R38).
+//! 3. The same world gives the same bytes, whatever the order or paging of what was read (R25).
+//! 4. A list that was not read to its end is an error, never a short list (R1).
+//! 5. Rejected is not absent, unknown is not empty (R5, R11).
+//! 6. What cannot be read back is not compared (R22).
+//! 7. What takes access away, or gives an account to another person, is counted and can be held (R26).
+//! 8. No secret is ever printed, and no mail address is in a log line at info level; reports have them.
+//!
+//! # Three walks through the code
+//!
+//! *A nightly run*: the host posts to `/SyncTimer` ([`functions::server`]), [`functions::app`] asks `PERFORM_SYNC` for the mode
+//! and calls [`engine::Engine::run`]. That takes the lock ([`state::lock`]), reads both sides ([`engine::fetch`]), plans, writes
+//! the plan with every before-image to state, applies it ([`engine::apply`]), reads Zivver again, and saves report and memory.
+//!
+//! *A mailbox that vanished*: its account is tied to it by the mapping of object ids ([`domain::matching`]), no mailbox has its
+//! address, so [`domain::diff::absence_questions`] has Exchange asked once more; a clean "not found" makes a suspend, which
+//! [`domain::hold`] counts against `MAX_SUSPEND` before [`domain::order`] puts it last.
+//!
+//! *Two users who swap addresses*: both are tied by object id, so [`domain::diff`] plans two renames, [`domain::settle`] sees
+//! that each frees what the other claims, and [`domain::order`] lets one step aside to an intermediate address.
 
 pub mod cli;
 pub mod domain;

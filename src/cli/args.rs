@@ -27,8 +27,13 @@ pub(super) struct OutputArgs {
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// When to use colours; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        help = "When to use colours; NO_COLOR is honoured",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
 }
 
@@ -92,8 +97,10 @@ pub(super) enum Command {
     },
     /// Answer the Azure Functions host; this is what happens without a command under the host
     Serve {
-        /// The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT
-        #[arg(long)]
+        #[arg(
+            long,
+            help = "The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT"
+        )]
         port: Option<u16>,
     },
 }

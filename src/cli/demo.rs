@@ -6,7 +6,7 @@ use super::{
     CliError, Status,
     args::{DetailArgs, TenantArgs},
     observed,
-    output::{BOLD, DIM, GREEN, Output, RED},
+    output::{BOLD, DIM, GREEN, Output, RED, View},
     report, sandbox, text,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunRequest},
-    sandbox::{Sandbox, control::Entry},
+    sandbox::Sandbox,
     settings::Settings,
 };
 
@@ -28,6 +28,11 @@ const RATE: &str = "50/1s";
 /// The made-up organisation holds cases that only a person may decide.
 const MEANT_TO_BE_HELD: [Class; 2] = [Class::Stray, Class::Identity];
 
+const NEXT: &str = "
+
+Next: `cloud-sync sandbox` keeps such an organisation running to play with; README.md says how to use your own.
+";
+
 pub(super) async fn demo(
     tenant: TenantArgs,
     output: Output,
@@ -37,9 +42,15 @@ pub(super) async fn demo(
     let settings = sandbox::settings(&sandbox, RATE, "memory:");
     let settings = Settings::read(|name| settings.get(name).cloned(), &[])?;
     let engine = Engine::new(settings, Links::default());
-    let result = show(&engine, &sandbox, tenant, output, detail).await;
+    let result = Box::pin(show(&engine, &sandbox, tenant, output, detail)).await;
     sandbox.stop().await;
     result
+}
+
+/// A run, and what the simulated Zivver saw of it.
+struct Seen {
+    report: Report,
+    writes: u64,
 }
 
 async fn show(
@@ -49,94 +60,82 @@ async fn show(
     output: Output,
     detail: DetailArgs,
 ) -> Result<Status, CliError> {
-    let stage = |number: u32, title: &str, text: &str| -> Result<(), CliError> {
-        if !output.is_json() {
-            output.print(&format!(
-                "{BOLD}{number}. {title}{BOLD:#}\n{DIM}{text}{DIM:#}\n\n"
-            ))?;
+    let say = |text: &str| {
+        if output.is_json() {
+            return Ok(());
         }
-        Ok(())
+        output.print(text)
     };
-    stage(
-        1,
-        "Preview",
+    say(&title(
+        "1. Preview",
         &format!(
-            "A made-up organisation with {} mailboxes in Exchange Online, and Zivver accounts that fell behind. Both are \
+            "A made-up organisation with {} mailboxes in Exchange Online, and Zivver accounts that fell behind. Both are\n\
              simulated in this process. A preview reads both sides and writes nothing.",
             tenant.mailboxes
         ),
-    )?;
-    let before = sandbox.zivver.control().journal().len();
-    let preview = run(engine, Mode::Preview, output).await?;
-    let preview_writes = writes(sandbox, before);
-    if !output.is_json() {
-        output.print(&format!(
-            "{}\n",
-            report::page(&preview, output.view(detail))
-        ))?;
-    }
+    ))?;
+    let preview = run(engine, sandbox, Mode::Preview).await?;
+    say(&format!(
+        "{}\n",
+        report::page(&preview.report, View::new(detail))
+    ))?;
 
-    stage(
-        2,
-        "Apply",
+    say(&title(
+        "2. Apply",
         "The same plan, carried out; then both lists of Zivver are read again and compared.",
-    )?;
-    let before = sandbox.zivver.control().journal().len();
-    let applied = run(engine, Mode::Apply, output).await?;
-    let apply_writes = writes(sandbox, before);
-    if !output.is_json() {
-        output.print(&format!("{}\n", report::totals_page(&applied)))?;
-    }
+    ))?;
+    let applied = run(engine, sandbox, Mode::Apply).await?;
+    say(&format!("{}\n", report::totals_page(&applied.report)))?;
 
-    stage(
-        3,
-        "Apply again",
+    say(&title(
+        "3. Apply again",
         "Nothing changed in between, so nothing may be written.",
-    )?;
-    let before = sandbox.zivver.control().journal().len();
-    let again = run(engine, Mode::Apply, output).await?;
-    let again_writes = writes(sandbox, before);
-    if !output.is_json() {
-        output.print(&format!("{}\n", report::totals_page(&again)))?;
-    }
+    ))?;
+    let again = run(engine, sandbox, Mode::Apply).await?;
+    say(&format!("{}\n", report::totals_page(&again.report)))?;
 
-    let checks = checks(
-        &[
-            (&preview, preview_writes),
-            (&applied, apply_writes),
-            (&again, again_writes),
-        ],
-        sandbox,
-    );
-    let passed = checks.iter().all(|check| check.holds);
-    conclude(&applied, &checks, output)?;
-    if passed {
+    let checks = checks(&preview, &applied, &again, sandbox);
+    if output.is_json() {
+        let runs = serde_json::json!({
+            "preview": preview.report, "applied": applied.report, "again": again.report, "checks": checks,
+        });
+        output.show(&runs, String::new)?;
+    } else {
+        say(&conclusion(&checks))?;
+    }
+    if checks.iter().all(|check| check.holds) {
         Ok(Status::InSync)
     } else {
         Err(CliError::Failed(
-            "the demonstration did not end as it should; the checks above say where".to_owned(),
+            "the demonstration did not end as it should; the checks say where".to_owned(),
         ))
     }
 }
 
-async fn run(engine: &Engine, mode: Mode, output: Output) -> Result<Report, CliError> {
-    let request = RunRequest::new(mode, Trigger::CommandLine);
-    let report = observed(engine, &request, output).await?;
-    if report.outcome == RunOutcome::Failed {
-        let error = report
-            .error
-            .as_deref()
-            .unwrap_or("it failed without a word");
-        return Err(CliError::Failed(text::inert(error).to_string()));
-    }
-    Ok(report)
+fn title(title: &str, text: &str) -> String {
+    format!("{BOLD}{title}{BOLD:#}\n{DIM}{text}{DIM:#}\n\n")
 }
 
-/// Requests that the simulated Zivver got since, other than GET.
-fn writes(sandbox: &Sandbox, since: usize) -> usize {
-    let journal = sandbox.zivver.control().journal();
-    let is_write = |entry: &&Entry| entry.method != "GET";
-    journal.iter().skip(since).filter(is_write).count()
+async fn run(engine: &Engine, sandbox: &Sandbox, mode: Mode) -> Result<Seen, CliError> {
+    let before = writes(sandbox);
+    let request = RunRequest::new(mode, Trigger::CommandLine);
+    let mut report = observed(engine, &request).await?;
+    if report.outcome == RunOutcome::Failed {
+        let error = report.error.as_deref().unwrap_or("the run failed");
+        return Err(CliError::Failed(text::inert(error).to_string()));
+    }
+    // That its state is gone afterwards is what a demonstration is for.
+    report.warnings.clear();
+    Ok(Seen {
+        report,
+        writes: writes(sandbox) - before,
+    })
+}
+
+/// Requests that the simulated Zivver got so far, other than GET.
+fn writes(sandbox: &Sandbox) -> u64 {
+    let asked = sandbox.zivver.control().counters();
+    asked.total - asked.method("GET")
 }
 
 /// One thing that must hold, and what was found.
@@ -147,12 +146,7 @@ struct Check {
     holds: bool,
 }
 
-fn checks(runs: &[(&Report, usize); 3], sandbox: &Sandbox) -> Vec<Check> {
-    let [
-        (preview, preview_writes),
-        (applied, apply_writes),
-        (again, again_writes),
-    ] = *runs;
+fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Vec<Check> {
     let unexpected = |report: &Report| {
         let sets = report.held.iter();
         sets.filter(|set| !MEANT_TO_BE_HELD.contains(&set.class))
@@ -162,40 +156,40 @@ fn checks(runs: &[(&Report, usize); 3], sandbox: &Sandbox) -> Vec<Check> {
     vec![
         Check {
             what: "the preview wrote nothing",
-            found: text::number(count(preview_writes), "write", "writes"),
-            holds: preview_writes == 0 && !preview.actions.is_empty(),
+            found: text::number(preview.writes, "write", "writes"),
+            holds: preview.writes == 0 && !preview.report.actions.is_empty(),
         },
         Check {
             what: "the apply made the changes, and none was refused",
             found: format!(
                 "{}, {} refused or failed",
-                text::number(count(apply_writes), "write", "writes"),
-                applied.failed.len()
+                text::number(applied.writes, "write", "writes"),
+                applied.report.failed.len()
             ),
-            holds: apply_writes > 0 && applied.failed.is_empty(),
+            holds: applied.writes > 0 && applied.report.failed.is_empty(),
         },
         Check {
             what: "read again, Zivver follows Exchange",
-            found: if applied.converged == Some(true) {
+            found: if applied.report.converged == Some(true) {
                 "converged".to_owned()
             } else {
                 text::number(
-                    count(applied.differences.len()),
+                    count(applied.report.differences.len()),
                     "difference",
                     "differences",
                 )
             },
-            holds: applied.converged == Some(true),
+            holds: applied.report.converged == Some(true),
         },
         Check {
             what: "the second apply wrote nothing",
-            found: text::number(count(again_writes), "write", "writes"),
-            holds: again_writes == 0,
+            found: text::number(again.writes, "write", "writes"),
+            holds: again.writes == 0,
         },
         Check {
             what: "only what a person must decide is held",
-            found: text::number(applied.counts.held, "change held", "changes held"),
-            holds: unexpected(applied) + unexpected(again) == 0,
+            found: text::number(applied.report.counts.held, "change held", "changes held"),
+            holds: unexpected(&applied.report) + unexpected(&again.report) == 0,
         },
         Check {
             what: "Zivver's limit was never exceeded",
@@ -205,38 +199,19 @@ fn checks(runs: &[(&Report, usize); 3], sandbox: &Sandbox) -> Vec<Check> {
     ]
 }
 
-fn conclude(applied: &Report, checks: &[Check], output: Output) -> Result<(), CliError> {
-    if output.is_json() {
-        output.show(
-            &serde_json::json!({"applied": applied, "checks": checks}),
-            String::new,
-        )?;
-        return Ok(());
-    }
-    let mut page = format!(
-        "{BOLD}4. What was checked{BOLD:#}\n{DIM}In what the simulated Zivver was asked, not in our own words.{DIM:#}\n\n"
+fn conclusion(checks: &[Check]) -> String {
+    let mut page = title(
+        "4. What was checked",
+        "In what the simulated Zivver was asked, not in our own words.",
     );
-    let width = checks
-        .iter()
-        .map(|check| check.what.len())
-        .max()
-        .unwrap_or(0);
-    for check in checks {
-        let (word, style) = if check.holds {
-            ("yes", GREEN)
-        } else {
-            ("NO ", RED)
-        };
-        page.push_str(&format!(
-            "  {style}{word}{style:#}  {:width$}  {DIM}{}{DIM:#}\n",
-            check.what, check.found
-        ));
-    }
-    page.push_str(&format!(
-        "\nNext: {BOLD}cloud-sync sandbox{BOLD:#} keeps such an organisation running to play with; README.md says how to use your own.\n"
-    ));
-    output.print(&page)?;
-    Ok(())
+    let widths = checks.iter().map(|check| check.what.len());
+    let width = widths.max().unwrap_or(0);
+    let lines = checks.iter().map(|Check { what, found, holds }| {
+        let (word, style) = if *holds { ("yes", GREEN) } else { ("NO ", RED) };
+        format!("  {style}{word}{style:#}  {what:width$}  {DIM}{found}{DIM:#}")
+    });
+    page += &lines.collect::<Vec<_>>().join("\n");
+    page + NEXT
 }
 
 fn count(number: usize) -> u64 {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     CliError, Status,
     args::DetailArgs,
-    output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
+    output::{BOLD, DIM, GREEN, Output, RED, View, YELLOW},
     report, text, words,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(super) async fn show(
             .await
             .map_err(RunError::from)?
             .ok_or_else(unknown)?;
-        output.show(&report, || report::page(&report, output.view(detail)))?;
+        output.show(&report, || report::page(&report, View::new(detail)))?;
         return Ok(Status::InSync);
     }
     let entries = state

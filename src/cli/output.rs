@@ -28,6 +28,22 @@ pub(super) struct View {
     pub(super) detail: DetailArgs,
 }
 
+impl View {
+    pub(super) fn new(detail: DetailArgs) -> Self {
+        let columns =
+            terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        Self {
+            columns: columns.unwrap_or(COLUMNS).max(40),
+            detail,
+        }
+    }
+}
+
+/// Progress bars are for a person who waits, and who would not mistake them for output.
+pub(super) fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
@@ -50,20 +66,6 @@ impl Output {
 
     pub(super) fn is_json(self) -> bool {
         self.json
-    }
-
-    pub(super) fn view(self, detail: DetailArgs) -> View {
-        let columns =
-            terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        View {
-            columns: columns.unwrap_or(COLUMNS).max(40),
-            detail,
-        }
-    }
-
-    /// Progress bars are for a person who waits, and who would not mistake them for output.
-    pub(super) fn shows_progress(self) -> bool {
-        io::stderr().is_terminal()
     }
 
     /// A value as JSON, or what `page` makes of it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 
-use super::output::Output;
+use super::output::shows_progress;
 use crate::engine::{Progress, Watcher};
 
 /// Shows how far a run is until it is dropped.
@@ -22,8 +22,8 @@ impl Drop for Bars {
 }
 
 /// `None` where nobody would see it.
-pub(super) fn follow(watcher: &Watcher, output: Output) -> Option<Bars> {
-    if !output.shows_progress() {
+pub(super) fn follow(watcher: &Watcher) -> Option<Bars> {
+    if !shows_progress() {
         return None;
     }
     let bar = ProgressBar::new_spinner();

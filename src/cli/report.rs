@@ -195,16 +195,19 @@ fn write_reasons(out: &mut String, reasons: &[Reason], view: View) -> fmt::Resul
         }
         return Ok(());
     }
-    let Some(first) = reasons.first() else {
+    // Whose account it is comes last: that is seldom the question.
+    let (whose, why): (Vec<&Reason>, Vec<&Reason>) =
+        reasons.iter().partition(|reason| reason.rule == "R16");
+    let texts: Vec<String> = why
+        .into_iter()
+        .chain(whose)
+        .map(|reason| format!("{:<3} {}", reason.rule, inert(&reason.fact)))
+        .collect();
+    if texts.is_empty() {
         return Ok(());
-    };
-    let more = match reasons.len() {
-        1 => String::new(),
-        many => format!(" (and {} more)", many - 1),
-    };
-    let room = view.columns.saturating_sub(10 + more.len());
-    let fact = text::cut(&inert(&first.fact).to_string(), room);
-    writeln!(out, "      {DIM}{:<4}{fact}{more}{DIM:#}", first.rule)
+    }
+    let line = text::cut(&texts.join("; "), view.columns.saturating_sub(6));
+    writeln!(out, "      {DIM}{line}{DIM:#}")
 }
 
 fn write_held(out: &mut String, report: &Report, view: View) -> fmt::Result {

@@ -94,8 +94,8 @@ pub(super) async fn keep_running(
 }
 
 fn page(settings: &BTreeMap<String, String>) -> String {
-    settings
+    let lines = settings
         .iter()
-        .map(|(name, value)| format!("export {name}='{value}'\n"))
-        .collect()
+        .map(|(name, value)| format!("export {name}='{value}'"));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }

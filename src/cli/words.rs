@@ -48,6 +48,17 @@ pub(super) fn verb(kind: ActionKind) -> &'static str {
     }
 }
 
+pub(super) fn past(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Create => "created",
+        ActionKind::Rename => "renamed",
+        ActionKind::Resume => "resumed",
+        ActionKind::Update => "updated",
+        ActionKind::Suspend => "suspended",
+        ActionKind::Empty => "emptied",
+    }
+}
+
 /// What the verb means, for those who have not read the rules.
 pub(super) fn meaning(kind: ActionKind) -> &'static str {
     match kind {

@@ -22,7 +22,7 @@ impl Engine {
             .unwrap_or_default();
         let exchange = self.exchange().await?;
         let policy = self.policy();
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
@@ -32,7 +32,7 @@ impl Engine {
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {

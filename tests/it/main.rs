@@ -10,5 +10,6 @@ mod sandbox_zivver;
 mod settings;
 mod state;
 mod sync;
+mod tidy;
 mod world;
 mod zivver_client;

@@ -93,11 +93,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     let mut parts = Vec::new();
     for kind in KINDS {
         if let Some(count) = report.counts.applied.get(&kind) {
-            let past = match kind {
-                crate::domain::plan::ActionKind::Empty => "emptied".to_owned(),
-                _ => format!("{}d", words::verb(kind).trim_end_matches('d')),
-            };
-            parts.push(format!("{count} {past}"));
+            parts.push(format!("{count} {}", words::past(kind)));
         }
     }
     if parts.is_empty() {
@@ -192,14 +188,11 @@ fn write_requests(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn times(requests: &ServiceRequests) -> String {
-    let mut text = text::number(requests.total, "time", "times");
-    for (count, word) in [
-        (requests.retries, "repeated"),
-        (requests.throttled, "throttled"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!(", {count} {word}"));
-        }
+    let total = text::number(requests.total, "time", "times");
+    match (requests.retries, requests.throttled) {
+        (0, 0) => total,
+        (retries, 0) => format!("{total}, {retries} repeated"),
+        (0, throttled) => format!("{total}, {throttled} throttled"),
+        (retries, throttled) => format!("{total}, {retries} repeated, {throttled} throttled"),
     }
-    text
 }
