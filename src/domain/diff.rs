@@ -366,7 +366,10 @@ impl<'a> Differ<'a> {
                 .collect();
         }
         self.needs_key(&mut delta, mailbox);
-        self.out.deltas.push(delta);
+        // Most accounts are as they should be.
+        if !delta.is_empty() {
+            self.out.deltas.push(delta);
+        }
     }
 
     /// R7, R13: a delegate that no rule may take out.
@@ -773,11 +776,21 @@ impl<'a> Differ<'a> {
                 .get(&Target::Existing(holder))
                 .copied()
                 .unwrap_or_else(|| {
+                    let mailbox = match self.matching.account(holder) {
+                        AccountFate::Owned(mailbox) => Some(*mailbox),
+                        AccountFate::Foreign
+                        | AccountFate::Protected(_)
+                        | AccountFate::OwnedByDisabled
+                        | AccountFate::MailboxOutsideDomains(_)
+                        | AccountFate::Evidence(_)
+                        | AccountFate::MergeCandidate(_)
+                        | AccountFate::Unowned => None,
+                    };
                     let delta = Delta::new(
                         Target::Existing(holder),
                         view.kind(),
                         view.address().clone(),
-                        None,
+                        mailbox,
                     );
                     self.out.deltas.push(delta);
                     self.out.deltas.len() - 1
