@@ -141,7 +141,7 @@ fn shared() -> Outcome<()> {
     for kind in ["sliding_window", "token_bucket", "fixed_window"] {
         let window = Duration::from_secs(1);
         let latency = Duration::from_millis(10);
-        let services = Services::start(3_400, latency, "50/1s")?;
+        let services = Services::start(6_100, latency, "50/1s")?;
         let limiter =
             json!({"kind": kind, "budget": 50, "window_millis": 1_000, "taken_by_others": 10});
         services.limit(&limiter)?;
@@ -151,7 +151,7 @@ fn shared() -> Outcome<()> {
             name: &name,
             latency,
             budget: Some((40, window)),
-            ..Setup::new(3_400)
+            ..Setup::new(6_100)
         };
         show(&setup, &usage)?;
     }
