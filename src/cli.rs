@@ -4,9 +4,11 @@
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
 
 mod args;
+mod check;
 mod demo;
 mod explanation;
 mod history;
+mod import_settings;
 mod output;
 mod progress;
 mod report;
@@ -27,6 +29,7 @@ use crate::{
     },
     engine::{Engine, Links, RunError, RunRequest},
     settings::{self, LogSettings, Settings, SettingsError},
+    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};
@@ -194,8 +197,26 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             output.show(&explained, || explanation::page(&explained))?;
             Ok(status_of_explanation(&explained))
         }
+        Command::Undo {
+            run,
+            apply,
+            approve,
+            detail,
+        } => {
+            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let mode = if apply { Mode::Apply } else { Mode::Preview };
+            let mut request = RunRequest::new(mode, Trigger::CommandLine);
+            request.undo = Some(id);
+            request.approve = approve;
+            let report = observed(&engine()?, &request).await?;
+            shown(&report, output, detail)
+        }
+        Command::Check => Box::pin(check::check(output)).await,
         Command::Runs { id, detail } => {
             history::show(engine()?.state().await?, id.as_deref(), output, detail).await
+        }
+        Command::ImportSettings { file, show_secrets } => {
+            import_settings::import(&file, show_secrets, output)
         }
         Command::Demo { tenant, detail } => demo::demo(tenant, output, detail).await,
         Command::Sandbox {
@@ -216,7 +237,7 @@ fn engine() -> Result<Engine, CliError> {
 /// Runs with progress bars, where somebody sees them.
 async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
     let _bars = progress::follow(engine.progress());
-    Box::pin(engine.run(request)).await
+    engine.run(request).await
 }
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {

@@ -14,6 +14,7 @@ pub mod directory;
 pub mod effect;
 pub mod explain;
 pub mod guard;
+pub mod hash;
 pub mod hold;
 pub mod ids;
 mod index;
@@ -22,6 +23,8 @@ pub mod matching;
 pub mod memory;
 pub mod mode;
 pub mod note;
+pub mod notice;
+pub mod offenders;
 pub mod order;
 pub mod plan;
 pub mod report;
@@ -29,6 +32,7 @@ pub mod scope;
 pub mod settle;
 pub mod source;
 pub mod step;
+pub mod undo;
 pub mod world;
 
 #[cfg(test)]

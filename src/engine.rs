@@ -5,14 +5,17 @@
 
 pub mod answers;
 pub mod apply;
+pub mod check;
 pub mod error;
 pub mod explain;
 pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+pub mod notices;
 pub mod progress;
 pub mod run;
+mod undo;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,8 +74,10 @@ impl Engine {
         let state = OnceCell::new_with(links.state.clone());
         Self {
             shared: Arc::new(Shared {
+                lease: links
+                    .lease
+                    .unwrap_or_else(|| Lease::of(settings.lock_lease)),
                 settings,
-                lease: links.lease.unwrap_or_default(),
                 clock: links.clock,
                 links,
                 state,
@@ -101,7 +106,7 @@ impl Engine {
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
-        let connections = usize::try_from(settings.exo_concurrency).unwrap_or(usize::MAX);
+        let connections = settings.exo_concurrency;
         let transport = self
             .shared
             .exchange

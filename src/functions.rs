@@ -7,11 +7,14 @@
 pub mod answer;
 pub mod api;
 pub mod app;
+mod dashboard;
+mod form;
 pub mod http;
 pub mod invocation;
 pub mod message;
 pub mod problem;
 pub mod server;
+mod views;
 
 pub use answer::{Answer, Success};
 pub use api::{ApiCall, Format};

@@ -21,7 +21,11 @@
 //! | [`zivver`] | client of Zivver's SCIM API, and the pace of it | `domain`, `http` |
 //! | [`state`] | what outlives a run: history, journal, memory, lock | nothing of ours |
 //! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
+//! | [`render`] | a report as HTML, Markdown and CSV, with all data inert | `domain` |
+//! | [`notify`] | one message to a webhook | `domain`, `http` |
 //! | [`engine`] | fetch, apply, verify, resume | all above |
+//! | [`render`], [`notify`] | reports as pages and messages | `domain`, `http` |
+//! | [`migrate`] | settings of the original script, made new | nothing of ours |
 //! | [`functions`] | the Functions host's protocol and the HTTP interface | `engine` |
 //! | [`cli`] | the command line, the demonstration | everything |
 //! | [`sandbox`] | simulated Exchange Online, Zivver and managed identity | nothing of ours, and only `cli` and the tests know it |
@@ -59,6 +63,9 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod migrate;
+pub mod notify;
+pub mod render;
 pub mod sandbox;
 pub mod settings;
 pub mod state;

@@ -3,6 +3,7 @@
 //! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
 //! only this program reads have the prefix [`PREFIX`].
 
+mod manual;
 mod names;
 mod reader;
 mod secret;
@@ -20,13 +21,14 @@ use crate::{
         world::SsoAccountKey,
     },
     exchange::{Identity, Strategy},
-    state::{StateError, StateLocation},
+    state::{StateError, StateLocation, lock::Lease},
     zivver::Rate,
 };
 
 use reader::Reader;
 use value::fault;
 
+pub use manual::{MANUAL, ManualDefault, ManualEntry, manual};
 pub use names::{LOG_NAMES, NAMES, PREFIX};
 pub use secret::Secret;
 
@@ -76,6 +78,8 @@ pub struct Settings {
     /// How long one invocation works before it saves and hands on (R34).
     pub time_budget: Duration,
     pub state: StateLocation,
+    /// How long a run that died keeps the next one waiting (R29).
+    pub lock_lease: Duration,
     pub keep_runs: u32,
     pub notify_url: Option<Secret<Url>>,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
@@ -226,6 +230,7 @@ impl Settings {
             }),
             time_budget: r.or("TIME_BUDGET", TIME_BUDGET, value::duration),
             state: read_state(r, &lookup),
+            lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             warnings: r.typos(),

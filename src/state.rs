@@ -13,6 +13,8 @@
 //! | `runs/<run>/summary` | replaced | a few lines for the history, and whether the run has ended |
 //! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
 //! | `approvals/<code>` | replaced | what became of an approval (R27) |
+//! | `notified` | replaced | what the last notification said |
+//! | `form-key` | created | what the tokens in the forms of the dashboard are made with |
 //! | `lock/<epoch>/…` | created | see [`lock`] |
 //!
 //! `<run>` is a [`RunId`], `<n>` counts from `00000001` without gaps. A local folder can create an object only if it does not exist,
@@ -46,8 +48,8 @@ pub use azure::Account;
 pub use error::StateError;
 pub use location::StateLocation;
 use lock::{Lease, Lock};
-use objects::Objects;
 pub use objects::Revision;
+use objects::{Created, Objects};
 pub use parts::Parts;
 pub use retention::Pruned;
 pub use run_id::RunId;
@@ -56,6 +58,8 @@ const MEMORY: &str = "memory";
 const RUNS: &str = "runs";
 const CHECKPOINT: &str = "checkpoint";
 const APPROVALS: &str = "approvals";
+const NOTIFIED: &str = "notified";
+const FORM_KEY: &str = "form-key";
 
 /// The state in one place. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -285,6 +289,31 @@ impl State {
         self.objects
             .save(&format!("{APPROVALS}/{code}"), "approval", approval)
             .await
+    }
+
+    /// What was last told to whoever is notified.
+    pub async fn notified<N: DeserializeOwned>(&self) -> Result<Option<N>, StateError> {
+        self.objects.load(NOTIFIED, NOTIFIED).await
+    }
+
+    pub async fn save_notified<N: Serialize>(&self, notified: &N) -> Result<(), StateError> {
+        self.objects.save(NOTIFIED, NOTIFIED, notified).await
+    }
+
+    /// The key of this state's form tokens: `fresh` becomes it where there is none yet.
+    pub async fn form_key(&self, fresh: String) -> Result<String, StateError> {
+        if let Some(key) = self.objects.load(FORM_KEY, FORM_KEY).await? {
+            return Ok(key);
+        }
+        let bytes = self.objects.encode(FORM_KEY, FORM_KEY, &fresh)?;
+        match self.objects.create(FORM_KEY, bytes).await? {
+            Created::Ours => Ok(fresh),
+            Created::Theirs => Ok(self
+                .objects
+                .load(FORM_KEY, FORM_KEY)
+                .await?
+                .unwrap_or(fresh)),
+        }
     }
 
     /// All approvals that are kept, by code.

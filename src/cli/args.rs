@@ -1,6 +1,6 @@
 //! What can be written on the command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -68,11 +68,34 @@ pub(super) enum Command {
         #[arg(value_parser = address)]
         address: SmtpAddress,
     },
+    /// Take back what a run changed; shows what that would do, and does it with --apply
+    Undo {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Make the changes in Zivver
+        #[arg(long)]
+        apply: bool,
+        /// Release a held set by the code that the report shows with it; repeat for several
+        #[arg(long, value_name = "CODE", requires = "apply")]
+        approve: Vec<String>,
+        #[command(flatten)]
+        detail: DetailArgs,
+    },
+    /// Look at everything that a run needs: what works, what does not, and the command that mends it
+    Check,
     /// List the last runs, or show the report of one
     Runs {
         id: Option<String>,
         #[command(flatten)]
         detail: DetailArgs,
+    },
+    /// Turn the settings of the original script into the new ones; warnings go to stderr
+    ImportSettings {
+        /// Its .env file, or the exported variables of its Automation account as JSON
+        file: PathBuf,
+        /// Print keys and tokens too, which are left out otherwise
+        #[arg(long)]
+        show_secrets: bool,
     },
     /// Show all of it at work on a made-up organisation, without a cloud and without settings
     Demo {

@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, process::ExitCode};
 
 use crate::{
-    functions::{self, Answer, Invocation},
+    engine::{Engine, Links},
+    functions::{self, App},
     settings::{self, LogSettings, Settings},
     telemetry,
 };
@@ -16,7 +17,10 @@ pub(super) fn serve(port: u16) -> ExitCode {
         listener.set_nonblocking(true)?;
         Ok(listener)
     }) {
-        Ok(listener) => listener,
+        Ok(listener) => {
+            tracing::info!(port, version = super::VERSION.as_str(), "listening");
+            listener
+        }
         Err(error) => {
             tracing::error!(port, %error, "cannot listen on 127.0.0.1: another process has the port");
             return ExitCode::FAILURE;
@@ -37,10 +41,10 @@ pub(super) fn serve(port: u16) -> ExitCode {
 /// Broken settings do not end the server: each invocation says what is wrong with them.
 async fn serve_on(listener: tokio::net::TcpListener) -> std::io::Result<()> {
     let settings = Settings::read(settings::environment, &settings::environment_names());
-    let problem = settings.err().map(|error| error.to_string());
-    let handle = move |_: Invocation| {
-        let cause = problem.clone().unwrap_or_default();
-        async move { Answer::Failure { cause } }
+    let app = App::new(settings.map(|settings| Engine::new(settings, Links::default())));
+    let handle = move |invocation| {
+        let app = app.clone();
+        async move { app.handle(invocation).await }
     };
     functions::serve(listener, functions::shutdown_signal(), handle).await
 }

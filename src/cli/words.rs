@@ -98,6 +98,7 @@ pub(super) fn class(class: Class) -> &'static str {
         Class::NameChange => "changed names",
         Class::Stray => "accounts that never had a mailbox",
         Class::Identity => "accounts that would go to somebody else",
+        Class::Undone => "changes that a person has undone",
     }
 }
 
@@ -142,6 +143,6 @@ pub(super) fn code(code: Code) -> &'static str {
         Code::AddressTaken => "address that another account has",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
-        Code::Undone => "undone by a person, held until approved",
+        Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

@@ -79,6 +79,8 @@ impl<'a> AccountView<'a> {
 #[derive(Debug, Default)]
 pub struct Accounts {
     actual: Actual,
+    /// `ExternalAccountId` where it is a GUID, by position.
+    external: Vec<Option<ObjectId>>,
     by_id: Index<ScimId, AccountIx>,
     by_address: Index<SmtpAddress, AccountIx>,
     by_alias: Index<SmtpAddress, AccountIx>,
@@ -107,6 +109,7 @@ impl Accounts {
             .iter()
             .map(|(_, it)| it.extension().aliases.len())
             .sum();
+        let mut external = Vec::with_capacity(count);
         let mut by_id = Index::with_capacity(count);
         let mut by_address = Index::with_capacity(count);
         let mut by_alias = Index::with_capacity(aliases);
@@ -117,10 +120,13 @@ impl Accounts {
             for alias in &account.extension().aliases {
                 by_alias.add(alias.clone(), ix);
             }
-            if let Some(id) = account.external_object_id() {
-                by_object_id.add(Guid::from(&id), ix);
+            let id = account.external_object_id();
+            if let Some(id) = &id {
+                by_object_id.add(Guid::from(id), ix);
             }
+            external.push(id);
         }
+        self.external = external;
         (self.by_id, self.by_address) = (by_id, by_address);
         (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
     }
@@ -153,6 +159,11 @@ impl Accounts {
 
     pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
         self.by_id.get(id).last().copied()
+    }
+
+    /// `ExternalAccountId`, where it is a GUID (R16).
+    pub fn external_object_id(&self, ix: AccountIx) -> Option<&ObjectId> {
+        self.external[ix.0 as usize].as_ref()
     }
 
     /// Accounts whose principal this is: at most one in a sound organisation.

@@ -3,10 +3,11 @@
 //! Two functions share one walk: [`questions`] says what Exchange must still be asked, [`resolve`] gives the result once
 //! everything was answered. A question that failed makes the delegations unknown, never empty.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directory::{Directory, Party},
+    hash::HashMap,
     ids::ObjectId,
     source::{
         Answers, DirectoryAnswer, GroupKind, MembersAnswer, PermissionAnswer, PermissionEntry,
@@ -262,16 +263,16 @@ impl<'a> Walk<'a> {
 
     /// The look-up of what neither a mailbox nor a group of the directory is called.
     fn ask(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
-        match self.answers.recipients.get(text) {
+        // One question for all spellings.
+        let key = text.to_lowercase();
+        match self.answers.recipients.get(&key) {
             None => {
-                self.missing.insert(Question::Recipient(text.into()));
+                self.missing.insert(Question::Recipient(key));
                 Err(format!("the trustee {text:?} was not looked up"))
             }
-            Some(RecipientAnswer::Found(recipient)) => self.found(recipient),
+            Some(RecipientAnswer::Found(recipient)) => self.found(text, recipient),
             // R11: an answer only for an address or a GUID.
-            Some(RecipientAnswer::NotFound)
-                if text.contains('@') || ObjectId::parse(text).is_some() =>
-            {
+            Some(RecipientAnswer::NotFound) if !is_bare_name(text) => {
                 Ok(Trustee::Nobody(Remark::NotFound(text.into())))
             }
             Some(RecipientAnswer::NotFound) => Err(format!(
@@ -286,14 +287,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn found(&self, recipient: &'a RecipientRecord) -> Result<Trustee<'a>, Unknown> {
+    fn found(&self, text: &str, recipient: &'a RecipientRecord) -> Result<Trustee<'a>, Unknown> {
         if GroupKind::from_recipient_type(&recipient.recipient_type_details).is_some() {
             return Ok(Trustee::Group(recipient));
         }
-        Ok(match self.member(recipient)? {
-            Some(party) => Trustee::Party(party),
-            None => Trustee::Nobody(not_a_mailbox(recipient)),
-        })
+        let Some(party) = self.member(recipient)? else {
+            return Ok(Trustee::Nobody(not_a_mailbox(recipient)));
+        };
+        let names = [&recipient.name, &recipient.identity];
+        let by_name = names
+            .into_iter()
+            .flatten()
+            .any(|name| name.trim().to_lowercase() == text.to_lowercase());
+        if is_bare_name(text) && !by_name {
+            return Err(format!(
+                "the trustee {text:?} is only the alias or the display name of a mailbox"
+            ));
+        }
+        Ok(Trustee::Party(party))
     }
 
     /// The mailbox that a recipient is, by its object id (R10), else by its GUID.
@@ -414,6 +425,11 @@ impl<'a> Walk<'a> {
         }
         unknown.map_or(Ok(nested), Err)
     }
+}
+
+/// R9, R11: neither an address nor a GUID.
+fn is_bare_name(text: &str) -> bool {
+    !text.contains('@') && ObjectId::parse(text).is_none()
 }
 
 /// Keeps one reason of several, whatever the order in which they came (R25).

@@ -118,6 +118,10 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         }
         MailboxFate::Protected(by) => Judged::LeftOut(by.text.clone()),
         MailboxFate::Matched(found) => Judged::Delegate(Target::Existing(found.account)),
+        // Frozen until it is certain.
+        MailboxFate::Evidence(account) if !matching.frozen.contains(account) => {
+            Judged::Delegate(Target::Existing(*account))
+        }
         MailboxFate::Evidence(_) => {
             Judged::LeftOut("it is not certain which account it has (R17)".into())
         }

@@ -1,6 +1,6 @@
 //! The two sides compared: what should change, and what is left alone and why (R12, R19–R25).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView},
@@ -10,6 +10,7 @@ use super::{
     desired::{Delegates, Derived, delegates_of},
     directory::MailboxIx,
     guard::Class,
+    hash::HashSet,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
@@ -34,20 +35,22 @@ pub fn absence_questions(
     let keeps_functional = policy.keeps_functional_accounts(&world.directory);
     for (ix, account) in world.accounts.iter() {
         let asked: Vec<String> = match matching.account(ix) {
-            _ if !world.accounts.is_active(ix) => continue,
-            _ if account.kind() == AccountKind::Functional && keeps_functional => {
-                continue;
-            }
-            AccountFate::Unowned => std::iter::once(account.address().to_string())
-                .chain(known_id(matching, ix))
-                .collect(),
-            AccountFate::MergeCandidate(_) => known_id(matching, ix).into_iter().collect(),
             AccountFate::Foreign
             | AccountFate::Protected(_)
             | AccountFate::Owned(_)
             | AccountFate::OwnedByDisabled
             | AccountFate::MailboxOutsideDomains(_)
             | AccountFate::Evidence(_) => continue,
+            AccountFate::Unowned | AccountFate::MergeCandidate(_)
+                if !world.accounts.is_active(ix)
+                    || (account.kind() == AccountKind::Functional && keeps_functional) =>
+            {
+                continue;
+            }
+            AccountFate::Unowned => std::iter::once(account.address().to_string())
+                .chain(known_id(matching, ix))
+                .collect(),
+            AccountFate::MergeCandidate(_) => known_id(matching, ix).into_iter().collect(),
         };
         questions.extend(
             asked
@@ -61,8 +64,7 @@ pub fn absence_questions(
 
 fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
     matching
-        .known_object_id
-        .get(&ix)
+        .known_object_id(ix)
         .map(|id| id.as_str().to_owned())
 }
 
@@ -74,7 +76,7 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
         policy,
         matching,
         keeps_functional,
-        kept: HashSet::new(),
+        kept: HashSet::default(),
         out: Diff::default(),
     };
     for rejection in &world.directory.rejections {
@@ -366,7 +368,6 @@ impl<'a> Differ<'a> {
                 .collect();
         }
         self.needs_key(&mut delta, mailbox);
-        // Most accounts are as they should be.
         if !delta.is_empty() {
             self.out.deltas.push(delta);
         }
@@ -421,17 +422,18 @@ impl<'a> Differ<'a> {
                 && **address != mailbox.primary
                 && !self.world.directory.is_shared_address(address)
         };
-        let current: BTreeSet<&SmtpAddress> = view.extension().aliases.iter().collect();
-        let wanted: BTreeSet<&SmtpAddress> = mailbox.aliases.iter().filter(ours).collect();
-        delta.add_aliases = wanted
+        let current = &view.extension().aliases;
+        delta.add_aliases = mailbox
+            .aliases
             .iter()
-            .filter(|alias| !current.contains(*alias))
-            .map(|alias| (*alias).clone())
+            .filter(|alias| !current.contains(alias))
+            .filter(ours)
+            .cloned()
             .collect();
         delta.remove_aliases = current
-            .into_iter()
+            .iter()
+            .filter(|alias| mailbox.aliases.binary_search(alias).is_err())
             .filter(ours)
-            .filter(|alias| !wanted.contains(alias))
             .cloned()
             .collect();
     }
@@ -585,7 +587,7 @@ impl<'a> Differ<'a> {
     /// R19: the principal is an address of a live mailbox that is not the account's own.
     fn merge_candidate(&mut self, ix: AccountIx, account: AccountView<'_>, mailbox: MailboxIx) {
         let owner = &self.world.directory.mailbox(mailbox).primary;
-        let gone = self.matching.known_object_id.get(&ix).filter(|id| {
+        let gone = self.matching.known_object_id(ix).filter(|id| {
             self.live_tie(ix).is_none()
                 && self.world.answers.recipients.get(id.as_str())
                     == Some(&RecipientAnswer::NotFound)
@@ -673,13 +675,13 @@ impl<'a> Differ<'a> {
     /// A mailbox that was read and has an object id of the account, though another account is its own.
     fn live_tie(&self, ix: AccountIx) -> Option<&'a str> {
         let directory = &self.world.directory;
-        let known = self.matching.known_object_id.get(&ix).cloned();
-        let ties = [known, self.world.accounts.get(ix).external_object_id()];
+        let known = self.matching.known_object_id(ix);
+        let ties = [known, self.world.accounts.external_object_id(ix)];
         ties.into_iter().flatten().find_map(|id| {
             let parties = directory.with_id(id.as_str()).iter();
             let live = parties
                 .copied()
-                .find(|party| directory.object_id(*party) == Some(&id))?;
+                .find(|party| directory.object_id(*party) == Some(id))?;
             Some(directory.label(live))
         })
     }
@@ -776,21 +778,11 @@ impl<'a> Differ<'a> {
                 .get(&Target::Existing(holder))
                 .copied()
                 .unwrap_or_else(|| {
-                    let mailbox = match self.matching.account(holder) {
-                        AccountFate::Owned(mailbox) => Some(*mailbox),
-                        AccountFate::Foreign
-                        | AccountFate::Protected(_)
-                        | AccountFate::OwnedByDisabled
-                        | AccountFate::MailboxOutsideDomains(_)
-                        | AccountFate::Evidence(_)
-                        | AccountFate::MergeCandidate(_)
-                        | AccountFate::Unowned => None,
-                    };
                     let delta = Delta::new(
                         Target::Existing(holder),
                         view.kind(),
                         view.address().clone(),
-                        mailbox,
+                        self.mailbox_of(holder),
                     );
                     self.out.deltas.push(delta);
                     self.out.deltas.len() - 1
@@ -806,10 +798,14 @@ impl<'a> Differ<'a> {
 
     /// The object id of an account's mailbox, or what is known of the one that it had.
     fn object_id_of(&self, account: AccountIx) -> Option<&super::ids::ObjectId> {
-        let mailbox = match self.matching.account(account) {
-            AccountFate::Owned(mailbox) => {
-                self.world.directory.mailbox(*mailbox).object_id.as_ref()
-            }
+        let mailbox = self.mailbox_of(account);
+        let own = mailbox.and_then(|ix| self.world.directory.mailbox(ix).object_id.as_ref());
+        own.or_else(|| self.matching.known_object_id(account))
+    }
+
+    fn mailbox_of(&self, account: AccountIx) -> Option<MailboxIx> {
+        match self.matching.account(account) {
+            AccountFate::Owned(mailbox) => Some(*mailbox),
             AccountFate::Foreign
             | AccountFate::Protected(_)
             | AccountFate::OwnedByDisabled
@@ -817,8 +813,7 @@ impl<'a> Differ<'a> {
             | AccountFate::Evidence(_)
             | AccountFate::MergeCandidate(_)
             | AccountFate::Unowned => None,
-        };
-        mailbox.or_else(|| self.matching.known_object_id.get(&account))
+        }
     }
 
     fn may_release(&self, holder: AccountIx) -> bool {

@@ -7,7 +7,7 @@ use super::{
     address::SmtpAddress,
     ids::{Guid, ObjectId},
     index::Index,
-    mailbox::{Mailbox, Rejection, normalise},
+    mailbox::{Mailbox, Normalised, Rejection, normalise},
     source::MailboxRecord,
 };
 
@@ -37,10 +37,16 @@ pub struct Directory {
 impl Directory {
     /// Rows that are equal count once: an object that moved between two pages comes twice.
     pub fn new(records: Vec<MailboxRecord>) -> Self {
-        let mut mailboxes = Vec::with_capacity(records.len());
+        Self::of(records.into_iter().map(|record| normalise(&record)))
+    }
+
+    /// The same of rows that were normalised as they came: they take a fraction of the memory.
+    pub fn of(rows: impl IntoIterator<Item = Normalised>) -> Self {
+        let rows = rows.into_iter();
+        let mut mailboxes = Vec::with_capacity(rows.size_hint().0);
         let mut rejections = Vec::new();
-        for record in records {
-            match normalise(&record) {
+        for row in rows {
+            match row {
                 Ok(mailbox) => mailboxes.push(mailbox),
                 Err(rejection) => rejections.push(*rejection),
             }

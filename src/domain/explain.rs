@@ -78,25 +78,7 @@ pub fn explain(
     matching: &Matching,
     plan: &Plan,
 ) -> Explanation {
-    let mut mailboxes: Vec<MailboxIx> = Vec::new();
-    let mut accounts: Vec<AccountIx> = Vec::new();
-    for party in world.directory.with_address(address.as_str()) {
-        if let Party::Mailbox(ix) = party {
-            mailboxes.push(*ix);
-            accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
-        }
-    }
-    accounts.extend(world.accounts.with_address(address));
-    accounts.extend(world.accounts.with_alias(address));
-    accounts.sort_unstable();
-    accounts.dedup();
-    for (ix, _) in world.directory.iter() {
-        if matching.claimed[ix.0 as usize].is_some_and(|account| accounts.contains(&account))
-            && !mailboxes.contains(&ix)
-        {
-            mailboxes.push(ix);
-        }
-    }
+    let (mailboxes, accounts) = concerned(address, world, matching);
     let names: Vec<String> = std::iter::once(address.to_string())
         .chain(
             mailboxes
@@ -154,6 +136,34 @@ pub fn explain(
         .extend(rejected(address, &world.directory));
     explanation.verdict = verdict(&explanation);
     explanation
+}
+
+/// Whoever has the address, and whoever has an account with it.
+fn concerned(
+    address: &SmtpAddress,
+    world: &World,
+    matching: &Matching,
+) -> (Vec<MailboxIx>, Vec<AccountIx>) {
+    let mut mailboxes: Vec<MailboxIx> = Vec::new();
+    let mut accounts: Vec<AccountIx> = Vec::new();
+    for party in world.directory.with_address(address.as_str()) {
+        if let Party::Mailbox(ix) = party {
+            mailboxes.push(*ix);
+            accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
+        }
+    }
+    accounts.extend(world.accounts.with_address(address));
+    accounts.extend(world.accounts.with_alias(address));
+    accounts.sort_unstable();
+    accounts.dedup();
+    for (ix, _) in world.directory.iter() {
+        if matching.claimed[ix.0 as usize].is_some_and(|account| accounts.contains(&account))
+            && !mailboxes.contains(&ix)
+        {
+            mailboxes.push(ix);
+        }
+    }
+    (mailboxes, accounts)
 }
 
 fn verdict(explanation: &Explanation) -> String {

@@ -20,9 +20,12 @@ pub enum Class {
     Stray,
     /// Giving an account to another object id, or renaming it on the evidence of an alias.
     Identity,
+    /// R37: doing again what a person has undone. It has no setting: it is always held.
+    Undone,
 }
 
 impl Class {
+    /// Those with a limit that can be set.
     pub const ALL: [Self; 7] = [
         Self::Suspend,
         Self::DelegateRemoval,
@@ -33,7 +36,7 @@ impl Class {
         Self::Identity,
     ];
 
-    /// The setting that holds its limit, without prefix.
+    /// The setting that holds its limit, without prefix; for `Undone` only a name.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Suspend => "MAX_SUSPEND",
@@ -43,6 +46,7 @@ impl Class {
             Self::NameChange => "MAX_NAME_CHANGES",
             Self::Stray => "MAX_STRAYS",
             Self::Identity => "MAX_IDENTITY_CHANGES",
+            Self::Undone => "UNDONE",
         }
     }
 
@@ -50,7 +54,7 @@ impl Class {
     pub fn is_destructive(self) -> bool {
         match self {
             Self::Suspend | Self::DelegateRemoval | Self::AliasRemoval | Self::Stray => true,
-            Self::Rename | Self::NameChange | Self::Identity => false,
+            Self::Rename | Self::NameChange | Self::Identity | Self::Undone => false,
         }
     }
 }
@@ -205,6 +209,7 @@ impl Limits {
             Class::NameChange => self.name_changes,
             Class::Stray => self.strays,
             Class::Identity => self.identity_changes,
+            Class::Undone => Limit::Count(0),
         }
     }
 }

@@ -9,10 +9,12 @@ use sha2::{Digest, Sha256};
 use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, Target},
+    delta::{Activity, Delta, Rename, Target},
     guard::{Class, Limit},
+    ids::ScimId,
     matching::Matching,
-    memory::Memory,
+    memory::{Memory, Undone},
+    undo::words,
     world::Policy,
 };
 
@@ -75,7 +77,7 @@ impl Base {
             Class::DelegateRemoval => self.delegations,
             Class::AliasRemoval => self.aliases,
             Class::Rename => self.users,
-            Class::NameChange => self.accounts,
+            Class::NameChange | Class::Undone => self.accounts,
         }
     }
 }
@@ -90,6 +92,8 @@ pub struct Circumstances {
     pub approved: BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
+    /// R37: what was undone and is to be held.
+    pub undone: BTreeMap<ScimId, Undone>,
 }
 
 /// The deltas that may go on, and what is held beside them.
@@ -101,6 +105,8 @@ pub struct Guarded {
     pub used: BTreeSet<String>,
     /// R26: how many changes of each class go on.
     pub counts: BTreeMap<Class, u32>,
+    /// R37: what is undone still, without what was approved.
+    pub undone: BTreeMap<ScimId, Undone>,
 }
 
 /// Which part of a delta a guarded change is.
@@ -112,6 +118,9 @@ enum Part {
     Name,
     Alias(SmtpAddress),
     Delegate(AccountIx),
+    Resume,
+    NewAlias(SmtpAddress),
+    NewDelegate(Target),
 }
 
 /// R26 and R2, class by class. What a held class takes with it does not count for the classes after it.
@@ -125,6 +134,7 @@ pub fn guard(
     let mut held = Vec::new();
     let mut used = BTreeSet::new();
     let mut counts = BTreeMap::new();
+    let (undone, redone) = hold_undone(&mut deltas, accounts, circumstances, &mut held, &mut used);
     let order = [
         Class::Identity,
         Class::Stray,
@@ -136,9 +146,11 @@ pub fn guard(
     ];
     for class in order {
         let found = changes_of(class, &deltas, accounts);
-        let (approved, open): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|found| circumstances.approved.contains(&found.2.fingerprint));
+        let (approved, open): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(at, part, change)| {
+                circumstances.approved.contains(&change.fingerprint)
+                    || redone.contains(&(*at, part.clone()))
+            });
         used.extend(approved.into_iter().map(|found| found.2.fingerprint));
         let spent = memory.spent_since_yesterday(class, circumstances.now);
         match refusal(class, count(open.len()), spent, policy, circumstances) {
@@ -168,7 +180,133 @@ pub fn guard(
         held,
         used,
         counts,
+        undone,
     }
+}
+
+/// Parts of deltas, by position of the delta.
+type Parts = Vec<(usize, Part)>;
+
+/// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
+/// is not undone any more.
+fn hold_undone(
+    deltas: &mut [Delta],
+    accounts: &Accounts,
+    circumstances: &Circumstances,
+    held: &mut Vec<HeldSet>,
+    used: &mut BTreeSet<String>,
+) -> (BTreeMap<ScimId, Undone>, Parts) {
+    let mut undone = circumstances.undone.clone();
+    let (mut redone, mut changes, mut runs) = (Parts::new(), Vec::new(), BTreeSet::new());
+    for (at, delta) in deltas.iter_mut().enumerate() {
+        let Target::Existing(ix) = delta.target else {
+            continue;
+        };
+        // Who an account belongs to is the first question (R16), and held by itself.
+        let id = accounts.get(ix).id();
+        let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
+            continue;
+        };
+        for (part, word, change) in redoing(delta, accounts, &entry.changes) {
+            if circumstances.approved.contains(&change.fingerprint) {
+                used.insert(change.fingerprint);
+                redone.push((at, part));
+                entry.changes.remove(&word);
+            } else {
+                take_out(delta, &part);
+                runs.insert(entry.run.clone());
+                changes.push(change);
+            }
+        }
+    }
+    undone.retain(|_, entry| !entry.changes.is_empty());
+    if !changes.is_empty() {
+        changes.sort();
+        let runs: Vec<String> = runs.into_iter().collect();
+        held.push(HeldSet {
+            class: Class::Undone,
+            code: code(&changes),
+            reason: format!(
+                "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
+                runs.join(", ")
+            ),
+            changes,
+        });
+    }
+    (undone, redone)
+}
+
+/// A part in the words of [`Undone::changes`], and with what it does, before and after.
+type Told = (Part, String, &'static str, String, String);
+
+/// The parts of a delta that are among the undone changes.
+fn redoing(
+    delta: &Delta,
+    accounts: &Accounts,
+    undone: &BTreeSet<String>,
+) -> Vec<(Part, String, HeldChange)> {
+    single_parts(delta)
+        .chain(set_parts(delta, accounts))
+        .filter(|(_, word, ..)| undone.contains(word))
+        .map(|(part, word, what, before, after)| {
+            let change = change(Class::Undone, delta, accounts, what, before, after);
+            (part, word, change)
+        })
+        .collect()
+}
+
+fn single_parts(delta: &Delta) -> impl Iterator<Item = Told> {
+    let rename = delta.rename.as_ref().map(|Rename { to, .. }| {
+        let (before, after) = (delta.address.to_string(), to.to_string());
+        (Part::Rename, words::address(to), "rename", before, after)
+    });
+    let name = delta.name.as_ref().map(|(before, after)| {
+        let word = words::name(after);
+        let (before, after) = (before.to_string(), after.to_string());
+        (Part::Name, word, "change name", before, after)
+    });
+    let status = delta.activity.map(|activity| {
+        let (part, word, what, before, after) = match activity {
+            Activity::Resume => (Part::Resume, words::RESUME, "resume", "inactive", "active"),
+            Activity::Suspend(_) => (Part::Stop, words::STOP, "suspend", "active", "suspended"),
+            Activity::Empty(_) => (Part::Stop, words::STOP, "empty", "members", "no members"),
+        };
+        (part, word.into(), what, before.into(), after.into())
+    });
+    rename.into_iter().chain(name).chain(status)
+}
+
+fn set_parts(delta: &Delta, accounts: &Accounts) -> impl Iterator<Item = Told> {
+    let new_aliases = delta.add_aliases.iter().map(|alias| {
+        let (part, word) = (Part::NewAlias(alias.clone()), words::alias(true, alias));
+        (part, word, "add alias", String::new(), alias.to_string())
+    });
+    let old_aliases = delta.remove_aliases.iter().map(|alias| {
+        let (part, word) = (Part::Alias(alias.clone()), words::alias(false, alias));
+        (part, word, "remove alias", alias.to_string(), String::new())
+    });
+    let new_delegates = delta
+        .add_delegates
+        .iter()
+        .filter_map(|target| match target {
+            Target::Existing(ix) => {
+                let who = accounts.get(*ix);
+                let (part, word) = (Part::NewDelegate(*target), words::delegate(true, who.id()));
+                let after = who.address().to_string();
+                Some((part, word, "add delegate", String::new(), after))
+            }
+            Target::New(_) => None,
+        });
+    let old_delegates = delta.remove_delegates.iter().map(|ix| {
+        let who = accounts.get(*ix);
+        let (part, word) = (Part::Delegate(*ix), words::delegate(false, who.id()));
+        let before = who.address().to_string();
+        (part, word, "remove delegate", before, String::new())
+    });
+    new_aliases
+        .chain(old_aliases)
+        .chain(new_delegates)
+        .chain(old_delegates)
 }
 
 /// R26: how many guarded changes of each class a delta holds, without those that a person approved.
@@ -248,6 +386,7 @@ fn changes_of(
             ));
         };
         match class {
+            Class::Undone => {} // Known by what was undone, not by what it is.
             Class::Identity => identity(delta, &mut add),
             Class::Stray | Class::Suspend => stop(class, delta, accounts, &mut add),
             Class::DelegateRemoval => {
@@ -395,6 +534,13 @@ fn take_out(delta: &mut Delta, part: &Part) {
         Part::Name => delta.name = None,
         Part::Alias(alias) => {
             delta.remove_aliases.remove(alias);
+        }
+        Part::Resume => delta.activity = None,
+        Part::NewAlias(alias) => {
+            delta.add_aliases.remove(alias);
+        }
+        Part::NewDelegate(target) => {
+            delta.add_delegates.remove(target);
         }
         Part::Delegate(ix) => {
             delta.remove_delegates.remove(ix);

@@ -1,13 +1,12 @@
 //! Who is found under a key: mostly one, now and then several. Values are positions, so an index is small.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash};
+use std::{borrow::Borrow, hash::Hash};
 
-/// Fast, and seeded anew in each process.
-type Hasher = foldhash::fast::RandomState;
+use super::hash::HashMap;
 
 #[derive(Debug)]
 pub(super) struct Index<K, V> {
-    found: HashMap<K, Found<V>, Hasher>,
+    found: HashMap<K, Found<V>>,
 }
 
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl<K, V> Default for Index<K, V> {
 impl<K: Hash + Eq, V: Copy + PartialEq> Index<K, V> {
     pub(super) fn with_capacity(keys: usize) -> Self {
         Self {
-            found: HashMap::with_capacity_and_hasher(keys, Hasher::default()),
+            found: HashMap::with_capacity_and_hasher(keys, Default::default()),
         }
     }
 

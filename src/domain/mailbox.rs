@@ -75,8 +75,11 @@ const ESSENTIAL: [&str; 6] = [
     "ExternalDirectoryObjectId",
 ];
 
+/// What a row of the list is.
+pub type Normalised = Result<Mailbox, Box<Rejection>>;
+
 /// R3, R4, R5.
-pub fn normalise(record: &MailboxRecord) -> Result<Mailbox, Box<Rejection>> {
+pub fn normalise(record: &MailboxRecord) -> Normalised {
     let reason = match judge(record) {
         Ok((primary, kind)) => return Ok(mailbox(record, primary, kind)),
         Err(reason) => reason,

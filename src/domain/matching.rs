@@ -1,12 +1,13 @@
 //! Which account is whose: an account is a person, not an address (R6, R7, R16–R18).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
     delegation::Delegations,
-    directory::{Directory, MailboxIx, to_u32},
+    directory::{Directory, MailboxIx, Party, to_u32},
+    hash::{HashMap, HashSet},
     ids::ObjectId,
     mailbox::{Mailbox, MailboxKind},
     memory::Memory,
@@ -86,7 +87,7 @@ pub enum AccountFate {
 }
 
 /// The result of matching, by position.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Matching {
     pub mailboxes: Vec<MailboxFate>,
     pub accounts: Vec<AccountFate>,
@@ -94,8 +95,8 @@ pub struct Matching {
     pub frozen: HashSet<AccountIx>,
     /// The account that a mailbox claims with success, by position, also where either is protected.
     pub claimed: Vec<Option<AccountIx>>,
-    /// The object id that state or `ExternalAccountId` knows for an account (R16, R19).
-    pub known_object_id: HashMap<AccountIx, ObjectId>,
+    /// The object id that state or `ExternalAccountId` knows for an account (R16, R19), by position.
+    known_object_ids: Vec<Option<ObjectId>>,
 }
 
 impl Matching {
@@ -105,6 +106,11 @@ impl Matching {
 
     pub fn account(&self, ix: AccountIx) -> &AccountFate {
         &self.accounts[ix.0 as usize]
+    }
+
+    /// R16, R19: the object id that state or `ExternalAccountId` knows for an account.
+    pub fn known_object_id(&self, ix: AccountIx) -> Option<&ObjectId> {
+        self.known_object_ids[ix.0 as usize].as_ref()
     }
 
     pub fn is_protected(&self, ix: AccountIx) -> bool {
@@ -127,7 +133,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
         claims: vec![None; world.directory.mailboxes.len()],
         account_protection: BTreeMap::new(),
         disabled_only: BTreeSet::new(),
-        frozen: HashSet::new(),
+        frozen: HashSet::default(),
     };
     matcher.claim();
     matcher.mismatched_kinds();
@@ -140,21 +146,21 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
 }
 
 /// Accounts by the object id that state knows for them.
-fn ownership(accounts: &Accounts, memory: &Memory) -> HashMap<AccountIx, ObjectId> {
-    memory
-        .mapping
-        .iter()
-        .filter_map(|(object_id, id)| Some((accounts.with_id(id)?, object_id.clone())))
-        .collect()
+fn ownership(accounts: &Accounts, memory: &Memory) -> Vec<Option<ObjectId>> {
+    let mut owners = vec![None; accounts.len()];
+    for (object_id, id) in &memory.mapping {
+        if let Some(ix) = accounts.with_id(id) {
+            owners[ix.0 as usize] = Some(object_id.clone());
+        }
+    }
+    owners
 }
 
 /// Mailboxes protected by what they are, before any account is looked at (R3, R6, R11, R15).
 fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Protection> {
     let directory = &world.directory;
     let mut protected = BTreeMap::new();
-    let mut by_primary: HashMap<&SmtpAddress, Vec<MailboxIx>> = HashMap::new();
     for (ix, mailbox) in directory.iter() {
-        by_primary.entry(&mailbox.primary).or_default().push(ix);
         let delegations = world
             .delegations
             .get(ix.0 as usize)
@@ -187,14 +193,22 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
             protected.insert(ix, Protection { code, text });
         }
     }
-    for (primary, owners) in by_primary.iter().filter(|(_, owners)| owners.len() > 1) {
-        for ix in owners {
+    // Mailboxes are sorted by their primary address.
+    let mut first = 0;
+    for owners in directory
+        .mailboxes
+        .chunk_by(|one, other| one.primary == other.primary)
+    {
+        let positions = first..first + owners.len();
+        first = positions.end;
+        for at in positions.filter(|_| owners.len() > 1) {
             let text = format!(
-                "{} mailboxes have the primary address {primary}",
-                owners.len()
+                "{} mailboxes have the primary address {}",
+                owners.len(),
+                owners[0].primary
             );
             protected.insert(
-                *ix,
+                MailboxIx(to_u32(at)),
                 Protection {
                     code: Code::DuplicatePrimary,
                     text,
@@ -210,8 +224,8 @@ struct Matcher<'a> {
     accounts: &'a Accounts,
     policy: &'a Policy,
     memory: &'a Memory,
-    /// Object ids by state.
-    owner: HashMap<AccountIx, ObjectId>,
+    /// Object ids by state, by position of the account.
+    owner: Vec<Option<ObjectId>>,
     protected: BTreeMap<MailboxIx, Protection>,
     /// The claims that hold, by position of the mailbox.
     claims: Vec<Option<Match>>,
@@ -225,20 +239,10 @@ impl Matcher<'_> {
     fn claim(&mut self) {
         let mut given = vec![false; self.accounts.len()];
         for level in [Level::Mapping, Level::ExternalAccountId, Level::Principal] {
-            let mut claims: Vec<(AccountIx, MailboxIx)> = Vec::new();
-            let mut torn = BTreeSet::new();
-            for (ix, mailbox) in self.directory.iter() {
-                if self.claims[ix.0 as usize].is_some() {
-                    continue;
-                }
-                let before = claims.len();
-                let wanted = self.wanted(mailbox, level);
-                let free = wanted.filter(|account| !given[account.0 as usize]);
-                claims.extend(free.map(|account| (account, ix)));
-                if claims.len() > before + 1 {
-                    torn.insert(ix);
-                }
-            }
+            let (mut claims, torn) = match level {
+                Level::Mapping => (self.by_mapping(), BTreeSet::new()),
+                Level::ExternalAccountId | Level::Principal => self.claims_at(level, &given),
+            };
             claims.sort_unstable();
             for claimants in claims.chunk_by(|one, other| one.0 == other.0) {
                 let account = claimants[0].0;
@@ -272,20 +276,58 @@ impl Matcher<'_> {
         }
     }
 
+    /// The claims of those mailboxes that have no stronger one, and who of them claims several accounts.
+    fn claims_at(
+        &self,
+        level: Level,
+        given: &[bool],
+    ) -> (Vec<(AccountIx, MailboxIx)>, BTreeSet<MailboxIx>) {
+        let mut claims = Vec::new();
+        let mut torn = BTreeSet::new();
+        for (ix, mailbox) in self.directory.iter() {
+            if self.claims[ix.0 as usize].is_some() {
+                continue;
+            }
+            let before = claims.len();
+            let wanted = self.wanted(mailbox, level);
+            let free = wanted.filter(|account| !given[account.0 as usize]);
+            claims.extend(free.map(|account| (account, ix)));
+            if claims.len() > before + 1 {
+                torn.insert(ix);
+            }
+        }
+        (claims, torn)
+    }
+
     fn wanted(&self, mailbox: &Mailbox, level: Level) -> impl Iterator<Item = AccountIx> {
-        let (mapped, listed): (_, &[AccountIx]) = match (level, &mailbox.object_id) {
-            // A mapping to an id that is not in the complete list is void.
-            (Level::Mapping, Some(id)) => (self.mapped(id), &[]),
-            (Level::ExternalAccountId, Some(id)) => (None, self.accounts.with_object_id(id)),
-            (Level::Mapping | Level::ExternalAccountId, None) => (None, &[]),
-            (Level::Principal, _) => (None, self.accounts.with_address(&mailbox.primary)),
+        let listed: &[AccountIx] = match (level, &mailbox.object_id) {
+            (Level::Mapping, _) | (Level::ExternalAccountId, None) => &[],
+            (Level::ExternalAccountId, Some(id)) => self.accounts.with_object_id(id),
+            (Level::Principal, _) => self.accounts.with_address(&mailbox.primary),
         };
         let fits = |ix: &AccountIx| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox);
         let only_fitting = level == Level::Principal && listed.iter().any(fits);
         let listed = listed.iter().copied();
-        mapped
-            .into_iter()
-            .chain(listed.filter(move |ix| !only_fitting || fits(ix)))
+        listed.filter(move |ix| !only_fitting || fits(ix))
+    }
+
+    /// All claims by state, found from the side of state: it is sorted by object id, and the mailboxes are not.
+    fn by_mapping(&self) -> Vec<(AccountIx, MailboxIx)> {
+        let mut claims = Vec::with_capacity(self.memory.mapping.len());
+        for (object_id, id) in &self.memory.mapping {
+            // A mapping to an id that is not in the complete list is void.
+            let Some(account) = self.accounts.with_id(id) else {
+                continue;
+            };
+            for party in self.directory.with_id(object_id.as_str()) {
+                if let Party::Mailbox(ix) = *party
+                    && self.directory.mailbox(ix).object_id.as_ref() == Some(object_id)
+                {
+                    claims.push((account, ix));
+                }
+            }
+        }
+        claims
     }
 
     /// The account that state has for an object id.
@@ -300,9 +342,9 @@ impl Matcher<'_> {
 
     /// R16: the object id that state or `ExternalAccountId` gives an account, when it is not the mailbox's.
     fn other_tie(&self, account: AccountIx, mailbox: &Mailbox) -> Option<ObjectId> {
-        let state = self.owner.get(&account).cloned();
-        let known = state.or_else(|| self.accounts.get(account).external_object_id())?;
-        (mailbox.object_id.as_ref() != Some(&known)).then_some(known)
+        let state = self.owner[account.0 as usize].as_ref();
+        let known = state.or_else(|| self.accounts.external_object_id(account))?;
+        (mailbox.object_id.as_ref() != Some(known)).then(|| known.clone())
     }
 
     fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
@@ -453,7 +495,7 @@ impl Matcher<'_> {
         &mut self,
         mut evidence: BTreeMap<MailboxIx, AccountIx>,
     ) -> BTreeMap<MailboxIx, AccountIx> {
-        let mut times: HashMap<AccountIx, u32> = HashMap::new();
+        let mut times: HashMap<AccountIx, u32> = HashMap::default();
         for account in evidence.values() {
             *times.entry(*account).or_default() += 1;
         }
@@ -553,10 +595,14 @@ impl Matcher<'_> {
     }
 
     fn finish(mut self, evidence: &BTreeMap<MailboxIx, AccountIx>) -> Matching {
+        let mut claimed = vec![false; self.accounts.len()];
+        for (_, claim) in self.claimed() {
+            claimed[claim.account.0 as usize] = true;
+        }
         let mut fates: Vec<AccountFate> = self
             .accounts
             .iter()
-            .map(|(ix, account)| self.unclaimed(ix, account.address()))
+            .map(|(ix, account)| self.unclaimed(ix, account.address(), claimed[ix.0 as usize]))
             .collect();
         let mut set = |ix: AccountIx, fate: AccountFate| {
             let old = &mut fates[ix.0 as usize];
@@ -601,12 +647,7 @@ impl Matcher<'_> {
             }
         }
         self.hand_down(&mut mailboxes, &fates);
-        let mut known_object_id = self.owner;
-        for (ix, account) in self.accounts.iter() {
-            if let Some(id) = account.external_object_id() {
-                known_object_id.entry(ix).or_insert(id);
-            }
-        }
+        let known_object_ids = known_object_ids(self.owner, self.accounts);
         let claimed = self
             .claims
             .iter()
@@ -617,28 +658,25 @@ impl Matcher<'_> {
             accounts: fates,
             frozen: self.frozen,
             claimed,
-            known_object_id,
+            known_object_ids,
         }
     }
 
-    /// The fate of an account before its mailbox is looked at.
-    fn unclaimed(&self, ix: AccountIx, address: &SmtpAddress) -> AccountFate {
+    /// The fate of an account before the mailbox that claims it is looked at.
+    fn unclaimed(&self, ix: AccountIx, address: &SmtpAddress, is_claimed: bool) -> AccountFate {
         if !self.policy.claimed_domains.holds(address) {
             AccountFate::Foreign
         } else if let Some(protection) = self.account_protection.get(&ix) {
             AccountFate::Protected(protection.clone())
-        } else if let Some(mailbox) = self
-            .directory
-            .with_address(address.as_str())
-            .iter()
-            .find_map(|party| match party {
-                super::directory::Party::Mailbox(ix) => Some(*ix),
-                super::directory::Party::Rejected(_) => None,
-            })
-        {
-            AccountFate::MergeCandidate(mailbox)
-        } else {
+        } else if is_claimed {
             AccountFate::Unowned
+        } else {
+            let parties = self.directory.with_address(address.as_str()).iter();
+            let mailbox = parties.copied().find_map(|party| match party {
+                Party::Mailbox(ix) => Some(ix),
+                Party::Rejected(_) => None,
+            });
+            mailbox.map_or(AccountFate::Unowned, AccountFate::MergeCandidate)
         }
     }
 
@@ -673,6 +711,19 @@ impl Matcher<'_> {
             *fate = MailboxFate::Protected(protection);
         }
     }
+}
+
+/// What state knows first, then what `ExternalAccountId` says.
+fn known_object_ids(
+    mut known: Vec<Option<ObjectId>>,
+    accounts: &Accounts,
+) -> Vec<Option<ObjectId>> {
+    for (at, known) in known.iter_mut().enumerate() {
+        if known.is_none() {
+            *known = accounts.external_object_id(AccountIx(to_u32(at))).cloned();
+        }
+    }
+    known
 }
 
 fn functional_rename(from: &SmtpAddress, to: &SmtpAddress) -> Protection {

@@ -21,12 +21,12 @@ pub struct Memory {
     pub without_effect: BTreeMap<ScimId, WithoutEffect>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
-    /// R33: refused changes, by account (SCIM id, or the address of what was to be created).
+    /// R33: refused changes; the keys are those of [`super::offenders`].
     pub offenders: BTreeMap<String, Offender>,
     /// R25: the last run that wrote was cut off before its end.
     pub cut_off: bool,
-    /// R37: fingerprints of changes that were undone, each with what its source then looked like.
-    pub undone: BTreeMap<String, String>,
+    /// R37: what was undone, by account.
+    pub undone: BTreeMap<ScimId, Undone>,
 }
 
 /// R2: the size and the settings of a run that nothing held back.
@@ -56,7 +56,7 @@ pub struct Spent {
     pub count: u32,
 }
 
-/// R33: an action that Zivver refuses.
+/// R33: something that Zivver refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offender {
     /// Fingerprint of what was asked for; another content is tried at once.
@@ -67,6 +67,35 @@ pub struct Offender {
     pub times: u32,
     /// Epoch seconds of the last try.
     pub last: i64,
+    /// The run of the last try: it counts once, over all its invocations.
+    #[serde(default)]
+    pub run: String,
+}
+
+/// R37: changes of one account that are held until they are approved, or until its source changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// The run that was undone.
+    pub run: String,
+    /// What the source wanted when it was undone.
+    pub source: SourceState,
+    /// What must not be done again, in the words of [`super::undo`].
+    pub changes: BTreeSet<String>,
+}
+
+/// Hashes of what the source wants for an account; `None` where that was not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceState {
+    pub mailbox: Option<String>,
+    pub delegations: Option<String>,
+}
+
+impl SourceState {
+    /// R11: unknown is no change.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let like = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+        like(&self.mailbox, &other.mailbox) && like(&self.delegations, &other.delegations)
+    }
 }
 
 impl Memory {

@@ -120,6 +120,6 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
-    /// Undone by a person, and held until approved or until its source changes.
-    Undone = "R37" false,
+    /// Not undone, since it is not any more what the run made of it.
+    ChangedSince = "R37" true,
 }

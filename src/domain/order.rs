@@ -1,11 +1,12 @@
 //! From deltas to steps, in the order in which Zivver accepts them (R17, R24, R25).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
+    hash::{HashMap, HashSet},
     hold::digest,
     scope::ClaimedDomains,
     settle::claims,
@@ -62,9 +63,9 @@ pub fn order(
         domains,
         wanted: deltas.iter().flat_map(claims).cloned().collect(),
         drafts: Vec::new(),
-        last_of: HashMap::new(),
-        released_by: HashMap::new(),
-        made_by: HashMap::new(),
+        last_of: HashMap::default(),
+        released_by: HashMap::default(),
+        made_by: HashMap::default(),
         stop: if stops_first {
             Phase::StopFirst
         } else {
@@ -185,9 +186,9 @@ impl Ordering<'_> {
 
     /// The drafts that change addresses, by delta.
     fn addresses(&mut self) -> HashMap<usize, usize> {
-        let mut changed = HashMap::new();
+        let mut changed = HashMap::default();
         let mut open: BTreeMap<&SmtpAddress, usize> = BTreeMap::new();
-        let mut holder: HashMap<&SmtpAddress, usize> = HashMap::new();
+        let mut holder: HashMap<&SmtpAddress, usize> = HashMap::default();
         for (at, delta) in self.deltas.iter().enumerate() {
             if delta.rename.is_some() {
                 open.insert(&delta.address, at);
@@ -451,16 +452,31 @@ impl Ordering<'_> {
                         .iter()
                         .any(|alias| self.released_by.contains_key(alias));
                     let stops = delta.is_suspend() || delta.is_empty_of_members();
-                    if delta.rename.is_some() || stops || (released && Self::is_one_request(delta))
+                    if delta.rename.is_some()
+                        || (stops && !Self::is_more_than_a_stop(delta))
+                        || (released && Self::is_one_request(delta))
                     {
                         continue;
                     }
-                    let call = self.update(delta, ix);
+                    let mut call = self.update(delta, ix);
+                    let adds = !delta.add_aliases.is_empty() || !delta.add_delegates.is_empty();
+                    if stops && !adds && !delta.remove_aliases.is_empty() {
+                        without_extension(&mut call); // Its release took them out.
+                    }
                     let draft = self.push(Phase::Claim, at, call, DraftWhen::Always);
                     self.waits(draft, at);
                 }
             }
         }
+    }
+
+    /// R37: an undo may suspend or empty an account and take back its attributes, too. Removed aliases are released.
+    fn is_more_than_a_stop(delta: &Delta) -> bool {
+        let delegates = !delta.add_delegates.is_empty()
+            || (delta.remove_aliases.is_empty() && !delta.remove_delegates.is_empty());
+        delta.name.is_some()
+            || !delta.add_aliases.is_empty()
+            || (delta.kind == AccountKind::User && delegates)
     }
 
     /// R24: what a create did not take follows in one PUT, and only then.
@@ -556,8 +572,7 @@ impl Ordering<'_> {
             },
             AccountKind::Functional => Call::UpdateFunctional {
                 name,
-                members: delta
-                    .touches_delegates()
+                members: (delta.touches_delegates() && !delta.is_empty_of_members())
                     .then(|| self.delegates(delta, ix, true)),
                 aliases: delta
                     .touches_extension()
@@ -681,8 +696,8 @@ fn await_delegates(steps: &mut [Step]) {
     if moving.is_empty() {
         return;
     }
-    let mut last_move: HashMap<Target, StepIx> = HashMap::new();
-    let mut named: HashMap<Target, Vec<StepIx>> = HashMap::new();
+    let mut last_move: HashMap<Target, StepIx> = HashMap::default();
+    let mut named: HashMap<Target, Vec<StepIx>> = HashMap::default();
     for (at, step) in steps.iter_mut().enumerate() {
         let at = draft_ix(at);
         for target in names(&step.call).filter(|target| moving.contains(target)) {
@@ -749,6 +764,14 @@ impl Draft {
             after,
             claims,
         }
+    }
+}
+
+fn without_extension(call: &mut Call) {
+    match call {
+        Call::UpdateUser { extension, .. } => *extension = None,
+        Call::UpdateFunctional { aliases, .. } => *aliases = None,
+        Call::CreateUser { .. } | Call::CreateFunctional { .. } | Call::Empty { .. } => {}
     }
 }
 

@@ -11,15 +11,17 @@ use super::{
     diff::{Diff, diff},
     directory::Directory,
     guard::Class,
-    hold::{Base, Circumstances, Guarded, HeldSet, guard},
+    hold::{Base, Circumstances, HeldSet, guard},
     ids::ScimId,
     matching::{MailboxFate, Matching},
-    memory::{Baseline, Memory},
+    memory::{Baseline, Memory, Undone},
     note::{Code, Note},
+    offenders::withhold,
     order::order,
     scope::RunScope,
     settle::settle,
     step::Step,
+    undo::{Reversal, Undo, reverse, still_undone, undone_after},
     world::{MailboxScope, Policy, World},
 };
 
@@ -50,6 +52,12 @@ pub struct Plan {
     pub guarded: BTreeMap<Class, u32>,
     /// R27: fingerprints of approved changes that are carried out.
     pub used_approvals: BTreeSet<String>,
+    /// What was asked for before the guard, by target.
+    pub proposed: BTreeMap<Target, Delta>,
+    /// R33: keys of the refused changes that wait.
+    pub waiting: BTreeSet<String>,
+    /// R37: what is undone, once this plan is carried out.
+    pub undone: BTreeMap<ScimId, Undone>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
@@ -132,6 +140,16 @@ pub enum Attribute {
     Delegates,
 }
 
+/// What is asked for, before anything is held.
+struct Proposal {
+    deltas: Vec<Delta>,
+    notes: Vec<Note>,
+    /// R33
+    waiting: BTreeSet<String>,
+    /// R37: what was undone and is to be held.
+    undone: BTreeMap<ScimId, Undone>,
+}
+
 /// diff, guard, settle, order: the pure middle of a run.
 pub fn plan(
     world: &World,
@@ -140,25 +158,106 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
+    let plan = decide(
+        propose(world, policy, memory, matching, wishes),
+        world,
+        policy,
+        memory,
+        matching,
+        wishes,
+    );
+    match certain_owners(matching, plan.approved.deltas()) {
+        None => plan,
+        Some(certain) => decide(
+            propose(world, policy, memory, &certain, wishes),
+            world,
+            policy,
+            memory,
+            &certain,
+            wishes,
+        ),
+    }
+}
+
+/// What the two sides alone ask for, before the guard.
+fn propose(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
-    let base = Base::count(&world.accounts, policy, matching);
     let deltas = scoped(deltas, world, &wishes.scope);
-    let deltas = with_effect(deltas, world, memory, &mut notes);
+    let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
+    notes.extend(withheld.notes);
+    let deltas = with_effect(withheld.deltas, world, memory, &mut notes);
+    Proposal {
+        deltas,
+        notes,
+        waiting: withheld.waiting,
+        undone: still_undone(world, policy, matching, memory),
+    }
+}
+
+/// R37: the same for the reverse of a run. What a person asks for now waits for nothing.
+pub fn plan_undo(
+    undo: &Undo,
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
+    let proposal = Proposal {
+        deltas: scoped(deltas, world, &wishes.scope),
+        notes,
+        waiting: BTreeSet::new(),
+        undone: BTreeMap::new(),
+    };
+    let mut plan = decide(proposal, world, policy, memory, matching, wishes);
+    let undone = still_undone(world, policy, matching, memory);
+    plan.undone = undone_after(
+        undone,
+        undo,
+        plan.approved.deltas(),
+        world,
+        policy,
+        matching,
+    );
+    plan
+}
+
+fn decide(
+    proposal: Proposal,
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let Proposal {
+        deltas,
+        mut notes,
+        waiting,
+        undone,
+    } = proposal;
+    let base = Base::count(&world.accounts, policy, matching);
     let seen = seen(world, policy);
     let circumstances = Circumstances {
         base,
         doubt: doubt(&seen, memory, policy),
         approved: wishes.approved.clone(),
         now: wishes.now,
+        undone,
     };
+    let proposed = deltas
+        .iter()
+        .map(|delta| (delta.target, delta.clone()))
+        .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
-    let Guarded {
-        deltas,
-        held,
-        used,
-        counts,
-    } = guarded;
-    let mut settled = settle(deltas, &world.accounts, &world.directory);
+    let mut settled = settle(guarded.deltas, &world.accounts, &world.directory);
     notes.append(&mut settled.notes);
     // What was held or left out is not part of what was asked for, so only now is some of it recognised.
     let before = settled.deltas.len();
@@ -186,15 +285,31 @@ pub fn plan(
             steps,
             deltas: settled.deltas,
         },
-        held,
+        held: guarded.held,
         notes,
         filter_counts: filter_counts(world, policy),
         base,
-        guarded: counts,
-        used_approvals: used,
+        guarded: guarded.counts,
+        used_approvals: guarded.used,
+        proposed,
+        waiting,
+        undone: guarded.undone,
         seen,
         accounts_outside: outside(world, policy),
     }
+}
+
+/// R12: an identity change that is not held makes certain whose the account is, so that its owner may be a delegate of
+/// others in the same plan. `None` if there is none.
+fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
+    let mut certain: Option<Matching> = None;
+    for delta in deltas.iter().filter(|delta| delta.waits_for_identity()) {
+        if let Target::Existing(ix) = delta.target {
+            let matching = certain.get_or_insert_with(|| matching.clone());
+            matching.frozen.remove(&ix);
+        }
+    }
+    certain
 }
 
 /// R39: everything was read; only the named accounts are written to.

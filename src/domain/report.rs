@@ -36,6 +36,9 @@ pub struct Report {
     /// R39: the accounts that the run was restricted to; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accounts: Vec<SmtpAddress>,
+    /// R37: the run that this one takes back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undoes: Option<String>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -45,7 +48,7 @@ pub struct Report {
     pub failed: Vec<FailedAction>,
     /// Who was left alone, and why.
     pub skipped: Vec<Note>,
-    /// R15: how many addresses each entry of TARGET_FILTER matches.
+    /// R15: how many addresses each entry of `TARGET_FILTER` matches.
     pub filter_counts: BTreeMap<String, usize>,
     /// R36: `None` until it was verified; a preview is not.
     pub converged: Option<bool>,
@@ -184,6 +187,7 @@ impl Report {
             ended: None,
             duration_ms: 0,
             accounts: Vec::new(),
+            undoes: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),
@@ -211,7 +215,7 @@ impl Report {
             *counts.planned.entry(action.action.kind).or_default() += 1;
             match action.outcome {
                 ActionOutcome::Applied => {
-                    *counts.applied.entry(action.action.kind).or_default() += 1
+                    *counts.applied.entry(action.action.kind).or_default() += 1;
                 }
                 ActionOutcome::Partly => {
                     *counts.applied.entry(action.action.kind).or_default() += 1;

@@ -81,3 +81,22 @@ pub enum Delegate {
     /// An address that is no account of the organisation, outside the claimed domains (R13).
     Stranger(SmtpAddress),
 }
+
+impl Call {
+    /// R25: a suspend or an empty.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Self::UpdateUser {
+                address: None,
+                active: Some(false),
+                extension: None,
+                ..
+            }
+            | Self::Empty { .. } => true,
+            Self::CreateUser { .. }
+            | Self::CreateFunctional { .. }
+            | Self::UpdateUser { .. }
+            | Self::UpdateFunctional { .. } => false,
+        }
+    }
+}

@@ -15,8 +15,15 @@ use super::{
 };
 use crate::{
     domain::{
-        address::SmtpAddress, delta::Target, directory::MailboxIx, ids::ScimId, plan::ApprovedPlan,
-        report::ActionOutcome, step::StepIx, world::World,
+        address::SmtpAddress,
+        delta::Target,
+        directory::MailboxIx,
+        ids::ScimId,
+        offenders::{Part, Refusal},
+        plan::ApprovedPlan,
+        report::ActionOutcome,
+        step::{Call, Step, StepIx, When},
+        world::World,
     },
     zivver::{Creation, RefusalKind, WriteError, ZivverClient},
 };
@@ -50,8 +57,8 @@ pub struct Applied {
 pub struct ActionEnd {
     pub outcome: Option<ActionOutcome>,
     pub problems: Vec<String>,
-    /// The refusal alone, to recognise it in a later run (R33).
-    pub refusal: Option<String>,
+    /// To be recognised in a later run (R33).
+    pub refusals: Vec<Refusal>,
 }
 
 /// One step that ended, with everything there is to say.
@@ -60,7 +67,10 @@ struct Ended {
     end: StepEnd,
     created: Option<Created>,
     problems: Vec<String>,
+    /// Of the whole request.
     refusal: Option<String>,
+    /// Of single aliases, which were left out of it (R23).
+    refused_aliases: Vec<(SmtpAddress, String)>,
     /// The service did not answer (R32).
     outage: bool,
     /// Everything must stop (R29, R32).
@@ -75,6 +85,7 @@ impl Ended {
             created: None,
             problems: Vec::new(),
             refusal: None,
+            refused_aliases: Vec::new(),
             outage: false,
             fatal: None,
         }
@@ -145,7 +156,9 @@ struct Applying<'a> {
     actions: Vec<ActionEnd>,
     /// Steps of each action that have not ended.
     open: Vec<u32>,
-    started: BTreeSet<StepIx>,
+    /// Where the suspends and empties at the end of the plan begin, and how many steps before them have not ended.
+    stops_from: usize,
+    open_before_stops: usize,
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
@@ -170,6 +183,10 @@ impl<'a> Applying<'a> {
                 ready.insert(ix);
             }
         }
+        let stops_from = steps
+            .iter()
+            .rposition(|step| !step.call.is_stop())
+            .map_or(0, |last| last + 1);
         Self {
             plan,
             live: Live::new(world, plan),
@@ -179,7 +196,8 @@ impl<'a> Applying<'a> {
             dependents,
             actions: vec![ActionEnd::default(); plan.actions().len()],
             open,
-            started: BTreeSet::new(),
+            stops_from,
+            open_before_stops: stops_from,
             failures_in_a_row: 0,
             stopped: None,
             cut_off: false,
@@ -206,8 +224,12 @@ impl<'a> Applying<'a> {
             self.cut_off = true;
             return None;
         }
+        // R25: nothing is taken away before all else is settled.
+        let first = self.ready.first()?;
+        if first.0 as usize >= self.stops_from && self.open_before_stops > 0 {
+            return None;
+        }
         let step = self.ready.pop_first()?;
-        self.started.insert(step);
         Some((step, self.live.turn(step)))
     }
 
@@ -218,6 +240,7 @@ impl<'a> Applying<'a> {
             created,
             problems,
             refusal,
+            refused_aliases,
             outage,
             fatal,
         } = ended;
@@ -243,10 +266,21 @@ impl<'a> Applying<'a> {
             self.stopped.get_or_insert(fatal);
         }
         self.open[action] -= 1;
+        if (step.0 as usize) < self.stops_from {
+            self.open_before_stops -= 1;
+        }
         let summary = &mut self.actions[action];
         summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
         summary.problems.extend(problems);
-        summary.refusal = summary.refusal.take().or(refusal);
+        let whole = refusal.and_then(|text| {
+            let part = part(planned)?;
+            Some(Refusal { part, text })
+        });
+        let aliases = refused_aliases.into_iter().map(|(alias, text)| Refusal {
+            part: Part::Alias(alias),
+            text,
+        });
+        summary.refusals.extend(whole.into_iter().chain(aliases));
         if self.open[action] == 0 {
             journal.append(self.entry(action));
         }
@@ -283,7 +317,9 @@ impl<'a> Applying<'a> {
             if *open > 0 {
                 let end = &mut self.actions[action];
                 // Something of it may have been done; what is left of it, the next run does.
-                end.outcome = Some(ActionOutcome::Remaining);
+                if end.outcome != Some(ActionOutcome::Failed) {
+                    end.outcome = Some(ActionOutcome::Remaining);
+                }
             }
         }
         Applied {
@@ -297,6 +333,28 @@ impl<'a> Applying<'a> {
             actions: self.actions,
             stopped: self.stopped,
         }
+    }
+}
+
+/// What of an action is refused with a step, or `None` for a step that only puts something back.
+fn part(step: &Step) -> Option<Part> {
+    match (&step.call, step.when) {
+        (_, When::IfRefused(_)) => None,
+        (_, When::Completes(_)) => Some(Part::Completion),
+        (
+            Call::UpdateUser {
+                address: Some(_), ..
+            },
+            When::Always,
+        ) => Some(Part::Address),
+        (
+            Call::CreateUser { .. }
+            | Call::CreateFunctional { .. }
+            | Call::UpdateUser { .. }
+            | Call::UpdateFunctional { .. }
+            | Call::Empty { .. },
+            When::Always,
+        ) => Some(Part::Account),
     }
 }
 
@@ -328,7 +386,7 @@ async fn send(
         request,
         open: new_aliases,
         refused: Vec::new(),
-        refusal: None,
+        refused_aliases: Vec::new(),
     };
     let result = sending.run().await;
     let mut ended = match result {
@@ -338,7 +396,7 @@ async fn send(
         },
         Err(error) => failed(step, &error),
     };
-    ended.refusal = ended.refusal.or(sending.refusal);
+    ended.refused_aliases = sending.refused_aliases;
     ended.problems.splice(0..0, sending.refused);
     ended
 }
@@ -371,7 +429,7 @@ struct Sending<'a> {
     /// New aliases in the request: any of them may be refused.
     open: Vec<SmtpAddress>,
     refused: Vec<String>,
-    refusal: Option<String>,
+    refused_aliases: Vec<(SmtpAddress, String)>,
 }
 
 impl Sending<'_> {
@@ -424,7 +482,8 @@ impl Sending<'_> {
         self.refused
             .push(format!("the alias {address} is left out: {error}"));
         if let WriteError::Refused(refusal) = error {
-            self.refusal = Some(format!("{} {}", refusal.status, refusal.text));
+            let text = format!("{} {}", refusal.status, refusal.text);
+            self.refused_aliases.push((address.clone(), text));
         }
     }
 

@@ -34,7 +34,7 @@ pub enum RunError {
     )]
     SourceFilter(String),
     /// R1
-    #[error("{0} (R1)")]
+    #[error("{} (R1)", target(.0))]
     Target(#[from] ReadError),
     /// R27
     #[error("no held set has the code {0:?}; the report of the last run lists the codes (R27)")]
@@ -54,4 +54,14 @@ pub enum RunError {
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
+}
+
+fn target(error: &ReadError) -> String {
+    match error {
+        ReadError::Incomplete { .. } => error.to_string(), // says so itself
+        ReadError::Refused(_)
+        | ReadError::Unauthorized { .. }
+        | ReadError::Forbidden { .. }
+        | ReadError::Unavailable { .. } => format!("target incomplete: {error}"),
+    }
 }

@@ -36,11 +36,14 @@ use crate::{
 /// Questions about groups and recipients in flight; the client's own limit holds beside it.
 const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
 
+/// How long what is in flight at the deadline may take to finish (R34).
+const FINISH_MAX: Duration = Duration::from_secs(2);
+
 /// How old a kept permission answer may be to be used at all (R34).
-pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_hours(6);
+pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// How old the answer may be on which a delegate change rests (R34).
-pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_mins(30);
+pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A permission answer with its time, as it is kept for the next invocation (R34).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +133,9 @@ impl Fetcher<'_> {
         let show = |progress: ListProgress| {
             self.progress.show(Progress::Listing {
                 mailboxes: progress.rows,
-            })
+            });
         };
-        let list = self.exchange.mailboxes(show).await?;
-        let directory = Directory::new(list.mailboxes);
+        let directory = Directory::of(self.exchange.normalised_mailboxes(show).await?);
         let synchronisable = directory
             .mailboxes
             .iter()
@@ -245,8 +247,10 @@ impl Fetcher<'_> {
             if open.is_empty() {
                 break;
             }
-            self.ask(open, &mut source.answers).await?;
             source.cut_off = self.is_over();
+            if !source.cut_off {
+                self.ask(open, &mut source.answers).await?;
+            }
         }
         Ok(())
     }
@@ -258,11 +262,14 @@ impl Fetcher<'_> {
         places: &[MailboxIx],
         resolving: &mut Resolving,
     ) -> Result<(), RunError> {
-        let mut stream = std::pin::pin!(self.exchange.permissions(keys));
+        let mut missing = keys.len();
+        let reads = self.exchange.permissions_until(keys, self.deadline);
+        let mut stream = std::pin::pin!(reads);
         let mut asking = FuturesUnordered::new();
         let mut streaming = true;
         while streaming || !asking.is_empty() {
             while asking.len() < QUESTIONS_IN_FLIGHT_MAX
+                && !self.is_over()
                 && let Some(question) = resolving.next()
             {
                 asking.push(async move {
@@ -275,6 +282,7 @@ impl Fetcher<'_> {
                     None => streaming = false,
                     Some(answer) => {
                         let (at, answer) = answer?;
+                        missing -= 1;
                         source.permissions.set(places[at], self.now, &answer);
                         source.read += 1;
                         resolving.look_at_answer(source, places[at], &answer);
@@ -289,12 +297,10 @@ impl Fetcher<'_> {
                         resolving.look_again(source);
                     }
                 }
-                () = until(self.deadline) => {
-                    source.cut_off = true;
-                    return Ok(());
-                }
+                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
             }
         }
+        source.cut_off = missing > 0 || !asking.is_empty();
         Ok(())
     }
 
@@ -478,7 +484,10 @@ fn key_text(mailbox: &Mailbox) -> String {
 
 fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     MailboxKey::choose(
-        mailbox.object_id.as_ref().map(|id| id.as_str()),
+        mailbox
+            .object_id
+            .as_ref()
+            .map(super::super::domain::ids::ObjectId::as_str),
         mailbox.user_principal_name.as_deref(),
         Some(mailbox.primary.as_str()),
     )

@@ -102,6 +102,7 @@ impl Engine {
             .await?
             .save_summary(id, Phase::Ended, &summary)
             .await?;
+        self.announce(&report).await;
         Ok(report)
     }
 }

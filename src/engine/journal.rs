@@ -13,12 +13,13 @@ use crate::{
         account::{FunctionalAccount, UserAccount},
         accounts::AccountView,
         address::SmtpAddress,
-        delta::Target,
+        delta::{Delta, Target},
         guard::Class,
         hold::guarded_changes,
         ids::{ObjectId, ScimId},
         plan::{Action, ApprovedPlan},
         report::ActionOutcome,
+        undo::{AddedDelegate, DelegateChanges},
         world::World,
     },
     state::{Parts, StateError},
@@ -39,6 +40,9 @@ pub struct PlannedAction {
     pub before: Option<Before>,
     /// The object id of its mailbox, if it has one.
     pub object_id: Option<ObjectId>,
+    /// R37: who came and went, by account.
+    #[serde(default)]
+    pub delegates: DelegateChanges,
     /// R26: what it counts for in the limits of the next 24 hours.
     pub guarded: BTreeMap<Class, u32>,
 }
@@ -92,12 +96,27 @@ impl PlanRecord {
                     action: action.clone(),
                     before,
                     object_id,
+                    delegates: delegates(delta, world),
                     guarded,
                 }
             });
         Self {
             actions: actions.collect(),
         }
+    }
+}
+
+fn delegates(delta: &Delta, world: &World) -> DelegateChanges {
+    let id = |ix| world.accounts.get(ix).id().clone();
+    let added = delta.add_delegates.iter().map(|target| match target {
+        Target::Existing(ix) => AddedDelegate::Account(id(*ix)),
+        Target::New(mailbox) => {
+            AddedDelegate::Created(world.directory.mailbox(*mailbox).primary.clone())
+        }
+    });
+    DelegateChanges {
+        removed: delta.remove_delegates.iter().copied().map(id).collect(),
+        added: added.collect(),
     }
 }
 

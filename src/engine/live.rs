@@ -183,7 +183,7 @@ impl<'a> Live<'a> {
     }
 
     fn request(&self, step: &Step, lost: &BTreeSet<&SmtpAddress>) -> Turn {
-        let mut left_out: Vec<String> = lost
+        let left_out: Vec<String> = lost
             .iter()
             .map(|address| {
                 format!("the alias {address} was not released by the account that has it")
@@ -196,7 +196,7 @@ impl<'a> Live<'a> {
                 .cloned()
                 .collect()
         };
-        let request = match &step.call {
+        match &step.call {
             Call::CreateUser { address, name, key } => {
                 let extension = key.clone().map(|key| UserExtensionBody {
                     key: Some(key),
@@ -208,37 +208,19 @@ impl<'a> Live<'a> {
                     active: Some(true),
                     extension,
                 };
-                return Turn::Send {
-                    request: Box::new(Request::CreateUser(address.clone(), user)),
+                let request = Box::new(Request::CreateUser(address.clone(), user));
+                Turn::Send {
+                    request,
                     new_aliases: Vec::new(),
                     left_out,
-                };
+                }
             }
             Call::CreateFunctional {
                 address,
                 name,
                 members,
                 aliases,
-            } => {
-                let members = self.ids(members, &mut left_out);
-                if members.is_empty() {
-                    return Turn::LeftOut("none of its delegates has an account (R12)".into());
-                }
-                let aliases = free(aliases);
-                let extension = (!aliases.is_empty())
-                    .then(|| GroupExtensionBody::of(&Extension::default(), &aliases));
-                let group = GroupWrite {
-                    external_id: Some(address.clone()),
-                    name: Some(name.to_string()),
-                    members: Some(members),
-                    extension,
-                };
-                return Turn::Send {
-                    request: Box::new(Request::CreateFunctional(address.clone(), group)),
-                    new_aliases: aliases,
-                    left_out,
-                };
-            }
+            } => self.create_functional(address, name, members, free(aliases), left_out),
             Call::UpdateUser {
                 address,
                 name,
@@ -249,14 +231,14 @@ impl<'a> Live<'a> {
                     aliases: free(self.aliases(extension)),
                     ..extension.clone()
                 });
-                return self.update_user(
+                self.update_user(
                     step,
                     address.as_ref(),
                     name.as_deref(),
                     *active,
                     extension,
                     left_out,
-                );
+                )
             }
             Call::UpdateFunctional {
                 name,
@@ -264,32 +246,58 @@ impl<'a> Live<'a> {
                 aliases,
             } => {
                 let aliases = aliases.as_ref().map(|aliases| free(aliases));
-                return self.update_functional(
-                    step,
-                    name.as_deref(),
-                    members.as_deref(),
-                    aliases,
-                    left_out,
-                );
+                self.update_functional(step, name.as_deref(), members.as_deref(), aliases, left_out)
             }
-            Call::Empty { keep } => {
-                let Some(account) = self.account(step.target) else {
-                    return Turn::LeftOut("the account was not created".into());
-                };
-                let keep: Vec<ScimId> = keep
-                    .iter()
-                    .map(|ix| self.world.accounts.get(*ix).id().clone())
-                    .collect();
-                let id = account.id().clone();
-                if keep.is_empty() {
-                    Request::Members(id, MembersPatch::RemoveAll)
-                } else {
-                    Request::Members(id, MembersPatch::Replace(keep))
-                }
-            }
+            Call::Empty { keep } => self.empty(step, keep, left_out),
+        }
+    }
+
+    /// R12, R24: with members and aliases, and not at all without a member.
+    fn create_functional(
+        &self,
+        address: &SmtpAddress,
+        name: &str,
+        members: &[Delegate],
+        aliases: Vec<SmtpAddress>,
+        mut left_out: Vec<String>,
+    ) -> Turn {
+        let members = self.ids(members, &mut left_out);
+        if members.is_empty() {
+            return Turn::LeftOut("none of its delegates has an account (R12)".into());
+        }
+        let extension =
+            (!aliases.is_empty()).then(|| GroupExtensionBody::of(&Extension::default(), &aliases));
+        let group = GroupWrite {
+            external_id: Some(address.clone()),
+            name: Some(name.to_owned()),
+            members: Some(members),
+            extension,
         };
+        let request = Box::new(Request::CreateFunctional(address.clone(), group));
         Turn::Send {
-            request: Box::new(request),
+            request,
+            new_aliases: aliases,
+            left_out,
+        }
+    }
+
+    /// R22, R23: other functional accounts stay members.
+    fn empty(&self, step: &Step, keep: &[AccountIx], left_out: Vec<String>) -> Turn {
+        let Some(account) = self.account(step.target) else {
+            return Turn::LeftOut("the account was not created".into());
+        };
+        let keep: Vec<ScimId> = keep
+            .iter()
+            .map(|ix| self.world.accounts.get(*ix).id().clone())
+            .collect();
+        let patch = if keep.is_empty() {
+            MembersPatch::RemoveAll
+        } else {
+            MembersPatch::Replace(keep)
+        };
+        let request = Box::new(Request::Members(account.id().clone(), patch));
+        Turn::Send {
+            request,
             new_aliases: Vec::new(),
             left_out,
         }

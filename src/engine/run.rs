@@ -28,25 +28,27 @@ use crate::{
         matching::match_accounts,
         memory::{Baseline, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
-        plan::{Plan, Wishes, next_mapping, plan},
+        offenders::{Occasion, Tried, remember},
+        plan::{Plan, Wishes, next_mapping, plan, plan_undo},
         report::{
             ActionOutcome, ActionReport, Counts, Report, Requests, RunOutcome, RunState,
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
         step::When,
+        undo::Undo,
         world::World,
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, Stored,
+        Phase, Revision, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{Rate, ZivverClient},
 };
 
 /// How long a code may be used after it was shown (R27).
-const APPROVAL_AGE_MAX: Duration = Duration::from_hours(24);
+const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -63,6 +65,8 @@ pub struct RunRequest {
     pub time_budget: Option<Duration>,
     /// How long to wait for a lock that another run has.
     pub patience: Duration,
+    /// R37: the run to take back; `None` for a reconciliation.
+    pub undo: Option<RunId>,
 }
 
 impl RunRequest {
@@ -75,6 +79,7 @@ impl RunRequest {
             approve: Vec::new(),
             time_budget: None,
             patience: Duration::ZERO,
+            undo: None,
         }
     }
 }
@@ -98,6 +103,9 @@ pub struct RunSummary {
     pub accounts: BTreeSet<SmtpAddress>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approve: Vec<String>,
+    /// R37: the run that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undo: Option<RunId>,
 }
 
 impl RunSummary {
@@ -115,6 +123,7 @@ impl RunSummary {
             remaining: report.remaining,
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
+            undo: request.undo.clone(),
         }
     }
 }
@@ -142,21 +151,39 @@ struct Running<'a> {
     revision: Option<Revision>,
     report: Report,
     approvals: BTreeMap<String, Approval>,
+    /// R37: where the deltas come from, if not from the two sides.
+    undo: Option<Undo>,
 }
 
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // A run holds much: it lives on the heap, whoever waits for it.
+        Box::pin(self.run_once(request)).await
+    }
+
+    async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
         let started = Instant::now();
         let approvals = self.check_approvals(request).await?;
         let state = self.state().await?;
         let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
         tracing::Span::current().record("run", id.as_str());
+        let undo = match &request.undo {
+            Some(run) => Some(super::undo::load(state, run).await?),
+            None => None,
+        };
         let lock = match request.mode {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
+        if let Some(report) = self.ended_meanwhile(request).await? {
+            if let Some(lock) = lock {
+                self.set_permit(None);
+                lock.release().await?;
+            }
+            return Ok(report);
+        }
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
@@ -168,9 +195,17 @@ impl Engine {
             request.trigger,
             second(self.now()).to_string(),
         );
+        if undo.as_ref().is_some_and(|undo| undo.deeds.is_empty()) {
+            report
+                .warnings
+                .push("that run changed nothing, so there is nothing to undo (R37)".into());
+        }
+        report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
-        report.warnings.clone_from(&self.settings().warnings);
-        if self.settings().state.is_local() && request.mode == Mode::Apply {
+        report.warnings.extend_from_slice(&self.settings().warnings);
+        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
+            && request.trigger == Trigger::CommandLine;
+        if sees_no_cloud && request.mode == Mode::Apply {
             report.warnings.push(
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
@@ -186,10 +221,24 @@ impl Engine {
             revision,
             report,
             approvals,
+            undo,
         };
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
+    }
+
+    /// Messages come at least once, so another invocation may have brought the run to its end while this one waited for
+    /// the lock: its report must not be overwritten by that of a second, idle run.
+    async fn ended_meanwhile(&self, request: &RunRequest) -> Result<Option<Report>, RunError> {
+        let Some(id) = &request.id else {
+            return Ok(None);
+        };
+        let summary = self.summary(id).await?;
+        match summary.map(|summary| summary.state) {
+            Some(RunState::Ended) => self.report(id).await.map(Some),
+            Some(RunState::Queued | RunState::Running | RunState::Continues) | None => Ok(None),
+        }
     }
 
     /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
@@ -265,7 +314,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
         let memory = self.memory.clone();
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
@@ -275,7 +324,7 @@ impl Running<'_> {
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match fetcher.fetch(self.kept().await?).await? {
+        let mut fetched = match reader.fetch(self.kept().await?).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -291,9 +340,12 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = self.plan(&fetched, &wishes);
-        let stale = stale(&plan, &fetched, self.engine.now().as_second());
+        let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
+        if self.undo.is_some() {
+            stale.clear(); // It rests on a journal.
+        }
         if !stale.is_empty() && lock.is_some() {
-            fetcher.refresh(&mut fetched, &stale).await?;
+            reader.refresh(&mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
@@ -305,13 +357,16 @@ impl Running<'_> {
     }
 
     fn plan(&self, fetched: &Fetched, wishes: &Wishes) -> Plan {
-        plan(
-            &fetched.world,
-            &fetched.policy,
-            &self.memory,
-            &fetched.matching,
-            wishes,
-        )
+        let Fetched {
+            world,
+            policy,
+            matching,
+            ..
+        } = fetched;
+        match &self.undo {
+            Some(undo) => plan_undo(undo, world, policy, &self.memory, matching, wishes),
+            None => plan(world, policy, &self.memory, matching, wishes),
+        }
     }
 
     fn wishes(&self) -> Wishes {
@@ -399,10 +454,15 @@ impl Running<'_> {
                 state: RunState::Ended,
                 outcome: RunOutcome::Failed,
                 ended: Some(second(self.engine.now()).to_string()),
-                error: Some(format!(
-                    "the process ended in the middle; run {} took up its work (R35)",
-                    self.id
-                )),
+                error: Some(match &summary.summary.undo {
+                    Some(run) => format!(
+                        "the process ended in the middle; undo run {run} again for the rest (R37)"
+                    ),
+                    None => format!(
+                        "the process ended in the middle; run {} took up its work (R35)",
+                        self.id
+                    ),
+                }),
                 ..summary.summary
             };
             self.state
@@ -483,6 +543,8 @@ impl Running<'_> {
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        // R37: also what is only about to be undone must not come again, if this run is killed.
+        self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
         if plan.approved.is_empty() {
             self.report.converged = Some(true);
@@ -515,6 +577,7 @@ impl Running<'_> {
         .await;
         let journaled = journal.finish().await;
         self.take_in(&applied, plan, &record, fetched);
+        self.remember_refusals(&applied, plan, &fetched.world);
         if applied.cut_off {
             self.memory.cut_off = true;
             self.save_memory().await?;
@@ -525,9 +588,15 @@ impl Running<'_> {
         }
         if let Some(stopped) = applied.stopped.or(journaled.err()) {
             self.memory.cut_off = true;
-            self.save_memory().await?;
+            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
+            // by the journal.
+            if let Err(error) = self.save_memory().await {
+                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+            }
             return Err(RunError::Stopped(stopped));
         }
+        // What was done is remembered even if it cannot be verified.
+        self.save_memory().await?;
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
             .await?;
         self.settle_baseline(plan);
@@ -590,6 +659,29 @@ impl Running<'_> {
         self.report.remaining = u32::try_from(remaining.count()).unwrap_or(u32::MAX);
     }
 
+    /// R33
+    fn remember_refusals(&mut self, applied: &Applied, plan: &Plan, world: &World) {
+        let occasion = Occasion {
+            world,
+            run: self.id.as_str(),
+            now: self.engine.now().as_second(),
+            waiting: &plan.waiting,
+        };
+        for (end, delta) in applied.actions.iter().zip(plan.approved.deltas()) {
+            let tried = Tried {
+                delta,
+                proposed: plan.proposed.get(&delta.target).unwrap_or(delta),
+                created: delta.mailbox.and_then(|ix| applied.created.get(&ix)),
+                done: matches!(
+                    end.outcome,
+                    Some(ActionOutcome::Applied | ActionOutcome::Partly)
+                ),
+                refusals: &end.refusals,
+            };
+            remember(&mut self.memory.offenders, &tried, &occasion);
+        }
+    }
+
     /// R16, R17: an approved identity change is a tie from now on.
     fn approved_tie(&mut self, at: usize, plan: &Plan, fetched: &Fetched, outcome: ActionOutcome) {
         let delta = &plan.approved.deltas()[at];
@@ -623,6 +715,11 @@ impl Running<'_> {
         // What this run approved and did is done; what is planned again is a difference.
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         let again = self.plan(fetched, &wishes);
+        self.report.converged = Some(again.approved.is_empty());
+        self.report.differences = again.approved.actions().to_vec();
+        if self.undo.is_some() {
+            return Ok(());
+        }
         self.memory
             .without_effect
             .retain(|id, _| fetched.world.accounts.with_id(id).is_some());
@@ -638,14 +735,12 @@ impl Running<'_> {
                 self.memory.without_effect.insert(id.clone(), remembered);
             }
         }
-        self.report.converged = Some(again.approved.is_empty());
-        self.report.differences = again.approved.actions().to_vec();
         Ok(())
     }
 
     /// R2: only an approval, or a run in which nothing is held, moves the baseline down.
     fn settle_baseline(&mut self, plan: &Plan) {
-        if !self.request.accounts.is_empty() {
+        if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
         let free = plan.held.is_empty() || !plan.used_approvals.is_empty();
@@ -699,11 +794,15 @@ impl Running<'_> {
             Phase::Ended
         };
         let saved = self.save_end(phase).await;
-        self.engine.set_permit(None);
+        // A preview has no lock, and must not end the right of an apply beside it to write.
         if let Some(lock) = lock {
-            lock.release().await?;
+            self.engine.set_permit(None);
+            if let Err(error) = lock.release().await {
+                tracing::warn!("the lock is not released and will run out by itself: {error}");
+            }
         }
         saved?;
+        self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }
@@ -714,9 +813,7 @@ impl Running<'_> {
         if phase == Phase::Ended {
             self.state.clear_checkpoint(&self.id).await?;
             let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-            if self.request.mode == Mode::Apply {
-                self.state.prune(keep, self.engine.now()).await?;
-            }
+            self.state.prune(keep, self.engine.now()).await?;
         }
         Ok(())
     }

@@ -64,6 +64,8 @@ pub(super) struct Service {
     pub(super) gate: Gate,
     pub(super) tokens: TokenKeeper,
     pub(super) retry_budget: RetryBudget,
+    /// Questions that failed one after the other for want of the service (R32).
+    pub(super) outages_in_a_row: AtomicU32,
 }
 
 /// A successful answer that cannot be used.

@@ -1,6 +1,6 @@
 //! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`exchange-online.md` 1.3 and 6.4).
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -34,13 +34,38 @@ struct Command<'a> {
 impl Service {
     /// The answer to `question`. The error is for failures that stop the run; all others are in the answer (R11).
     pub(super) async fn answer(&self, question: &Question) -> Result<Answer, ExchangeError> {
-        Ok(match question {
+        let answer = match question {
             Question::GroupDirectory => Answer::Directory(self.group_directory().await?),
             Question::Recipient(text) => Answer::Recipient(self.recipient(text).await?),
             Question::Members { identity, kind } => {
                 Answer::Members(self.members(identity, *kind).await?)
             }
-        })
+        };
+        let failed = matches!(
+            answer,
+            Answer::Directory(DirectoryAnswer::Failed(_))
+                | Answer::Recipient(RecipientAnswer::Failed(_))
+                | Answer::Members(MembersAnswer::Failed(_))
+        );
+        if !failed {
+            self.outages_in_a_row.store(0, Ordering::Relaxed);
+        }
+        Ok(answer)
+    }
+
+    /// The reason of a failure that concerns one object only.
+    fn survivable(&self, error: ExchangeError) -> Result<String, ExchangeError> {
+        let outages = if error.is_outage() {
+            self.outages_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.outages_in_a_row.store(0, Ordering::Relaxed);
+            0
+        };
+        if error.is_fatal() || outages >= self.config.failures_in_a_row_max {
+            Err(error)
+        } else {
+            Ok(error.to_string())
+        }
     }
 
     async fn group_directory(&self) -> Result<DirectoryAnswer, ExchangeError> {
@@ -52,7 +77,7 @@ impl Service {
         };
         Ok(match self.recipients(&command).await {
             Ok(records) => DirectoryAnswer::Complete(records),
-            Err(error) => DirectoryAnswer::Failed(survivable(error)?),
+            Err(error) => DirectoryAnswer::Failed(self.survivable(error)?),
         })
     }
 
@@ -76,7 +101,7 @@ impl Service {
             },
             Err(ExchangeError::NotFound(_)) => RecipientAnswer::NotFound,
             Err(ExchangeError::Ambiguous(_)) => RecipientAnswer::Ambiguous,
-            Err(error) => RecipientAnswer::Failed(survivable(error)?),
+            Err(error) => RecipientAnswer::Failed(self.survivable(error)?),
         })
     }
 
@@ -114,7 +139,7 @@ impl Service {
         };
         Ok(match read {
             Ok(records) => MembersAnswer::Complete(records),
-            Err(error) => MembersAnswer::Failed(survivable(error)?),
+            Err(error) => MembersAnswer::Failed(self.survivable(error)?),
         })
     }
 
@@ -198,14 +223,5 @@ impl Service {
             timeout: COMMAND_TIMEOUT,
             comparable: false,
         })
-    }
-}
-
-/// The reason of a failure that concerns one object only.
-fn survivable(error: ExchangeError) -> Result<String, ExchangeError> {
-    if error.is_fatal() {
-        Err(error)
-    } else {
-        Ok(error.to_string())
     }
 }

@@ -11,6 +11,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use reqwest::Method;
+use tokio::time::Instant;
 
 use super::{
     ExchangeError, Strategy,
@@ -80,13 +81,22 @@ impl Service {
     pub(super) fn permissions(
         self: &Arc<Self>,
         keys: Vec<MailboxKey>,
+        deadline: Option<Instant>,
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
         let mut watch = Watch::new(self.config.failures_in_a_row_max);
         jobs(service, keys)
             .into_stream()
-            .flat_map(move |jobs| jobs.buffer_unordered(workers))
+            .flat_map(move |jobs| {
+                let in_time = move |at| {
+                    at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline)
+                };
+                jobs.enumerate()
+                    .take_while(move |(at, _)| std::future::ready(in_time(*at)))
+                    .map(|(_, job)| job)
+                    .buffer_unordered(workers)
+            })
             .flat_map(stream::iter)
             .scan(false, move |stopped, (place, answer)| {
                 let item = (!*stopped).then(|| watch.judge(answer).map(|answer| (place, answer)));

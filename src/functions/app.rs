@@ -8,24 +8,25 @@ use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
     api::{StartBody, UndoBody},
+    dashboard::{Dashboard, Ways, progress_in_words},
+    form::{self, FormKey},
+    views,
 };
 use crate::{
     domain::{
         address::SmtpAddress,
-        mode::Trigger as StartedBy,
+        mode::{Mode, Trigger as StartedBy},
+        notice::SUCCESS_AGE_MAX_S,
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
-    engine::{Engine, RunError, RunRequest, RunSummary},
+    engine::{Engine, RunError, RunRequest, RunSummary, notices::last_success},
     settings::SettingsError,
     state::{Phase, RunEntry, RunId, lock::LockStatus},
 };
 
 /// The newest runs that the history shows.
 const RUNS_SHOWN: usize = 100;
-
-/// Without a success for this long, `/health` is not well: a nightly run, and two hours.
-const SUCCESS_AGE_MAX: Duration = Duration::from_hours(26);
 
 /// How long a caller should wait before looking for a queued run.
 const RETRY_AFTER_S: u64 = 10;
@@ -37,17 +38,18 @@ pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
+/// How things stand.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    pub(super) status: &'static str,
     /// Why the status is not `ok`.
-    problems: Vec<String>,
-    last_success: Option<String>,
-    last_success_age_s: Option<i64>,
-    last_run: Option<RunSummary>,
-    lock: String,
-    state: String,
-    version: &'static str,
+    pub(super) problems: Vec<String>,
+    pub(super) last_success: Option<String>,
+    pub(super) last_success_age_s: Option<i64>,
+    pub(super) last_run: Option<RunSummary>,
+    pub(super) lock: String,
+    pub(super) state: String,
+    pub(super) version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -101,6 +103,12 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
 
 /// The schedule: goes on with what was cut off, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
+    let answer = tick(engine).await;
+    engine.announce_silence().await;
+    answer
+}
+
+async fn tick(engine: &Engine) -> Answer {
     let request = match cut_off(engine).await {
         Ok(Some(request)) => request,
         Ok(None) => RunRequest::new(
@@ -167,6 +175,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        undo: summary.undo,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -174,9 +183,10 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 /// What a run that was recorded means for the host: its summary, and a message where work is left.
 fn ended(report: &Report) -> Success {
     let line = report.summary_line();
-    match &report.error {
-        Some(error) => tracing::error!("{line}: {error}"),
-        None => tracing::info!(outcome = ?report.outcome, "{line}"),
+    if let Some(error) = &report.error {
+        tracing::error!("{line}: {error}");
+    } else {
+        tracing::info!(outcome = ?report.outcome, "{line}");
     }
     Success {
         response: None,
@@ -239,45 +249,130 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {
+    if form::is_form(request) {
+        return posted_form(engine, request).await;
+    }
     let call = match ApiCall::parse(request) {
         Ok(call) => call,
         Err(problem) => return Response::from(problem).into(),
     };
     let answered = match call {
-        ApiCall::Start(body) => return start(engine, request, body).await,
-        ApiCall::Undo { run, body } => return undo(engine, request, run, body).await,
+        ApiCall::Start(body) => {
+            let wait_s = body.wait_s;
+            return begin(engine, request, start(body), wait_s).await;
+        }
+        ApiCall::Undo { run, body } => {
+            let wait_s = body.wait_s;
+            return match undo(engine, run, body).await {
+                Ok(run) => begin(engine, request, run, wait_s).await,
+                Err(problem) => Response::from(problem).into(),
+            };
+        }
+        ApiCall::Index {
+            format: Format::Html,
+        } => match request.query.get("account") {
+            Some(address) => account(engine, address, Format::Html, &request.base).await,
+            None => dashboard(engine, &request.base).await,
+        },
         ApiCall::Index { .. } => Ok(index(engine, request)),
-        ApiCall::Runs { .. } => runs(engine).await,
-        ApiCall::Run { id, format } => run(engine, &id, format).await,
-        ApiCall::Account { address, format } => account(engine, &address, format).await,
-        ApiCall::Health => health(engine).await,
+        ApiCall::Runs { format } => runs(engine, format, &request.base).await,
+        ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
+        ApiCall::Account { address, format } => {
+            account(engine, &address, format, &request.base).await
+        }
+        ApiCall::Health => answer_health(engine).await,
     };
-    answered
-        .unwrap_or_else(|problem| Response::from(problem))
-        .into()
+    answered.unwrap_or_else(Response::from).into()
 }
 
-async fn start(engine: &Engine, request: &Request, body: StartBody) -> Answer {
+/// What a person started on the dashboard: always queued, and answered with a page.
+async fn posted_form(engine: &Engine, request: &Request) -> Answer {
+    match queued_by_form(engine, request).await {
+        Ok((id, mode)) => Answer::Success(Success {
+            response: Some(views::queued(id.as_str(), &request.base)),
+            next: vec![Message { run: id, mode }],
+            logs: Vec::new(),
+        }),
+        Err(problem) => views::refused(problem, &request.base).into(),
+    }
+}
+
+async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mode), Problem> {
+    let key = form_key(engine).await?;
+    let request = form::to_json(request, &key, engine.time().as_second())?;
+    let run = match ApiCall::parse(&request)? {
+        ApiCall::Start(body) => start(body),
+        ApiCall::Undo { run, body } => undo(engine, run, body).await?,
+        ApiCall::Index { .. }
+        | ApiCall::Runs { .. }
+        | ApiCall::Run { .. }
+        | ApiCall::Account { .. }
+        | ApiCall::Health => {
+            return Err(Problem::new(
+                ProblemKind::UnknownPath,
+                "nothing takes a form here",
+            ));
+        }
+    };
+    Ok((enqueue(engine, &run).await?, run.mode))
+}
+
+async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
+    let fresh = format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    );
+    let state = engine.state().await.map_err(|error| problem(&error))?;
+    let secret = state
+        .form_key(fresh)
+        .await
+        .map_err(|error| problem(&error.into()))?;
+    Ok(FormKey::new(&secret))
+}
+
+fn start(body: StartBody) -> RunRequest {
     let accounts = match body.scope {
         RunScope::All => BTreeSet::new(),
         RunScope::Only(accounts) => accounts,
     };
-    let run = RunRequest {
+    RunRequest {
         accounts,
         approve: body.approve,
         ..RunRequest::new(body.mode, StartedBy::Http)
-    };
-    begin(engine, request, run, body.wait_s).await
+    }
 }
 
-/// R28: a start that the setting forbids is refused with the reason. With `wait` the run works in this invocation, else
-/// it is queued, so that the work happens in an invocation of its own.
-async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64) -> Answer {
-    if let Err(error) = engine.settings().perform_sync.permit(run.mode) {
-        return Response::from(Problem::new(ProblemKind::ApplyForbidden, error.to_string())).into();
+/// R37: only of a run that is known.
+async fn undo(engine: &Engine, run: RunId, body: UndoBody) -> Result<RunRequest, Problem> {
+    let known = engine
+        .summary(&run)
+        .await
+        .map_err(|error| problem(&error))?;
+    if known.is_none() {
+        return Err(problem(&RunError::UnknownRun(run.to_string())));
     }
+    Ok(RunRequest {
+        approve: body.approve,
+        undo: Some(run),
+        ..RunRequest::new(body.mode, StartedBy::Http)
+    })
+}
+
+/// R28: a start that the setting forbids is refused with the reason.
+async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, Problem> {
+    engine
+        .settings()
+        .perform_sync
+        .permit(run.mode)
+        .map_err(|error| Problem::new(ProblemKind::ApplyForbidden, error.to_string()))?;
+    engine.enqueue(run).await.map_err(|error| problem(&error))
+}
+
+/// With `wait` the run works in this invocation, else it is queued, so that the work happens in an invocation of its own.
+async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64) -> Answer {
     if wait_s == 0 {
-        return match engine.enqueue(&run).await {
+        return match enqueue(engine, &run).await {
             Ok(id) => Answer::Success(Success {
                 response: Some(accepted(request, id.as_str(), "queued")),
                 next: vec![Message {
@@ -286,7 +381,7 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
                 }],
                 logs: Vec::new(),
             }),
-            Err(error) => Response::from(problem(&error)).into(),
+            Err(problem) => Response::from(problem).into(),
         };
     }
     let run = RunRequest {
@@ -308,16 +403,6 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
         }
         Err(error) => Response::from(problem(&error)).into(),
     }
-}
-
-/// R37
-async fn undo(engine: &Engine, request: &Request, run: RunId, body: UndoBody) -> Answer {
-    let _ = (engine, request, run, body);
-    Response::from(Problem::new(
-        ProblemKind::UnknownPath,
-        "undo is not available over HTTP yet",
-    ))
-    .into()
 }
 
 fn accepted(request: &Request, id: &str, state: &str) -> Response {
@@ -368,43 +453,92 @@ fn index(engine: &Engine, request: &Request) -> Response {
     )
 }
 
-async fn runs(engine: &Engine) -> Result<Response, Problem> {
-    let runs = engine
+async fn history(engine: &Engine) -> Result<Vec<RunSummary>, Problem> {
+    engine
         .history(RUNS_SHOWN)
         .await
-        .map_err(|error| problem(&error))?;
-    Ok(Response::json(200, &serde_json::json!({ "runs": runs })))
+        .map_err(|error| problem(&error))
 }
 
-async fn run(engine: &Engine, id: &RunId, _format: Format) -> Result<Response, Problem> {
+async fn runs(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
+    Ok(views::runs(&history(engine).await?, format, base))
+}
+
+async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<Response, Problem> {
     let report = engine.report(id).await.map_err(|error| problem(&error))?;
-    Ok(Response::json(200, &report))
+    let token = match format {
+        Format::Html => form_key(engine).await?.token(engine.time().as_second()),
+        Format::Json | Format::Markdown | Format::Csv => String::new(),
+    };
+    let progress = progress_in_words(*engine.progress().subscribe().borrow());
+    Ok(views::run(
+        &report,
+        format,
+        &ways(engine, base, &token),
+        progress.as_deref(),
+    ))
 }
 
-async fn account(engine: &Engine, address: &str, format: Format) -> Result<Response, Problem> {
+fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
+    Ways {
+        base,
+        token,
+        perform_sync: engine.settings().perform_sync,
+    }
+}
+
+async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
+    let runs = history(engine).await?;
+    let health = health(engine, &runs).await?;
+    let ended = runs
+        .iter()
+        .find(|run| run.state == RunState::Ended && run.accounts.is_empty());
+    let last = match ended.and_then(|run| RunId::parse(&run.id)) {
+        Some(id) => Some(engine.report(&id).await.map_err(|error| problem(&error))?),
+        None => None,
+    };
+    let token = form_key(engine).await?.token(engine.time().as_second());
+    let progress = progress_in_words(*engine.progress().subscribe().borrow());
+    let dashboard = Dashboard {
+        ways: ways(engine, base, &token),
+        health: &health,
+        runs: &runs,
+        last: last.as_ref(),
+        progress: progress.as_deref(),
+    };
+    Ok(dashboard.page())
+}
+
+async fn account(
+    engine: &Engine,
+    address: &str,
+    format: Format,
+    base: &str,
+) -> Result<Response, Problem> {
     let address = SmtpAddress::parse(address)
         .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| match error {
-            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_) => problem(&error),
-            error => Problem::new(ProblemKind::State, error.to_string()),
-        })?;
-    Ok(match format {
-        Format::Json => Response::json(200, &explanation),
-        Format::Html | Format::Markdown | Format::Csv => {
-            Response::new(200, "text/plain; charset=utf-8", explanation.to_string())
+    let explanation = engine.explain(&address).await.map_err(|error| {
+        if matches!(
+            error,
+            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_)
+        ) {
+            problem(&error)
+        } else {
+            Problem::new(ProblemKind::State, error.to_string())
         }
-    })
+    })?;
+    Ok(views::account(&explanation, format, base))
 }
 
-async fn health(engine: &Engine) -> Result<Response, Problem> {
+async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
+    engine.announce_silence().await;
+    let health = health(engine, &history(engine).await?).await?;
+    let status = if health.problems.is_empty() { 200 } else { 503 };
+    Ok(Response::json(status, &health))
+}
+
+async fn health(engine: &Engine, runs: &[RunSummary]) -> Result<Health, Problem> {
     let state = engine.state().await.map_err(|error| problem(&error))?;
-    let runs = engine
-        .history(RUNS_SHOWN)
-        .await
-        .map_err(|error| problem(&error))?;
     let lock = match engine
         .lock_status()
         .await
@@ -413,9 +547,7 @@ async fn health(engine: &Engine) -> Result<Response, Problem> {
         LockStatus::Free => "free".to_owned(),
         LockStatus::Held(holder) => format!("held by {holder}"),
     };
-    let success = runs.iter().find(|run| {
-        run.state == RunState::Ended && run.outcome != RunOutcome::Failed && run.ended.is_some()
-    });
+    let success = last_success(runs);
     let age = success
         .and_then(|run| run.ended.as_deref()?.parse::<jiff::Timestamp>().ok())
         .map(|ended| engine.time().as_second() - ended.as_second());
@@ -425,12 +557,10 @@ async fn health(engine: &Engine) -> Result<Response, Problem> {
     {
         problems.push(format!("the last run failed: {error}"));
     }
-    let overdue =
-        age.is_some_and(|age| age > i64::try_from(SUCCESS_AGE_MAX.as_secs()).unwrap_or(i64::MAX));
-    if overdue {
+    if age.is_some_and(|age| age > SUCCESS_AGE_MAX_S) {
         problems.push("no run has succeeded for 26 hours".into());
     }
-    let health = Health {
+    Ok(Health {
         status: if problems.is_empty() { "ok" } else { "failing" },
         last_success: success.and_then(|run| run.ended.clone()),
         last_success_age_s: age,
@@ -439,9 +569,7 @@ async fn health(engine: &Engine) -> Result<Response, Problem> {
         state: state.place().to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         problems,
-    };
-    let status = if health.problems.is_empty() { 200 } else { 503 };
-    Ok(Response::json(status, &health))
+    })
 }
 
 impl From<Success> for Answer {

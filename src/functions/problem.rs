@@ -15,6 +15,8 @@ pub enum ProblemKind {
     ApprovalInPreview,
     /// R28: `PERFORM_SYNC` does not let this caller write.
     ApplyForbidden,
+    /// A form of the dashboard without a token of its page, or with an old one.
+    FormExpired,
     UnknownPath,
     UnknownRun,
     MethodNotAllowed,
@@ -28,6 +30,24 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    pub const ALL: [Self; 15] = [
+        Self::BadBody,
+        Self::UnknownMember,
+        Self::WaitOutOfRange,
+        Self::BadQuery,
+        Self::ApprovalInPreview,
+        Self::ApplyForbidden,
+        Self::UnknownPath,
+        Self::UnknownRun,
+        Self::MethodNotAllowed,
+        Self::LockHeld,
+        Self::ApprovalStale,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Settings,
+        Self::State,
+    ];
+
     pub fn status(self) -> u16 {
         match self {
             Self::BadBody
@@ -35,7 +55,7 @@ impl ProblemKind {
             | Self::WaitOutOfRange
             | Self::BadQuery
             | Self::ApprovalInPreview => 400,
-            Self::ApplyForbidden => 403,
+            Self::ApplyForbidden | Self::FormExpired => 403,
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale => 409,
@@ -57,6 +77,7 @@ impl ProblemKind {
             Self::BadQuery => ("bad-query", "A query parameter is not understood"),
             Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
             Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
+            Self::FormExpired => ("form-expired", "The form is not from an open page"),
             Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
             Self::UnknownRun => ("unknown-run", "There is no such run"),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),

@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -29,6 +29,7 @@ pub const NAMES: [&str; 26] = [
     "TIME_BUDGET",
     "ZIVVER_RATE",
     "STATE",
+    "LOCK_LEASE",
     "KEEP_RUNS",
     "NOTIFY_URL",
 ];

@@ -67,6 +67,7 @@ fn every_problem_is_told_at_once_with_its_remedy() {
         ("CLOUD_SYNC__MAX_SUSPEND", "a few"),
         ("CLOUD_SYNC__LOG_LEVEL", "loud"),
         ("CLOUD_SYNC__STATE", "s3://bucket"),
+        ("CLOUD_SYNC__LOCK_LEASE", "3s"),
         ("CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID", "me"),
         ("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token"),
     ])
@@ -84,6 +85,7 @@ fn every_problem_is_told_at_once_with_its_remedy() {
     CLOUD_SYNC__MAX_SUSPEND "a few" is not understood: write a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit
     CLOUD_SYNC__TIME_BUDGET "9" is not understood: write a duration with units, from `1s` to `24h`, such as `9m`, `90s` or `1h30m`
     CLOUD_SYNC__STATE "s3" is no kind of state: write az://container, file:///path or memory:
+    CLOUD_SYNC__LOCK_LEASE "3s" is not understood: write a duration with units, from `4s` to `10m`, such as `60s`
     "#);
     assert!(!error.to_string().contains('\n'));
 }

@@ -255,6 +255,17 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     }
 }
 
+/// Shorter ones would be lost to an ordinary pause, since blob storage tells time in whole seconds.
+pub(super) fn lease(text: &str) -> Parsed<Duration> {
+    match seconds(unquoted(text)) {
+        Some(total) if (4..=600).contains(&total) => Ok(Duration::from_secs(total)),
+        _ => Err(not_one_of(
+            text,
+            "a duration with units, from `4s` to `10m`, such as `60s`",
+        )),
+    }
+}
+
 fn seconds(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     let mut rest = text.trim();

@@ -54,15 +54,20 @@ pub struct Lease {
 
 impl Default for Lease {
     fn default() -> Self {
-        Self {
-            length: Duration::from_secs(60),
-            renew_every: Duration::from_secs(15),
-            margin: Duration::from_secs(5),
-        }
+        Self::of(Duration::from_secs(60))
     }
 }
 
 impl Lease {
+    /// Three renewals may fail before it is lost; the margin is never less than what storage and a request's way need.
+    pub fn of(length: Duration) -> Self {
+        Self {
+            length,
+            renew_every: length / 4,
+            margin: (length / 12).max(Duration::from_secs(1)),
+        }
+    }
+
     fn holder_may_rely_on_it(self) -> Duration {
         self.length.saturating_sub(self.margin)
     }

@@ -3,13 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cli;
+mod docs;
 mod exchange_client;
 mod functions_host;
+mod host;
+mod infra;
+mod migrate;
+mod nights;
+mod notifications;
+mod offenders;
+mod pages;
+mod process;
+mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
 mod state;
 mod sync;
 mod tidy;
+mod undo;
 mod world;
 mod zivver_client;

@@ -3,7 +3,7 @@
 //! Azurite is found through `AZURITE_BLOB` or on the PATH as `azurite-blob` (`npm install -g azurite`). Without it those tests say that
 //! they were skipped; where CI is set they fail instead.
 
-mod azurite;
+pub(crate) mod azurite;
 mod documents;
 mod faults;
 mod locking;

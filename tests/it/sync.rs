@@ -12,25 +12,8 @@ async fn r38_a_made_up_tenant_converges_and_then_nothing_is_written() {
     assert_eq!(preview.error, None);
     assert!(!preview.actions.is_empty());
     let first = world.apply().await;
-    for failed in &first.failed {
-        eprintln!("{failed:?}");
-    }
-    for held in &first.held {
-        eprintln!(
-            "held {:?} {} {}",
-            held.class,
-            held.changes.len(),
-            held.reason
-        );
-    }
-    for action in &first.differences {
-        eprintln!("difference {action:?}");
-    }
     assert_eq!(first.error, None);
     assert_eq!(first.converged, Some(true));
     let second = world.apply().await;
-    for action in &second.actions {
-        eprintln!("second {action:?}");
-    }
     assert_eq!(second.actions, []);
 }

@@ -5,13 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 13] = [
     "cli",
     "domain",
     "engine",
     "exchange",
     "functions",
     "http",
+    "notify",
+    "render",
     "sandbox",
     "settings",
     "state",

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cloud_sync::{
     domain::{
+        address::SmtpAddress,
+        explain::Explanation,
         mode::{Mode, Trigger},
         report::Report,
     },
-    engine::{Engine, Links, RunRequest},
+    engine::{Engine, Links, RunError, RunRequest},
+    http::{Clock, Transport},
     sandbox::{
         Sandbox, SandboxOptions,
         exchange::Tenant,
@@ -31,8 +34,61 @@ impl World {
     /// `extra` are settings without their prefix.
     pub(crate) async fn with(
         tenant: Tenant,
+        organisation: Organisation,
+        extra: &[(&str, &str)],
+    ) -> Self {
+        Self::build(tenant, organisation, extra, |_| Links::default()).await
+    }
+
+    /// Without a network between engine and sandbox, for a test on a paused clock: what waits takes no time.
+    pub(crate) async fn still(tenant: Tenant, organisation: Organisation) -> Self {
+        Self::still_with(tenant, organisation, &[]).await
+    }
+
+    pub(crate) async fn still_with(
+        tenant: Tenant,
+        organisation: Organisation,
+        extra: &[(&str, &str)],
+    ) -> Self {
+        let links = |sandbox: &Sandbox| Links {
+            exchange: Some(Transport::InProcess(sandbox.exchange.router())),
+            zivver: Some(Transport::InProcess(sandbox.zivver.router())),
+            clock: Clock::simulated(jiff::Timestamp::now()),
+            ..Links::default()
+        };
+        Self::build(tenant, organisation, extra, links).await
+    }
+
+    /// The same world and the same state, with other settings and a new process.
+    pub(crate) async fn again_with(self, extra: &[(&str, &str)]) -> Self {
+        let Self {
+            sandbox,
+            mut settings,
+            engine,
+        } = self;
+        for (name, value) in extra {
+            settings.insert(format!("CLOUD_SYNC__{name}"), (*value).to_owned());
+        }
+        let links = Links {
+            exchange: Some(Transport::InProcess(sandbox.exchange.router())),
+            zivver: Some(Transport::InProcess(sandbox.zivver.router())),
+            state: Some(engine.state().await.unwrap().clone()),
+            clock: Clock::simulated(engine.time()),
+            ..Links::default()
+        };
+        let read = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
+        Self {
+            engine: Engine::new(read, links),
+            sandbox,
+            settings,
+        }
+    }
+
+    async fn build(
+        tenant: Tenant,
         mut organisation: Organisation,
         extra: &[(&str, &str)],
+        links: impl FnOnce(&Sandbox) -> Links,
     ) -> Self {
         let domains: Vec<String> = organisation
             .claimed_domains
@@ -68,7 +124,7 @@ impl World {
             settings.insert(format!("CLOUD_SYNC__{name}"), (*value).to_owned());
         }
         let read = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
-        let engine = Engine::new(read, Links::default());
+        let engine = Engine::new(read, links(&sandbox));
         Self {
             sandbox,
             settings,
@@ -85,10 +141,39 @@ impl World {
     }
 
     async fn run(&self, mode: Mode) -> Report {
-        let request = RunRequest::new(mode, Trigger::CommandLine);
-        tokio::time::timeout(Duration::from_secs(120), self.engine.run(&request))
+        self.run_for(&RunRequest::new(mode, Trigger::CommandLine))
             .await
             .unwrap()
+    }
+
+    /// Applies with these approval codes (R27).
+    pub(crate) async fn approve(&self, codes: &[&str]) -> Report {
+        let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+        request.approve = codes.iter().map(ToString::to_string).collect();
+        self.run_for(&request).await.unwrap()
+    }
+
+    /// A run for these accounts only (R39).
+    pub(crate) async fn scoped(&self, mode: Mode, addresses: &[&str]) -> Report {
+        let mut request = RunRequest::new(mode, Trigger::CommandLine);
+        request.accounts = addresses
+            .iter()
+            .map(|address| SmtpAddress::parse(address).unwrap())
+            .collect();
+        self.run_for(&request).await.unwrap()
+    }
+
+    pub(crate) async fn run_for(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // On a paused clock this is virtual time: enough for the longest patience with a service that is down.
+        let run = Box::pin(self.engine.run(request));
+        tokio::time::timeout(Duration::from_hours(6), run)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn explain(&self, address: &str) -> Explanation {
+        Box::pin(self.engine.explain(&SmtpAddress::parse(address).unwrap()))
+            .await
             .unwrap()
     }
 }

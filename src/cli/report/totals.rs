@@ -74,13 +74,13 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     if report.planned_writes > 0 {
         writeln!(
             out,
-            "{} {} at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.",
+            "{}{} at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.",
             text::number(report.planned_writes, "write", "writes"),
             if report.estimate_ms == 0 {
-                "at once".to_owned()
+                ", at once".to_owned()
             } else {
                 format!(
-                    "≈ {}",
+                    " ≈ {}",
                     text::duration(Duration::from_millis(report.estimate_ms))
                 )
             }

@@ -283,6 +283,7 @@ impl Scene {
                 Class::NameChange => limits.name_changes = limit,
                 Class::Stray => limits.strays = limit,
                 Class::Identity => limits.identity_changes = limit,
+                Class::Undone => panic!("it has no limit to set"),
             }
         }
     }

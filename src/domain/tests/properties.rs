@@ -634,6 +634,7 @@ fn counted(delta: &Delta) -> Vec<(Class, u32)> {
 fn of_class(base: Base, class: Class) -> u32 {
     match class {
         Class::Suspend | Class::Stray | Class::Identity => base.active,
+        Class::Undone => 0,
         Class::DelegateRemoval => base.delegations,
         Class::AliasRemoval => base.aliases,
         Class::Rename => base.users,

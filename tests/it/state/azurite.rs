@@ -128,7 +128,7 @@ pub(crate) fn store(container: &str) -> MicrosoftAzure {
 pub(crate) fn connection_string_with_sas() -> Option<String> {
     connection_string()?;
     let endpoint = AZURITE.as_ref().map(|azurite| azurite.endpoint.clone())?;
-    let expiry = (Timestamp::now() + SignedDuration::from_hours(1))
+    let expiry = (Timestamp::now() + SignedDuration::from_secs(3600))
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string();
     let (permissions, version) = ("rwdlac", "2023-11-03");

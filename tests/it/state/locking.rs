@@ -241,7 +241,7 @@ async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
             .unwrap();
     }
     let guard = mine(lock.acquire(&owner("quick")).await.unwrap());
-    let later = Timestamp::now() + SignedDuration::from_hours(25);
+    let later = Timestamp::now() + SignedDuration::from_secs(25 * 60 * 60);
     assert_eq!(state.prune(3, later).await.unwrap().objects, 4);
 
     faulty.let_through();
@@ -301,7 +301,7 @@ async fn long_gone_epochs_are_pruned(bench: Bench) {
     }
     let now = Timestamp::now();
     assert_eq!(state.prune(3, now).await.unwrap().objects, 0);
-    let later = now + SignedDuration::from_hours(25);
+    let later = now + SignedDuration::from_secs(25 * 60 * 60);
     assert_eq!(
         state.prune(3, later).await.unwrap().objects,
         8,

@@ -1,0 +1,77 @@
+//! `check`: the findings of the self-test as a page.
+
+use std::fmt::Write as _;
+
+use super::{
+    CliError, Status,
+    output::{BOLD, CYAN, GREEN, Output, RED, YELLOW},
+    text::inert,
+};
+use crate::{
+    engine::{
+        Engine, Links,
+        check::{Checkup, Level},
+    },
+    settings::{self, Settings},
+};
+
+pub(super) async fn check(output: Output) -> Result<Status, CliError> {
+    let checkup = match Settings::read(settings::environment, &settings::environment_names()) {
+        Ok(settings) => Engine::new(settings, Links::default()).check().await,
+        Err(error) => Checkup::of_settings(&error),
+    };
+    output.show(&checkup, || page(&checkup))?;
+    match checkup.level() {
+        Level::Good => Ok(Status::InSync),
+        Level::Warning => Ok(Status::NeedsAttention),
+        Level::Error => Err(CliError::Failed(
+            "not everything works; see above".to_owned(),
+        )),
+    }
+}
+
+fn page(checkup: &Checkup) -> String {
+    let mut out = String::new();
+    for finding in &checkup.findings {
+        let (style, word) = match finding.level {
+            Level::Good => (GREEN, "ok  "),
+            Level::Warning => (YELLOW, "look"),
+            Level::Error => (RED, "fail"),
+        };
+        let (topic, text) = (finding.topic, inert(&finding.text));
+        writeln!(
+            out,
+            "{style}{word}{style:#} {BOLD}{topic:<9}{BOLD:#} {text}"
+        )
+        .expect("writing to a string does not fail");
+        for line in &finding.remedy {
+            writeln!(out, "               {CYAN}{}{CYAN:#}", inert(line))
+                .expect("writing to a string does not fail");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::check::Finding;
+
+    #[test]
+    fn a_finding_is_a_line_with_its_remedies_below() {
+        let finding = Finding {
+            level: Level::Error,
+            topic: "zivver",
+            text: "the key is refused".into(),
+            remedy: vec!["make a new one".into()],
+        };
+        let page = page(&Checkup {
+            findings: vec![finding],
+        });
+        let plain = anstream::adapter::strip_str(&page).to_string();
+        assert_eq!(
+            plain,
+            "fail zivver    the key is refused\n               make a new one\n"
+        );
+    }
+}

@@ -1,0 +1,318 @@
+//! Repeat offenders: what Zivver refused the same way in three runs waits before it is tried again (R33).
+//!
+//! What is remembered is what was refused, not the account: an alias that is left out (R23) by itself, a new address
+//! with what goes along in its request, and everything else of an account together. So one bad alias makes nothing else
+//! wait. Removals and suspends never wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    accounts::{AccountKind, Accounts},
+    address::SmtpAddress,
+    delta::{Activity, Delta, Target},
+    effect::asked,
+    ids::ScimId,
+    memory::Offender,
+    note::{Code, Note},
+    world::World,
+};
+
+/// Runs that are refused before a change waits.
+const TIMES: u32 = 3;
+
+const DAY_S: i64 = 86_400;
+
+/// A timer does not fire to the second: a wait of days may be this much shorter.
+const EARLY_S: i64 = 900;
+
+/// How long what nobody asks for any more is remembered; longer than any wait.
+const KEPT_S: i64 = 30 * DAY_S;
+
+/// A part of a delta that Zivver refuses or takes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// All of it, but for the other parts.
+    Account,
+    /// What a create left open and the request after it was to bring (R24).
+    Completion,
+    /// R17: the new address, and what goes along in that request.
+    Address,
+    /// R23.
+    Alias(SmtpAddress),
+}
+
+/// A refusal, to be recognised in a later run: status and text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub part: Part,
+    pub text: String,
+}
+
+/// What goes on, and the keys of what waits.
+#[derive(Debug, Default)]
+pub struct Withheld {
+    pub deltas: Vec<Delta>,
+    pub waiting: BTreeSet<String>,
+    pub notes: Vec<Note>,
+}
+
+/// Takes out of the deltas what waits at `now` (epoch seconds).
+pub fn withhold(
+    deltas: Vec<Delta>,
+    world: &World,
+    offenders: &BTreeMap<String, Offender>,
+    now: i64,
+) -> Withheld {
+    let mut withheld = Withheld::default();
+    for mut delta in deltas {
+        // R27: who approves an identity change wants it tried.
+        if !offenders.is_empty() && !delta.waits_for_identity() {
+            let account = account_key(&delta, &world.accounts);
+            for part in parts(&delta) {
+                let key = key(&account, &part);
+                let Some(offender) = offenders.get(&key) else {
+                    continue;
+                };
+                let same = fingerprint(&delta, &part, &account, offenders, world)
+                    .is_some_and(|asked| asked == offender.asked);
+                if same && now < again(offender) {
+                    withheld.notes.push(note(&delta, &part, offender, world));
+                    withheld.waiting.insert(key);
+                }
+            }
+            let waiting = |part: &Part| withheld.waiting.contains(&key(&account, part));
+            let parts: Vec<Part> = parts(&delta).into_iter().filter(waiting).collect();
+            for part in parts {
+                take_out(&mut delta, &part, &world.accounts);
+            }
+        }
+        if !delta.is_empty() {
+            withheld.deltas.push(delta);
+        }
+    }
+    withheld
+}
+
+/// A delta that was carried out, as far as it was.
+#[derive(Debug)]
+pub struct Tried<'a> {
+    pub delta: &'a Delta,
+    /// What it was before the guard: the next run will ask for that again.
+    pub proposed: &'a Delta,
+    /// The account that it created.
+    pub created: Option<&'a ScimId>,
+    /// Whether something of it was done.
+    pub done: bool,
+    pub refusals: &'a [Refusal],
+}
+
+/// Where and when it was tried.
+#[derive(Debug)]
+pub struct Occasion<'a> {
+    pub world: &'a World,
+    pub run: &'a str,
+    /// Epoch seconds.
+    pub now: i64,
+    /// What was withheld from this run.
+    pub waiting: &'a BTreeSet<String>,
+}
+
+/// Remembers what was refused, once a run, and forgets what went through.
+pub fn remember(
+    offenders: &mut BTreeMap<String, Offender>,
+    tried: &Tried<'_>,
+    occasion: &Occasion<'_>,
+) {
+    let Tried {
+        delta,
+        proposed,
+        created,
+        done,
+        refusals,
+    } = tried;
+    let before = account_key(delta, &occasion.world.accounts);
+    let account = created.map_or_else(|| before.clone(), ToString::to_string);
+    if *done {
+        let refused: BTreeSet<&Part> = refusals.iter().map(|refusal| &refusal.part).collect();
+        for part in parts(delta).iter().filter(|part| !refused.contains(part)) {
+            for account in [&before, &account] {
+                let key = key(account, part);
+                if !occasion.waiting.contains(&key) {
+                    offenders.remove(&key);
+                }
+            }
+        }
+    }
+    // Aliases first: the fingerprint of the rest is without them.
+    let mut refusals: Vec<&Refusal> = refusals.iter().collect();
+    refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.part.clone()));
+    for refusal in refusals {
+        let asked = fingerprint(proposed, &refusal.part, &account, offenders, occasion.world);
+        if let Some(asked) = asked {
+            let key = key(&account, &refusal.part);
+            refused(offenders, key, asked, &refusal.text, occasion);
+        }
+    }
+    offenders.retain(|_, offender| offender.last > occasion.now - KEPT_S);
+}
+
+fn refused(
+    offenders: &mut BTreeMap<String, Offender>,
+    key: String,
+    asked: String,
+    text: &str,
+    occasion: &Occasion<'_>,
+) {
+    let times = match offenders.get(&key) {
+        Some(before) if before.asked != asked || before.refusal != text => 1,
+        Some(before) if before.run == occasion.run => before.times,
+        Some(before) => before.times.saturating_add(1),
+        None => 1,
+    };
+    let offender = Offender {
+        asked,
+        refusal: text.to_owned(),
+        times,
+        last: occasion.now,
+        run: occasion.run.to_owned(),
+    };
+    offenders.insert(key, offender);
+}
+
+/// When a change may be tried again, in epoch seconds: after 1, 2, 4 and then always 7 days.
+fn again(offender: &Offender) -> i64 {
+    let days = match offender.times.checked_sub(TIMES) {
+        None => return i64::MIN,
+        Some(more @ 0..=2) => 1 << more,
+        Some(_) => 7,
+    };
+    offender.last + days * DAY_S - EARLY_S
+}
+
+/// The SCIM id, or the address of what is to be created.
+fn account_key(delta: &Delta, accounts: &Accounts) -> String {
+    match delta.target {
+        Target::Existing(ix) => accounts.get(ix).id().to_string(),
+        Target::New(_) => delta.address.to_string(),
+    }
+}
+
+fn key(account: &str, part: &Part) -> String {
+    match part {
+        Part::Account | Part::Completion => account.to_owned(),
+        Part::Address => format!("{account} address"),
+        Part::Alias(alias) => format!("{account} +{alias}"),
+    }
+}
+
+fn parts(delta: &Delta) -> Vec<Part> {
+    let mut parts: Vec<Part> = delta.add_aliases.iter().cloned().map(Part::Alias).collect();
+    if delta.rename.is_some() {
+        parts.push(Part::Address);
+    }
+    parts.push(Part::Account);
+    parts
+}
+
+/// Hash of what a part asks for; `None` if there is nothing in it that could wait.
+fn fingerprint(
+    delta: &Delta,
+    part: &Part,
+    account: &str,
+    offenders: &BTreeMap<String, Offender>,
+    world: &World,
+) -> Option<String> {
+    let mut rest = delta.clone();
+    rest.remove_aliases.clear();
+    rest.remove_delegates.clear();
+    if rest.is_suspend() || rest.is_empty_of_members() {
+        rest.activity = None;
+    }
+    match part {
+        Part::Alias(alias) => return Some(alias.to_string()),
+        Part::Address => {
+            rest.tie = None;
+            rest.add_aliases.clear();
+            rest.add_delegates.clear();
+        }
+        Part::Account | Part::Completion => {
+            if rest.rename.take().is_some() {
+                rest.name = None;
+                rest.activity = None;
+            }
+            rest.add_aliases.retain(|alias| {
+                !offenders.contains_key(&key(account, &Part::Alias(alias.clone())))
+            });
+            if *part == Part::Completion {
+                rest.create = None;
+            }
+        }
+    }
+    (!rest.is_empty()).then(|| asked(&rest, &world.accounts, &world.directory))
+}
+
+fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
+    let is_resume = delta.activity == Some(Activity::Resume);
+    match part {
+        Part::Alias(alias) => {
+            delta.add_aliases.remove(alias);
+        }
+        Part::Address => {
+            delta.rename = None;
+            delta.name = None;
+            if is_resume {
+                delta.activity = None;
+            }
+        }
+        Part::Account | Part::Completion => {
+            delta.create = None;
+            delta.tie = None;
+            delta.add_aliases.clear();
+            if delta.rename.is_none() {
+                delta.name = None;
+                if is_resume {
+                    delta.activity = None;
+                }
+            }
+            if !removes_all(delta, accounts) {
+                delta.add_delegates.clear();
+            }
+        }
+    }
+}
+
+/// R12: the members of a functional account can be removed only with those that take their place, so these are tried
+/// every time.
+fn removes_all(delta: &Delta, accounts: &Accounts) -> bool {
+    let Target::Existing(ix) = delta.target else {
+        return false;
+    };
+    delta.kind == AccountKind::Functional
+        && !delta.remove_delegates.is_empty()
+        && accounts
+            .delegates_of(ix)
+            .users
+            .iter()
+            .all(|user| delta.remove_delegates.contains(user))
+}
+
+fn note(delta: &Delta, part: &Part, offender: &Offender, world: &World) -> Note {
+    let what = match part {
+        Part::Alias(alias) => format!("the alias {alias}"),
+        Part::Address => "its new address".to_owned(),
+        Part::Account | Part::Completion if delta.create.is_some() => "its account".to_owned(),
+        Part::Account | Part::Completion => "its change".to_owned(),
+    };
+    let when = Timestamp::from_second(again(offender))
+        .map_or_else(|_| "later".to_owned(), |time| format!("after {time}"));
+    let text = format!(
+        "{what} was refused the same way in {} runs, and is tried again {when}, or when it changes: {}",
+        offender.times, offender.refusal
+    );
+    let label = delta.mailbox.map_or(delta.address.as_str(), |ix| {
+        world.directory.mailbox(ix).primary.as_str()
+    });
+    Note::new(label, Code::RepeatOffender, text)
+}

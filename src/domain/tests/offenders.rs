@@ -1,0 +1,209 @@
+//! R33: what was refused the same way in three runs waits.
+
+use super::notation::{NOW, Scene, address};
+use crate::domain::{
+    memory::Memory,
+    note::Code,
+    offenders::{Occasion, Part, Refusal, Tried, remember},
+};
+
+const DAY: i64 = 86_400;
+
+/// Plans at `now`; what is planned for the first account is refused in `parts`. Returns what was asked for.
+fn run(text: &str, memory: &mut Memory, now: i64, parts: &[Part], refusal: &str) -> String {
+    let mut scene = Scene::parse(text);
+    scene.memory = memory.clone();
+    scene.wishes.now = now;
+    let planned = scene.plan();
+    let asked = asked(&planned.plan);
+    let refusals: Vec<Refusal> = parts
+        .iter()
+        .map(|part| Refusal {
+            part: part.clone(),
+            text: refusal.to_owned(),
+        })
+        .collect();
+    let run = now.to_string();
+    let occasion = Occasion {
+        world: &planned.world,
+        run: &run,
+        now,
+        waiting: &planned.plan.waiting,
+    };
+    for delta in planned.plan.approved.deltas() {
+        let tried = Tried {
+            delta,
+            proposed: &planned.plan.proposed[&delta.target],
+            created: None,
+            done: !parts.contains(&Part::Account),
+            refusals: &refusals,
+        };
+        remember(&mut memory.offenders, &tried, &occasion);
+    }
+    asked
+}
+
+fn asked(plan: &crate::domain::plan::Plan) -> String {
+    let mut texts = Vec::new();
+    for action in plan.approved.actions() {
+        for change in &action.changes {
+            let text = format!(
+                "{:?} {}>{}",
+                change.attribute,
+                change.before.join(" "),
+                change.after.join(" ")
+            );
+            texts.push(text.replace("@corp.example", "@"));
+        }
+    }
+    if plan
+        .notes
+        .iter()
+        .any(|note| note.code == Code::RepeatOffender)
+    {
+        texts.push("waits".into());
+    }
+    texts.join(", ")
+}
+
+/// One run after another, all refused: the days on which it was tried.
+fn tried_on(text: &str, part: &Part, days: i64) -> Vec<i64> {
+    let mut memory = Memory::default();
+    (0..days)
+        .filter(|day| {
+            let refused = std::slice::from_ref(part);
+            !run(text, &mut memory, NOW + day * DAY, refused, "400 no").ends_with("waits")
+        })
+        .collect()
+}
+
+#[test]
+fn r33_after_three_runs_it_is_tried_after_1_2_4_and_then_always_7_days() {
+    let world = "mailbox anna@ name=New
+        account anna@ name=Old";
+    assert_eq!(
+        tried_on(world, &Part::Account, 31),
+        [0, 1, 2, 3, 5, 9, 16, 23, 30]
+    );
+    let create = "mailbox anna@";
+    assert_eq!(tried_on(create, &Part::Account, 6), [0, 1, 2, 3, 5]);
+    let rename = "mailbox anna.b@ id=anna
+        account anna@ ext=anna";
+    assert_eq!(tried_on(rename, &Part::Address, 6), [0, 1, 2, 3, 5]);
+}
+
+#[test]
+fn r33_a_fourth_run_on_the_same_day_does_not_try() {
+    let world = "mailbox anna@ name=New
+        account anna@ name=Old";
+    let mut memory = Memory::default();
+    for minute in 0..3 {
+        let asked = run(
+            world,
+            &mut memory,
+            NOW + minute * 60,
+            &[Part::Account],
+            "400 no",
+        );
+        assert_eq!(asked, "Name Old>New");
+    }
+    let asked = run(world, &mut memory, NOW + 180, &[], "");
+    assert_eq!(asked, "waits");
+}
+
+#[test]
+fn r33_a_refused_alias_waits_alone() {
+    let before = "mailbox anna@ name=Anna alias=guest@
+        account anna@ name=Anna";
+    let guest = Part::Alias(address("guest@"));
+    let mut memory = Memory::default();
+    for day in 0..3 {
+        let refused = std::slice::from_ref(&guest);
+        let asked = run(before, &mut memory, NOW + day * DAY, refused, "400 guest");
+        assert_eq!(asked, "Aliases >guest@");
+    }
+    let after = "mailbox anna@ name=Anne alias=guest@,other@
+        account anna@ name=Anna";
+    let asked = run(after, &mut memory, NOW + 2 * DAY + 60, &[], "");
+    assert_eq!(asked, "Name Anna>Anne, Aliases >other@, waits");
+    let asked = run(before, &mut memory, NOW + 2 * DAY + 120, &[], "");
+    assert_eq!(
+        asked, "waits",
+        "what went through does not clear what waits"
+    );
+}
+
+#[test]
+fn r33_removals_and_suspends_never_wait() {
+    let removal = "mailbox anna@ name=New
+        mailbox bert@
+        account anna@ name=Old alias=gone@ delegates=bert@
+        account bert@";
+    let mut memory = Memory::default();
+    for day in 0..3 {
+        run(removal, &mut memory, NOW + day, &[Part::Account], "400 no");
+    }
+    let asked = run(removal, &mut memory, NOW + 3, &[], "");
+    assert_eq!(asked, "Aliases gone@>, Delegates bert@>, waits");
+    let suspend = "mailbox anna@ disabled
+        account anna@";
+    let mut memory = Memory::default();
+    for day in 0..5 {
+        let asked = run(suspend, &mut memory, NOW + day, &[Part::Account], "400 no");
+        assert_eq!(asked, "Active yes>no");
+    }
+}
+
+#[test]
+fn r33_members_that_are_removed_with_their_successors_never_wait() {
+    let world = "shared info@ grants=bert@
+        mailbox anna@
+        mailbox bert@
+        account anna@ as=u1
+        account bert@ as=u2
+        functional info@ members=u1";
+    let mut memory = Memory::default();
+    for second in 0..4 {
+        let asked = run(world, &mut memory, NOW + second, &[Part::Account], "400 no");
+        assert!(asked.starts_with("Delegates anna@>bert@"), "{asked}");
+    }
+}
+
+#[test]
+fn r33_another_content_or_another_refusal_begins_anew() {
+    let world = "mailbox anna@ name=New
+        account anna@ name=Old";
+    let other = world.replace("New", "Newer");
+    let mut memory = Memory::default();
+    for second in 0..3 {
+        run(world, &mut memory, NOW + second, &[Part::Account], "400 no");
+    }
+    let asked = run(&other, &mut memory, NOW + 3, &[Part::Account], "400 no");
+    assert_eq!(asked, "Name Old>Newer");
+    for second in 4..6 {
+        let asked = run(
+            &other,
+            &mut memory,
+            NOW + second,
+            &[Part::Account],
+            "409 no",
+        );
+        assert_eq!(asked, "Name Old>Newer");
+    }
+    run(&other, &mut memory, NOW + 6, &[Part::Account], "409 no");
+    assert_eq!(run(&other, &mut memory, NOW + 7, &[], ""), "waits");
+}
+
+#[test]
+fn r33_success_clears_and_a_run_counts_once() {
+    let world = "mailbox anna@ name=New
+        account anna@ name=Old";
+    let mut memory = Memory::default();
+    for _ in 0..4 {
+        run(world, &mut memory, NOW, &[Part::Account], "400 no");
+    }
+    assert_eq!(memory.offenders["anna"].times, 1);
+    run(world, &mut memory, NOW + 1, &[Part::Account], "400 no");
+    run(world, &mut memory, NOW + 2, &[], "");
+    assert!(memory.offenders.is_empty());
+}

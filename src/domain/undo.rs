@@ -1,0 +1,641 @@
+//! The reverse of a run, from what it wrote down, and what must not be done again after it (R37).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    address::SmtpAddress,
+    delegation::Delegations,
+    delta::{Activity, Delta, Rename, Target},
+    directory::{MailboxIx, Party},
+    guard::Class,
+    hold::digest,
+    ids::{ObjectId, ScimId},
+    matching::{AccountFate, Matching},
+    memory::{Memory, SourceState, Undone},
+    note::{Code, Note},
+    plan::{Action, ActionKind, Attribute},
+    world::{Policy, SsoAccountKey, World},
+};
+
+/// A run that is to be undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undo {
+    pub run: String,
+    /// What it did, or may have done, in order.
+    pub deeds: Vec<Deed>,
+}
+
+/// One action of a run, as its journal has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deed {
+    pub action: Action,
+    /// The account, also one that was created; `None` for a create of which the journal does not know the end.
+    pub id: Option<ScimId>,
+    /// The object id of its mailbox.
+    pub object_id: Option<ObjectId>,
+    pub aliases_before: Vec<SmtpAddress>,
+    pub delegates: DelegateChanges,
+}
+
+/// Delegates that an action took out and brought in, by what stays when they are renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegateChanges {
+    pub removed: Vec<ScimId>,
+    pub added: Vec<AddedDelegate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddedDelegate {
+    Account(ScimId),
+    /// The address of an account that the same plan creates.
+    Created(SmtpAddress),
+}
+
+/// The deltas that take a run back, by address, and what is left alone.
+#[derive(Debug, Default)]
+pub struct Reversal {
+    pub deltas: Vec<Delta>,
+    pub notes: Vec<Note>,
+}
+
+/// What a run did to one account, all its invocations together.
+struct Touched {
+    created: bool,
+    /// Before and after.
+    address: (SmtpAddress, SmtpAddress),
+    name: Option<(String, String)>,
+    active: Option<(bool, bool)>,
+    /// Whether each was added or removed.
+    aliases: BTreeMap<SmtpAddress, bool>,
+    delegates: BTreeMap<ScimId, bool>,
+    aliases_before: BTreeSet<SmtpAddress>,
+    object_id: Option<ObjectId>,
+}
+
+/// Attribute by attribute: what still is as the run left it goes back, what changed since is left alone.
+pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching) -> Reversal {
+    let mut reversal = Reversal::default();
+    for (id, touched) in touched(undo, &world.accounts) {
+        let address = touched.address.0.clone();
+        let Some(ix) = world.accounts.with_id(&id) else {
+            let text = "its account is no more";
+            reversal
+                .notes
+                .push(Note::new(address.as_str(), Code::ChangedSince, text));
+            continue;
+        };
+        if let AccountFate::Foreign | AccountFate::Protected(_) = matching.account(ix) {
+            let text = "it is protected now, so nothing is undone on it";
+            reversal
+                .notes
+                .push(Note::new(address.as_str(), Code::ChangedSince, text));
+            continue;
+        }
+        let mut reverser = Reverser {
+            world,
+            policy,
+            matching,
+            ix,
+            touched: &touched,
+            delta: new_delta(ix, &touched, world, policy, matching),
+            notes: &mut reversal.notes,
+        };
+        reverser.all();
+        let mut delta = reverser.delta;
+        if !delta.is_empty() {
+            delta.because("R37", format!("run {} is undone", undo.run));
+            reversal.deltas.push(delta);
+        }
+    }
+    reversal
+        .deltas
+        .sort_by(|a, b| (&a.address, a.target).cmp(&(&b.address, b.target)));
+    reversal
+}
+
+fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
+    let created: BTreeMap<&SmtpAddress, &ScimId> = undo
+        .deeds
+        .iter()
+        .filter(|deed| deed.action.kind == ActionKind::Create)
+        .filter_map(|deed| Some((&deed.action.address, deed.id.as_ref()?)))
+        .collect();
+    let mut all: BTreeMap<ScimId, Touched> = BTreeMap::new();
+    for deed in &undo.deeds {
+        let found = || {
+            let mut same = accounts.with_address(&deed.action.address).iter();
+            same.find(|ix| accounts.get(**ix).kind() == deed.action.account)
+                .map(|ix| accounts.get(*ix).id().clone())
+        };
+        let Some(id) = deed.id.clone().or_else(found) else {
+            continue; // A create that did not come to be.
+        };
+        let touched = all.entry(id).or_insert_with(|| Touched {
+            created: false,
+            address: (deed.action.address.clone(), deed.action.address.clone()),
+            name: None,
+            active: None,
+            aliases: BTreeMap::new(),
+            delegates: BTreeMap::new(),
+            aliases_before: deed.aliases_before.iter().cloned().collect(),
+            object_id: deed.object_id.clone(),
+        });
+        touched.take_in(deed);
+        for id in &deed.delegates.removed {
+            flip(&mut touched.delegates, id, false);
+        }
+        for delegate in &deed.delegates.added {
+            let id = match delegate {
+                AddedDelegate::Account(id) => Some(id),
+                AddedDelegate::Created(address) => created.get(address).copied(),
+            };
+            if let Some(id) = id {
+                flip(&mut touched.delegates, id, true);
+            }
+        }
+    }
+    all
+}
+
+impl Touched {
+    fn take_in(&mut self, deed: &Deed) {
+        self.created |= deed.action.kind == ActionKind::Create;
+        for change in &deed.action.changes {
+            let single = |texts: &[String]| texts.first().cloned().unwrap_or_default();
+            let (before, after) = (single(&change.before), single(&change.after));
+            match change.attribute {
+                Attribute::Address => self.address.1 = SmtpAddress::verbatim(&after),
+                Attribute::Name => {
+                    let first = self.name.take().map_or(before, |(first, _)| first);
+                    self.name = Some((first, after));
+                }
+                Attribute::Active => {
+                    let first = self.active.map_or(before == "yes", |(first, _)| first);
+                    self.active = Some((first, after == "yes"));
+                }
+                Attribute::Aliases => {
+                    for alias in &change.before {
+                        flip(&mut self.aliases, &SmtpAddress::verbatim(alias), false);
+                    }
+                    for alias in &change.after {
+                        flip(&mut self.aliases, &SmtpAddress::verbatim(alias), true);
+                    }
+                }
+                // Delegates are told apart by their accounts; an object id is no attribute of an account's user.
+                Attribute::Delegates | Attribute::ObjectId => {}
+            }
+        }
+    }
+}
+
+/// What came and went again did not change.
+fn flip<K: Ord + Clone>(changes: &mut BTreeMap<K, bool>, key: &K, added: bool) {
+    match changes.get(key) {
+        Some(before) if *before != added => {
+            changes.remove(key);
+        }
+        Some(_) => {}
+        None => {
+            changes.insert(key.clone(), added);
+        }
+    }
+}
+
+fn new_delta(
+    ix: AccountIx,
+    touched: &Touched,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> Delta {
+    let view = world.accounts.get(ix);
+    let mailbox = mailbox_of(matching, ix);
+    let mut delta = Delta::new(
+        Target::Existing(ix),
+        view.kind(),
+        view.address().clone(),
+        mailbox,
+    );
+    if policy.sso_account_key == SsoAccountKey::ObjectId && view.kind() == AccountKind::User {
+        delta.key = mailbox
+            .and_then(|ix| world.directory.mailbox(ix).object_id.clone())
+            .or_else(|| matching.known_object_id(ix).cloned())
+            .or_else(|| touched.object_id.clone());
+    }
+    delta
+}
+
+fn mailbox_of(matching: &Matching, ix: AccountIx) -> Option<MailboxIx> {
+    match matching.account(ix) {
+        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => Some(*mailbox),
+        AccountFate::Foreign
+        | AccountFate::Protected(_)
+        | AccountFate::OwnedByDisabled
+        | AccountFate::MailboxOutsideDomains(_)
+        | AccountFate::MergeCandidate(_)
+        | AccountFate::Unowned => None,
+    }
+}
+
+/// One account on its way back.
+struct Reverser<'a> {
+    world: &'a World,
+    policy: &'a Policy,
+    matching: &'a Matching,
+    ix: AccountIx,
+    touched: &'a Touched,
+    delta: Delta,
+    notes: &'a mut Vec<Note>,
+}
+
+impl Reverser<'_> {
+    fn view(&self) -> AccountView<'_> {
+        self.world.accounts.get(self.ix)
+    }
+
+    fn left_alone(&mut self, text: impl Into<String>) {
+        let note = Note::new(self.delta.address.as_str(), Code::ChangedSince, text);
+        self.notes.push(note);
+    }
+
+    fn all(&mut self) {
+        if self.touched.created {
+            self.stop();
+            return;
+        }
+        self.address();
+        self.name();
+        self.aliases();
+        self.delegates();
+        self.status();
+        let without_key = self.policy.sso_account_key == SsoAccountKey::ObjectId
+            && self.delta.kind == AccountKind::User
+            && self.delta.key.is_none();
+        if without_key && self.delta.touches_extension() {
+            let text = "its object id is not known, so its aliases and delegates cannot be written without losing the SSO account key";
+            let note = Note::new(self.delta.address.as_str(), Code::NoKey, text);
+            self.notes.push(note);
+            self.delta.add_aliases.clear();
+            self.delta.remove_aliases.clear();
+            self.delta.add_delegates.clear();
+            self.delta.remove_delegates.clear();
+        }
+    }
+
+    /// Nothing is ever deleted: what was created is put out of use.
+    fn stop(&mut self) {
+        if *self.view().address() != self.touched.address.1 {
+            let text = format!(
+                "it was created as {}, and renamed since",
+                self.touched.address.1
+            );
+            self.left_alone(text);
+        } else if self.world.accounts.is_active(self.ix) {
+            match self.delta.kind {
+                AccountKind::User => {
+                    self.delta.activity = Some(Activity::Suspend(Class::Suspend));
+                }
+                AccountKind::Functional => self.empty(),
+            }
+        }
+    }
+
+    fn empty(&mut self) {
+        let members = self.world.accounts.delegates_of(self.ix).users;
+        if members.iter().any(|member| self.stays(*member)) {
+            self.left_alone("it has a member that may not be taken out, so it is not emptied");
+            return;
+        }
+        self.delta.activity = Some(Activity::Empty(Class::Suspend));
+        self.delta.remove_delegates = members.into_iter().collect();
+    }
+
+    /// R7, R13.
+    fn stays(&self, delegate: AccountIx) -> bool {
+        self.matching.frozen.contains(&delegate)
+            || !self
+                .policy
+                .claimed_domains
+                .holds(self.world.accounts.get(delegate).address())
+    }
+
+    fn address(&mut self) {
+        let (before, after) = &self.touched.address;
+        let now = self.view().address();
+        if before == after || now == before {
+            return;
+        }
+        if now != after {
+            self.left_alone(format!(
+                "the run gave it the address {after}, which changed since"
+            ));
+        } else if !self.policy.claimed_domains.holds(before) {
+            self.left_alone(format!(
+                "its address stays, since {before} is outside the claimed domains"
+            ));
+        } else {
+            self.delta.rename = Some(Rename {
+                to: before.clone(),
+                class: Class::Rename,
+            });
+        }
+    }
+
+    fn name(&mut self) {
+        let Some((before, after)) = &self.touched.name else {
+            return;
+        };
+        let now = self.view().name().trim();
+        if before == after || now == before {
+            return;
+        }
+        if now == after {
+            self.delta.name = Some((after.as_str().into(), before.as_str().into()));
+        } else {
+            self.left_alone(format!("the run named it {after:?}, which changed since"));
+        }
+    }
+
+    fn status(&mut self) {
+        let AccountView::User(user) = self.view() else {
+            return;
+        };
+        let Some((before, after)) = self.touched.active else {
+            return;
+        };
+        if before != after && user.active == after {
+            self.delta.activity = Some(if before {
+                Activity::Resume
+            } else {
+                Activity::Suspend(Class::Suspend)
+            });
+        }
+    }
+
+    fn aliases(&mut self) {
+        let now: BTreeSet<&SmtpAddress> = self.view().extension().aliases.iter().collect();
+        let address = match &self.delta.rename {
+            Some(rename) => &rename.to,
+            None => &self.delta.address,
+        };
+        let (mut add, mut remove) = (BTreeSet::new(), BTreeSet::new());
+        for (alias, added) in &self.touched.aliases {
+            // Its own address goes with the rename.
+            if alias == address {
+                continue;
+            }
+            match (added, now.contains(alias)) {
+                (true, true) => remove.insert(alias.clone()),
+                (false, false) => add.insert(alias.clone()),
+                (true, false) | (false, true) => false,
+            };
+        }
+        // A rename takes the new address out of the aliases without a word.
+        let old_alias = &self.touched.address.1;
+        if self.delta.rename.is_some()
+            && self.touched.aliases_before.contains(old_alias)
+            && !now.contains(old_alias)
+        {
+            add.insert(old_alias.clone());
+        }
+        (self.delta.add_aliases, self.delta.remove_aliases) = (add, remove);
+    }
+
+    fn delegates(&mut self) {
+        let now = self.world.accounts.delegates_of(self.ix).users;
+        for (id, added) in &self.touched.delegates {
+            let delegate = self.world.accounts.with_id(id).filter(|ix| {
+                *ix != self.ix && self.world.accounts.get(*ix).kind() == AccountKind::User
+            });
+            match delegate {
+                Some(delegate) if *added => {
+                    if now.contains(&delegate) && !self.stays(delegate) {
+                        self.delta.remove_delegates.insert(delegate);
+                    }
+                }
+                Some(delegate) => {
+                    if !now.contains(&delegate) {
+                        self.delta.add_delegates.insert(Target::Existing(delegate));
+                    }
+                }
+                None if *added => {}
+                None => self.left_alone("a delegate that the run took out has no account any more"),
+            }
+        }
+        if self.delta.kind == AccountKind::User {
+            return;
+        }
+        let adds = !self.delta.add_delegates.is_empty();
+        if now.is_empty() && adds {
+            self.delta.activity = Some(Activity::Resume);
+        } else if !adds
+            && !now.is_empty()
+            && now
+                .iter()
+                .all(|member| self.delta.remove_delegates.contains(member))
+        {
+            self.delta.activity = Some(Activity::Empty(Class::Suspend));
+        }
+    }
+}
+
+/// What the source wants for an account now, so that a later run sees whether it changed.
+pub fn source_state(
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    ix: AccountIx,
+) -> SourceState {
+    let known = |text: &str| SourceState {
+        mailbox: Some(text.to_owned()),
+        delegations: None,
+    };
+    match matching.account(ix) {
+        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => SourceState {
+            mailbox: Some(mailbox_state(world, policy, *mailbox)),
+            delegations: delegations_state(world, *mailbox),
+        },
+        AccountFate::OwnedByDisabled => known("disabled"),
+        AccountFate::MergeCandidate(_) | AccountFate::Unowned => known("none"),
+        AccountFate::Foreign
+        | AccountFate::Protected(_)
+        | AccountFate::MailboxOutsideDomains(_) => SourceState::default(),
+    }
+}
+
+fn mailbox_state(world: &World, policy: &Policy, ix: MailboxIx) -> String {
+    let mailbox = world.directory.mailbox(ix);
+    let mut texts = vec![
+        mailbox.primary.to_string(),
+        mailbox.display_name.to_string(),
+        format!("{:?}", mailbox.kind),
+        format!("{:?}", policy.scope_of(&world.directory, ix)),
+        format!("{:?}", mailbox.object_id),
+    ];
+    let aliases: BTreeSet<&str> = mailbox
+        .aliases
+        .iter()
+        .filter(|alias| policy.claimed_domains.holds(alias))
+        .map(SmtpAddress::as_str)
+        .collect();
+    texts.extend(aliases.into_iter().map(str::to_owned));
+    digest(texts.iter().map(String::as_str))
+}
+
+fn delegations_state(world: &World, ix: MailboxIx) -> Option<String> {
+    match world.delegations.get(ix.0 as usize)?.as_ref()? {
+        Delegations::Known(grants) => {
+            let named = |party: &Party| match party {
+                Party::Mailbox(ix) => world
+                    .directory
+                    .mailbox(*ix)
+                    .object_id
+                    .as_ref()
+                    .map(ToString::to_string),
+                Party::Rejected(_) => None,
+            };
+            let grantees: BTreeSet<String> = grants
+                .grantees
+                .keys()
+                .map(|party| {
+                    named(party).unwrap_or_else(|| world.directory.label(*party).to_owned())
+                })
+                .collect();
+            Some(digest(grantees.iter().map(String::as_str)))
+        }
+        Delegations::Unknown(_) | Delegations::Gone => None,
+    }
+}
+
+/// What is still undone: whose source has not changed, and whose account is there.
+pub fn still_undone(
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    memory: &Memory,
+) -> BTreeMap<ScimId, Undone> {
+    memory
+        .undone
+        .iter()
+        .filter(|(id, undone)| {
+            world.accounts.with_id(id).is_some_and(|ix| {
+                undone
+                    .source
+                    .is_like(&source_state(world, policy, matching, ix))
+            })
+        })
+        .map(|(id, undone)| (id.clone(), undone.clone()))
+        .collect()
+}
+
+/// After the deltas of an undo: what they take back must not come again, what they bring back may.
+pub fn undone_after(
+    mut undone: BTreeMap<ScimId, Undone>,
+    undo: &Undo,
+    deltas: &[Delta],
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> BTreeMap<ScimId, Undone> {
+    for delta in deltas {
+        let Target::Existing(ix) = delta.target else {
+            continue;
+        };
+        let id = world.accounts.get(ix).id().clone();
+        let mut changes = undone
+            .remove(&id)
+            .map_or_else(BTreeSet::new, |before| before.changes);
+        for text in texts(delta, &world.accounts) {
+            changes.remove(&text);
+        }
+        changes.extend(opposites(delta, &world.accounts));
+        let entry = Undone {
+            run: undo.run.clone(),
+            source: source_state(world, policy, matching, ix),
+            changes,
+        };
+        undone.insert(id, entry);
+    }
+    undone
+}
+
+/// A change of status, of an alias, of a delegate, in the words of [`Undone::changes`].
+pub(super) mod words {
+    use super::{ScimId, SmtpAddress};
+
+    pub(in crate::domain) const RESUME: &str = "resume";
+    pub(in crate::domain) const STOP: &str = "stop";
+
+    pub(in crate::domain) fn address(address: &SmtpAddress) -> String {
+        format!("address {address}")
+    }
+
+    pub(in crate::domain) fn name(name: &str) -> String {
+        format!("name {name}")
+    }
+
+    pub(in crate::domain) fn alias(comes: bool, alias: &SmtpAddress) -> String {
+        format!("{}alias {alias}", if comes { '+' } else { '-' })
+    }
+
+    pub(in crate::domain) fn delegate(comes: bool, id: &ScimId) -> String {
+        format!("{}delegate {id}", if comes { '+' } else { '-' })
+    }
+}
+
+fn texts(delta: &Delta, accounts: &Accounts) -> BTreeSet<String> {
+    let mut texts = sets(delta, accounts, true);
+    texts.extend(delta.rename.iter().map(|rename| words::address(&rename.to)));
+    texts.extend(delta.name.iter().map(|(_, after)| words::name(after)));
+    texts.extend(delta.activity.map(|activity| {
+        match activity {
+            Activity::Resume => words::RESUME,
+            Activity::Suspend(_) | Activity::Empty(_) => words::STOP,
+        }
+        .to_owned()
+    }));
+    texts
+}
+
+fn opposites(delta: &Delta, accounts: &Accounts) -> BTreeSet<String> {
+    let mut texts = sets(delta, accounts, false);
+    texts.extend(delta.rename.iter().map(|_| words::address(&delta.address)));
+    texts.extend(delta.name.iter().map(|(before, _)| words::name(before)));
+    texts.extend(delta.activity.map(|activity| {
+        match activity {
+            Activity::Resume => words::STOP,
+            Activity::Suspend(_) | Activity::Empty(_) => words::RESUME,
+        }
+        .to_owned()
+    }));
+    texts
+}
+
+/// Aliases and delegates, as they are changed or the other way round.
+fn sets(delta: &Delta, accounts: &Accounts, as_is: bool) -> BTreeSet<String> {
+    let id = |ix: &AccountIx| accounts.get(*ix).id();
+    let comes = delta
+        .add_aliases
+        .iter()
+        .map(|alias| words::alias(as_is, alias));
+    let goes = delta
+        .remove_aliases
+        .iter()
+        .map(|alias| words::alias(!as_is, alias));
+    let delegates = delta
+        .add_delegates
+        .iter()
+        .filter_map(|target| match target {
+            Target::Existing(ix) => Some(words::delegate(as_is, id(ix))),
+            Target::New(_) => None,
+        });
+    let removed = delta
+        .remove_delegates
+        .iter()
+        .map(|ix| words::delegate(!as_is, id(ix)));
+    comes.chain(goes).chain(delegates).chain(removed).collect()
+}

@@ -1,0 +1,493 @@
+//! The self-test: what works, what does not, and the exact command that mends it. It reads only, from the bottom up: where
+//! something is missing, what rests on it is not asked.
+
+use std::{collections::BTreeMap, pin::pin, time::Duration};
+
+use futures::StreamExt;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    Engine, RunError,
+    fetch::{FetchEnd, Fetched, Fetcher},
+};
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        memory::Memory,
+        mode::PerformSync,
+        note::Code,
+        plan::{Plan, Wishes, plan},
+        source::PermissionAnswer,
+        world::{MailboxScope, SsoAccountKey},
+    },
+    exchange::{ExchangeError, MailboxKey, Strategy},
+    settings::SettingsError,
+    state::lock::LockStatus,
+};
+
+/// `exchange-online.md` 5.3. RG and APP are the resource group and the function app.
+const GRANT: [&str; 4] = [
+    "MI=$(az functionapp identity show -g RG -n APP --query principalId -o tsv)",
+    "EXO=$(az ad sp show --id 00000002-0000-0ff1-ce00-000000000000 --query id -o tsv)",
+    "az rest --method POST --url \"https://graph.microsoft.com/v1.0/servicePrincipals/$MI/appRoleAssignments\" --body \
+     \"{\\\"principalId\\\":\\\"$MI\\\",\\\"resourceId\\\":\\\"$EXO\\\",\\\"appRoleId\\\":\\\"dc50a0fb-09a3-484d-be87-e023b12c6440\\\"}\"",
+    "az rest --method POST --url \"https://graph.microsoft.com/v1.0/roleManagement/directory/roleAssignments\" --body \
+     \"{\\\"principalId\\\":\\\"$MI\\\",\\\"roleDefinitionId\\\":\\\"f2ef992c-3afb-46b9-b7cf-a126ee74c451\\\",\\\"directoryScopeId\\\":\\\"/\\\"}\"",
+];
+
+/// The usual causes of a 401, in the order in which they are met.
+const KEY_REFUSED: [&str; 4] = [
+    "the key was not copied whole: copy it again from Zivver's WebApp (Organization settings, Integrations, API keys)",
+    "the key was revoked, or its administrator deleted: make a new one as a full administrator",
+    "ZIVVER_API_URL is another environment than the one the key is from",
+    "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
+];
+
+/// Addresses that a finding names at most.
+const NAMED_MAX: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Good,
+    Warning,
+    Error,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub level: Level,
+    pub topic: &'static str,
+    pub text: String,
+    /// What mends it: commands to copy, or causes to look for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remedy: Vec<String>,
+}
+
+/// Everything that was looked at, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Checkup {
+    pub findings: Vec<Finding>,
+}
+
+impl Checkup {
+    /// Without settings nothing else can be looked at.
+    pub fn of_settings(error: &SettingsError) -> Self {
+        let findings = error.problems().iter().map(|problem| Finding {
+            level: Level::Error,
+            topic: "settings",
+            text: format!("{} {}", problem.name, problem.wrong),
+            remedy: vec![problem.remedy.clone()],
+        });
+        Self {
+            findings: findings.collect(),
+        }
+    }
+
+    /// The worst of all findings.
+    pub fn level(&self) -> Level {
+        self.findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Good)
+    }
+
+    fn add(&mut self, level: Level, topic: &'static str, text: impl Into<String>, remedy: &[&str]) {
+        self.findings.push(Finding {
+            level,
+            topic,
+            text: text.into(),
+            remedy: remedy.iter().map(|line| (*line).to_owned()).collect(),
+        });
+    }
+}
+
+impl Engine {
+    /// Looks at everything that a run needs, and writes nothing.
+    pub async fn check(&self) -> Checkup {
+        let mut checkup = Checkup::default();
+        self.check_settings(&mut checkup);
+        self.check_state(&mut checkup).await;
+        let signed_in = self.check_identity(&mut checkup).await;
+        let key_works = self.check_key(&mut checkup).await;
+        if signed_in && key_works {
+            self.check_both(&mut checkup).await;
+        }
+        checkup
+    }
+
+    fn check_settings(&self, checkup: &mut Checkup) {
+        let settings = self.settings();
+        checkup.add(Level::Good, "settings", "all settings can be used", &[]);
+        for warning in &settings.warnings {
+            checkup.add(Level::Warning, "settings", warning, &[]);
+        }
+        let writing = match settings.perform_sync {
+            PerformSync::Never => "PERFORM_SYNC is false: nothing is ever written (R28)",
+            PerformSync::OnDemand => {
+                "PERFORM_SYNC is on-demand: only a person's apply writes (R28)"
+            }
+            PerformSync::Always => "PERFORM_SYNC is true: the timer writes (R28)",
+        };
+        checkup.add(Level::Good, "settings", writing, &[]);
+        if settings.sso_account_key == SsoAccountKey::Omit {
+            let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
+            checkup.add(
+                Level::Warning,
+                "settings",
+                text,
+                &["CLOUD_SYNC__SSO_ACCOUNT_KEY=object_id"],
+            );
+        }
+    }
+
+    async fn check_state(&self, checkup: &mut Checkup) {
+        match self.lock_status().await {
+            Ok(LockStatus::Free) => {
+                let place = self.settings().state.place();
+                checkup.add(
+                    Level::Good,
+                    "state",
+                    format!("{place} can be read; no run holds the lock"),
+                    &[],
+                );
+            }
+            Ok(LockStatus::Held(holder)) => {
+                checkup.add(
+                    Level::Good,
+                    "state",
+                    format!("can be read; the lock is held by {holder}"),
+                    &[],
+                );
+            }
+            Err(error) => checkup.add(Level::Error, "state", error.to_string(), &[]),
+        }
+    }
+
+    async fn check_identity(&self, checkup: &mut Checkup) -> bool {
+        let facts = async { Ok::<_, RunError>(self.exchange().await?.token().await?) };
+        match facts.await {
+            Ok(facts) => {
+                let text = format!(
+                    "signed in to tenant {} with the app role Exchange.ManageAsApp, or as a person",
+                    facts.tenant_id
+                );
+                checkup.add(Level::Good, "identity", text, &[]);
+                if let Some(warning) = facts.warning {
+                    checkup.add(Level::Warning, "identity", warning, &GRANT);
+                }
+                true
+            }
+            Err(error) => {
+                checkup.add(Level::Error, "identity", error.to_string(), &GRANT);
+                false
+            }
+        }
+    }
+
+    async fn check_key(&self, checkup: &mut Checkup) -> bool {
+        let groups = async { Ok::<_, RunError>(self.zivver().await?.groups().await?) };
+        match groups.await {
+            Ok(_) => {
+                checkup.add(
+                    Level::Good,
+                    "zivver",
+                    "the key is accepted and the lists can be read",
+                    &[],
+                );
+                true
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let remedy = if text.contains("401") {
+                    &KEY_REFUSED[..]
+                } else {
+                    &[]
+                };
+                checkup.add(Level::Error, "zivver", text, remedy);
+                false
+            }
+        }
+    }
+
+    /// Both sides as a run reads them, but for the permissions.
+    async fn check_both(&self, checkup: &mut Checkup) {
+        match self.read_both().await {
+            Ok((fetched, plan)) => {
+                let directory = &fetched.world.directory;
+                let accounts = fetched.world.accounts.len();
+                let text = format!(
+                    "Exchange listed {} mailboxes, Zivver {accounts} accounts",
+                    directory.mailboxes.len()
+                );
+                checkup.add(Level::Good, "exchange", text, &[]);
+                domains(checkup, &fetched);
+                filters(checkup, &plan, &fetched);
+                notes(checkup, &plan);
+                self.check_permissions(checkup, &fetched).await;
+            }
+            Err(error) => {
+                let forbidden = matches!(&error, RunError::Source(ExchangeError::Permission(_)));
+                let grant: &[&str] = if forbidden { &GRANT } else { &[] };
+                checkup.add(Level::Error, "exchange", error.to_string(), grant);
+            }
+        }
+    }
+
+    async fn read_both(&self) -> Result<(Fetched, Plan), RunError> {
+        let memory: Memory = self
+            .state()
+            .await?
+            .memory()
+            .await?
+            .map(|stored| stored.value)
+            .unwrap_or_default();
+        let exchange = self.exchange().await?;
+        let policy = self.policy();
+        let nobody = SmtpAddress::verbatim("");
+        let fetcher = Fetcher {
+            exchange: &exchange,
+            zivver: self.zivver().await?,
+            policy: &policy,
+            memory: &memory,
+            deadline: None,
+            only: Some(&nobody),
+            now: self.now().as_second(),
+            progress: self.progress(),
+        };
+        let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
+            unreachable!("a read without deadline is not cut off");
+        };
+        let wishes = Wishes {
+            now: self.now().as_second(),
+            ..Wishes::default()
+        };
+        let plan = plan(
+            &fetched.world,
+            &fetched.policy,
+            &memory,
+            &fetched.matching,
+            &wishes,
+        );
+        Ok((*fetched, plan))
+    }
+
+    /// The permissions of one mailbox, and from that how long all of them take.
+    async fn check_permissions(&self, checkup: &mut Checkup, fetched: &Fetched) {
+        let directory = &fetched.world.directory;
+        let wanted: Vec<_> = directory
+            .iter()
+            .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
+            .collect();
+        let key = wanted.first().and_then(|(_, mailbox)| {
+            let id = mailbox.object_id.as_ref().map(|id| id.as_str());
+            MailboxKey::choose(
+                id,
+                mailbox.user_principal_name.as_deref(),
+                Some(mailbox.primary.as_str()),
+            )
+        });
+        let (Some(key), Ok(exchange)) = (key, self.exchange().await) else {
+            checkup.add(
+                Level::Warning,
+                "exchange",
+                "no mailbox is in scope, so there is nothing to synchronise",
+                &[],
+            );
+            return;
+        };
+        let started = Instant::now();
+        let answer = pin!(exchange.permissions(vec![key])).next().await;
+        let took = started.elapsed();
+        match answer {
+            Some(Ok((_, PermissionAnswer::Entries(_)))) => {
+                checkup.add(
+                    Level::Good,
+                    "exchange",
+                    "the permissions of a mailbox can be read",
+                    &[],
+                );
+            }
+            Some(Ok((_, PermissionAnswer::Unread(why)))) => {
+                checkup.add(
+                    Level::Error,
+                    "exchange",
+                    format!("permissions cannot be read: {why}"),
+                    &GRANT,
+                );
+            }
+            Some(Err(error)) => checkup.add(Level::Error, "exchange", error.to_string(), &GRANT),
+            Some(Ok((_, PermissionAnswer::Gone))) | None => {
+                checkup.add(
+                    Level::Warning,
+                    "exchange",
+                    "the mailbox that was tried vanished meanwhile",
+                    &[],
+                );
+            }
+        }
+        let settings = self.settings();
+        let requests = requests(settings.exo_permissions, wanted.len());
+        let estimate = duration(requests, took, settings.exo_concurrency);
+        let text = format!(
+            "a run reads the permissions of {} mailboxes with about {requests} requests, in about {} s at the speed of now",
+            wanted.len(),
+            estimate.as_secs().max(1)
+        );
+        checkup.add(Level::Good, "size", text, &[]);
+    }
+}
+
+fn requests(strategy: Strategy, mailboxes: usize) -> usize {
+    match strategy {
+        Strategy::Get => mailboxes,
+        Strategy::Batch => mailboxes.div_ceil(10),
+        Strategy::Expand => mailboxes.div_ceil(100),
+    }
+}
+
+fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
+    let rounds = requests.div_ceil(concurrency.max(1));
+    each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+}
+
+/// R13: a forgotten domain, and one that is claimed in vain.
+fn domains(checkup: &mut Checkup, fetched: &Fetched) {
+    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for domain in fetched.policy.claimed_domains.iter() {
+        found.insert(domain, (0, 0));
+    }
+    for (ix, mailbox) in fetched.world.directory.iter() {
+        if fetched.policy.scope_of(&fetched.world.directory, ix) != MailboxScope::OtherKind {
+            found.entry(mailbox.primary.domain()).or_default().0 += 1;
+        }
+    }
+    for (_, account) in fetched.world.accounts.iter() {
+        found.entry(account.address().domain()).or_default().1 += 1;
+    }
+    for (domain, (mailboxes, accounts)) in found {
+        let is_claimed = fetched
+            .policy
+            .claimed_domains
+            .iter()
+            .any(|claimed| claimed == domain);
+        let counts = format!("{domain}: {mailboxes} mailboxes, {accounts} accounts");
+        match (is_claimed, mailboxes) {
+            (true, 0) => {
+                let remedy = [
+                    "correct the spelling in CLOUD_SYNC__CLAIMED_DOMAINS, or leave the domain out",
+                ];
+                checkup.add(
+                    Level::Warning,
+                    "domains",
+                    format!("{counts}, though it is claimed"),
+                    &remedy,
+                );
+            }
+            (true, _) => checkup.add(Level::Good, "domains", counts, &[]),
+            (false, 0) => {
+                checkup.add(
+                    Level::Good,
+                    "domains",
+                    format!("{counts}; not claimed, so left alone"),
+                    &[],
+                );
+            }
+            (false, _) => {
+                let remedy = [
+                    "add it to CLOUD_SYNC__CLAIMED_DOMAINS if it is the organisation's, and claim it in Zivver",
+                ];
+                let text =
+                    format!("{counts}; not claimed, so its mailboxes are not synchronised (R13)");
+                checkup.add(Level::Warning, "domains", text, &remedy);
+            }
+        }
+    }
+}
+
+/// R14, R15
+fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
+    for (entry, count) in &plan.filter_counts {
+        let text = format!("TARGET_FILTER {entry:?} matches {count} addresses");
+        let level = if *count == 0 {
+            Level::Warning
+        } else {
+            Level::Good
+        };
+        checkup.add(level, "filters", text, &[]);
+    }
+    if !fetched.policy.source_filter.is_empty() {
+        let directory = &fetched.world.directory;
+        let inside = directory
+            .iter()
+            .filter(|(ix, _)| fetched.policy.scope_of(directory, *ix) == MailboxScope::In);
+        let text = format!(
+            "SOURCE_FILTER ({} groups) lets {} mailboxes in",
+            fetched.policy.source_filter.len(),
+            inside.count()
+        );
+        checkup.add(Level::Good, "filters", text, &[]);
+    }
+}
+
+/// What a run would report about the data, where somebody has to mend it in Exchange or Zivver.
+fn notes(checkup: &mut Checkup, plan: &Plan) {
+    for (code, what, remedy) in [
+        (
+            Code::KindMismatch,
+            "kind mismatches",
+            "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)",
+        ),
+        (
+            Code::AliasTaken,
+            "aliases that another account has",
+            "merge the accounts in the Zivver WebApp (R23)",
+        ),
+        (
+            Code::AliasContested,
+            "aliases of more than one mailbox",
+            "leave the alias with one mailbox in Exchange (R6)",
+        ),
+        (
+            Code::DuplicatePrimary,
+            "mailboxes with one primary address",
+            "give each mailbox its own primary address (R6)",
+        ),
+        (
+            Code::ClaimConflict,
+            "accounts that several mailboxes claim",
+            "look at them with `cloud-sync explain` (R16)",
+        ),
+        (
+            Code::Rejected,
+            "mailboxes that are not understood",
+            "mend the mailbox in Exchange (R5)",
+        ),
+        (
+            Code::NoObjectId,
+            "user mailboxes without object id",
+            "look whether directory synchronisation works (R24)",
+        ),
+    ] {
+        let about: Vec<&str> = plan
+            .notes
+            .iter()
+            .filter(|note| note.code == code)
+            .map(|note| &*note.address)
+            .collect();
+        if about.is_empty() {
+            continue;
+        }
+        let more = if about.len() > NAMED_MAX { ", …" } else { "" };
+        let named = about[..about.len().min(NAMED_MAX)].join(", ");
+        checkup.add(
+            Level::Warning,
+            "data",
+            format!("{} {what}: {named}{more}", about.len()),
+            &[remedy],
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Telling somebody, after a run and at each tick. It never fails a run: what goes wrong is a warning in the log.
+
+use crate::{
+    domain::{
+        notice::{Notice, Notified, after_run, at_tick},
+        report::{Report, RunOutcome, RunState},
+    },
+    engine::{Engine, RunError, RunSummary},
+    notify,
+};
+
+impl Engine {
+    /// Tells of a run that ended, if that changes what was told before.
+    pub(super) async fn announce(&self, report: &Report) {
+        self.tell(|before| after_run(before, report)).await;
+    }
+
+    /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.
+    pub async fn announce_silence(&self) {
+        match self.success_age_s().await {
+            Ok(age) => self.tell(|before| at_tick(before, age)).await,
+            Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
+        }
+    }
+
+    /// Seconds since the last run that ended without failing; `None` before the first.
+    pub async fn success_age_s(&self) -> Result<Option<i64>, RunError> {
+        let runs = self.history(100).await?;
+        let ended = last_success(&runs)
+            .and_then(|run| run.ended.as_deref()?.parse::<jiff::Timestamp>().ok());
+        Ok(ended.map(|ended| self.now().as_second() - ended.as_second()))
+    }
+
+    async fn tell(&self, decide: impl FnOnce(&Notified) -> (Notified, Option<Notice>)) {
+        let Some(address) = &self.settings().notify_url else {
+            return;
+        };
+        let result = async {
+            let state = self.state().await?;
+            let before: Notified = state.notified().await?.unwrap_or_default();
+            let (after, notice) = decide(&before);
+            if let Some(notice) = notice
+                && let Err(error) = notify::send(address, &notice).await
+            {
+                // Not written down, so that the next run tells it.
+                tracing::warn!("{error}");
+                return Ok(());
+            }
+            if after != before {
+                state.save_notified(&after).await?;
+            }
+            Ok::<_, RunError>(())
+        };
+        if let Err(error) = result.await {
+            tracing::warn!("cannot remember what was notified: {error}");
+        }
+    }
+}
+
+/// The newest run that ended and did not fail.
+pub fn last_success(runs: &[RunSummary]) -> Option<&RunSummary> {
+    runs.iter().find(|run| {
+        run.state == RunState::Ended && run.outcome != RunOutcome::Failed && run.ended.is_some()
+    })
+}

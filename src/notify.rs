@@ -1,0 +1,144 @@
+//! One message to a webhook. A single body serves all takers: Teams reads the adaptive card in `attachments`, Slack and
+//! Mattermost read `text`, anything else the members of [`Notice`] beside them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{
+    domain::notice::Notice,
+    http::{Request, Sender, Transport, TransportError},
+    settings::Secret,
+};
+
+/// A receiver that is slow must not keep an invocation.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Nobody was told. The address is a secret as a whole: whoever has it may write to the channel, so it is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    #[error(transparent)]
+    Setup(#[from] TransportError),
+    #[error(
+        "the receiver of notifications could not be told: {cause}; check CLOUD_SYNC__NOTIFY_URL"
+    )]
+    Unreachable { cause: String },
+    #[error(
+        "the receiver of notifications answered {status}; make a new webhook and set CLOUD_SYNC__NOTIFY_URL to it"
+    )]
+    Refused { status: u16 },
+}
+
+/// Sends `notice`, and tries again while that may help. The receiver may get it twice, but seldom.
+pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyError> {
+    let sender = Sender::new(
+        Transport::network(address.expose(), 1)?,
+        "CLOUD_SYNC__NOTIFY_URL",
+    );
+    let body = Bytes::from(body(notice).to_string());
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    let mut attempt = 1;
+    loop {
+        let request = Request {
+            kind: "notification",
+            method: Method::POST,
+            url: address.expose().clone(),
+            headers: headers.clone(),
+            body: body.clone(),
+            timeout: TIMEOUT,
+            body_limit_bytes: ANSWER_BYTES_MAX,
+        };
+        let error = match sender.send(request).await {
+            Ok(reply) if reply.status.is_success() => return Ok(()),
+            Ok(reply) => {
+                let status = reply.status.as_u16();
+                let error = NotifyError::Refused { status };
+                if status != 429 && status < 500 {
+                    return Err(error);
+                }
+                error
+            }
+            Err(error) => NotifyError::Unreachable {
+                cause: error.to_string(),
+            },
+        };
+        if attempt == ATTEMPTS {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE * attempt).await;
+        attempt += 1;
+    }
+}
+
+fn body(notice: &Notice) -> Value {
+    let mut body = serde_json::to_value(notice).unwrap_or_default();
+    let mut facts = Vec::new();
+    if let Some(run) = &notice.run {
+        facts.push(json!({"title": "Run", "value": run}));
+    }
+    for held in &notice.held {
+        let class = serde_json::to_value(held.class).unwrap_or_default();
+        let class = class.as_str().unwrap_or_default().replace('_', " ");
+        let value = format!("{} change(s), code {}", held.changes, held.code);
+        facts.push(json!({"title": format!("Held: {class}"), "value": value}));
+    }
+    let card = json!({
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": [
+            {"type": "TextBlock", "size": "Medium", "weight": "Bolder", "text": notice.title, "wrap": true},
+            {"type": "TextBlock", "text": notice.text, "wrap": true},
+            {"type": "FactSet", "facts": facts},
+        ],
+    });
+    // `text` is what Slack shows; a receiver that reads members finds the sentence alone in `message`.
+    body["message"] = notice.text.clone().into();
+    body["text"] = format!("{}\n{}", notice.title, notice.text).into();
+    body["type"] = "message".into();
+    body["source"] = "cloud-sync".into();
+    body["attachments"] = json!([{
+        "contentType": "application/vnd.microsoft.card.adaptive",
+        "contentUrl": null,
+        "content": card,
+    }]);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::notice::{Notified, SUCCESS_AGE_MAX_S, at_tick};
+
+    #[test]
+    fn one_body_serves_teams_slack_and_programs() {
+        let notice = at_tick(&Notified::default(), Some(SUCCESS_AGE_MAX_S + 1))
+            .1
+            .unwrap();
+        let body = body(&notice);
+        assert_eq!(body["type"], "message");
+        assert_eq!(body["event"], "no_success");
+        assert!(
+            body["text"]
+                .as_str()
+                .unwrap()
+                .starts_with("Cloud Sync: no run has succeeded")
+        );
+        let card = &body["attachments"][0]["content"];
+        assert_eq!(card["type"], "AdaptiveCard");
+        assert_eq!(card["body"][0]["text"], notice.title);
+    }
+}

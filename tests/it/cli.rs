@@ -1,0 +1,143 @@
+//! The built program, as a person at a keyboard and a script see it: against a sandbox, with an environment of its own.
+
+mod bench;
+mod errors;
+mod output;
+mod readme;
+mod serving;
+
+use bench::{Bench, Ended};
+use cloud_sync::domain::{
+    explain::Explanation,
+    report::{Report, RunOutcome},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preview_apply_and_apply_again() {
+    let bench = Bench::start(bench::small()).await;
+
+    let preview = bench.run(&["preview"]);
+    assert_eq!(preview.code, 3, "{preview:?}");
+    assert_eq!(bench.writes(), 0);
+
+    let applied = bench.run(&["apply"]);
+    assert_eq!(applied.code, 3, "{applied:?}");
+    assert_ne!(bench.writes(), 0);
+    assert!(
+        bench
+            .sandbox
+            .zivver
+            .state()
+            .user("bob@corp.example")
+            .is_some()
+    );
+
+    let before = bench.writes();
+    let again = bench.run(&["apply", "--json"]);
+    assert_eq!(again.code, 3, "{again:?}");
+    assert_eq!(bench.writes(), before);
+    let report: Report = again.json();
+    assert_eq!(report.converged, Some(true));
+    assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+
+    let code = &report.held[0].code;
+    let released = bench.run(&["apply", "--approve", code]);
+    assert_eq!(released.code, 0, "{released:?}");
+    let state = bench.sandbox.zivver.state();
+    assert!(!state.user("supplier@corp.example").unwrap().active);
+
+    let rest = bench.run(&["preview"]);
+    assert_eq!(rest.code, 0, "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r39_only_named_accounts_are_written() {
+    let bench = Bench::start(bench::small()).await;
+    let report: Report = bench.run(&["apply", "bob@corp.example", "--json"]).json();
+    assert_eq!(report.actions.len(), 1);
+    let state = bench.sandbox.zivver.state();
+    assert!(state.user("bob@corp.example").is_some());
+    assert!(state.group("info@corp.example").is_none());
+    let rest = bench.run(&["preview", "bob@corp.example"]);
+    assert_eq!(rest.code, 0, "{rest:?}");
+    let pending = bench.run(&["preview", "info@corp.example"]);
+    assert_eq!(pending.code, 2, "{pending:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r40_explain_answers_for_any_address() {
+    let bench = Bench::start(bench::small()).await;
+    for (address, code, verdict) in [
+        (
+            "anna@corp.example",
+            0,
+            "in sync: nothing is to change (R38)",
+        ),
+        ("BOB@corp.example", 2, "create is planned"),
+        (
+            "supplier@corp.example",
+            3,
+            "suspend is held: 1 changes, where MAX_STRAYS=0 allows 0 of 2 (R26)",
+        ),
+        (
+            "nobody@corp.example",
+            0,
+            "neither Exchange nor Zivver knows this address",
+        ),
+    ] {
+        let explained = bench.run(&["explain", address]);
+        assert_eq!(explained.code, code, "{explained:?}");
+        let lower = address.to_lowercase();
+        assert!(
+            explained.out.starts_with(&format!("{lower}: {verdict}\n")),
+            "{explained:?}"
+        );
+        let json: Explanation = bench.run(&["explain", address, "--json"]).json();
+        assert_eq!((json.address, json.verdict), (lower, verdict.to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_lists_the_history_and_shows_a_report_again() {
+    let bench = Bench::start(bench::small()).await;
+    assert!(bench.run(&["runs"]).out.starts_with("No runs yet in "));
+    let preview = bench.run(&["preview"]);
+    let report: Report = bench.run(&["preview", "--json"]).json();
+    let runs = bench.run(&["runs"]);
+    assert_eq!(runs.out.lines().count(), 3, "{runs:?}");
+    assert_eq!(runs.code, 0);
+    let shown = bench.run(&["runs", &report.id]);
+    assert_eq!(shown.code, 0);
+    assert_eq!(shown.filtered(), preview.filtered());
+    let again: Report = bench.run(&["runs", &report.id, "--json"]).json();
+    assert_eq!(again, report);
+}
+
+/// `style.md` invariant 8: neither addresses nor secrets, whatever happens on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn stderr_at_info_has_no_address_and_no_secret() {
+    let bench = Bench::start(bench::small()).await;
+    let bench = bench.with("LOG_LEVEL", "info");
+    bench.sandbox.zivver.control().fail_next(503);
+    bench.sandbox.exchange.control().fail_next(503);
+    let ended: [Ended; 3] = [
+        bench.run(&["preview"]),
+        bench.run(&["apply"]),
+        bench.run(&["explain", "bob@corp.example"]),
+    ];
+    for ended in ended {
+        assert!(!ended.err.contains("corp.example"), "{}", ended.err);
+        for secret in bench.secrets() {
+            assert!(!ended.err.contains(secret), "{}", ended.err);
+            assert!(!ended.out.contains(secret), "{}", ended.out);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_ends_well() {
+    let ended = bench::program(&[], &["demo", "--mailboxes", "60"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.err, "");
+    assert!(!ended.out.contains("NO "), "{}", ended.out);
+}

@@ -1,0 +1,114 @@
+//! What the Functions host and scripts start.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Child, Stdio},
+};
+
+use super::bench;
+
+/// Ended when it is dropped, so that a failing test leaves nothing behind.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The first lines of stdout.
+fn lines(running: &mut Running, count: usize) -> Vec<String> {
+    let out = BufReader::new(running.0.stdout.take().unwrap());
+    out.lines().take(count).map(Result::unwrap).collect()
+}
+
+fn get(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn broken_settings_keep_the_server_alive() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let folder = tempfile::tempdir().unwrap();
+    let child = bench::command(folder.path())
+        .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let ready = lines(&mut running, 1);
+    assert!(ready[0].contains("listening"), "{ready:?}");
+    for _ in 0..2 {
+        assert!(get(port, "/").starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_an_error() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = bench::program(&[], &["serve", "--port", &port]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(
+        ended.err.contains("cannot listen on 127.0.0.1"),
+        "{ended:?}"
+    );
+    let ended = bench::program(&[], &["serve"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(
+        ended.err.contains("FUNCTIONS_CUSTOMHANDLER_PORT"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_and_usage() {
+    let help = bench::program(&[], &[]);
+    assert_eq!(help.code, 0, "{help:?}");
+    assert!(help.out.contains("cloud-sync demo"), "{help:?}");
+    let version = bench::program(&[], &["--version"]);
+    assert_eq!(version.code, 0);
+    assert!(
+        version.out.contains(env!("CARGO_PKG_VERSION")),
+        "{version:?}"
+    );
+    let wrong = bench::program(&[], &["synchronise"]);
+    assert_eq!(wrong.code, 1, "2 means that changes are pending: {wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_prints_settings_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = bench::command(folder.path())
+        .args(["sandbox", "--mailboxes", "20", "--zivver-rate", "unlimited"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let exports = tokio::task::block_in_place(|| lines(&mut running, 9));
+    let settings: Vec<(&str, &str)> = exports
+        .iter()
+        .map(|line| line.strip_prefix("export ").unwrap())
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(name, value)| (name, value.trim_matches('\'')))
+        .collect();
+    let preview = bench::program(&settings, &["preview"]);
+    assert!([2, 3].contains(&preview.code), "{preview:?}");
+    assert!(preview.out.contains("read 20 mailboxes"), "{preview:?}");
+}

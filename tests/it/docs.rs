@@ -1,0 +1,226 @@
+//! The documentation says what the program does: generated pages are up to date, and what pages name exists.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use cloud_sync::{
+    functions::{ApiCall, ProblemKind, Request},
+    settings,
+};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "infra", "scripts"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                let name = path.strip_prefix(root()).unwrap();
+                let text = fs::read_to_string(&path).unwrap();
+                pages.push((name.display().to_string(), text));
+            }
+        }
+    }
+    pages
+}
+
+/// `UPDATE_DOCS=1 cargo test --test it docs` writes it anew.
+#[test]
+fn the_page_of_settings_is_up_to_date() {
+    let file = root().join("docs/settings.md");
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, settings::manual()).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(
+        written == settings::manual(),
+        "docs/settings.md is out of date: UPDATE_DOCS=1 cargo test --test it docs"
+    );
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for (page, text) in pages() {
+        let folder = root().join(&page);
+        let folder = folder.parent().unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split(')').next().unwrap();
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() {
+                root().join(&page)
+            } else {
+                folder.join(file)
+            };
+            assert!(path.exists(), "{page} links to {target}");
+            if !anchor.is_empty() && path.extension().is_some_and(|ending| ending == "md") {
+                assert!(anchors(&path).contains(anchor), "{page} links to {target}");
+            }
+        }
+    }
+}
+
+/// Headings as GitHub turns them into anchors.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(page).unwrap();
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+/// Names that begin like our settings, wherever a page has them.
+#[test]
+fn pages_name_only_settings_that_exist() {
+    let known: BTreeSet<&str> = settings::MANUAL.iter().map(|entry| entry.name).collect();
+    for (page, text) in pages() {
+        for part in text.split(settings::PREFIX).skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_uppercase() && c != '_');
+            let name = &part[..end.unwrap_or(part.len())];
+            // The one setting of the original that has no successor.
+            let fine = name.is_empty() || name == "TELEMETRY" || known.contains(name);
+            assert!(fine, "{page} names {}{name}", settings::PREFIX);
+        }
+    }
+}
+
+#[test]
+fn pages_run_only_scripts_that_exist() {
+    for (page, text) in pages() {
+        for folder in ["scripts/", "infra/", ".ci/"] {
+            for (at, _) in text.match_indices(folder) {
+                let before = text[..at].chars().next_back();
+                if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '/' | '-' | '.'))
+                    && !text[..at].ends_with("./")
+                {
+                    continue;
+                }
+                let end = text[at..].find(|c: char| {
+                    !c.is_ascii_alphanumeric() && !matches!(c, '/' | '-' | '_' | '.')
+                });
+                let file = text[at..at + end.unwrap_or(text.len() - at)].trim_end_matches('.');
+                assert!(root().join(file).exists(), "{page} names {file}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_line_for_administrators() {
+    let rules = fs::read_to_string(root().join("docs/rules.md")).unwrap();
+    for rule in 1..=40 {
+        assert!(rules.contains(&format!("| R{rule} |")), "R{rule}");
+    }
+}
+
+#[test]
+fn every_command_is_in_the_help() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_cloud-sync"))
+        .arg("help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let known: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .collect();
+    for (page, text) in pages() {
+        for line in code(&text) {
+            let Some((before, after)) = line.split_once("cloud-sync ") else {
+                continue;
+            };
+            let begins = before.is_empty() || before.ends_with('/') || before.ends_with("-- ");
+            let command = after.split_whitespace().next().unwrap_or_default();
+            let fine = !begins || command.starts_with('-') || known.contains(command);
+            assert!(fine, "{page}: {line}");
+        }
+    }
+}
+
+/// What stands between backticks: lines of blocks, and spans within lines.
+fn code(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (at, part) in text.split("```").enumerate() {
+        if at % 2 == 1 {
+            found.extend(part.lines().skip(1).map(str::trim));
+        } else {
+            found.extend(part.split('`').skip(1).step_by(2));
+        }
+    }
+    found
+}
+
+fn openapi() -> Value {
+    let text = fs::read_to_string(root().join("docs/openapi.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Every operation of the document reaches a call, and every other method is refused.
+#[test]
+fn the_openapi_document_has_the_paths_of_the_router() {
+    let document = openapi();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let filled = path
+            .replace("{id}", "20261123T020000Z-0b5e77")
+            .replace("{address}", "anna@corp.example");
+        let segments: Vec<String> = filled
+            .trim_start_matches("/api/SyncHttp")
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
+        for method in ["get", "post", "put", "delete", "patch"] {
+            let request = Request {
+                method: method.to_uppercase(),
+                segments: segments.clone(),
+                ..Request::default()
+            };
+            let refused = ApiCall::parse(&request).err().map(|problem| problem.kind);
+            match operations.get(method) {
+                Some(_) => assert_eq!(refused, None, "{method} {path}"),
+                None => assert_eq!(
+                    refused,
+                    Some(ProblemKind::MethodNotAllowed),
+                    "{method} {path}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_openapi_document_has_every_kind_of_problem() {
+    let document = openapi();
+    let listed: BTreeSet<&str> = document["components"]["schemas"]["Problem"]["properties"]["type"]
+        ["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kind| kind.as_str().unwrap())
+        .collect();
+    let known: BTreeSet<String> = ProblemKind::ALL
+        .iter()
+        .map(|kind| kind.type_uri())
+        .collect();
+    assert_eq!(
+        listed,
+        known.iter().map(String::as_str).collect::<BTreeSet<_>>()
+    );
+}

@@ -1,0 +1,494 @@
+//! A double of the Azure Functions host for one native handler (`functions-host.md` sections 1 to 7): it starts the real
+//! binary, invokes its functions over the default protocol, and judges the answers as the real host does. What the real
+//! host would wait for in vain, and forms of answers that work by luck only, it flags.
+
+pub(crate) mod answer;
+pub(crate) mod project;
+pub(crate) mod queue;
+mod tables;
+pub(crate) mod wire;
+pub(crate) mod worker;
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use answer::{Client, Verdict, judge};
+use project::{AppSettings, Function, Project, Provider, Trigger};
+use queue::{Delivery, Queue};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{sync::watch, task::JoinSet};
+use wire::{Call, Encoding, Framing, Tick};
+use worker::{Level, Log, Reaction, Restarts, Worker};
+
+/// The function key; must never be logged.
+pub(crate) const FUNCTION_KEY: &str = "fn-k3y-c4n4ry";
+
+/// Times that a test may want shorter than the real ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// How long the handler may take to answer `GET /`.
+    pub(crate) initialization: Duration,
+    /// `None`: what host.json says.
+    pub(crate) function_timeout: Option<Duration>,
+    /// Before a failed message is tried again; `None`: what host.json says.
+    pub(crate) visibility: Option<Duration>,
+    /// How long a received message is invisible, unless renewed.
+    pub(crate) lease: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            initialization: Duration::from_secs(30),
+            function_timeout: None,
+            visibility: Some(Duration::from_millis(50)),
+            lease: Duration::from_mins(10),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Ready,
+    /// Exit 0: nobody listens, and the host does not mind.
+    Gone,
+    /// The host has given up, or was stopped.
+    Stopped(String),
+}
+
+#[derive(Debug)]
+struct Shared {
+    project: Project,
+    settings: AppSettings,
+    timing: Timing,
+    port: u16,
+    log: Log,
+    phase: watch::Sender<Phase>,
+    worker: Mutex<Option<Arc<Worker>>>,
+    /// The next exit is the host's own doing.
+    killed: Mutex<bool>,
+}
+
+/// One instance of the host with its handler.
+#[derive(Debug)]
+pub(crate) struct Host {
+    shared: Arc<Shared>,
+    pub(crate) queue: Queue,
+    supervisor: JoinSet<()>,
+    framing: Framing,
+    _root: Option<TempDir>,
+}
+
+/// What an HTTP client and the portal see of an invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invoked {
+    /// Why it is red, if it is.
+    pub(crate) failure: Option<String>,
+    pub(crate) client: Option<Client>,
+    pub(crate) took: Duration,
+}
+
+impl Invoked {
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.failure, None);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn client(self) -> Client {
+        self.client.expect("an HTTP call")
+    }
+}
+
+impl Host {
+    /// The project with these settings and a queue of its own.
+    pub(crate) async fn start(settings: AppSettings) -> Self {
+        Self::with(settings, Queue::default(), Timing::default()).await
+    }
+
+    pub(crate) async fn with(settings: AppSettings, queue: Queue, timing: Timing) -> Self {
+        let root = project::app_root();
+        let mut host = Self::over(root.path(), settings, queue, timing).unwrap();
+        host._root = Some(root);
+        host.ready().await;
+        host
+    }
+
+    /// Starts whatever stands in `root`, without waiting for it.
+    pub(crate) fn over(
+        root: &Path,
+        mut settings: AppSettings,
+        queue: Queue,
+        timing: Timing,
+    ) -> Result<Self, String> {
+        settings
+            .entry("SYNC_SCHEDULE".into())
+            .or_insert_with(|| "0 0 2 * * *".into());
+        let project = Project::read(root, &settings, Provider::Azure)?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| error.to_string())?
+            .port();
+        let shared = Arc::new(Shared {
+            project,
+            settings,
+            timing,
+            port,
+            log: Log::default(),
+            phase: watch::Sender::new(Phase::Starting),
+            worker: Mutex::new(None),
+            killed: Mutex::new(false),
+        });
+        let mut supervisor = JoinSet::new();
+        supervisor.spawn(supervise(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            queue,
+            supervisor,
+            framing: Framing::Chunked,
+            _root: None,
+        })
+    }
+
+    pub(crate) fn framed(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    pub(crate) fn project(&self) -> &Project {
+        &self.shared.project
+    }
+
+    /// Panics with the log when the host stopped instead.
+    pub(crate) async fn ready(&self) {
+        let mut phase = self.shared.phase.subscribe();
+        let reached = phase
+            .wait_for(|phase| *phase != Phase::Starting)
+            .await
+            .map(|phase| phase.clone())
+            .unwrap();
+        assert_eq!(reached, Phase::Ready, "{}", self.log());
+    }
+
+    /// Why the host gave up, once it has.
+    pub(crate) async fn stopped(&self) -> String {
+        let mut phase = self.shared.phase.subscribe();
+        let stopped = phase
+            .wait_for(|phase| matches!(phase, Phase::Stopped(_)))
+            .await
+            .unwrap();
+        let Phase::Stopped(why) = &*stopped else {
+            unreachable!("waited for it");
+        };
+        why.clone()
+    }
+
+    fn worker(&self) -> Arc<Worker> {
+        let worker = self.shared.worker.lock().unwrap();
+        Arc::clone(worker.as_ref().expect("a handler was started"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.worker().pid
+    }
+
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        self.worker().peak_memory_kib()
+    }
+
+    /// Sends the handler a signal by its name, as another process would.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success(), "cannot send {name}");
+    }
+
+    /// The handler dies. The host starts it again, as often as it does that.
+    pub(crate) async fn crash(&self) {
+        let worker = self.worker();
+        self.shared.phase.send_replace(Phase::Starting);
+        worker.kill();
+        worker.exited().await;
+    }
+
+    /// Stops as the host does: SIGKILL, and no restart.
+    pub(crate) async fn stop(mut self) {
+        self.supervisor.shutdown().await;
+        let worker = self.worker();
+        worker.kill();
+        worker.exited().await;
+    }
+
+    /// Exits until the host has seen the handler's end.
+    pub(crate) async fn gone(&self) {
+        let mut phase = self.shared.phase.subscribe();
+        phase
+            .wait_for(|phase| *phase == Phase::Gone)
+            .await
+            .map(drop)
+            .unwrap();
+    }
+
+    fn function(&self, is: impl Fn(&Trigger) -> bool) -> &Function {
+        let mut functions = self.shared.project.functions.values();
+        functions
+            .find(|function| is(&function.trigger))
+            .unwrap_or_else(|| panic!("no such function: {:?}", self.shared.project.broken))
+    }
+
+    pub(crate) async fn timer(&self) -> Invoked {
+        self.tick(Tick::Normal).await
+    }
+
+    pub(crate) async fn tick(&self, tick: Tick) -> Invoked {
+        let function = self.function(|trigger| matches!(trigger, Trigger::Timer { .. }));
+        let Trigger::Timer { name } = &function.trigger else {
+            unreachable!("looked for it");
+        };
+        let body = wire::timer(&function.name, name, tick);
+        self.invoke(function, &body, self.framing).await
+    }
+
+    /// From the client's request to its answer: routing, keys, and the invocation. The function key is added.
+    pub(crate) async fn call(&self, call: Call) -> Client {
+        let call = call.header("x-functions-key", FUNCTION_KEY);
+        self.call_as_it_is(&call).await
+    }
+
+    pub(crate) async fn call_as_it_is(&self, call: &Call) -> Client {
+        let function = self.function(|trigger| matches!(trigger, Trigger::Http { .. }));
+        let Trigger::Http {
+            name,
+            route,
+            methods,
+            needs_key,
+        } = &function.trigger
+        else {
+            unreachable!("looked for it");
+        };
+        let prefix = &self.shared.project.route_prefix;
+        let Some(params) =
+            wire::route(prefix, route, &call.path).filter(|_| methods.contains(&call.method))
+        else {
+            return Client::plain(404, "");
+        };
+        let code = call.query.iter().find(|(key, _)| key == "code");
+        let key = call
+            .first_header("x-functions-key")
+            .or(code.map(|(_, value)| value.as_str()));
+        if *needs_key && key != Some(FUNCTION_KEY) {
+            return Client::plain(401, "");
+        }
+        let body = wire::http(&function.name, name, call, &params);
+        let invoked = self.invoke(function, &body, self.framing).await;
+        match invoked.failure {
+            Some(_) => Client::plain(500, ""),
+            None => invoked.client(),
+        }
+    }
+
+    /// Delivers one message if one is visible, and settles it.
+    pub(crate) async fn deliver(&self) -> Option<Invoked> {
+        self.deliver_as(Encoding::Double).await
+    }
+
+    pub(crate) async fn deliver_as(&self, encoding: Encoding) -> Option<Invoked> {
+        let options = &self.shared.project.queues;
+        let lease = self.shared.timing.lease;
+        let delivery = self.queue.receive(lease, options.dequeues_max)?;
+        let invoked = {
+            let mut invocation = std::pin::pin!(self.invoke_queue(&delivery, encoding));
+            let mut renewal = tokio::time::interval(lease / 2);
+            loop {
+                tokio::select! {
+                    invoked = &mut invocation => break invoked,
+                    _ = renewal.tick() => self.queue.renew(&delivery, lease),
+                }
+            }
+        };
+        if invoked.failure.is_none() {
+            self.queue.delete(&delivery);
+        } else {
+            let pause = self.shared.timing.visibility;
+            let pause = pause.unwrap_or(options.visibility_timeout);
+            self.queue.release(&delivery, pause, options.dequeues_max);
+        }
+        Some(invoked)
+    }
+
+    async fn invoke_queue(&self, delivery: &Delivery, encoding: Encoding) -> Invoked {
+        let function = self.function(|trigger| matches!(trigger, Trigger::Queue { .. }));
+        let Trigger::Queue { name } = &function.trigger else {
+            unreachable!("looked for it");
+        };
+        let body = wire::queue(&function.name, name, delivery, encoding);
+        self.invoke(function, &body, self.framing).await
+    }
+
+    /// Delivers until the queue is empty, one message at a time as `batchSize` 1 and `newBatchThreshold` 0 have it.
+    pub(crate) async fn drain(&self) -> Vec<Invoked> {
+        let options = &self.shared.project.queues;
+        assert_eq!((options.batch_size, options.new_batch_threshold), (1, 0));
+        let mut invocations = Vec::new();
+        while let Some(at) = self.queue.next_at() {
+            tokio::time::sleep_until(at).await;
+            invocations.extend(self.deliver().await);
+        }
+        invocations
+    }
+
+    async fn invoke(&self, function: &Function, body: &Value, framing: Framing) -> Invoked {
+        let started = Instant::now();
+        let failed = |why: String| Invoked {
+            failure: Some(why),
+            client: None,
+            took: started.elapsed(),
+        };
+        let mut phase = self.shared.phase.subscribe();
+        let reached = phase
+            .wait_for(|phase| *phase != Phase::Starting)
+            .await
+            .map(|phase| phase.clone())
+            .unwrap();
+        if let Phase::Stopped(why) = reached {
+            return failed(why);
+        }
+        let timing = self.shared.timing.function_timeout;
+        let timeout = timing.unwrap_or(self.shared.project.function_timeout);
+        let body = body.to_string();
+        let answered = wire::invoke(self.shared.port, &function.name, body.as_bytes(), framing);
+        let Ok(answered) = tokio::time::timeout(timeout, answered).await else {
+            self.time_out().await;
+            return failed(format!("Timeout value of {timeout:?} exceeded"));
+        };
+        let reply = match answered {
+            Ok(reply) => reply,
+            Err(error) => return failed(error.to_string()),
+        };
+        match judge(&reply, function) {
+            Verdict::Hangs => panic!(
+                "{} answered without a body: the real host would wait until functionTimeout",
+                function.name
+            ),
+            Verdict::Failed(why) => failed(why),
+            Verdict::Success(bound) => {
+                assert_eq!(bound.traps, Vec::<String>::new(), "{}", function.name);
+                for line in bound.logs {
+                    self.log().add(Level::Information, line);
+                }
+                for message in &bound.messages {
+                    if let Err(why) = self.queue.send(message) {
+                        return failed(why);
+                    }
+                }
+                Invoked {
+                    failure: None,
+                    client: bound.client,
+                    took: started.elapsed(),
+                }
+            }
+        }
+    }
+
+    /// 1.6: kills the process, with everything else that it was doing.
+    async fn time_out(&self) {
+        self.log().add(
+            Level::Error,
+            "A function timeout has occurred. Restarting worker process".into(),
+        );
+        *self.shared.killed.lock().unwrap() = true;
+        let worker = self.worker();
+        self.shared.phase.send_replace(Phase::Starting);
+        worker.kill();
+        worker.exited().await;
+    }
+}
+
+/// Starts the handler, and starts it again as often as the host does.
+async fn supervise(shared: Arc<Shared>) {
+    let mut restarts = Restarts::default();
+    loop {
+        shared.phase.send_replace(Phase::Starting);
+        let started = Worker::start(&shared.project, &shared.settings, shared.port, &shared.log);
+        let worker = match started {
+            Ok(worker) => Arc::new(worker),
+            Err(error) => {
+                let file = shared.project.executable.display();
+                let why =
+                    format!("Failed to start Worker Channel. Process fileName: {file}: {error}");
+                shared.log.add(Level::Error, why.clone());
+                shared.phase.send_replace(Phase::Stopped(why));
+                return;
+            }
+        };
+        *shared.worker.lock().unwrap() = Some(Arc::clone(&worker));
+        let code = tokio::select! {
+            code = worker.exited() => code,
+            ready = initialized(&shared) => {
+                if ready {
+                    let line = "Worker process started and initialized.".to_owned();
+                    shared.log.add(Level::Information, line);
+                    shared.phase.send_replace(Phase::Ready);
+                    worker.exited().await
+                } else {
+                    let line = "Failed to start http worker process".to_owned();
+                    shared.log.add(Level::Error, line);
+                    worker.kill();
+                    worker.exited().await
+                }
+            }
+        };
+        if std::mem::take(&mut *shared.killed.lock().unwrap()) {
+            continue;
+        }
+        match restarts.react(code, Instant::now()) {
+            Reaction::Restart => {}
+            Reaction::Nothing => {
+                shared.phase.send_replace(Phase::Gone);
+                return;
+            }
+            Reaction::Stop => {
+                let why = "Exceeded http worker restart retry count. Shutting down Functions Host";
+                shared.log.add(Level::Error, why.to_owned());
+                shared.phase.send_replace(Phase::Stopped(why.to_owned()));
+                return;
+            }
+        }
+    }
+}
+
+/// Any answer counts, and any failure but a refused connection (1.3).
+async fn initialized(shared: &Shared) -> bool {
+    const PAUSE: Duration = Duration::from_millis(25);
+    let mut waited = Duration::ZERO;
+    while waited < shared.timing.initialization {
+        match wire::ping(shared.port).await {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Ok(_) | Err(_) => return true,
+        }
+        tokio::time::sleep(PAUSE).await;
+        waited += PAUSE;
+    }
+    false
+}
+
+/// Waits for a condition that only asking can tell.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

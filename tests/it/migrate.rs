@@ -1,0 +1,61 @@
+//! The command `import-settings`, as a person who migrates meets it.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn import(text: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.env");
+    fs::write(&file, text).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_cloud-sync"))
+        .arg("import-settings")
+        .arg(&file)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+const OLD: &str = "CLOUD_SYNC__ZIVVER_API_KEY=k3y\nCLOUD_SYNC__CLAIMED_DOMAINS=[\"corp.example\"]\n\
+                   CLOUD_SYNC__TARGET_FILTER=admin@,\nCLOUD_SYNC__PERFORM_SYNC=true\n";
+
+#[test]
+fn lines_go_to_stdout_and_warnings_to_stderr_without_a_secret_in_either() {
+    let output = import(OLD, &[]);
+    let (out, err) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(
+        out.contains("CLOUD_SYNC__TARGET_FILTER='admin@'\n"),
+        "{out}"
+    );
+    assert!(
+        err.contains("CLOUD_SYNC__TARGET_FILTER has an empty entry"),
+        "{err}"
+    );
+    assert!(!out.contains("k3y") && !err.contains("k3y"));
+    let shown = import(OLD, &["--show-secrets"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("CLOUD_SYNC__ZIVVER_API_KEY='k3y'\n"));
+}
+
+#[test]
+fn json_has_settings_names_of_secrets_and_warnings() {
+    let output = import(OLD, &["--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["settings"]["CLOUD_SYNC__PERFORM_SYNC"], "false");
+    assert_eq!(json["secrets"][0], "CLOUD_SYNC__ZIVVER_API_KEY");
+    assert_eq!(json["warnings"][0]["name"], "CLOUD_SYNC__TARGET_FILTER");
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let output = import("just words\n", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 1 is no `NAME=value`"));
+}

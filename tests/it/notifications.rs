@@ -1,0 +1,138 @@
+//! A webhook hears of each change of state once, from runs as they are.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, http::StatusCode, routing::post};
+use cloud_sync::{
+    domain::{
+        mode::{Mode, Trigger},
+        report::RunOutcome,
+    },
+    engine::RunRequest,
+    sandbox::tenant,
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::nights::Nights;
+
+const SECRET: &str = "canary-webhook-7f3a";
+
+/// A receiver that answers with the next of its statuses, and then with 200.
+struct Receiver {
+    url: String,
+    heard: Arc<Mutex<Vec<Value>>>,
+    _server: JoinSet<()>,
+}
+
+impl Receiver {
+    async fn start(statuses: Vec<u16>) -> Self {
+        let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let statuses = Arc::new(Mutex::new(statuses));
+        let kept = Arc::clone(&heard);
+        let answer = move |body: axum::body::Bytes| {
+            let status = statuses.lock().unwrap().pop().unwrap_or(200);
+            if status == 200 {
+                kept.lock()
+                    .unwrap()
+                    .push(serde_json::from_slice(&body).unwrap());
+            }
+            async move { StatusCode::from_u16(status).unwrap() }
+        };
+        let router = Router::new().route("/hook/{token}", post(answer));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook/{SECRET}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            heard,
+            _server: server,
+        }
+    }
+
+    fn events(&self) -> Vec<String> {
+        let heard = self.heard.lock().unwrap();
+        heard
+            .iter()
+            .map(|body| body["event"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// The next calls are answered with 401.
+fn refuse_key(nights: &Nights) {
+    for _ in 0..4 {
+        nights.sandbox.zivver.control().fail_next(401);
+    }
+}
+
+async fn world(receiver: &Receiver) -> Nights {
+    let (exchange, organisation) = tenant::generate(3, 40);
+    let mut nights = Nights::begin(exchange, organisation).await;
+    nights.set("NOTIFY_URL", &receiver.url);
+    nights
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_and_recovered_are_told_once_each() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let nights = world(&receiver).await;
+    for _ in 0..2 {
+        refuse_key(&nights);
+        assert_eq!(nights.night().await.outcome, RunOutcome::Failed);
+        nights.sandbox.zivver.control().clear_faults();
+    }
+    assert_eq!(receiver.events(), ["failed"]);
+    let held = nights.night().await;
+    nights.night().await;
+    let last = if held.held.is_empty() {
+        "recovered"
+    } else {
+        "held"
+    };
+    assert_eq!(receiver.events(), ["failed", last]);
+    let heard = receiver.heard.lock().unwrap();
+    let first = &heard[0];
+    assert!(
+        first["message"].as_str().unwrap().contains("401"),
+        "{first}"
+    );
+    assert!(!first.to_string().contains("@"), "{first}");
+    assert!(
+        !first
+            .to_string()
+            .contains(cloud_sync::sandbox::zivver::API_KEY)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_told_at_the_tick_after_26_hours() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let mut nights = world(&receiver).await;
+    nights
+        .engine()
+        .run(&RunRequest::new(Mode::Preview, Trigger::CommandLine))
+        .await
+        .unwrap();
+    let before = receiver.events().len();
+    nights.pass_hours(25);
+    nights.engine().announce_silence().await;
+    assert_eq!(receiver.events().len(), before);
+    nights.pass_hours(2);
+    nights.engine().announce_silence().await;
+    nights.engine().announce_silence().await;
+    assert_eq!(receiver.events()[before..], ["no_success"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_refuses_fails_no_run_and_hears_it_the_next_time() {
+    let receiver = Receiver::start(vec![403]).await;
+    let nights = world(&receiver).await;
+    for _ in 0..2 {
+        refuse_key(&nights);
+        assert_eq!(nights.night().await.outcome, RunOutcome::Failed);
+        nights.sandbox.zivver.control().clear_faults();
+    }
+    assert_eq!(receiver.events(), ["failed"]);
+}

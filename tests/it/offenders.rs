@@ -1,0 +1,82 @@
+//! R33 over several nights.
+
+use cloud_sync::{
+    domain::{note::Code, report::RunOutcome},
+    sandbox::{
+        exchange::{Mailbox, Tenant},
+        zivver::{Organisation, User},
+    },
+};
+
+use super::nights::Nights;
+
+async fn with_a_guest_alias() -> Nights {
+    let anna = Mailbox::user("anna@corp.example")
+        .with_display_name("Anna")
+        .with_alias_address("guest@corp.example");
+    let tenant = Tenant::new("corp.example").mailbox(anna);
+    let mut organisation = Organisation::new(["corp.example"])
+        .with_user(User::new("anna@corp.example", "Anna").key("k"));
+    organisation.guests.push("guest@corp.example".into());
+    Nights::begin(tenant, organisation).await
+}
+
+#[tokio::test]
+async fn r33_a_refused_alias_is_not_tried_every_night() {
+    let mut nights = with_a_guest_alias().await;
+    let mut tried = Vec::new();
+    for night in 0..10 {
+        let report = nights.night().await;
+        assert_eq!(report.outcome, RunOutcome::NeedsAttention, "night {night}");
+        if !nights.writes().is_empty() {
+            tried.push(night);
+        }
+        nights.pass_hours(24);
+    }
+    assert_eq!(tried, [0, 1, 2, 3, 5, 9]);
+}
+
+#[tokio::test]
+async fn r33_the_rest_of_the_account_goes_on_and_success_clears() {
+    let mut nights = with_a_guest_alias().await;
+    for _ in 0..3 {
+        nights.night().await;
+    }
+    nights.writes();
+    let report = nights.night().await;
+    assert_eq!(nights.writes(), [""; 0]);
+    let note = report
+        .skipped
+        .iter()
+        .find(|note| note.code == Code::RepeatOffender)
+        .unwrap();
+    assert_eq!(note.address, "anna@corp.example");
+    assert!(
+        note.text
+            .starts_with("the alias guest@corp.example was refused the same way in 3 runs"),
+        "{}",
+        note.text
+    );
+
+    nights.sandbox.exchange.with_state(|tenant| {
+        let anna = tenant.mailbox_mut("anna@corp.example").unwrap();
+        anna.display_name = "Anna Berg".into();
+        anna.email_addresses.push("smtp:berg@corp.example".into());
+    });
+    nights.night().await;
+    let anna = nights.user("anna@corp.example");
+    assert_eq!(
+        (anna.name.as_str(), anna.aliases),
+        ("Anna Berg", vec!["berg@corp.example".to_owned()])
+    );
+    assert_eq!(nights.writes().len(), 1);
+
+    nights
+        .sandbox
+        .zivver
+        .with_state(|organisation| organisation.guests.clear());
+    nights.pass_hours(24);
+    let report = nights.night().await;
+    assert_eq!(report.outcome, RunOutcome::InSync, "{report:#?}");
+    assert_eq!(nights.user("anna@corp.example").aliases.len(), 2);
+}

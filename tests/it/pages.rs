@@ -1,0 +1,297 @@
+//! What a browser, a spreadsheet and a program get over HTTP, from real runs; and what nobody gets to see.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use cloud_sync::{
+    functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
+    sandbox::{tenant, zivver::API_KEY},
+};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const FUNCTION_KEY: &str = "canary-function-key-51c0";
+
+/// The app behind the host's envelope.
+struct Site {
+    world: World,
+    app: App,
+}
+
+impl Site {
+    async fn start(extra: &[(&str, &str)]) -> Self {
+        let (exchange, organisation) = tenant::generate(2, 60);
+        let world = World::with(exchange, organisation, extra).await;
+        let app = App::new(Ok(world.engine.clone()));
+        Self { world, app }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: Value, body: &str) -> Success {
+        let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut parameters = json!({"code": FUNCTION_KEY});
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            parameters[&*name] = json!(value);
+        }
+        let request = json!({"Data": {"req": {
+            "Url": format!("https://sync.example/api/SyncHttp{path}?code={FUNCTION_KEY}"),
+            "Method": method,
+            "Query": parameters,
+            "Headers": headers,
+            "Params": {"path": bare.trim_start_matches('/')},
+            "Body": body,
+        }}, "Metadata": {}});
+        let request = invocation::http(request.to_string().as_bytes()).unwrap();
+        let invocation = Invocation {
+            id: "i".into(),
+            trigger: Trigger::Http(request),
+        };
+        match self.app.handle(invocation).await {
+            Answer::Success(success) => success,
+            Answer::Failure { cause } => panic!("{cause}"),
+        }
+    }
+
+    async fn get(&self, path: &str, accept: &str) -> Response {
+        self.send("GET", path, json!({"Accept": [accept]}), "")
+            .await
+            .response
+            .unwrap()
+    }
+
+    async fn browse(&self, path: &str) -> Response {
+        let response = self
+            .get(path, "text/html,application/xhtml+xml,*/*;q=0.8")
+            .await;
+        assert_eq!(
+            response.headers["Content-Type"], "text/html; charset=utf-8",
+            "{}",
+            response.body
+        );
+        let policy = &response.headers["Content-Security-Policy"];
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert_eq!(response.headers["Referrer-Policy"], "no-referrer");
+        let body = &response.body;
+        assert!(!body.contains("style=\"") && !body.contains(" onclick") && !body.contains("src="));
+        response
+    }
+
+    async fn post_form(&self, path: &str, body: &str) -> Success {
+        let headers =
+            json!({"Content-Type": ["application/x-www-form-urlencoded"], "Accept": ["text/html"]});
+        self.send("POST", path, headers, body).await
+    }
+}
+
+fn token(page: &str) -> &str {
+    let (_, rest) = page.split_once("name=\"token\" value=\"").unwrap();
+    rest.split_once('"').unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_comes_in_four_forms() {
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0"), ("TARGET_FILTER", "vip")]).await;
+    let report = site.world.preview().await;
+    let path = format!("/runs/{}", report.id);
+    let json: Value = serde_json::from_str(&site.get(&path, "*/*").await.body).unwrap();
+    assert_eq!(json["id"], report.id);
+    let page = site.browse(&path).await.body;
+    let markdown = site.get(&path, "text/markdown").await;
+    let csv = site.get(&format!("{path}?format=csv"), "text/html").await;
+    assert_eq!(
+        markdown.headers["Content-Type"],
+        "text/markdown; charset=utf-8"
+    );
+    assert_eq!(csv.headers["Content-Type"], "text/csv; charset=utf-8");
+    assert!(csv.headers["Content-Disposition"].contains(&report.id));
+    for action in &report.actions {
+        let address = action.action.address.as_str();
+        let escaped = address.replace('\'', "&#39;");
+        assert!(
+            page.contains(&escaped)
+                && markdown.body.contains(address)
+                && csv.body.contains(address),
+            "{address}"
+        );
+    }
+    for format in ["json", "html", "md", "csv"] {
+        for path in ["/runs", "/accounts/nobody@corp.example"] {
+            let response = site.get(&format!("{path}?format={format}"), "*/*").await;
+            assert_eq!(response.status, 200, "{path} {format} {}", response.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_and_starts_what_there_is() {
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0"), ("MAX_NAME_CHANGES", "0")]).await;
+    let empty = site.browse("/").await.body;
+    assert!(empty.contains("No run yet"), "{empty}");
+    let report = site.world.apply().await;
+    let page = site.browse("").await.body;
+    assert!(page.contains(&format!("/api/SyncHttp/runs/{}", report.id)));
+    for held in &report.held {
+        assert!(page.contains(&format!("name=\"approve\" value=\"{}\"", held.code)));
+    }
+    let run = site.browse(&format!("/runs/{}", report.id)).await.body;
+    assert!(run.contains("Undo this run"));
+
+    let token = token(&page);
+    let queued = site
+        .post_form("", &format!("token={token}&mode=apply&sure=yes&accounts="))
+        .await;
+    let response = queued.response.unwrap();
+    assert_eq!(
+        (response.status, queued.next.len()),
+        (202, 1),
+        "{}",
+        response.body
+    );
+    assert!(
+        response
+            .body
+            .contains(&format!("/runs/{}", queued.next[0].run))
+    );
+    let undo = site
+        .post_form(
+            &format!("/runs/{}/undo", report.id),
+            &format!("token={token}&mode=preview"),
+        )
+        .await;
+    assert_eq!(undo.next.len(), 1);
+
+    let forged = site.post_form("", "token=1.00&mode=apply").await;
+    assert_eq!(
+        (forged.response.unwrap().status, forged.next.len()),
+        (403, 0)
+    );
+    let bare = site.post_form("", "mode=preview").await;
+    assert_eq!((bare.response.unwrap().status, bare.next.len()), (403, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_keep_to_the_published_schema() {
+    let schema = include_str!("../../docs/report.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let mut closed = schema.clone();
+    close(&mut closed);
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0"), ("MAX_NAME_CHANGES", "0")]).await;
+    let mut reports = vec![site.world.preview().await];
+    reports.push(site.world.apply().await);
+    reports.push(site.world.apply().await);
+    for _ in 0..4 {
+        site.world.sandbox.zivver.control().fail_next(401);
+    }
+    reports.push(site.world.preview().await);
+    assert!(reports[3].error.is_some());
+    for report in &reports {
+        let report = serde_json::to_value(report).unwrap();
+        for schema in [&schema, &closed] {
+            check(schema, &report).unwrap_or_else(|error| panic!("{error:#}"));
+        }
+        // The check itself can fail.
+        let mut broken = report.clone();
+        broken["outcome"] = json!("fine");
+        assert!(check(&schema, &broken).is_err());
+    }
+}
+
+fn check(schema: &Value, value: &Value) -> Result<(), String> {
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.enable_format_assertions();
+    compiler
+        .add_resource("urn:cloud-sync:report:1", schema.clone())
+        .unwrap();
+    let index = compiler
+        .compile("urn:cloud-sync:report:1", &mut schemas)
+        .unwrap();
+    schemas
+        .validate(value, index)
+        .map_err(|error| format!("{error:#}"))
+}
+
+/// No member that the schema does not name: so a new one cannot be forgotten there.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.values_mut().for_each(close);
+            if members.get("type") == Some(&json!("object")) && members.contains_key("properties") {
+                members.insert("additionalProperties".into(), false.into());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// All that is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One thread, so that everything that happens is logged here.
+#[tokio::test]
+async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let webhook = "http://127.0.0.1:9/hook/canary-webhook-2b";
+    let site = Site::start(&[("NOTIFY_URL", webhook)]).await;
+    let access_token = site.world.settings["CLOUD_SYNC__ACCESS_TOKEN"].clone();
+    let secrets = [FUNCTION_KEY, API_KEY, &access_token, "canary-webhook-2b"];
+
+    let mut seen = vec![serde_json::to_string(&site.world.apply().await).unwrap()];
+    for _ in 0..4 {
+        site.world.sandbox.zivver.control().fail_next(401);
+    }
+    let failed = site.world.apply().await;
+    seen.push(serde_json::to_string(&failed).unwrap());
+    for path in [
+        "",
+        "/runs",
+        "/health",
+        &format!("/runs/{}", failed.id),
+        "/accounts/x@corp.example",
+        "/nothing",
+    ] {
+        for accept in ["*/*", "text/html", "text/markdown", "text/csv"] {
+            let response = site.get(path, accept).await;
+            seen.push(format!("{:?}{}", response.headers, response.body));
+        }
+    }
+    seen.push(format!("{:?}", site.post_form("", "mode=apply").await));
+    seen.push(format!("{:?}{:?}", site.app, site.world.engine));
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        logged.contains("notifications"),
+        "the failed notification is a warning"
+    );
+    seen.push(logged);
+    for text in &seen {
+        for secret in secrets {
+            assert!(
+                !text.contains(secret),
+                "{}",
+                text.split(secret).next().unwrap_or_default()
+            );
+        }
+    }
+}

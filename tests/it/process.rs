@@ -1,0 +1,7 @@
+//! The built binary, started and used as the Functions host starts and uses it.
+
+mod calls;
+mod durability;
+mod full_run;
+mod office;
+mod storage;

@@ -1,0 +1,252 @@
+//! What a caller of the HTTP function hears, through the host.
+
+use serde_json::{Value, json};
+
+use super::office::{Office, folder_url, with};
+use crate::host::{
+    FUNCTION_KEY, Host, until,
+    wire::{Call, Encoding},
+    worker::Level,
+};
+
+const START: &str = "/api/SyncHttp";
+
+async fn health(host: &Host) -> (u16, Value) {
+    let client = host.call(Call::get("/api/SyncHttp/health")).await;
+    (client.status, client.json())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_settings_keep_the_server_alive_and_are_told() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 0).await;
+    let mut settings = office.settings(&folder_url(state.path()));
+    settings.remove("CLOUD_SYNC__CLAIMED_DOMAINS");
+    settings.insert(
+        "CLOUD_SYNC__ZIVVER_API_KEY".into(),
+        "@Microsoft.KeyVault(VaultName=v;SecretName=k)".into(),
+    );
+    let host = Host::start(settings).await;
+    for _ in 0..2 {
+        let failure = host.timer().await.failure.unwrap();
+        assert!(failure.contains("500"), "{failure}");
+    }
+    let errors = host.log().at(Level::Error).join("\n");
+    assert!(
+        errors.contains("CLOUD_SYNC__CLAIMED_DOMAINS is not set"),
+        "{errors}"
+    );
+    assert!(errors.contains("Key Vault"), "{errors}");
+    let client = host.call(Call::get("/api/SyncHttp/health")).await;
+    assert_eq!(
+        (client.status, client.content_type()),
+        (503, "application/problem+json")
+    );
+    assert_eq!(client.json()["problems"].as_array().unwrap().len(), 2);
+    host.queue
+        .send(br#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#)
+        .unwrap();
+    assert_eq!(host.drain().await.len(), 5);
+    assert_eq!(host.queue.poison().len(), 1);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(4, 1).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+
+    let preview = host.call(Call::post(START, &json!({"wait": 60}))).await;
+    assert_eq!(
+        (preview.status, preview.content_type()),
+        (200, "application/json")
+    );
+    let report = preview.json();
+    assert_eq!(report["mode"], "preview", "{report}");
+    assert_eq!(report["state"], "ended");
+    assert_eq!(office.writes(), 0);
+    assert_eq!(host.queue.len(), 0);
+
+    let queued = host
+        .call(Call::post("/api/SyncHttp/runs", &json!({"mode": "apply"})))
+        .await;
+    assert_eq!(queued.status, 202);
+    assert_eq!(office.writes(), 0, "not in this invocation");
+    let location = queued.headers["location"].clone();
+    assert_eq!(location, queued.json()["location"]);
+    assert!(queued.headers["retry-after"].parse::<u64>().unwrap() > 0);
+    assert_eq!(host.queue.len(), 1);
+    let before = host.call(Call::get(&location)).await.json();
+    assert_eq!(before["state"], "queued");
+
+    host.drain().await;
+    let after = host.call(Call::get(&location)).await.json();
+    assert_eq!(
+        (&after["state"], &after["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{after}"
+    );
+    assert!(!after["actions"].as_array().unwrap().is_empty());
+    office.is_in_sync();
+    let (status, health) = health(&host).await;
+    assert_eq!((status, &health["status"]), (200, &json!("ok")), "{health}");
+    assert_eq!(health["lock"], "free");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_may_not_do_is_refused_by_kind() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 1).await;
+    let settings = office.settings(&folder_url(state.path()));
+    let host = Host::start(with(settings, "PERFORM_SYNC", "false")).await;
+    let unknown_run = "/api/SyncHttp/runs/20261123T020000Z-0b5e77";
+    for (call, status, kind) in [
+        (
+            Call::post(START, &json!({"mode": "apply"})),
+            403,
+            "apply-forbidden",
+        ),
+        (
+            Call::post(START, &json!({"mode": "apply", "wait": 5})),
+            403,
+            "apply-forbidden",
+        ),
+        (
+            Call::post(START, &json!({"dryRun": true})),
+            400,
+            "unknown-member",
+        ),
+        (
+            Call::post(START, &json!({"wait": 201})),
+            400,
+            "wait-out-of-range",
+        ),
+        (
+            Call::post(START, &json!({"approve": ["x"]})),
+            400,
+            "approval-in-preview",
+        ),
+        (Call::post(START, &json!([1])), 400, "bad-body"),
+        (Call::get(unknown_run), 404, "unknown-run"),
+        (Call::get("/api/SyncHttp/nothing"), 404, "unknown-path"),
+        (
+            Call::post("/api/SyncHttp/health", &json!({})),
+            405,
+            "method-not-allowed",
+        ),
+    ] {
+        let told = format!("{} {}", call.method, call.path);
+        let client = host.call(call).await;
+        assert_eq!(client.status, status, "{told} {}", client.body);
+        assert_eq!(client.content_type(), "application/problem+json", "{told}");
+        let problem = client.json();
+        let found = problem["type"].as_str().unwrap();
+        assert!(found.ends_with(kind), "{told}: {found}");
+    }
+    assert_eq!(host.queue.len(), 0);
+    host.timer().await.succeeded();
+    assert_eq!(office.writes(), 0, "R28: the timer previews");
+
+    // What a client sent in chunks does not reach the handler; what is large does.
+    let chunked = Call {
+        chunked: true,
+        ..Call::post(START, &json!({"mode": "apply"}))
+    };
+    assert_eq!(
+        host.call(chunked).await.status,
+        202,
+        "an empty body is a preview"
+    );
+    let large = "x".repeat(3 << 20);
+    let client = host.call(Call::post(START, &json!({"mode": large}))).await;
+    assert_eq!(client.status, 400);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 0).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    for encoding in [Encoding::Double, Encoding::Single, Encoding::Bare] {
+        let queued = host.call(Call::post(START, &json!({}))).await;
+        host.deliver_as(encoding).await.unwrap().succeeded();
+        let run = host
+            .call(Call::get(&queued.headers["location"]))
+            .await
+            .json();
+        assert_eq!(run["state"], "ended", "{encoding:?}");
+    }
+    for junk in [
+        "hello",
+        "[1,2]",
+        "",
+        r#"{"v":2,"kind":"run"}"#,
+        r#"{"v":1,"kind":"run","run":"../x"}"#,
+    ] {
+        host.queue.send(junk.as_bytes()).unwrap();
+        host.deliver().await.unwrap().succeeded();
+    }
+    assert_eq!((host.queue.len(), host.queue.poison().len()), (0, 0));
+    until("each was told", || host.log().at(Level::Error).len() == 5).await;
+
+    // At least once: a message that comes again changes nothing.
+    let queued = host
+        .call(Call::post(START, &json!({"mode": "apply"})))
+        .await;
+    let text = host.queue.texts().remove(0);
+    host.drain().await;
+    let location = queued.headers["location"].clone();
+    let first = host.call(Call::get(&location)).await;
+    host.queue.send(text.as_bytes()).unwrap();
+    host.drain().await;
+    assert_eq!(host.call(Call::get(&location)).await, first);
+
+    // The queue refuses the message: the caller must not believe in a 202.
+    host.queue.fail_sends(1);
+    assert_eq!(host.call(Call::post(START, &json!({}))).await.status, 500);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_and_nobodys_address_is_logged() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(4, 1).await;
+    office.sandbox.zivver.control().inject(
+        cloud_sync::sandbox::control::Fault::once(
+            cloud_sync::sandbox::control::FaultKind::Status {
+                status: 400,
+                headers: Vec::new(),
+                body: r#"{"detail":"no to hired000@corp.example"}"#.into(),
+            },
+        )
+        .method("POST"),
+    );
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    let account = "/api/SyncHttp/accounts/hired000@corp.example";
+    assert_eq!(host.call(Call::get(account)).await.status, 200);
+    let bad =
+        Call::post(START, &json!({"accounts": ["nobody at all"]})).query("code", FUNCTION_KEY);
+    assert_eq!(host.call(bad).await.status, 400);
+    let one = json!({"mode": "apply", "accounts": ["hired001@corp.example"], "wait": 60});
+    assert_eq!(host.call(Call::post(START, &one)).await.status, 200);
+    host.timer().await.succeeded();
+    host.queue.send(b"hired000@corp.example").unwrap();
+    host.drain().await;
+    let identity = office.sandbox.exchange.identity().settings();
+    let log = host.log().to_string();
+    assert!(log.contains("INFO") || log.contains("info"), "{log}");
+    for canary in [
+        "@corp.example",
+        cloud_sync::sandbox::zivver::API_KEY,
+        FUNCTION_KEY,
+        &identity.header,
+        "eyJ",
+        "nobody at all",
+    ] {
+        assert!(!log.contains(canary), "{canary} in:\n{log}");
+    }
+    host.stop().await;
+}

@@ -1,0 +1,351 @@
+//! What survives: a process killed, frozen or doubled at any point, and storage that fails (R29, R34, R35).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use cloud_sync::sandbox::control::{Entry, Fault, FaultKind};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::office::{Office, folder_url, with};
+use crate::host::{
+    Host, Timing, project::AppSettings, queue::Queue, until, wire::Call, worker::Level,
+};
+
+/// Sweeps that run side by side: they mostly wait for leases.
+const SIDE_BY_SIDE: usize = 12;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Before,
+    After,
+}
+
+fn writes(entry: &Entry) -> bool {
+    entry.method != "GET"
+}
+
+/// Faults of the `k`th write, counted from 0, whatever its method.
+fn at_write(k: u32, kind: &FaultKind) -> Fault {
+    // Only writes have a body.
+    Fault::once(kind.clone()).after(k).body("{")
+}
+
+/// An undisturbed run of the same office.
+async fn writes_undisturbed() -> usize {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(office.settings(&folder_url(folder.path()))).await;
+    host.timer().await.succeeded();
+    office.is_in_sync();
+    host.stop().await;
+    office.writes()
+}
+
+/// Kills the process at its `k`th write, starts it again, and lets the schedule do the rest.
+async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office) {
+    let kind = match moment {
+        Moment::Before => FaultKind::HangBefore,
+        Moment::After => FaultKind::HangAfter,
+    };
+    let control = office.sandbox.zivver.control();
+    control.inject(at_write(k, &kind));
+    let host = Host::start(settings.clone()).await;
+    {
+        let mut run = std::pin::pin!(host.timer());
+        let reached = until("the write is reached", || {
+            control.journal().iter().any(|entry| {
+                entry.fault == Some(kind.name())
+                    && (moment == Moment::Before || entry.acted.is_some())
+            })
+        });
+        tokio::select! {
+            invoked = &mut run => panic!("{k} {moment:?}: ended before the write: {invoked:?}\n{}", host.log()),
+            () = reached => {}
+        }
+        host.crash().await;
+        assert!(run.await.failure.is_some());
+    }
+    host.ready().await;
+    // The lock of the killed run is in the way until its lease is over.
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
+    assert_eq!(started.status, 202, "{}", started.body);
+    for invoked in host.drain().await {
+        invoked.succeeded();
+    }
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{k} {moment:?}: {report}"
+    );
+    assert_eq!(
+        report["resumed_from"].as_array().map(Vec::len),
+        Some(1),
+        "{k} {moment:?}"
+    );
+    office.is_in_sync();
+    assert_eq!(
+        created_twice(&control.journal()),
+        Vec::<String>::new(),
+        "{k} {moment:?}"
+    );
+    assert_eq!(
+        actions_without_end(&host, &report).await,
+        Vec::<String>::new()
+    );
+    let before = office.writes();
+    host.timer().await.succeeded();
+    assert_eq!(office.writes(), before, "{k} {moment:?}: R38");
+    host.stop().await;
+}
+
+/// Bodies of creates that the service carried out more than once, by what they name.
+fn created_twice(journal: &[Entry]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut twice = Vec::new();
+    for entry in journal {
+        if entry.method == "POST" && entry.acted == Some(201) {
+            let body: Value = serde_json::from_str(&entry.body).unwrap();
+            let name = ["userName", "externalId"]
+                .iter()
+                .find_map(|name| body[name].as_str())
+                .unwrap()
+                .to_owned();
+            if !seen.insert(name.clone()) {
+                twice.push(name);
+            }
+        }
+    }
+    twice
+}
+
+/// Actions of the last run that nothing came of.
+async fn actions_without_end(host: &Host, report: &Value) -> Vec<String> {
+    let runs = host.call(Call::get("/api/SyncHttp/runs")).await.json();
+    assert!(!runs.to_string().contains("\"running\""), "{runs}");
+    report["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|action| action["outcome"] != "applied")
+        .map(Value::to_string)
+        .collect()
+}
+
+async fn sweep(
+    step: usize,
+    settings: impl Fn(&Office, usize) -> (AppSettings, Option<tempfile::TempDir>),
+) {
+    let total = writes_undisturbed().await;
+    assert!(total >= 60, "{total} writes are too few to say anything");
+    let settings = &settings;
+    let points = (0..total)
+        .step_by(step)
+        .flat_map(|k| [(k, Moment::Before), (k, Moment::After)]);
+    let sweeps = stream::iter(points).map(|(k, moment)| async move {
+        let office = Office::open(6, 3).await;
+        let (settings, folder) = settings(&office, k);
+        killed_at(u32::try_from(k).unwrap(), moment, settings, office).await;
+        drop(folder);
+    });
+    sweeps.buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r35_a_kill_at_any_write_changes_nothing_over_a_folder() {
+    sweep(1, |office, _| {
+        let folder = tempfile::tempdir().unwrap();
+        (office.settings(&folder_url(folder.path())), Some(folder))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r35_a_kill_at_any_write_changes_nothing_over_blobs() {
+    let Some(connection) = crate::state::azurite::connection_string() else {
+        return;
+    };
+    sweep(4, |office, _| {
+        let container = format!("az://kill-{}", uuid::Uuid::new_v4().simple());
+        let mut settings = office.settings(&container);
+        settings.insert("AzureWebJobsStorage".to_owned(), connection.clone());
+        (settings, None)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_of_two_processes_that_start_at_once_one_writes() {
+    const ROUNDS: usize = 100;
+    let office = Office::open(2, 0).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let settings = with(settings, "MAX_NAME_CHANGES", "100%");
+    let one = Host::start(settings.clone()).await;
+    let other = Host::start(settings).await;
+    let apply = json!({"mode": "apply", "wait": 60});
+    let mut held = 0;
+    for round in 0..ROUNDS {
+        // One write: somebody renamed an account by hand.
+        office.sandbox.zivver.with_state(|zivver| {
+            zivver.users[0].name = format!("By Hand {round}");
+        });
+        let before = office.writes();
+        let start = |host| Host::call(host, Call::post("/api/SyncHttp", &apply));
+        let answers: [_; 2] = tokio::join!(start(&one), start(&other)).into();
+        assert_eq!(office.writes(), before + 1, "{round}");
+        office.is_in_sync();
+        let mut statuses = answers.each_ref().map(|client| client.status);
+        statuses.sort_unstable();
+        // The later one may have come after the earlier one's end.
+        assert!(
+            statuses == [200, 409] || statuses == [200, 200],
+            "{statuses:?}"
+        );
+        for client in answers.iter().filter(|client| client.status == 409) {
+            held += 1;
+            let problem = client.json();
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("run ") && detail.contains("since"),
+                "{detail}"
+            );
+            assert!(problem["type"].as_str().unwrap().ends_with("lock-held"));
+        }
+    }
+    assert!(held > ROUNDS / 4, "they hardly met: {held}");
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let zivver = office.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_millis(20));
+    let queue = Queue::default();
+    let frozen = Host::with(settings.clone(), queue.clone(), Timing::default()).await;
+    let other = Host::with(settings, Queue::default(), Timing::default()).await;
+    let mut run = Box::pin(frozen.timer());
+    let begun = until("it writes", || office.writes() >= 5);
+    tokio::select! {
+        invoked = &mut run => panic!("ended early: {invoked:?}"),
+        () = begun => {}
+    }
+    frozen.signal("STOP");
+    // The other waits for the lease to run out, and does the work.
+    let started = other
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
+    for invoked in other.drain().await {
+        invoked.succeeded();
+    }
+    let report = other
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
+    assert_eq!(report["converged"], true, "{report}");
+    office.is_in_sync();
+    let before = zivver.counters().total;
+    frozen.signal("CONT");
+    let invoked = run.as_mut().await;
+    drop(run);
+    assert!(invoked.failure.is_some(), "it lost its lock");
+    let errors = frozen.log().at(Level::Error).join("\n");
+    assert!(errors.contains("lock"), "{errors}");
+    assert_eq!(zivver.counters().total, before, "not one request more");
+    office.is_in_sync();
+    frozen.stop().await;
+    other.stop().await;
+}
+
+/// Permission reads of each mailbox, by path.
+fn permission_reads(office: &Office) -> BTreeMap<String, usize> {
+    let mut reads = BTreeMap::new();
+    for entry in office.sandbox.exchange.control().journal() {
+        if let Some((mailbox, _)) = entry.path.split_once("/MailboxPermission") {
+            *reads.entry(mailbox.to_owned()).or_default() += 1;
+        }
+    }
+    reads
+}
+
+/// Completes a large office over as many invocations as it takes; returns how many.
+pub(super) async fn over_invocations(
+    mailboxes: usize,
+    budget: Duration,
+    latency: Duration,
+    root: Option<&Path>,
+) -> usize {
+    let office = Office::open(mailboxes, 5).await;
+    office.sandbox.exchange.control().set_latency(latency);
+    office.sandbox.zivver.control().set_latency(latency);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = with(
+        office.settings(&folder_url(folder.path())),
+        "TIME_BUDGET",
+        &format!("{}s", budget.as_secs()),
+    );
+    let host = match root {
+        None => Host::start(settings).await,
+        Some(root) => {
+            let host = Host::over(root, settings, Queue::default(), Timing::default()).unwrap();
+            host.ready().await;
+            host
+        }
+    };
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
+    let invocations = host.drain().await;
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
+    eprintln!(
+        "{mailboxes} mailboxes: {} invocations of {:?}, {} MiB",
+        invocations.len(),
+        invocations
+            .iter()
+            .map(|invoked| invoked.took)
+            .collect::<Vec<_>>(),
+        host.peak_memory_kib() / 1024
+    );
+    for invoked in &invocations {
+        assert_eq!(invoked.failure, None);
+        let longest = budget + Duration::from_secs(3);
+        assert!(invoked.took < longest, "{:?}", invoked.took);
+    }
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true))
+    );
+    office.is_in_sync();
+    let reads = permission_reads(&office);
+    let total: usize = reads.values().sum();
+    let wanted = office.sandbox.exchange.state().mailboxes.len();
+    assert!(
+        reads.len() <= wanted && total <= wanted + wanted / 100,
+        "{total} reads of {wanted}"
+    );
+    host.stop().await;
+    invocations.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
+    let budget = Duration::from_secs(1);
+    let invocations = over_invocations(2000, budget, Duration::from_millis(20), None).await;
+    assert!(invocations >= 2, "{invocations}");
+}

@@ -1,0 +1,16 @@
+//! The rules where they show on the wire: the real engine and the real clients against the sandbox, on a paused clock.
+//! A test is named after its rule.
+
+mod applying;
+mod bench;
+mod changes;
+mod delegations;
+mod guards;
+mod hunt;
+mod mailboxes;
+mod matching;
+mod model;
+mod numbers;
+mod one;
+mod reading;
+mod scope;

@@ -1,0 +1,474 @@
+//! R31, R32, R36, R38: what Zivver does to a plan.
+
+use std::time::Duration;
+
+use cloud_sync::{
+    domain::report::{ActionOutcome, Report, RunOutcome},
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::{Bucket, Mailbox, RetryAfter},
+        zivver::{Organisation, User},
+    },
+};
+use tokio::time::Instant;
+
+use super::bench::*;
+use crate::world::World;
+
+fn status(status: u16, headers: &[(&str, &str)], body: &str) -> FaultKind {
+    FaultKind::Status {
+        status,
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        body: body.to_owned(),
+    }
+}
+
+/// One of each: POST of a user with its PUT, POST of a desk, PUT of a user, PATCH of a desk.
+async fn world() -> World {
+    let tenant = tenant()
+        .mailbox(Mailbox::user(&at("ann")).with_display_name("New ann"))
+        .mailbox(Mailbox::user(&at("fresh")).with_alias_address(&at("f")))
+        .mailbox(Mailbox::shared(&at("newdesk")).opened_by(&at("ann")))
+        .shared(&at("desk"));
+    let organisation = accounts(&["ann"]);
+    let ann = organisation.users[0].id.clone();
+    World::still(tenant, organisation.with_group(desk("desk").member(&ann))).await
+}
+
+#[track_caller]
+fn assert_all_done(world: &World, report: &Report) {
+    assert_converged(report);
+    let state = world.sandbox.zivver.state();
+    let mut addresses: Vec<_> = state
+        .users
+        .iter()
+        .map(|user| user.user_name.clone())
+        .chain(state.groups.iter().map(|group| group.external_id.clone()))
+        .collect();
+    addresses.sort();
+    assert_eq!(
+        addresses,
+        [at("ann"), at("desk"), at("fresh"), at("newdesk")],
+        "no duplicates"
+    );
+    assert_eq!(user(world, "ann").name, "New ann");
+    let fresh = user(world, "fresh");
+    assert_eq!(fresh.aliases, [at("f")]);
+    assert_eq!(fresh.sso_account_key, Some(id("fresh")));
+    assert_eq!(group(world, "desk").members, [""; 0]);
+    assert_eq!(group(world, "newdesk").members.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_every_passing_trouble_of_zivver_is_ridden_out() {
+    for method in ["GET", "POST", "PUT", "PATCH"] {
+        for kind in [
+            status(500, &[], ""),
+            status(502, &[], "<html>"),
+            status(503, &[("Retry-After", "2")], ""),
+            status(429, &[("Retry-After", "1")], ""),
+            status(429, &[("Retry-After", "Mon, 23 Nov 2026 10:00:00 GMT")], ""),
+            status(429, &[("Retry-After", "soon")], ""),
+            FaultKind::HtmlError { status: 503 },
+            FaultKind::ResetBefore,
+            FaultKind::ResetAfter,
+            FaultKind::HangBefore,
+            FaultKind::HangAfter,
+            FaultKind::Delay { millis: 20_000 },
+            FaultKind::SlowDrip {
+                bytes: 7,
+                millis: 50,
+            },
+            FaultKind::EmptyOk,
+            FaultKind::TruncatedJson { full_length: true },
+            FaultKind::TruncatedJson { full_length: false },
+            FaultKind::TrailingGarbage,
+        ] {
+            // A list that cannot be understood is no list (R1); a request is not tried again for that.
+            let unreadable = matches!(
+                kind,
+                FaultKind::EmptyOk
+                    | FaultKind::TrailingGarbage
+                    | FaultKind::TruncatedJson { full_length: false }
+            );
+            if method == "GET" && unreadable {
+                continue;
+            }
+            for times in [1, 2] {
+                let world = world().await;
+                let fault = Fault::once(kind.clone()).method(method).times(times);
+                world.sandbox.zivver.control().inject(fault);
+                let report = world.apply().await;
+                assert!(
+                    report.error.is_none() && report.converged == Some(true),
+                    "{method} {kind:?} {times}: {}",
+                    shown(&report)
+                );
+                assert_all_done(&world, &report);
+                assert_eq!(
+                    world.sandbox.zivver.control().counters().overlapping_writes,
+                    0
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_retry_after_is_capped_at_a_minute_for_zivver() {
+    let world = world().await;
+    let fault = Fault::once(status(503, &[("Retry-After", "86400")], ""));
+    world.sandbox.zivver.control().inject(fault);
+    let start = Instant::now();
+    let report = world.apply().await;
+    assert_all_done(&world, &report);
+    let waited = start.elapsed();
+    assert!(
+        (Duration::from_secs(60)..Duration::from_secs(90)).contains(&waited),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_retry_after_is_capped_at_five_minutes_for_exchange() {
+    let world = world().await;
+    let fault = Fault::once(status(503, &[("Retry-After", "86400")], ""));
+    world.sandbox.exchange.control().inject(fault);
+    let start = Instant::now();
+    let report = world.apply().await;
+    assert_all_done(&world, &report);
+    let waited = start.elapsed();
+    assert!(
+        (Duration::from_secs(300)..Duration::from_secs(330)).contains(&waited),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_after_six_attempts_it_is_over() {
+    let world = world().await;
+    let fault = Fault::always(status(503, &[], "")).method("PATCH");
+    world.sandbox.zivver.control().inject(fault);
+    let report = world.apply().await;
+    let journal = world.sandbox.zivver.control().journal();
+    let tries = journal.iter().filter(|entry| entry.method == "PATCH");
+    assert_eq!(tries.count(), 6);
+    let failed: Vec<_> = report
+        .actions
+        .iter()
+        .filter(|action| action.outcome == ActionOutcome::Failed)
+        .collect();
+    assert_eq!(failed.len(), 1, "{}", shown(&report));
+    assert_eq!(user(&world, "ann").name, "New ann");
+    world.sandbox.zivver.control().clear_faults();
+    assert_all_done(&world, &world.apply().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_lost_answer_to_a_create_never_makes_a_second_account() {
+    for stale_reads in [0, 1, 2] {
+        for kind in [
+            FaultKind::ResetAfter,
+            FaultKind::HangAfter,
+            FaultKind::EmptyOk,
+            FaultKind::TruncatedJson { full_length: true },
+            FaultKind::ReplaceBody {
+                status: 500,
+                body: "oops".into(),
+            },
+            FaultKind::ReplaceBody {
+                status: 201,
+                body: "{}".into(),
+            },
+        ] {
+            let world = world().await;
+            world.sandbox.zivver.with_state(|organisation| {
+                organisation.switches.stale_reads_after_post = stale_reads;
+            });
+            let fault = Fault::always(kind.clone()).method("POST").times(2);
+            world.sandbox.zivver.control().inject(fault);
+            let report = world.apply().await;
+            let journal = world.sandbox.zivver.control().journal();
+            let posts = journal
+                .iter()
+                .filter(|entry| entry.method == "POST" && entry.acted == Some(201));
+            assert_eq!(
+                posts.count(),
+                2,
+                "{kind:?} {stale_reads}: {}",
+                shown(&report)
+            );
+            world.sandbox.zivver.with_state(|organisation| {
+                organisation.switches.stale_reads_after_post = 0;
+            });
+            world.sandbox.zivver.control().clear_faults();
+            assert_all_done(&world, &world.apply().await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_create_of_what_exists_meanwhile_goes_on_as_an_update() {
+    use cloud_sync::sandbox::zivver::{Change, Event, Group};
+    for duplicate in [409, 400] {
+        let world = world().await;
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation.switches.duplicate_user_status = duplicate;
+            // Made by somebody else after the lists were read.
+            organisation.events = vec![
+                Event {
+                    after_calls: 2,
+                    change: Change::AddUser(
+                        User::new(&at("fresh"), "Made elsewhere").alias(&at("theirs")),
+                    ),
+                },
+                Event {
+                    after_calls: 2,
+                    change: Change::AddGroup(Group::new(&at("newdesk"), "Made elsewhere")),
+                },
+            ];
+        });
+        let report = world.apply().await;
+        assert_eq!(report.counts.refused, 0, "{}", shown(&report));
+        let fresh = user(&world, "fresh");
+        assert_eq!(fresh.name, "fresh");
+        assert!(fresh.aliases.contains(&at("f")), "{fresh:?}");
+        assert_eq!(fresh.sso_account_key, Some(id("fresh")));
+        assert_eq!(group(&world, "newdesk").members.len(), 1);
+        assert_eq!(group(&world, "newdesk").display_name, "newdesk");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_an_address_of_the_other_kind_is_refused() {
+    use cloud_sync::sandbox::zivver::{Change, Event, Group};
+    let world = world().await;
+    world.sandbox.zivver.with_state(|organisation| {
+        organisation.events = vec![Event {
+            after_calls: 2,
+            change: Change::AddGroup(Group::new(&at("fresh"), "A desk")),
+        }];
+    });
+    let report = world.apply().await;
+    assert_eq!(report.counts.refused, 1, "{}", shown(&report));
+    assert_eq!(group(&world, "fresh").display_name, "A desk");
+    // The rest went on.
+    assert_eq!(user(&world, "ann").name, "New ann");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_one_account_never_stops_another() {
+    let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
+    let tenant = names
+        .iter()
+        .fold(tenant(), |tenant, name| tenant.user(&at(name)));
+    let organisation = Organisation {
+        // More than MAX_CONSECUTIVE_FAILURES: a 4xx does not count.
+        free_accounts: names[..25].iter().map(|name| at(name)).collect(),
+        ..organisation()
+    };
+    let world = World::still(tenant, organisation).await;
+    let report = world.apply().await;
+    assert_eq!(report.error, None);
+    assert_eq!(report.counts.refused, 25);
+    assert_eq!(world.sandbox.zivver.state().users.len(), 5);
+    let problem = &report.failed[0].problems[0];
+    assert!(
+        problem.contains("400") && problem.contains("outside the organization"),
+        "{problem}"
+    );
+    // The state is what it can be: nothing is planned twice within the run.
+    assert_eq!(report.converged, Some(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_401_and_403_of_zivver_stop_at_once() {
+    for code in [401, 403] {
+        for method in ["GET", "PUT", "POST", "PATCH"] {
+            let world = world().await;
+            let fault = Fault::always(status(code, &[], "")).method(method);
+            world.sandbox.zivver.control().inject(fault);
+            let report = world.apply().await;
+            assert_eq!(
+                report.outcome,
+                RunOutcome::Failed,
+                "{method} {code}: {}",
+                shown(&report)
+            );
+            let journal = world.sandbox.zivver.control().journal();
+            let refused = journal
+                .iter()
+                .filter(|entry| entry.status == Some(code))
+                .count();
+            assert!(refused <= 4, "{method} {code}: {refused}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_a_wrong_key_is_an_error_with_a_remedy() {
+    let world = World::still_with(
+        people(&["ann"]),
+        organisation(),
+        &[("ZIVVER_API_KEY", "Z1.1.2.wrong")],
+    )
+    .await;
+    let report = world.apply().await;
+    let error = report.error.unwrap();
+    assert!(
+        error.contains("401") && error.contains("ZIVVER_API_KEY"),
+        "{error}"
+    );
+    assert!(!error.contains("Z1.1.2"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_the_first_twenty_permission_reads_all_403_fail_the_run() {
+    let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), accounts(&names[..29])).await;
+    let fault = Fault::always(status(403, &[], "\0\0\0")).path("MailboxPermission");
+    world.sandbox.exchange.control().inject(fault);
+    let report = world.apply().await;
+    let error = report.error.clone().unwrap();
+    assert!(error.contains("View-Only Recipients"), "{error}");
+    assert_eq!(write_count(&world), 0);
+    // With one good answer among them it is the single mailbox's trouble.
+    let world = World::still(people(&names), accounts(&names[..29])).await;
+    let fault = Fault::always(status(403, &[], "")).path("MailboxPermission");
+    world
+        .sandbox
+        .exchange
+        .control()
+        .inject(Fault { after: 1, ..fault });
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.counts.skipped["delegations_unknown"], 29);
+    assert!(world.sandbox.zivver.state().user(&at("p29")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_no_role_at_all_stops_at_once() {
+    let mut tenant = people(&["ann"]);
+    tenant.grants.exchange_role = cloud_sync::sandbox::exchange::ExchangeRole::None;
+    let world = World::still(tenant, accounts(&["ann", "ben"])).await;
+    let report = world.apply().await;
+    let error = report.error.clone().unwrap();
+    assert!(error.contains("ACCESS_TOKEN"), "{error}");
+    assert_eq!(write_count(&world), 0);
+    let calls = world.sandbox.exchange.control().counters().total;
+    assert!(calls <= 2, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_twenty_failures_in_a_row_stop_the_run() {
+    let names: Vec<String> = (0..100).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), organisation()).await;
+    let fault = Fault::always(status(503, &[], "")).method("POST");
+    world.sandbox.zivver.control().inject(fault);
+    let report = world.apply().await;
+    assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+    let error = report.error.clone().unwrap();
+    assert!(error.contains("20 times in a row"), "{error}");
+    let failed = |report: &Report| {
+        report
+            .actions
+            .iter()
+            .filter(|action| action.outcome == ActionOutcome::Failed)
+            .count()
+    };
+    // What was in flight was finished; nothing more was started.
+    assert!((20..=52).contains(&failed(&report)), "{}", failed(&report));
+    assert!(report.remaining > 0);
+    world.sandbox.zivver.control().clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(world.sandbox.zivver.state().users.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_a_storm_over_exchange_is_ridden_out() {
+    let names: Vec<String> = (0..200).map(|number| format!("p{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut tenant = people(&names);
+    tenant.switches.throttle.bucket = Some(Bucket {
+        capacity: 40,
+        refill_millis: 50,
+    });
+    tenant.switches.throttle.refusal.retry_after = RetryAfter::DateIn(2);
+    tenant.switches.throttle.in_flight_max = Some(6);
+    let world = World::still(tenant, organisation()).await;
+    world
+        .sandbox
+        .exchange
+        .control()
+        .set_latency(Duration::from_millis(30));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.counts.skipped.get("delegations_unknown"), None);
+    assert_eq!(world.sandbox.zivver.state().users.len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_what_zivver_did_not_keep_is_reported() {
+    let tenant = people(&["ann", "ben"]).full_access(&at("ann"), &at("ben"));
+    let world = World::still(tenant, accounts(&["ann", "ben"])).await;
+    let swallowed = Fault::once(status(200, &[], "{}")).method("PUT");
+    world.sandbox.zivver.control().inject(swallowed);
+    let report = world.apply().await;
+    assert_eq!(report.converged, Some(false));
+    assert_eq!(report.differences.len(), 1);
+    assert_eq!(report.differences[0].address.as_str(), at("ann"));
+    assert!(report.needs_attention());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_a_verification_that_fails_is_no_success() {
+    let world = world().await;
+    // The lists for the plan are read, those for the verification are not.
+    let fault = Fault::always(status(500, &[], ""))
+        .method("GET")
+        .path("/Users");
+    world
+        .sandbox
+        .zivver
+        .control()
+        .inject(Fault { after: 1, ..fault });
+    let report = world.apply().await;
+    assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+    assert_ne!(report.converged, Some(true));
+    world.sandbox.zivver.control().clear_faults();
+    assert_all_done(&world, &world.apply().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r38_whatever_happened_in_the_first_run_the_third_writes_nothing() {
+    for seed in [1, 2] {
+        let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(seed, 80);
+        let world = World::still(tenant, organisation).await;
+        for (after, kind) in [
+            (3, FaultKind::ResetAfter),
+            (5, FaultKind::ResetBefore),
+            (7, FaultKind::EmptyOk),
+            (9, FaultKind::HtmlError { status: 502 }),
+        ] {
+            let mut fault = Fault::once(kind);
+            fault.after = after;
+            world
+                .sandbox
+                .zivver
+                .control()
+                .inject(fault.clone().method("PUT"));
+            world.sandbox.zivver.control().inject(fault.method("POST"));
+        }
+        world.apply().await;
+        world.sandbox.zivver.control().clear_faults();
+        let second = world.apply().await;
+        assert_converged(&second);
+        assert_stable(&world).await;
+    }
+}

@@ -1,0 +1,260 @@
+//! R26-R28: limits, approval, and who may write at all.
+
+use cloud_sync::{
+    domain::mode::{Mode, Trigger},
+    engine::RunRequest,
+    sandbox::exchange::Mailbox,
+};
+
+use super::bench::*;
+use crate::world::World;
+
+fn crowd(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("p{number:02}")).collect()
+}
+
+/// 40 people in step with their accounts, then this change of the source.
+async fn crowded(extra: &[(&str, &str)], change: impl Fn(usize, &mut Mailbox)) -> World {
+    let names = crowd(40);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut organisation = accounts(&names);
+    for (number, user) in organisation.users.iter_mut().enumerate() {
+        user.aliases = vec![at(&format!("alias{number}"))];
+    }
+    let all: Vec<String> = organisation
+        .users
+        .iter()
+        .map(|user| user.id.clone())
+        .collect();
+    let mut group = desk("desk");
+    group.members.clone_from(&all);
+    organisation.add_group(group);
+    let mut tenant = people(&names).shared(&at("desk"));
+    for number in 0..40 {
+        tenant.mailboxes[number] = tenant.mailboxes[number]
+            .clone()
+            .with_alias_address(&at(&format!("alias{number}")));
+        let upn = tenant.mailboxes[number].user_principal_name.clone();
+        tenant.mailboxes[40] = tenant.mailboxes[40].clone().opened_by(&upn);
+    }
+    let world = World::still_with(tenant, organisation, extra).await;
+    assert_converged(&world.apply().await);
+    assert_eq!(write_count(&world), 0);
+    world.sandbox.exchange.with_state(|tenant| {
+        for (number, mailbox) in tenant.mailboxes.iter_mut().enumerate() {
+            change(number, mailbox);
+        }
+    });
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_suspends_within_the_limit_go_and_beyond_it_none_does() {
+    // 41 active accounts: 5%, at least 5.
+    for (count, held) in [(5, 0), (6, 6)] {
+        let world = crowded(&[], |number, mailbox| {
+            mailbox.account_disabled = Some(number < count || number == 40);
+        })
+        .await;
+        let report = world.apply().await;
+        assert_eq!(report.counts.held, held, "{}", shown(&report));
+        assert_eq!(write_count(&world), if held == 0 { count } else { 0 });
+        assert_eq!(report.needs_attention(), held > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_the_limit_counts_the_last_24_hours_of_all_runs() {
+    let world = crowded(&[], |number, mailbox| {
+        mailbox.account_disabled = Some(number < 3 || number == 40);
+    })
+    .await;
+    assert_eq!(world.apply().await.counts.held, 0);
+    let disable = |range: std::ops::Range<usize>| {
+        world.sandbox.exchange.with_state(|tenant| {
+            for mailbox in &mut tenant.mailboxes[range] {
+                mailbox.account_disabled = Some(true);
+            }
+        });
+    };
+    disable(3..6);
+    assert_eq!(world.apply().await.counts.held, 3);
+    tokio::time::sleep(std::time::Duration::from_hours(25)).await;
+    let world = renew_token(world).await;
+    assert_eq!(world.apply().await.counts.held, 0);
+    assert!(!user(&world, "p05").active);
+}
+
+/// The token of the bench lives for a day.
+async fn renew_token(world: World) -> World {
+    let token = world.sandbox.exchange.identity().mint();
+    world.again_with(&[("ACCESS_TOKEN", &token)]).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_changes_are_held_not_actions() {
+    // Too many removed aliases; names and added aliases of the same accounts go.
+    let world = crowded(&[("MAX_ALIAS_REMOVALS", "2")], |number, mailbox| {
+        if number < 3 {
+            mailbox
+                .email_addresses
+                .retain(|entry| !entry.starts_with("smtp:"));
+            mailbox
+                .email_addresses
+                .push(format!("smtp:{}", at(&format!("new{number}"))));
+            mailbox.display_name = "New".into();
+        }
+    })
+    .await;
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.counts.held, 3);
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users p00@ {name:{formatted:New},zivver:{ExternalAccountId:id of p00@,SsoAccountKey:id of p00@,aliases:[alias0@,new0@],delegates:[]}} 200
+    PUT Users p01@ {name:{formatted:New},zivver:{ExternalAccountId:id of p01@,SsoAccountKey:id of p01@,aliases:[alias1@,new1@],delegates:[]}} 200
+    PUT Users p02@ {name:{formatted:New},zivver:{ExternalAccountId:id of p02@,SsoAccountKey:id of p02@,aliases:[alias2@,new2@],delegates:[]}} 200
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_an_empty_counts_its_members_too() {
+    let world = crowded(&[], |number, mailbox| {
+        if number == 40 {
+            mailbox.permissions.clear();
+        }
+    })
+    .await;
+    // 40 removed members of 40 delegations: more than 10%, min 20.
+    let report = world.apply().await;
+    assert_eq!(write_count(&world), 0, "{}", shown(&report));
+    assert_eq!(report.counts.held, 40);
+    let report = world.approve(&[&report.held[0].code]).await;
+    assert_converged(&report);
+    assert_eq!(group(&world, "desk").members, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_claim_that_needs_a_held_release_is_left_out() {
+    let world = crowded(
+        &[("MAX_ALIAS_REMOVALS", "0")],
+        |number, mailbox| match number {
+            0 => mailbox
+                .email_addresses
+                .retain(|entry| !entry.starts_with("smtp:")),
+            1 => {
+                *mailbox = mailbox
+                    .clone()
+                    .with_alias_address(&at("alias0"))
+                    .with_display_name("New");
+            }
+            _ => {}
+        },
+    )
+    .await;
+    let report = world.apply().await;
+    assert_converged(&report);
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    Update p01@; Name -p01 +New
+    held AliasRemoval: remove alias p00@ "alias0@" -> ""
+    R23 AliasTaken: p01@
+    "#);
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users p01@ {name:{formatted:New}} 200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_renames_and_names_have_limits_of_their_own() {
+    let world = crowded(
+        &[("MAX_RENAMES", "1"), ("MAX_NAME_CHANGES", "1")],
+        |number, mailbox| {
+            if number < 2 {
+                let address = at(&format!("moved{number}"));
+                mailbox.primary_smtp_address.clone_from(&address);
+                mailbox
+                    .email_addresses
+                    .retain(|entry| entry.starts_with("smtp:"));
+                mailbox.email_addresses.push(format!("SMTP:{address}"));
+            }
+            if (2..4).contains(&number) {
+                mailbox.display_name = "New".into();
+            }
+        },
+    )
+    .await;
+    let report = world.apply().await;
+    assert_eq!(write_count(&world), 0, "{}", shown(&report));
+    assert_eq!(report.held.len(), 2);
+    let codes: Vec<&str> = report.held.iter().map(|held| held.code.as_str()).collect();
+    assert_converged(&world.approve(&codes).await);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_code_stands_for_its_changes_and_each_is_done_once() {
+    let world = crowded(&[("MAX_SUSPEND", "0")], |number, mailbox| {
+        mailbox.account_disabled = Some(number < 2 || number == 40);
+    })
+    .await;
+    let code = world.apply().await.held[0].code.clone();
+    // Meanwhile one more is disabled: it was not approved.
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[2].account_disabled = Some(true);
+    });
+    let report = world.approve(&[&code]).await;
+    assert_eq!(report.counts.held, 1, "{}", shown(&report));
+    assert!(!user(&world, "p00").active && user(&world, "p02").active);
+    // Somebody resumed the account by hand: the code is spent for it.
+    world
+        .sandbox
+        .zivver
+        .with_state(|organisation| organisation.user_mut(&at("p00")).unwrap().active = true);
+    let report = world.approve(&[&code]).await;
+    assert_eq!(report.counts.held, 2, "{}", shown(&report));
+    assert!(user(&world, "p00").active);
+    let mut preview = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    preview.approve = vec![code];
+    assert!(world.run_for(&preview).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_false_never_writes_and_says_why() {
+    for (setting, allowed) in [("false", false), ("on-demand", true), ("true", true)] {
+        let world = World::still_with(
+            people(&["ann"]),
+            organisation(),
+            &[("PERFORM_SYNC", setting)],
+        )
+        .await;
+        let preview = world.preview().await;
+        assert_eq!(preview.error, None);
+        assert_eq!(write_count(&world), 0);
+        let apply = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+        let result = world.run_for(&apply).await;
+        assert_eq!(result.is_ok(), allowed, "{setting}");
+        if let Err(error) = result {
+            assert!(error.to_string().contains("R28"), "{error}");
+        }
+        assert_eq!(write_count(&world), usize::from(allowed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_preview_reports_what_an_apply_does_and_sends_only_gets() {
+    let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(9, 120);
+    let world = World::still(tenant, organisation).await;
+    let preview = world.preview().await;
+    let journal = world.sandbox.zivver.control().journal();
+    assert!(journal.iter().all(|entry| entry.method == "GET"));
+    assert_eq!(journal.len(), 2);
+    let apply = world.apply().await;
+    let planned = |report: &cloud_sync::domain::report::Report| {
+        report
+            .actions
+            .iter()
+            .map(|action| action.action.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(planned(&preview), planned(&apply));
+    assert_eq!(preview.held, apply.held);
+    assert_eq!(preview.skipped, apply.skipped);
+}

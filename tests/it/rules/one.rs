@@ -1,0 +1,143 @@
+//! R39, R40: one account.
+
+use cloud_sync::{domain::mode::Mode, sandbox::exchange::Mailbox};
+
+use super::bench::*;
+use crate::world::World;
+
+async fn world() -> World {
+    let tenant = tenant()
+        .mailbox(
+            Mailbox::user(&at("ann"))
+                .with_display_name("New ann")
+                .with_alias_address(&at("a")),
+        )
+        .mailbox(Mailbox::user(&at("ben")).with_display_name("New ben"))
+        .user(&at("fresh"))
+        .room(&at("room"))
+        .user("out@elsewhere.example")
+        .mailbox(
+            Mailbox::shared(&at("desk"))
+                .opened_by(&at("ben"))
+                .opened_by(&at("fresh")),
+        );
+    let mut organisation = accounts(&["ann", "ben", "leaver"]);
+    let ann = organisation.users[0].id.clone();
+    organisation.add_group(desk("desk").member(&ann));
+    World::still(tenant, organisation).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
+    let world = world().await;
+    let preview = world.scoped(Mode::Preview, &[&at("ann")]).await;
+    assert_eq!(write_count(&world), 0);
+    assert_eq!(preview.actions.len(), 1);
+    let report = world.scoped(Mode::Apply, &[&at("ann")]).await;
+    assert_converged(&report);
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {name:{formatted:New ann},zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[a@],delegates:[]}} 200");
+    assert!(user(&world, "leaver").active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_a_delegate_outside_the_scope_is_left_out_and_removals_are_made() {
+    let world = world().await;
+    let report = world.scoped(Mode::Apply, &[&at("desk")]).await;
+    assert_converged(&report);
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Groups desk@ {members:[{value:ben@}]} 200");
+    assert_eq!(notes(&report, "desk"), ["DelegateLeftOut"]);
+    // The full run brings in who was left out.
+    assert_converged(&world.apply().await);
+    assert_eq!(group(&world, "desk").members.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_a_desk_whose_only_delegate_is_outside_the_scope_is_not_created() {
+    let tenant = people(&["fresh"])
+        .shared(&at("desk"))
+        .full_access(&at("desk"), &at("fresh"));
+    let world = World::still(tenant, organisation()).await;
+    let report = world.scoped(Mode::Apply, &[&at("desk")]).await;
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert!(notes(&report, "desk").contains(&"DelegatesLeftOut".to_owned()));
+    let both = world
+        .scoped(Mode::Apply, &[&at("desk"), &at("fresh")])
+        .await;
+    assert_converged(&both);
+    assert_eq!(group(&world, "desk").members.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_a_scoped_run_moves_no_baseline_and_forgets_no_mapping() {
+    let world = world().await;
+    assert_converged(&world.scoped(Mode::Apply, &[&at("ann")]).await);
+    // ben is known by id though only ann was in scope.
+    world.sandbox.zivver.with_state(|organisation| {
+        for user in &mut organisation.users {
+            user.external_account_id = None;
+        }
+    });
+    assert_converged(&world.scoped(Mode::Apply, &[&at("ben")]).await);
+    world.sandbox.exchange.with_state(|tenant| {
+        let mailbox = tenant.mailbox_mut(&at("ben")).unwrap();
+        mailbox.primary_smtp_address = at("ben.new");
+        mailbox.email_addresses = vec![format!("SMTP:{}", at("ben.new"))];
+    });
+    forget(&world);
+    assert_converged(&world.scoped(Mode::Apply, &[&at("ben.new")]).await);
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben.new@ {userName:ben.new@} 200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r40_explains_any_address_without_a_write() {
+    let world = world().await;
+    let mut verdicts = Vec::new();
+    for address in [
+        "ann",
+        "a",
+        "ben",
+        "fresh",
+        "room",
+        "out@elsewhere.example",
+        "desk",
+        "leaver",
+        "nobody",
+        "ANN@CORP.example",
+    ] {
+        let explained = world.explain(&at(address)).await;
+        verdicts.push(format!("{address}: {}", short(&explained.verdict)));
+    }
+    insta::assert_snapshot!(verdicts.join("\n"), @r#"
+    ann: update is planned
+    a: update is planned
+    ben: update is planned
+    fresh: create is planned
+    room: a mailbox of kind "RoomMailbox" is not synchronised (R3)
+    out@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS (R13)
+    desk: update is planned
+    leaver: suspend is planned
+    nobody: neither Exchange nor Zivver knows this address
+    ANN@CORP.example: update is planned
+    "#);
+    assert_eq!(write_count(&world), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r40_says_what_both_sides_say_and_which_rules_decided() {
+    let world = world().await;
+    let ann = world.explain(&at("ann")).await;
+    assert_eq!(ann.mailboxes[0].primary, at("ann"));
+    assert_eq!(ann.accounts[0].name, "ann");
+    let rules: Vec<&str> = ann.actions[0]
+        .reasons
+        .iter()
+        .map(|reason| reason.rule.as_str())
+        .collect();
+    assert!(rules.contains(&"R16"), "{rules:?}");
+    let leaver = world.explain(&at("leaver")).await;
+    assert!(leaver.mailboxes.is_empty());
+    assert_eq!(leaver.actions.len(), 1, "{}", leaver.verdict);
+    let desk = world.explain(&at("desk")).await;
+    let access = desk.mailboxes[0].full_access.clone().unwrap();
+    assert_eq!(access.len(), 2, "{access:?}");
+}

@@ -1,0 +1,226 @@
+//! R37: a run is taken back, and stays back.
+
+use cloud_sync::{
+    domain::{
+        mode::{Mode, Trigger},
+        plan::ActionKind,
+        report::{Report, RunOutcome},
+    },
+    engine::{RunError, RunRequest},
+    sandbox::{
+        exchange::{Mailbox, Tenant},
+        zivver::{Group, Organisation, User},
+    },
+    state::RunId,
+};
+
+use super::nights::{Nights, actions, held};
+
+/// A tenant in which one run creates, renames, resumes, updates, suspends and empties.
+async fn out_of_step() -> Nights {
+    let anna = Mailbox::user("anna.berg@corp.example")
+        .with_display_name("Anna Berg")
+        .with_alias_address("anna@corp.example")
+        .opened_by("carl@corp.example");
+    let anna_id = anna.edoid.clone();
+    let bert = Mailbox::user("bert@corp.example")
+        .with_display_name("Bert")
+        .with_alias_address("bertie@corp.example");
+    let carl = Mailbox::user("carl@corp.example").with_display_name("Carl");
+    let dora = Mailbox::user("dora@corp.example")
+        .with_display_name("Dora")
+        .disabled();
+    let emil = Mailbox::user("emil@corp.example").with_display_name("Emil");
+    let desk = Mailbox::shared("desk@corp.example")
+        .with_display_name("Desk")
+        .opened_by("bert@corp.example");
+    let help = Mailbox::shared("help@corp.example")
+        .with_display_name("Help")
+        .opened_by("emil@corp.example");
+    let old = Mailbox::shared("old@corp.example").with_display_name("Old");
+    let tenant = [anna, bert, carl, dora, emil, desk, help, old]
+        .into_iter()
+        .fold(Tenant::new("corp.example"), Tenant::mailbox);
+
+    let mut organisation = Organisation::new(["corp.example"]);
+    organisation.add_user(
+        User::new("anna@corp.example", "Anna Olsen")
+            .alias("anna.berg@corp.example")
+            .external_account_id(&anna_id),
+    );
+    let bert = organisation.add_user(
+        User::new("bert@corp.example", "Bertram")
+            .alias("bee@corp.example")
+            .delegate("anna@corp.example"),
+    );
+    organisation.add_user(User::new("dora@corp.example", "Dora"));
+    let resumed =
+        User::new("carl@corp.example", "Carl the Old").suspended(jiff::civil::date(2026, 10, 1));
+    organisation.add_user(resumed);
+    organisation.add_group(Group::new("old@corp.example", "Old").member(&bert));
+    organisation.add_group(Group::new("desk@corp.example", "Desk")); // Nobody is in it.
+    Nights::begin(tenant, organisation).await
+}
+
+/// Everything as before, but for what was created: that is out of use.
+fn assert_restored(nights: &Nights, before: &[String]) {
+    let mut expected = before.to_vec();
+    expected.push("emil@corp.example \"Emil\" off aliases [] delegates []".into());
+    expected.push("help@corp.example \"Help\" aliases [] members []".into());
+    expected.sort();
+    assert_eq!(nights.shown(), expected);
+}
+
+async fn run_and_undo(nights: &Nights) -> (Report, Report) {
+    let run = nights.night().await;
+    assert_eq!(run.outcome, RunOutcome::InSync, "{run:#?}");
+    let undo = nights.undo(&run, Mode::Apply).await.unwrap();
+    (run, undo)
+}
+
+#[tokio::test]
+async fn r37_undo_restores_what_was_before() {
+    let nights = out_of_step().await;
+    let before = nights.shown();
+    let (run, undo) = run_and_undo(&nights).await;
+    let mut kinds: Vec<ActionKind> = actions(&run).into_iter().map(|(kind, _)| kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    assert_eq!(
+        kinds,
+        [
+            ActionKind::Create,
+            ActionKind::Rename,
+            ActionKind::Resume,
+            ActionKind::Update,
+            ActionKind::Suspend,
+            ActionKind::Empty
+        ]
+    );
+    assert_restored(&nights, &before);
+    assert_eq!(undo.converged, Some(true), "{undo:#?}");
+    assert_eq!(undo.outcome, RunOutcome::InSync);
+    assert_eq!(undo.undoes.as_deref(), Some(run.id.as_str()));
+}
+
+#[tokio::test]
+async fn r37_the_next_night_does_not_do_it_again_and_an_approval_does() {
+    let nights = out_of_step().await;
+    let before = nights.shown();
+    let (run, _) = run_and_undo(&nights).await;
+    nights.writes();
+    let night = nights.night().await;
+    assert_eq!(nights.writes(), [""; 0], "{night:#?}");
+    assert_eq!(night.outcome, RunOutcome::NeedsAttention);
+    assert_restored(&nights, &before);
+    assert!(
+        held(&night).contains(&"Undone: emil@corp.example resume".to_owned()),
+        "{:?}",
+        held(&night)
+    );
+    assert!(night.held[0].reason.contains(&run.id));
+
+    let approved = nights.approve(&night).await;
+    assert_eq!(approved.outcome, RunOutcome::InSync, "{approved:#?}");
+    let in_sync = nights.night().await;
+    assert!(in_sync.actions.is_empty() && in_sync.held.is_empty());
+    assert!(nights.user("anna.berg@corp.example").active);
+    assert!(nights.user("emil@corp.example").active);
+    assert!(!nights.user("dora@corp.example").active);
+}
+
+#[tokio::test]
+async fn r37_an_undo_can_be_undone() {
+    let nights = out_of_step().await;
+    let run = nights.night().await;
+    let after = nights.shown();
+    let undo = nights.undo(&run, Mode::Apply).await.unwrap();
+    assert_ne!(nights.shown(), after);
+    let again = nights.undo(&undo, Mode::Apply).await.unwrap();
+    assert_eq!(again.outcome, RunOutcome::InSync, "{again:#?}");
+    assert_eq!(nights.shown(), after);
+    nights.writes();
+    let night = nights.night().await;
+    assert_eq!(night.outcome, RunOutcome::InSync, "{night:#?}");
+    assert_eq!(nights.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn r37_what_changed_since_is_left_alone() {
+    let nights = out_of_step().await;
+    let run = nights.night().await;
+    nights.sandbox.zivver.with_state(|organisation| {
+        organisation.user_mut("bert@corp.example").unwrap().name = "Bert by hand".into();
+        let dora = organisation.user_mut("dora@corp.example").unwrap();
+        dora.active = true;
+    });
+    let undo = nights.undo(&run, Mode::Apply).await.unwrap();
+    assert_eq!(nights.user("bert@corp.example").name, "Bert by hand");
+    assert!(nights.user("dora@corp.example").active);
+    let texts: Vec<&str> = undo.skipped.iter().map(|note| note.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["the run named it \"Bert\", which changed since"],
+        "{undo:#?}"
+    );
+    assert_eq!(undo.outcome, RunOutcome::NeedsAttention);
+}
+
+#[tokio::test]
+async fn r37_a_changed_source_is_done() {
+    let nights = out_of_step().await;
+    run_and_undo(&nights).await;
+    nights.sandbox.exchange.with_state(|tenant| {
+        let emil = tenant.mailbox_mut("emil@corp.example").unwrap();
+        emil.display_name = "Emil Zola".into();
+    });
+    let night = nights.night().await;
+    let emil = nights.user("emil@corp.example");
+    assert_eq!((emil.name.as_str(), emil.active), ("Emil Zola", true));
+    assert!(
+        !held(&night)
+            .iter()
+            .any(|held| held.contains("emil@corp.example resume"))
+    );
+    assert!(
+        !nights.user("carl@corp.example").active,
+        "his mailbox did not change"
+    );
+}
+
+#[tokio::test]
+async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
+    let mut nights = out_of_step().await;
+    let run = nights.night().await;
+    let after = nights.shown();
+    nights.writes();
+    let preview = nights.undo(&run, Mode::Preview).await.unwrap();
+    assert_eq!(preview.outcome, RunOutcome::ChangesPending);
+    assert_eq!((nights.shown(), nights.writes()), (after.clone(), vec![]));
+
+    nights.set("MAX_SUSPEND", "0");
+    let guarded = nights.undo(&run, Mode::Apply).await.unwrap();
+    let suspends = [
+        "Suspend: carl@corp.example suspend",
+        "Suspend: desk@corp.example empty",
+        "Suspend: emil@corp.example suspend",
+        "Suspend: help@corp.example empty",
+    ];
+    assert_eq!(held(&guarded), suspends);
+    assert!(nights.user("emil@corp.example").active);
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = vec![guarded.held[0].code.clone()];
+    let id = RunId::parse(&run.id).unwrap();
+    let approved = nights.engine().undo(&id, &request).await.unwrap();
+    assert_eq!(approved.outcome, RunOutcome::InSync, "{approved:#?}");
+    assert!(!nights.user("emil@corp.example").active);
+}
+
+#[tokio::test]
+async fn r37_only_a_known_run_can_be_undone() {
+    let nights = out_of_step().await;
+    let request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    let unknown = RunId::parse("20260101T000000Z-abcdef").unwrap();
+    let error = nights.engine().undo(&unknown, &request).await.unwrap_err();
+    assert!(matches!(error, RunError::UnknownRun(_)), "{error}");
+}
