@@ -167,6 +167,7 @@ fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Event::{Failed, Held, Recovered};
     use crate::domain::{
         hold::HeldSet,
         mode::{Mode, Trigger},
@@ -221,7 +222,6 @@ mod tests {
             bad(),
             held(),
         ];
-        use Event::{Failed, Held, Recovered};
         assert_eq!(
             told(&story),
             [

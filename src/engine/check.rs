@@ -248,7 +248,7 @@ impl Engine {
         let exchange = self.exchange().await?;
         let policy = self.policy();
         let nobody = SmtpAddress::verbatim("");
-        let fetcher = Fetcher {
+        let reader = Fetcher {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
@@ -258,7 +258,7 @@ impl Engine {
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = fetcher.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {
@@ -283,7 +283,7 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(|id| id.as_str());
+            let id = mailbox.object_id.as_ref().map(super::super::domain::ids::ObjectId::as_str);
             MailboxKey::choose(
                 id,
                 mailbox.user_principal_name.as_deref(),

@@ -18,7 +18,7 @@ use crate::{
         hold::guarded_changes,
         ids::{ObjectId, ScimId},
         plan::{Action, ApprovedPlan},
-        report::ActionOutcome,
+        report::{ActionOutcome, ActionReport},
         undo::{AddedDelegate, DelegateChanges},
         world::World,
     },
@@ -213,6 +213,28 @@ pub async fn read(
         }
     }
     Ok(all)
+}
+
+/// What a run's plans came to so far, apart from what is planned again as long as it differs.
+pub fn deeds(plans: Vec<(PlanRecord, Vec<Entry>)>) -> Vec<ActionReport> {
+    let mut deeds = Vec::new();
+    for (record, entries) in plans {
+        let done = entries.into_iter().filter(|entry| {
+            matches!(
+                entry.outcome,
+                ActionOutcome::Applied | ActionOutcome::Partly
+            )
+        });
+        deeds.extend(done.filter_map(|entry| {
+            let planned = record.actions.get(entry.action as usize)?;
+            Some(ActionReport {
+                action: planned.action.clone(),
+                outcome: entry.outcome,
+                problems: entry.problems,
+            })
+        }));
+    }
+    deeds
 }
 
 impl PlannedAction {

@@ -13,7 +13,7 @@ use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
-    journal::{Entry, Journal, PlanRecord, read},
+    journal::{Entry, Journal, PlanRecord, deeds, read},
 };
 use crate::{
     domain::{
@@ -153,6 +153,10 @@ struct Running<'a> {
     approvals: BTreeMap<String, Approval>,
     /// R37: where the deltas come from, if not from the two sides.
     undo: Option<Undo>,
+    /// An earlier invocation of this run was killed (R35).
+    was_killed: bool,
+    /// What earlier invocations of this run did (R34).
+    earlier: Vec<ActionReport>,
 }
 
 impl Engine {
@@ -177,12 +181,15 @@ impl Engine {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
-        if let Some(report) = self.ended_meanwhile(request).await? {
+        // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
+        // the lock: its report must not be overwritten by that of a second, idle run.
+        let recorded = self.recorded_state(request).await?;
+        if recorded == Some(RunState::Ended) {
             if let Some(lock) = lock {
                 self.set_permit(None);
                 lock.release().await?;
             }
-            return Ok(report);
+            return self.report(&id).await;
         }
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (memory, revision) = stored.map_or_else(
@@ -222,23 +229,19 @@ impl Engine {
             report,
             approvals,
             undo,
+            was_killed: recorded == Some(RunState::Running),
+            earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
     }
 
-    /// Messages come at least once, so another invocation may have brought the run to its end while this one waited for
-    /// the lock: its report must not be overwritten by that of a second, idle run.
-    async fn ended_meanwhile(&self, request: &RunRequest) -> Result<Option<Report>, RunError> {
+    async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
         let Some(id) = &request.id else {
             return Ok(None);
         };
-        let summary = self.summary(id).await?;
-        match summary.map(|summary| summary.state) {
-            Some(RunState::Ended) => self.report(id).await.map(Some),
-            Some(RunState::Queued | RunState::Running | RunState::Continues) | None => Ok(None),
-        }
+        Ok(self.summary(id).await?.map(|summary| summary.state))
     }
 
     /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
@@ -425,6 +428,14 @@ impl Running<'_> {
     /// R35: runs that were killed. What they did counts in the limits, also where their journal does not tell: then
     /// Zivver does.
     async fn recover(&mut self, world: &World) -> Result<(), RunError> {
+        if self.request.id.is_some() {
+            let id = self.id.clone();
+            let plans = self.done_by(&id).await?;
+            if self.was_killed {
+                self.count_spent(&plans, world).await?;
+            }
+            self.earlier = deeds(plans);
+        }
         for entry in self.state.runs::<RunSummary>(20).await? {
             let Some(summary) = entry.summary? else {
                 continue;
@@ -434,22 +445,8 @@ impl Running<'_> {
             if summary.phase == Phase::Ended || !was_running || entry.id == self.id {
                 continue;
             }
-            let plans = read(
-                &self.state.plans::<PlanRecord>(&entry.id),
-                &self.state.journal(&entry.id),
-            )
-            .await?;
-            let last = plans.last();
-            for (class, count) in last
-                .map(|(record, entries)| spent(record, entries, world))
-                .unwrap_or_default()
-            {
-                self.memory.spent.push(Spent {
-                    at: self.engine.now().as_second(),
-                    class,
-                    count,
-                });
-            }
+            let plans = self.done_by(&entry.id).await?;
+            self.count_spent(&plans, world).await?;
             let interrupted = RunSummary {
                 state: RunState::Ended,
                 outcome: RunOutcome::Failed,
@@ -471,6 +468,32 @@ impl Running<'_> {
             self.report.resumed_from.push(entry.id.to_string());
         }
         Ok(())
+    }
+
+    async fn done_by(&self, run: &RunId) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
+        let plans = self.state.plans::<PlanRecord>(run);
+        Ok(read(&plans, &self.state.journal(run)).await?)
+    }
+
+    /// R26: kept at once, before anything says that the killed run is dealt with.
+    async fn count_spent(
+        &mut self,
+        plans: &[(PlanRecord, Vec<Entry>)],
+        world: &World,
+    ) -> Result<(), RunError> {
+        let Some((record, entries)) = plans.last() else {
+            return Ok(());
+        };
+        let at = self.engine.now().as_second();
+        let counts = spent(record, entries, world);
+        self.memory
+            .spent
+            .extend(
+                counts
+                    .into_iter()
+                    .map(|(class, count)| Spent { at, class, count }),
+            );
+        self.save_memory().await
     }
 
     /// The report as far as reading and planning tell.
@@ -778,6 +801,9 @@ impl Running<'_> {
         let continues = result.is_ok() && self.report.state == RunState::Continues;
         let elapsed = self.started.elapsed();
         self.report.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.report
+            .actions
+            .splice(0..0, std::mem::take(&mut self.earlier));
         self.report.count();
         let phase = if continues {
             Phase::Open

@@ -1,4 +1,4 @@
-//! A report as Markdown (CommonMark with tables), for a ticket or a chat. Data stands in code spans, where nothing is
+//! A report as Markdown (`CommonMark` with tables), for a ticket or a chat. Data stands in code spans, where nothing is
 //! markup; sentences are escaped.
 
 use std::fmt::Write;
@@ -38,6 +38,7 @@ pub fn report(report: &Report) -> String {
 }
 
 /// The answer for one address (R40).
+#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
 pub fn explanation(explanation: &Explanation) -> String {
     let mut out = String::new();
     line(&mut out, &format!("# {}", code(&explanation.address)));
@@ -134,6 +135,7 @@ pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item =
     out
 }
 
+#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
 fn facts(out: &mut String, report: &Report) {
     line(out, "## The run");
     item(
@@ -161,7 +163,7 @@ fn facts(out: &mut String, report: &Report) {
         let accounts: Vec<&str> = report
             .accounts
             .iter()
-            .map(|address| address.as_str())
+            .map(super::super::domain::address::SmtpAddress::as_str)
             .collect();
         item(out, "Only for", &codes(&accounts));
     }
@@ -456,7 +458,7 @@ fn codes(values: &[impl AsRef<str>]) -> String {
     each.join(", ")
 }
 
-/// A code span (CommonMark 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
+/// A code span (`CommonMark` 6.1): nothing in it is markup. A fence is longer than any run of backticks inside; a table
 /// splits at `|` even here, so that is escaped (GitHub's tables, example 200).
 pub(super) fn code(value: &str) -> String {
     let shown = visible(value);

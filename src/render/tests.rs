@@ -90,7 +90,7 @@ fn markup(page: &str) -> BTreeMap<String, usize> {
     let mut tags = BTreeMap::new();
     let mut rest = page;
     while let Some(at) = rest.find('<') {
-        let tag = &rest[at..at + rest[at..].find('>').unwrap() + 1];
+        let tag = &rest[at..=(at + rest[at..].find('>').unwrap())];
         for foreign in ["onerror", "onfocus", "javascript:", "img", "src="] {
             assert!(!tag.contains(foreign), "{tag}");
         }

@@ -1,7 +1,7 @@
 //! Characters that would act instead of being read: controls, line ends, and marks that turn the direction of what
 //! follows (Unicode Standard Annex 9), so that `exe.txt` could stand there as `txt.exe`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// `text` on one line, with what cannot be seen spelled out: `[U+202E]`. Letters of all scripts pass, and so do the
 /// joiners that some of them need.
@@ -13,7 +13,9 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         match c {
             '\t' | '\n' | '\r' => shown.push(' '),
-            c if is_unseen(c) => shown.push_str(&format!("[U+{:04X}]", u32::from(c))),
+            c if is_unseen(c) => {
+                write!(shown, "[U+{:04X}]", u32::from(c)).expect("writing to a string does not fail");
+            }
             c => shown.push(c),
         }
     }

@@ -89,7 +89,7 @@ impl StateLocation {
     }
 
     /// For people: `container cloud-sync of storage account stexample`, `folder /var/state`, `memory`.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match self {
             Self::Azure {
                 account,

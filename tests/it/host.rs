@@ -167,10 +167,6 @@ impl Host {
         &self.shared.log
     }
 
-    pub(crate) fn project(&self) -> &Project {
-        &self.shared.project
-    }
-
     /// Panics with the log when the host stopped instead.
     pub(crate) async fn ready(&self) {
         let mut phase = self.shared.phase.subscribe();

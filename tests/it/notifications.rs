@@ -98,7 +98,7 @@ async fn failed_and_recovered_are_told_once_each() {
         first["message"].as_str().unwrap().contains("401"),
         "{first}"
     );
-    assert!(!first.to_string().contains("@"), "{first}");
+    assert!(!first.to_string().contains('@'), "{first}");
     assert!(
         !first
             .to_string()

@@ -391,7 +391,7 @@ fn facts(html: &mut Html, report: &Report) {
         let accounts: Vec<&str> = report
             .accounts
             .iter()
-            .map(|address| address.as_str())
+            .map(crate::domain::address::SmtpAddress::as_str)
             .collect();
         html.fact("Only for", |html| html.values(&accounts));
     }

@@ -66,7 +66,7 @@ pub(crate) async fn invoke(
         };
         location.clone_into(&mut path);
         reply = match reply.status {
-            301 | 302 | 303 => get(port, &path).await?,
+            301..=303 => get(port, &path).await?,
             307 | 308 => post(port, &path, body, framing).await?,
             _ => break,
         };

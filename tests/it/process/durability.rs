@@ -12,7 +12,12 @@ use serde_json::{Value, json};
 
 use super::office::{Office, folder_url, with};
 use crate::host::{
-    Host, Timing, project::AppSettings, queue::Queue, until, wire::Call, worker::Level,
+    Host, Timing,
+    project::{AppSettings, app_root},
+    queue::Queue,
+    until,
+    wire::Call,
+    worker::Level,
 };
 
 /// Sweeps that run side by side: they mostly wait for leases.
@@ -22,10 +27,6 @@ const SIDE_BY_SIDE: usize = 12;
 enum Moment {
     Before,
     After,
-}
-
-fn writes(entry: &Entry) -> bool {
-    entry.method != "GET"
 }
 
 /// Faults of the `k`th write, counted from 0, whatever its method.
@@ -181,6 +182,82 @@ async fn r35_a_kill_at_any_write_changes_nothing_over_blobs() {
         (settings, None)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r35_a_queued_run_whose_process_died_is_delivered_again_and_ends() {
+    let office = Office::open(6, 3).await;
+    let control = office.sandbox.zivver.control();
+    control.inject(at_write(20, &FaultKind::HangAfter));
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(office.settings(&folder_url(folder.path()))).await;
+    let apply = json!({"mode": "apply"});
+    let started = host.call(Call::post("/api/SyncHttp", &apply)).await;
+    {
+        let mut run = Box::pin(host.deliver());
+        let reached = until("the write is reached", || {
+            control.journal().iter().any(|entry| entry.fault.is_some())
+        });
+        tokio::select! {
+            invoked = run.as_mut() => panic!("ended before the write: {invoked:?}"),
+            () = reached => {}
+        }
+        host.crash().await;
+        assert!(run.await.unwrap().failure.is_some());
+    }
+    for invoked in host.drain().await {
+        invoked.succeeded();
+    }
+    assert_eq!(host.queue.poison(), Vec::<String>::new());
+    let location = &started.headers["location"];
+    let report = host.call(Call::get(location)).await.json();
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{report}"
+    );
+    office.is_in_sync();
+    assert_eq!(created_twice(&control.journal()), Vec::<String>::new());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_report_tells_of_every_invocation_of_its_run() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let whole = Host::start(settings.clone()).await;
+    let preview = Call::post("/api/SyncHttp", &json!({"wait": 100}));
+    let planned = whole.call(preview).await.json();
+    whole.stop().await;
+
+    office
+        .sandbox
+        .zivver
+        .control()
+        .set_latency(Duration::from_millis(400));
+    let host = Host::start(with(settings, "TIME_BUDGET", "1s")).await;
+    let apply = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
+    let started = host.call(apply).await;
+    let invocations = host.drain().await;
+    assert!(invocations.len() > 1, "one was enough");
+    let report = host
+        .call(Call::get(&started.headers["location"]))
+        .await
+        .json();
+    assert_eq!(report["converged"], true, "{report}");
+    office.is_in_sync();
+    let told = |report: &Value| -> BTreeSet<String> {
+        let actions = report["actions"].as_array().unwrap();
+        // A rename that was cut off in the middle goes on as an update under the new address.
+        let address = |action: &Value| {
+            let address = action["address"].as_str().unwrap();
+            address.replace("maiden", "married")
+        };
+        actions.iter().map(address).collect()
+    };
+    assert_eq!(told(&report), told(&planned));
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,5 +424,21 @@ pub(super) async fn over_invocations(
 async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
     let budget = Duration::from_secs(1);
     let invocations = over_invocations(2000, budget, Duration::from_millis(20), None).await;
+    assert!(invocations >= 2, "{invocations}");
+}
+
+/// Two minutes of the release build, which is looked for beside the build under test: `cargo build --release` first.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "heavy: .ci/run has it"]
+async fn r34_twenty_thousand_mailboxes_are_completed_over_several_invocations() {
+    let release =
+        Path::new(env!("CARGO_BIN_EXE_cloud-sync")).with_file_name("../release/cloud-sync");
+    let root = app_root();
+    let handler = root.path().join("handler");
+    std::fs::remove_file(&handler).unwrap();
+    std::fs::copy(release, handler).unwrap();
+    let budget = Duration::from_secs(5);
+    let latency = Duration::from_millis(20);
+    let invocations = over_invocations(20_000, budget, latency, Some(root.path())).await;
     assert!(invocations >= 2, "{invocations}");
 }

@@ -338,7 +338,7 @@ async fn r22_an_account_to_be_inactive_is_brought_up_to_date_when_it_is_resumed(
     assert_converged(&world.apply().await);
     assert_stable(&world).await;
     world.sandbox.exchange.with_state(|tenant| {
-        tenant.mailbox_mut(&at("ann")).unwrap().account_disabled = Some(false)
+        tenant.mailbox_mut(&at("ann")).unwrap().account_disabled = Some(false);
     });
     forget(&world);
     assert_converged(&world.apply().await);

@@ -93,7 +93,7 @@ async fn r05_a_rejected_mailbox_is_not_absent() {
     };
     let tenant = people(&["ann", "ben"])
         .mailbox(rejected("r1", |it| {
-            it.missing.push("AccountDisabled".into())
+            it.missing.push("AccountDisabled".into());
         }))
         .mailbox(rejected("r2", |it| {
             it.overrides.insert("PrimarySmtpAddress".into(), json!(""));
