@@ -107,8 +107,8 @@ fn floor(setup: &Setup<'_>, exchange: &Service, zivver: &Service) -> Duration {
     let reads = (exchange.total - exchange.throttled - lists).div_ceil(setup.in_flight);
     let zivver_lists = zivver.kind("list");
     let writes = zivver.total - zivver_lists;
-    let writing = writes.div_ceil(WRITES_IN_FLIGHT) + u64::from(zivver_lists > 2);
-    let steps = u32::try_from(lists + reads + writing).unwrap_or(u32::MAX);
+    let rounds = writes.div_ceil(WRITES_IN_FLIGHT) + u64::from(zivver_lists > 2);
+    let steps = u32::try_from(lists + reads + rounds).unwrap_or(u32::MAX);
     let waiting = setup.latency * steps;
     let budget = setup.budget.map_or(Duration::ZERO, |(calls, window)| {
         let windows = (zivver.total - zivver.throttled).saturating_sub(1) / calls;

@@ -34,9 +34,9 @@ impl<K, V> Default for Index<K, V> {
 
 impl<K: Hash + Eq, V: Copy + PartialEq> Index<K, V> {
     pub(super) fn with_capacity(keys: usize) -> Self {
-        Self {
-            found: HashMap::with_capacity_and_hasher(keys, Default::default()),
-        }
+        let mut index = Self::default();
+        index.found.reserve(keys);
+        index
     }
 
     /// All keys of one value must be added before those of the next: then each value is once under a key.

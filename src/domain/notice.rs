@@ -167,11 +167,11 @@ fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Event::{Failed, Held, Recovered};
     use crate::domain::{
         hold::HeldSet,
         mode::{Mode, Trigger},
     };
+    use Event::{Failed, Held, Recovered};
 
     fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());

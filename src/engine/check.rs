@@ -283,7 +283,10 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(super::super::domain::ids::ObjectId::as_str);
+            let id = mailbox
+                .object_id
+                .as_ref()
+                .map(super::super::domain::ids::ObjectId::as_str);
             MailboxKey::choose(
                 id,
                 mailbox.user_principal_name.as_deref(),

@@ -111,7 +111,7 @@ impl Fetcher<'_> {
     /// `kept` are answers of an earlier invocation of this run (R34).
     pub async fn fetch(&self, kept: Vec<KeptAnswer>) -> Result<FetchEnd, RunError> {
         let target = async { self.target().await.map_err(RunError::from) };
-        let (source, actual) = tokio::try_join!(self.source(kept), target)?;
+        let (source, actual) = tokio::try_join!(Box::pin(self.source(kept)), target)?;
         if source.cut_off {
             let answers = kept_answers(&source.directory, &source.permissions);
             return Ok(FetchEnd::CutOff {

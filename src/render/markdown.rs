@@ -38,7 +38,10 @@ pub fn report(report: &Report) -> String {
 }
 
 /// The answer for one address (R40).
-#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line of the page after the other"
+)]
 pub fn explanation(explanation: &Explanation) -> String {
     let mut out = String::new();
     line(&mut out, &format!("# {}", code(&explanation.address)));
@@ -135,7 +138,10 @@ pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item =
     out
 }
 
-#[expect(clippy::too_many_lines, reason = "one line of the page after the other")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line of the page after the other"
+)]
 fn facts(out: &mut String, report: &Report) {
     line(out, "## The run");
     item(

@@ -14,7 +14,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         match c {
             '\t' | '\n' | '\r' => shown.push(' '),
             c if is_unseen(c) => {
-                write!(shown, "[U+{:04X}]", u32::from(c)).expect("writing to a string does not fail");
+                write!(shown, "[U+{:04X}]", u32::from(c))
+                    .expect("writing to a string does not fail");
             }
             c => shown.push(c),
         }
