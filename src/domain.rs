@@ -17,6 +17,7 @@ pub mod guard;
 pub mod hash;
 pub mod hold;
 pub mod ids;
+mod index;
 pub mod mailbox;
 pub mod matching;
 pub mod memory;

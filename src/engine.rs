@@ -3,6 +3,7 @@
 //! In reading order: [`run`] is the line itself, [`fetch`] reads both sides, `live` and [`apply`] carry a plan out,
 //! [`journal`] is what is written down before and meanwhile, [`explain`] answers for one address.
 
+pub mod answers;
 pub mod apply;
 pub mod check;
 pub mod error;

@@ -32,14 +32,17 @@ use uuid::Uuid;
 use call::{Call, RetryBudget, Service};
 pub use error::{ExchangeError, Failure};
 use gate::Gate;
-use pages::Reader;
+use pages::{Reader, Rows};
 pub use permissions::MailboxKey;
 use token::TokenKeeper;
 pub use token::{Identity, TokenFacts};
 use wire::MailboxRow;
 
 use crate::{
-    domain::source::{Answer, MailboxRecord, PermissionAnswer, Question},
+    domain::{
+        mailbox::{Normalised, normalise},
+        source::{Answer, MailboxRecord, PermissionAnswer, Question},
+    },
     http::{Clock, Counters, RetryPolicy, Sender, Transport, is_loopback},
 };
 
@@ -157,8 +160,39 @@ impl ExchangeClient {
     /// begins again at the first one when the list has to be read anew.
     pub async fn mailboxes(
         &self,
-        mut progress: impl FnMut(ListProgress),
+        progress: impl FnMut(ListProgress),
     ) -> Result<MailboxList, ExchangeError> {
+        let reader = Reader {
+            convert: MailboxRow::into_record,
+            key: mailbox_identity,
+            may_be_void: false,
+        };
+        let list = self.mailbox_rows(&reader, progress).await?;
+        Ok(MailboxList {
+            mailboxes: list.rows,
+            pages: list.pages,
+            repeated_rows: list.repeated,
+        })
+    }
+
+    /// The same, each row normalised as soon as it is read: all rows of a large tenant would fill the memory.
+    pub async fn normalised_mailboxes(
+        &self,
+        progress: impl FnMut(ListProgress),
+    ) -> Result<Vec<Normalised>, ExchangeError> {
+        let reader = Reader::<MailboxRow, _> {
+            convert: |row| normalise(&row.into_record()),
+            key: normalised_identity,
+            may_be_void: false,
+        };
+        Ok(self.mailbox_rows(&reader, progress).await?.rows)
+    }
+
+    async fn mailbox_rows<R>(
+        &self,
+        reader: &Reader<MailboxRow, R>,
+        mut progress: impl FnMut(ListProgress),
+    ) -> Result<Rows<R>, ExchangeError> {
         let call = Call {
             kind: "mailbox list",
             operation: "read the mailbox list".to_owned(),
@@ -172,18 +206,8 @@ impl ExchangeClient {
             timeout: PAGE_TIMEOUT,
             comparable: false,
         };
-        let reader = Reader {
-            convert: MailboxRow::into_record,
-            key: mailbox_identity,
-            may_be_void: false,
-        };
         let on_page = |pages, rows| progress(ListProgress { pages, rows });
-        let list = self.service.read_all(&call, &reader, on_page).await?;
-        Ok(MailboxList {
-            mailboxes: list.rows,
-            pages: list.pages,
-            repeated_rows: list.repeated,
-        })
+        self.service.read_all(&call, reader, on_page).await
     }
 
     /// Who may open these mailboxes. Answers come in any order, each with the place of its key. An error ends the
@@ -224,4 +248,17 @@ fn mailbox_identity(record: &MailboxRecord) -> Option<String> {
         .or(record.user_principal_name.as_ref())
         .or(record.guid.as_ref())
         .map(|id| id.to_lowercase())
+}
+
+/// The same of what a row became.
+fn normalised_identity(row: &Normalised) -> Option<String> {
+    let (object_id, name, guids) = match row {
+        Ok(it) => (&it.object_id, &it.user_principal_name, &it.guids),
+        Err(it) => (&it.object_id, &it.user_principal_name, &it.guids),
+    };
+    object_id
+        .as_ref()
+        .map(|id| id.as_str().to_owned())
+        .or_else(|| name.as_deref().map(str::to_owned))
+        .or_else(|| guids.first().map(|guid| format!("{guid:?}")))
 }

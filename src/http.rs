@@ -221,8 +221,8 @@ impl Exchange {
             .await
             .map_err(|error| self.refused(error, setting, nobody_there))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        self.check_length(&headers)?;
-        let body = body::collect(response.bytes_stream(), self.limit_bytes)
+        let announced = self.check_length(&headers)?;
+        let body = body::collect(response.bytes_stream(), announced, self.limit_bytes)
             .await
             .map_err(|error| self.unread(error, |error| root_cause(&error.without_url())))?;
         Ok(Reply {
@@ -257,7 +257,7 @@ impl Exchange {
         let Ok(response) = service.oneshot(message).await;
         let (parts, body) = response.into_parts();
         let announced = self.check_length(&parts.headers)?;
-        let body = body::collect(body.into_data_stream(), self.limit_bytes)
+        let body = body::collect(body.into_data_stream(), announced, self.limit_bytes)
             .await
             .map_err(|error| self.unread(error, |error| root_cause(&error)))?;
         if announced.is_some_and(|announced| body.len() < announced) {

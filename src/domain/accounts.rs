@@ -1,13 +1,11 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
-use std::collections::hash_map::Entry;
-
 use super::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
-    hash::HashMap,
-    ids::{ObjectId, ScimId},
+    ids::{Guid, ObjectId, ScimId},
+    index::Index,
 };
 
 /// Position of an account in [`Accounts`]: users first, then functional accounts.
@@ -77,32 +75,16 @@ impl<'a> AccountView<'a> {
     }
 }
 
-/// Everybody under one key: mostly one account.
-#[derive(Debug)]
-enum Holders {
-    One(AccountIx),
-    Many(Vec<AccountIx>),
-}
-
-impl Holders {
-    fn as_slice(&self) -> &[AccountIx] {
-        match self {
-            Self::One(ix) => std::slice::from_ref(ix),
-            Self::Many(all) => all,
-        }
-    }
-}
-
 /// Both lists of Zivver, indexed.
 #[derive(Debug, Default)]
 pub struct Accounts {
     actual: Actual,
     /// `ExternalAccountId` where it is a GUID, by position.
     external: Vec<Option<ObjectId>>,
-    by_id: HashMap<ScimId, AccountIx>,
-    by_address: HashMap<SmtpAddress, Holders>,
-    by_alias: HashMap<SmtpAddress, Holders>,
-    by_object_id: HashMap<ObjectId, Holders>,
+    by_id: Index<ScimId, AccountIx>,
+    by_address: Index<SmtpAddress, AccountIx>,
+    by_alias: Index<SmtpAddress, AccountIx>,
+    by_object_id: Index<Guid, AccountIx>,
 }
 
 impl Accounts {
@@ -123,21 +105,24 @@ impl Accounts {
 
     fn index(&mut self) {
         let count = self.len();
+        let aliases = self
+            .iter()
+            .map(|(_, it)| it.extension().aliases.len())
+            .sum();
         let mut external = Vec::with_capacity(count);
-        let mut by_id: HashMap<ScimId, AccountIx> = HashMap::default();
-        let mut by_address = HashMap::default();
-        let (mut by_alias, mut by_object_id) = (HashMap::default(), HashMap::default());
-        by_id.reserve(count);
-        by_address.reserve(count);
+        let mut by_id = Index::with_capacity(count);
+        let mut by_address = Index::with_capacity(count);
+        let mut by_alias = Index::with_capacity(aliases);
+        let mut by_object_id = Index::with_capacity(count);
         for (ix, account) in self.iter() {
-            by_id.insert(account.id().clone(), ix);
-            push(&mut by_address, account.address().clone(), ix);
+            by_id.add(account.id().clone(), ix);
+            by_address.add(account.address().clone(), ix);
             for alias in &account.extension().aliases {
-                push(&mut by_alias, alias.clone(), ix);
+                by_alias.add(alias.clone(), ix);
             }
             let id = account.external_object_id();
             if let Some(id) = &id {
-                push(&mut by_object_id, id.clone(), ix);
+                by_object_id.add(Guid::from(id), ix);
             }
             external.push(id);
         }
@@ -173,7 +158,7 @@ impl Accounts {
     }
 
     pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
-        self.by_id.get(id).copied()
+        self.by_id.get(id).last().copied()
     }
 
     /// `ExternalAccountId`, where it is a GUID (R16).
@@ -183,17 +168,17 @@ impl Accounts {
 
     /// Accounts whose principal this is: at most one in a sound organisation.
     pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_address.get(address).map_or(&[], Holders::as_slice)
+        self.by_address.get(address)
     }
 
     /// Accounts that list this address among their aliases.
     pub fn with_alias(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_alias.get(address).map_or(&[], Holders::as_slice)
+        self.by_alias.get(address)
     }
 
     /// Accounts whose `ExternalAccountId` is this object id.
     pub fn with_object_id(&self, id: &ObjectId) -> &[AccountIx] {
-        self.by_object_id.get(id).map_or(&[], Holders::as_slice)
+        self.by_object_id.get(&Guid::from(id))
     }
 
     /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
@@ -268,18 +253,4 @@ pub struct CurrentDelegates {
     pub functional: Vec<AccountIx>,
     /// Delegate addresses that are no account of the organisation.
     pub strangers: Vec<SmtpAddress>,
-}
-
-fn push<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Holders>, key: K, ix: AccountIx) {
-    match index.entry(key) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(Holders::One(ix));
-        }
-        Entry::Occupied(mut occupied) => {
-            let holders = occupied.get_mut();
-            if !holders.as_slice().contains(&ix) {
-                *holders = Holders::Many([holders.as_slice(), &[ix]].concat());
-            }
-        }
-    }
 }

@@ -42,12 +42,20 @@ impl SmtpAddress {
     /// claimed domain and so is never touched (R13).
     pub fn verbatim(text: &str) -> Self {
         let trimmed = text.trim();
+        if trimmed.is_ascii() && !trimmed.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Self(Arc::from(trimmed));
+        }
         let lower = trimmed.to_lowercase();
         Self(if lower == trimmed {
             Arc::from(trimmed)
         } else {
             Arc::from(lower)
         })
+    }
+
+    /// The text itself, shared.
+    pub(super) fn text(&self) -> &Arc<str> {
+        &self.0
     }
 
     pub fn as_str(&self) -> &str {

@@ -29,6 +29,33 @@ impl ObjectId {
     }
 }
 
+/// Any GUID as a number: a small key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Guid(u128);
+
+impl Guid {
+    /// `text` in lower case with dashes and without braces.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        (text.len() == 36).then_some(())?;
+        text.bytes()
+            .enumerate()
+            .try_fold(0, |number: u128, (at, byte)| match (at, byte) {
+                (8 | 13 | 18 | 23, b'-') => Some(number),
+                (8 | 13 | 18 | 23, _) => None,
+                (_, b'0'..=b'9') => Some(number << 4 | u128::from(byte - b'0')),
+                (_, b'a'..=b'f') => Some(number << 4 | u128::from(byte - b'a' + 10)),
+                _ => None,
+            })
+            .map(Self)
+    }
+}
+
+impl From<&ObjectId> for Guid {
+    fn from(id: &ObjectId) -> Self {
+        Self::parse(id.as_str()).expect("an object id is a GUID")
+    }
+}
+
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -83,6 +110,24 @@ mod tests {
             "22222222000040008000000000000001",
         ] {
             assert_eq!(ObjectId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_guid_is_a_number_and_only_in_one_spelling() {
+        let guid = |text| Guid::parse(text).map(|Guid(number)| number);
+        assert_eq!(
+            guid("22222222-0000-4000-8000-00000000000a"),
+            Some(0x2222_2222_0000_4000_8000_0000_0000_000a)
+        );
+        for text in [
+            "22222222-0000-4000-8000-00000000000A",
+            "{22222222-0000-4000-8000-0000000000a}",
+            "22222222-0000-4000-8000+00000000000a",
+            "22222222-0000-4000-8000-0000000000g0",
+            "22222222-0000-4000-8000-00000000000",
+        ] {
+            assert_eq!(guid(text), None, "{text:?}");
         }
     }
 }

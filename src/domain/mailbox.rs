@@ -1,8 +1,14 @@
 //! From a row of the mailbox list to a mailbox, or to the reason why it is none (R3–R5).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{address::SmtpAddress, ids::ObjectId, source::MailboxRecord};
+use super::{
+    address::SmtpAddress,
+    ids::{Guid, ObjectId},
+    source::MailboxRecord,
+};
 
 /// A mailbox that was understood. Its addresses are canonical, its aliases sorted and without the primary.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,11 +19,11 @@ pub struct Mailbox {
     pub display_name: Box<str>,
     pub aliases: Vec<SmtpAddress>,
     /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
-    pub user_principal_name: Option<Box<str>>,
+    pub user_principal_name: Option<Arc<str>>,
     /// `Name` and `Identity`, lower-cased, without those that only repeat the object id (R9).
-    pub names: Vec<Box<str>>,
-    /// `Guid` and `ExchangeObjectId`, lower-cased (R9).
-    pub guids: Vec<Box<str>>,
+    pub names: Vec<Arc<str>>,
+    /// `Guid` and `ExchangeObjectId` (R9).
+    pub guids: Vec<Guid>,
     /// Entries of `EmailAddresses` that are no addresses and were dropped (R4).
     pub malformed_aliases: Vec<Box<str>>,
 }
@@ -43,9 +49,9 @@ pub struct Rejection {
     pub label: Box<str>,
     pub object_id: Option<ObjectId>,
     pub addresses: Vec<SmtpAddress>,
-    pub user_principal_name: Option<Box<str>>,
-    pub names: Vec<Box<str>>,
-    pub guids: Vec<Box<str>>,
+    pub user_principal_name: Option<Arc<str>>,
+    pub names: Vec<Arc<str>>,
+    pub guids: Vec<Guid>,
 }
 
 /// Why a mailbox was rejected (R5).
@@ -69,8 +75,11 @@ const ESSENTIAL: [&str; 6] = [
     "ExternalDirectoryObjectId",
 ];
 
+/// What a row of the list is.
+pub type Normalised = Result<Mailbox, Box<Rejection>>;
+
 /// R3, R4, R5.
-pub fn normalise(record: &MailboxRecord) -> Result<Mailbox, Box<Rejection>> {
+pub fn normalise(record: &MailboxRecord) -> Normalised {
     let reason = match judge(record) {
         Ok((primary, kind)) => return Ok(mailbox(record, primary, kind)),
         Err(reason) => reason,
@@ -152,19 +161,28 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
     }
     aliases.sort();
     aliases.dedup();
+    aliases.shrink_to_fit();
     malformed_aliases.sort();
     let (names, guids) = (names(record), guids(record));
     let display_name = match record.display_name.as_deref().map(str::trim) {
         None | Some("") => primary.as_str().into(), // R4
         Some(name) => name.into(),
     };
+    let user_principal_name = lower(record.user_principal_name.as_deref()).map(|name| {
+        // Mostly they are the same: then they share one text.
+        if *name == *primary.as_str() {
+            Arc::clone(primary.text())
+        } else {
+            name
+        }
+    });
     Mailbox {
         primary,
         object_id: record.object_id.as_deref().and_then(ObjectId::parse),
         kind,
         display_name,
         aliases,
-        user_principal_name: lower(record.user_principal_name.as_deref()),
+        user_principal_name,
         names,
         guids,
         malformed_aliases,
@@ -186,7 +204,7 @@ fn smtp(entry: &str) -> Option<Result<SmtpAddress, &str>> {
     Some(SmtpAddress::parse(text).map_err(|_| entry))
 }
 
-fn names(record: &MailboxRecord) -> Vec<Box<str>> {
+fn names(record: &MailboxRecord) -> Vec<Arc<str>> {
     let own_id = lower(record.object_id.as_deref());
     let mut names: Vec<_> = [&record.name, &record.identity]
         .into_iter()
@@ -195,23 +213,25 @@ fn names(record: &MailboxRecord) -> Vec<Box<str>> {
         .collect();
     names.sort();
     names.dedup();
+    names.shrink_to_fit();
     names
 }
 
-fn guids(record: &MailboxRecord) -> Vec<Box<str>> {
-    let mut guids: Vec<Box<str>> = [&record.guid, &record.exchange_object_id]
+fn guids(record: &MailboxRecord) -> Vec<Guid> {
+    let mut guids: Vec<Guid> = [&record.guid, &record.exchange_object_id]
         .into_iter()
-        .filter_map(|guid| Some(ObjectId::parse(guid.as_deref()?)?.as_str().into()))
+        .filter_map(|guid| Some(Guid::from(&ObjectId::parse(guid.as_deref()?)?)))
         .collect();
-    guids.sort();
+    guids.sort_unstable();
     guids.dedup();
+    guids.shrink_to_fit();
     guids
 }
 
 /// Trimmed and lower-cased; `None` for what is empty.
-fn lower(text: Option<&str>) -> Option<Box<str>> {
+fn lower(text: Option<&str>) -> Option<Arc<str>> {
     let text = text?.trim();
-    (!text.is_empty()).then(|| text.to_lowercase().into_boxed_str())
+    (!text.is_empty()).then(|| Arc::from(text.to_lowercase()))
 }
 
 #[cfg(test)]

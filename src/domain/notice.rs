@@ -171,6 +171,7 @@ mod tests {
         hold::HeldSet,
         mode::{Mode, Trigger},
     };
+    use Event::{Failed, Held, Recovered};
 
     fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());

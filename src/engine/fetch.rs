@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
+    answers::PermissionAnswers,
     error::RunError,
     progress::{Progress, Watcher},
 };
@@ -62,8 +63,8 @@ pub struct Fetched {
     pub policy: Policy,
     pub matching: Matching,
     pub token_warning: Option<String>,
-    /// The permission answers themselves, by mailbox, with the time of each (R34).
-    pub permissions: Vec<Option<(i64, PermissionAnswer)>>,
+    /// The permission answers themselves, with the time of each (R34).
+    pub permissions: PermissionAnswers,
 }
 
 /// How a read ended.
@@ -100,7 +101,7 @@ struct Source {
     answers: Answers,
     tenant_id: String,
     token_warning: Option<String>,
-    permissions: Vec<Option<(i64, PermissionAnswer)>>,
+    permissions: PermissionAnswers,
     read: usize,
     wanted: usize,
     cut_off: bool,
@@ -110,9 +111,9 @@ impl Fetcher<'_> {
     /// `kept` are answers of an earlier invocation of this run (R34).
     pub async fn fetch(&self, kept: Vec<KeptAnswer>) -> Result<FetchEnd, RunError> {
         let target = async { self.target().await.map_err(RunError::from) };
-        let (source, actual) = tokio::try_join!(self.source(kept), target)?;
+        let (source, actual) = tokio::try_join!(Box::pin(self.source(kept)), target)?;
         if source.cut_off {
-            let answers = kept_answers(&source.directory, source.permissions);
+            let answers = kept_answers(&source.directory, &source.permissions);
             return Ok(FetchEnd::CutOff {
                 read: source.read,
                 of: source.wanted,
@@ -134,8 +135,7 @@ impl Fetcher<'_> {
                 mailboxes: progress.rows,
             });
         };
-        let list = self.exchange.mailboxes(show).await?;
-        let directory = Directory::new(list.mailboxes);
+        let directory = Directory::of(self.exchange.normalised_mailboxes(show).await?);
         let synchronisable = directory
             .mailboxes
             .iter()
@@ -148,7 +148,7 @@ impl Fetcher<'_> {
         let mut answers = Answers::default();
         let policy = self.with_members(&mut answers).await?;
         let mut source = Source {
-            permissions: vec![None; directory.mailboxes.len()],
+            permissions: PermissionAnswers::new(directory.mailboxes.len()),
             directory,
             policy,
             answers,
@@ -218,6 +218,7 @@ impl Fetcher<'_> {
             .collect();
         let mut keys = Vec::new();
         let mut places = Vec::new();
+        let mut held = Vec::new();
         for (ix, mailbox) in source.directory.iter() {
             let interesting = self.only.is_none_or(|address| {
                 mailbox.primary == *address || mailbox.aliases.contains(address)
@@ -227,16 +228,17 @@ impl Fetcher<'_> {
             }
             source.wanted += 1;
             if let Some(kept) = kept.remove(&key_text(mailbox)) {
-                source.permissions[ix.0 as usize] = Some((kept.at, kept.answer));
+                source.permissions.set(ix, kept.at, &kept.answer);
                 source.read += 1;
+                held.push(ix);
             } else if let Some(key) = key(mailbox) {
                 keys.push(key);
                 places.push(ix);
             }
         }
         let mut resolving = Resolving::default();
-        for at in 0..source.permissions.len() {
-            resolving.look_at(source, at);
+        for ix in held {
+            resolving.look_at(source, ix);
         }
         self.stream(source, keys, &places, &mut resolving).await?;
         while !source.cut_off {
@@ -281,10 +283,9 @@ impl Fetcher<'_> {
                     Some(answer) => {
                         let (at, answer) = answer?;
                         missing -= 1;
-                        let ix = places[at].0 as usize;
-                        source.permissions[ix] = Some((self.now, answer));
+                        source.permissions.set(places[at], self.now, &answer);
                         source.read += 1;
-                        resolving.look_at(source, ix);
+                        resolving.look_at_answer(source, places[at], &answer);
                         self.progress.show(Progress::Reading { permissions: source.read, of: source.wanted });
                     }
                 },
@@ -352,17 +353,17 @@ impl Fetcher<'_> {
         let mut stream = std::pin::pin!(self.exchange.permissions(keys));
         while let Some(answer) = stream.next().await {
             let (at, answer) = answer?;
-            fetched.permissions[places[at].0 as usize] = Some((self.now, answer));
+            fetched.permissions.set(places[at], self.now, &answer);
         }
         loop {
             let groups = GroupIndex::new(&fetched.world.answers);
             let mut open = BTreeSet::new();
             for ix in &places {
-                if let Some((_, answer)) = &fetched.permissions[ix.0 as usize] {
+                if let Some(answer) = fetched.permissions.get(*ix) {
                     open.extend(questions(
                         &fetched.world.directory,
                         &groups,
-                        answer,
+                        &answer,
                         &fetched.world.answers,
                     ));
                 }
@@ -386,22 +387,25 @@ impl Fetcher<'_> {
 #[derive(Default)]
 struct Resolving {
     groups: GroupIndex,
-    waiting: BTreeSet<usize>,
+    waiting: BTreeSet<MailboxIx>,
     open: BTreeSet<Question>,
     asked: BTreeSet<Question>,
 }
 
 impl Resolving {
-    fn look_at(&mut self, source: &Source, at: usize) {
-        let Some((_, answer)) = &source.permissions[at] else {
-            return;
-        };
+    fn look_at(&mut self, source: &Source, ix: MailboxIx) {
+        if let Some(answer) = source.permissions.get(ix) {
+            self.look_at_answer(source, ix, &answer);
+        }
+    }
+
+    fn look_at_answer(&mut self, source: &Source, ix: MailboxIx, answer: &PermissionAnswer) {
         let missing = questions(&source.directory, &self.groups, answer, &source.answers);
         if missing.is_empty() {
-            self.waiting.remove(&at);
+            self.waiting.remove(&ix);
             return;
         }
-        self.waiting.insert(at);
+        self.waiting.insert(ix);
         self.open.extend(
             missing
                 .into_iter()
@@ -412,8 +416,8 @@ impl Resolving {
     /// New answers may have answered what waits, or opened new questions.
     fn look_again(&mut self, source: &Source) {
         self.groups = GroupIndex::new(&source.answers);
-        for at in std::mem::take(&mut self.waiting) {
-            self.look_at(source, at);
+        for ix in std::mem::take(&mut self.waiting) {
+            self.look_at(source, ix);
         }
     }
 
@@ -432,20 +436,19 @@ impl Resolving {
 
 fn delegations(
     directory: &Directory,
-    permissions: &[Option<(i64, PermissionAnswer)>],
+    permissions: &PermissionAnswers,
     answers: &Answers,
 ) -> Vec<Option<Delegations>> {
     let groups = GroupIndex::new(answers);
     directory
         .iter()
-        .zip(permissions)
-        .map(|((ix, _), answer)| {
-            let (_, answer) = answer.as_ref()?;
+        .map(|(ix, _)| {
+            let answer = permissions.get(ix)?;
             Some(resolve(
                 directory,
                 &groups,
                 Party::Mailbox(ix),
-                answer,
+                &answer,
                 answers,
             ))
         })
@@ -453,15 +456,11 @@ fn delegations(
 }
 
 /// What is worth keeping of an invocation that was cut off. Failures are asked again.
-pub fn kept_answers(
-    directory: &Directory,
-    permissions: Vec<Option<(i64, PermissionAnswer)>>,
-) -> Vec<KeptAnswer> {
+pub fn kept_answers(directory: &Directory, permissions: &PermissionAnswers) -> Vec<KeptAnswer> {
     directory
         .iter()
-        .zip(permissions)
-        .filter_map(|((_, mailbox), answer)| {
-            let (at, answer) = answer?;
+        .filter_map(|(ix, mailbox)| {
+            let (at, answer) = (permissions.at(ix)?, permissions.get(ix)?);
             let keep = match &answer {
                 PermissionAnswer::Entries(_) => true,
                 PermissionAnswer::Gone | PermissionAnswer::Unread(_) => false,

@@ -604,11 +604,8 @@ impl Running<'_> {
         if applied.cut_off {
             self.memory.cut_off = true;
             self.save_memory().await?;
-            self.keep(kept_answers(
-                &fetched.world.directory,
-                std::mem::take(&mut fetched.permissions),
-            ))
-            .await?;
+            let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
+            self.keep(answers).await?;
             self.report.state = RunState::Continues;
             return Ok(());
         }
@@ -851,9 +848,10 @@ impl Running<'_> {
 /// R34: mailboxes whose delegates would change on an answer that is too old.
 fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
     let is_old = |ix: &MailboxIx| {
-        fetched.permissions[ix.0 as usize]
-            .as_ref()
-            .is_some_and(|(at, _)| now - at > seconds(FRESH_ANSWER_AGE_MAX))
+        fetched
+            .permissions
+            .at(*ix)
+            .is_some_and(|at| now - at > seconds(FRESH_ANSWER_AGE_MAX))
     };
     let deltas = plan.approved.deltas().iter();
     deltas

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{
     FutureExt, Stream, StreamExt,
     future::{BoxFuture, join_all},
-    stream,
+    stream::{self, BoxStream},
 };
 use reqwest::Method;
 use tokio::time::Instant;
@@ -86,15 +86,13 @@ impl Service {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
         let mut watch = Watch::new(self.config.failures_in_a_row_max);
-        let keyed = keys.into_iter().enumerate().collect();
-        jobs(service, keyed)
+        jobs(service, keys)
             .into_stream()
             .flat_map(move |jobs| {
                 let in_time = move |at| {
                     at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline)
                 };
-                stream::iter(jobs)
-                    .enumerate()
+                jobs.enumerate()
                     .take_while(move |(at, _)| std::future::ready(in_time(*at)))
                     .map(|(_, job)| job)
                     .buffer_unordered(workers)
@@ -173,31 +171,34 @@ const ROWS: Reader<PermissionRow, Entries> = Reader {
     may_be_void: false,
 };
 
-/// The reads to be made, several of them at a time, each giving one answer or more.
+/// The reads to be made, several of them at a time, each giving one answer or more. Each is made when its turn comes: a
+/// read under way is large.
 async fn jobs(
     service: Arc<Service>,
-    keys: Vec<(usize, MailboxKey)>,
-) -> Vec<BoxFuture<'static, Vec<Answered>>> {
+    keys: Vec<MailboxKey>,
+) -> BoxStream<'static, BoxFuture<'static, Vec<Answered>>> {
+    let keyed = stream::iter(keys.into_iter().enumerate());
     match service.config.strategy {
-        Strategy::Get => keys.into_iter().map(|key| single(&service, key)).collect(),
-        Strategy::Batch => keys
+        Strategy::Get => keyed.map(move |key| single(&service, key)).boxed(),
+        Strategy::Batch => keyed
             .chunks(BATCH_MAX)
-            .map(|chunk| batched(&service, chunk.to_vec()))
-            .collect(),
+            .map(move |chunk| batched(&service, chunk))
+            .boxed(),
         Strategy::Expand => {
             let mut known = service.expanded().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the list came without permissions, each mailbox is read by itself");
                 HashMap::new()
             });
-            let answer =
-                |(place, key): (usize, MailboxKey)| match known.remove(&key.0.to_lowercase()) {
-                    Some(entries) => {
-                        let answer = Ok(PermissionAnswer::Entries(entries));
-                        std::future::ready(vec![(place, answer)]).boxed()
-                    }
-                    None => single(&service, (place, key)),
-                };
-            keys.into_iter().map(answer).collect()
+            let answer = move |(place, key): (usize, MailboxKey)| match known
+                .remove(&key.0.to_lowercase())
+            {
+                Some(entries) => {
+                    let answer = Ok(PermissionAnswer::Entries(entries));
+                    std::future::ready(vec![(place, answer)]).boxed()
+                }
+                None => single(&service, (place, key)),
+            };
+            keyed.map(answer).boxed()
         }
     }
 }

@@ -12,21 +12,36 @@ pub(super) enum BodyError<E> {
     TooLarge,
 }
 
-/// Reads `chunks` to their end, unless they are more than `limit` bytes.
+/// Reads `chunks` to their end, unless they are more than `limit` bytes. `announced` is the length of the whole, if the
+/// service told: most bodies are one chunk, and a large one must not be moved as it grows.
 pub(super) async fn collect<E>(
     chunks: impl Stream<Item = Result<Bytes, E>>,
+    announced: Option<usize>,
     limit: usize,
 ) -> Result<Bytes, BodyError<E>> {
     let mut chunks = std::pin::pin!(chunks);
-    let mut body = BytesMut::new();
+    let (mut first, mut body) = (Bytes::new(), BytesMut::new());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(BodyError::Broken)?;
-        if body.len() + chunk.len() > limit {
+        let length = first.len() + body.len() + chunk.len();
+        if length > limit {
             return Err(BodyError::TooLarge);
+        }
+        if first.is_empty() && body.is_empty() {
+            first = chunk;
+            continue;
+        }
+        if body.is_empty() {
+            body.reserve(announced.unwrap_or_default().clamp(length, limit));
+            body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(if body.is_empty() {
+        first
+    } else {
+        body.freeze()
+    })
 }
 
 /// Why a gzip body was not unpacked.

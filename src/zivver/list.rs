@@ -43,12 +43,11 @@ impl ZivverClient {
     ) -> Result<Option<R>, ReadError> {
         let query = filter(R::ADDRESS, address.as_str());
         let page = self.page::<R>(Some(&query), Access::LookUp).await?;
-        let rows = page.resources.unwrap_or_default();
-        let received = rows.len() as u64;
+        let accounts = page.resources.map_or_else(Vec::new, |page| page.0);
+        let received = accounts.len() as u64;
         // A server that does not know the filter may answer with everything.
-        let mut matching = rows
+        let mut matching = accounts
             .into_iter()
-            .map(Into::<R>::into)
             .filter(|account| account.address() == address);
         match (matching.next(), matching.next(), page.total) {
             (Some(account), None, _) => Ok(Some(account)),
@@ -65,7 +64,7 @@ impl ZivverClient {
         &self,
         query: Option<&str>,
         access: Access,
-    ) -> Result<ListBody<R::Row>, ReadError> {
+    ) -> Result<ListBody<R>, ReadError> {
         let mut url = self.collection_url::<R>();
         url.set_query(query);
         let call = Call {
@@ -121,23 +120,27 @@ impl<R: Resource> Found<R> {
     }
 
     /// Whether the list is complete with this page.
-    fn add(&mut self, page: ListBody<R::Row>) -> Result<bool, Gap> {
+    fn add(&mut self, page: ListBody<R>) -> Result<bool, Gap> {
         let later = page.total.ok_or(Gap::NoTotal)?;
         let first_page = self.total.is_none();
         let total = *self.total.get_or_insert(later);
         if later != total {
             return Err(Gap::TotalChanged { total, later });
         }
-        let rows = page.resources.unwrap_or_default();
-        let empty = rows.is_empty();
-        for row in rows {
-            let account: R = row.into();
+        let accounts = page.resources.map_or_else(Vec::new, |page| page.0);
+        let empty = accounts.is_empty();
+        self.ids.reserve(accounts.len());
+        for account in &accounts {
             if !self.ids.insert(account.id().clone()) {
                 return Err(Gap::Repeated {
                     id: one_line(account.id().as_str(), 80),
                 });
             }
-            self.accounts.push(account);
+        }
+        if self.accounts.is_empty() {
+            self.accounts = accounts;
+        } else {
+            self.accounts.extend(accounts);
         }
         let received = self.accounts.len() as u64;
         if received > total {

@@ -7,7 +7,12 @@ mod extension;
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Deserializer, de};
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
 
 use crate::domain::{
     account::{FunctionalAccount, UserAccount},
@@ -99,11 +104,39 @@ impl Resource for FunctionalAccount {
 
 /// The body of a list (RFC 7644 section 3.4.2). `Resources` may be absent where there is none.
 #[derive(Deserialize)]
+#[serde(bound = "R: Resource")]
 pub(super) struct ListBody<R> {
     #[serde(rename = "Resources", default = "Option::default")]
-    pub(super) resources: Option<Vec<R>>,
+    pub(super) resources: Option<Resources<R>>,
     #[serde(rename = "totalResults")]
     pub(super) total: Option<u64>,
+}
+
+/// Each row becomes an account as soon as it is read, since a list may hold all accounts there are.
+pub(super) struct Resources<R>(pub(super) Vec<R>);
+
+impl<'de, R: Resource> Deserialize<'de> for Resources<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Rows(PhantomData))
+    }
+}
+
+struct Rows<R>(PhantomData<R>);
+
+impl<'de, R: Resource> Visitor<'de> for Rows<R> {
+    type Value = Resources<R>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of resources")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Resources<R>, A::Error> {
+        let mut resources = Vec::new();
+        while let Some(row) = rows.next_element::<R::Row>()? {
+            resources.push(row.into());
+        }
+        Ok(Resources(resources))
+    }
 }
 
 #[derive(Deserialize)]

@@ -51,6 +51,7 @@ impl<'de> Visitor<'de> for Members {
                 row.extension.rest.push((name, value));
             }
         }
+        row.extension.rest.shrink_to_fit();
         Ok(row)
     }
 }
@@ -69,8 +70,11 @@ impl ExtensionRow {
             }
             addresses.push(address);
         }
-        let mut seen = std::collections::HashSet::new();
-        addresses.retain(|address| seen.insert(address.clone()));
+        if addresses.len() > 1 {
+            let mut seen = std::collections::HashSet::new();
+            addresses.retain(|address| seen.insert(address.clone()));
+        }
+        addresses.shrink_to_fit();
         addresses
     }
 }

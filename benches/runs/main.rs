@@ -1,0 +1,187 @@
+//! Whole runs of the built program against the sandbox in a process of its own, so that time, CPU and memory are those
+//! of the program alone:
+//!
+//! ```text
+//! cargo bench --bench runs                      everything (about ten minutes)
+//! cargo bench --bench runs -- 200 2000 start    only these sizes and the start of the process
+//! ```
+//!
+//! Beside sizes: `capped` (Exchange refuses more than 20 in flight), `paced` (Zivver's limiter, each way of counting),
+//! `shared` (somebody else takes a fifth of Zivver's budget), `start`.
+
+mod measure;
+mod services;
+mod table;
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use measure::{Usage, first_answer};
+use services::Services;
+use table::{Row, Setup};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// As the settings of a run that is in a hurry have it.
+const CONCURRENCY: u64 = 64;
+
+const SIZES: [usize; 4] = [200, 2_000, 20_000, 100_000];
+
+const STARTS: usize = 31;
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench`.
+    let mut wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    if wanted.is_empty() {
+        wanted.extend(SIZES.map(|size| size.to_string()));
+        wanted.extend(["capped", "paced", "shared", "start"].map(str::to_owned));
+    }
+    match measure_all(&wanted) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_all(wanted: &[String]) -> Outcome<()> {
+    say(&table::head());
+    for name in wanted {
+        match name.as_str() {
+            "capped" => capped()?,
+            "paced" => paced()?,
+            "shared" => shared()?,
+            "start" => start()?,
+            size => sizes(
+                size.parse()
+                    .map_err(|_| format!("no such measurement: {size}"))?,
+            )?,
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &str) {
+    // Nobody is left to hear that standard output is gone.
+    drop(writeln!(io::stdout(), "{line}"));
+}
+
+/// A first run, which has much to change, and then runs that find nothing to do.
+fn sizes(mailboxes: usize) -> Outcome<()> {
+    // What is measured of the largest tenant is our own work.
+    let latency = Duration::from_millis(if mailboxes < 100_000 { 40 } else { 20 });
+    let services = Services::start(mailboxes, latency, "unlimited")?;
+    for (name, strategy) in [
+        ("first", "get"),
+        ("no change", "get"),
+        ("no change, batch", "batch"),
+    ] {
+        let setup = Setup {
+            name,
+            latency,
+            ..Setup::new(mailboxes)
+        };
+        let usage = services.apply(CONCURRENCY, strategy)?;
+        show(&setup, &usage)?;
+    }
+    Ok(())
+}
+
+/// Exchange refuses with 429, and without saying for how long, what exceeds 20 requests in flight.
+fn capped() -> Outcome<()> {
+    let latency = Duration::from_millis(40);
+    let services = Services::start(2_000, latency, "unlimited")?;
+    let mut switches = services.get("/sandbox/exchange/switches")?;
+    switches["throttle"]["in_flight_max"] = json!(20);
+    switches["throttle"]["refusal"]["retry_after"] = json!("Absent");
+    services.send("PUT", "/sandbox/exchange/switches", &switches)?;
+    // Of a preview, since only reading is meant.
+    let usage = services.preview(CONCURRENCY, "get")?;
+    let setup = Setup {
+        name: "read, 20 in flight",
+        latency,
+        in_flight: 20,
+        ..Setup::new(2_000)
+    };
+    show(&setup, &usage)
+}
+
+/// The default budget of Zivver, however it is counted.
+fn paced() -> Outcome<()> {
+    for kind in ["sliding_window", "token_bucket", "fixed_window"] {
+        let window = Duration::from_secs(10);
+        let latency = Duration::from_millis(40);
+        let services = Services::start(650, latency, "50/10s")?;
+        services.limit(&json!({"kind": kind, "budget": 50, "window_millis": 10_000}))?;
+        let usage = services.apply(CONCURRENCY, "get")?;
+        let name = format!("paced, {kind}");
+        let setup = Setup {
+            name: &name,
+            latency,
+            budget: Some((50, window)),
+            ..Setup::new(650)
+        };
+        show(&setup, &usage)?;
+    }
+    Ok(())
+}
+
+/// A fifth of the budget is somebody else's. The window is shortened.
+fn shared() -> Outcome<()> {
+    for kind in ["sliding_window", "token_bucket", "fixed_window"] {
+        let window = Duration::from_secs(1);
+        let latency = Duration::from_millis(10);
+        let services = Services::start(6_100, latency, "50/1s")?;
+        let limiter =
+            json!({"kind": kind, "budget": 50, "window_millis": 1_000, "taken_by_others": 10});
+        services.limit(&limiter)?;
+        let usage = services.apply(CONCURRENCY, "get")?;
+        let name = format!("shared, {kind}");
+        let setup = Setup {
+            name: &name,
+            latency,
+            budget: Some((40, window)),
+            ..Setup::new(6_100)
+        };
+        show(&setup, &usage)?;
+    }
+    Ok(())
+}
+
+fn show(setup: &Setup<'_>, usage: &Usage) -> Outcome<()> {
+    say(&Row::of(setup, usage)?.to_string());
+    Ok(())
+}
+
+fn start() -> Outcome<()> {
+    let mut times = (0..STARTS)
+        .map(|_| first_answer(services::PROGRAM))
+        .collect::<Outcome<Vec<Duration>>>()?;
+    times.sort_unstable();
+    say(&format!(
+        "\nStart of the process to the first answer: median {:.1} ms, worst {:.1} ms of {STARTS}",
+        times[STARTS / 2].as_secs_f64() * 1e3,
+        times[STARTS - 1].as_secs_f64() * 1e3,
+    ));
+    let bytes = std::fs::metadata(services::PROGRAM)?.len();
+    say(&format!(
+        "Size of the program: {:.1} MB",
+        bytes_as_mb(bytes)
+    ));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+fn bytes_as_mb(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
