@@ -171,7 +171,6 @@ mod tests {
         hold::HeldSet,
         mode::{Mode, Trigger},
     };
-    use Event::{Failed, Held, Recovered};
 
     fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());

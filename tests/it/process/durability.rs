@@ -348,7 +348,6 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
 }
 
 /// Permission reads of each mailbox, by path.
-#[expect(clippy::print_stderr, reason = "figures for whoever reads the log")]
 fn permission_reads(office: &Office) -> BTreeMap<String, usize> {
     let mut reads = BTreeMap::new();
     for entry in office.sandbox.exchange.control().journal() {
