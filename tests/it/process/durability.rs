@@ -339,8 +339,8 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     let invoked = run.as_mut().await;
     drop(run);
     assert!(invoked.failure.is_some(), "it lost its lock");
-    let errors = frozen.log().at(Level::Error).join("\n");
-    assert!(errors.contains("lock"), "{errors}");
+    let says_why = || frozen.log().at(Level::Error).join("\n").contains("lock");
+    until("it says that it lost its lock", says_why).await;
     assert_eq!(zivver.counters().total, before, "not one request more");
     office.is_in_sync();
     frozen.stop().await;

@@ -38,7 +38,7 @@ fn tenant() -> Tenant {
 }
 
 fn client(simulator: &Simulator, strategy: Strategy) -> ExchangeClient {
-    let mut config = ExchangeConfig::new("https://outlook.office365.com".parse().unwrap());
+    let mut config = ExchangeConfig::new("http://127.0.0.1:8080".parse().unwrap());
     config.strategy = strategy;
     let identity = Identity::Token(Secret::new(simulator.identity().mint()));
     ExchangeClient::new(config, identity, Transport::InProcess(simulator.router())).unwrap()
