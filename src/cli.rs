@@ -1,6 +1,6 @@
 //! The command line: reads arguments and settings, starts the engine, shows what it says.
 //!
-//! In reading order: [`args`] is what can be written, [`report`] and [`explanation`] are what is shown, [`output`] is
+//! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
 
 mod args;
