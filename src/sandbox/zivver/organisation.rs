@@ -7,7 +7,7 @@ use super::limiter::LimiterConfig;
 use super::switches::Switches;
 
 /// The key of an organisation that was given no other.
-pub const API_KEY: &str = "Z1.1.2.c2FuZGJveC1vbmx5LW5vdC1hLXNlY3JldA";
+pub const API_KEY: &str = "Z1.1.2.c2FuZGJveA";
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
