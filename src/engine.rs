@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod apply;
+mod chance;
 pub mod check;
 pub mod error;
 pub mod explain;
@@ -20,8 +21,8 @@ mod undo;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
+use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use run::{RunRequest, RunSummary};
@@ -32,7 +33,7 @@ use crate::{
     http::{Clock, Transport, TransportError},
     settings::Settings,
     state::{
-        State,
+        RunId, State,
         lock::{Lease, Permit},
     },
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
@@ -51,6 +52,7 @@ struct Shared {
     links: Links,
     lease: Lease,
     clock: Clock,
+    chance: Chance,
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
@@ -67,6 +69,8 @@ pub struct Links {
     pub state: Option<State>,
     pub lease: Option<Lease>,
     pub clock: Clock,
+    /// Of jitter and run ids: the same seed draws the same.
+    pub seed: Option<u64>,
 }
 
 impl Engine {
@@ -79,6 +83,7 @@ impl Engine {
                     .unwrap_or_else(|| Lease::of(settings.lock_lease)),
                 settings,
                 clock: links.clock,
+                chance: Chance::new(links.seed),
                 links,
                 state,
                 zivver: OnceCell::new(),
@@ -122,6 +127,7 @@ impl Engine {
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;
+        config.retry.seed = self.shared.chance.draw();
         Ok(ExchangeClient::new(
             config,
             settings.identity.clone(),
@@ -148,7 +154,7 @@ impl Engine {
                     base_url: settings.zivver_api_url.clone(),
                     key: ApiKey::parse(settings.zivver_api_key.expose())?,
                     rate: settings.zivver_rate,
-                    policy: ZivverPolicy::new(Uuid::new_v4().as_u64_pair().0),
+                    policy: ZivverPolicy::new(self.shared.chance.draw()),
                     clock: self.shared.clock,
                     may_write,
                 };
@@ -172,6 +178,10 @@ impl Engine {
 
     fn now(&self) -> jiff::Timestamp {
         self.shared.clock.now()
+    }
+
+    fn new_run_id(&self) -> RunId {
+        RunId::drawn(self.now(), self.shared.chance.draw())
     }
 
     fn set_permit(&self, permit: Option<Permit>) {

@@ -278,6 +278,8 @@ impl Fetcher<'_> {
                 });
             }
             tokio::select! {
+                biased; // The same answers in the same order make the same run.
+                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
                 next = stream.next(), if streaming => match next {
                     None => streaming = false,
                     Some(answer) => {
@@ -297,7 +299,6 @@ impl Fetcher<'_> {
                         resolving.look_again(source);
                     }
                 }
-                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
             }
         }
         source.cut_off = missing > 0 || !asking.is_empty();

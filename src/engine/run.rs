@@ -171,7 +171,7 @@ impl Engine {
         let started = Instant::now();
         let approvals = self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
+        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),
