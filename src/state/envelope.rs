@@ -147,7 +147,13 @@ mod tests {
     #[test]
     fn every_truncation_is_noticed() {
         for length in [3, 2_000] {
-            let bytes = encode("plan", "p", Timestamp::now(), &vec!["alice@corp.example"; length]).unwrap();
+            let bytes = encode(
+                "plan",
+                "p",
+                Timestamp::now(),
+                &vec!["alice@corp.example"; length],
+            )
+            .unwrap();
             for cut in 0..bytes.len() {
                 let read = decode::<Vec<String>>("plan", &bytes[..cut]);
                 assert!(

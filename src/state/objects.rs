@@ -125,7 +125,8 @@ impl Objects {
         kind: &str,
         data: &T,
     ) -> Result<Bytes, StateError> {
-        envelope::encode(kind, &self.writer, self.now(), data).map_err(|problem| self.unreadable(name, problem))
+        envelope::encode(kind, &self.writer, self.now(), data)
+            .map_err(|problem| self.unreadable(name, problem))
     }
 
     pub(super) fn decode<T: DeserializeOwned>(

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{
-    CLAIM, Lock, Loss, RELEASED, RENEWAL, name,
-    tenure::Tenure,
-};
+use super::{CLAIM, Lock, Loss, RELEASED, RENEWAL, name, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
 /// The lock, held. It renews itself in the background until it is released, dropped or lost.
