@@ -27,6 +27,17 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_hand: Option<InHand>,
+}
+
+/// A plan that is carried out, or was when its run was cut off, stopped or killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InHand {
+    pub run: String,
+    /// Counts the plans of the run, from 0.
+    pub plan: u32,
 }
 
 /// R2: the size and the settings of a run that nothing held back.

@@ -26,7 +26,7 @@ use crate::{
         guard::Class,
         hold::HeldChange,
         matching::match_accounts,
-        memory::{Baseline, Memory, Spent, WithoutEffect},
+        memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
@@ -153,8 +153,6 @@ struct Running<'a> {
     approvals: BTreeMap<String, Approval>,
     /// R37: where the deltas come from, if not from the two sides.
     undo: Option<Undo>,
-    /// An earlier invocation of this run was killed (R35).
-    was_killed: bool,
     /// What earlier invocations of this run did (R34).
     earlier: Vec<ActionReport>,
 }
@@ -229,7 +227,6 @@ impl Engine {
             report,
             approvals,
             undo,
-            was_killed: recorded == Some(RunState::Running),
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
@@ -425,16 +422,12 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// R35: runs that were killed. What they did counts in the limits, also where their journal does not tell: then
-    /// Zivver does.
+    /// R35: plans and runs that did not come to their end.
     async fn recover(&mut self, world: &World) -> Result<(), RunError> {
+        self.take_over(world).await?;
         if self.request.id.is_some() {
             let id = self.id.clone();
-            let plans = self.done_by(&id).await?;
-            if self.was_killed {
-                self.count_spent(&plans, world).await?;
-            }
-            self.earlier = deeds(plans);
+            self.earlier = deeds(self.done_by(&id).await?);
         }
         for entry in self.state.runs::<RunSummary>(20).await? {
             let Some(summary) = entry.summary? else {
@@ -445,8 +438,6 @@ impl Running<'_> {
             if summary.phase == Phase::Ended || !was_running || entry.id == self.id {
                 continue;
             }
-            let plans = self.done_by(&entry.id).await?;
-            self.count_spent(&plans, world).await?;
             let interrupted = RunSummary {
                 state: RunState::Ended,
                 outcome: RunOutcome::Failed,
@@ -475,24 +466,31 @@ impl Running<'_> {
         Ok(read(&plans, &self.state.journal(run)).await?)
     }
 
-    /// R26: kept at once, before anything says that the killed run is dealt with.
-    async fn count_spent(
-        &mut self,
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last() else {
+    /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
+    /// whom it was created for; also where its journal does not tell: then Zivver does.
+    async fn take_over(&mut self, world: &World) -> Result<(), RunError> {
+        let Some(InHand { run, plan }) = self.memory.in_hand.take() else {
             return Ok(());
         };
-        let at = self.engine.now().as_second();
-        let counts = spent(record, entries, world);
-        self.memory
-            .spent
-            .extend(
-                counts
-                    .into_iter()
-                    .map(|(class, count)| Spent { at, class, count }),
-            );
+        let Some(run) = RunId::parse(&run) else {
+            return Ok(());
+        };
+        let plans = self.done_by(&run).await?;
+        // Without the record nothing was sent.
+        if let Some((record, entries)) = plans.get(plan as usize) {
+            let at = self.engine.now().as_second();
+            let counts = spent(record, entries, world).into_iter();
+            let counts = counts.map(|(class, count)| Spent { at, class, count });
+            self.memory.spent.extend(counts);
+            for (at, planned) in record.actions.iter().enumerate() {
+                let entry = entries.iter().find(|entry| entry.action as usize == at);
+                if let Some(object_id) = &planned.object_id
+                    && let Some(id) = planned.created_in(entry, world)
+                {
+                    self.memory.mapping.entry(object_id.clone()).or_insert(id);
+                }
+            }
+        }
         self.save_memory().await
     }
 
@@ -575,16 +573,17 @@ impl Running<'_> {
             return self.save_memory().await;
         }
         // Write-ahead: who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
-        self.save_memory().await?;
         let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
         let mut plans = self.state.plans(&self.id);
-        let number = plans.read().await?.len();
+        let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
+        self.memory.in_hand = Some(InHand {
+            run: self.id.to_string(),
+            plan: number,
+        });
+        self.save_memory().await?;
         plans.append(&record).await?;
         self.use_approvals(plan).await?;
-        let mut journal = Journal::start(
-            self.state.journal(&self.id),
-            u32::try_from(number).unwrap_or(u32::MAX),
-        );
+        let mut journal = Journal::start(self.state.journal(&self.id), number);
         let bounds = Bounds {
             deadline: self.deadline,
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
@@ -646,6 +645,7 @@ impl Running<'_> {
     /// What came of the plan, into report and memory.
     fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
+        let mut half_done = false;
         for (at, end) in applied.actions.iter().enumerate() {
             let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             let report = &mut self.report.actions[at];
@@ -656,6 +656,7 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
+            half_done |= end.half_done;
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -668,13 +669,16 @@ impl Running<'_> {
         self.memory
             .spent
             .retain(|spent| spent.at > now - seconds(APPROVAL_AGE_MAX));
-        self.memory
-            .spent
-            .extend(counts.into_iter().map(|(class, count)| Spent {
+        // What is half done, only Zivver can tell: the next run counts, having read it.
+        if !half_done {
+            let counts = counts.into_iter();
+            self.memory.spent.extend(counts.map(|(class, count)| Spent {
                 at: now,
                 class,
                 count,
             }));
+            self.memory.in_hand = None;
+        }
         let remaining = applied
             .actions
             .iter()
@@ -861,7 +865,7 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .collect()
 }
 
-/// R26: what a killed run has done, by its journal, and where that is silent by what Zivver now shows.
+/// R26: what a plan has done, by its journal, and where that is silent by what Zivver now shows.
 fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
     let known: BTreeMap<usize, ActionOutcome> = entries
         .iter()

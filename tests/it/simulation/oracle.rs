@@ -725,55 +725,60 @@ impl Oracle {
         self.did(at, Class::NameChange, id, "");
     }
 
+    /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
+    fn is_certain(&self, id: &str, before: &Organisation) -> bool {
+        let Some(owner) = self.owners.get(id) else {
+            return false;
+        };
+        let address = address_of(before, id).unwrap_or_default();
+        let person = self.truth().with_primary(&address);
+        owner.known || person.is_some_and(|person| owner.persons.iter().eq([person]))
+    }
+
     /// A user was suspended, a functional account emptied.
     fn stopped(&mut self, at: usize, before: &Organisation, id: &str, who: &str) {
         let owner = self.owners.get(id).cloned().unwrap_or_default();
         let stray = self.is_approved(Class::Stray, id, "");
         let group = before.groups.iter().find(|it| it.id == id);
-        let entitled = |fact: &Fact| {
-            let member_is_entitled = |member: &String| {
-                let persons = self
-                    .owners
-                    .get(member)
-                    .map(|it| it.persons.clone())
-                    .unwrap_or_default();
-                persons.iter().any(|person| fact.grantees.contains(person))
-            };
-            group.is_some_and(|group| group.members.iter().any(member_is_entitled))
-        };
-        let in_use = |truth: &Truth| {
-            let mut facts = owner
-                .persons
-                .iter()
-                .filter_map(|person| truth.mailboxes.get(person));
-            facts.any(|fact| match fact.kind {
-                Kind::User => fact.enabled || group.is_some(),
-                Kind::Shared => group.is_none() || entitled(fact),
-                Kind::Other => true,
+        let entitled = |fact: &Fact, truth: &Truth| {
+            let mut members = group.iter().flat_map(|group| &group.members);
+            members.any(|member| {
+                self.is_certain(member, before) && self.is_entitled(member, fact, truth)
             })
         };
-        let gone = |truth: &Truth| {
-            owner
+        let in_use = |truth: &Truth| {
+            let facts = owner
                 .persons
                 .iter()
-                .all(|person| !truth.mailboxes.contains_key(person))
+                .map(|person| truth.mailboxes.get(person));
+            facts.into_iter().all(|fact| {
+                fact.is_some_and(|fact| match fact.kind {
+                    Kind::User => fact.enabled || group.is_some(),
+                    Kind::Shared => group.is_none() || entitled(fact, truth),
+                    Kind::Other => true,
+                })
+            })
         };
-        if !self.any_truth(at, |truth| !in_use(truth)) {
-            self.violation(
-                at,
-                format!("{who} was stopped though its mailbox is in use"),
-            );
-        } else if self.any_truth(at, gone) {
+        let certain = self.is_certain(id, before);
+        let gone = |truth: &Truth| {
+            let mut persons = owner.persons.iter();
+            persons.all(|person| !truth.mailboxes.contains_key(person))
+        };
+        // R16, R19: whoever has the address now may not use it either.
+        let disabled = |truth: &Truth| {
+            let person = truth.with_primary(&lower(who));
+            person.is_some_and(|person| !truth.mailboxes[person].enabled)
+        };
+        if certain && !self.any_truth(at, |truth| !in_use(truth)) {
+            let text = format!("{who} was stopped though its mailbox is in use");
+            self.violation(at, text);
+        } else if self.any_truth(at, gone) && !self.any_truth(at, disabled) {
             // R19: only a clean "not found" lets it go.
             let asked = &self.invocations[at].absent;
-            let address = lower(who);
-            let answered = asked.contains(&address)
-                || owner.persons.iter().any(|person| asked.contains(person));
-            if !answered {
-                self.violation(
-                    at,
-                    format!("{who} was stopped, but nobody was asked whether it is gone"),
-                );
+            let mut names = owner.persons.iter();
+            if !asked.contains(&lower(who)) && !names.any(|person| asked.contains(person)) {
+                let text = format!("{who} was stopped, but nobody was asked whether it is gone");
+                self.violation(at, text);
             }
             if owner.persons.is_empty() && !stray {
                 self.violation(at, format!("the stray {who} was stopped without approval"));
@@ -782,6 +787,19 @@ impl Oracle {
         if !stray {
             self.did(at, Class::Suspend, id, "");
         }
+    }
+
+    /// R12: whether all whom an account may belong to are users who may open the mailbox.
+    fn is_entitled(&self, account: &str, fact: &Fact, truth: &Truth) -> bool {
+        let owner = self.owners.get(account).cloned().unwrap_or_default();
+        let entitled = |person: &String| {
+            let is_user = truth
+                .mailboxes
+                .get(person)
+                .is_some_and(|it| it.kind == Kind::User);
+            is_user && fact.grantees.contains(person)
+        };
+        !owner.persons.is_empty() && owner.persons.iter().all(entitled)
     }
 
     fn sets_changed(
@@ -825,16 +843,16 @@ impl Oracle {
             // Given up for a rename to it.
             let becomes_primary =
                 self.is_right(at, id, |fact, _| fact.primary == *alias) || who == *alias;
-            let own = !self.any_truth(at, |truth| {
-                let owner = self.owners.get(id).cloned().unwrap_or_default();
+            let owner = self.owners.get(id).cloned().unwrap_or_default();
+            let is_not_its_own = |truth: &Truth| {
                 let facts = owner
                     .persons
                     .iter()
-                    .filter_map(|person| truth.mailboxes.get(person));
-                facts
-                    .into_iter()
-                    .all(|fact| !fact.addresses.contains(alias))
-            });
+                    .map(|person| truth.mailboxes.get(person));
+                let mut facts = facts.into_iter();
+                facts.any(|fact| fact.is_none_or(|fact| !fact.addresses.contains(alias)))
+            };
+            let own = self.is_certain(id, before) && !self.any_truth(at, is_not_its_own);
             if !is_claimed(alias) {
                 self.violation(
                     at,
@@ -897,50 +915,35 @@ impl Oracle {
                 format!("{who} lost the delegate {text} of another domain (R13)"),
             );
         }
-        let persons = self
-            .owners
-            .get(delegate)
-            .map(|it| it.persons.clone())
-            .unwrap_or_default();
         let owner = self.owners.get(id).cloned().unwrap_or_default();
-        let wrong = self.any_truth(at, |truth| {
-            let facts: Vec<&Fact> = owner
+        let before = self.invocations[at].before.clone();
+        let certain = self.is_certain(id, &before) && self.is_certain(delegate, &before);
+        let right = self.any_truth(at, |truth| {
+            let facts = owner
                 .persons
                 .iter()
-                .filter_map(|person| truth.mailboxes.get(person))
-                .collect();
-            let is_user = |person: &String| {
-                truth
-                    .mailboxes
-                    .get(person)
-                    .is_some_and(|it| it.kind == Kind::User)
-            };
-            let entitled = |fact: &Fact| {
-                persons
-                    .iter()
-                    .any(|person| fact.grantees.contains(person) && is_user(person))
-            };
-            facts.is_empty() || facts.iter().any(|fact| !entitled(fact))
+                .map(|person| truth.mailboxes.get(person));
+            let mut facts = facts.into_iter();
+            facts.any(|fact| fact.is_none_or(|fact| !self.is_entitled(delegate, fact, truth)))
         });
-        if !wrong {
-            self.violation(
-                at,
-                format!("{who} was closed to {text}, who has a right to it"),
-            );
+        if certain && !right {
+            let text = format!("{who} was closed to {text}, who has a right to it");
+            self.violation(at, text);
         }
-        let (_, truth) = self.truths.last().unwrap();
-        let mut facts = owner
-            .persons
-            .iter()
-            .filter(|person| truth.mailboxes.contains_key(*person));
-        let unread = facts.any(|person| !self.invocations[at].permissions_read.contains(person));
-        if unread && !self.permissions_in_bulk {
-            self.violation(
-                at,
-                format!("{who} was closed to {text}, though its permissions were not read"),
-            );
+        let listed = self.truth().mailboxes.keys();
+        let listed: BTreeSet<&String> = listed
+            .filter(|person| owner.persons.contains(*person))
+            .collect();
+        let read = &self.invocations[at].permissions_read;
+        let unread = listed.into_iter().any(|person| !read.contains(person));
+        if certain && unread && !self.permissions_in_bulk {
+            let text = format!("{who} was closed to {text}, though its permissions were not read");
+            self.violation(at, text);
         }
-        self.did(at, Class::DelegateRemoval, id, text);
+        // Who had no account yet had no access either.
+        if address_of(&before, delegate).is_some() {
+            self.did(at, Class::DelegateRemoval, id, text);
+        }
     }
 
     /// Counts a guarded change (R26).
