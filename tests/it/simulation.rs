@@ -5,6 +5,7 @@
 //! and from which on.
 
 mod dice;
+mod ending;
 mod network;
 mod oracle;
 mod plot;

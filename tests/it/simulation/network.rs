@@ -284,6 +284,19 @@ impl Wire {
         }
         let (mut acted, body) = self.act(parts, &call);
         tokio::time::sleep(fate.back).await;
+        // Status and headers say "not found" too.
+        let told = matches!(
+            fate.blow,
+            Blow::Garbage
+                | Blow::Truncated {
+                    honest_length: false
+                }
+        );
+        if told && acted.status == StatusCode::NOT_FOUND {
+            let status = acted.status;
+            self.stage
+                .with(|scene| scene.oracle.delivered(&call, status, &body));
+        }
         let (body, status) = match fate.blow {
             Blow::ResetAfter => {
                 drop(send.send(reset()));

@@ -725,6 +725,21 @@ impl Oracle {
         self.did(at, Class::NameChange, id, "");
     }
 
+    /// The account of a person, unless nobody can tell which that is.
+    pub(super) fn account_of(&self, person: &str) -> Result<Option<String>, ()> {
+        let there = |id: &String| address_of(&self.organisation, id).is_some();
+        let owned = self
+            .owners
+            .iter()
+            .filter(|(id, owner)| owner.persons.contains(person) && there(id));
+        let owned: Vec<_> = owned.collect();
+        match owned[..] {
+            [] => Ok(None),
+            [(id, owner)] if owner.persons.len() == 1 => Ok(Some(id.clone())),
+            _ => Err(()),
+        }
+    }
+
     /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
     fn is_certain(&self, id: &str, before: &Organisation) -> bool {
         let Some(owner) = self.owners.get(id) else {
@@ -940,8 +955,9 @@ impl Oracle {
             let text = format!("{who} was closed to {text}, though its permissions were not read");
             self.violation(at, text);
         }
-        // Who had no account yet had no access either.
-        if address_of(&before, delegate).is_some() {
+        // Who is in neither list is nobody's delegate to the program (R22).
+        let [users, _] = &self.invocations[at].accounts;
+        if address_of(&before, delegate).is_some() && users.contains(delegate) {
             self.did(at, Class::DelegateRemoval, id, text);
         }
     }

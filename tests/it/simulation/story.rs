@@ -24,14 +24,15 @@ use tokio::task::JoinSet;
 
 use super::{
     dice::Dice,
+    ending::Ending,
     network::Service,
-    oracle::{Oracle, id_of},
+    oracle::Oracle,
     plot::Plot,
     process::{Doom, End, Outside, Process},
     stage::{Stage, Weather},
     storage::{Shelf, Way},
     time,
-    truth::{Kind, Truth, lower},
+    truth::{Truth, lower},
 };
 
 /// What came of a simulation.
@@ -516,151 +517,22 @@ impl Story {
         if report.converged != Some(true) && !refused {
             self.violation("in calm two runs did not converge (R36)".to_owned());
         }
-        self.check_end(&report);
+        let truth = self.outside.exchange.read(Truth::of);
+        let end = self
+            .outside
+            .stage
+            .with(|scene| Ending::judge(&report, &truth, &scene.oracle));
+        self.tally.accounts_checked += end.checked;
+        self.tally.accounts_excused += end.excused;
+        for text in end.wrong {
+            self.violation(text);
+        }
     }
 
     fn violation(&self, text: String) {
         self.outside
             .stage
             .with(|scene| scene.oracle.violations.push(text));
-    }
-
-    /// Whoever the report does not mention has exactly the account that the directory asks for.
-    fn check_end(&mut self, report: &Report) {
-        let mut mentioned: BTreeSet<String> = report
-            .skipped
-            .iter()
-            .map(|note| lower(&note.address))
-            .collect();
-        mentioned.extend(
-            report
-                .held
-                .iter()
-                .flat_map(|it| &it.changes)
-                .map(|it| lower(it.address.as_str())),
-        );
-        mentioned.extend(report.failed.iter().map(|it| lower(it.address.as_str())));
-        mentioned.extend(
-            report
-                .held
-                .iter()
-                .flat_map(|it| &it.changes)
-                .map(|it| lower(&it.after)),
-        );
-        let truth = self.outside.exchange.read(Truth::of);
-        let organisation = self.outside.zivver.state();
-        let mut wrong = Vec::new();
-        for (person, fact) in &truth.mailboxes {
-            let excused = fact
-                .addresses
-                .iter()
-                .any(|address| mentioned.contains(address));
-            if fact.kind == Kind::Other || excused {
-                self.tally.accounts_excused += 1;
-                continue;
-            }
-            self.tally.accounts_checked += 1;
-            let delegates_excused = || {
-                let mut people = fact
-                    .grantees
-                    .iter()
-                    .filter_map(|it| truth.mailboxes.get(it));
-                people.any(|it| {
-                    it.addresses
-                        .iter()
-                        .any(|address| mentioned.contains(address))
-                })
-            };
-            let aliases: BTreeSet<String> = fact
-                .addresses
-                .iter()
-                .filter(|it| **it != fact.primary)
-                .cloned()
-                .collect();
-            let has_account = |person: &String| {
-                let fact = truth
-                    .mailboxes
-                    .get(person)
-                    .filter(|it| it.kind == Kind::User)?;
-                organisation.user(&fact.primary).map(|user| user.id.clone())
-            };
-            let wanted: BTreeSet<String> = fact.grantees.iter().filter_map(has_account).collect();
-            let (name, have_aliases, have, is_active) = if fact.kind == Kind::User {
-                let Some(user) = organisation.user(&fact.primary) else {
-                    if fact.enabled {
-                        wrong.push(format!("{} of {person} has no account", fact.primary));
-                    }
-                    continue;
-                };
-                if !fact.enabled {
-                    if user.active {
-                        wrong.push(format!(
-                            "{} is disabled, and its account is active",
-                            fact.primary
-                        ));
-                    }
-                    continue;
-                }
-                let delegates = user
-                    .delegates
-                    .iter()
-                    .filter(|it| super::truth::is_claimed(&lower(it)));
-                let delegates = delegates.filter_map(|it| id_of(&organisation, it));
-                (
-                    &user.name,
-                    &user.aliases,
-                    delegates.collect::<BTreeSet<_>>(),
-                    user.active,
-                )
-            } else {
-                let Some(group) = organisation.group(&fact.primary) else {
-                    if !wanted.is_empty() && !delegates_excused() {
-                        wrong.push(format!(
-                            "{} of {person} has no functional account",
-                            fact.primary
-                        ));
-                    }
-                    continue;
-                };
-                let members = group.members.iter().filter(|id| {
-                    organisation
-                        .users
-                        .iter()
-                        .any(|it| it.id == **id && super::truth::is_claimed(&lower(&it.user_name)))
-                });
-                if wanted.is_empty() {
-                    continue;
-                }
-                (
-                    &group.display_name,
-                    &group.aliases,
-                    members.cloned().collect(),
-                    true,
-                )
-            };
-            let have_aliases: BTreeSet<String> = have_aliases.iter().map(|it| lower(it)).collect();
-            if !is_active || *name != fact.name || have_aliases != aliases {
-                wrong.push(format!(
-                    "{} ends as active {is_active} {name:?} {have_aliases:?}, not {:?} {aliases:?}",
-                    fact.primary, fact.name
-                ));
-            }
-            let strays = |id: &String| {
-                organisation
-                    .users
-                    .iter()
-                    .any(|it| it.id == *id && mentioned.contains(&lower(&it.user_name)))
-            };
-            if have != wanted && !delegates_excused() && !have.iter().any(strays) {
-                wrong.push(format!(
-                    "{} ends with the delegates {have:?}, not {wanted:?}",
-                    fact.primary
-                ));
-            }
-        }
-        for text in wrong {
-            self.violation(text);
-        }
     }
 }
 
