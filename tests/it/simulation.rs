@@ -10,6 +10,7 @@ mod network;
 mod oracle;
 mod plot;
 mod process;
+mod records;
 mod stage;
 mod storage;
 mod story;

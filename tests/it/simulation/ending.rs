@@ -9,7 +9,7 @@ use cloud_sync::{
 };
 
 use super::{
-    oracle::{Oracle, id_of},
+    oracle::{Oracle, address_of, id_of},
     truth::{Fact, Kind, Truth, is_claimed, lower},
 };
 
@@ -42,7 +42,7 @@ impl Ending {
         let mut ending = Self::default();
         for (person, fact) in &truth.mailboxes {
             let account = oracle.account_of(person);
-            let (false, Ok(account)) = (judge.is_mentioned(fact), account) else {
+            let (false, Ok(account)) = (judge.is_mentioned(person, fact), account) else {
                 ending.excused += 1;
                 continue;
             };
@@ -59,8 +59,11 @@ impl Ending {
 }
 
 impl Judge<'_> {
-    fn is_mentioned(&self, fact: &Fact) -> bool {
-        let mut addresses = fact.addresses.iter();
+    /// By an address of the mailbox, or by the one that its account has.
+    fn is_mentioned(&self, person: &str, fact: &Fact) -> bool {
+        let account = self.oracle.account_of(person).ok().flatten();
+        let account = account.and_then(|id| address_of(&self.oracle.organisation, &id));
+        let mut addresses = fact.addresses.iter().chain(&account);
         addresses.any(|address| self.mentioned.contains(address))
     }
 
@@ -150,12 +153,13 @@ impl Judge<'_> {
     }
 
     fn delegates_are_mentioned(&self, fact: &Fact) -> bool {
-        let people = fact.grantees.iter();
-        let mut facts = people.filter_map(|person| self.truth.mailboxes.get(person));
-        facts.any(|fact| self.is_mentioned(fact))
-            || fact
-                .grantees
-                .iter()
-                .any(|it| self.oracle.account_of(it).is_err())
+        let mut people = fact.grantees.iter();
+        people.any(|person| {
+            let fact = self.truth.mailboxes.get(person);
+            fact.is_some_and(|fact| self.is_mentioned(person, fact))
+        }) || fact
+            .grantees
+            .iter()
+            .any(|it| self.oracle.account_of(it).is_err())
     }
 }

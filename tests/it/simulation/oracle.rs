@@ -6,7 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::{body::Bytes, http::StatusCode};
 use base64::Engine as _;
 use cloud_sync::{
-    domain::{guard::Class, mode::Mode, report::Report},
+    domain::{
+        guard::Class,
+        mode::Mode,
+        report::{Report, RunState},
+    },
     sandbox::zivver::{Group, Organisation, User},
 };
 use serde_json::Value;
@@ -38,6 +42,8 @@ pub(super) struct Invocation {
     writes_allowed: bool,
     truth_from_ms: i64,
     pub(super) run: Option<String>,
+    /// It came to its end without an error.
+    pub(super) complete: bool,
     before: Organisation,
     /// Ids that a complete list must hold.
     expected: BTreeSet<String>,
@@ -118,7 +124,7 @@ fn set(texts: &[String]) -> BTreeSet<String> {
     texts.iter().map(|text| lower(text)).collect()
 }
 
-fn address_of(organisation: &Organisation, id: &str) -> Option<String> {
+pub(super) fn address_of(organisation: &Organisation, id: &str) -> Option<String> {
     let user = organisation
         .users
         .iter()
@@ -284,6 +290,8 @@ impl Oracle {
     /// A run came to its end and said so.
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
+        self.invocations[invocation].complete =
+            report.error.is_none() && report.state == RunState::Ended;
         let of = &self.invocations[invocation];
         if report.error.is_some() || !of.writes_allowed || of.scoped || report.converged.is_none() {
             return;
@@ -367,11 +375,17 @@ impl Oracle {
                 .filter_map(|row| row["ExternalDirectoryObjectId"].as_str());
             invocation.mailboxes.extend(ids.map(lower));
             if value.get("@odata.nextLink").is_none() {
-                let all = self.row_may_move
-                    || truth
-                        .mailboxes
-                        .keys()
-                        .all(|id| invocation.mailboxes.contains(id));
+                let read = &invocation.mailboxes;
+                // Whoever came or went meanwhile may be on the list or not.
+                let from_ms = invocation.truth_from_ms;
+                let lasting = |id: &String| {
+                    let since = self.truths.iter().filter(|(since, _)| *since > from_ms);
+                    since
+                        .into_iter()
+                        .all(|(_, truth)| truth.mailboxes.contains_key(id))
+                };
+                let mut listed = truth.mailboxes.keys().filter(|id| lasting(id));
+                let all = self.row_may_move || listed.all(|id| read.contains(id));
                 invocation.mailboxes_read |= all;
             }
         }
@@ -486,18 +500,20 @@ impl Oracle {
     }
 
     fn any_truth(&self, at: usize, right: impl Fn(&Truth) -> bool) -> bool {
+        self.truths_seen(at).any(right)
+    }
+
+    /// Everything that was true while the invocation read, the newest first.
+    fn truths_seen(&self, at: usize) -> impl Iterator<Item = &Truth> {
         let from_ms = self.invocations[at].truth_from_ms;
-        let ended = |place: usize| {
-            self.truths
-                .get(place + 1)
-                .map_or(i64::MAX, |(since, _)| *since)
+        let ended = move |place: usize| {
+            let next = self.truths.get(place + 1);
+            next.map_or(i64::MAX, |(since, _)| *since)
         };
-        let mut truths = self
-            .truths
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| ended(*place) > from_ms);
-        truths.any(|(_, (_, truth))| right(truth))
+        let truths = self.truths.iter().enumerate().rev();
+        truths
+            .filter(move |(place, _)| ended(*place) > from_ms)
+            .map(|(_, (_, truth))| truth)
     }
 
     fn made(&mut self, at: usize, id: &str, address: &str, kind: Kind) -> Option<String> {
@@ -509,13 +525,7 @@ impl Oracle {
             let active = kind != Kind::User || fact.enabled;
             (fact.kind == kind && active && is_claimed(&address)).then(|| person.clone())
         };
-        let from_ms = self.invocations[at].truth_from_ms;
-        let person = self.truths.iter().rev().find_map(|(since, truth)| {
-            let person = fits(truth);
-            (*since >= from_ms || person.is_some())
-                .then_some(person)
-                .flatten()
-        });
+        let person = self.truths_seen(at).find_map(fits);
         let Some(person) = person else {
             self.violation(at, format!("{address} was created for nobody"));
             return None;
