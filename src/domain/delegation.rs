@@ -315,7 +315,7 @@ impl<'a> Walk<'a> {
     fn member(&self, recipient: &RecipientRecord) -> Result<Option<Party>, Unknown> {
         let ids = [&recipient.object_id, &recipient.guid];
         for id in ids.into_iter().flatten() {
-            let found = ObjectId::parse(id).map(|id| self.directory.with_id(id.as_str()));
+            let found = ObjectId::parse(id).map(|id| self.directory.with_object_id(&id));
             match found.unwrap_or_default() {
                 [] => {}
                 [party] => return Ok(Some(*party)),
@@ -449,7 +449,7 @@ pub fn members_identity(group: &RecipientRecord) -> Option<String> {
     [&group.object_id, &group.guid]
         .into_iter()
         .flatten()
-        .find_map(|id| Some(ObjectId::parse(id)?.as_str().to_owned()))
+        .find_map(|id| Some(ObjectId::parse(id)?.to_string()))
 }
 
 fn group_at<'a>(groups: &'a [RecipientRecord], at: Option<&BTreeSet<usize>>) -> Trustee<'a> {

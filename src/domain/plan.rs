@@ -533,12 +533,12 @@ pub fn next_mapping(
             world.accounts.with_id(id).is_some()
                 && matched.get(id).is_none_or(|owner| owner == object_id)
         })
-        .map(|(object_id, id)| (object_id.clone(), id.clone()))
+        .map(|(object_id, id)| (*object_id, id.clone()))
         .collect();
     mapping.extend(
         matched
             .into_iter()
-            .map(|(id, object_id)| (object_id.clone(), id.clone())),
+            .map(|(id, object_id)| (*object_id, id.clone())),
     );
     mapping
 }

@@ -142,7 +142,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
             aliases: BTreeMap::new(),
             delegates: BTreeMap::new(),
             aliases_before: deed.aliases_before.iter().cloned().collect(),
-            object_id: deed.object_id.clone(),
+            object_id: deed.object_id,
         });
         touched.take_in(deed);
         for id in &deed.delegates.removed {
@@ -222,9 +222,9 @@ fn new_delta(
     );
     if policy.sso_account_key == SsoAccountKey::ObjectId && view.kind() == AccountKind::User {
         delta.key = mailbox
-            .and_then(|ix| world.directory.mailbox(ix).object_id.clone())
-            .or_else(|| matching.known_object_id(ix).cloned())
-            .or_else(|| touched.object_id.clone());
+            .and_then(|ix| world.directory.mailbox(ix).object_id)
+            .or_else(|| matching.known_object_id(ix).copied())
+            .or(touched.object_id);
     }
     delta
 }

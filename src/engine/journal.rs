@@ -90,7 +90,7 @@ impl PlanRecord {
                 };
                 let object_id = delta
                     .mailbox
-                    .and_then(|ix| world.directory.mailbox(ix).object_id.clone());
+                    .and_then(|ix| world.directory.mailbox(ix).object_id);
                 let guarded = guarded_changes(delta, &world.accounts, approved);
                 PlannedAction {
                     action: action.clone(),

@@ -316,18 +316,16 @@ impl Running<'_> {
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
-        let memory = self.memory.clone();
         let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
-            memory: &memory,
             deadline: self.deadline,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match reader.fetch(self.kept().await?).await? {
+        let mut fetched = match reader.fetch(&self.memory, self.kept().await?).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -348,7 +346,7 @@ impl Running<'_> {
             stale.clear(); // It rests on a journal.
         }
         if !stale.is_empty() && lock.is_some() {
-            reader.refresh(&mut fetched, &stale).await?;
+            reader.refresh(&self.memory, &mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
@@ -660,7 +658,7 @@ impl Running<'_> {
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
             {
-                self.memory.mapping.insert(object_id.clone(), id.clone());
+                self.memory.mapping.insert(*object_id, id.clone());
             }
             self.approved_tie(at, plan, fetched, outcome);
         }
@@ -718,7 +716,7 @@ impl Running<'_> {
         {
             let id = fetched.world.accounts.get(ix).id();
             self.memory.mapping.retain(|_, other| other != id);
-            self.memory.mapping.insert(object_id.clone(), id.clone());
+            self.memory.mapping.insert(*object_id, id.clone());
         }
     }
 
