@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
-    delegation::Delegations,
+    delegation::{Delegations, Grantee},
     delta::{Activity, Delta, Rename, Target},
     directory::{MailboxIx, Party},
     guard::Class,
@@ -500,8 +500,8 @@ fn delegations_state(world: &World, ix: MailboxIx) -> Option<String> {
             };
             let grantees: BTreeSet<String> = grants
                 .grantees
-                .keys()
-                .map(|party| {
+                .iter()
+                .map(|Grantee { party, .. }| {
                     named(party).unwrap_or_else(|| world.directory.label(*party).to_owned())
                 })
                 .collect();

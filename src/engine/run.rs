@@ -563,7 +563,11 @@ impl Running<'_> {
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        self.memory.mapping = next_mapping(
+            &fetched.world,
+            &fetched.matching,
+            std::mem::take(&mut self.memory.mapping),
+        );
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;

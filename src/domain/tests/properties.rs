@@ -320,7 +320,7 @@ fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
 
 /// What is remembered after a run that carried everything out.
 fn remembered(planned: &Planned, memory: &Memory, after: &Execution<'_>) -> Memory {
-    let mut mapping = next_mapping(&planned.world, &planned.matching, memory);
+    let mut mapping = next_mapping(&planned.world, &planned.matching, memory.mapping.clone());
     for delta in planned.plan.approved.deltas() {
         let Some(object_id) = delta
             .mailbox
