@@ -35,7 +35,6 @@ use crate::{
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
-        step::When,
         undo::Undo,
         world::World,
     },
@@ -527,7 +526,7 @@ impl Running<'_> {
             .approved
             .steps()
             .iter()
-            .filter(|step| !matches!(step.when, When::IfRefused(_)))
+            .filter(|step| step.is_expected())
             .count();
         self.report.planned_writes = number(writes);
         self.report.estimate_ms = estimate(self.engine.settings().zivver_rate, writes);
