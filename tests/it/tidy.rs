@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "cli",
     "domain",
     "engine",
@@ -13,6 +13,7 @@ const MODULES: [&str; 13] = [
     "functions",
     "http",
     "notify",
+    "otlp",
     "render",
     "sandbox",
     "settings",
