@@ -8,6 +8,7 @@ mod line;
 
 use std::{
     io::{self, Write},
+    iter,
     path::Path,
 };
 
@@ -17,7 +18,7 @@ use tracing_appender::{
     rolling::{InitError, RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::Targets,
     fmt::{MakeWriter, writer::BoxMakeWriter},
     layer::SubscriberExt,
@@ -29,6 +30,8 @@ use crate::{
     settings::{LogLevel, LogSettings},
 };
 use line::{Human, Logfmt};
+
+type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How many daily files are kept.
 const FILES_MAX: usize = 14;
@@ -49,7 +52,9 @@ pub fn for_host(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -
         err: BoxMakeWriter::new(io::stderr),
     };
     let level = settings.level.unwrap_or(LogLevel::Info);
-    start(settings, otlp, |files| host_layer(level, console, files))
+    start(settings, otlp, |files| {
+        vec![host_layer(level, console, files).boxed()]
+    })
 }
 
 /// Sets up the log of the command line: human, on stderr, warnings and errors only unless `LOG_LEVEL` says otherwise.
@@ -70,20 +75,19 @@ pub fn for_cli(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) ->
                 .log_internal_errors(false)
                 .with_filter(filter(settings.level.unwrap_or(LogLevel::Info)))
         });
-        human.and_then(files)
+        iter::once(human.boxed())
+            .chain(files.map(Layer::boxed))
+            .collect()
     })
 }
 
-/// Installs the layer that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
+/// Installs the layers that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
 /// error in the log, not the end of the program: a published app's folder is read-only.
-fn start<L>(
+fn start(
     settings: &LogSettings,
     otlp: Result<Option<Otlp>, OtlpError>,
-    build: impl FnOnce(Option<NonBlocking>) -> L,
-) -> Telemetry
-where
-    L: Layer<tracing_subscriber::Registry> + Send + Sync + 'static,
-{
+    build: impl FnOnce(Option<NonBlocking>) -> Vec<Boxed>,
+) -> Telemetry {
     let opened = settings
         .dir
         .as_ref()
@@ -98,8 +102,8 @@ where
         Ok(otlp) => (otlp, None),
         Err(error) => (None, Some(error)),
     };
-    // A layer that is `None` would switch off all others.
-    let mut layers = vec![build(writer).boxed()];
+    // A list, since a layer that is `None` would switch off all others.
+    let mut layers = build(writer);
     layers.extend(otlp.as_ref().map(|otlp| otlp.layer().boxed()));
     let subscriber = tracing_subscriber::registry().with(layers);
     if tracing::subscriber::set_global_default(subscriber).is_err() {

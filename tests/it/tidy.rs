@@ -5,13 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "cli",
     "domain",
     "engine",
     "exchange",
     "functions",
     "http",
+    "mail",
     "notify",
     "otlp",
     "render",

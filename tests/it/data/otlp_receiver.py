@@ -30,7 +30,7 @@ def known(message):
         raise ValueError(f"{message.DESCRIPTOR.name} has unknown fields")
     for field, value in message.ListFields():
         if field.message_type:
-            for part in value if hasattr(value, "__iter__") and not hasattr(value, "ListFields") else [value]:
+            for part in [value] if hasattr(value, "ListFields") else value:
                 known(part)
 
 
