@@ -23,6 +23,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue},
 };
 use tower::ServiceExt;
+use tracing::{Instrument, field::Empty};
 use url::Url;
 
 use body::BodyError;
@@ -137,6 +138,18 @@ pub enum SendError {
     TooLarge { host: String, limit_bytes: usize },
 }
 
+impl SendError {
+    /// In one word, for telemetry.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "not_sent",
+            Self::Timeout { .. } => "timeout",
+            Self::Broken { .. } => "broken",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
 /// A transport with what all requests to one service share.
 #[derive(Debug, Clone)]
 pub struct Sender {
@@ -168,6 +181,32 @@ impl Sender {
 
     /// Sends `request` once and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Reply, SendError> {
+        // No path: it may hold addresses.
+        let span = tracing::info_span!(
+            target: "trace",
+            "request",
+            otel.name = %format_args!("{} {}", request.method, request.kind),
+            cloud_sync.request.kind = request.kind,
+            http.request.method = request.method.as_str(),
+            http.response.status_code = Empty,
+            server.address = request.url.host_str(),
+            "error.type" = Empty,
+        );
+        let result = self.exchange(request).instrument(span.clone()).await;
+        match &result {
+            Ok(reply) => {
+                let status = reply.status;
+                span.record("http.response.status_code", status.as_u16());
+                if status.is_client_error() || status.is_server_error() {
+                    span.record("error.type", status.as_str());
+                }
+            }
+            Err(error) => drop(span.record("error.type", error.kind())),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Reply, SendError> {
         self.counters.count_sent(request.kind);
         let exchange = Exchange {
             host: host(&request.url),

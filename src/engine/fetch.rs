@@ -8,11 +8,12 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{
     answers::PermissionAnswers,
     error::RunError,
-    progress::{Progress, Watcher},
+    progress::{Progress, Watcher, span},
 };
 use crate::{
     domain::{
@@ -114,7 +115,9 @@ impl Fetcher<'_> {
         kept: Vec<KeptAnswer>,
     ) -> Result<FetchEnd, RunError> {
         let target = async { self.target().await.map_err(RunError::from) };
-        let (source, actual) = tokio::try_join!(Box::pin(self.source(kept)), target)?;
+        let target = target.instrument(span("read Zivver"));
+        let source = self.source(kept).instrument(span("read Exchange"));
+        let (source, actual) = tokio::try_join!(Box::pin(source), target)?;
         if source.cut_off {
             let answers = kept_answers(&source.directory, &source.permissions);
             return Ok(FetchEnd::CutOff {

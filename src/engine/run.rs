@@ -8,12 +8,14 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::{Instrument, field::Empty};
 
 use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
     journal::{Entry, Journal, PlanRecord, deeds, read},
+    progress::span,
 };
 use crate::{
     domain::{
@@ -162,7 +164,11 @@ impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
         // A run holds much: it lives on the heap, whoever waits for it.
-        Box::pin(self.run_once(request)).await
+        let result = Box::pin(self.run_once(request)).await;
+        if let Some(otlp) = &self.shared.links.otlp {
+            otlp.export(result.as_ref().ok()).await;
+        }
+        result
     }
 
     async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
@@ -216,7 +222,7 @@ impl Engine {
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
         }
-        let mut running = Running {
+        let running = Running {
             engine: self,
             state,
             id,
@@ -232,8 +238,7 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
-        let result = running.work(lock.as_ref()).await;
-        running.end(result, lock).await
+        running.traced(lock).await
     }
 
     async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
@@ -295,6 +300,37 @@ impl Engine {
 }
 
 impl Running<'_> {
+    /// Everything that a run does under its lock, as a trace.
+    async fn traced(mut self, lock: Option<LockGuard>) -> Result<Report, RunError> {
+        let span = tracing::info_span!(
+            target: "trace",
+            "run",
+            cloud_sync.run.id = self.id.as_str(),
+            cloud_sync.run.mode = ?self.request.mode,
+            cloud_sync.run.trigger = ?self.request.trigger,
+            cloud_sync.run.outcome = Empty,
+            cloud_sync.mailboxes = Empty,
+            cloud_sync.actions = Empty,
+            cloud_sync.held = Empty,
+            "error.type" = Empty,
+        );
+        let result = self.work(lock.as_ref()).instrument(span.clone()).await;
+        let result = self.end(result, lock).instrument(span.clone()).await;
+        match &result {
+            Ok(report) => {
+                span.record("cloud_sync.run.outcome", tracing::field::debug(report.outcome));
+                span.record("cloud_sync.mailboxes", report.source.mailboxes);
+                span.record("cloud_sync.actions", report.actions.len());
+                span.record("cloud_sync.held", report.counts.held);
+                if report.outcome == RunOutcome::Failed {
+                    span.record("error.type", "failed");
+                }
+            }
+            Err(_) => drop(span.record("error.type", "not_recorded")),
+        }
+        result
+    }
+
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let exchange = self.engine.exchange().await?;
@@ -324,7 +360,8 @@ impl Running<'_> {
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match reader.fetch(&self.memory, self.kept().await?).await? {
+        let kept = self.kept().await?;
+        let mut fetched = match reader.fetch(&self.memory, kept).instrument(span("fetch")).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -339,13 +376,14 @@ impl Running<'_> {
             self.recover(&fetched.world).await?;
         }
         let wishes = self.wishes();
-        let mut plan = self.plan(&fetched, &wishes);
+        let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
         if self.undo.is_some() {
             stale.clear(); // It rests on a journal.
         }
         if !stale.is_empty() && lock.is_some() {
-            reader.refresh(&self.memory, &mut fetched, &stale).await?;
+            let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
+            refreshed.instrument(span("refresh")).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
@@ -598,6 +636,7 @@ impl Running<'_> {
             bounds,
             self.engine.progress(),
         )
+        .instrument(span("apply"))
         .await;
         let journaled = journal.finish().await;
         self.take_in(&applied, plan, &record, fetched);
@@ -622,6 +661,7 @@ impl Running<'_> {
         // What was done is remembered even if it cannot be verified.
         self.save_memory().await?;
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
+            .instrument(span("verify"))
             .await?;
         self.settle_baseline(plan);
         self.save_memory().await
@@ -820,7 +860,7 @@ impl Running<'_> {
             }
             Phase::Ended
         };
-        let saved = self.save_end(phase).await;
+        let saved = self.save_end(phase).instrument(span("save")).await;
         // A preview has no lock, and must not end the right of an apply beside it to write.
         if let Some(lock) = lock {
             self.engine.set_permit(None);
