@@ -15,7 +15,6 @@ mod report;
 mod sandbox;
 mod serve;
 mod text;
-mod words;
 
 use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
 
@@ -28,6 +27,7 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest},
+    render::words,
     settings::{self, LogSettings, Settings, SettingsError},
     state::RunId,
     telemetry,

@@ -50,6 +50,7 @@ impl Engine {
             address,
             &fetched.world,
             &fetched.policy,
+            &memory,
             &fetched.matching,
             &plan,
         ))
