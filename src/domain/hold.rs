@@ -349,11 +349,12 @@ pub fn approved_changes(
         .into_iter()
         .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
         .map(|(_, _, change)| change.fingerprint);
-    let redone = single_parts(delta)
-        .chain(set_parts(delta, accounts))
-        .map(|(_, _, what, before, after)| {
-            change(Class::Undone, delta, accounts, what, before, after).fingerprint
-        });
+    let redone =
+        single_parts(delta)
+            .chain(set_parts(delta, accounts))
+            .map(|(_, _, what, before, after)| {
+                change(Class::Undone, delta, accounts, what, before, after).fingerprint
+            });
     guarded
         .chain(redone)
         .filter(|fingerprint| approved.contains(fingerprint))

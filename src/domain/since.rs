@@ -183,8 +183,12 @@ mod tests {
         before.source.mailboxes = 7;
         now.source.mailboxes = 9;
         let since = since(&before, &now);
-        let addresses =
-            |found: &[Finding]| found.iter().map(|it| it.address.clone()).collect::<Vec<_>>();
+        let addresses = |found: &[Finding]| {
+            found
+                .iter()
+                .map(|it| it.address.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(addresses(&since.new), ["c@x.example"]);
         assert_eq!(addresses(&since.gone), ["b@x.example"]);
         assert_eq!(since.numbers.len(), 1);

@@ -6,7 +6,9 @@
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{accounts::AccountView, accounts::Accounts, address::SmtpAddress, ids::ScimId, memory::Memory};
+use super::{
+    accounts::AccountView, accounts::Accounts, address::SmtpAddress, ids::ScimId, memory::Memory,
+};
 
 /// Zivver's option, in days.
 pub const DELETABLE_AFTER_DAYS: i64 = 90;

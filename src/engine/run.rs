@@ -555,7 +555,11 @@ impl Running<'_> {
         self.take_in(&applied, plan, &record, fetched);
         self.remember_refusals(&applied, plan, &fetched.world);
         let codes = self.request.approve.clone();
-        let outcome = |at: usize| applied.actions[at].outcome.unwrap_or(ActionOutcome::Remaining);
+        let outcome = |at: usize| {
+            applied.actions[at]
+                .outcome
+                .unwrap_or(ActionOutcome::Remaining)
+        };
         let given_back = self.give_back(&codes, &record, outcome).await;
         if applied.cut_off {
             given_back?;
@@ -610,9 +614,7 @@ impl Running<'_> {
             self.remember_suspend(at, plan, fetched, outcome);
         }
         let now = self.engine.now().as_second();
-        self.memory
-            .spent
-            .retain(|spent| spent.at > now - SPENT_S);
+        self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
         self.memory
             .spent
             .extend(counts.into_iter().map(|(class, count)| Spent {

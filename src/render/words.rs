@@ -10,17 +10,12 @@ use crate::domain::{
     mode::{Mode, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Report, RunOutcome, RunState, Timing},
+    report::{ActionOutcome, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
 };
 
-/// `in_sync` in words: `in sync`.
-pub fn name(value: impl Serialize) -> String {
-    key(value).replace('_', " ")
-}
-
 /// As JSON has it.
-pub(super) fn key(value: impl Serialize) -> String {
+pub(crate) fn key(value: impl Serialize) -> String {
     serde_json::to_value(value)
         .ok()
         .as_ref()
@@ -29,16 +24,71 @@ pub(super) fn key(value: impl Serialize) -> String {
         .to_owned()
 }
 
-/// The state while a run goes on, else its outcome.
-pub(super) fn standing(report: &Report) -> String {
-    standing_of(report.state, report.outcome)
+pub(crate) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
-pub fn standing_of(state: RunState, outcome: RunOutcome) -> String {
+/// The state while a run goes on, else its outcome.
+pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     match state {
-        RunState::Ended => name(outcome),
-        RunState::Queued | RunState::Running | RunState::Continues => name(state),
+        RunState::Ended => outcome(ended),
+        RunState::Queued => "queued",
+        RunState::Running => "running",
+        RunState::Continues => "cut off, continues",
     }
+}
+
+/// R36 in one sentence.
+pub(crate) fn verdict(report: &Report) -> &'static str {
+    match (report.converged, report.mode) {
+        (None, Mode::Preview) => "A preview writes nothing, so there is nothing to verify.",
+        (None, Mode::Apply) => "Not verified: nothing was applied to its end.",
+        (Some(true), _) if report.held.is_empty() => {
+            "Read again after applying, Zivver follows Exchange."
+        }
+        (Some(true), _) => {
+            "Read again after applying, Zivver follows Exchange, apart from what is held."
+        }
+        (Some(false), _) => "Read again after applying, these accounts still differ.",
+    }
+}
+
+/// `2026-11-23T02:00:07Z` as `2026-11-23 02:00 UTC`.
+pub(crate) fn moment(timestamp: &str) -> String {
+    let minutes = timestamp
+        .strip_suffix('Z')
+        .and_then(|utc| utc.split_once('T'))
+        .and_then(|(day, time)| Some((day, time.get(..5)?)));
+    minutes.map_or_else(
+        || timestamp.to_owned(),
+        |(day, time)| format!("{day} {time} UTC"),
+    )
+}
+
+/// `1980 (1979 permissions, …), 2 repeated, 812 kB received`.
+pub(crate) fn requests(requests: &ServiceRequests) -> String {
+    let kinds: Vec<String> = requests
+        .by_kind
+        .iter()
+        .map(|(kind, count)| format!("{} {}", thousands(*count), kind.replace('_', " ")))
+        .collect();
+    let mut text = thousands(requests.total);
+    if !kinds.is_empty() {
+        text += &format!(" ({})", kinds.join(", "));
+    }
+    for (count, word) in [
+        (requests.retries, "repeated"),
+        (requests.throttled, "throttled"),
+    ] {
+        if count > 0 {
+            text += &format!(", {} {word}", thousands(count));
+        }
+    }
+    let kilobytes = thousands(requests.bytes_received.div_ceil(1000));
+    text + &format!(", {kilobytes} kB received")
 }
 
 /// `1 mailbox`, `2 mailboxes`.
@@ -108,7 +158,7 @@ pub(crate) fn estimate(writes: u32, estimate_ms: u64) -> String {
 }
 
 /// Notes about permissions that led to nobody, or to nothing certain.
-pub(super) fn is_about_a_delegation(code: Code) -> bool {
+pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     matches!(
         code,
         Code::TrusteeDeleted

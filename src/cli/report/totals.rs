@@ -46,7 +46,11 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(
         out,
         "{DIM}{} by us; if Zivver's 90-day option is on, it may delete the first for good from {} on: {}{DIM:#}",
-        words::number(count(report.suspended.len()), "account is suspended", "accounts are suspended"),
+        words::number(
+            count(report.suspended.len()),
+            "account is suspended",
+            "accounts are suspended"
+        ),
         first.deletable,
         inert(first.address.as_str())
     )

@@ -36,6 +36,34 @@ for (const form of document.querySelectorAll("form[data-path]")) {
 }
 const next = document.querySelector("a[data-next]");
 if (next) location.replace(next.href);
+// A run that goes on: its part of the page is brought up to date, and the whole page once it has ended.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const touched = () =>
+    Array.from(document.querySelectorAll("form input:not([type=hidden]),form textarea")).some((field) =>
+      field.type === "checkbox" ? field.checked : field.value !== "",
+    );
+  const look = async () => {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const now = page.querySelector("[data-live]");
+      if (now) {
+        live.replaceChildren(...now.childNodes);
+      } else if (answer.ok && !touched()) {
+        location.reload();
+        return;
+      } else if (answer.ok) {
+        live.textContent = "The run has ended: reload this page to see what came of it.";
+        return;
+      }
+    } catch {
+      // The network was away: asked again.
+    }
+    setTimeout(look, Number(live.dataset.live));
+  };
+  setTimeout(look, Number(live.dataset.live));
+}
 const search = document.getElementById("search");
 const rows = Array.from(document.querySelectorAll("ul.rows>li,tbody>tr"));
 if (search && rows.length > 0) {
@@ -59,7 +87,7 @@ if (search && rows.length > 0) {
       }
     });
     groups.forEach((group, at) => {
-      group.open = words.length > 0 ? hit.has(group) && count <= 500 : opened[at];
+      group.open = words.length > 0 ? hit.has(group) : opened[at];
     });
     found.textContent = words.length > 0 ? count + " found" : "";
   };

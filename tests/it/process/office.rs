@@ -285,7 +285,7 @@ pub(super) fn same(found: &Accounts, expected: &Accounts) {
     }
 }
 
-pub(super) fn settings(
+pub(crate) fn settings(
     sandbox: &str,
     identity_endpoint: &str,
     identity_header: &str,
@@ -310,7 +310,7 @@ pub(super) fn settings(
     .collect()
 }
 
-pub(super) fn folder_url(folder: &Path) -> String {
+pub(crate) fn folder_url(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
 
