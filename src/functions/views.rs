@@ -57,15 +57,18 @@ pub(super) fn run(
             page(
                 200,
                 frame.around(|html| {
+                    html::report::heading(html, report);
                     if report.state != RunState::Ended {
                         live(html, report.state, progress);
                     }
-                    html::report::content(html, report, |html, set| {
+                    html::report::details(html, report, |html, set| {
                         if report.state == RunState::Ended {
                             ways.approval(html, set);
                         }
                     });
-                    ways.of_run(html, report);
+                    if report.state == RunState::Ended {
+                        ways.of_run(html, report);
+                    }
                 }),
             )
         }

@@ -4,7 +4,7 @@ use crate::{
     domain::{
         hold::HeldSet,
         mode::{Mode, PerformSync},
-        report::{Report, RunState},
+        report::Report,
     },
     render::{html::Html, words},
 };
@@ -84,9 +84,7 @@ impl Ways<'_> {
             html.raw(label).raw("</a></li>");
         }
         html.raw("</ul></section>");
-        let has_changed = report.state == RunState::Ended
-            && report.mode == Mode::Apply
-            && !report.counts.applied.is_empty();
+        let has_changed = report.mode == Mode::Apply && !report.counts.applied.is_empty();
         if has_changed {
             self.undo(html, &format!("/runs/{}/undo", report.id));
         }

@@ -30,11 +30,19 @@ pub fn report(report: &Report) -> String {
 
 /// What a page says of a run; `approval` is what can be done about a held set.
 pub fn content(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
+    heading(html, report);
+    details(html, report, approval);
+}
+
+/// Which run it is, and how it stands.
+pub fn heading(html: &mut Html, report: &Report) {
     html.raw("<h1>").text(&title(report)).raw(" ");
-    let standing = words::standing_of(report.state, report.outcome);
-    html.badge(tone_of(report.state, report.outcome), standing)
-        .raw("</h1><p class=\"soft\">");
-    html.text(&words::moment(&report.started))
+    if report.state == RunState::Ended {
+        let standing = words::outcome(report.outcome);
+        html.badge(tone_of(report.state, report.outcome), standing);
+    }
+    html.raw("</h1><p class=\"soft\">")
+        .text(&words::moment(&report.started))
         .raw(" · by ")
         .text(words::trigger(report.trigger));
     if report.duration_ms > 0 {
@@ -42,6 +50,10 @@ pub fn content(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &H
             .text(&words::duration(report.duration_ms));
     }
     html.raw("</p>");
+}
+
+/// Everything below the heading; nothing for a run of which nothing is known yet.
+pub fn details(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
     if let Some(error) = &report.error {
         html.raw("<p class=\"alert bad\" role=\"alert\">")
             .text(error)
@@ -51,6 +63,9 @@ pub fn content(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &H
         html.raw("<p class=\"alert notice\">")
             .text(warning)
             .raw("</p>");
+    }
+    if report.state != RunState::Ended && report.actions.is_empty() {
+        return;
     }
     tiles(html, report);
     estimate(html, report);
@@ -217,11 +232,7 @@ fn plan(html: &mut Html, report: &Report) {
         })
         .raw("</h2>");
     if report.actions.is_empty() {
-        html.raw(if report.state == RunState::Ended {
-            "<p>Nothing is to change.</p>"
-        } else {
-            "<p>Not known yet.</p>"
-        });
+        html.raw("<p>Nothing is to change.</p>");
     }
     let mut by_kind: BTreeMap<ActionKind, Vec<&ActionReport>> = BTreeMap::new();
     for action in &report.actions {

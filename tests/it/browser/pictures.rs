@@ -8,7 +8,7 @@ use super::{Browser, Look, Site, organisation};
 
 /// A terminal of the program, as a page.
 const TERMINAL: &str = "<!doctype html><meta charset=utf-8><style>
-body{margin:0;background:#11161d;color:#d7dee8;font:15px/1.45 'DejaVu Sans Mono',monospace;padding:20px 24px;width:1060px}
+body{margin:0;background:#11161d;color:#d7dee8;font:14px/1.45 'DejaVu Sans Mono',monospace;padding:20px 24px}
 pre{margin:0;font:inherit;white-space:pre-wrap}
 b{color:#fff}.d{color:#8b98a9}.c31{color:#ff8f98}.c32{color:#74d99f}.c33{color:#f1c36b}.c36{color:#6fcbe0}
 </style><pre>";
@@ -53,16 +53,16 @@ async fn pictures_of_the_real_program() {
         .unwrap_or_else(|| super::picture("readme", Look::new(0, false)).with_file_name("readme"));
     let (tenant, organisation) = organisation();
     let site = Site::open(tenant, organisation, &[]).await;
+    let preview = abridged(&terminal(&["preview", "--color", "always"], &site));
     // Some nights, so that there is a history.
     for _ in 0..2 {
         site.run(json!({"wait": 60})).await;
     }
     site.run(json!({"mode": "apply", "wait": 60})).await;
-    let preview = terminal(&["preview", "--color", "always"], &site);
     let page = folder.with_extension("html");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(&page, markup(&preview)).unwrap();
-    browser.look(Look::new(1110, true)).await;
+    browser.look(Look::new(1240, true)).await;
     browser
         .go(
             url::Url::from_file_path(std::path::absolute(&page).unwrap())
@@ -70,11 +70,22 @@ async fn pictures_of_the_real_program() {
                 .as_str(),
         )
         .await;
-    browser.picture(&folder.join("plan.png"), 900).await;
+    browser.picture(&folder.join("plan.png"), 1000).await;
     std::fs::remove_file(&page).unwrap();
     browser.look(Look::new(1110, false)).await;
     browser.go(&site.at("")).await;
     browser.picture(&folder.join("dashboard.png"), 1100).await;
+}
+
+/// How it begins and how it ends.
+fn abridged(text: &str) -> String {
+    const FIRST: usize = 26;
+    const LAST: usize = 14;
+    let lines: Vec<&str> = text.lines().collect();
+    let dots = ["\u{1b}[2m      ⋮\u{1b}[0m"];
+    [&lines[..FIRST], &dots, &lines[lines.len() - LAST..]]
+        .concat()
+        .join("\n")
 }
 
 /// What the program prints about the same organisation.
