@@ -49,6 +49,7 @@ impl Engine {
             address,
             &fetched.world,
             &fetched.policy,
+            &memory,
             &fetched.matching,
             &plan,
         ))
