@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod apply;
+mod chance;
 pub mod check;
 pub mod error;
 pub mod explain;
@@ -20,8 +21,8 @@ mod undo;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
+use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use run::{RunRequest, RunSummary};
@@ -33,7 +34,7 @@ use crate::{
     otlp::Otlp,
     settings::Settings,
     state::{
-        State,
+        RunId, State,
         lock::{Lease, Permit},
     },
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
@@ -52,6 +53,7 @@ struct Shared {
     links: Links,
     lease: Lease,
     clock: Clock,
+    chance: Chance,
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
@@ -70,6 +72,8 @@ pub struct Links {
     pub clock: Clock,
     /// Where traces and metrics go.
     pub otlp: Option<Otlp>,
+    /// Of jitter and run ids: the same seed draws the same.
+    pub seed: Option<u64>,
 }
 
 impl Engine {
@@ -82,6 +86,7 @@ impl Engine {
                     .unwrap_or_else(|| Lease::of(settings.lock_lease)),
                 settings,
                 clock: links.clock,
+                chance: Chance::new(links.seed),
                 links,
                 state,
                 zivver: OnceCell::new(),
@@ -125,6 +130,7 @@ impl Engine {
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;
+        config.retry.seed = self.shared.chance.draw();
         Ok(ExchangeClient::new(
             config,
             settings.identity.clone(),
@@ -151,7 +157,7 @@ impl Engine {
                     base_url: settings.zivver_api_url.clone(),
                     key: ApiKey::parse(settings.zivver_api_key.expose())?,
                     rate: settings.zivver_rate,
-                    policy: ZivverPolicy::new(Uuid::new_v4().as_u64_pair().0),
+                    policy: ZivverPolicy::new(self.shared.chance.draw()),
                     clock: self.shared.clock,
                     may_write,
                 };
@@ -175,6 +181,10 @@ impl Engine {
 
     fn now(&self) -> jiff::Timestamp {
         self.shared.clock.now()
+    }
+
+    fn new_run_id(&self) -> RunId {
+        RunId::drawn(self.now(), self.shared.chance.draw())
     }
 
     fn set_permit(&self, permit: Option<Permit>) {

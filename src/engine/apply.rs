@@ -59,6 +59,8 @@ pub struct ActionEnd {
     pub problems: Vec<String>,
     /// To be recognised in a later run (R33).
     pub refusals: Vec<Refusal>,
+    /// Some of its steps were carried out, and others not started.
+    pub half_done: bool,
 }
 
 /// One step that ended, with everything there is to say.
@@ -316,7 +318,11 @@ impl<'a> Applying<'a> {
         for (action, open) in self.open.iter().enumerate() {
             if *open > 0 {
                 let end = &mut self.actions[action];
-                // Something of it may have been done; what is left of it, the next run does.
+                end.half_done = matches!(
+                    end.outcome,
+                    Some(ActionOutcome::Applied | ActionOutcome::Partly)
+                );
+                // What is left of it, the next run does.
                 if end.outcome != Some(ActionOutcome::Failed) {
                     end.outcome = Some(ActionOutcome::Remaining);
                 }

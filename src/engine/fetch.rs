@@ -284,6 +284,8 @@ impl Fetcher<'_> {
                 });
             }
             tokio::select! {
+                biased; // The same answers in the same order make the same run.
+                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
                 next = stream.next(), if streaming => match next {
                     None => streaming = false,
                     Some(answer) => {
@@ -303,7 +305,6 @@ impl Fetcher<'_> {
                         resolving.look_again(source);
                     }
                 }
-                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
             }
         }
         source.cut_off = missing > 0 || !asking.is_empty();

@@ -30,7 +30,7 @@ use crate::{
         effect,
         guard::Class,
         matching::match_accounts,
-        memory::{Baseline, Memory, Spent, WithoutEffect},
+        memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
@@ -172,7 +172,7 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
+        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),
@@ -291,7 +291,10 @@ impl Running<'_> {
         let result = self.end(result, lock).instrument(span.clone()).await;
         match &result {
             Ok(report) => {
-                span.record("cloud_sync.run.outcome", tracing::field::debug(report.outcome));
+                span.record(
+                    "cloud_sync.run.outcome",
+                    tracing::field::debug(report.outcome),
+                );
                 span.record("cloud_sync.mailboxes", report.source.mailboxes);
                 span.record("cloud_sync.actions", report.actions.len());
                 span.record("cloud_sync.held", report.counts.held);
@@ -334,7 +337,11 @@ impl Running<'_> {
             progress: self.engine.progress(),
         };
         let kept = self.kept().await?;
-        let mut fetched = match reader.fetch(&self.memory, kept).instrument(span("fetch")).await? {
+        let mut fetched = match reader
+            .fetch(&self.memory, kept)
+            .instrument(span("fetch"))
+            .await?
+        {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -425,14 +432,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// R35: runs that were killed. What they did counts in the limits, also where their journal does not tell: then
-    /// Zivver does.
+    /// R35: plans and runs that did not come to their end.
     async fn recover(&mut self, world: &World) -> Result<(), RunError> {
+        self.take_over(world).await?;
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
             if self.was_killed {
-                self.count_spent(&plans, world).await?;
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
@@ -448,7 +454,6 @@ impl Running<'_> {
                 continue;
             }
             let plans = self.done_by(&entry.id).await?;
-            self.count_spent(&plans, world).await?;
             self.give_back_of_killed(&summary.summary.approve, &plans, world)
                 .await?;
             let interrupted = RunSummary {
@@ -479,24 +484,31 @@ impl Running<'_> {
         Ok(read(&plans, &self.state.journal(run)).await?)
     }
 
-    /// R26: kept at once, before anything says that the killed run is dealt with.
-    async fn count_spent(
-        &mut self,
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last() else {
+    /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
+    /// whom it was created for; also where its journal does not tell: then Zivver does.
+    async fn take_over(&mut self, world: &World) -> Result<(), RunError> {
+        let Some(InHand { run, plan }) = self.memory.in_hand.take() else {
             return Ok(());
         };
-        let at = self.engine.now().as_second();
-        let counts = spent(record, entries, world);
-        self.memory
-            .spent
-            .extend(
-                counts
-                    .into_iter()
-                    .map(|(class, count)| Spent { at, class, count }),
-            );
+        let Some(run) = RunId::parse(&run) else {
+            return Ok(());
+        };
+        let plans = self.done_by(&run).await?;
+        // Without the record nothing was sent.
+        if let Some((record, entries)) = plans.get(plan as usize) {
+            let at = self.engine.now().as_second();
+            let counts = spent(record, entries, world).into_iter();
+            let counts = counts.map(|(class, count)| Spent { at, class, count });
+            self.memory.spent.extend(counts);
+            for (at, planned) in record.actions.iter().enumerate() {
+                let entry = entries.iter().find(|entry| entry.action as usize == at);
+                if let Some(object_id) = &planned.object_id
+                    && let Some(id) = planned.created_in(entry, world)
+                {
+                    self.memory.mapping.entry(*object_id).or_insert(id);
+                }
+            }
+        }
         self.save_memory().await
     }
 
@@ -564,17 +576,9 @@ impl Running<'_> {
             self.settle_baseline(plan);
             return self.save_memory().await;
         }
-        // Write-ahead: who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
-        self.save_memory().await?;
         let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
-        let mut plans = self.state.plans(&self.id);
-        let number = plans.read().await?.len();
-        plans.append(&record).await?;
-        self.use_approvals(&record).await?;
-        let mut journal = Journal::start(
-            self.state.journal(&self.id),
-            u32::try_from(number).unwrap_or(u32::MAX),
-        );
+        let number = self.write_ahead(&record).await?;
+        let mut journal = Journal::start(self.state.journal(&self.id), number);
         let bounds = Bounds {
             deadline: self.deadline,
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
@@ -632,9 +636,25 @@ impl Running<'_> {
         self.save_memory().await
     }
 
+    /// Who owns what, what is about to happen, and which approvals are spent on it (R27, R35). Gives the number of the
+    /// plan in its run.
+    async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
+        let mut plans = self.state.plans(&self.id);
+        let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
+        self.memory.in_hand = Some(InHand {
+            run: self.id.to_string(),
+            plan: number,
+        });
+        self.save_memory().await?;
+        plans.append(record).await?;
+        self.use_approvals(record).await?;
+        Ok(number)
+    }
+
     /// What came of the plan, into report and memory.
     fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
+        let mut half_done = false;
         for (at, end) in applied.actions.iter().enumerate() {
             let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             let report = &mut self.report.actions[at];
@@ -645,6 +665,7 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
+            half_done |= end.half_done;
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -656,13 +677,16 @@ impl Running<'_> {
         }
         let now = self.engine.now().as_second();
         self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
-        self.memory
-            .spent
-            .extend(counts.into_iter().map(|(class, count)| Spent {
+        // What is half done, only Zivver can tell: the next run counts, having read it.
+        if !half_done {
+            let counts = counts.into_iter();
+            self.memory.spent.extend(counts.map(|(class, count)| Spent {
                 at: now,
                 class,
                 count,
             }));
+            self.memory.in_hand = None;
+        }
         let remaining = applied
             .actions
             .iter()
@@ -902,7 +926,7 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .collect()
 }
 
-/// R26: what a killed run has done, by its journal, and where that is silent by what Zivver now shows.
+/// R26: what a plan has done, by its journal, and where that is silent by what Zivver now shows.
 fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
     let known: BTreeMap<usize, ActionOutcome> = entries
         .iter()

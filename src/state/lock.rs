@@ -172,6 +172,11 @@ impl Lock {
         Self { objects, lease }
     }
 
+    /// What this process's clocks say.
+    fn now(&self) -> Moment {
+        Moment::now(self.objects.now())
+    }
+
     /// Takes the lock if nobody has it, or if whoever has it let it run out.
     pub async fn acquire(&self, owner: &Owner) -> Result<Acquired, StateError> {
         for _ in 0..ROUNDS {
@@ -276,7 +281,7 @@ impl Lock {
         };
         let object = name(epoch, CLAIM);
         let bytes = self.objects.encode(&object, "claim", &claim)?;
-        let tenure = Tenure::from(Moment::now(), self.lease.holder_may_rely_on_it());
+        let tenure = Tenure::from(self.now(), self.lease.holder_may_rely_on_it());
         if self.objects.create(&object, bytes).await? == Created::Theirs {
             return Ok(None);
         }

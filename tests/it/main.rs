@@ -25,6 +25,7 @@ mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
 mod settings;
+mod simulation;
 mod state;
 mod sync;
 mod tidy;
