@@ -319,7 +319,10 @@ impl Running<'_> {
         let result = self.end(result, lock).instrument(span.clone()).await;
         match &result {
             Ok(report) => {
-                span.record("cloud_sync.run.outcome", tracing::field::debug(report.outcome));
+                span.record(
+                    "cloud_sync.run.outcome",
+                    tracing::field::debug(report.outcome),
+                );
                 span.record("cloud_sync.mailboxes", report.source.mailboxes);
                 span.record("cloud_sync.actions", report.actions.len());
                 span.record("cloud_sync.held", report.counts.held);

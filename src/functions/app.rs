@@ -444,11 +444,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             name: "Cloud Sync",
             version: env!("CARGO_PKG_VERSION"),
             perform_sync: engine.settings().perform_sync.to_string(),
-            links: [
-                ("runs", link("/runs")),
-                ("health", link("/health")),
-            ]
-            .into(),
+            links: [("runs", link("/runs")), ("health", link("/health"))].into(),
             templates: [
                 ("run", template("GET", "/runs/{id}")),
                 ("undo", template("POST", "/runs/{id}/undo")),

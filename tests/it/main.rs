@@ -20,6 +20,7 @@ mod otlp;
 mod package;
 mod pages;
 mod process;
+mod remedies;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
