@@ -27,6 +27,7 @@ pub mod notice;
 pub mod offenders;
 pub mod order;
 pub mod plan;
+pub mod probe;
 pub mod remedies;
 pub mod report;
 pub mod scope;

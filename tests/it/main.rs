@@ -19,6 +19,7 @@ mod openapi;
 mod otlp;
 mod package;
 mod pages;
+mod probe;
 mod process;
 mod remedies;
 mod rules;
