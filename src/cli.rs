@@ -15,7 +15,6 @@ mod report;
 mod sandbox;
 mod serve;
 mod text;
-mod words;
 
 use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
 
@@ -29,6 +28,7 @@ use crate::{
     },
     engine::{Engine, Links, RunError, RunRequest},
     otlp::Otlp,
+    render::words,
     settings::{self, LogSettings, Settings, SettingsError},
     state::RunId,
     telemetry,

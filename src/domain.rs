@@ -32,8 +32,10 @@ pub mod remedies;
 pub mod report;
 pub mod scope;
 pub mod settle;
+pub mod since;
 pub mod source;
 pub mod step;
+pub mod suspended;
 pub mod undo;
 pub mod world;
 

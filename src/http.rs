@@ -54,6 +54,7 @@ impl Transport {
     /// Connections to `base`: no redirects followed, nothing decompressed, HTTP/2 where the server offers it, and at
     /// most `connections_max` idle connections kept. A loopback service is never asked through a proxy.
     pub fn network(base: &Url, connections_max: usize) -> Result<Self, TransportError> {
+        set_up_tls();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cloud-sync/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -75,6 +76,13 @@ impl Transport {
                 cause: root_cause(&error.without_url()),
             })
     }
+}
+
+/// Chooses the cryptography of all TLS connections of this process. Needed before any HTTP client is made, and harmless
+/// when repeated.
+pub fn set_up_tls() {
+    // An error says that it was chosen before.
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 /// One request, to be sent once.

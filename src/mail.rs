@@ -108,6 +108,7 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
 /// On this machine TLS is used where the server offers it, anywhere else always.
 fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailError> {
     let host = server.host_str().unwrap_or_default();
+    crate::http::set_up_tls();
     let tls = TlsParameters::new(host.to_owned()).map_err(|error| failure(&error))?;
     let (tls, port) = match server.scheme() {
         "smtps" => (Tls::Wrapper(tls), 465),

@@ -26,6 +26,8 @@ pub enum ApiCall {
     Account { address: String, format: Format },
     /// `GET /health`
     Health,
+    /// `GET /check`: the self-test.
+    Check { format: Format },
 }
 
 /// What stands at a path, whatever the method.
@@ -36,6 +38,7 @@ enum Resource<'a> {
     Undo(&'a str),
     Account(&'a str),
     Health,
+    Check,
 }
 
 impl ApiCall {
@@ -72,9 +75,12 @@ impl ApiCall {
                 format: format(&["format"], &Format::ALL)?,
             }),
             (Resource::Health, "GET") => check_query(request, &[]).map(|()| Self::Health),
+            (Resource::Check, "GET") => Ok(Self::Check {
+                format: format(&["format"], &[Format::Json, Format::Html])?,
+            }),
             (Resource::Root | Resource::Runs, _) => Err(Problem::method_not_allowed("GET, POST")),
             (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
-            (Resource::Run(_) | Resource::Account(_) | Resource::Health, _) => {
+            (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
                 Err(Problem::method_not_allowed("GET"))
             }
         }
@@ -89,6 +95,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         [] => Ok(Resource::Root),
         [runs] if is(runs, "runs") => Ok(Resource::Runs),
         [health] if is(health, "health") => Ok(Resource::Health),
+        [check] if is(check, "check") => Ok(Resource::Check),
         [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
         [accounts, address] if is(accounts, "accounts") && !address.is_empty() => {
             Ok(Resource::Account(address))
@@ -98,7 +105,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}` and `/health`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}`, `/health` and `/check`",
         )),
     }
 }
