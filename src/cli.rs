@@ -219,7 +219,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let report = observed(&engine(links)?, &request).await?;
             shown(&report, output, detail)
         }
-        Command::Check => Box::pin(check::check(output)).await,
+        Command::Check { probe } => Box::pin(check::check(output, probe)).await,
         Command::Runs { id, detail } => {
             history::show(engine(links)?.state().await?, id.as_deref(), output, detail).await
         }

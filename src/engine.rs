@@ -14,6 +14,7 @@ pub mod history;
 pub mod journal;
 mod live;
 pub mod notices;
+mod probe;
 pub mod progress;
 pub mod run;
 mod undo;
@@ -29,7 +30,7 @@ pub use run::{RunRequest, RunSummary};
 
 use crate::{
     domain::world::Policy,
-    exchange::{ExchangeClient, ExchangeConfig},
+    exchange::{ExchangeClient, ExchangeConfig, Strategy},
     http::{Clock, Transport, TransportError},
     otlp::Otlp,
     settings::Settings,
@@ -113,6 +114,10 @@ impl Engine {
 
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
+        self.exchange_by(self.shared.settings.exo_permissions).await
+    }
+
+    async fn exchange_by(&self, strategy: Strategy) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
         let connections = settings.exo_concurrency;
         let transport = self
@@ -126,7 +131,7 @@ impl Engine {
             })
             .await?;
         let mut config = ExchangeConfig::new(settings.exo_url.clone());
-        config.strategy = settings.exo_permissions;
+        config.strategy = strategy;
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;
