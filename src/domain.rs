@@ -27,11 +27,15 @@ pub mod notice;
 pub mod offenders;
 pub mod order;
 pub mod plan;
+pub mod probe;
+pub mod remedies;
 pub mod report;
 pub mod scope;
 pub mod settle;
+pub mod since;
 pub mod source;
 pub mod step;
+pub mod suspended;
 pub mod undo;
 pub mod world;
 

@@ -14,6 +14,7 @@ pub mod history;
 pub mod journal;
 mod live;
 pub mod notices;
+mod probe;
 pub mod progress;
 pub mod run;
 mod undo;
@@ -29,8 +30,9 @@ pub use run::{RunRequest, RunSummary};
 
 use crate::{
     domain::world::Policy,
-    exchange::{ExchangeClient, ExchangeConfig},
+    exchange::{ExchangeClient, ExchangeConfig, Strategy},
     http::{Clock, Transport, TransportError},
+    otlp::Otlp,
     settings::Settings,
     state::{
         RunId, State,
@@ -69,6 +71,8 @@ pub struct Links {
     pub state: Option<State>,
     pub lease: Option<Lease>,
     pub clock: Clock,
+    /// Where traces and metrics go.
+    pub otlp: Option<Otlp>,
     /// Of jitter and run ids: the same seed draws the same.
     pub seed: Option<u64>,
 }
@@ -110,6 +114,10 @@ impl Engine {
 
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
+        self.exchange_by(self.shared.settings.exo_permissions).await
+    }
+
+    async fn exchange_by(&self, strategy: Strategy) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
         let connections = settings.exo_concurrency;
         let transport = self
@@ -123,7 +131,7 @@ impl Engine {
             })
             .await?;
         let mut config = ExchangeConfig::new(settings.exo_url.clone());
-        config.strategy = settings.exo_permissions;
+        config.strategy = strategy;
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;

@@ -14,6 +14,7 @@ mod limiter;
 mod link;
 mod pages;
 mod permissions;
+mod probe;
 mod token;
 mod wire;
 
@@ -258,7 +259,7 @@ fn normalised_identity(row: &Normalised) -> Option<String> {
     };
     object_id
         .as_ref()
-        .map(|id| id.as_str().to_owned())
+        .map(ToString::to_string)
         .or_else(|| name.as_deref().map(str::to_owned))
         .or_else(|| guids.first().map(|guid| format!("{guid:?}")))
 }

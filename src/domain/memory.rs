@@ -27,6 +27,8 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// When we suspended which users (epoch seconds).
+    pub suspended: BTreeMap<ScimId, i64>,
     /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,

@@ -228,6 +228,44 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_table_gets_its_remedy() {
+        use crate::{
+            domain::remedies::{self, Service},
+            exchange::{ExchangeError, Failure},
+        };
+        for known in remedies::KNOWN {
+            if known.service != Service::Exchange {
+                continue;
+            }
+            let failure = Failure {
+                operation: "read".into(),
+                status: known.status,
+                text: known.text.into(),
+                request_id: None,
+            };
+            let error = match fault(
+                known.status.unwrap_or(400),
+                &[],
+                pipe(known.text, "it failed"),
+            )
+            .class
+            {
+                Class::Unauthorized | Class::Forbidden => ExchangeError::Permission(failure),
+                Class::Throttled => ExchangeError::Throttled(failure),
+                Class::Transient => ExchangeError::Transient(failure),
+                Class::NotFound => ExchangeError::NotFound(failure),
+                Class::Ambiguous => ExchangeError::Ambiguous(failure),
+                Class::Paging => ExchangeError::Paging(failure),
+                Class::Refused | Class::Redirect => ExchangeError::Refused(failure),
+            };
+            assert!(
+                error.to_string().ends_with(known.remedy),
+                "{known:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn every_status_has_its_reaction() {
         for (status, class) in [
             (200, Class::Transient),

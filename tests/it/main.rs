@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod browser;
 mod checkup;
 mod cli;
 mod docs;
@@ -10,12 +11,18 @@ mod exchange_client;
 mod functions_host;
 mod host;
 mod infra;
+mod mail;
 mod migrate;
 mod nights;
 mod notifications;
 mod offenders;
+mod openapi;
+mod otlp;
+mod package;
 mod pages;
+mod probe;
 mod process;
+mod remedies;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;
@@ -24,6 +31,7 @@ mod simulation;
 mod state;
 mod sync;
 mod tidy;
+mod tools;
 mod undo;
 mod world;
 mod zivver_client;

@@ -112,6 +112,7 @@ impl Process {
             clock: Clock::Read(time::CLOCKS[slot]),
             seed: Some(dice.next()),
             lease: None,
+            otlp: None,
         };
         Self {
             slot,
