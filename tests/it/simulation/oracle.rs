@@ -71,6 +71,7 @@ pub(super) struct Write {
 /// A guarded change that was made.
 #[derive(Debug)]
 struct Deed {
+    invocation: usize,
     at_ms: i64,
     class: Class,
 }
@@ -169,6 +170,13 @@ impl Oracle {
             text.as_ref()
         );
         self.violations.push(text);
+    }
+
+    /// Somebody changed Zivver by hand. What a killed run did and people took back, its successor cannot see (R35).
+    pub(super) fn changed_by_hand(&mut self) {
+        let invocations = &self.invocations;
+        self.deeds
+            .retain(|deed| invocations[deed.invocation].run.is_some());
     }
 
     /// People changed something on either side.
@@ -1016,6 +1024,7 @@ impl Oracle {
             );
         }
         self.deeds.push(Deed {
+            invocation: at,
             at_ms: now_ms,
             class,
         });

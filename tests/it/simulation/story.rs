@@ -286,6 +286,7 @@ impl Story {
                 .zivver
                 .with_state(|organisation| plot.change_zivver(organisation));
             outside.changed(told);
+            outside.stage.with(|scene| scene.oracle.changed_by_hand());
         } else {
             outside.change_tenant(plot);
         }
