@@ -95,7 +95,10 @@ async fn a_report_of_20000_accounts_stays_usable() {
         .await;
     step("unfold", begun);
     let height = height.as_u64().unwrap();
-    assert!((5_000..100_000).contains(&height), "a page of the list, not all of it: {height}");
+    assert!(
+        (5_000..100_000).contains(&height),
+        "a page of the list, not all of it: {height}"
+    );
     let begun = Instant::now();
     browser.click("Show 200 more of 19800").await;
     browser
