@@ -81,5 +81,139 @@ async fn r40_every_case_has_its_answer() {
         pages.push(explained.out);
     }
     assert_eq!(bench.writes(), 0);
-    assert_snapshot!(pages.join("\n----\n"), @"");
+    assert_snapshot!(pages.join("\n----\n"), @r#"
+    anna@corp.example: in sync: nothing is to change (R38)
+
+    Exchange Online
+      anna@corp.example "Anna"  UserMailbox
+        object id   518e6ddb-5117-4ffa-8584-7afb7472c29e
+        has the account anna@corp.example, by ExternalAccountId (R16 b)
+
+    Zivver
+      anna@corp.example "Anna"  user, active
+        external id 518e6ddb-5117-4ffa-8584-7afb7472c29e
+        belongs to the mailbox anna@corp.example (R16)
+
+    ----
+    vip.board@corp.example: TARGET_FILTER entry "vip." matches its address (R15)
+
+    Exchange Online
+      vip.board@corp.example "Board"  UserMailbox
+        object id   e1663268-11f9-4718-8e09-a6487ec3a26b
+        protected: TARGET_FILTER entry "vip." matches its address (R15)
+
+    Zivver
+      vip.board@corp.example "Chair"  user, active
+        external id e1663268-11f9-4718-8e09-a6487ec3a26b
+        protected: TARGET_FILTER entry "vip." matches its address (R15)
+
+    What the rules say
+      R15 vip.board@corp.example: TARGET_FILTER entry "vip." matches its address
+
+    ----
+    out@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS (R13)
+
+    Exchange Online
+      out@elsewhere.example "out"  UserMailbox
+        object id   66b18dc3-6668-4c54-8d41-aca03a14273e
+        outside the claimed domains, so it is not synchronised (R13)
+
+    Zivver
+      has no account with this address
+
+    What the rules say
+      R13 out@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS
+
+    ----
+    odd@corp.example: the mailbox is not understood: Exchange did not say whether its account is disabled (R5)
+
+    Exchange Online
+      odd@corp.example ""  not understood
+        object id   2dab9e8e-7363-4044-8a7b-056d28b9b86b
+        aliases     odd@corp.example
+        rejected: Exchange did not say whether its account is disabled (R5)
+
+    Zivver
+      has no account with this address
+
+    What the rules say
+      R5  odd@corp.example: the mailbox is not understood: Exchange did not say whether its account is disabled
+
+    ----
+    desk@corp.example: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+
+    Exchange Online
+      desk@corp.example "desk"  SharedMailbox
+        object id   b88db1fd-d700-4d94-8d8c-71e73fdc8659
+        full access anna@corp.example
+        protected: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+
+    Zivver
+      desk@corp.example "Desk"  user, active
+        protected: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+
+    What the rules say
+      R18 desk@corp.example: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp
+
+    ----
+    merged@corp.example: the alias merged@corp.example is left out: it still belongs to merged@corp.example (R23)
+
+    Exchange Online
+      eve@corp.example "Eve"  UserMailbox
+        object id   7dfbab40-8440-4a5c-884a-e78161bececf
+        aliases     merged@corp.example
+        has the account eve@corp.example, by ExternalAccountId (R16 b)
+
+    Zivver
+      eve@corp.example "Eve"  user, active
+        external id 7dfbab40-8440-4a5c-884a-e78161bececf
+        belongs to the mailbox eve@corp.example (R16)
+      merged@corp.example "Merged"  user, active
+        has no mailbox of its own; its address belongs to eve@corp.example (R19)
+
+    What the rules say
+      R23 eve@corp.example: the alias merged@corp.example is left out: it still belongs to merged@corp.example
+      R19 merged@corp.example: its address is an alias of eve@corp.example; merge the two accounts in the Zivver WebApp
+
+    ----
+    team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name (R11)
+
+    Exchange Online
+      team@corp.example "Team"  SharedMailbox
+        object id   41d7a625-40aa-4101-82e5-44266b8b4eba
+        has the account team@corp.example, by ExternalAccountId (R16 b)
+
+    Zivver
+      team@corp.example "Team"  functional, active
+        delegates   anna@corp.example
+        external id 41d7a625-40aa-4101-82e5-44266b8b4eba
+        belongs to the mailbox team@corp.example (R16)
+
+    What the rules say
+      R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name
+
+    ----
+    supplier@corp.example: suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
+
+    Exchange Online
+      has no mailbox with this address
+
+    Zivver
+      supplier@corp.example "Supplier"  user, active
+        has no mailbox (R19)
+
+    What waits for an approval
+      suspend supplier@corp.example: active → suspended
+        1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
+        cloud-sync apply --approve d18b51c18a  after a preview or apply has shown the whole set
+
+    ----
+    nobody@corp.example: neither Exchange nor Zivver knows this address
+
+    Exchange Online
+      has no mailbox with this address
+
+    Zivver
+      has no account with this address
+    "#);
 }
