@@ -30,6 +30,7 @@ use crate::{
     domain::world::Policy,
     exchange::{ExchangeClient, ExchangeConfig},
     http::{Clock, Transport, TransportError},
+    otlp::Otlp,
     settings::Settings,
     state::{
         State,
@@ -67,6 +68,8 @@ pub struct Links {
     pub state: Option<State>,
     pub lease: Option<Lease>,
     pub clock: Clock,
+    /// Where traces and metrics go.
+    pub otlp: Option<Otlp>,
 }
 
 impl Engine {

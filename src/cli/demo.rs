@@ -37,11 +37,12 @@ pub(super) async fn demo(
     tenant: TenantArgs,
     output: Output,
     detail: DetailArgs,
+    links: Links,
 ) -> Result<Status, CliError> {
     let sandbox = sandbox::start(0, tenant, Some((CALLS, WINDOW))).await?;
     let settings = sandbox::settings(&sandbox, RATE, "memory:");
     let settings = Settings::read(|name| settings.get(name).cloned(), &[])?;
-    let engine = Engine::new(settings, Links::default());
+    let engine = Engine::new(settings, links);
     let result = Box::pin(show(&engine, &sandbox, tenant, output, detail)).await;
     sandbox.stop().await;
     result

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
-    delegation::Delegations,
+    delegation::{Delegations, Grantee},
     directory::{Directory, MailboxIx, Party},
     hold::HeldChange,
     mailbox::MailboxKind,
@@ -214,12 +214,12 @@ fn mailbox_facts(
             grants
                 .grantees
                 .iter()
-                .map(|(party, via)| {
+                .map(|Grantee { party, through }| {
                     let label = world.directory.label(*party);
-                    if via.is_empty() {
+                    if through.is_empty() {
                         label.to_owned()
                     } else {
-                        format!("{label} via {}", via.join(" > "))
+                        format!("{label} via {}", through.join(" > "))
                     }
                 })
                 .collect(),

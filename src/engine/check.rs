@@ -14,7 +14,6 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
-        ids::ObjectId,
         memory::Memory,
         mode::PerformSync,
         note::Code,
@@ -249,13 +248,12 @@ impl Engine {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
-            memory: &memory,
             deadline: None,
             only: Some(&nobody),
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {
@@ -280,9 +278,9 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(ObjectId::as_str);
+            let id = mailbox.object_id.map(|id| id.to_string());
             MailboxKey::choose(
-                id,
+                id.as_deref(),
                 mailbox.user_principal_name.as_deref(),
                 Some(mailbox.primary.as_str()),
             )

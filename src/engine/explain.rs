@@ -26,13 +26,12 @@ impl Engine {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
-            memory: &memory,
             deadline: None,
             only: Some(address),
             now: self.now().as_second(),
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {

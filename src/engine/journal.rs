@@ -93,7 +93,7 @@ impl PlanRecord {
                 };
                 let object_id = delta
                     .mailbox
-                    .and_then(|ix| world.directory.mailbox(ix).object_id.clone());
+                    .and_then(|ix| world.directory.mailbox(ix).object_id);
                 PlannedAction {
                     action: action.clone(),
                     before,

@@ -10,6 +10,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::{Instrument, field::Empty};
 
 use self::approvals::Approval;
 use super::{
@@ -17,6 +18,7 @@ use super::{
     apply::{Applied, Bounds, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
     journal::{Entry, Journal, PlanRecord, deeds, read},
+    progress::span,
 };
 use crate::{
     domain::{
@@ -38,7 +40,6 @@ use crate::{
         },
         scope::RunScope,
         since::since,
-        step::When,
         suspended::still_suspended,
         undo::Undo,
         world::World,
@@ -159,7 +160,11 @@ impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
         // A run holds much: it lives on the heap, whoever waits for it.
-        Box::pin(self.run_once(request)).await
+        let result = Box::pin(self.run_once(request)).await;
+        if let Some(otlp) = &self.shared.links.otlp {
+            otlp.export(result.as_ref().ok()).await;
+        }
+        result
     }
 
     async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
@@ -215,7 +220,7 @@ impl Engine {
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
         }
-        let mut running = Running {
+        let running = Running {
             engine: self,
             state,
             id,
@@ -231,8 +236,7 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
-        let result = running.work(lock.as_ref()).await;
-        running.end(result, lock).await
+        running.traced(lock).await
     }
 
     async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
@@ -269,6 +273,37 @@ impl Engine {
 }
 
 impl Running<'_> {
+    /// Everything that a run does under its lock, as a trace.
+    async fn traced(mut self, lock: Option<LockGuard>) -> Result<Report, RunError> {
+        let span = tracing::info_span!(
+            target: "trace",
+            "run",
+            cloud_sync.run.id = self.id.as_str(),
+            cloud_sync.run.mode = ?self.request.mode,
+            cloud_sync.run.trigger = ?self.request.trigger,
+            cloud_sync.run.outcome = Empty,
+            cloud_sync.mailboxes = Empty,
+            cloud_sync.actions = Empty,
+            cloud_sync.held = Empty,
+            "error.type" = Empty,
+        );
+        let result = self.work(lock.as_ref()).instrument(span.clone()).await;
+        let result = self.end(result, lock).instrument(span.clone()).await;
+        match &result {
+            Ok(report) => {
+                span.record("cloud_sync.run.outcome", tracing::field::debug(report.outcome));
+                span.record("cloud_sync.mailboxes", report.source.mailboxes);
+                span.record("cloud_sync.actions", report.actions.len());
+                span.record("cloud_sync.held", report.counts.held);
+                if report.outcome == RunOutcome::Failed {
+                    span.record("error.type", "failed");
+                }
+            }
+            Err(_) => drop(span.record("error.type", "not_recorded")),
+        }
+        result
+    }
+
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let exchange = self.engine.exchange().await?;
@@ -289,18 +324,17 @@ impl Running<'_> {
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
-        let memory = self.memory.clone();
         let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
-            memory: &memory,
             deadline: self.deadline,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match reader.fetch(self.kept().await?).await? {
+        let kept = self.kept().await?;
+        let mut fetched = match reader.fetch(&self.memory, kept).instrument(span("fetch")).await? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -317,13 +351,14 @@ impl Running<'_> {
             self.recover(&fetched.world).await?;
         }
         let wishes = self.wishes();
-        let mut plan = self.plan(&fetched, &wishes);
+        let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
         if self.undo.is_some() {
             stale.clear(); // It rests on a journal.
         }
         if !stale.is_empty() && lock.is_some() {
-            reader.refresh(&mut fetched, &stale).await?;
+            let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
+            refreshed.instrument(span("refresh")).await?;
             plan = self.plan(&fetched, &wishes);
         }
         self.report.timing.planning_ms = millis(read.elapsed());
@@ -499,7 +534,7 @@ impl Running<'_> {
             .approved
             .steps()
             .iter()
-            .filter(|step| !matches!(step.when, When::IfRefused(_)))
+            .filter(|step| step.is_expected())
             .count();
         self.report.planned_writes = number(writes);
         self.report.estimate_ms = estimate(self.engine.settings().zivver_rate, writes);
@@ -516,7 +551,11 @@ impl Running<'_> {
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        self.memory.mapping = next_mapping(
+            &fetched.world,
+            &fetched.matching,
+            std::mem::take(&mut self.memory.mapping),
+        );
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -549,6 +588,7 @@ impl Running<'_> {
             bounds,
             self.engine.progress(),
         )
+        .instrument(span("apply"))
         .await;
         let journaled = journal.finish().await;
         self.report.timing.applying_ms = millis(began.elapsed());
@@ -584,6 +624,7 @@ impl Running<'_> {
         self.save_memory().await?;
         let began = Instant::now();
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
+            .instrument(span("verify"))
             .await?;
         self.report.timing.verifying_ms = millis(began.elapsed());
         self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
@@ -608,7 +649,7 @@ impl Running<'_> {
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
             {
-                self.memory.mapping.insert(object_id.clone(), id.clone());
+                self.memory.mapping.insert(*object_id, id.clone());
             }
             self.approved_tie(at, plan, fetched, outcome);
             self.remember_suspend(at, plan, fetched, outcome);
@@ -665,7 +706,7 @@ impl Running<'_> {
         {
             let id = fetched.world.accounts.get(ix).id();
             self.memory.mapping.retain(|_, other| other != id);
-            self.memory.mapping.insert(object_id.clone(), id.clone());
+            self.memory.mapping.insert(*object_id, id.clone());
         }
     }
 
@@ -787,7 +828,7 @@ impl Running<'_> {
             }
             Phase::Ended
         };
-        let saved = self.save_end(phase).await;
+        let saved = self.save_end(phase).instrument(span("save")).await;
         // A preview has no lock, and must not end the right of an apply beside it to write.
         if let Some(lock) = lock {
             self.engine.set_permit(None);

@@ -58,6 +58,8 @@ struct Index {
     version: &'static str,
     perform_sync: String,
     links: std::collections::BTreeMap<&'static str, String>,
+    /// With parameters in braces (RFC 6570).
+    templates: std::collections::BTreeMap<&'static str, String>,
 }
 
 impl App {
@@ -458,6 +460,7 @@ fn problem(error: &RunError) -> Problem {
 
 fn index(engine: &Engine, request: &Request) -> Response {
     let link = |path: &str| format!("{}{path}", request.base);
+    let template = |method: &str, path: &str| format!("{method} {}{path}", request.base);
     Response::json(
         200,
         &Index {
@@ -466,11 +469,14 @@ fn index(engine: &Engine, request: &Request) -> Response {
             perform_sync: engine.settings().perform_sync.to_string(),
             links: [
                 ("runs", link("/runs")),
-                ("run", link("/runs/{id}")),
-                ("undo", link("/runs/{id}/undo")),
-                ("account", link("/accounts/{address}")),
                 ("health", link("/health")),
                 ("check", link("/check")),
+            ]
+            .into(),
+            templates: [
+                ("run", template("GET", "/runs/{id}")),
+                ("undo", template("POST", "/runs/{id}/undo")),
+                ("account", template("GET", "/accounts/{address}")),
             ]
             .into(),
         },
