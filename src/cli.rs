@@ -170,11 +170,7 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
 }
 
 /// Ctrl+C drops what is under way, so that locks and simulators are let go.
-async fn interruptible(
-    command: Command,
-    output: Output,
-    links: Links,
-) -> Result<Status, CliError> {
+async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     tokio::select! {
         result = run(command, output, links) => result,
         () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),

@@ -43,13 +43,19 @@ pub struct MailSettings {
 /// Nobody was told.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    #[error("the report was not mailed: {0} cannot be used in a mail; check CLOUD_SYNC__SMTP_FROM and CLOUD_SYNC__SMTP_TO")]
+    #[error(
+        "the report was not mailed: {0} cannot be used in a mail; check CLOUD_SYNC__SMTP_FROM and CLOUD_SYNC__SMTP_TO"
+    )]
     Address(&'static str),
     #[error("the report was not mailed: the mail server answered {code}; {remedy}")]
     Refused { code: u16, remedy: &'static str },
-    #[error("the report was not mailed: {cause}; check host, port and scheme of CLOUD_SYNC__SMTP_URL (smtps: TLS from the start, smtp: STARTTLS)")]
+    #[error(
+        "the report was not mailed: {cause}; check host, port and scheme of CLOUD_SYNC__SMTP_URL (smtps: TLS from the start, smtp: STARTTLS)"
+    )]
     Unreachable { cause: String },
-    #[error("the report was not mailed: the mail server took longer than {0:?}; check CLOUD_SYNC__SMTP_URL")]
+    #[error(
+        "the report was not mailed: the mail server took longer than {0:?}; check CLOUD_SYNC__SMTP_URL"
+    )]
     Slow(Duration),
 }
 
@@ -115,7 +121,10 @@ fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailErr
         .timeout(Some(TIMEOUT));
     if let Some(password) = server.password() {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        builder = builder.credentials(Credentials::new(decoded(server.username()), decoded(password)));
+        builder = builder.credentials(Credentials::new(
+            decoded(server.username()),
+            decoded(password),
+        ));
     }
     Ok(builder.build())
 }
@@ -125,8 +134,12 @@ fn failure(error: &smtp::Error) -> MailError {
     if let Some(code) = error.status() {
         let code = u16::from(code);
         let remedy = match code {
-            530 | 534 | 535 | 538 => "correct user and password in CLOUD_SYNC__SMTP_URL, percent-encoded",
-            550..=554 => "let the server accept CLOUD_SYNC__SMTP_FROM as sender and CLOUD_SYNC__SMTP_TO as receivers",
+            530 | 534 | 535 | 538 => {
+                "correct user and password in CLOUD_SYNC__SMTP_URL, percent-encoded"
+            }
+            550..=554 => {
+                "let the server accept CLOUD_SYNC__SMTP_FROM as sender and CLOUD_SYNC__SMTP_TO as receivers"
+            }
             _ => "the next run tries again; see the log of the mail server if it stays so",
         };
         return MailError::Refused { code, remedy };

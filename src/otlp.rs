@@ -86,7 +86,8 @@ impl Otlp {
                 tracing::debug!(dropped, "spans of single requests were too many to keep");
             }
             for spans in spans.chunks(SPANS_PER_REQUEST) {
-                self.send(Signal::Traces, &self.traces(spans.to_vec())).await?;
+                self.send(Signal::Traces, &self.traces(spans.to_vec()))
+                    .await?;
             }
             if let Some(report) = report {
                 let metrics = self.metrics(report);
@@ -103,20 +104,33 @@ impl Otlp {
 
     /// `ExportTraceServiceRequest`
     fn traces(&self, spans: Vec<Message>) -> Message {
-        let scoped = Message::default().one(1, "scope", scope()).many(2, "spans", spans);
+        let scoped = Message::default()
+            .one(1, "scope", scope())
+            .many(2, "spans", spans);
         self.resource_around("resourceSpans", "scopeSpans", scoped)
     }
 
     /// `ExportMetricsServiceRequest`
     fn metrics(&self, report: &Report) -> Message {
-        let mut totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self
+            .shared
+            .totals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         totals.add(report);
         let metrics = totals.metrics(report, spans::now());
-        let scoped = Message::default().one(1, "scope", scope()).many(2, "metrics", metrics);
+        let scoped = Message::default()
+            .one(1, "scope", scope())
+            .many(2, "metrics", metrics);
         self.resource_around("resourceMetrics", "scopeMetrics", scoped)
     }
 
-    fn resource_around(&self, outer: &'static str, inner: &'static str, scoped: Message) -> Message {
+    fn resource_around(
+        &self,
+        outer: &'static str,
+        inner: &'static str,
+        scoped: Message,
+    ) -> Message {
         let known = self.shared.config.resource.iter();
         let known = known.map(|(key, value)| (key.as_str(), wire::Value::Text(value.clone())));
         let resource = Message::default().many(1, "attributes", attributes(known));

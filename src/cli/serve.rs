@@ -35,7 +35,8 @@ pub(super) fn serve(port: u16) -> ExitCode {
             otlp: telemetry.otlp.clone(),
             ..Links::default()
         };
-        runtime.block_on(async { serve_on(tokio::net::TcpListener::from_std(listener)?, links).await })
+        runtime
+            .block_on(async { serve_on(tokio::net::TcpListener::from_std(listener)?, links).await })
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

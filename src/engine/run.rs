@@ -291,7 +291,10 @@ impl Running<'_> {
         let result = self.end(result, lock).instrument(span.clone()).await;
         match &result {
             Ok(report) => {
-                span.record("cloud_sync.run.outcome", tracing::field::debug(report.outcome));
+                span.record(
+                    "cloud_sync.run.outcome",
+                    tracing::field::debug(report.outcome),
+                );
                 span.record("cloud_sync.mailboxes", report.source.mailboxes);
                 span.record("cloud_sync.actions", report.actions.len());
                 span.record("cloud_sync.held", report.counts.held);
@@ -334,7 +337,11 @@ impl Running<'_> {
             progress: self.engine.progress(),
         };
         let kept = self.kept().await?;
-        let mut fetched = match reader.fetch(&self.memory, kept).instrument(span("fetch")).await? {
+        let mut fetched = match reader
+            .fetch(&self.memory, kept)
+            .instrument(span("fetch"))
+            .await?
+        {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -564,17 +571,7 @@ impl Running<'_> {
             self.settle_baseline(plan);
             return self.save_memory().await;
         }
-        // Write-ahead: who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
-        self.save_memory().await?;
-        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
-        let mut plans = self.state.plans(&self.id);
-        let number = plans.read().await?.len();
-        plans.append(&record).await?;
-        self.use_approvals(&record).await?;
-        let mut journal = Journal::start(
-            self.state.journal(&self.id),
-            u32::try_from(number).unwrap_or(u32::MAX),
-        );
+        let (record, mut journal) = self.write_ahead(fetched, plan).await?;
         let bounds = Bounds {
             deadline: self.deadline,
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
@@ -630,6 +627,25 @@ impl Running<'_> {
         self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
         self.settle_baseline(plan);
         self.save_memory().await
+    }
+
+    /// Who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
+    async fn write_ahead(
+        &mut self,
+        fetched: &Fetched,
+        plan: &Plan,
+    ) -> Result<(PlanRecord, Journal), RunError> {
+        self.save_memory().await?;
+        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+        let mut plans = self.state.plans(&self.id);
+        let number = plans.read().await?.len();
+        plans.append(&record).await?;
+        self.use_approvals(&record).await?;
+        let journal = Journal::start(
+            self.state.journal(&self.id),
+            u32::try_from(number).unwrap_or(u32::MAX),
+        );
+        Ok((record, journal))
     }
 
     /// What came of the plan, into report and memory.

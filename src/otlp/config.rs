@@ -23,11 +23,20 @@ pub const NAMES: [(&str, &str); 7] = [
         "Where a receiver of OTLP over HTTP is, such as `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are added. \
          Without it nothing is sent.",
     ),
-    (HEADERS, "Secret. `name=value`, separated by commas, values percent-encoded: a key of the receiver."),
+    (
+        HEADERS,
+        "Secret. `name=value`, separated by commas, values percent-encoded: a key of the receiver.",
+    ),
     (PROTOCOL, "`http/protobuf` (default) or `http/json`."),
     (TIMEOUT, "Milliseconds for one request; 10000 by default."),
-    (SERVICE_NAME, "The name of the service; `cloud-sync` by default."),
-    (RESOURCE, "`name=value`, separated by commas: said about every span and metric, such as `deployment.environment.name=test`."),
+    (
+        SERVICE_NAME,
+        "The name of the service; `cloud-sync` by default.",
+    ),
+    (
+        RESOURCE,
+        "`name=value`, separated by commas: said about every span and metric, such as `deployment.environment.name=test`.",
+    ),
     (DISABLED, "`true`: nothing is sent."),
 ];
 
@@ -37,12 +46,19 @@ pub enum OtlpError {
     #[error(transparent)]
     Setup(#[from] TransportError),
     #[error("no telemetry is sent: {name} {wrong}")]
-    Setting { name: &'static str, wrong: &'static str },
+    Setting {
+        name: &'static str,
+        wrong: &'static str,
+    },
     #[error("telemetry is lost: {0}; check OTEL_EXPORTER_OTLP_ENDPOINT")]
     Unreachable(String),
-    #[error("telemetry is lost: the receiver answered {0}; check OTEL_EXPORTER_OTLP_ENDPOINT and its headers")]
+    #[error(
+        "telemetry is lost: the receiver answered {0}; check OTEL_EXPORTER_OTLP_ENDPOINT and its headers"
+    )]
     Refused(u16),
-    #[error("telemetry is lost: the receiver did not take it within {0:?}; check OTEL_EXPORTER_OTLP_ENDPOINT")]
+    #[error(
+        "telemetry is lost: the receiver did not take it within {0:?}; check OTEL_EXPORTER_OTLP_ENDPOINT"
+    )]
     Slow(Duration),
 }
 
@@ -96,7 +112,11 @@ impl Config {
         let text = |name: &'static str| {
             let text = lookup(name).map(|text| text.trim().to_owned());
             match text.filter(|text| !text.is_empty()) {
-                Some(text) if text.to_ascii_lowercase().starts_with("@microsoft.keyvault(") => {
+                Some(text)
+                    if text
+                        .to_ascii_lowercase()
+                        .starts_with("@microsoft.keyvault(") =>
+                {
                     Err(OtlpError::Setting {
                         name,
                         wrong: "holds a Key Vault reference that the platform could not resolve",
@@ -116,17 +136,26 @@ impl Config {
             Some("http/json") => Encoding::Json,
             Some(_) => {
                 let wrong = "is neither http/protobuf nor http/json";
-                return Err(OtlpError::Setting { name: PROTOCOL, wrong });
+                return Err(OtlpError::Setting {
+                    name: PROTOCOL,
+                    wrong,
+                });
             }
         };
         let timeout = match text(TIMEOUT)? {
             None => Duration::from_secs(10),
             Some(text) => text.parse().map(Duration::from_millis).map_err(|_| {
                 let wrong = "is no number of milliseconds";
-                OtlpError::Setting { name: TIMEOUT, wrong }
+                OtlpError::Setting {
+                    name: TIMEOUT,
+                    wrong,
+                }
             })?,
         };
-        let (traces, metrics) = (below(&endpoint, "v1/traces")?, below(&endpoint, "v1/metrics")?);
+        let (traces, metrics) = (
+            below(&endpoint, "v1/traces")?,
+            below(&endpoint, "v1/metrics")?,
+        );
         Ok(Some(Self {
             traces,
             metrics,
@@ -207,14 +236,20 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<Option<Config>, OtlpError> {
         Config::read(|name| {
             let mut variables = variables.iter();
-            variables.find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn without_an_endpoint_nothing_is_sent() {
         assert!(read(&[]).unwrap().is_none());
-        assert!(read(&[(ENDPOINT, " "), (SERVICE_NAME, "x")]).unwrap().is_none());
+        assert!(
+            read(&[(ENDPOINT, " "), (SERVICE_NAME, "x")])
+                .unwrap()
+                .is_none()
+        );
         let off = [(ENDPOINT, "http://127.0.0.1:4318"), (DISABLED, "True")];
         assert!(read(&off).unwrap().is_none());
     }
@@ -231,8 +266,14 @@ mod tests {
         ])
         .unwrap()
         .unwrap();
-        assert_eq!(config.address(Signal::Traces).as_str(), "https://otel.example/base/v1/traces");
-        assert_eq!(config.address(Signal::Metrics).as_str(), "https://otel.example/base/v1/metrics");
+        assert_eq!(
+            config.address(Signal::Traces).as_str(),
+            "https://otel.example/base/v1/traces"
+        );
+        assert_eq!(
+            config.address(Signal::Metrics).as_str(),
+            "https://otel.example/base/v1/metrics"
+        );
         assert_eq!(config.headers()["x-key"], "s=cret");
         assert_eq!(config.headers()["content-type"], "application/json");
         assert!(!format!("{config:?}").contains("cret"));

@@ -13,15 +13,47 @@ const CUMULATIVE: u32 = 2;
 /// Name, unit, description.
 type Instrument = (&'static str, &'static str, &'static str);
 
-const RUNS: Instrument = ("cloud_sync.runs", "{run}", "Runs that ended or were cut off");
-const REQUESTS: Instrument = ("cloud_sync.requests", "{request}", "Requests sent, repetitions included");
-const RETRIES: Instrument = ("cloud_sync.retries", "{request}", "Repetitions among the requests");
-const THROTTLED: Instrument = ("cloud_sync.throttled", "{response}", "Answers that said to slow down");
-const WRITES: Instrument = ("cloud_sync.writes", "{action}", "Changes of accounts, by what came of them");
-const HELD: Instrument = ("cloud_sync.held", "{change}", "Changes that wait for a person");
-const MAILBOXES: Instrument = ("cloud_sync.mailboxes", "{mailbox}", "Mailboxes that Exchange listed");
+const RUNS: Instrument = (
+    "cloud_sync.runs",
+    "{run}",
+    "Runs that ended or were cut off",
+);
+const REQUESTS: Instrument = (
+    "cloud_sync.requests",
+    "{request}",
+    "Requests sent, repetitions included",
+);
+const RETRIES: Instrument = (
+    "cloud_sync.retries",
+    "{request}",
+    "Repetitions among the requests",
+);
+const THROTTLED: Instrument = (
+    "cloud_sync.throttled",
+    "{response}",
+    "Answers that said to slow down",
+);
+const WRITES: Instrument = (
+    "cloud_sync.writes",
+    "{action}",
+    "Changes of accounts, by what came of them",
+);
+const HELD: Instrument = (
+    "cloud_sync.held",
+    "{change}",
+    "Changes that wait for a person",
+);
+const MAILBOXES: Instrument = (
+    "cloud_sync.mailboxes",
+    "{mailbox}",
+    "Mailboxes that Exchange listed",
+);
 const ACCOUNTS: Instrument = ("cloud_sync.accounts", "{account}", "Accounts in Zivver");
-const DURATION: Instrument = ("cloud_sync.run.duration", "ms", "How long the last run took");
+const DURATION: Instrument = (
+    "cloud_sync.run.duration",
+    "ms",
+    "How long the last run took",
+);
 
 /// Attributes of one series.
 type Labels = Vec<(&'static str, String)>;
@@ -49,7 +81,10 @@ impl Totals {
     }
 
     pub(super) fn add(&mut self, report: &Report) {
-        let run = vec![("mode", name(report.mode)), ("outcome", name(report.outcome))];
+        let run = vec![
+            ("mode", name(report.mode)),
+            ("outcome", name(report.outcome)),
+        ];
         self.count(RUNS, run, 1);
         for (service, requests) in [
             ("exchange", &report.requests.exchange),
@@ -67,7 +102,11 @@ impl Totals {
                 ("action", name(action.action.kind)),
                 ("outcome", name(action.outcome)),
             ];
-            self.count(WRITES, labels, u64::from(report.mode == crate::domain::mode::Mode::Apply));
+            self.count(
+                WRITES,
+                labels,
+                u64::from(report.mode == crate::domain::mode::Mode::Apply),
+            );
         }
     }
 
@@ -77,7 +116,13 @@ impl Totals {
             let points = series
                 .iter()
                 .filter(|(_, count)| **count > 0)
-                .map(|(labels, count)| point(labels, *count, now).with(2, "startTimeUnixNano", Value::Fixed(self.began)));
+                .map(|(labels, count)| {
+                    point(labels, *count, now).with(
+                        2,
+                        "startTimeUnixNano",
+                        Value::Fixed(self.began),
+                    )
+                });
             let sum = Message::default()
                 .many(1, "dataPoints", points.collect())
                 .with(2, "aggregationTemporality", Value::Number(CUMULATIVE))
@@ -87,12 +132,16 @@ impl Totals {
         let gauges = [
             (HELD, u64::from(last.counts.held)),
             (MAILBOXES, u64::from(last.source.mailboxes)),
-            (ACCOUNTS, u64::from(last.target.users) + u64::from(last.target.functional)),
+            (
+                ACCOUNTS,
+                u64::from(last.target.users) + u64::from(last.target.functional),
+            ),
             (DURATION, last.duration_ms),
         ]
         .map(|(instrument, value)| {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
-            let gauge = Message::default().many(1, "dataPoints", vec![point(&Vec::new(), value, now)]);
+            let gauge =
+                Message::default().many(1, "dataPoints", vec![point(&Vec::new(), value, now)]);
             described(instrument).one(5, "gauge", gauge)
         });
         sums.chain(gauges).collect()
@@ -109,7 +158,9 @@ fn described((name, unit, description): Instrument) -> Message {
 
 /// `NumberDataPoint`
 fn point(labels: &Labels, value: i64, now: u64) -> Message {
-    let labels = labels.iter().map(|(key, text)| (*key, Value::Text(text.clone())));
+    let labels = labels
+        .iter()
+        .map(|(key, text)| (*key, Value::Text(text.clone())));
     Message::default()
         .with(3, "timeUnixNano", Value::Fixed(now))
         .with(6, "asInt", Value::SignedFixed(value))
@@ -129,8 +180,17 @@ mod tests {
 
     #[test]
     fn counters_add_up_over_runs() {
-        let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "2026-11-23T02:00:00Z".into());
-        report.requests.zivver.by_kind.insert("zivver users".into(), 3);
+        let mut report = Report::begin(
+            "r".into(),
+            Mode::Apply,
+            Trigger::Timer,
+            "2026-11-23T02:00:00Z".into(),
+        );
+        report
+            .requests
+            .zivver
+            .by_kind
+            .insert("zivver users".into(), 3);
         report.requests.zivver.retries = 2;
         let mut totals = Totals::start(5);
         totals.add(&report);
@@ -138,14 +198,28 @@ mod tests {
         let metrics = totals.metrics(&report, 9);
         let shown = |name: &str| {
             let all = metrics.iter().map(Message::json);
-            all.into_iter().find(|metric| metric["name"] == name).unwrap()
+            all.into_iter()
+                .find(|metric| metric["name"] == name)
+                .unwrap()
         };
         let points = &shown("cloud_sync.requests")["sum"]["dataPoints"];
         assert_eq!(points[0]["asInt"], "6");
         assert_eq!(points[0]["startTimeUnixNano"], "5");
-        assert_eq!(points[0]["attributes"][1]["value"]["stringValue"], "zivver users");
-        assert_eq!(shown("cloud_sync.retries")["sum"]["dataPoints"][0]["asInt"], "4");
-        assert_eq!(shown("cloud_sync.runs")["sum"]["dataPoints"][0]["asInt"], "2");
-        assert_eq!(shown("cloud_sync.held")["gauge"]["dataPoints"][0]["asInt"], "0");
+        assert_eq!(
+            points[0]["attributes"][1]["value"]["stringValue"],
+            "zivver users"
+        );
+        assert_eq!(
+            shown("cloud_sync.retries")["sum"]["dataPoints"][0]["asInt"],
+            "4"
+        );
+        assert_eq!(
+            shown("cloud_sync.runs")["sum"]["dataPoints"][0]["asInt"],
+            "2"
+        );
+        assert_eq!(
+            shown("cloud_sync.held")["gauge"]["dataPoints"][0]["asInt"],
+            "0"
+        );
     }
 }

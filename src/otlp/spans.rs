@@ -168,7 +168,8 @@ where
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let mut fields = BTreeMap::new();
         event.record(&mut Fields(&mut fields));
-        if let (Some(Value::Text(what)), Some(span)) = (fields.get("count"), ctx.event_span(event)) {
+        if let (Some(Value::Text(what)), Some(span)) = (fields.get("count"), ctx.event_span(event))
+        {
             count(&span, what, true);
         }
     }
@@ -200,7 +201,9 @@ fn count<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, what: &str, itself: bool)
 
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
 }
 
 struct Fields<'a>(&'a mut BTreeMap<&'static str, Value>);
@@ -224,7 +227,8 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), Value::Text(format!("{value:?}")));
+        self.0
+            .insert(field.name(), Value::Text(format!("{value:?}")));
     }
 }
 
@@ -239,7 +243,8 @@ mod tests {
         let spans = Spans::default();
         let subscriber = tracing_subscriber::registry().with(spans.clone());
         tracing::subscriber::with_default(subscriber, || {
-            let _outside = tracing::info_span!("request", cloud_sync.request.kind = "list").entered();
+            let _outside =
+                tracing::info_span!("request", cloud_sync.request.kind = "list").entered();
             drop(_outside);
             let run = tracing::info_span!("run", cloud_sync.run = "0b5e").entered();
             let fetch = tracing::info_span!("fetch").entered();
@@ -271,7 +276,10 @@ mod tests {
         for (key, value) in counts {
             let attribute = serde_json::json!({"key": key, "value": {"intValue": value}});
             for span in [&shown[2], &shown[3]] {
-                assert!(span["attributes"].as_array().unwrap().contains(&attribute), "{key}: {span}");
+                assert!(
+                    span["attributes"].as_array().unwrap().contains(&attribute),
+                    "{key}: {span}"
+                );
             }
         }
     }

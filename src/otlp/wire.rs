@@ -119,7 +119,9 @@ pub(super) fn attribute(key: &str, value: Value) -> Message {
         Value::Int(number) => Message::default().with(3, "intValue", Value::Int(number)),
         other => Message::default().with(1, "stringValue", other),
     };
-    Message::default().text(1, "key", key).one(2, "value", value)
+    Message::default()
+        .text(1, "key", key)
+        .one(2, "value", value)
 }
 
 pub(super) fn attributes<'a>(all: impl IntoIterator<Item = (&'a str, Value)>) -> Vec<Message> {
@@ -147,14 +149,21 @@ mod tests {
             .with(3, "intValue", Value::Int(300))
             .with(7, "time", Value::Fixed(1))
             .with(20, "kind", Value::Number(3))
-            .many(9, "all", vec![Message::default(), Message::default().with(1, "f", Value::Bool(true))]);
+            .many(
+                9,
+                "all",
+                vec![
+                    Message::default(),
+                    Message::default().with(1, "f", Value::Bool(true)),
+                ],
+            );
         assert_eq!(
             message.json().to_string(),
             r#"{"all":[{},{"f":true}],"intValue":"300","kind":3,"name":"é","time":"1","traceId":"ab01"}"#
         );
         let expected: &[u8] = &[
-            0x0a, 2, 0xc3, 0xa9, 0x12, 2, 0xab, 0x01, 0x18, 0xac, 0x02, 0x39, 1, 0, 0, 0, 0, 0, 0, 0, 0xa0,
-            0x01, 3, 0x4a, 0, 0x4a, 2, 0x08, 1,
+            0x0a, 2, 0xc3, 0xa9, 0x12, 2, 0xab, 0x01, 0x18, 0xac, 0x02, 0x39, 1, 0, 0, 0, 0, 0, 0,
+            0, 0xa0, 0x01, 3, 0x4a, 0, 0x4a, 2, 0x08, 1,
         ];
         assert_eq!(message.protobuf(), expected);
     }

@@ -47,7 +47,9 @@ impl Server {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let lines = self.lines.lines().map(Result::unwrap);
-        lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+        lines
+            .map(|line| serde_json::from_str(&line).unwrap())
+            .collect()
     }
 }
 
@@ -63,15 +65,31 @@ impl Certificate {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
             .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
             .arg(&key)
             .arg("-out")
             .arg(&certificate)
             .output();
         assert!(
-            made.as_ref().is_ok_and(|made| made.status.success()) || std::env::var_os("CI").is_none(),
+            made.as_ref().is_ok_and(|made| made.status.success())
+                || std::env::var_os("CI").is_none(),
             "CI is set but openssl makes no certificate"
         );
         made.ok()?.status.success().then_some(Self {
@@ -99,23 +117,43 @@ async fn apply(settings: AppSettings, trusted: Option<&Path>) -> Output {
 
 fn is_the_report(mail: &Value) {
     assert_eq!(mail["from"], "sync@corp.example");
-    assert_eq!(mail["to"], serde_json::json!(["anna@corp.example", "ops@example.org"]));
+    assert_eq!(
+        mail["to"],
+        serde_json::json!(["anna@corp.example", "ops@example.org"])
+    );
     let subject = mail["subject"].as_str().unwrap();
-    assert!(subject.starts_with("Cloud Sync: ") && subject.ends_with(')'), "{subject}");
+    assert!(
+        subject.starts_with("Cloud Sync: ") && subject.ends_with(')'),
+        "{subject}"
+    );
     assert_eq!(mail["defects"], serde_json::json!([]));
     let html = mail["html"].as_str().unwrap();
-    assert!(html.starts_with("<!doctype html>") && html.contains("hired000@corp.example"), "{html}");
-    assert!(mail["text"].as_str().unwrap().contains("hired000@corp.example"));
+    assert!(
+        html.starts_with("<!doctype html>") && html.contains("hired000@corp.example"),
+        "{html}"
+    );
+    assert!(
+        mail["text"]
+            .as_str()
+            .unwrap()
+            .contains("hired000@corp.example")
+    );
     assert!(!mail.to_string().contains("canary"), "{mail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_run_is_mailed_as_a_page() {
-    let Some(server) = Server::start(None) else { return };
+    let Some(server) = Server::start(None) else {
+        return;
+    };
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(3, 1).await;
     let url = format!("smtp://reports:{ENCODED}@127.0.0.1:{}", server.port);
-    let output = apply(mailed(office.settings(&folder_url(state.path())), &url), None).await;
+    let output = apply(
+        mailed(office.settings(&folder_url(state.path())), &url),
+        None,
+    )
+    .await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let mails = server.stop();
     assert_eq!(mails.len(), 1);
@@ -124,15 +162,23 @@ async fn each_run_is_mailed_as_a_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_goes_over_tls_to_a_server_that_is_trusted_only() {
-    let Some(certificate) = Certificate::new() else { return };
-    let Some(server) = Server::start(Some(&certificate)) else { return };
+    let Some(certificate) = Certificate::new() else {
+        return;
+    };
+    let Some(server) = Server::start(Some(&certificate)) else {
+        return;
+    };
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(3, 1).await;
     let url = format!("smtps://reports:{ENCODED}@localhost:{}", server.port);
     let settings = mailed(office.settings(&folder_url(state.path())), &url);
     let distrusted = apply(settings.clone(), None).await;
     assert_eq!(distrusted.status.code(), Some(0), "{}", said(&distrusted));
-    assert!(said(&distrusted).contains("the report was not mailed: "), "{}", said(&distrusted));
+    assert!(
+        said(&distrusted).contains("the report was not mailed: "),
+        "{}",
+        said(&distrusted)
+    );
     let mut again = settings;
     again.insert("CLOUD_SYNC__STATE".into(), "memory:".into());
     let trusted = apply(again, Some(&certificate.certificate)).await;
@@ -144,7 +190,9 @@ async fn mail_goes_over_tls_to_a_server_that_is_trusted_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_refuses_or_is_gone_fails_no_run() {
-    let Some(server) = Server::start(None) else { return };
+    let Some(server) = Server::start(None) else {
+        return;
+    };
     let office = Office::open(3, 1).await;
     for (url, why) in [
         (

@@ -34,7 +34,9 @@ impl Receiver {
         // Read all the while: a pipe holds little.
         let lines = thread::spawn(move || {
             let lines = lines.lines().map(Result::unwrap);
-            lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+            lines
+                .map(|line| serde_json::from_str(&line).unwrap())
+                .collect()
         });
         Some(Self {
             child,
@@ -58,7 +60,10 @@ fn demo(endpoint: &str, protocol: &str) -> Output {
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_EXPORTER_OTLP_HEADERS", format!("x-key={KEY}"))
         .env("OTEL_SERVICE_NAME", "sync-under-test")
-        .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        .env(
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=test",
+        )
         .output()
         .unwrap()
 }
@@ -67,7 +72,9 @@ fn attributes(of: &Value) -> BTreeMap<String, String> {
     let all = of["attributes"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| {
         let value = value.as_object().unwrap().values().next().unwrap();
-        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
     };
     all.iter()
         .map(|one| (one["key"].as_str().unwrap().to_owned(), text(&one["value"])))
@@ -86,7 +93,13 @@ fn inner(received: &[Value], path: &str, outer: &str, middle: &str, last: &str) 
         let known = attributes(&resource["resource"]);
         assert_eq!(known["service.name"], "sync-under-test");
         assert_eq!(known["deployment.environment.name"], "test");
-        found.extend(resource[middle][0][last].as_array().unwrap().iter().cloned());
+        found.extend(
+            resource[middle][0][last]
+                .as_array()
+                .unwrap()
+                .iter()
+                .cloned(),
+        );
     }
     found
 }
@@ -105,7 +118,9 @@ fn phases_with_their_requests(spans: &[Value], reports: [&Value; 3]) {
         let known = attributes(run);
         assert_eq!(known["cloud_sync.run.id"], report["id"].as_str().unwrap());
         assert_eq!(number(&known, "cloud_sync.requests"), reported(report));
-        let of_run = spans.iter().filter(|span| span["traceId"] == run["traceId"]);
+        let of_run = spans
+            .iter()
+            .filter(|span| span["traceId"] == run["traceId"]);
         let below: Vec<&Value> = of_run.filter(|span| *span != run).collect();
         let requests: Vec<&&Value> = below.iter().filter(|span| span["kind"] == 3).collect();
         assert_eq!(requests.len() as u64, reported(report), "a span for each");
@@ -113,16 +128,27 @@ fn phases_with_their_requests(spans: &[Value], reports: [&Value; 3]) {
             .iter()
             .filter(|span| span["parentSpanId"] == run["spanId"])
             .collect();
-        let names: BTreeSet<&str> = children.iter().map(|span| span["name"].as_str().unwrap()).collect();
+        let names: BTreeSet<&str> = children
+            .iter()
+            .map(|span| span["name"].as_str().unwrap())
+            .collect();
         let mut expected = BTreeSet::from(["fetch", "plan", "save"]);
         if report["planned_writes"] != 0 && report["mode"] == "apply" {
             expected.extend(["apply", "verify"]);
         }
         assert_eq!(names, expected);
-        let of_phases = children.iter().map(|span| number(&attributes(span), "cloud_sync.requests"));
+        let of_phases = children
+            .iter()
+            .map(|span| number(&attributes(span), "cloud_sync.requests"));
         assert_eq!(of_phases.sum::<u64>(), reported(report));
-        let fetch = children.iter().find(|span| span["name"] == "fetch").unwrap();
-        assert_eq!(number(&attributes(fetch), "cloud_sync.requests.mailbox list"), 1);
+        let fetch = children
+            .iter()
+            .find(|span| span["name"] == "fetch")
+            .unwrap();
+        assert_eq!(
+            number(&attributes(fetch), "cloud_sync.requests.mailbox list"),
+            1
+        );
         let time = |span: &Value, at: &str| span[at].as_str().unwrap().parse::<u64>().unwrap();
         for span in &below {
             assert!(time(run, "startTimeUnixNano") <= time(span, "startTimeUnixNano"));
@@ -133,13 +159,25 @@ fn phases_with_their_requests(spans: &[Value], reports: [&Value; 3]) {
 
 fn metrics_that_add_up(metrics: &[Value], reports: [&Value; 3]) {
     let last = |name: &str| {
-        let found = metrics.iter().rev().find(|metric| metric["name"] == name).unwrap();
-        let points = found["sum"]["dataPoints"].as_array().cloned().unwrap_or_default();
-        let values = points.iter().map(|point| point["asInt"].as_str().unwrap().parse::<u64>().unwrap());
+        let found = metrics
+            .iter()
+            .rev()
+            .find(|metric| metric["name"] == name)
+            .unwrap();
+        let points = found["sum"]["dataPoints"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let values = points
+            .iter()
+            .map(|point| point["asInt"].as_str().unwrap().parse::<u64>().unwrap());
         values.sum::<u64>()
     };
     assert_eq!(last("cloud_sync.runs"), 3);
-    assert_eq!(last("cloud_sync.requests"), reports.iter().map(|report| reported(report)).sum::<u64>());
+    assert_eq!(
+        last("cloud_sync.requests"),
+        reports.iter().map(|report| reported(report)).sum::<u64>()
+    );
     let applied = reports.iter().filter(|report| report["mode"] == "apply");
     let actions = applied.map(|report| report["actions"].as_array().unwrap().len() as u64);
     assert_eq!(last("cloud_sync.writes"), actions.sum::<u64>());
@@ -166,11 +204,26 @@ fn a_demo_arrives_in_both_encodings() {
             // The key of the receiver stands in a header, and that of Zivver nowhere.
             let text = one["body"].to_string();
             assert!(!text.contains('@') && !text.contains(KEY), "{text}");
-            assert!(!text.contains(cloud_sync::sandbox::zivver::API_KEY), "{text}");
+            assert!(
+                !text.contains(cloud_sync::sandbox::zivver::API_KEY),
+                "{text}"
+            );
         }
-        let spans = inner(&received, "/v1/traces", "resourceSpans", "scopeSpans", "spans");
+        let spans = inner(
+            &received,
+            "/v1/traces",
+            "resourceSpans",
+            "scopeSpans",
+            "spans",
+        );
         phases_with_their_requests(&spans, reports);
-        let metrics = inner(&received, "/v1/metrics", "resourceMetrics", "scopeMetrics", "metrics");
+        let metrics = inner(
+            &received,
+            "/v1/metrics",
+            "resourceMetrics",
+            "scopeMetrics",
+            "metrics",
+        );
         metrics_that_add_up(&metrics, reports);
     }
 }
@@ -180,11 +233,15 @@ fn a_receiver_that_is_not_there_fails_no_run() {
     let output = demo("http://127.0.0.1:9", "http/protobuf");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("warning: telemetry is lost: cannot reach 127.0.0.1:9: "), "{said}");
+    assert!(
+        said.contains("warning: telemetry is lost: cannot reach 127.0.0.1:9: "),
+        "{said}"
+    );
     assert!(!said.contains(KEY), "{said}");
     let output = demo("http://127.0.0.1:9", "grpc");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let expected = "no telemetry is sent: OTEL_EXPORTER_OTLP_PROTOCOL is neither http/protobuf nor http/json";
+    let expected =
+        "no telemetry is sent: OTEL_EXPORTER_OTLP_PROTOCOL is neither http/protobuf nor http/json";
     assert!(said.contains(expected), "{said}");
 }

@@ -33,7 +33,12 @@ fn zip(folder: &Path) -> Option<Vec<u8>> {
         return Some(fs::read(zip).unwrap());
     }
     let packed = script("package")?
-        .args(["--unchecked", "--handler", env!("CARGO_BIN_EXE_cloud-sync"), "--out"])
+        .args([
+            "--unchecked",
+            "--handler",
+            env!("CARGO_BIN_EXE_cloud-sync"),
+            "--out",
+        ])
         .arg(folder)
         .output()
         .unwrap();
@@ -70,7 +75,10 @@ fn folder_of(user: u32) -> TempDir {
 async fn the_zip_alone_runs_as_another_user() {
     let out = tempfile::tempdir().unwrap();
     let Some(zip) = zip(out.path()) else { return };
-    let names: Vec<String> = zip_entries(&zip).into_iter().map(|entry| entry.name).collect();
+    let names: Vec<String> = zip_entries(&zip)
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
     assert_eq!(
         names,
         [
@@ -99,10 +107,15 @@ async fn the_zip_alone_runs_as_another_user() {
     office.is_in_sync();
     let health = host.call(Call::get("/api/SyncHttp/health")).await;
     assert_eq!(health.status, 200, "{}", health.body);
-    let queued = host.call(Call::post("/api/SyncHttp", &json!({"mode": "apply"}))).await;
+    let queued = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
     assert_eq!(queued.status, 202, "{}", queued.body);
     assert_eq!(host.drain().await.len(), 1);
-    let report = host.call(Call::get(&queued.headers["location"])).await.json();
+    let report = host
+        .call(Call::get(&queued.headers["location"]))
+        .await
+        .json();
     assert_eq!(report["outcome"], "in_sync", "{report}");
     host.stop().await;
 }
@@ -127,5 +140,8 @@ fn the_released_handler_asks_for_no_new_glibc() {
         })
         .collect();
     assert!(!versions.is_empty(), "a handler with glibc");
-    assert!(versions.iter().all(|version| *version <= GLIBC_MAX), "{versions:?}");
+    assert!(
+        versions.iter().all(|version| *version <= GLIBC_MAX),
+        "{versions:?}"
+    );
 }

@@ -20,7 +20,10 @@ pub(crate) fn python_with(module: &str) -> Option<Command> {
         return Some(Command::new(python));
     }
     let missing = format!("no Python with {module}: set TEST_PYTHON as .ci/run does");
-    assert!(env::var_os("CI").is_none(), "CI is set but there is {missing}");
+    assert!(
+        env::var_os("CI").is_none(),
+        "CI is set but there is {missing}"
+    );
     eprintln!("skipped: {missing}");
     None
 }
@@ -52,7 +55,10 @@ pub(crate) struct ZipEntry {
 pub(crate) fn zip_entries(zip: &[u8]) -> Vec<ZipEntry> {
     let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
     let long = |at: usize| short(at) | short(at + 2) << 16;
-    let end = zip.windows(4).rposition(|bytes| bytes == b"PK\x05\x06").unwrap();
+    let end = zip
+        .windows(4)
+        .rposition(|bytes| bytes == b"PK\x05\x06")
+        .unwrap();
     let mut at = long(end + 16);
     let mut found = Vec::new();
     while zip[at..].starts_with(b"PK\x01\x02") {

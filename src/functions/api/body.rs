@@ -150,12 +150,10 @@ fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Pro
 
 fn check_wait(wait: Option<&Value>) -> Result<(), Problem> {
     match wait {
-        Some(Value::Number(wait)) if seconds(wait).is_none() => {
-            Err(Problem::new(
-                ProblemKind::WaitOutOfRange,
-                format!("`wait` is {wait}: give whole seconds from 0 to {WAIT_S_MAX}"),
-            ))
-        }
+        Some(Value::Number(wait)) if seconds(wait).is_none() => Err(Problem::new(
+            ProblemKind::WaitOutOfRange,
+            format!("`wait` is {wait}: give whole seconds from 0 to {WAIT_S_MAX}"),
+        )),
         _ => Ok(()),
     }
 }

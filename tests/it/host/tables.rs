@@ -485,6 +485,10 @@ async fn keys_and_methods_are_checked_before_the_handler() {
         method: "HEAD".into(),
         ..Call::get(path)
     };
-    assert_eq!(host.call(head).await.status, 404, "function.json does not list it");
+    assert_eq!(
+        host.call(head).await.status,
+        404,
+        "function.json does not list it"
+    );
     assert_eq!(host.call(Call::get("/api/Other")).await.status, 404);
 }

@@ -39,7 +39,7 @@ fn groups(html: &mut Html, title: &str, notes: &[&Note]) {
         html.raw("<div id=\"").text(&words::key(code)).raw("\">");
         let title = format!("{} ({})", words::capital(words::code(code)), code.rule());
         html.group(&title, notes.len(), |html| {
-            note_rows(html, notes.into_iter())
+            note_rows(html, notes.into_iter());
         });
         html.raw("</div>");
     }
