@@ -18,7 +18,7 @@ async fn a_preview_reads_like_a_plan() {
           R19 the mailbox has no account
 
     Held back 1 change  until a person releases them
-      ! accounts that never had a mailbox: 1 changes, where MAX_STRAYS=0 allows 0 of 2 (R26)
+      ! accounts that never had a mailbox: 1 change, where MAX_STRAYS=0 allows 0 of 2 (R26)
           supplier@corp.example  suspend  active → suspended
           release with: cloud-sync apply --approve 18b2dcdb90  within 24 hours, exactly these changes (R27)
 
@@ -98,6 +98,7 @@ async fn names_of_strangers_are_inert() {
     let bench = Bench::start((tenant, organisation)).await;
     for arguments in [
         &["preview"][..],
+        &["preview", "--verbose", "--all", "--skipped"],
         &["preview", "--json"],
         &["explain", "bob@corp.example"],
         &["explain", "bob@corp.example", "--json"],
