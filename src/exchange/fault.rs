@@ -78,10 +78,9 @@ fn of_status(reply: &Reply, body: &[u8], marked: Option<Class>) -> Class {
         301 | 302 | 307 | 308 if reply.headers.contains_key(LOCATION) => Class::Redirect,
         status => marked.unwrap_or(match status {
             404 if is_own_answer(body) => Class::NotFound,
-            // A gateway's page, or half an answer, says of nobody that he is gone (R19).
-            404 => Class::Transient,
-            // 200: an error in the dress of a success, which a second try may mend.
-            200..=299 | 408 | 500 | 502..=504 | 506..=599 => Class::Transient,
+            // 200: an error in the dress of a success, which a second try may mend. 404: a gateway's page, or half an answer,
+            // says of nobody that he is gone (R19).
+            200..=299 | 404 | 408 | 500 | 502..=504 | 506..=599 => Class::Transient,
             _ => Class::Refused,
         }),
     }

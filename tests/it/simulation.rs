@@ -20,6 +20,7 @@ mod truth;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    io::Write as _,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -108,7 +109,8 @@ fn no_schedule_of_faults_breaks_an_invariant() {
         "{text}\n{} seeds found: {found:#?}",
         found.len()
     );
-    println!("{text}");
+    // Seen with --nocapture.
+    writeln!(std::io::stdout(), "{text}").unwrap();
 }
 
 #[test]

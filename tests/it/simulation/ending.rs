@@ -103,7 +103,7 @@ impl Judge<'_> {
             None if self.wanted(fact).is_empty() || self.delegates_are_mentioned(fact) => None,
             None => Some(format!("{who} has no functional account")),
             // R22: while it is to be inactive, only that counts.
-            Some(group) if self.wanted(fact).is_empty() => self.delegates(fact, members(group)),
+            Some(group) if self.wanted(fact).is_empty() => self.delegates(fact, &members(group)),
             Some(group) => self.content(fact, &group.display_name, &group.aliases, members(group)),
         }
     }
@@ -125,17 +125,17 @@ impl Judge<'_> {
                 fact.name
             ));
         }
-        self.delegates(fact, delegates)
+        self.delegates(fact, &delegates)
     }
 
-    fn delegates(&self, fact: &Fact, delegates: BTreeSet<String>) -> Option<String> {
+    fn delegates(&self, fact: &Fact, delegates: &BTreeSet<String>) -> Option<String> {
         let wanted = self.wanted(fact);
         let organisation = &self.oracle.organisation;
         let mut users = organisation.users.iter();
         let mentioned = users
             .any(|it| delegates.contains(&it.id) && self.mentioned.contains(&lower(&it.user_name)));
         let excused = mentioned || self.delegates_are_mentioned(fact);
-        (delegates != wanted && !excused).then(|| {
+        (*delegates != wanted && !excused).then(|| {
             let who = &fact.primary;
             format!("{who} ends with the delegates {delegates:?}, not {wanted:?}")
         })

@@ -154,7 +154,7 @@ fn exchange_blow(call: &Call, draw: u64) -> Blow {
         6 => Blow::ResetBefore,
         7 => Blow::HangBefore,
         8 => Blow::Truncated {
-            honest_length: draw % 2 == 0,
+            honest_length: draw.is_multiple_of(2),
         },
         9 if !cmdlet => Blow::Empty,
         _ => Blow::Garbage,
@@ -171,9 +171,9 @@ fn read_blow(draw: u64) -> Blow {
         5 => Blow::HangBefore,
         6 => Blow::Empty,
         7 => Blow::Garbage,
-        8 if draw % 7 == 0 => Blow::Instead(401, None, ""),
+        8 if draw.is_multiple_of(7) => Blow::Instead(401, None, ""),
         _ => Blow::Truncated {
-            honest_length: draw % 2 == 0,
+            honest_length: draw.is_multiple_of(2),
         },
     }
 }
@@ -189,10 +189,10 @@ fn write_blow(draw: u64) -> Blow {
         7 => Blow::HangAfter,
         8 => Blow::StatusAfter(500),
         9 => Blow::StatusAfter(504),
-        10 if draw % 7 == 0 => Blow::Instead(403, None, ""),
+        10 if draw.is_multiple_of(7) => Blow::Instead(403, None, ""),
         10 => Blow::Empty,
         _ => Blow::Truncated {
-            honest_length: draw % 2 == 0,
+            honest_length: draw.is_multiple_of(2),
         },
     }
 }
@@ -343,11 +343,14 @@ impl Wire {
             scene.note(&acted.status.as_u16().to_be_bytes());
             scene.tell(|| told(call, acted.status));
             if let Some(after) = after {
-                scene.oracle.acted(call, acted.status, after);
+                scene.oracle.acted(call, acted.status, &after);
                 let process = &mut scene.processes[self.process];
                 if let Some(left) = &mut process.writes_to_live {
                     *left = left.saturating_sub(1);
-                    process.doomed |= *left == 0;
+                    if *left == 0 {
+                        process.doomed = true;
+                        process.writes_to_live = None;
+                    }
                 }
             }
         });

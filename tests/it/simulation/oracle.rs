@@ -37,6 +37,7 @@ pub(super) struct Owner {
 }
 
 /// One invocation, and what it has read so far.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact")]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Invocation {
     writes_allowed: bool,
@@ -450,7 +451,7 @@ impl Oracle {
     }
 
     /// A write arrived, and this is what Zivver then holds.
-    pub(super) fn acted(&mut self, call: &Call, status: StatusCode, after: Organisation) {
+    pub(super) fn acted(&mut self, call: &Call, status: StatusCode, after: &Organisation) {
         let before = std::mem::replace(&mut self.organisation, after.clone());
         let path = call.path.strip_prefix("/api/scim/v2/").unwrap_or_default();
         let (_, id) = path.split_once('/').unwrap_or_default();
@@ -477,7 +478,7 @@ impl Oracle {
             match before.groups.iter().find(|it| it.id == group.id) {
                 None => self.group_made(call.invocation, group),
                 Some(old) if old != group => {
-                    self.group_changed(call.invocation, &before, old, group)
+                    self.group_changed(call.invocation, &before, old, group);
                 }
                 Some(_) => {}
             }
@@ -584,24 +585,7 @@ impl Oracle {
 
     fn user_changed(&mut self, at: usize, before: &Organisation, old: &User, new: &User) {
         let (id, who) = (new.id.as_str(), &new.user_name);
-        if old.sso_account_key != new.sso_account_key {
-            let key = new.sso_account_key.as_deref().map(lower);
-            let persons = self
-                .owners
-                .get(id)
-                .map(|it| it.persons.clone())
-                .unwrap_or_default();
-            match key {
-                None => self.violation(at, format!("{who} lost its SSO key")),
-                Some(key) if !persons.contains(&key) => {
-                    self.violation(at, format!("{who} of {persons:?} got the key {key}"));
-                }
-                Some(key) => {
-                    let owner = self.owners.get_mut(id).unwrap();
-                    owner.persons = BTreeSet::from([key]);
-                }
-            }
-        }
+        self.key_changed(at, old, new);
         if old.external_account_id != new.external_account_id {
             self.violation(
                 at,
@@ -654,6 +638,33 @@ impl Oracle {
             self.stopped(at, before, id, who);
         }
         self.sets_changed(at, before, id, &old.aliases, &new.aliases);
+        self.delegates_changed(at, before, old, new);
+    }
+
+    fn key_changed(&mut self, at: usize, old: &User, new: &User) {
+        let (id, who) = (new.id.as_str(), &new.user_name);
+        if old.sso_account_key != new.sso_account_key {
+            let key = new.sso_account_key.as_deref().map(lower);
+            let persons = self
+                .owners
+                .get(id)
+                .map(|it| it.persons.clone())
+                .unwrap_or_default();
+            match key {
+                None => self.violation(at, format!("{who} lost its SSO key")),
+                Some(key) if !persons.contains(&key) => {
+                    self.violation(at, format!("{who} of {persons:?} got the key {key}"));
+                }
+                Some(key) => {
+                    let owner = self.owners.get_mut(id).unwrap();
+                    owner.persons = BTreeSet::from([key]);
+                }
+            }
+        }
+    }
+
+    fn delegates_changed(&mut self, at: usize, before: &Organisation, old: &User, new: &User) {
+        let (id, who) = (new.id.as_str(), &new.user_name);
         let follows = |text: &String| {
             // Zivver renames delegates by itself.
             address_of(before, &id_of(&self.organisation, text).unwrap_or_default())
@@ -745,7 +756,7 @@ impl Oracle {
         let owned: Vec<_> = owned.collect();
         match owned[..] {
             [] => Ok(None),
-            [(id, owner)] if owner.persons.len() == 1 => Ok(Some(id.clone())),
+            [(id, of)] if of.persons.len() == 1 => Ok(Some(id.clone())),
             _ => Err(()),
         }
     }

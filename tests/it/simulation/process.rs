@@ -44,6 +44,8 @@ pub(super) struct Doom {
     /// Killed after so many writes have arrived.
     pub(super) writes_to_live: Option<u32>,
     pub(super) frozen: Option<(u64, Duration)>,
+    /// Frozen when so many writes have arrived.
+    pub(super) frozen_after: Option<(u32, Duration)>,
     /// Its wall clock jumps at this poll, by so many milliseconds.
     pub(super) clock_jump: Option<(u64, i64)>,
 }
@@ -124,7 +126,8 @@ impl Process {
         let slot = self.slot;
         self.stage.with(|scene| {
             let process = &mut scene.processes[slot];
-            process.writes_to_live = doom.writes_to_live;
+            let counted = doom.frozen_after.map(|(writes, _)| writes);
+            process.writes_to_live = doom.writes_to_live.or(counted);
             process.doomed = false;
             process.frozen_until = None;
         });
@@ -147,15 +150,19 @@ impl Process {
                     .tell(|| format!("process {slot}: the clock jumps by {by_ms} ms"));
                 time::set_wrong_by(slot, by_ms);
             }
-            let doomed = self.stage.with(|scene| scene.processes[slot].doomed);
+            let enough = self
+                .stage
+                .with(|scene| std::mem::take(&mut scene.processes[slot].doomed));
+            let doomed = enough && doom.frozen_after.is_none();
             if doomed || doom.killed_at_poll == Some(polls) {
                 self.stage.tell(|| format!("process {slot}: killed"));
                 run = None;
                 return Poll::Ready(End::Killed);
             }
-            if let Some((at, how_long)) = doom.frozen
-                && at == polls
-            {
+            let by_writes = doom.frozen_after.filter(|_| enough);
+            let by_polls = doom.frozen.filter(|(at, _)| *at == polls);
+            let frozen = by_writes.map(|it| it.1).or(by_polls.map(|it| it.1));
+            if let Some(how_long) = frozen {
                 let until = Instant::now() + how_long;
                 self.stage
                     .tell(|| format!("process {slot}: frozen for {how_long:?}"));

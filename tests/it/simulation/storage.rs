@@ -161,8 +161,10 @@ impl ObjectStore for Way {
         if refused {
             return stream::iter([Err(failure())]).boxed();
         }
-        let shelf = self.shelf.clone();
-        let way = Self { shelf, stage: None };
+        let way = Self {
+            shelf: self.shelf.clone(),
+            stage: None,
+        };
         let listed = self.shelf.store.list(prefix);
         listed.map(move |meta| Ok(way.dated(meta?))).boxed()
     }

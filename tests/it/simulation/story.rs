@@ -301,7 +301,7 @@ impl Story {
         let dice = &mut self.dice;
         let mut rate = || *dice.pick(&[0, 0, 15, 60, 200]);
         let (exchange, zivver, storage) = (rate(), rate(), rate() / 2);
-        let cursed = *dice.pick(&[0, 0, 0, 40, 150]);
+        let cursed = *dice.pick(&[0, 0, 40, 150, 400]);
         let outage = dice.chance(12).then(|| {
             let service = *dice.pick(&[Service::Exchange, Service::Zivver, Service::Storage]);
             let from = time::elapsed() + Duration::from_millis(dice.between(0, 4000));
@@ -342,7 +342,7 @@ impl Story {
         if dice.chance(30) {
             request.time_budget = Some(Duration::from_millis(dice.between(200, 20_000)));
         }
-        request.patience = Duration::from_secs(*dice.pick(&[0, 0, 30, 200]));
+        request.patience = Duration::from_secs(*dice.pick(&[0, 30, 200]));
         if dice.chance(40) {
             // As from a queue: the message has the id, and comes again.
             let started = time::CLOCKS[slot]();
@@ -355,10 +355,12 @@ impl Story {
                 1 => doom.killed_at_poll = Some(dice.between(1, 60)),
                 2 | 3 => doom.writes_to_live = Some(u32::try_from(dice.between(1, 8)).unwrap()),
                 4 => {
-                    doom.frozen = Some((
-                        dice.between(1, 300),
-                        Duration::from_secs(dice.between(5, 200)),
-                    ))
+                    let how_long = Duration::from_secs(dice.between(5, 200));
+                    doom.frozen = Some((dice.between(1, 300), how_long));
+                }
+                5 => {
+                    let writes = u32::try_from(dice.between(1, 6)).unwrap();
+                    doom.frozen_after = Some((writes, Duration::from_secs(dice.between(70, 200))));
                 }
                 _ => {}
             }
