@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+mod look;
 pub mod notices;
 pub mod progress;
 pub mod run;

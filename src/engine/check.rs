@@ -7,18 +7,14 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{
-    Engine, RunError,
-    fetch::{FetchEnd, Fetched, Fetcher},
-};
+use super::{Engine, RunError, fetch::Fetched};
 use crate::{
     domain::{
         address::SmtpAddress,
         ids::ObjectId,
-        memory::Memory,
         mode::PerformSync,
         note::Code,
-        plan::{Plan, Wishes, plan},
+        plan::Plan,
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
     },
@@ -212,7 +208,7 @@ impl Engine {
 
     /// Both sides as a run reads them, but for the permissions.
     async fn check_both(&self, checkup: &mut Checkup) {
-        match self.read_both().await {
+        match self.look(&SmtpAddress::verbatim("")).await {
             Ok((fetched, plan)) => {
                 let directory = &fetched.world.directory;
                 let accounts = fetched.world.accounts.len();
@@ -232,44 +228,6 @@ impl Engine {
                 checkup.add(Level::Error, "exchange", error.to_string(), grant);
             }
         }
-    }
-
-    async fn read_both(&self) -> Result<(Fetched, Plan), RunError> {
-        let memory: Memory = self
-            .state()
-            .await?
-            .memory()
-            .await?
-            .map(|stored| stored.value)
-            .unwrap_or_default();
-        let exchange = self.exchange().await?;
-        let policy = self.policy();
-        let nobody = SmtpAddress::verbatim("");
-        let reader = Fetcher {
-            exchange: &exchange,
-            zivver: self.zivver().await?,
-            policy: &policy,
-            memory: &memory,
-            deadline: None,
-            only: Some(&nobody),
-            now: self.now().as_second(),
-            progress: self.progress(),
-        };
-        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
-            unreachable!("a read without deadline is not cut off");
-        };
-        let wishes = Wishes {
-            now: self.now().as_second(),
-            ..Wishes::default()
-        };
-        let plan = plan(
-            &fetched.world,
-            &fetched.policy,
-            &memory,
-            &fetched.matching,
-            &wishes,
-        );
-        Ok((*fetched, plan))
     }
 
     /// The permissions of one mailbox, and from that how long all of them take.
