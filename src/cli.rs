@@ -213,7 +213,7 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
         }
         Command::Check => Box::pin(check::check(output)).await,
         Command::Runs { id, detail } => {
-            history::show(engine()?.state().await?, id.as_deref(), output, detail).await
+            history::show(&engine()?, id.as_deref(), output, detail).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
