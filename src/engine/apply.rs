@@ -31,6 +31,10 @@ use crate::{
 /// Writes in flight: enough to use Zivver's whole budget at seconds of latency (`zivver-scim.md` section 6).
 const IN_FLIGHT_MAX: usize = 32;
 
+/// Steps that are started whatever the time is (R34): if reading alone takes longer than an invocation may, each of them
+/// must still get somewhere.
+const STARTED_MIN: usize = IN_FLIGHT_MAX;
+
 /// When to stop starting work.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -171,6 +175,7 @@ struct Applying<'a> {
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
+    started: usize,
     done: usize,
 }
 
@@ -210,6 +215,7 @@ impl<'a> Applying<'a> {
             failures_in_a_row: 0,
             stopped: None,
             cut_off: false,
+            started: 0,
             done: 0,
         }
     }
@@ -225,11 +231,8 @@ impl<'a> Applying<'a> {
         if self.stopped.is_some() {
             return None;
         }
-        if self
-            .bounds
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        let is_over = |deadline| Instant::now() >= deadline;
+        if self.started >= STARTED_MIN && self.bounds.deadline.is_some_and(is_over) {
             self.cut_off = true;
             return None;
         }
@@ -239,6 +242,7 @@ impl<'a> Applying<'a> {
             return None;
         }
         let step = self.ready.pop_first()?;
+        self.started += 1;
         Some((step, self.live.turn(step)))
     }
 

@@ -36,7 +36,7 @@ use crate::{
 /// Questions about groups and recipients in flight; the client's own limit holds beside it.
 const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
 
-/// How long what is in flight at the deadline may take to finish (R34).
+/// How long what is in flight at the deadline may take to finish (R34), once this invocation has got somewhere.
 const FINISH_MAX: Duration = Duration::from_secs(2);
 
 /// How old a kept permission answer may be to be used at all (R34).
@@ -103,6 +103,8 @@ struct Source {
     token_warning: Option<String>,
     permissions: PermissionAnswers,
     read: usize,
+    /// Good answers that this invocation added.
+    gained: usize,
     wanted: usize,
     cut_off: bool,
 }
@@ -155,6 +157,7 @@ impl Fetcher<'_> {
             tenant_id: facts.tenant_id,
             token_warning: facts.warning,
             read: 0,
+            gained: 0,
             wanted: 0,
             cut_off: false,
         };
@@ -247,12 +250,18 @@ impl Fetcher<'_> {
             if open.is_empty() {
                 break;
             }
-            source.cut_off = self.is_over();
+            source.cut_off = self.hands_on(source);
             if !source.cut_off {
                 self.ask(open, &mut source.answers).await?;
             }
         }
         Ok(())
+    }
+
+    /// R34: at the deadline, if something was read that is worth keeping. An invocation whose time went into the lists alone
+    /// goes on beyond it: lists and groups are read afresh each time, so the next one would get no further.
+    fn hands_on(&self, source: &Source) -> bool {
+        self.is_over() && source.gained > 0
     }
 
     async fn stream(
@@ -267,9 +276,12 @@ impl Fetcher<'_> {
         let mut stream = std::pin::pin!(reads);
         let mut asking = FuturesUnordered::new();
         let mut streaming = true;
+        let finish = self
+            .deadline
+            .map(|deadline| deadline.max(Instant::now()) + FINISH_MAX);
         while streaming || !asking.is_empty() {
             while asking.len() < QUESTIONS_IN_FLIGHT_MAX
-                && !self.is_over()
+                && !self.hands_on(source)
                 && let Some(question) = resolving.next()
             {
                 asking.push(async move {
@@ -285,6 +297,7 @@ impl Fetcher<'_> {
                         missing -= 1;
                         source.permissions.set(places[at], self.now, &answer);
                         source.read += 1;
+                        source.gained += usize::from(matches!(answer, PermissionAnswer::Entries(_)));
                         resolving.look_at_answer(source, places[at], &answer);
                         self.progress.show(Progress::Reading { permissions: source.read, of: source.wanted });
                     }
@@ -297,7 +310,7 @@ impl Fetcher<'_> {
                         resolving.look_again(source);
                     }
                 }
-                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
+                () = until(finish), if source.gained > 0 => break,
             }
         }
         source.cut_off = missing > 0 || !asking.is_empty();

@@ -343,11 +343,12 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = self.plan(&fetched, &wishes);
-        let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
-        if self.undo.is_some() {
-            stale.clear(); // It rests on a journal.
-        }
-        if !stale.is_empty() && lock.is_some() {
+        // An undo rests on a journal. A fresh answer may release what was held, on another old one.
+        while lock.is_some() && self.undo.is_none() {
+            let stale = stale(&plan, &fetched, self.engine.now().as_second());
+            if stale.is_empty() {
+                break;
+            }
             reader.refresh(&mut fetched, &stale).await?;
             plan = self.plan(&fetched, &wishes);
         }

@@ -3,6 +3,7 @@
 
 mod applying;
 mod bench;
+mod budget;
 mod changes;
 mod delegations;
 mod guards;
