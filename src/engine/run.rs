@@ -177,10 +177,12 @@ impl Engine {
             Some(run) => Some(super::undo::load(state, run).await?),
             None => None,
         };
+        let owner = Owner::of(id.clone(), crate::settings::environment);
         let lock = match request.mode {
             Mode::Preview => None,
-            Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
+            Mode::Apply => Some(self.lock(state, &owner, request.patience).await?),
         };
+        let since = second(self.now());
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
         let recorded = self.recorded_state(request).await?;
@@ -207,6 +209,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
+        report.lock_owner = lock.as_ref().map(|_| format!("{owner} since {since}"));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -272,13 +275,12 @@ impl Engine {
     async fn lock(
         &self,
         state: &State,
-        id: &RunId,
+        owner: &Owner,
         patience: Duration,
     ) -> Result<LockGuard, RunError> {
-        let owner = Owner::of(id.clone(), crate::settings::environment);
         match state
             .lock(self.shared.lease)
-            .acquire_within(&owner, patience)
+            .acquire_within(owner, patience)
             .await?
         {
             Acquired::Mine(guard) => {
@@ -286,10 +288,7 @@ impl Engine {
                 Ok(guard)
             }
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!(
-                    "run {} on {} (process {}), since {}",
-                    holder.owner.run, holder.owner.host, holder.owner.pid, holder.since
-                ),
+                holder: format!("{}, since {}", holder.owner, holder.since),
             }),
         }
     }
