@@ -236,6 +236,7 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
+        self.bury_previews().await?;
         let result = running.work(lock.as_ref()).await;
         running.end(result, lock).await
     }

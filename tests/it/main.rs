@@ -10,6 +10,7 @@ mod exchange_client;
 mod functions_host;
 mod host;
 mod infra;
+mod left_behind;
 mod migrate;
 mod nights;
 mod notifications;
