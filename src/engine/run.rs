@@ -353,6 +353,9 @@ impl Running<'_> {
             plan = self.plan(&fetched, &wishes);
         }
         self.describe(&fetched, &plan);
+        if lock.is_some() {
+            self.refuse_changed(&plan);
+        }
         self.offer_approvals(&plan).await?;
         if lock.is_none() {
             return Ok(());
@@ -538,6 +541,22 @@ impl Running<'_> {
             self.report.warnings.push(
                 "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
             );
+        }
+    }
+
+    /// R27: what a code stands for and is not planned with the same before and after is refused, one by one.
+    fn refuse_changed(&mut self, plan: &Plan) {
+        for (code, approval) in &self.approvals {
+            let open = approval.changes.iter().filter(|change| {
+                !approval.used.contains(&change.fingerprint)
+                    && !plan.used_approvals.contains(&change.fingerprint)
+            });
+            self.report.warnings.extend(open.map(|change| {
+                format!(
+                    "the code {code} does not let this go: {} {} [{}] -> [{}] is not planned like that any more (R27)",
+                    change.what, change.address, change.before, change.after
+                )
+            }));
         }
     }
 
