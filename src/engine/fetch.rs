@@ -87,6 +87,8 @@ pub struct Fetcher<'a> {
     pub policy: &'a Policy,
     pub memory: &'a Memory,
     pub deadline: Option<Instant>,
+    /// How long permissions are read at least, however late the lists came (R34).
+    pub slice: Duration,
     /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
     pub only: Option<&'a SmtpAddress>,
     /// Epoch seconds.
@@ -106,7 +108,20 @@ struct Source {
     /// Good answers that this invocation added.
     gained: usize,
     wanted: usize,
+    /// [`Fetcher::deadline`], or the end of its slice.
+    deadline: Option<Instant>,
     cut_off: bool,
+}
+
+impl Source {
+    /// R34: at the deadline, if something was read that is worth keeping. An invocation that gained nothing goes on beyond
+    /// it: the next one would read the same lists and groups, and get no further.
+    fn hands_on(&self) -> bool {
+        self.gained > 0
+            && self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 impl Fetcher<'_> {
@@ -159,6 +174,7 @@ impl Fetcher<'_> {
             read: 0,
             gained: 0,
             wanted: 0,
+            deadline: None,
             cut_off: false,
         };
         self.permissions(&mut source, kept).await?;
@@ -239,6 +255,10 @@ impl Fetcher<'_> {
                 places.push(ix);
             }
         }
+        // Lists are read afresh each time: what they took must not be all that an invocation has.
+        source.deadline = self
+            .deadline
+            .map(|deadline| deadline.max(Instant::now() + self.slice));
         let mut resolving = Resolving::default();
         for ix in held {
             resolving.look_at(source, ix);
@@ -250,18 +270,12 @@ impl Fetcher<'_> {
             if open.is_empty() {
                 break;
             }
-            source.cut_off = self.hands_on(source);
+            source.cut_off = source.hands_on();
             if !source.cut_off {
                 self.ask(open, &mut source.answers).await?;
             }
         }
         Ok(())
-    }
-
-    /// R34: at the deadline, if something was read that is worth keeping. An invocation whose time went into the lists alone
-    /// goes on beyond it: lists and groups are read afresh each time, so the next one would get no further.
-    fn hands_on(&self, source: &Source) -> bool {
-        self.is_over() && source.gained > 0
     }
 
     async fn stream(
@@ -272,16 +286,16 @@ impl Fetcher<'_> {
         resolving: &mut Resolving,
     ) -> Result<(), RunError> {
         let mut missing = keys.len();
-        let reads = self.exchange.permissions_until(keys, self.deadline);
+        let reads = self.exchange.permissions_until(keys, source.deadline);
         let mut stream = std::pin::pin!(reads);
         let mut asking = FuturesUnordered::new();
         let mut streaming = true;
-        let finish = self
+        let finish = source
             .deadline
             .map(|deadline| deadline.max(Instant::now()) + FINISH_MAX);
         while streaming || !asking.is_empty() {
             while asking.len() < QUESTIONS_IN_FLIGHT_MAX
-                && !self.hands_on(source)
+                && !source.hands_on()
                 && let Some(question) = resolving.next()
             {
                 asking.push(async move {
@@ -315,11 +329,6 @@ impl Fetcher<'_> {
         }
         source.cut_off = missing > 0 || !asking.is_empty();
         Ok(())
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?

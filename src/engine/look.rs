@@ -1,5 +1,7 @@
 //! Both sides and the plan for them, for whoever only wants to know: nothing is written.
 
+use std::time::Duration;
+
 use super::{
     Engine, RunError,
     fetch::{FetchEnd, Fetched, Fetcher},
@@ -29,6 +31,7 @@ impl Engine {
             policy: &policy,
             memory: &memory,
             deadline: None,
+            slice: Duration::ZERO,
             only: Some(only),
             now,
             progress: self.progress(),

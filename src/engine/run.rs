@@ -50,6 +50,9 @@ use crate::{
 /// How long a code may be used after it was shown (R27).
 const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
+const SLICES: u32 = 20;
+
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -147,6 +150,8 @@ struct Running<'a> {
     request: &'a RunRequest,
     started: Instant,
     deadline: Option<Instant>,
+    /// What reading and what writing have at least, however late they begin (R34).
+    slice: Duration,
     memory: Memory,
     revision: Option<Revision>,
     report: Report,
@@ -227,6 +232,7 @@ impl Engine {
             request,
             started,
             deadline: request.time_budget.map(|budget| started + budget),
+            slice: request.time_budget.unwrap_or_default() / SLICES,
             memory,
             revision,
             report,
@@ -323,6 +329,7 @@ impl Running<'_> {
             policy: &policy,
             memory: &memory,
             deadline: self.deadline,
+            slice: self.slice,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
@@ -516,13 +523,6 @@ impl Running<'_> {
             active: plan.base.active,
             outside: plan.accounts_outside,
         };
-        self.report.actions = plan
-            .approved
-            .actions()
-            .iter()
-            .map(|action| ActionReport {
-                action: action.clone(),
-                outcome: ActionOutcome::Planned,
         for address in &self.request.accounts {
             let accounts = &world.accounts;
             let is_known = !world.directory.with_address(address.as_str()).is_empty()
@@ -533,6 +533,13 @@ impl Running<'_> {
                 self.report.warnings.push(text);
             }
         }
+        self.report.actions = plan
+            .approved
+            .actions()
+            .iter()
+            .map(|action| ActionReport {
+                action: action.clone(),
+                outcome: ActionOutcome::Planned,
                 problems: Vec::new(),
             })
             .collect();
@@ -616,7 +623,9 @@ impl Running<'_> {
             u32::try_from(number).unwrap_or(u32::MAX),
         );
         let bounds = Bounds {
-            deadline: self.deadline,
+            deadline: self
+                .deadline
+                .map(|deadline| deadline.max(Instant::now() + self.slice)),
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
         };
         let applied = apply(

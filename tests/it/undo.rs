@@ -12,7 +12,7 @@ use cloud_sync::{
     sandbox::{
         control::{Fault, FaultKind},
         exchange::{Mailbox, Tenant},
-        zivver::{Group, Organisation, User},
+        zivver::{Group, LimiterKind, Organisation, User},
     },
     state::RunId,
 };
@@ -234,6 +234,7 @@ async fn crowd(names: usize) -> Nights {
         Tenant::new("corp.example"),
         Organisation::new(["corp.example"]),
     );
+    organisation.limiter.kind = LimiterKind::Off;
     for at in 0..names {
         let address = format!("user{at:02}@corp.example");
         tenant = tenant.mailbox(Mailbox::user(&address).with_display_name("New"));

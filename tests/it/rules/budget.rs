@@ -47,6 +47,7 @@ async fn r34_an_invocation_that_its_lists_take_up_still_gets_somewhere() {
         .mailbox(Mailbox::shared(&at("desk")).opened_by("Desk Team"));
     let world = World::still(tenant, organisation()).await;
     let control = world.sandbox.exchange.control();
+    control.inject(Fault::always(FaultKind::Delay { millis: 400 }).path("MailboxPermission"));
     control.inject(Fault::always(FaultKind::Delay { millis: 30_000 }).path("Mailbox?"));
 
     let reports = over_invocations(&world, Duration::from_secs(10)).await;

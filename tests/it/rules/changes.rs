@@ -376,6 +376,7 @@ async fn r23_an_alias_that_is_refused_is_left_out_and_the_rest_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn r23_a_request_for_a_refused_alias_alone_goes_once() {
+    use cloud_sync::domain::report::ActionOutcome::Refused;
     let tenant = tenant()
         .mailbox(
             Mailbox::user(&at("ann"))
@@ -402,10 +403,7 @@ async fn r23_a_request_for_a_refused_alias_alone_goes_once() {
         .iter()
         .map(|action| (action.outcome, action.problems.len()))
         .collect();
-    assert_eq!(
-        ends,
-        [(ActionOutcome::Refused, 1), (ActionOutcome::Refused, 1)]
-    );
+    assert_eq!(ends, [(Refused, 1), (Refused, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
