@@ -7,7 +7,7 @@ use cloud_sync::domain::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     accounts::Accounts,
     address::SmtpAddress,
-    delegation::{Delegations, Grants},
+    delegation::{Delegations, Grantee, Grants},
     diff::absence_questions,
     directory::{Directory, MailboxIx, Party},
     guard::Limits,
@@ -128,14 +128,15 @@ fn world(count: usize) -> World {
     let directory = Directory::new(records(count));
     let delegations = (0..count)
         .map(|at| {
-            let mut grants = Grants::default();
-            if is_shared(at) {
-                for by in 1..=2 {
-                    let ix = MailboxIx(u32::try_from(at + by).expect("small"));
-                    grants.grantees.insert(Party::Mailbox(ix), Vec::new());
-                }
-            }
-            Some(Delegations::Known(grants))
+            let delegates = if is_shared(at) { 2 } else { 0 };
+            let grantees = (1..=delegates).map(|by| Grantee {
+                party: Party::Mailbox(MailboxIx(u32::try_from(at + by).expect("small"))),
+                through: Box::default(),
+            });
+            Some(Delegations::Known(Grants {
+                grantees: grantees.collect(),
+                ..Grants::default()
+            }))
         })
         .collect();
     World {

@@ -33,6 +33,9 @@ param settings object = {}
 @description('Name of a secret in the vault that holds the address of a webhook for notifications; empty for none.')
 param notifyUrlSecret string = ''
 
+@description('Name of a secret in the vault that holds the address of a mail server, smtps://user:password@host:465, for the reports of runs; empty for none. SMTP_FROM and SMTP_TO go into settings.')
+param smtpUrlSecret string = ''
+
 @description('SystemAssigned: the identity ends with the app. UserAssigned: it survives the app, and so do its grants in Exchange.')
 @allowed([ 'SystemAssigned', 'UserAssigned' ])
 param identityType string = 'SystemAssigned'
@@ -95,6 +98,9 @@ var defaults = {
   LOCK_LEASE: '60s'
   KEEP_RUNS: '90'
   NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
+  SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
+  SMTP_FROM: ''
+  SMTP_TO: ''
   LOG_LEVEL: 'info'
   LOG_DIR: ''
 }

@@ -15,7 +15,6 @@ mod report;
 mod sandbox;
 mod serve;
 mod text;
-mod words;
 
 use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
 
@@ -28,6 +27,8 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest},
+    otlp::Otlp,
+    render::words,
     settings::{self, LogSettings, Settings, SettingsError},
     state::RunId,
     telemetry,
@@ -109,7 +110,14 @@ pub fn main() -> ExitCode {
             Err(error) => refuse(&error),
         };
     }
-    let _telemetry = telemetry::for_cli(&LogSettings::read(settings::environment));
+    let telemetry = telemetry::for_cli(
+        &LogSettings::read(settings::environment),
+        Otlp::read(settings::environment),
+    );
+    let links = Links {
+        otlp: telemetry.otlp.clone(),
+        ..Links::default()
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -117,7 +125,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(interruptible(command, output)) {
+    match runtime.block_on(interruptible(command, output, links)) {
         Ok(status) => status.code(),
         Err(error) => {
             output.error(&error.to_string());
@@ -162,19 +170,19 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
 }
 
 /// Ctrl+C drops what is under way, so that locks and simulators are let go.
-async fn interruptible(command: Command, output: Output) -> Result<Status, CliError> {
+async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     tokio::select! {
-        result = run(command, output) => result,
+        result = run(command, output, links) => result,
         () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
     }
 }
 
-async fn run(command: Command, output: Output) -> Result<Status, CliError> {
+async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
         Command::Preview { accounts, detail } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine()?, &request).await?;
+            let report = observed(&engine(links)?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Apply {
@@ -185,11 +193,11 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine()?, &request).await?;
+            let report = observed(&engine(links)?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Explain { address } => {
-            let engine = engine()?;
+            let engine = engine(links)?;
             let explained = {
                 let _bars = progress::follow(engine.progress());
                 engine.explain(&address).await?
@@ -208,17 +216,17 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
             request.undo = Some(id);
             request.approve = approve;
-            let report = observed(&engine()?, &request).await?;
+            let report = observed(&engine(links)?, &request).await?;
             shown(&report, output, detail)
         }
         Command::Check => Box::pin(check::check(output)).await,
         Command::Runs { id, detail } => {
-            history::show(&engine()?, id.as_deref(), output, detail).await
+            history::show(&engine(links)?, id.as_deref(), output, detail).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
         }
-        Command::Demo { tenant, detail } => demo::demo(tenant, output, detail).await,
+        Command::Demo { tenant, detail } => demo::demo(tenant, output, detail, links).await,
         Command::Sandbox {
             port,
             tenant,
@@ -229,9 +237,9 @@ async fn run(command: Command, output: Output) -> Result<Status, CliError> {
     }
 }
 
-fn engine() -> Result<Engine, CliError> {
+fn engine(links: Links) -> Result<Engine, CliError> {
     let settings = Settings::read(settings::environment, &settings::environment_names())?;
-    Ok(Engine::new(settings, Links::default()))
+    Ok(Engine::new(settings, links))
 }
 
 /// Runs with progress bars, where somebody sees them.

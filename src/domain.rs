@@ -30,8 +30,10 @@ pub mod plan;
 pub mod report;
 pub mod scope;
 pub mod settle;
+pub mod since;
 pub mod source;
 pub mod step;
+pub mod suspended;
 pub mod undo;
 pub mod world;
 

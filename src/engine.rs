@@ -31,6 +31,7 @@ use crate::{
     domain::world::Policy,
     exchange::{ExchangeClient, ExchangeConfig},
     http::{Clock, Transport, TransportError},
+    otlp::Otlp,
     settings::Settings,
     state::{
         State,
@@ -68,6 +69,8 @@ pub struct Links {
     pub state: Option<State>,
     pub lease: Option<Lease>,
     pub clock: Clock,
+    /// Where traces and metrics go.
+    pub otlp: Option<Otlp>,
 }
 
 impl Engine {

@@ -258,7 +258,7 @@ fn normalised_identity(row: &Normalised) -> Option<String> {
     };
     object_id
         .as_ref()
-        .map(|id| id.as_str().to_owned())
+        .map(ToString::to_string)
         .or_else(|| name.as_deref().map(str::to_owned))
         .or_else(|| guids.first().map(|guid| format!("{guid:?}")))
 }

@@ -23,6 +23,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue},
 };
 use tower::ServiceExt;
+use tracing::{Instrument, field::Empty};
 use url::Url;
 
 use body::BodyError;
@@ -53,6 +54,7 @@ impl Transport {
     /// Connections to `base`: no redirects followed, nothing decompressed, HTTP/2 where the server offers it, and at
     /// most `connections_max` idle connections kept. A loopback service is never asked through a proxy.
     pub fn network(base: &Url, connections_max: usize) -> Result<Self, TransportError> {
+        set_up_tls();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cloud-sync/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -74,6 +76,13 @@ impl Transport {
                 cause: root_cause(&error.without_url()),
             })
     }
+}
+
+/// Chooses the cryptography of all TLS connections of this process. Needed before any HTTP client is made, and harmless
+/// when repeated.
+pub fn set_up_tls() {
+    // An error says that it was chosen before.
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 /// One request, to be sent once.
@@ -129,6 +138,18 @@ pub enum SendError {
     TooLarge { host: String, limit_bytes: usize },
 }
 
+impl SendError {
+    /// In one word, for telemetry.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "not_sent",
+            Self::Timeout { .. } => "timeout",
+            Self::Broken { .. } => "broken",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
 /// A transport with what all requests to one service share.
 #[derive(Debug, Clone)]
 pub struct Sender {
@@ -160,6 +181,32 @@ impl Sender {
 
     /// Sends `request` once and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Reply, SendError> {
+        // No path: it may hold addresses.
+        let span = tracing::info_span!(
+            target: "trace",
+            "request",
+            otel.name = %format_args!("{} {}", request.method, request.kind),
+            cloud_sync.request.kind = request.kind,
+            http.request.method = request.method.as_str(),
+            http.response.status_code = Empty,
+            server.address = request.url.host_str(),
+            "error.type" = Empty,
+        );
+        let result = self.exchange(request).instrument(span.clone()).await;
+        match &result {
+            Ok(reply) => {
+                let status = reply.status;
+                span.record("http.response.status_code", status.as_u16());
+                if status.is_client_error() || status.is_server_error() {
+                    span.record("error.type", status.as_str());
+                }
+            }
+            Err(error) => drop(span.record("error.type", error.kind())),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Reply, SendError> {
         self.counters.count_sent(request.kind);
         let exchange = Exchange {
             host: host(&request.url),

@@ -23,6 +23,8 @@
 //! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
 //! | [`render`] | a report as HTML, Markdown and CSV, with all data inert | `domain` |
 //! | [`notify`] | one message to a webhook | `domain`, `http` |
+//! | [`mail`] | the report of a run by SMTP | `domain`, `http`, `render` |
+//! | [`otlp`] | traces and metrics of runs to an OTLP receiver | `domain`, `http` |
 //! | [`engine`] | fetch, apply, verify, resume | all above |
 //! | [`render`], [`notify`] | reports as pages and messages | `domain`, `http` |
 //! | [`migrate`] | settings of the original script, made new | nothing of ours |
@@ -63,8 +65,10 @@ pub mod engine;
 pub mod exchange;
 pub mod functions;
 pub mod http;
+pub mod mail;
 pub mod migrate;
 pub mod notify;
+pub mod otlp;
 pub mod render;
 pub mod sandbox;
 pub mod settings;

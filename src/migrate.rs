@@ -123,7 +123,7 @@ impl Import {
                 name,
                 "has no successor: this program reports to nobody but the Application Insights of your own app",
             ),
-            "ZIVVER_API_KEY" | "ACCESS_TOKEN" | "NOTIFY_URL" => self.secret(name, value),
+            "ZIVVER_API_KEY" | "ACCESS_TOKEN" | "NOTIFY_URL" | "SMTP_URL" => self.secret(name, value),
             _ => self.plain(name, value.trim()),
         }
     }

@@ -21,6 +21,7 @@ use crate::{
         world::SsoAccountKey,
     },
     exchange::{Identity, Strategy},
+    mail::MailSettings,
     state::{StateError, StateLocation, lock::Lease},
     zivver::Rate,
 };
@@ -82,6 +83,7 @@ pub struct Settings {
     pub lock_lease: Duration,
     pub keep_runs: u32,
     pub notify_url: Option<Secret<Url>>,
+    pub mail: Option<MailSettings>,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -233,6 +235,7 @@ impl Settings {
             lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
+            mail: read_mail(r),
             warnings: r.typos(),
         };
         reader.finish()?;
@@ -278,6 +281,27 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
         );
     }
     Identity::choose(token, endpoint, client_id)
+}
+
+/// A server without sender or receivers is half a setting.
+fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<MailSettings> {
+    let server = r.optional("SMTP_URL", value::mail_server);
+    let from = r.optional("SMTP_FROM", value::mail_address);
+    let to = r.optional("SMTP_TO", value::mail_addresses);
+    for (name, missing) in [("SMTP_FROM", from.is_none()), ("SMTP_TO", to.is_none())] {
+        if server.is_some() && missing && r.text(name).is_none() {
+            let fault = fault(
+                "is not set although SMTP_URL is",
+                "write an address, or remove SMTP_URL",
+            );
+            r.problem(format!("{PREFIX}{name}"), fault);
+        }
+    }
+    Some(MailSettings {
+        server: server?,
+        from: from?,
+        to: to?,
+    })
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

@@ -8,6 +8,7 @@ mod line;
 
 use std::{
     io::{self, Write},
+    iter,
     path::Path,
 };
 
@@ -17,15 +18,20 @@ use tracing_appender::{
     rolling::{InitError, RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::Targets,
     fmt::{MakeWriter, writer::BoxMakeWriter},
     layer::SubscriberExt,
     registry::LookupSpan,
 };
 
-use crate::settings::{LogLevel, LogSettings};
+use crate::{
+    otlp::{Otlp, OtlpError},
+    settings::{LogLevel, LogSettings},
+};
 use line::{Human, Logfmt};
+
+type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How many daily files are kept.
 const FILES_MAX: usize = 14;
@@ -35,22 +41,26 @@ const FILES_MAX: usize = 14;
 #[derive(Debug)]
 pub struct Telemetry {
     _files: Option<WorkerGuard>,
+    /// Where traces and metrics go, for whoever starts runs.
+    pub otlp: Option<Otlp>,
 }
 
 /// Sets up the log of a process that the Functions host started: level `info` unless `LOG_LEVEL` says otherwise.
-pub fn for_host(settings: &LogSettings) -> Telemetry {
+pub fn for_host(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -> Telemetry {
     let console = Console {
         out: BoxMakeWriter::new(io::stdout),
         err: BoxMakeWriter::new(io::stderr),
     };
     let level = settings.level.unwrap_or(LogLevel::Info);
-    start(settings, |files| host_layer(level, console, files))
+    start(settings, otlp, |files| {
+        vec![host_layer(level, console, files).boxed()]
+    })
 }
 
 /// Sets up the log of the command line: human, on stderr, warnings and errors only unless `LOG_LEVEL` says otherwise.
-pub fn for_cli(settings: &LogSettings) -> Telemetry {
+pub fn for_cli(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -> Telemetry {
     let level = settings.level.unwrap_or(LogLevel::Warn);
-    start(settings, |files| {
+    start(settings, otlp, |files| {
         let human = tracing_subscriber::fmt::layer()
             .event_format(Human)
             .fmt_fields(Human)
@@ -65,16 +75,19 @@ pub fn for_cli(settings: &LogSettings) -> Telemetry {
                 .log_internal_errors(false)
                 .with_filter(filter(settings.level.unwrap_or(LogLevel::Info)))
         });
-        human.and_then(files)
+        iter::once(human.boxed())
+            .chain(files.map(Layer::boxed))
+            .collect()
     })
 }
 
-/// Installs the layer that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
+/// Installs the layers that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
 /// error in the log, not the end of the program: a published app's folder is read-only.
-fn start<L>(settings: &LogSettings, build: impl FnOnce(Option<NonBlocking>) -> L) -> Telemetry
-where
-    L: Layer<tracing_subscriber::Registry> + Send + Sync + 'static,
-{
+fn start(
+    settings: &LogSettings,
+    otlp: Result<Option<Otlp>, OtlpError>,
+    build: impl FnOnce(Option<NonBlocking>) -> Vec<Boxed>,
+) -> Telemetry {
     let opened = settings
         .dir
         .as_ref()
@@ -85,7 +98,14 @@ where
         None => (None, None),
     };
     let (writer, guard) = files.unzip();
-    let subscriber = tracing_subscriber::registry().with(build(writer));
+    let (otlp, untraced) = match otlp {
+        Ok(otlp) => (otlp, None),
+        Err(error) => (None, Some(error)),
+    };
+    // A list, since a layer that is `None` would switch off all others.
+    let mut layers = build(writer);
+    layers.extend(otlp.as_ref().map(|otlp| otlp.layer().boxed()));
+    let subscriber = tracing_subscriber::registry().with(layers);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::debug!("the log was set up before");
     }
@@ -97,7 +117,13 @@ where
             "cannot write log files: set CLOUD_SYNC__LOG_DIR to a folder that this process may write"
         );
     }
-    Telemetry { _files: guard }
+    if let Some(error) = untraced {
+        tracing::warn!("{error}");
+    }
+    Telemetry {
+        _files: guard,
+        otlp,
+    }
 }
 
 /// One file a day, `cloud-sync.2026-11-23.log`.

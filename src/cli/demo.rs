@@ -7,7 +7,7 @@ use super::{
     args::{DetailArgs, TenantArgs},
     observed,
     output::{BOLD, DIM, GREEN, Output, RED, View},
-    report, sandbox, text,
+    report, sandbox, text, words,
 };
 use crate::{
     domain::{
@@ -37,11 +37,12 @@ pub(super) async fn demo(
     tenant: TenantArgs,
     output: Output,
     detail: DetailArgs,
+    links: Links,
 ) -> Result<Status, CliError> {
     let sandbox = sandbox::start(0, tenant, Some((CALLS, WINDOW))).await?;
     let settings = sandbox::settings(&sandbox, RATE, "memory:");
     let settings = Settings::read(|name| settings.get(name).cloned(), &[])?;
-    let engine = Engine::new(settings, Links::default());
+    let engine = Engine::new(settings, links);
     let result = Box::pin(show(&engine, &sandbox, tenant, output, detail)).await;
     sandbox.stop().await;
     result
@@ -156,14 +157,14 @@ fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Ve
     vec![
         Check {
             what: "the preview wrote nothing",
-            found: text::number(preview.writes, "write", "writes"),
+            found: words::number(preview.writes, "write", "writes"),
             holds: preview.writes == 0 && !preview.report.actions.is_empty(),
         },
         Check {
             what: "the apply made the changes, and none was refused",
             found: format!(
                 "{}, {} refused or failed",
-                text::number(applied.writes, "write", "writes"),
+                words::number(applied.writes, "write", "writes"),
                 applied.report.failed.len()
             ),
             holds: applied.writes > 0 && applied.report.failed.is_empty(),
@@ -173,7 +174,7 @@ fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Ve
             found: if applied.report.converged == Some(true) {
                 "converged".to_owned()
             } else {
-                text::number(
+                words::number(
                     count(applied.report.differences.len()),
                     "difference",
                     "differences",
@@ -183,17 +184,17 @@ fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Ve
         },
         Check {
             what: "the second apply wrote nothing",
-            found: text::number(again.writes, "write", "writes"),
+            found: words::number(again.writes, "write", "writes"),
             holds: again.writes == 0,
         },
         Check {
             what: "only what a person must decide is held",
-            found: text::number(applied.report.counts.held, "change held", "changes held"),
+            found: words::number(applied.report.counts.held, "change held", "changes held"),
             holds: unexpected(&applied.report) + unexpected(&again.report) == 0,
         },
         Check {
             what: "Zivver's limit was never exceeded",
-            found: text::number(refused, "call refused", "calls refused"),
+            found: words::number(refused, "call refused", "calls refused"),
             holds: refused == 0,
         },
     ]

@@ -129,6 +129,9 @@ fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
     fact(out, "aliases", &account.aliases)?;
     fact(out, "delegates", &account.delegates)?;
     fact(out, "external id", account.external_account_id.as_slice())?;
+    if let Some(suspended) = &account.suspended {
+        writeln!(out, "    {YELLOW}{}{YELLOW:#}", suspended.in_words())?;
+    }
     writeln!(out, "    {}", inert(&account.standing))
 }
 

@@ -6,7 +6,6 @@ mod totals;
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
-    time::Duration,
 };
 
 use anstyle::Style;
@@ -75,7 +74,7 @@ fn write_kind(out: &mut String, report: &Report, kind: ActionKind, view: View) -
         out,
         "{style}{BOLD}{}{BOLD:#}{style:#} {}  {DIM}{}{DIM:#}",
         capitalised(verb),
-        text::number(count(actions.len()), "account", "accounts"),
+        words::number(count(actions.len()), "account", "accounts"),
         words::meaning(kind)
     )?;
     for shown in actions.iter().take(limit(view.detail)) {
@@ -218,7 +217,7 @@ fn write_held(out: &mut String, report: &Report, view: View) -> fmt::Result {
     writeln!(
         out,
         "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person releases them{DIM:#}",
-        text::number(count(changes), "change", "changes")
+        words::number(count(changes), "change", "changes")
     )?;
     for set in &report.held {
         write_held_set(out, set, view)?;
@@ -262,7 +261,7 @@ fn write_failed(out: &mut String, failed: &[FailedAction], view: View) -> fmt::R
     writeln!(
         out,
         "{RED}{BOLD}Refused or failed{BOLD:#}{RED:#} {}",
-        text::number(count(failed.len()), "account", "accounts")
+        words::number(count(failed.len()), "account", "accounts")
     )?;
     for action in failed.iter().take(limit(view.detail)) {
         writeln!(
@@ -287,7 +286,7 @@ fn write_differences(out: &mut String, report: &Report, view: View) -> fmt::Resu
     writeln!(
         out,
         "{YELLOW}{BOLD}Still different{BOLD:#}{YELLOW:#} {}  {DIM}read again after applying (R36){DIM:#}",
-        text::number(count(report.differences.len()), "account", "accounts")
+        words::number(count(report.differences.len()), "account", "accounts")
     )?;
     for action in report.differences.iter().take(limit(view.detail)) {
         write_action_with_end(out, action, view, None)?;

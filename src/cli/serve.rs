@@ -5,6 +5,7 @@ use std::{net::Ipv4Addr, process::ExitCode};
 use crate::{
     engine::{Engine, Links},
     functions::{self, App},
+    otlp::Otlp,
     settings::{self, LogSettings, Settings},
     telemetry,
 };
@@ -12,7 +13,10 @@ use crate::{
 /// Binds before anything else: the host tries for some seconds only, and what it cannot reach it starts again.
 pub(super) fn serve(port: u16) -> ExitCode {
     let bound = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let _telemetry = telemetry::for_host(&LogSettings::read(settings::environment));
+    let telemetry = telemetry::for_host(
+        &LogSettings::read(settings::environment),
+        Otlp::read(settings::environment),
+    );
     let listener = match bound.and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -27,7 +31,12 @@ pub(super) fn serve(port: u16) -> ExitCode {
         }
     };
     let served = tokio::runtime::Runtime::new().and_then(|runtime| {
-        runtime.block_on(async { serve_on(tokio::net::TcpListener::from_std(listener)?).await })
+        let links = Links {
+            otlp: telemetry.otlp.clone(),
+            ..Links::default()
+        };
+        runtime
+            .block_on(async { serve_on(tokio::net::TcpListener::from_std(listener)?, links).await })
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,9 +48,9 @@ pub(super) fn serve(port: u16) -> ExitCode {
 }
 
 /// Broken settings do not end the server: each invocation says what is wrong with them.
-async fn serve_on(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::Result<()> {
     let settings = Settings::read(settings::environment, &settings::environment_names());
-    let app = App::new(settings.map(|settings| Engine::new(settings, Links::default())));
+    let app = App::new(settings.map(|settings| Engine::new(settings, links)));
     let handle = move |invocation| {
         let app = app.clone();
         async move { app.handle(invocation).await }

@@ -1,6 +1,6 @@
-//! Words and numbers for people, and texts of strangers made harmless for a terminal.
+//! Texts of strangers made harmless for a terminal.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -78,44 +78,6 @@ pub(super) fn cut(text: &str, columns_max: usize) -> String {
     out
 }
 
-/// `1 mailbox`, `2 mailboxes`.
-pub(super) fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
-    let count = count.into();
-    format!(
-        "{} {}",
-        thousands(count),
-        if count == 1 { one } else { many }
-    )
-}
-
-/// `12 345`, with thin spaces left to typesetters.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() <= 4 {
-        return digits;
-    }
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 min 23 s`, `4.2 s`, `15 ms`.
-pub(super) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 if duration.as_millis() < 100 => format!("{} ms", duration.as_millis()),
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,22 +114,5 @@ mod tests {
         assert_eq!(cut("a longer text", 9), "a longer…");
         assert_eq!(cut("a longer text", 10), "a longer…");
         assert_eq!(cut("李李李", 5), "李李…");
-    }
-
-    #[test]
-    fn numbers_and_times_read_well() {
-        assert_eq!(thousands(1234), "1234");
-        assert_eq!(thousands(12345), "12 345");
-        assert_eq!(thousands(1_234_567), "1 234 567");
-        assert_eq!(number(1_u32, "mailbox", "mailboxes"), "1 mailbox");
-        for (millis, text) in [
-            (15, "15 ms"),
-            (4200, "4.2 s"),
-            (59_900, "59 s"),
-            (83_000, "1 min 23 s"),
-            (7_500_000, "2 h 5 min"),
-        ] {
-            assert_eq!(duration(Duration::from_millis(millis)), text);
-        }
     }
 }

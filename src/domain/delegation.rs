@@ -31,9 +31,17 @@ pub enum Delegations {
 /// A complete answer: everybody who has Full Access, and what gave nobody a right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Each with the groups that the right came through, outermost first; empty for a direct grant.
-    pub grantees: BTreeMap<Party, Vec<String>>,
+    /// Each once, in the order of the parties.
+    pub grantees: Box<[Grantee]>,
     pub remarks: BTreeSet<Remark>,
+}
+
+/// Who has Full Access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grantee {
+    pub party: Party,
+    /// The groups that the right came through, outermost first; empty for a direct grant.
+    pub through: Box<[String]>,
 }
 
 /// An entry that gives nobody a right, for the report.
@@ -153,6 +161,13 @@ struct Walk<'a> {
     missing: BTreeSet<Question>,
 }
 
+/// What entries give, so far.
+#[derive(Default)]
+struct Gathered {
+    grantees: BTreeMap<Party, Vec<String>>,
+    remarks: BTreeSet<Remark>,
+}
+
 /// The reason why something is unknown, in words.
 type Unknown = String;
 
@@ -165,7 +180,7 @@ impl<'a> Walk<'a> {
         if !entries.iter().any(|entry| is_self(entry.user.trim())) {
             return Err("Exchange's answer has no SELF entry, so it is not complete".into());
         }
-        let mut grants = Grants::default();
+        let mut grants = Gathered::default();
         let mut denied = BTreeSet::new();
         let mut unknown = None;
         for entry in entries.iter().filter(|entry| counts(entry)) {
@@ -188,13 +203,22 @@ impl<'a> Walk<'a> {
         if let Some(owner) = owner {
             grants.grantees.remove(&owner); // R8: the mailbox itself
         }
-        Ok(grants)
+        let grantees = grants.grantees.into_iter();
+        Ok(Grants {
+            grantees: grantees
+                .map(|(party, through)| Grantee {
+                    party,
+                    through: through.into(),
+                })
+                .collect(),
+            remarks: grants.remarks,
+        })
     }
 
     fn entry(
         &mut self,
         entry: &PermissionEntry,
-        grants: &mut Grants,
+        grants: &mut Gathered,
         denied: &mut BTreeSet<Party>,
     ) -> Result<(), Unknown> {
         match self.trustee(entry.user.trim())? {
@@ -315,7 +339,7 @@ impl<'a> Walk<'a> {
     fn member(&self, recipient: &RecipientRecord) -> Result<Option<Party>, Unknown> {
         let ids = [&recipient.object_id, &recipient.guid];
         for id in ids.into_iter().flatten() {
-            let found = ObjectId::parse(id).map(|id| self.directory.with_id(id.as_str()));
+            let found = ObjectId::parse(id).map(|id| self.directory.with_object_id(&id));
             match found.unwrap_or_default() {
                 [] => {}
                 [party] => return Ok(Some(*party)),
@@ -338,13 +362,13 @@ impl<'a> Walk<'a> {
                 name(group)
             ));
         }
-        let mut inner = Grants::default();
+        let mut inner = Gathered::default();
         self.expand(group, &mut inner)?;
         Ok(inner.grantees.into_keys().collect())
     }
 
     /// R10: nested security groups to any depth, safe against cycles.
-    fn expand(&mut self, group: &'a RecipientRecord, grants: &mut Grants) -> Result<(), Unknown> {
+    fn expand(&mut self, group: &'a RecipientRecord, grants: &mut Gathered) -> Result<(), Unknown> {
         let mut seen = BTreeSet::new();
         let mut unknown = None;
         let mut level = vec![(group, Vec::new())];
@@ -373,7 +397,7 @@ impl<'a> Walk<'a> {
         group: &'a RecipientRecord,
         above: &[String],
         seen: &mut BTreeSet<String>,
-        grants: &mut Grants,
+        grants: &mut Gathered,
     ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
         let label = name(group);
         if GroupKind::from_recipient_type(&group.recipient_type_details)
@@ -449,7 +473,7 @@ pub fn members_identity(group: &RecipientRecord) -> Option<String> {
     [&group.object_id, &group.guid]
         .into_iter()
         .flatten()
-        .find_map(|id| Some(ObjectId::parse(id)?.as_str().to_owned()))
+        .find_map(|id| Some(ObjectId::parse(id)?.to_string()))
 }
 
 fn group_at<'a>(groups: &'a [RecipientRecord], at: Option<&BTreeSet<usize>>) -> Trustee<'a> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     accounts::{AccountIx, AccountKind},
-    delegation::Delegations,
+    delegation::{Delegations, Grantee},
     delta::Target,
     directory::{MailboxIx, Party},
     mailbox::MailboxKind,
@@ -62,7 +62,7 @@ pub fn delegates_of(
         return derived;
     };
     let mut wanted = BTreeSet::new();
-    for party in grants.grantees.keys() {
+    for Grantee { party, .. } in &grants.grantees {
         match judge(world, policy, matching, *party) {
             Judged::Delegate(target) if own.map(Target::Existing) == Some(target) => {}
             Judged::Delegate(target) => {

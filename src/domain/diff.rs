@@ -63,9 +63,7 @@ pub fn absence_questions(
 }
 
 fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
-    matching
-        .known_object_id(ix)
-        .map(|id| id.as_str().to_owned())
+    matching.known_object_id(ix).map(ToString::to_string)
 }
 
 /// Compares every mailbox with its account and every account with its mailbox.
@@ -231,7 +229,9 @@ impl<'a> Differ<'a> {
         if let Some(other) = &found.tied_to_other {
             let text = format!(
                 "the account belongs to the object id {other}, the mailbox has {}: perhaps another person",
-                mailbox.object_id.as_ref().map_or("none", |id| id.as_str())
+                mailbox
+                    .object_id
+                    .map_or_else(|| "none".to_owned(), |id| id.to_string())
             );
             self.note(&mailbox.primary, Code::IdentityChange, text);
         }
@@ -463,7 +463,7 @@ impl<'a> Differ<'a> {
 
     fn key(&self, mailbox: &Mailbox) -> Option<super::ids::ObjectId> {
         match self.policy.sso_account_key {
-            SsoAccountKey::ObjectId => mailbox.object_id.clone(),
+            SsoAccountKey::ObjectId => mailbox.object_id,
             SsoAccountKey::Omit => None,
         }
     }
@@ -595,7 +595,7 @@ impl<'a> Differ<'a> {
         let owner = &self.world.directory.mailbox(mailbox).primary;
         let gone = self.matching.known_object_id(ix).filter(|id| {
             self.live_tie(ix).is_none()
-                && self.world.answers.recipients.get(id.as_str())
+                && self.world.answers.recipients.get(&id.to_string())
                     == Some(&RecipientAnswer::NotFound)
         });
         if owner == account.address() {
@@ -684,7 +684,7 @@ impl<'a> Differ<'a> {
         let known = self.matching.known_object_id(ix);
         let ties = [known, self.world.accounts.external_object_id(ix)];
         ties.into_iter().flatten().find_map(|id| {
-            let parties = directory.with_id(id.as_str()).iter();
+            let parties = directory.with_object_id(id).iter();
             let live = parties
                 .copied()
                 .find(|party| directory.object_id(*party) == Some(id))?;
@@ -769,7 +769,7 @@ impl<'a> Differ<'a> {
         for (holder, addresses) in released {
             let view = self.world.accounts.get(holder);
             let key = match self.policy.sso_account_key {
-                SsoAccountKey::ObjectId => self.object_id_of(holder).cloned(),
+                SsoAccountKey::ObjectId => self.object_id_of(holder).copied(),
                 SsoAccountKey::Omit => None,
             };
             let without_key = view.kind() == AccountKind::User

@@ -126,6 +126,11 @@ impl Directory {
         Guid::parse(text).map_or(&[], |id| self.by_id.get(&id))
     }
 
+    /// The same by an object id.
+    pub fn with_object_id(&self, id: &ObjectId) -> &[Party] {
+        self.by_id.get(&Guid::from(id))
+    }
+
     /// By `Name` or `Identity`; `text` in lower case.
     pub fn with_name(&self, text: &str) -> &[Party] {
         self.by_name.get(text)
@@ -133,7 +138,7 @@ impl Directory {
 
     /// Whether anybody who was read has this Entra object id.
     pub fn has_object_id(&self, id: &ObjectId) -> bool {
-        self.with_id(id.as_str())
+        self.with_object_id(id)
             .iter()
             .any(|party| self.object_id(*party) == Some(id))
     }
@@ -141,7 +146,7 @@ impl Directory {
     /// Whether the object of this mailbox was listed more than once, with something changed in between.
     pub fn is_seen_twice(&self, mailbox: &Mailbox) -> bool {
         mailbox.object_id.as_ref().is_some_and(|id| {
-            let parties = self.with_id(id.as_str());
+            let parties = self.with_object_id(id);
             parties.len() > 1
                 && parties
                     .iter()

@@ -1,19 +1,19 @@
 //! Why an account looks as it does: facts, rules, decision, for any address (R40).
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
-    delegation::Delegations,
+    delegation::{Delegations, Grantee},
     directory::{Directory, MailboxIx, Party},
     hold::HeldChange,
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
+    memory::Memory,
     note::Note,
     plan::{Action, Plan},
+    suspended::Suspended,
     world::{MailboxScope, Policy, World},
 };
 
@@ -58,6 +58,9 @@ pub struct AccountFacts {
     pub aliases: Vec<String>,
     pub delegates: Vec<String>,
     pub external_account_id: Option<String>,
+    /// When we suspended it, and from when Zivver may delete it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suspended: Option<Suspended>,
     /// Whose it is.
     pub standing: String,
 }
@@ -75,6 +78,7 @@ pub fn explain(
     address: &SmtpAddress,
     world: &World,
     policy: &Policy,
+    memory: &Memory,
     matching: &Matching,
     plan: &Plan,
 ) -> Explanation {
@@ -101,7 +105,7 @@ pub fn explain(
             .collect(),
         accounts: accounts
             .iter()
-            .map(|ix| account_facts(*ix, world, matching))
+            .map(|ix| account_facts(*ix, world, memory, matching))
             .collect(),
         actions: plan
             .approved
@@ -210,12 +214,12 @@ fn mailbox_facts(
             grants
                 .grantees
                 .iter()
-                .map(|(party, via)| {
+                .map(|Grantee { party, through }| {
                     let label = world.directory.label(*party);
-                    if via.is_empty() {
+                    if through.is_empty() {
                         label.to_owned()
                     } else {
-                        format!("{label} via {}", via.join(" > "))
+                        format!("{label} via {}", through.join(" > "))
                     }
                 })
                 .collect(),
@@ -265,7 +269,12 @@ fn mailbox_standing(ix: MailboxIx, world: &World, policy: &Policy, matching: &Ma
     }
 }
 
-fn account_facts(ix: AccountIx, world: &World, matching: &Matching) -> AccountFacts {
+fn account_facts(
+    ix: AccountIx,
+    world: &World,
+    memory: &Memory,
+    matching: &Matching,
+) -> AccountFacts {
     let accounts: &Accounts = &world.accounts;
     let account = accounts.get(ix);
     let delegates = match account {
@@ -299,6 +308,11 @@ fn account_facts(ix: AccountIx, world: &World, matching: &Matching) -> AccountFa
             .external_account_id
             .as_deref()
             .map(str::to_owned),
+        suspended: memory
+            .suspended
+            .get(account.id())
+            .filter(|_| !accounts.is_active(ix))
+            .map(|at| Suspended::at(account.address(), *at)),
         standing: account_standing(matching.account(ix), &world.directory),
     }
 }
@@ -350,88 +364,4 @@ fn rejected(address: &SmtpAddress, directory: &Directory) -> Vec<MailboxFacts> {
             standing: format!("rejected: {} (R5)", rejection.reason),
         })
         .collect()
-}
-
-impl fmt::Display for Explanation {
-    /// For the terminal: facts, then rules, then the decision.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.address, self.verdict)?;
-        if self.mailboxes.is_empty() {
-            writeln!(f, "\nExchange Online has no mailbox with this address.")?;
-        }
-        for mailbox in &self.mailboxes {
-            writeln!(f, "\nExchange Online says")?;
-            writeln!(
-                f,
-                "  {} {:?} ({})",
-                mailbox.primary, mailbox.display_name, mailbox.kind
-            )?;
-            list(f, "object id", mailbox.object_id.as_slice())?;
-            list(f, "aliases", &mailbox.aliases)?;
-            if let Some(disabled) = mailbox.disabled {
-                writeln!(
-                    f,
-                    "  account disabled: {}",
-                    if disabled { "yes" } else { "no" }
-                )?;
-            }
-            if let Some(full_access) = &mailbox.full_access {
-                list(f, "full access", full_access)?;
-            }
-            writeln!(f, "  {}", mailbox.standing)?;
-        }
-        if self.accounts.is_empty() {
-            writeln!(f, "\nZivver has no account with this address.")?;
-        }
-        for account in &self.accounts {
-            writeln!(f, "\nZivver says")?;
-            let kind = match account.kind {
-                AccountKind::User => "user account",
-                AccountKind::Functional => "functional account",
-            };
-            let status = if account.active { "active" } else { "inactive" };
-            writeln!(
-                f,
-                "  {} {:?} ({kind}, {status})",
-                account.address, account.name
-            )?;
-            list(f, "aliases", &account.aliases)?;
-            list(f, "delegates", &account.delegates)?;
-            list(
-                f,
-                "ExternalAccountId",
-                account.external_account_id.as_slice(),
-            )?;
-            writeln!(f, "  {}", account.standing)?;
-        }
-        for note in &self.notes {
-            writeln!(f, "\n{}: {} ({})", note.rule, note.text, note.address)?;
-        }
-        for action in &self.actions {
-            writeln!(f, "\nPlanned: {:?} {}", action.kind, action.address)?;
-            for change in &action.changes {
-                let (before, after) = (change.before.join(", "), change.after.join(", "));
-                writeln!(f, "  {:?}: {before} -> {after}", change.attribute)?;
-            }
-            for reason in &action.reasons {
-                writeln!(f, "  {}: {}", reason.rule, reason.fact)?;
-            }
-        }
-        for held in &self.held {
-            writeln!(
-                f,
-                "\nHeld ({}): {} {}: {}",
-                held.code, held.change.what, held.change.before, held.reason
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, name: &str, values: &[String]) -> fmt::Result {
-    if values.is_empty() {
-        Ok(())
-    } else {
-        writeln!(f, "  {name}: {}", values.join(", "))
-    }
 }

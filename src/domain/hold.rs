@@ -40,6 +40,17 @@ pub struct HeldChange {
     pub fingerprint: String,
 }
 
+impl HeldChange {
+    /// `remove alias a@corp.example`, `rename a@corp.example → b@corp.example`.
+    pub fn in_words(&self) -> String {
+        let values: Vec<&str> = [&*self.before, &*self.after]
+            .into_iter()
+            .filter(|value| !value.is_empty())
+            .collect();
+        format!("{} {}", self.what, values.join(" → "))
+    }
+}
+
 /// What R26 measures limits by: things in Zivver now, claimed and unprotected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
@@ -151,9 +162,13 @@ pub fn guard(
                 circumstances.approved.contains(&change.fingerprint)
                     || redone.contains(&(*at, part.clone()))
             });
+        let wanted = Wanted {
+            open: count(open.len()),
+            approved: count(approved.len()),
+            spent: memory.spent_since_yesterday(class, circumstances.now),
+        };
         used.extend(approved.into_iter().map(|found| found.2.fingerprint));
-        let spent = memory.spent_since_yesterday(class, circumstances.now);
-        match refusal(class, count(open.len()), spent, policy, circumstances) {
+        match refusal(class, wanted, policy, circumstances) {
             None if open.is_empty() => {}
             None => {
                 counts.insert(class, count(open.len()));
@@ -309,35 +324,67 @@ fn set_parts(delta: &Delta, accounts: &Accounts) -> impl Iterator<Item = Told> {
         .chain(old_delegates)
 }
 
-/// R26: how many guarded changes of each class a delta holds, without those that a person approved.
-pub fn guarded_changes(
-    delta: &Delta,
-    accounts: &Accounts,
-    approved: &BTreeSet<String>,
-) -> BTreeMap<Class, u32> {
+/// R26: how many guarded changes of each class a delta holds, approved or not.
+pub fn guarded_changes(delta: &Delta, accounts: &Accounts) -> BTreeMap<Class, u32> {
     let mut counts = BTreeMap::new();
     for class in Class::ALL {
         let changes = changes_of(class, std::slice::from_ref(delta), accounts);
-        let open = changes
-            .iter()
-            .filter(|found| !approved.contains(&found.2.fingerprint))
-            .count();
-        if open > 0 {
-            counts.insert(class, count(open));
+        if !changes.is_empty() {
+            counts.insert(class, count(changes.len()));
         }
     }
     counts
 }
 
-/// Why a class is held, or `None`.
+/// R27: the fingerprints in a delta that are among the approved ones.
+pub fn approved_changes(
+    delta: &Delta,
+    accounts: &Accounts,
+    approved: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    if approved.is_empty() {
+        return BTreeSet::new();
+    }
+    let guarded = Class::ALL
+        .into_iter()
+        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
+        .map(|(_, _, change)| change.fingerprint);
+    let redone =
+        single_parts(delta)
+            .chain(set_parts(delta, accounts))
+            .map(|(_, _, what, before, after)| {
+                change(Class::Undone, delta, accounts, what, before, after).fingerprint
+            });
+    guarded
+        .chain(redone)
+        .filter(|fingerprint| approved.contains(fingerprint))
+        .collect()
+}
+
+/// Changes of one class.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Those that nobody approved.
+    open: u32,
+    /// They go on in any case, and leave that much less room for the others (R27).
+    approved: u32,
+    /// Made in the last 24 hours.
+    spent: u32,
+}
+
+/// Why the open changes of a class are held, or `None`.
 fn refusal(
     class: Class,
-    wanted: u32,
-    spent: u32,
+    wanted: Wanted,
     policy: &Policy,
     circumstances: &Circumstances,
 ) -> Option<String> {
-    if wanted == 0 {
+    let Wanted {
+        open,
+        approved,
+        spent,
+    } = wanted;
+    if open == 0 {
         return None;
     }
     if let Some(doubt) = circumstances
@@ -359,13 +406,18 @@ fn refusal(
         allowed = (base / 2).max(1);
         half = ", and never more than half of what is active";
     }
-    (u64::from(wanted) + u64::from(spent) > u64::from(allowed)).then(|| {
-        let before = match spent {
-            0 => String::new(),
-            spent => format!(", after {spent} in the last 24 hours"),
-        };
+    let all = u64::from(open) + u64::from(approved) + u64::from(spent);
+    (all > u64::from(allowed)).then(|| {
+        let changes = if open == 1 { "change" } else { "changes" };
+        let mut before = String::new();
+        if approved > 0 {
+            before += &format!(", beside {approved} approved");
+        }
+        if spent > 0 {
+            before += &format!(", after {spent} in the last 24 hours");
+        }
         format!(
-            "{wanted} changes{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
+            "{open} {changes}{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
             class.setting()
         )
     })

@@ -1,31 +1,40 @@
 //! Identifiers: Exchange's object id and Zivver's SCIM id.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroU128, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// `ExternalDirectoryObjectId`: the Entra object id of a mailbox, a GUID in lower case with dashes. Never empty and
-/// never all zeros, since an empty identity means "all objects" to Exchange (`exchange-online.md` 1.3, 1.5).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ObjectId(Arc<str>);
+/// `ExternalDirectoryObjectId`: the Entra object id of a mailbox, a GUID, shown in lower case with dashes. Never empty
+/// and never all zeros, since an empty identity means "all objects" to Exchange (`exchange-online.md` 1.3, 1.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ObjectId(NonZeroU128);
+
+/// What is kept under the name of an object id is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no object id (a GUID that is not all zeros)")]
+pub struct NoObjectId(String);
 
 impl ObjectId {
     /// The GUID in `text`, or `None` if it is none, or the null GUID.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches('{').trim_end_matches('}');
-        let bytes = text.as_bytes();
-        let shaped = bytes.len() == 36
-            && bytes.iter().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => *byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            });
-        let null = bytes.iter().all(|byte| matches!(byte, b'0' | b'-'));
-        (shaped && !null).then(|| Self(Arc::from(text.to_ascii_lowercase())))
+        let Guid(number) = Guid::parse(&text.to_ascii_lowercase())?;
+        NonZeroU128::new(number).map(Self)
     }
+}
 
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl TryFrom<String> for ObjectId {
+    type Error = NoObjectId;
+
+    fn try_from(text: String) -> Result<Self, NoObjectId> {
+        Self::parse(&text).ok_or(NoObjectId(text))
+    }
+}
+
+impl From<ObjectId> for String {
+    fn from(id: ObjectId) -> Self {
+        id.to_string()
     }
 }
 
@@ -52,19 +61,29 @@ impl Guid {
 
 impl From<&ObjectId> for Guid {
     fn from(id: &ObjectId) -> Self {
-        Self::parse(id.as_str()).expect("an object id is a GUID")
+        Self(id.0.get())
     }
 }
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let number = self.0.get();
+        let part = |shift: u32, digits: u32| (number >> shift) & ((1 << (digits * 4)) - 1);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 8),
+            part(80, 4),
+            part(64, 4),
+            part(48, 4),
+            part(0, 12)
+        )
     }
 }
 
 impl fmt::Debug for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -102,7 +121,7 @@ mod tests {
     #[test]
     fn an_object_id_is_a_guid_and_never_null() {
         let id = ObjectId::parse("22222222-0000-4000-8000-00000000000A").unwrap();
-        assert_eq!(id.as_str(), "22222222-0000-4000-8000-00000000000a");
+        assert_eq!(id.to_string(), "22222222-0000-4000-8000-00000000000a");
         for text in [
             "",
             "00000000-0000-0000-0000-000000000000",

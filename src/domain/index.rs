@@ -1,56 +1,49 @@
 //! Who is found under a key: mostly one, now and then several. Values are positions, so an index is small.
 
-use std::{borrow::Borrow, hash::Hash};
+use std::{borrow::Borrow, collections::hash_map::Entry, hash::Hash};
 
 use super::hash::HashMap;
 
 #[derive(Debug)]
 pub(super) struct Index<K, V> {
-    found: HashMap<K, Found<V>>,
-}
-
-#[derive(Debug)]
-enum Found<V> {
-    One(V),
-    Several(Box<[V]>),
-}
-
-impl<V> Found<V> {
-    fn as_slice(&self) -> &[V] {
-        match self {
-            Self::One(value) => std::slice::from_ref(value),
-            Self::Several(values) => values,
-        }
-    }
+    first: HashMap<K, V>,
+    /// All values of the keys that have several.
+    several: HashMap<K, Vec<V>>,
 }
 
 impl<K, V> Default for Index<K, V> {
     fn default() -> Self {
         Self {
-            found: HashMap::default(),
+            first: HashMap::default(),
+            several: HashMap::default(),
         }
     }
 }
 
-impl<K: Hash + Eq, V: Copy + PartialEq> Index<K, V> {
+impl<K: Clone + Hash + Eq, V: Copy + PartialEq> Index<K, V> {
     pub(super) fn with_capacity(keys: usize) -> Self {
         let mut index = Self::default();
-        index.found.reserve(keys);
+        index.first.reserve(keys);
         index
     }
 
     /// All keys of one value must be added before those of the next: then each value is once under a key.
     pub(super) fn add(&mut self, key: K, value: V) {
-        use std::collections::hash_map::Entry;
-        match self.found.entry(key) {
+        match self.first.entry(key) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Found::One(value));
+                vacant.insert(value);
             }
-            Entry::Occupied(mut occupied) => {
-                let values = occupied.get().as_slice();
+            Entry::Occupied(occupied) => {
+                let first = *occupied.get();
+                if first == value {
+                    return;
+                }
+                let values = self
+                    .several
+                    .entry(occupied.key().clone())
+                    .or_insert_with(|| vec![first]);
                 if values.last() != Some(&value) {
-                    let values = values.iter().copied().chain([value]).collect();
-                    occupied.insert(Found::Several(values));
+                    values.push(value);
                 }
             }
         }
@@ -62,7 +55,10 @@ impl<K: Hash + Eq, V: Copy + PartialEq> Index<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.found.get(key).map_or(&[], Found::as_slice)
+        if let Some(values) = self.several.get(key) {
+            return values;
+        }
+        self.first.get(key).map_or(&[], std::slice::from_ref)
     }
 }
 

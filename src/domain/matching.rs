@@ -150,7 +150,7 @@ fn ownership(accounts: &Accounts, memory: &Memory) -> Vec<Option<ObjectId>> {
     let mut owners = vec![None; accounts.len()];
     for (object_id, id) in &memory.mapping {
         if let Some(ix) = accounts.with_id(id) {
-            owners[ix.0 as usize] = Some(object_id.clone());
+            owners[ix.0 as usize] = Some(*object_id);
         }
     }
     owners
@@ -319,7 +319,7 @@ impl Matcher<'_> {
             let Some(account) = self.accounts.with_id(id) else {
                 continue;
             };
-            for party in self.directory.with_id(object_id.as_str()) {
+            for party in self.directory.with_object_id(object_id) {
                 if let Party::Mailbox(ix) = *party
                     && self.directory.mailbox(ix).object_id.as_ref() == Some(object_id)
                 {
@@ -344,7 +344,7 @@ impl Matcher<'_> {
     fn other_tie(&self, account: AccountIx, mailbox: &Mailbox) -> Option<ObjectId> {
         let state = self.owner[account.0 as usize].as_ref();
         let known = state.or_else(|| self.accounts.external_object_id(account))?;
-        (mailbox.object_id.as_ref() != Some(known)).then(|| known.clone())
+        (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
     fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
@@ -720,7 +720,7 @@ fn known_object_ids(
 ) -> Vec<Option<ObjectId>> {
     for (at, known) in known.iter_mut().enumerate() {
         if known.is_none() {
-            *known = accounts.external_object_id(AccountIx(to_u32(at))).cloned();
+            *known = accounts.external_object_id(AccountIx(to_u32(at))).copied();
         }
     }
     known

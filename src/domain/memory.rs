@@ -27,6 +27,8 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// When we suspended which users (epoch seconds).
+    pub suspended: BTreeMap<ScimId, i64>,
 }
 
 /// R2: the size and the settings of a run that nothing held back.

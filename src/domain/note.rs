@@ -118,6 +118,8 @@ codes! {
     NoObjectId = "R24" true,
     /// The address to create is taken by another account.
     AddressTaken = "R24" true,
+    /// An approved change that is not planned any more as it was, or was made before.
+    ApprovalOutdated = "R27" false,
     /// A delegate without account is left out for this run.
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.

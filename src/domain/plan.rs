@@ -11,8 +11,9 @@ use super::{
     diff::{Diff, diff},
     directory::Directory,
     guard::Class,
+    hash::HashMap,
     hold::{Base, Circumstances, HeldSet, guard},
-    ids::ScimId,
+    ids::{ObjectId, ScimId},
     matching::{MailboxFate, Matching},
     memory::{Baseline, Memory, Undone},
     note::{Code, Note},
@@ -524,14 +525,14 @@ pub(super) fn target_address<'a>(
     }
 }
 
-/// R16 (a): the mapping after this run, before what it creates: everybody who was matched, without the accounts whose
+/// R16 (a): `mapping` after this run, before what it creates: everybody who was matched, without the accounts whose
 /// owner is in doubt and without ids that are no more.
 pub fn next_mapping(
     world: &World,
     matching: &Matching,
-    memory: &Memory,
-) -> BTreeMap<super::ids::ObjectId, ScimId> {
-    let mut matched = BTreeMap::new();
+    mut mapping: BTreeMap<ObjectId, ScimId>,
+) -> BTreeMap<ObjectId, ScimId> {
+    let mut matched = HashMap::default();
     for (ix, mailbox) in world.directory.iter() {
         if let (MailboxFate::Matched(found), Some(object_id)) =
             (matching.mailbox(ix), &mailbox.object_id)
@@ -540,19 +541,14 @@ pub fn next_mapping(
             matched.insert(world.accounts.get(found.account).id(), object_id);
         }
     }
-    let mut mapping: BTreeMap<_, _> = memory
-        .mapping
-        .iter()
-        .filter(|(object_id, id)| {
-            world.accounts.with_id(id).is_some()
-                && matched.get(id).is_none_or(|owner| owner == object_id)
-        })
-        .map(|(object_id, id)| (object_id.clone(), id.clone()))
-        .collect();
+    mapping.retain(|object_id, id| {
+        world.accounts.with_id(id).is_some()
+            && matched.get(id).is_none_or(|owner| *owner == object_id)
+    });
     mapping.extend(
         matched
             .into_iter()
-            .map(|(id, object_id)| (object_id.clone(), id.clone())),
+            .map(|(id, object_id)| (*object_id, id.clone())),
     );
     mapping
 }

@@ -11,6 +11,8 @@ use super::{
     mode::{Mode, Trigger},
     note::Note,
     plan::{Action, ActionKind},
+    since::Since,
+    suspended::Suspended,
 };
 
 /// Version of the report's JSON form. Members may be added within a version.
@@ -55,7 +57,9 @@ pub struct Report {
     /// R36: what still differs, account by account.
     pub differences: Vec<Action>,
     pub requests: Requests,
-    /// How long the planned writes take at Zivver's rate, at least.
+    #[serde(default)]
+    pub timing: Timing,
+    /// How long the planned writes take at Zivver's rate.
     pub estimate_ms: u64,
     /// Requests that the plan needs, at most.
     pub planned_writes: u32,
@@ -68,6 +72,23 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock_owner: Option<String>,
     pub warnings: Vec<String>,
+    /// Users that we suspended and that still are, those that Zivver may delete soonest first.
+    #[serde(default)]
+    pub suspended: Vec<Suspended>,
+    /// What changed since the previous run; `None` for the first, for one that failed, for an undo, and for a run for
+    /// some accounts only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Since>,
+}
+
+/// How long the parts of a run took; over several invocations, in the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timing {
+    pub reading_ms: u64,
+    pub planning_ms: u64,
+    pub applying_ms: u64,
+    pub verifying_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,12 +220,15 @@ impl Report {
             converged: None,
             differences: Vec::new(),
             requests: Requests::default(),
+            timing: Timing::default(),
             estimate_ms: 0,
             planned_writes: 0,
             remaining: 0,
             resumed_from: Vec::new(),
             lock_owner: None,
             warnings: Vec::new(),
+            suspended: Vec::new(),
+            since: None,
         }
     }
 

@@ -21,6 +21,25 @@ pub struct Step {
     pub claims: Vec<(SmtpAddress, StepIx)>,
 }
 
+impl Step {
+    /// Whether it costs a write if nothing is refused. What completes a create has something to do where a create is
+    /// known to drop it (R24; `zivver-scim.md` 9): aliases, and the delegates of a user.
+    pub fn is_expected(&self) -> bool {
+        match (self.when, &self.call) {
+            (When::Always, _) => true,
+            (When::Completes(_), Call::UpdateUser { extension, .. }) => {
+                extension.as_ref().is_some_and(|extension| {
+                    !extension.aliases.is_empty() || !extension.delegates.is_empty()
+                })
+            }
+            (When::Completes(_), Call::UpdateFunctional { aliases, .. }) => {
+                aliases.as_ref().is_some_and(|aliases| !aliases.is_empty())
+            }
+            (When::Completes(_) | When::IfRefused(_), _) => false,
+        }
+    }
+}
+
 /// On what a step depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
-    delegation::Delegations,
+    delegation::{Delegations, Grantee},
     delta::{Activity, Delta, Rename, Target},
     directory::{MailboxIx, Party},
     guard::Class,
@@ -142,7 +142,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
             aliases: BTreeMap::new(),
             delegates: BTreeMap::new(),
             aliases_before: deed.aliases_before.iter().cloned().collect(),
-            object_id: deed.object_id.clone(),
+            object_id: deed.object_id,
         });
         touched.take_in(deed);
         for id in &deed.delegates.removed {
@@ -222,9 +222,9 @@ fn new_delta(
     );
     if policy.sso_account_key == SsoAccountKey::ObjectId && view.kind() == AccountKind::User {
         delta.key = mailbox
-            .and_then(|ix| world.directory.mailbox(ix).object_id.clone())
-            .or_else(|| matching.known_object_id(ix).cloned())
-            .or_else(|| touched.object_id.clone());
+            .and_then(|ix| world.directory.mailbox(ix).object_id)
+            .or_else(|| matching.known_object_id(ix).copied())
+            .or(touched.object_id);
     }
     delta
 }
@@ -500,8 +500,8 @@ fn delegations_state(world: &World, ix: MailboxIx) -> Option<String> {
             };
             let grantees: BTreeSet<String> = grants
                 .grantees
-                .keys()
-                .map(|party| {
+                .iter()
+                .map(|Grantee { party, .. }| {
                     named(party).unwrap_or_else(|| world.directory.label(*party).to_owned())
                 })
                 .collect();

@@ -11,7 +11,6 @@ use super::{Engine, RunError, fetch::Fetched};
 use crate::{
     domain::{
         address::SmtpAddress,
-        ids::ObjectId,
         mode::PerformSync,
         note::Code,
         plan::Plan,
@@ -209,7 +208,7 @@ impl Engine {
     /// Both sides as a run reads them, but for the permissions.
     async fn check_both(&self, checkup: &mut Checkup) {
         match self.look(&SmtpAddress::verbatim("")).await {
-            Ok((fetched, plan)) => {
+            Ok((fetched, _, plan)) => {
                 let directory = &fetched.world.directory;
                 let accounts = fetched.world.accounts.len();
                 let text = format!(
@@ -238,9 +237,9 @@ impl Engine {
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.as_ref().map(ObjectId::as_str);
+            let id = mailbox.object_id.map(|id| id.to_string());
             MailboxKey::choose(
-                id,
+                id.as_deref(),
                 mailbox.user_principal_name.as_deref(),
                 Some(mailbox.primary.as_str()),
             )

@@ -8,11 +8,12 @@ use crate::domain::{
 
 impl Engine {
     pub async fn explain(&self, address: &SmtpAddress) -> Result<Explanation, RunError> {
-        let (fetched, plan) = self.look(address).await?;
+        let (fetched, memory, plan) = self.look(address).await?;
         Ok(explain(
             address,
             &fetched.world,
             &fetched.policy,
+            &memory,
             &fetched.matching,
             &plan,
         ))

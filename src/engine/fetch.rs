@@ -8,11 +8,12 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{
     answers::PermissionAnswers,
     error::RunError,
-    progress::{Progress, Watcher},
+    progress::{Progress, Watcher, span},
 };
 use crate::{
     domain::{
@@ -85,7 +86,6 @@ pub struct Fetcher<'a> {
     pub exchange: &'a ExchangeClient,
     pub zivver: &'a ZivverClient,
     pub policy: &'a Policy,
-    pub memory: &'a Memory,
     pub deadline: Option<Instant>,
     /// How long permissions are read at least, however late the lists came (R34).
     pub slice: Duration,
@@ -126,9 +126,15 @@ impl Source {
 
 impl Fetcher<'_> {
     /// `kept` are answers of an earlier invocation of this run (R34).
-    pub async fn fetch(&self, kept: Vec<KeptAnswer>) -> Result<FetchEnd, RunError> {
+    pub async fn fetch(
+        &self,
+        memory: &Memory,
+        kept: Vec<KeptAnswer>,
+    ) -> Result<FetchEnd, RunError> {
         let target = async { self.target().await.map_err(RunError::from) };
-        let (source, actual) = tokio::try_join!(Box::pin(self.source(kept)), target)?;
+        let target = target.instrument(span("read Zivver"));
+        let source = self.source(kept).instrument(span("read Exchange"));
+        let (source, actual) = tokio::try_join!(Box::pin(source), target)?;
         if source.cut_off {
             let answers = kept_answers(&source.directory, &source.permissions);
             return Ok(FetchEnd::CutOff {
@@ -137,7 +143,7 @@ impl Fetcher<'_> {
                 answers,
             });
         }
-        self.join(source, actual).await
+        self.join(memory, source, actual).await
     }
 
     async fn target(&self) -> Result<Actual, crate::zivver::ReadError> {
@@ -332,7 +338,12 @@ impl Fetcher<'_> {
     }
 
     /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?
-    async fn join(&self, source: Source, actual: Actual) -> Result<FetchEnd, RunError> {
+    async fn join(
+        &self,
+        memory: &Memory,
+        source: Source,
+        actual: Actual,
+    ) -> Result<FetchEnd, RunError> {
         let Source {
             directory,
             policy,
@@ -350,7 +361,7 @@ impl Fetcher<'_> {
             answers,
             tenant_id,
         };
-        let matching = match_accounts(&world, &policy, self.memory);
+        let matching = match_accounts(&world, &policy, memory);
         let open = absence_questions(&world, &policy, &matching);
         self.ask(open, &mut world.answers).await?;
         Ok(FetchEnd::Complete(Box::new(Fetched {
@@ -365,6 +376,7 @@ impl Fetcher<'_> {
     /// R34: reads again the mailboxes whose answers are too old for what is planned on them.
     pub async fn refresh(
         &self,
+        memory: &Memory,
         fetched: &mut Fetched,
         stale: &BTreeSet<MailboxIx>,
     ) -> Result<(), RunError> {
@@ -400,7 +412,7 @@ impl Fetcher<'_> {
             &fetched.permissions,
             &fetched.world.answers,
         );
-        fetched.matching = match_accounts(&fetched.world, &fetched.policy, self.memory);
+        fetched.matching = match_accounts(&fetched.world, &fetched.policy, memory);
         Ok(())
     }
 }
@@ -499,17 +511,12 @@ pub fn kept_answers(directory: &Directory, permissions: &PermissionAnswers) -> V
 fn key_text(mailbox: &Mailbox) -> String {
     mailbox
         .object_id
-        .as_ref()
-        .map_or(mailbox.primary.as_str(), |id| id.as_str())
-        .to_owned()
+        .map_or_else(|| mailbox.primary.as_str().to_owned(), |id| id.to_string())
 }
 
 fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     MailboxKey::choose(
-        mailbox
-            .object_id
-            .as_ref()
-            .map(super::super::domain::ids::ObjectId::as_str),
+        mailbox.object_id.map(|id| id.to_string()).as_deref(),
         mailbox.user_principal_name.as_deref(),
         Some(mailbox.primary.as_str()),
     )

@@ -15,7 +15,7 @@ use crate::{
         address::SmtpAddress,
         delta::{Delta, Target},
         guard::Class,
-        hold::guarded_changes,
+        hold::{approved_changes, guarded_changes},
         ids::{ObjectId, ScimId},
         plan::{Action, ApprovedPlan},
         report::{ActionOutcome, ActionReport},
@@ -45,6 +45,9 @@ pub struct PlannedAction {
     pub delegates: DelegateChanges,
     /// R26: what it counts for in the limits of the next 24 hours.
     pub guarded: BTreeMap<Class, u32>,
+    /// R27: fingerprints of the approved changes in it.
+    #[serde(default)]
+    pub approved: BTreeSet<String>,
 }
 
 /// The before-image of an account; its delegates by the addresses they then had.
@@ -77,7 +80,7 @@ pub struct Batch {
 }
 
 impl PlanRecord {
-    /// `approved` are the fingerprints of changes that do not count in the limits (R27).
+    /// `approved` are the fingerprints of changes that a person approved (R27).
     pub fn of(plan: &ApprovedPlan, world: &World, approved: &BTreeSet<String>) -> Self {
         let actions = plan
             .actions()
@@ -90,14 +93,14 @@ impl PlanRecord {
                 };
                 let object_id = delta
                     .mailbox
-                    .and_then(|ix| world.directory.mailbox(ix).object_id.clone());
-                let guarded = guarded_changes(delta, &world.accounts, approved);
+                    .and_then(|ix| world.directory.mailbox(ix).object_id);
                 PlannedAction {
                     action: action.clone(),
                     before,
                     object_id,
                     delegates: delegates(delta, world),
-                    guarded,
+                    guarded: guarded_changes(delta, &world.accounts),
+                    approved: approved_changes(delta, &world.accounts, approved),
                 }
             });
         Self {

@@ -200,7 +200,7 @@ impl<'a> Live<'a> {
         };
         match &step.call {
             Call::CreateUser { address, name, key } => {
-                let extension = key.clone().map(|key| UserExtensionBody {
+                let extension = (*key).map(|key| UserExtensionBody {
                     key: Some(key),
                     ..UserExtensionBody::default()
                 });

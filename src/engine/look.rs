@@ -14,7 +14,10 @@ use crate::domain::{
 
 impl Engine {
     /// Reads both sides as a run does, but the permissions only of the mailboxes with the address `only`.
-    pub(super) async fn look(&self, only: &SmtpAddress) -> Result<(Fetched, Plan), RunError> {
+    pub(super) async fn look(
+        &self,
+        only: &SmtpAddress,
+    ) -> Result<(Fetched, Memory, Plan), RunError> {
         let memory: Memory = self
             .state()
             .await?
@@ -29,14 +32,13 @@ impl Engine {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
-            memory: &memory,
             deadline: None,
             slice: Duration::ZERO,
             only: Some(only),
             now,
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = reader.fetch(Vec::new()).await? else {
+        let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
         let wishes = Wishes {
@@ -50,6 +52,6 @@ impl Engine {
             &fetched.matching,
             &wishes,
         );
-        Ok((*fetched, plan))
+        Ok((*fetched, memory, plan))
     }
 }

@@ -6,13 +6,19 @@ use crate::{
         report::{Report, RunOutcome, RunState},
     },
     engine::{Engine, RunError, RunSummary},
-    notify,
+    mail, notify,
 };
 
 impl Engine {
     /// Tells of a run that ended, if that changes what was told before.
     pub(super) async fn announce(&self, report: &Report) {
         self.tell(|before| after_run(before, report)).await;
+        if let Some(settings) = &self.settings().mail
+            && report.state == RunState::Ended
+            && let Err(error) = mail::send(settings, report).await
+        {
+            tracing::warn!("{error}");
+        }
     }
 
     /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.

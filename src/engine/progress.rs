@@ -2,6 +2,11 @@
 
 use tokio::sync::watch;
 
+/// A phase of a run, for traces; requests within count in it.
+pub(super) fn span(phase: &'static str) -> tracing::Span {
+    tracing::info_span!(target: "trace", "phase", otel.name = phase)
+}
+
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Progress {

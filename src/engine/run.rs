@@ -1,5 +1,7 @@
 //! One run from its start to its report.
 
+mod approvals;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -8,23 +10,25 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::{Instrument, field::Empty};
 
+use self::approvals::Approval;
 use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
     journal::{Entry, Journal, PlanRecord, deeds, read},
+    progress::span,
 };
 use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
         address::SmtpAddress,
-        delta::Target,
+        delta::{Activity, Target},
         directory::MailboxIx,
         effect,
         guard::Class,
-        hold::HeldChange,
         matching::match_accounts,
         memory::{Baseline, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
@@ -35,7 +39,8 @@ use crate::{
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
-        step::When,
+        since::since,
+        suspended::still_suspended,
         undo::Undo,
         world::World,
     },
@@ -47,8 +52,11 @@ use crate::{
     zivver::{Rate, ZivverClient},
 };
 
-/// How long a code may be used after it was shown (R27).
-const APPROVAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// R26: how long a change counts.
+const SPENT_S: i64 = 24 * 60 * 60;
+
+/// How far back a run to compare with is looked for.
+const PREVIOUS_MAX: usize = 50;
 
 /// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
 const SLICES: u32 = 20;
@@ -131,17 +139,6 @@ impl RunSummary {
     }
 }
 
-/// R27: a held set as a person may approve it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Approval {
-    pub class: Class,
-    /// Epoch seconds.
-    pub shown: i64,
-    pub changes: Vec<HeldChange>,
-    /// Fingerprints of changes that were applied: each once.
-    pub used: BTreeSet<String>,
-}
-
 /// What a run carries through its phases.
 struct Running<'a> {
     engine: &'a Engine,
@@ -168,13 +165,17 @@ impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
         // A run holds much: it lives on the heap, whoever waits for it.
-        Box::pin(self.run_once(request)).await
+        let result = Box::pin(self.run_once(request)).await;
+        if let Some(otlp) = &self.shared.links.otlp {
+            otlp.export(result.as_ref().ok()).await;
+        }
+        result
     }
 
     async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
         self.settings().perform_sync.permit(request.mode)?;
         let started = Instant::now();
-        let approvals = self.check_approvals(request).await?;
+        self.check_approvals(request).await?;
         let state = self.state().await?;
         let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
         tracing::Span::current().record("run", id.as_str());
@@ -198,6 +199,8 @@ impl Engine {
             }
             return self.report(&id).await;
         }
+        // Once more, now that nobody else can use them.
+        let approvals = self.check_approvals(request).await?;
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
@@ -225,7 +228,7 @@ impl Engine {
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
         }
-        let mut running = Running {
+        let running = Running {
             engine: self,
             state,
             id,
@@ -243,8 +246,7 @@ impl Engine {
         };
         running.save_summary(Phase::Open).await?;
         self.bury_previews().await?;
-        let result = running.work(lock.as_ref()).await;
-        running.end(result, lock).await
+        running.traced(lock).await
     }
 
     async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
@@ -252,31 +254,6 @@ impl Engine {
             return Ok(None);
         };
         Ok(self.summary(id).await?.map(|summary| summary.state))
-    }
-
-    /// R27: codes are checked before anything is read, so that a mistyped one costs nothing.
-    pub(super) async fn check_approvals(
-        &self,
-        request: &RunRequest,
-    ) -> Result<BTreeMap<String, Approval>, RunError> {
-        if request.mode == Mode::Preview && !request.approve.is_empty() {
-            return Err(RunError::ApprovalInPreview);
-        }
-        let now = self.now().as_second();
-        let mut approvals = BTreeMap::new();
-        for code in &request.approve {
-            let approval: Approval = self
-                .state()
-                .await?
-                .approval(code)
-                .await?
-                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
-            if now - approval.shown > seconds(APPROVAL_AGE_MAX) {
-                return Err(RunError::ExpiredApproval(code.clone()));
-            }
-            approvals.insert(code.clone(), approval);
-        }
-        Ok(approvals)
     }
 
     async fn lock(
@@ -302,6 +279,40 @@ impl Engine {
 }
 
 impl Running<'_> {
+    /// Everything that a run does under its lock, as a trace.
+    async fn traced(mut self, lock: Option<LockGuard>) -> Result<Report, RunError> {
+        let span = tracing::info_span!(
+            target: "trace",
+            "run",
+            cloud_sync.run.id = self.id.as_str(),
+            cloud_sync.run.mode = ?self.request.mode,
+            cloud_sync.run.trigger = ?self.request.trigger,
+            cloud_sync.run.outcome = Empty,
+            cloud_sync.mailboxes = Empty,
+            cloud_sync.actions = Empty,
+            cloud_sync.held = Empty,
+            "error.type" = Empty,
+        );
+        let result = self.work(lock.as_ref()).instrument(span.clone()).await;
+        let result = self.end(result, lock).instrument(span.clone()).await;
+        match &result {
+            Ok(report) => {
+                span.record(
+                    "cloud_sync.run.outcome",
+                    tracing::field::debug(report.outcome),
+                );
+                span.record("cloud_sync.mailboxes", report.source.mailboxes);
+                span.record("cloud_sync.actions", report.actions.len());
+                span.record("cloud_sync.held", report.counts.held);
+                if report.outcome == RunOutcome::Failed {
+                    span.record("error.type", "failed");
+                }
+            }
+            Err(_) => drop(span.record("error.type", "not_recorded")),
+        }
+        result
+    }
+
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let exchange = self.engine.exchange().await?;
@@ -322,19 +333,22 @@ impl Running<'_> {
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
         let policy = self.engine.policy();
-        let memory = self.memory.clone();
         let reader = Fetcher {
             exchange,
             zivver,
             policy: &policy,
-            memory: &memory,
             deadline: self.deadline,
             slice: self.slice,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
         };
-        let mut fetched = match reader.fetch(self.kept().await?).await? {
+        let kept = self.kept().await?;
+        let mut fetched = match reader
+            .fetch(&self.memory, kept)
+            .instrument(span("fetch"))
+            .await?
+        {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -343,26 +357,28 @@ impl Running<'_> {
                 return Ok(());
             }
         };
+        let read = Instant::now();
+        self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
         if lock.is_some() {
             self.recover(&fetched.world).await?;
         }
         let wishes = self.wishes();
-        let mut plan = self.plan(&fetched, &wishes);
+        let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         // An undo rests on a journal. A fresh answer may release what was held, on another old one.
         while lock.is_some() && self.undo.is_none() {
             let stale = stale(&plan, &fetched, self.engine.now().as_second());
             if stale.is_empty() {
                 break;
             }
-            reader.refresh(&mut fetched, &stale).await?;
+            let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
+            refreshed.instrument(span("refresh")).await?;
             plan = self.plan(&fetched, &wishes);
         }
+        self.report.timing.planning_ms = millis(read.elapsed());
         self.describe(&fetched, &plan);
-        if lock.is_some() {
-            self.refuse_changed(&plan);
-        }
+        self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
         if lock.is_none() {
             return Ok(());
@@ -389,21 +405,9 @@ impl Running<'_> {
         } else {
             RunScope::Only(self.request.accounts.clone())
         };
-        let approved = self
-            .approvals
-            .values()
-            .flat_map(|approval| {
-                approval
-                    .changes
-                    .iter()
-                    .map(|change| &change.fingerprint)
-                    .filter(|fingerprint| !approval.used.contains(*fingerprint))
-            })
-            .cloned()
-            .collect();
         Wishes {
             scope,
-            approved,
+            approved: self.approved(),
             now: self.engine.now().as_second(),
             stops_first: self.memory.cut_off,
         }
@@ -444,6 +448,8 @@ impl Running<'_> {
             let plans = self.done_by(&id).await?;
             if self.was_killed {
                 self.count_spent(&plans, world).await?;
+                let codes = self.request.approve.clone();
+                self.give_back_of_killed(&codes, &plans, world).await?;
             }
             self.earlier = deeds(plans);
         }
@@ -458,6 +464,8 @@ impl Running<'_> {
             }
             let plans = self.done_by(&entry.id).await?;
             self.count_spent(&plans, world).await?;
+            self.give_back_of_killed(&summary.summary.approve, &plans, world)
+                .await?;
             let interrupted = RunSummary {
                 state: RunState::Ended,
                 outcome: RunOutcome::Failed,
@@ -546,11 +554,12 @@ impl Running<'_> {
         self.report.held.clone_from(&plan.held);
         self.report.skipped.clone_from(&plan.notes);
         self.report.filter_counts.clone_from(&plan.filter_counts);
+        self.report.suspended = still_suspended(&mut self.memory, &world.accounts);
         let writes = plan
             .approved
             .steps()
             .iter()
-            .filter(|step| !matches!(step.when, When::IfRefused(_)))
+            .filter(|step| step.is_expected())
             .count();
         self.report.planned_writes = number(writes);
         self.report.estimate_ms = estimate(self.engine.settings().zivver_rate, writes);
@@ -561,48 +570,17 @@ impl Running<'_> {
         }
     }
 
-    /// R27: what a code stands for and is not planned with the same before and after is refused, one by one.
-    fn refuse_changed(&mut self, plan: &Plan) {
-        for (code, approval) in &self.approvals {
-            let open = approval.changes.iter().filter(|change| {
-                !approval.used.contains(&change.fingerprint)
-                    && !plan.used_approvals.contains(&change.fingerprint)
-            });
-            self.report.warnings.extend(open.map(|change| {
-                format!(
-                    "the code {code} does not let this go: {} {} [{}] -> [{}] is not planned like that any more (R27)",
-                    change.what, change.address, change.before, change.after
-                )
-            }));
-        }
-    }
-
-    /// R27: every held set can be approved for 24 hours from when it was first shown.
-    async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
-        let now = self.engine.now().as_second();
-        for held in &plan.held {
-            let known: Option<Approval> = self.state.approval(&held.code).await?;
-            if known.is_some_and(|known| now - known.shown <= seconds(APPROVAL_AGE_MAX)) {
-                continue;
-            }
-            let approval = Approval {
-                class: held.class,
-                shown: now,
-                changes: held.changes.clone(),
-                used: BTreeSet::new(),
-            };
-            self.state.save_approval(&held.code, &approval).await?;
-        }
-        Ok(())
-    }
-
     async fn carry_out(
         &mut self,
         fetched: &mut Fetched,
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, &self.memory);
+        self.memory.mapping = next_mapping(
+            &fetched.world,
+            &fetched.matching,
+            std::mem::take(&mut self.memory.mapping),
+        );
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -617,7 +595,7 @@ impl Running<'_> {
         let mut plans = self.state.plans(&self.id);
         let number = plans.read().await?.len();
         plans.append(&record).await?;
-        self.use_approvals(plan).await?;
+        self.use_approvals(&record).await?;
         let mut journal = Journal::start(
             self.state.journal(&self.id),
             u32::try_from(number).unwrap_or(u32::MAX),
@@ -628,6 +606,7 @@ impl Running<'_> {
                 .map(|deadline| deadline.max(Instant::now() + self.slice)),
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
         };
+        let began = Instant::now();
         let applied = apply(
             &plan.approved,
             &fetched.world,
@@ -636,11 +615,21 @@ impl Running<'_> {
             bounds,
             self.engine.progress(),
         )
+        .instrument(span("apply"))
         .await;
         let journaled = journal.finish().await;
+        self.report.timing.applying_ms = millis(began.elapsed());
         self.take_in(&applied, plan, &record, fetched);
         self.remember_refusals(&applied, plan, &fetched.world);
+        let codes = self.request.approve.clone();
+        let outcome = |at: usize| {
+            applied.actions[at]
+                .outcome
+                .unwrap_or(ActionOutcome::Remaining)
+        };
+        let given_back = self.give_back(&codes, &record, outcome).await;
         if applied.cut_off {
+            given_back?;
             self.memory.cut_off = true;
             self.save_memory().await?;
             let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
@@ -652,34 +641,22 @@ impl Running<'_> {
             self.memory.cut_off = true;
             // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
             // by the journal.
-            if let Err(error) = self.save_memory().await {
+            if let Err(error) = given_back.and(self.save_memory().await) {
                 tracing::warn!(%error, "the memory of a run that stopped is not saved");
             }
             return Err(RunError::Stopped(stopped));
         }
+        given_back?;
         // What was done is remembered even if it cannot be verified.
         self.save_memory().await?;
+        let began = Instant::now();
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
+            .instrument(span("verify"))
             .await?;
+        self.report.timing.verifying_ms = millis(began.elapsed());
+        self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
         self.settle_baseline(plan);
         self.save_memory().await
-    }
-
-    async fn use_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
-        for (code, approval) in &mut self.approvals {
-            let used: Vec<String> = approval
-                .changes
-                .iter()
-                .map(|change| &change.fingerprint)
-                .filter(|fingerprint| plan.used_approvals.contains(*fingerprint))
-                .cloned()
-                .collect();
-            if !used.is_empty() {
-                approval.used.extend(used);
-                self.state.save_approval(code, approval).await?;
-            }
-        }
-        Ok(())
     }
 
     /// What came of the plan, into report and memory.
@@ -699,14 +676,13 @@ impl Running<'_> {
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
             {
-                self.memory.mapping.insert(object_id.clone(), id.clone());
+                self.memory.mapping.insert(*object_id, id.clone());
             }
             self.approved_tie(at, plan, fetched, outcome);
+            self.remember_suspend(at, plan, fetched, outcome);
         }
         let now = self.engine.now().as_second();
-        self.memory
-            .spent
-            .retain(|spent| spent.at > now - seconds(APPROVAL_AGE_MAX));
+        self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
         self.memory
             .spent
             .extend(counts.into_iter().map(|(class, count)| Spent {
@@ -757,7 +733,24 @@ impl Running<'_> {
         {
             let id = fetched.world.accounts.get(ix).id();
             self.memory.mapping.retain(|_, other| other != id);
-            self.memory.mapping.insert(object_id.clone(), id.clone());
+            self.memory.mapping.insert(*object_id, id.clone());
+        }
+    }
+
+    fn remember_suspend(
+        &mut self,
+        at: usize,
+        plan: &Plan,
+        fetched: &Fetched,
+        outcome: ActionOutcome,
+    ) {
+        let delta = &plan.approved.deltas()[at];
+        if let (Target::Existing(ix), Some(Activity::Suspend(_))) = (delta.target, delta.activity)
+            && matches!(outcome, ActionOutcome::Applied | ActionOutcome::Partly)
+        {
+            let id = fetched.world.accounts.get(ix).id().clone();
+            let now = self.engine.now().as_second();
+            self.memory.suspended.insert(id, now);
         }
     }
 
@@ -805,7 +798,9 @@ impl Running<'_> {
         if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
-        let free = plan.held.is_empty() || !plan.used_approvals.is_empty();
+        let earlier = self.request.id.is_some()
+            && self.approvals.values().any(|known| !known.used.is_empty());
+        let free = plan.held.is_empty() || earlier || !plan.used_approvals.is_empty();
         let seen = plan.seen.clone();
         self.memory.baseline = Some(match self.memory.baseline.take() {
             Some(before) if !free => Baseline {
@@ -838,8 +833,7 @@ impl Running<'_> {
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
         let continues = result.is_ok() && self.report.state == RunState::Continues;
-        let elapsed = self.started.elapsed();
-        self.report.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.report.duration_ms = millis(self.started.elapsed());
         self.report
             .actions
             .splice(0..0, std::mem::take(&mut self.earlier));
@@ -850,7 +844,10 @@ impl Running<'_> {
             self.report.state = RunState::Ended;
             self.report.ended = Some(second(self.engine.now()).to_string());
             match result {
-                Ok(()) => self.report.conclude(),
+                Ok(()) => {
+                    self.report.conclude();
+                    self.compare().await;
+                }
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
@@ -858,7 +855,7 @@ impl Running<'_> {
             }
             Phase::Ended
         };
-        let saved = self.save_end(phase).await;
+        let saved = self.save_end(phase).instrument(span("save")).await;
         // A preview has no lock, and must not end the right of an apply beside it to write.
         if let Some(lock) = lock {
             self.engine.set_permit(None);
@@ -870,6 +867,38 @@ impl Running<'_> {
         self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    /// A comparison that cannot be made is none: the run itself went well.
+    async fn compare(&mut self) {
+        if !self.request.accounts.is_empty() || self.undo.is_some() {
+            return;
+        }
+        match self.previous().await {
+            Ok(Some(before)) => self.report.since = Some(since(&before, &self.report)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the previous run cannot be compared with"),
+        }
+    }
+
+    /// The newest other run that was for everybody and did not fail.
+    async fn previous(&self) -> Result<Option<Report>, RunError> {
+        for entry in self.state.runs::<RunSummary>(PREVIOUS_MAX).await? {
+            if entry.id == self.id {
+                continue;
+            }
+            let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
+                continue;
+            };
+            let comparable = summary.state == RunState::Ended
+                && summary.outcome != RunOutcome::Failed
+                && summary.accounts.is_empty()
+                && summary.undo.is_none();
+            if comparable {
+                return Ok(self.state.report(&entry.id).await?);
+            }
+        }
+        Ok(None)
     }
 
     async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
@@ -956,16 +985,21 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
     }
 }
 
-/// How long so many calls take at least: the first budget goes at once.
+/// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
 fn estimate(rate: Rate, writes: usize) -> u64 {
     match rate {
         Rate::Unlimited => 0,
+        Rate::Budget { calls, .. } if writes <= calls as usize => 0,
         Rate::Budget { calls, window } => {
-            let full = u64::try_from(writes.saturating_sub(1)).unwrap_or(u64::MAX)
-                / u64::from(calls.max(1));
-            full.saturating_mul(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
+            let writes = u128::try_from(writes).unwrap_or(u128::MAX);
+            let whole = writes.saturating_mul(window.as_millis()) / u128::from(calls.max(1));
+            u64::try_from(whole.div_ceil(1000) * 1000).unwrap_or(u64::MAX)
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -975,4 +1009,21 @@ fn seconds(duration: Duration) -> i64 {
 /// Times of a report are whole seconds.
 pub(super) fn second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_beyond_the_first_budget_take_their_time() {
+        let rate = Rate::Budget {
+            calls: 50,
+            window: Duration::from_secs(10),
+        };
+        for (writes, ms) in [(0, 0), (1, 0), (50, 0), (51, 11_000), (412, 83_000)] {
+            assert_eq!(estimate(rate, writes), ms, "{writes}");
+        }
+        assert_eq!(estimate(Rate::Unlimited, 412), 0);
+    }
 }

@@ -49,7 +49,7 @@ impl MailboxKey {
         };
         object_id
             .and_then(ObjectId::parse)
-            .map(|id| id.as_str().to_owned())
+            .map(|id| id.to_string())
             .or_else(|| text(user_principal_name))
             .or_else(|| text(primary))
             .map(Self)

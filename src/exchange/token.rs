@@ -71,6 +71,7 @@ impl Identity {
 
     /// A credential without memory of earlier tokens; `None` where the token is fixed.
     fn credential(&self) -> Result<Option<Arc<dyn TokenCredential>>, azure_core::Error> {
+        crate::http::set_up_tls();
         Ok(Some(match self {
             Self::Token(_) => return Ok(None),
             Self::Managed { client_id } => {

@@ -26,6 +26,8 @@ pub enum ApiCall {
     Account { address: String, format: Format },
     /// `GET /health`
     Health,
+    /// `GET /check`: the self-test.
+    Check { format: Format },
 }
 
 /// What stands at a path, whatever the method.
@@ -36,36 +38,49 @@ enum Resource<'a> {
     Undo(&'a str),
     Account(&'a str),
     Health,
+    Check,
 }
 
 impl ApiCall {
     pub fn parse(request: &Request) -> Result<Self, Problem> {
         let resource = resource(&request.segments)?;
+        let format = |parameters: &[&str], offered: &[Format]| {
+            check_query(request, parameters)?;
+            Format::of(request, offered)
+        };
         match (resource, request.method.as_str()) {
             (Resource::Root | Resource::Runs, "POST") => {
+                check_query(request, &[])?;
                 StartBody::parse(request.body.as_deref()).map(Self::Start)
             }
-            (Resource::Root, "GET") => Format::of(request, &[Format::Json, Format::Html])
-                .map(|format| Self::Index { format }),
-            (Resource::Runs, "GET") => {
-                Format::of(request, &Format::ALL).map(|format| Self::Runs { format })
+            (Resource::Root, "GET") => {
+                // The dashboard's field for an address comes as `account`.
+                let format = format(&["format", "account"], &[Format::Json, Format::Html])?;
+                Ok(Self::Index { format })
             }
-            (Resource::Run(id), "GET") => {
-                let id = known_shape(id)?;
-                Format::of(request, &Format::ALL).map(|format| Self::Run { id, format })
-            }
+            (Resource::Runs, "GET") => Ok(Self::Runs {
+                format: format(&["format"], &Format::ALL)?,
+            }),
+            (Resource::Run(id), "GET") => Ok(Self::Run {
+                id: known_shape(id)?,
+                format: format(&["format"], &Format::ALL)?,
+            }),
             (Resource::Undo(id), "POST") => {
                 let run = known_shape(id)?;
+                check_query(request, &[])?;
                 UndoBody::parse(request.body.as_deref()).map(|body| Self::Undo { run, body })
             }
-            (Resource::Account(address), "GET") => {
-                let address = address.to_owned();
-                Format::of(request, &Format::ALL).map(|format| Self::Account { address, format })
-            }
-            (Resource::Health, "GET") => Ok(Self::Health),
+            (Resource::Account(address), "GET") => Ok(Self::Account {
+                address: address.to_owned(),
+                format: format(&["format"], &Format::ALL)?,
+            }),
+            (Resource::Health, "GET") => check_query(request, &[]).map(|()| Self::Health),
+            (Resource::Check, "GET") => Ok(Self::Check {
+                format: format(&["format"], &[Format::Json, Format::Html])?,
+            }),
             (Resource::Root | Resource::Runs, _) => Err(Problem::method_not_allowed("GET, POST")),
             (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
-            (Resource::Run(_) | Resource::Account(_) | Resource::Health, _) => {
+            (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
                 Err(Problem::method_not_allowed("GET"))
             }
         }
@@ -80,6 +95,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         [] => Ok(Resource::Root),
         [runs] if is(runs, "runs") => Ok(Resource::Runs),
         [health] if is(health, "health") => Ok(Resource::Health),
+        [check] if is(check, "check") => Ok(Resource::Check),
         [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
         [accounts, address] if is(accounts, "accounts") && !address.is_empty() => {
             Ok(Resource::Account(address))
@@ -89,9 +105,25 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}` and `/health`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}`, `/health` and `/check`",
         )),
     }
+}
+
+/// A parameter that means nothing here is a mistake of the caller, such as `?mode=apply`.
+fn check_query(request: &Request, known: &[&str]) -> Result<(), Problem> {
+    let mut names = request.query.keys();
+    let Some(unknown) = names.find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let unknown: String = unknown.chars().take(40).collect();
+    let detail = if known.is_empty() {
+        format!("`{unknown}` is no query parameter here; there is none")
+    } else {
+        let known = known.join("`, `");
+        format!("`{unknown}` is no query parameter here; there are `{known}`")
+    };
+    Err(Problem::new(ProblemKind::BadQuery, detail))
 }
 
 /// What cannot be a run's id names no run, and never reaches state as part of an object's name.
@@ -212,6 +244,25 @@ mod tests {
             assert_eq!(problem.kind, expected, "{method} {path}");
             let response = crate::functions::Response::from(problem);
             assert_eq!(response.headers.get("Allow").map(String::as_str), allow);
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_means_nothing_is_refused() {
+        for (method, path, name, fine) in [
+            ("GET", "/runs", "format", true),
+            ("GET", "", "account", true),
+            ("GET", "/runs", "account", false),
+            ("POST", "/runs", "mode", false),
+            ("GET", "/health", "format", false),
+        ] {
+            let call = Request {
+                query: [(name.to_owned(), "json".to_owned())].into(),
+                ..request(method, path)
+            };
+            let refused = ApiCall::parse(&call).err().map(|problem| problem.kind);
+            let expected = (!fine).then_some(ProblemKind::BadQuery);
+            assert_eq!(refused, expected, "{method} {path}?{name}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
     api::{StartBody, UndoBody},
-    dashboard::{Dashboard, Ways, progress_in_words},
+    dashboard::{Dashboard, Ways},
     form::{self, FormKey},
     views,
 };
@@ -20,8 +20,8 @@ use crate::{
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
-    engine::{Engine, RunError, RunRequest, RunSummary, notices::last_success},
-    settings::SettingsError,
+    engine::{Engine, RunError, RunRequest, RunSummary, check::Checkup, notices::last_success},
+    settings::{SettingsError, environment},
     state::{Phase, RunEntry, RunId, lock::LockStatus},
 };
 
@@ -58,6 +58,8 @@ struct Index {
     version: &'static str,
     perform_sync: String,
     links: std::collections::BTreeMap<&'static str, String>,
+    /// With parameters in braces (RFC 6570).
+    templates: std::collections::BTreeMap<&'static str, String>,
 }
 
 impl App {
@@ -85,6 +87,13 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
         Trigger::Timer(_) => Answer::Failure {
             cause: error.to_string(),
         },
+        Trigger::Http(request) if Format::is_for_browser(request) => views::checkup(
+            503,
+            &Checkup::of_settings(error),
+            Format::Html,
+            &request.base,
+        )
+        .into(),
         Trigger::Http(_) => {
             let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
             let detail = "the settings cannot be used; `problems` lists what to mend";
@@ -254,7 +263,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
     }
     let call = match ApiCall::parse(request) {
         Ok(call) => call,
-        Err(problem) => return Response::from(problem).into(),
+        Err(problem) => return refused(problem, request).into(),
     };
     let answered = match call {
         ApiCall::Start(body) => {
@@ -281,8 +290,23 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
             account(engine, &address, format, &request.base).await
         }
         ApiCall::Health => answer_health(engine).await,
+        ApiCall::Check { format } => {
+            let checkup = Box::pin(engine.check()).await;
+            Ok(views::checkup(200, &checkup, format, &request.base))
+        }
     };
-    answered.unwrap_or_else(Response::from).into()
+    answered
+        .unwrap_or_else(|problem| refused(problem, request))
+        .into()
+}
+
+/// In the form that the caller reads.
+fn refused(problem: Problem, request: &Request) -> Response {
+    if Format::is_for_browser(request) {
+        views::refused(problem, &request.base)
+    } else {
+        problem.into()
+    }
 }
 
 /// What a person started on the dashboard: always queued, and answered with a page.
@@ -307,7 +331,8 @@ async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mo
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
         | ApiCall::Account { .. }
-        | ApiCall::Health => {
+        | ApiCall::Health
+        | ApiCall::Check { .. } => {
             return Err(Problem::new(
                 ProblemKind::UnknownPath,
                 "nothing takes a form here",
@@ -435,6 +460,7 @@ fn problem(error: &RunError) -> Problem {
 
 fn index(engine: &Engine, request: &Request) -> Response {
     let link = |path: &str| format!("{}{path}", request.base);
+    let template = |method: &str, path: &str| format!("{method} {}{path}", request.base);
     Response::json(
         200,
         &Index {
@@ -443,10 +469,14 @@ fn index(engine: &Engine, request: &Request) -> Response {
             perform_sync: engine.settings().perform_sync.to_string(),
             links: [
                 ("runs", link("/runs")),
-                ("run", link("/runs/{id}")),
-                ("undo", link("/runs/{id}/undo")),
-                ("account", link("/accounts/{address}")),
                 ("health", link("/health")),
+                ("check", link("/check")),
+            ]
+            .into(),
+            templates: [
+                ("run", template("GET", "/runs/{id}")),
+                ("undo", template("POST", "/runs/{id}/undo")),
+                ("account", template("GET", "/accounts/{address}")),
             ]
             .into(),
         },
@@ -470,12 +500,12 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Markdown | Format::Csv => String::new(),
     };
-    let progress = progress_in_words(*engine.progress().subscribe().borrow());
+    let progress = *engine.progress().subscribe().borrow();
     Ok(views::run(
         &report,
         format,
         &ways(engine, base, &token),
-        progress.as_deref(),
+        progress,
     ))
 }
 
@@ -498,13 +528,15 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         None => None,
     };
     let token = form_key(engine).await?.token(engine.time().as_second());
-    let progress = progress_in_words(*engine.progress().subscribe().borrow());
+    let schedule = environment("SYNC_SCHEDULE");
+    let progress = *engine.progress().subscribe().borrow();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
         health: &health,
         runs: &runs,
         last: last.as_ref(),
-        progress: progress.as_deref(),
+        progress,
+        schedule: schedule.as_deref(),
     };
     Ok(dashboard.page())
 }

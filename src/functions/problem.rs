@@ -123,6 +123,10 @@ impl Problem {
         self
     }
 
+    pub(super) fn title(&self) -> &'static str {
+        self.kind.name_and_title().1
+    }
+
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         Self {
             allow: Some(allow),

@@ -2,23 +2,25 @@
 
 use serde_json::json;
 
-use super::{Format, Problem, Response, dashboard::Ways};
+use super::{
+    Format, Problem, Response,
+    dashboard::{Ways, live},
+};
 use crate::{
     domain::{
         explain::Explanation,
         report::{Report, RunState},
     },
-    engine::RunSummary,
+    engine::{
+        Progress, RunSummary,
+        check::{Checkup, Level},
+    },
     render::{
         content_security_policy, csv,
-        html::{self, Html, Page},
-        markdown,
-        words::{name, standing_of},
+        html::{self, Html, Page, Tone},
+        markdown, words,
     },
 };
-
-/// How often the page of a run that goes on loads itself again.
-const REFRESH_S: u32 = 5;
 
 /// A page may do nothing but what it brings along, and no site that it links to learns its address, which may hold a key.
 pub(super) fn page(status: u16, body: String) -> Response {
@@ -34,12 +36,12 @@ fn download(format: Format, file: &str, body: String) -> Response {
     )
 }
 
-/// `GET /runs/{id}`. `progress` is how far it is, where this process knows.
+/// `GET /runs/{id}`. `progress` is how far the run of this process is.
 pub(super) fn run(
     report: &Report,
     format: Format,
     ways: &Ways<'_>,
-    progress: Option<&str>,
+    progress: Progress,
 ) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
@@ -47,23 +49,26 @@ pub(super) fn run(
         Format::Markdown => Response::new(200, format.content_type(), markdown::report(report)),
         Format::Csv => download(format, &file("csv"), csv::report(report)),
         Format::Html => {
-            let is_open = report.state != RunState::Ended;
-            let title = format!("Cloud Sync: {} {}", name(report.mode), report.id);
+            let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
             let frame = Page {
                 title: &title,
                 home: Some(ways.base),
-                refresh_s: is_open.then_some(REFRESH_S),
             };
             page(
                 200,
                 frame.around(|html| {
-                    if let Some(progress) = progress.filter(|_| is_open) {
-                        html.raw("<p class=\"alert plain\" role=\"status\">")
-                            .text(progress)
-                            .raw("</p>");
+                    html::report::heading(html, report);
+                    if report.state != RunState::Ended {
+                        live(html, report.state, progress);
                     }
-                    html::report::content(html, report);
-                    ways.of_run(html, report);
+                    html::report::details(html, report, |html, set| {
+                        if report.state == RunState::Ended {
+                            ways.approval(html, set);
+                        }
+                    });
+                    if report.state == RunState::Ended {
+                        ways.of_run(html, report);
+                    }
                 }),
             )
         }
@@ -81,10 +86,10 @@ fn cells(run: &RunSummary) -> Vec<String> {
         run.id.clone(),
         run.started.clone(),
         run.ended.clone().unwrap_or_default(),
-        name(run.mode),
-        name(run.trigger),
-        name(run.state),
-        name(run.outcome),
+        words::mode(run.mode).to_owned(),
+        words::key(run.trigger),
+        words::key(run.state),
+        words::outcome(run.outcome).to_owned(),
         counts.planned.values().sum::<u32>().to_string(),
         counts.applied.values().sum::<u32>().to_string(),
         counts.held.to_string(),
@@ -110,7 +115,6 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
             let frame = Page {
                 title: "Cloud Sync: runs",
                 home: Some(base),
-                refresh_s: None,
             };
             page(
                 200,
@@ -128,44 +132,63 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
 
 /// The history, each run with a link.
 pub(super) fn run_table(html: &mut Html, runs: &[RunSummary], base: &str) {
-    html.raw("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Run</th><th scope=\"col\">Outcome</th>");
-    html.raw("<th scope=\"col\" class=\"wide\">Mode</th><th scope=\"col\" class=\"wide\">By</th>");
-    html.raw(
-        "<th scope=\"col\" class=\"n\">Planned</th><th scope=\"col\" class=\"n\">Applied</th>",
-    );
-    html.raw("<th scope=\"col\" class=\"n wide\">Held</th><th scope=\"col\" class=\"n wide\">Failed</th></tr></thead><tbody>");
-    for run in runs {
-        let counts = &run.counts;
-        html.raw("<tr><td><a href=\"")
-            .text(base)
-            .raw("/runs/")
-            .text(&run.id)
-            .raw("\">");
-        html.text(&run.started.replace('T', " "))
-            .raw("</a></td><td>");
-        html.badge(
-            html::report::tone_of(run.state, run.outcome),
-            &standing_of(run.state, run.outcome),
-        );
-        html.raw("</td><td class=\"wide\">").text(&name(run.mode));
-        if run.undo.is_some() {
-            html.raw(" (undo)");
-        }
-        html.raw("</td><td class=\"wide\">")
-            .text(&name(run.trigger));
-        html.raw("</td><td class=\"n\">")
-            .number(counts.planned.values().sum::<u32>());
-        html.raw("</td><td class=\"n\">")
-            .number(counts.applied.values().sum::<u32>());
-        html.raw("</td><td class=\"n wide\">").number(counts.held);
-        html.raw("</td><td class=\"n wide\">")
-            .number(counts.failed + counts.refused)
-            .raw("</td></tr>");
-    }
-    html.raw("</tbody></table></div>");
     if runs.is_empty() {
         html.raw("<p>No run yet.</p>");
+        return;
     }
+    html.raw("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Run</th><th scope=\"col\">Outcome</th>");
+    html.raw("<th scope=\"col\" class=\"wide\">What</th><th scope=\"col\" class=\"wide\">By</th>");
+    html.raw(
+        "<th scope=\"col\" class=\"n wide\">Planned</th><th scope=\"col\" class=\"n\">Applied</th>",
+    );
+    html.raw("<th scope=\"col\" class=\"n\">Held</th><th scope=\"col\" class=\"n wide\">Refused or failed</th></tr></thead><tbody>");
+    for run in runs {
+        run_row(html, run, base);
+    }
+    html.raw("</tbody></table></div>");
+}
+
+fn run_row(html: &mut Html, run: &RunSummary, base: &str) {
+    let counts = &run.counts;
+    let what = match (run.undo.is_some(), run.accounts.len()) {
+        (true, _) => format!("{} of an undo", words::mode(run.mode)),
+        (false, 0) => words::mode(run.mode).to_owned(),
+        (false, count) => format!(
+            "{} for {}",
+            words::mode(run.mode),
+            words::number(count as u64, "account", "accounts")
+        ),
+    };
+    html.raw("<tr><td><a href=\"")
+        .text(base)
+        .raw("/runs/")
+        .text(&run.id)
+        .raw("?format=html\">");
+    html.text(&words::moment(&run.started))
+        .raw("</a><span class=\"narrow soft small\">")
+        .text(&what)
+        .raw("</span></td><td>");
+    html.badge(
+        html::report::tone_of(run.state, run.outcome),
+        words::standing_of(run.state, run.outcome),
+    );
+    html.raw("</td><td class=\"wide\">")
+        .text(&what)
+        .raw("</td><td class=\"wide\">")
+        .text(words::trigger(run.trigger));
+    let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
+    for (count, class) in [
+        (sum(&counts.planned), "n wide"),
+        (sum(&counts.applied), "n"),
+        (counts.held, "n"),
+        (counts.failed + counts.refused, "n wide"),
+    ] {
+        html.raw("</td><td class=\"")
+            .raw(class)
+            .raw("\">")
+            .text(&words::thousands(count.into()));
+    }
+    html.raw("</td></tr>");
 }
 
 /// `GET /accounts/{address}` (R40)
@@ -215,7 +238,7 @@ fn account_table(explanation: &Explanation) -> String {
         let mut push =
             |what: &str, value: &str| rows.push(row("zivver", &account.address, what, value));
         push("standing", &account.standing);
-        push("kind", &name(account.kind));
+        push("kind", words::account(account.kind));
         push("name", &account.name);
         push("active", if account.active { "yes" } else { "no" });
         push("aliases", &account.aliases.join("; "));
@@ -223,7 +246,11 @@ fn account_table(explanation: &Explanation) -> String {
     }
     for action in &explanation.actions {
         for change in &action.changes {
-            let what = format!("{} {}", name(action.kind), name(change.attribute));
+            let what = format!(
+                "{} {}",
+                words::verb(action.kind),
+                words::attribute(change.attribute)
+            );
             let value = format!(
                 "{} -> {}",
                 change.before.join("; "),
@@ -242,29 +269,80 @@ fn account_table(explanation: &Explanation) -> String {
         ));
     }
     for note in &explanation.notes {
-        rows.push(row("note", &note.address, &name(note.code), &note.text));
+        rows.push(row(
+            "note",
+            &note.address,
+            &words::key(note.code),
+            &note.text,
+        ));
     }
     csv::table(&["side", "address", "what", "value"], &rows)
 }
 
-/// What a person hears who posted a form: the same status, in words.
-pub(super) fn refused(problem: Problem, base: &str) -> Response {
-    let detail = problem.detail.clone();
-    let status = Response::from(problem).status;
+/// `GET /check`: the findings of the self-test.
+pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str) -> Response {
+    if format != Format::Html {
+        return Response::json(status, checkup);
+    }
     let frame = Page {
-        title: "Cloud Sync: not done",
+        title: "Cloud Sync: check",
         home: Some(base),
-        refresh_s: None,
     };
     page(
         status,
         frame.around(|html| {
-            html.raw("<h1>Not done</h1><p class=\"alert bad\" role=\"alert\">")
-                .text(&detail)
+            let (tone, words) = match checkup.level() {
+                Level::Good => (Tone::Good, "everything works"),
+                Level::Warning => (Tone::Notice, "works, with something to look at"),
+                Level::Error => (Tone::Bad, "something does not work"),
+            };
+            html.raw("<h1>Check ").badge(tone, words).raw("</h1>");
+            html.raw("<p class=\"soft\">Settings, state, identity, key and both sides; nothing is written.</p><section><ul class=\"rows\">");
+            for finding in &checkup.findings {
+                let (tone, word) = match finding.level {
+                    Level::Good => (Tone::Good, "ok"),
+                    Level::Warning => (Tone::Notice, "look"),
+                    Level::Error => (Tone::Bad, "fail"),
+                };
+                html.raw("<li>")
+                    .badge(tone, word)
+                    .raw(" <span class=\"who\">")
+                    .text(finding.topic)
+                    .raw("</span> ")
+                    .text(&finding.text);
+                for remedy in &finding.remedy {
+                    html.raw("<p><code>").text(remedy).raw("</code></p>");
+                }
+                html.raw("</li>");
+            }
+            html.raw("</ul></section>");
+        }),
+    )
+}
+
+/// What a person hears whom a browser brought here, or who posted a form: the same status, in words.
+pub(super) fn refused(problem: Problem, base: &str) -> Response {
+    let (title, detail) = (problem.title(), problem.detail.clone());
+    let response = Response::from(problem);
+    let frame = Page {
+        title: "Cloud Sync: not done",
+        home: Some(base),
+    };
+    let mut refused = page(
+        response.status,
+        frame.around(|html| {
+            html.raw("<h1>")
+                .raw(title)
+                .raw("</h1><p class=\"alert bad\" role=\"alert\">")
+                .text(&words::capital(&detail))
                 .raw("</p><p><a href=\"");
             html.text(base).raw("\">Back to the dashboard</a></p>");
         }),
-    )
+    );
+    if let Some(allow) = response.headers.get("Allow") {
+        refused = refused.with_header("Allow", allow.clone());
+    }
+    refused
 }
 
 /// The run of a form is queued: on to its page, by script or by hand.
@@ -272,7 +350,6 @@ pub(super) fn queued(id: &str, base: &str) -> Response {
     let frame = Page {
         title: "Cloud Sync: queued",
         home: Some(base),
-        refresh_s: None,
     };
     page(
         202,
@@ -281,7 +358,9 @@ pub(super) fn queued(id: &str, base: &str) -> Response {
                 "<h1>Queued</h1><p>The run begins within a minute.</p><p><a data-next href=\"",
             )
             .text(base);
-            html.raw("/runs/").text(id).raw("\">To the run</a></p>");
+            html.raw("/runs/")
+                .text(id)
+                .raw("?format=html\">To the run</a></p>");
         }),
     )
 }

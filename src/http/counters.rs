@@ -45,6 +45,7 @@ impl Counters {
 
     pub(crate) fn count_retry(&self) {
         self.0.retries.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(target: "trace", count = "cloud_sync.retries");
     }
 
     pub(crate) fn count_throttled(&self) {

@@ -2,7 +2,7 @@
 
 use super::{
     visible::visible,
-    words::{duration, key, standing},
+    words::{duration, key, standing_of},
 };
 use crate::domain::{
     plan::{Action, Attribute},
@@ -82,7 +82,47 @@ pub fn report(report: &Report) -> String {
     for action in &report.differences {
         push_action(&mut csv, "difference", action, "differs", "");
     }
+    for account in &report.suspended {
+        Row {
+            record: "suspended",
+            address: account.address.as_str(),
+            attribute: "deletable",
+            before: &account.suspended,
+            after: &account.deletable,
+            ..Row::default()
+        }
+        .push(&mut csv);
+    }
+    since(&mut csv, report);
     csv
+}
+
+fn since(csv: &mut String, report: &Report) {
+    let Some(since) = &report.since else {
+        return;
+    };
+    for number in &since.numbers {
+        Row {
+            record: "since",
+            attribute: &number.what,
+            before: &number.before.to_string(),
+            after: &number.now.to_string(),
+            ..Row::default()
+        }
+        .push(csv);
+    }
+    for (record, findings) in [("new", &since.new), ("gone", &since.gone)] {
+        for finding in findings {
+            Row {
+                record,
+                address: &finding.address,
+                kind: &key(finding.kind),
+                text: &finding.text,
+                ..Row::default()
+            }
+            .push(csv);
+        }
+    }
 }
 
 /// Any table: its header, then its rows.
@@ -109,7 +149,7 @@ fn facts(csv: &mut String, report: &Report) {
     fact("id", &report.id);
     fact("mode", &key(report.mode));
     fact("trigger", &key(report.trigger));
-    fact("outcome", &standing(report));
+    fact("outcome", standing_of(report.state, report.outcome));
     fact("error", report.error.as_deref().unwrap_or_default());
     fact("started", &report.started);
     fact("ended", report.ended.as_deref().unwrap_or_default());

@@ -11,10 +11,10 @@ use std::{fmt::Display, sync::LazyLock};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-pub use explanation::explanation;
+pub use explanation::{explanation, search as account_search};
 pub use report::report;
 
-use super::visible::visible;
+use super::{visible::visible, words::thousands};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -22,7 +22,7 @@ const SCRIPT: &str = include_str!("html/page.js");
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; form-action 'self'; base-uri 'none'",
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; form-action 'self'; base-uri 'none'",
         hash(STYLE),
         hash(SCRIPT)
     )
@@ -44,8 +44,6 @@ pub struct Page<'a> {
     pub title: &'a str,
     /// The path of the dashboard; `None` for a page that must stand alone.
     pub home: Option<&'a str>,
-    /// Loads itself again after so many seconds.
-    pub refresh_s: Option<u32>,
 }
 
 impl Page<'_> {
@@ -58,29 +56,29 @@ impl Page<'_> {
             .raw("<meta http-equiv=\"Content-Security-Policy\" content=\"")
             .text(&POLICY)
             .raw("\">");
-        if let Some(refresh_s) = self.refresh_s {
-            html.raw("<meta http-equiv=\"refresh\" content=\"")
-                .number(refresh_s)
-                .raw("\">");
-        }
         html.raw("<title>")
             .text(self.title)
             .raw("</title><style>")
             .raw(STYLE)
             .raw("</style></head><body>");
-        html.raw("<a class=\"skip\" href=\"#content\">To the content</a><header class=\"top\">");
+        html.raw(
+            "<a class=\"skip\" href=\"#content\">To the content</a><header class=\"top\"><div>",
+        );
         match self.home {
             Some(home) => {
                 html.raw("<a class=\"brand\" href=\"")
                     .text(home)
                     .raw("\">Cloud Sync</a><nav aria-label=\"Main\"><a href=\"");
-                html.text(home).raw("/runs\">Runs</a></nav>");
+                html.text(home)
+                    .raw("/runs?format=html\">Runs</a><a href=\"")
+                    .text(home)
+                    .raw("/check?format=html\">Check</a></nav>");
             }
             None => {
                 html.raw("<span class=\"brand\">Cloud Sync</span>");
             }
         }
-        html.raw("</header><main id=\"content\">");
+        html.raw("</div></header><main id=\"content\">");
         content(&mut html);
         html.raw("</main><script>")
             .raw(SCRIPT)
@@ -143,6 +141,17 @@ impl Html {
         self.raw("</ul>")
     }
 
+    /// What goes and what comes; either may be nothing.
+    pub fn change(&mut self, before: &str, after: &str) -> &mut Self {
+        if !before.is_empty() {
+            self.raw("<del>").value(before).raw("</del> ");
+        }
+        if !after.is_empty() {
+            self.raw("<ins>").value(after).raw("</ins> ");
+        }
+        self
+    }
+
     /// A number with its name, to be seen from afar.
     pub fn tile(&mut self, tone: Tone, number: impl Display, name: &str) -> &mut Self {
         self.raw("<li class=\"tile ")
@@ -178,7 +187,7 @@ impl Html {
         self.raw("<summary>")
             .text(title)
             .raw(" <span class=\"count\">")
-            .number(count)
+            .text(&thousands(count as u64))
             .raw("</span></summary>");
         content(self);
         self.raw("</details>")
@@ -202,7 +211,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Notice => "notice",

@@ -5,14 +5,15 @@ use std::fmt::Write;
 
 use super::{
     visible::visible,
-    words::{duration, is_about_a_delegation, name, standing},
+    words::{self, capital, duration, is_about_a_delegation, requests, standing_of, verdict},
 };
 use crate::domain::{
     address::SmtpAddress,
     explain::Explanation,
     note::Note,
     plan::{Action, AttributeChange},
-    report::{Report, ServiceRequests},
+    report::Report,
+    since::Finding,
 };
 
 /// The whole report; what is empty is left out.
@@ -20,9 +21,16 @@ pub fn report(report: &Report) -> String {
     let mut out = String::with_capacity(1024 + 200 * (report.actions.len() + report.skipped.len()));
     line(
         &mut out,
-        &format!("# Cloud Sync: {} {}", name(report.mode), code(&report.id)),
+        &format!(
+            "# Cloud Sync: {} {}",
+            words::mode(report.mode),
+            code(&report.id)
+        ),
     );
-    line(&mut out, &format!("**{}**", capital(&standing(report))));
+    line(
+        &mut out,
+        &format!("**{}**", capital(standing_of(report.state, report.outcome))),
+    );
     if let Some(error) = &report.error {
         line(&mut out, &format!("> {}", text(error)));
     }
@@ -34,7 +42,9 @@ pub fn report(report: &Report) -> String {
     failed(&mut out, report);
     actions(&mut out, report);
     verification(&mut out, report);
+    since(&mut out, report);
     skipped(&mut out, report);
+    suspended(&mut out, report);
     out
 }
 
@@ -85,12 +95,15 @@ fn accounts(out: &mut String, explanation: &Explanation) {
     for account in &explanation.accounts {
         line(out, &format!("## Zivver: {}", code(&account.address)));
         item(out, "Standing", &text(&account.standing));
-        item(out, "Kind", &name(account.kind));
+        item(out, "Kind", words::account(account.kind));
         item(out, "Name", &code(&account.name));
         item(out, "Active", if account.active { "yes" } else { "no" });
         item(out, "Aliases", &codes(&account.aliases));
         item(out, "Delegates", &codes(&account.delegates));
         item(out, "Id", &code(&account.id));
+        if let Some(suspended) = &account.suspended {
+            item(out, "Suspended", &text(&suspended.in_words()));
+        }
         item(
             out,
             "ExternalAccountId",
@@ -101,9 +114,9 @@ fn accounts(out: &mut String, explanation: &Explanation) {
 
 fn changes(out: &mut String, explanation: &Explanation) {
     for action in &explanation.actions {
-        line(out, &format!("## Planned: {}", name(action.kind)));
+        line(out, &format!("## Planned: {}", words::verb(action.kind)));
         for change in &action.changes {
-            item(out, &name(change.attribute), &difference(change));
+            item(out, words::attribute(change.attribute), &difference(change));
         }
         for reason in &action.reasons {
             item(out, &reason.rule, &text(&reason.fact));
@@ -144,7 +157,11 @@ fn facts(out: &mut String, report: &Report) {
     item(
         out,
         "Started",
-        &format!("{} by {}", code(&report.started), name(report.trigger)),
+        &format!(
+            "{} by {}",
+            code(&report.started),
+            words::trigger(report.trigger)
+        ),
     );
     if let Some(ended) = &report.ended {
         item(
@@ -196,10 +213,10 @@ fn read(out: &mut String, report: &Report) {
 
 /// What was to be done, and what it took.
 fn work(out: &mut String, report: &Report) {
-    let sums = |counts: &std::collections::BTreeMap<_, u32>| {
+    let sums = |counts: &std::collections::BTreeMap<_, u32>, word: fn(_) -> String| {
         let each: Vec<String> = counts
             .iter()
-            .map(|(kind, count)| format!("{count} {}", name(kind)))
+            .map(|(kind, count)| format!("{count} {}", word(*kind)))
             .collect();
         if each.is_empty() {
             "nothing".to_owned()
@@ -207,29 +224,25 @@ fn work(out: &mut String, report: &Report) {
             each.join(", ")
         }
     };
-    item(out, "Planned", &sums(&report.counts.planned));
-    item(out, "Applied", &sums(&report.counts.applied));
+    let planned = sums(&report.counts.planned, |kind| {
+        format!("to {}", words::verb(kind))
+    });
+    item(out, "Planned", &planned);
+    let applied = sums(&report.counts.applied, |kind| words::past(kind).to_owned());
+    item(out, "Applied", &applied);
     item(
         out,
         "Estimate",
-        &format!(
-            "{} writes, at least {}",
-            report.planned_writes,
-            duration(report.estimate_ms)
-        ),
+        &words::estimate(report.planned_writes, report.estimate_ms),
     );
     if report.remaining > 0 {
         item(out, "Remaining", &report.remaining.to_string());
     }
-    for (service, requests) in [
+    for (service, asked) in [
         ("Exchange", &report.requests.exchange),
         ("Zivver", &report.requests.zivver),
     ] {
-        item(
-            out,
-            &format!("Requests to {service}"),
-            &requests_in_words(requests),
-        );
+        item(out, &format!("Requests to {service}"), &requests(asked));
     }
     for (entry, count) in &report.filter_counts {
         item(
@@ -240,31 +253,15 @@ fn work(out: &mut String, report: &Report) {
     }
 }
 
-pub(super) fn requests_in_words(requests: &ServiceRequests) -> String {
-    let kinds: Vec<String> = requests
-        .by_kind
-        .iter()
-        .map(|(kind, count)| format!("{count} {}", kind.replace('_', " ")))
-        .collect();
-    let kinds = if kinds.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", kinds.join(", "))
-    };
-    format!(
-        "{}{kinds}, {} repeated, {} throttled, {} kB received",
-        requests.total,
-        requests.retries,
-        requests.throttled,
-        requests.bytes_received.div_ceil(1000)
-    )
-}
-
 fn held(out: &mut String, report: &Report) {
     for set in &report.held {
         line(
             out,
-            &format!("## Held: {} ({})", name(set.class), set.changes.len()),
+            &format!(
+                "## Held: {} ({})",
+                words::class(set.class),
+                set.changes.len()
+            ),
         );
         line(out, &text(&set.reason));
         line(
@@ -309,7 +306,7 @@ fn failed(out: &mut String, report: &Report) {
             out,
             &[
                 &code(failed.address.as_str()),
-                &name(failed.kind),
+                words::verb(failed.kind),
                 &problems.join("; "),
             ],
         );
@@ -330,10 +327,10 @@ fn actions(out: &mut String, report: &Report) {
                 &code(action.action.address.as_str()),
                 &format!(
                     "{} {}",
-                    name(action.action.kind),
-                    name(action.action.account)
+                    words::verb(action.action.kind),
+                    words::account(action.action.account)
                 ),
-                &name(action.outcome),
+                words::action_outcome(action.outcome),
                 &differences(&action.action),
                 &rules(&action.action),
             ],
@@ -344,7 +341,7 @@ fn actions(out: &mut String, report: &Report) {
 
 fn verification(out: &mut String, report: &Report) {
     line(out, "## Verification");
-    line(out, verdict(report.converged));
+    line(out, verdict(report));
     if report.differences.is_empty() {
         return;
     }
@@ -354,7 +351,7 @@ fn verification(out: &mut String, report: &Report) {
             out,
             &[
                 &code(action.address.as_str()),
-                &name(action.kind),
+                words::verb(action.kind),
                 &differences(action),
                 &rules(action),
             ],
@@ -363,13 +360,55 @@ fn verification(out: &mut String, report: &Report) {
     out.push('\n');
 }
 
-/// R36 in one sentence.
-pub(super) fn verdict(converged: Option<bool>) -> &'static str {
-    match converged {
-        None => "Not verified: nothing was applied to its end.",
-        Some(true) => "Converged: Zivver follows Exchange, apart from what is held or refused.",
-        Some(false) => "Not converged: these accounts still differ.",
+fn since(out: &mut String, report: &Report) {
+    let Some(since) = &report.since else {
+        return;
+    };
+    line(out, &format!("## Since run {}", code(&since.run)));
+    for number in &since.numbers {
+        let more = i64::from(number.now) - i64::from(number.before);
+        let numbers = format!("{more:+} ({} → {})", number.before, number.now);
+        item(out, words::number_of(&number.what), &numbers);
     }
+    if since.numbers.is_empty() && since.new_total == 0 && since.gone_total == 0 {
+        item(out, "nothing changed", "");
+    }
+    out.push('\n');
+    findings(out, "New", &since.new, since.new_total);
+    findings(out, "Settled", &since.gone, since.gone_total);
+}
+
+fn findings(out: &mut String, title: &str, findings: &[Finding], total: u32) {
+    if total == 0 {
+        return;
+    }
+    line(out, &format!("### {title} ({total})"));
+    head(out, &["account", "what", "in words"]);
+    for finding in findings {
+        let address = code(&finding.address);
+        let words = text(&finding.text);
+        row(out, &[&address, words::finding(finding.kind), &words]);
+    }
+    out.push('\n');
+}
+
+/// Accounts that Zivver may delete one day.
+fn suspended(out: &mut String, report: &Report) {
+    if report.suspended.is_empty() {
+        return;
+    }
+    let count = report.suspended.len();
+    line(out, &format!("## Suspended by Cloud Sync ({count})"));
+    line(
+        out,
+        "Zivver may delete them for good from that day on, if its option to delete suspended users after 90 days is on.",
+    );
+    head(out, &["account", "suspended", "may be deleted from"]);
+    for account in &report.suspended {
+        let address = code(account.address.as_str());
+        row(out, &[&address, &account.suspended, &account.deletable]);
+    }
+    out.push('\n');
 }
 
 fn skipped(out: &mut String, report: &Report) {
@@ -392,7 +431,7 @@ fn notes(out: &mut String, title: &str, notes: &[&Note]) {
             out,
             &[
                 &code(&note.address),
-                &name(note.code),
+                words::code(note.code),
                 &note.rule,
                 &text(&note.text),
             ],
@@ -405,7 +444,13 @@ fn differences(action: &Action) -> String {
     let each: Vec<String> = action
         .changes
         .iter()
-        .map(|change| format!("{}: {}", name(change.attribute), difference(change)))
+        .map(|change| {
+            format!(
+                "{}: {}",
+                words::attribute(change.attribute),
+                difference(change)
+            )
+        })
         .collect();
     each.join("; ")
 }
@@ -450,13 +495,6 @@ fn row(out: &mut String, cells: &[&str]) {
         out.push(' ');
     }
     out.push_str("|\n");
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
 }
 
 fn codes(values: &[impl AsRef<str>]) -> String {

@@ -1,22 +1,21 @@
-//! What the model's values are called on a page: as in JSON, so that what is read can be searched for and filtered on,
-//! but in words.
+//! What the model's values are called, on a terminal and on pages.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::domain::{
+    accounts::AccountKind,
+    guard::Class,
+    mode::{Mode, Trigger},
     note::Code,
-    report::{Report, RunOutcome, RunState},
+    plan::{ActionKind, Attribute},
+    report::{ActionOutcome, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    since::FindingKind,
 };
 
-/// `in_sync` in words: `in sync`.
-pub fn name(value: impl Serialize) -> String {
-    key(value).replace('_', " ")
-}
-
 /// As JSON has it.
-pub(super) fn key(value: impl Serialize) -> String {
+pub(crate) fn key(value: impl Serialize) -> String {
     serde_json::to_value(value)
         .ok()
         .as_ref()
@@ -25,31 +24,141 @@ pub(super) fn key(value: impl Serialize) -> String {
         .to_owned()
 }
 
-/// The state while a run goes on, else its outcome.
-pub(super) fn standing(report: &Report) -> String {
-    standing_of(report.state, report.outcome)
+pub(crate) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
-pub fn standing_of(state: RunState, outcome: RunOutcome) -> String {
+/// The state while a run goes on, else its outcome.
+pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     match state {
-        RunState::Ended => name(outcome),
-        RunState::Queued | RunState::Running | RunState::Continues => name(state),
+        RunState::Ended => outcome(ended),
+        RunState::Queued => "queued",
+        RunState::Running => "running",
+        RunState::Continues => "cut off, continues",
     }
 }
 
-/// `1 h 2 min`, `3 min 20 s`, `4.5 s`, `12 ms`.
-pub fn duration(ms: u64) -> String {
+/// R36 in one sentence.
+pub(crate) fn verdict(report: &Report) -> &'static str {
+    match (report.converged, report.mode) {
+        (None, Mode::Preview) => "A preview writes nothing, so there is nothing to verify.",
+        (None, Mode::Apply) => "Not verified: nothing was applied to its end.",
+        (Some(true), _) if report.held.is_empty() => {
+            "Read again after applying, Zivver follows Exchange."
+        }
+        (Some(true), _) => {
+            "Read again after applying, Zivver follows Exchange, apart from what is held."
+        }
+        (Some(false), _) => "Read again after applying, these accounts still differ.",
+    }
+}
+
+/// `2026-11-23T02:00:07Z` as `2026-11-23 02:00 UTC`.
+pub(crate) fn moment(timestamp: &str) -> String {
+    let minutes = timestamp
+        .strip_suffix('Z')
+        .and_then(|utc| utc.split_once('T'))
+        .and_then(|(day, time)| Some((day, time.get(..5)?)));
+    minutes.map_or_else(
+        || timestamp.to_owned(),
+        |(day, time)| format!("{day} {time} UTC"),
+    )
+}
+
+/// `1980 (1979 permissions, …), 2 repeated, 812 kB received`.
+pub(crate) fn requests(requests: &ServiceRequests) -> String {
+    let kinds: Vec<String> = requests
+        .by_kind
+        .iter()
+        .map(|(kind, count)| format!("{} {}", thousands(*count), kind.replace('_', " ")))
+        .collect();
+    let mut text = thousands(requests.total);
+    if !kinds.is_empty() {
+        text += &format!(" ({})", kinds.join(", "));
+    }
+    for (count, word) in [
+        (requests.retries, "repeated"),
+        (requests.throttled, "throttled"),
+    ] {
+        if count > 0 {
+            text += &format!(", {} {word}", thousands(count));
+        }
+    }
+    let kilobytes = thousands(requests.bytes_received.div_ceil(1000));
+    text + &format!(", {kilobytes} kB received")
+}
+
+/// `1 mailbox`, `2 mailboxes`.
+pub(crate) fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
+    let count = count.into();
+    format!(
+        "{} {}",
+        thousands(count),
+        if count == 1 { one } else { many }
+    )
+}
+
+/// `12 345`, with thin spaces left to typesetters.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() <= 4 {
+        return digits;
+    }
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 h 2 min`, `1 min 23 s`, `42 s`, `4.2 s`, `15 ms`.
+pub(crate) fn duration(ms: u64) -> String {
     let s = ms / 1000;
     match s {
-        0 => format!("{ms} ms"),
-        1..=59 => format!("{:.1} s", Duration::from_millis(ms).as_secs_f64()),
-        60..=3599 => format!("{} min {} s", s / 60, s % 60),
+        0 if ms < 100 => format!("{ms} ms"),
+        0..10 => format!("{:.1} s", Duration::from_millis(ms).as_secs_f64()),
+        10..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
         _ => format!("{} h {} min", s / 3600, s / 60 % 60),
     }
 }
 
+/// ` (reading 4.2 s, applying 1 min 23 s)`; nothing where all of it was quick.
+pub(crate) fn parts_of(timing: Timing) -> String {
+    let parts: Vec<String> = [
+        ("reading", timing.reading_ms),
+        ("planning", timing.planning_ms),
+        ("applying", timing.applying_ms),
+        ("verifying", timing.verifying_ms),
+    ]
+    .into_iter()
+    .filter(|(_, ms)| *ms >= 100)
+    .map(|(part, ms)| format!("{part} {}", duration(ms)))
+    .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
+}
+
+/// `412 writes ≈ 1 min 23 s at Zivver's rate`.
+pub(crate) fn estimate(writes: u32, estimate_ms: u64) -> String {
+    let writes = number(writes, "write", "writes");
+    match estimate_ms {
+        0 => format!("{writes}, at once at Zivver's rate"),
+        ms => format!("{writes} ≈ {} at Zivver's rate", duration(ms)),
+    }
+}
+
 /// Notes about permissions that led to nobody, or to nothing certain.
-pub(super) fn is_about_a_delegation(code: Code) -> bool {
+pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     matches!(
         code,
         Code::TrusteeDeleted
@@ -65,20 +174,201 @@ pub(super) fn is_about_a_delegation(code: Code) -> bool {
     )
 }
 
+pub(crate) fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Preview => "preview",
+        Mode::Apply => "apply",
+    }
+}
+
+pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Open => "not ended",
+        RunOutcome::InSync => "in sync",
+        RunOutcome::ChangesPending => "changes pending",
+        RunOutcome::NeedsAttention => "needs attention",
+        RunOutcome::Failed => "failed",
+    }
+}
+
+pub(crate) fn action_outcome(outcome: ActionOutcome) -> &'static str {
+    match outcome {
+        ActionOutcome::Planned => "planned",
+        ActionOutcome::Applied => "done",
+        ActionOutcome::Partly => "done in part",
+        ActionOutcome::Refused => "refused",
+        ActionOutcome::Failed => "failed",
+        ActionOutcome::Remaining => "not started",
+    }
+}
+
+pub(crate) fn verb(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Create => "create",
+        ActionKind::Rename => "rename",
+        ActionKind::Resume => "resume",
+        ActionKind::Update => "update",
+        ActionKind::Suspend => "suspend",
+        ActionKind::Empty => "empty",
+    }
+}
+
+pub(crate) fn past(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Create => "created",
+        ActionKind::Rename => "renamed",
+        ActionKind::Resume => "resumed",
+        ActionKind::Update => "updated",
+        ActionKind::Suspend => "suspended",
+        ActionKind::Empty => "emptied",
+    }
+}
+
+/// What the verb means, for those who have not read the rules.
+pub(crate) fn meaning(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Create => "mailboxes without an account",
+        ActionKind::Rename => "same person, new address",
+        ActionKind::Resume => "suspended accounts of people who are back",
+        ActionKind::Update => "accounts that differ from their mailbox",
+        ActionKind::Suspend => "accounts of disabled or deleted mailboxes",
+        ActionKind::Empty => "functional accounts that nobody has access to any more",
+    }
+}
+
+pub(crate) fn account(kind: AccountKind) -> &'static str {
+    match kind {
+        AccountKind::User => "user",
+        AccountKind::Functional => "functional",
+    }
+}
+
+pub(crate) fn attribute(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Address => "address",
+        Attribute::Name => "name",
+        Attribute::Active => "active",
+        Attribute::ObjectId => "object id",
+        Attribute::Aliases => "aliases",
+        Attribute::Delegates => "delegates",
+    }
+}
+
+pub(crate) fn class(class: Class) -> &'static str {
+    match class {
+        Class::Suspend => "suspends and empties",
+        Class::DelegateRemoval => "removed delegates",
+        Class::AliasRemoval => "removed aliases",
+        Class::Rename => "renames",
+        Class::NameChange => "changed names",
+        Class::Stray => "accounts that never had a mailbox",
+        Class::Identity => "accounts that would go to somebody else",
+        Class::Undone => "changes that a person has undone",
+    }
+}
+
+/// Why something was left alone, where many are counted.
+pub(crate) fn code(code: Code) -> &'static str {
+    match code {
+        Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
+        Code::AliasMalformed => "an alias that is no mail address",
+        Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
+        Code::Rejected => "mailbox that could not be understood",
+        Code::DuplicatePrimary => "two mailboxes with one primary address",
+        Code::AliasContested => "an alias that belongs to more than one mailbox",
+        Code::ProtectedByTie => "tied to a protected mailbox",
+        Code::TrusteeDeleted => "permission of a deleted account",
+        Code::TrusteeDenied => "a Deny takes a delegate out",
+        Code::GroupGivesNoRight => "permission of a group that gives no right by itself",
+        Code::TrusteeNotAMailbox => "permission of something that is no mailbox",
+        Code::TrusteeNotFound => "permission of somebody whom Exchange does not know",
+        Code::DelegationsUnknown => {
+            "permissions that could not be read, so delegates stay as they are"
+        }
+        Code::MailboxGone => "mailbox that vanished while it was read",
+        Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
+        Code::DelegatesLeftOut => "waits for its only delegates",
+        Code::OutsideClaimedDomains => "outside the claimed domains",
+        Code::OutsideSourceFilter => "not in the source filter",
+        Code::FunctionalOutsideSourceFilter => "no shared mailbox is in the source filter",
+        Code::TargetFilter => "matched by the target filter",
+        Code::ClaimConflict => "one account that several mailboxes claim, or the reverse",
+        Code::IdentityChange => "account at this address that belongs to another object id",
+        Code::AliasEvidence => "account under another address that may be this mailbox's",
+        Code::FunctionalRename => "functional account that cannot be renamed over SCIM",
+        Code::RenameBlocked => "new address that is taken",
+        Code::KindMismatch => "user account for a shared mailbox, or the reverse",
+        Code::RecipientExists => "no mailbox, but Exchange still knows the address",
+        Code::AbsenceUnknown => "no mailbox, but Exchange could not say whether it is gone",
+        Code::MergeCandidate => "address that is an alias of a live mailbox",
+        Code::InactiveNotCreated => "disabled, or nobody has access, so no account is made",
+        Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
+        Code::AliasTaken => "alias that another account has",
+        Code::NoKey => "user without object id, so nothing that needs the key is written",
+        Code::NoObjectId => "user mailbox without object id",
+        Code::AddressTaken => "address that another account has",
+        Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::DelegateLeftOut => "delegate without account, left out for now",
+        Code::RepeatOffender => "refused again and again, tried again later",
+        Code::ChangedSince => "changed since that run, so it is not undone",
+    }
+}
+
+pub(crate) fn trigger(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Timer => "schedule",
+        Trigger::Http => "dashboard or HTTP",
+        Trigger::CommandLine => "command line",
+    }
+}
+
+pub(crate) fn finding(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Refused => "refused",
+        FindingKind::Held => "held",
+        FindingKind::Attention => "to look at",
+        FindingKind::Pending => "pending",
+    }
+}
+
+/// A number of [`crate::domain::since::NumberChange`].
+pub(crate) fn number_of(what: &str) -> &str {
+    match what {
+        "in_scope" => "mailboxes in scope",
+        "rejected" => "mailboxes not understood",
+        "users" => "Zivver users",
+        "functional" => "functional accounts",
+        "active" => "active accounts",
+        "outside" => "accounts outside the claimed domains",
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_at_a_glance() {
-        for (ms, expected) in [
+    fn numbers_and_times_read_well() {
+        assert_eq!(thousands(1234), "1234");
+        assert_eq!(thousands(12345), "12 345");
+        assert_eq!(thousands(1_234_567), "1 234 567");
+        assert_eq!(number(1_u32, "mailbox", "mailboxes"), "1 mailbox");
+        for (ms, text) in [
             (0, "0 ms"),
-            (999, "999 ms"),
-            (4_520, "4.5 s"),
-            (200_000, "3 min 20 s"),
+            (15, "15 ms"),
+            (999, "1.0 s"),
+            (4_200, "4.2 s"),
+            (59_900, "59 s"),
+            (83_000, "1 min 23 s"),
             (3_720_000, "1 h 2 min"),
         ] {
-            assert_eq!(duration(ms), expected);
+            assert_eq!(duration(ms), text);
         }
+        assert_eq!(
+            estimate(412, 83_000),
+            "412 writes ≈ 1 min 23 s at Zivver's rate"
+        );
+        assert_eq!(estimate(1, 0), "1 write, at once at Zivver's rate");
     }
 }

@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 29] = [
+pub const MANUAL: [ManualEntry; 32] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -241,6 +241,28 @@ pub const MANUAL: [ManualEntry; 29] = [
         "Secret, since such addresses usually hold a key. A webhook that hears of every change of state.",
     ),
     entry(
+        "SMTP_URL",
+        Nothing,
+        "`smtps://user:password@host:465`, `smtp://…:587`",
+        "",
+        "Secret. A mail server that sends the report of each run as a page: `smtps` has TLS from the start, `smtp` changes to \
+         it (STARTTLS), always except on this machine. User and password are percent-encoded.",
+    ),
+    entry(
+        "SMTP_FROM",
+        Nothing,
+        "address",
+        "",
+        "The sender of these mails; needed with `SMTP_URL`.",
+    ),
+    entry(
+        "SMTP_TO",
+        Nothing,
+        "list of addresses",
+        "",
+        "Who gets them; needed with `SMTP_URL`. The report names accounts.",
+    ),
+    entry(
         "LOG_LEVEL",
         Value("info"),
         "`error`, `warn`, `info`, `debug`, `trace`",
@@ -287,6 +309,15 @@ pub fn manual() -> String {
             .expect("writing to a string does not fail");
     }
     page.push_str(SCHEDULE);
+    page.push_str(
+        "\n## Traces and metrics\n\n\
+         OpenTelemetry's own variables, without prefix; see [operations](operations.md#traces-and-metrics). What is wrong with \
+         them is a warning in the log, and runs go on.\n\n\
+         | name | what it does |\n|---|---|\n",
+    );
+    for (name, what) in crate::otlp::NAMES {
+        writeln!(page, "| `{name}` | {what} |").expect("writing to a string does not fail");
+    }
     page.push_str(
         "\n## Forms\n\n\
          - **list**: separated by commas, `a, b`, or a JSON array, `[\"a\", \"b\"]`. Quotes and empty entries are forgiven.\n\

@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 30] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -32,6 +32,9 @@ pub const NAMES: [&str; 27] = [
     "LOCK_LEASE",
     "KEEP_RUNS",
     "NOTIFY_URL",
+    "SMTP_URL",
+    "SMTP_FROM",
+    "SMTP_TO",
 ];
 
 /// What the log needs, read before everything else.

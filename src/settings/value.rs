@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
+use crate::domain::address::SmtpAddress;
+
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
 /// What is wrong with a value, and how to mend it.
@@ -69,6 +71,29 @@ pub(super) fn service_url(text: &str) -> Parsed<Url> {
 /// A webhook: its address usually holds its secret, in the path or the query.
 pub(super) fn webhook(text: &str) -> Parsed<Secret<Url>> {
     secure_url(text).map(Secret::new)
+}
+
+/// Never echoes the text, which usually holds a password.
+pub(super) fn mail_server(text: &str) -> Parsed<Secret<Url>> {
+    let remedy = "write `smtps://user:password@host:465` or `smtp://user:password@host:587`, user and password percent-encoded";
+    let url = Url::parse(unquoted(text))
+        .map_err(|error| fault(format!("is not a URL ({error})"), remedy))?;
+    if !matches!(url.scheme(), "smtp" | "smtps") || url.host_str().is_none_or(str::is_empty) {
+        return Err(fault("names no mail server", remedy));
+    }
+    if url.username().is_empty() != url.password().is_none() {
+        return Err(fault("has a user without password, or the reverse", remedy));
+    }
+    Ok(Secret::new(url))
+}
+
+pub(super) fn mail_address(text: &str) -> Parsed<SmtpAddress> {
+    SmtpAddress::parse(unquoted(text))
+        .map_err(|error| fault(error.to_string(), "write one address, `sync@corp.example`"))
+}
+
+pub(super) fn mail_addresses(text: &str) -> Parsed<Vec<SmtpAddress>> {
+    list(text)?.iter().map(|text| mail_address(text)).collect()
 }
 
 /// Never echoes the text, which may hold credentials.

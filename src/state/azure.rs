@@ -193,6 +193,7 @@ impl Account {
             max_backoff: Duration::from_secs(4),
             base: 2.0,
         };
+        crate::http::set_up_tls();
         let builder = MicrosoftAzureBuilder::new()
             .with_account(&self.name)
             .with_endpoint(self.blobs.as_str().trim_end_matches('/').to_owned())

@@ -29,6 +29,7 @@ impl ZivverClient {
                 .page::<R>(found.query().as_deref(), Access::List)
                 .await?;
             if found.add(page).map_err(incomplete::<R>)? {
+                found.accounts.shrink_to_fit();
                 return Ok(found.accounts);
             }
         }

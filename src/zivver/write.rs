@@ -86,7 +86,7 @@ impl UserExtensionBody {
         put_list(&mut body, "aliases", &self.aliases, verb);
         put_list(&mut body, "delegates", &self.delegates, verb);
         if let Some(key) = &self.key {
-            body.insert("SsoAccountKey".into(), key.as_str().into());
+            body.insert("SsoAccountKey".into(), key.to_string().into());
         }
         Value::Object(body)
     }

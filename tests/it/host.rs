@@ -3,6 +3,7 @@
 //! host would wait for in vain, and forms of answers that work by luck only, it flags.
 
 pub(crate) mod answer;
+pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
 mod tables;
@@ -126,6 +127,17 @@ impl Host {
     /// Starts whatever stands in `root`, without waiting for it.
     pub(crate) fn over(
         root: &Path,
+        settings: AppSettings,
+        queue: Queue,
+        timing: Timing,
+    ) -> Result<Self, String> {
+        Self::over_as(None, root, settings, queue, timing)
+    }
+
+    /// The same as another user.
+    pub(crate) fn over_as(
+        user: Option<u32>,
+        root: &Path,
         mut settings: AppSettings,
         queue: Queue,
         timing: Timing,
@@ -133,7 +145,8 @@ impl Host {
         settings
             .entry("SYNC_SCHEDULE".into())
             .or_insert_with(|| "0 0 2 * * *".into());
-        let project = Project::read(root, &settings, Provider::Azure)?;
+        let mut project = Project::read(root, &settings, Provider::Azure)?;
+        project.user = user;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
             .map_err(|error| error.to_string())?

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use cloud_sync::settings::{MANUAL, ManualDefault, PREFIX, Settings};
 use serde_json::Value;
+
+use crate::tools::{said, script, zip_entries};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -65,21 +67,6 @@ fn the_template_declares_what_the_bicep_file_declares() {
         let conditional = bicep.contains(&format!("resource {symbol} '{kind}' = if ("));
         assert_eq!(conditional, resource["condition"].is_string(), "{symbol}");
     }
-}
-
-/// A script of ours, where there is Python to run it; a build server has to have one.
-fn script(name: &str) -> Option<Command> {
-    let python = Command::new("python3").arg("--version").output();
-    if python.is_ok_and(|output| output.status.success()) {
-        let mut command = Command::new("python3");
-        command.arg(root().join("scripts").join(name));
-        return Some(command);
-    }
-    assert!(
-        env::var_os("CI").is_none(),
-        "CI is set but there is no python3"
-    );
-    None
 }
 
 /// The same to the letter; where there is no Python the test above has to do.
@@ -288,13 +275,6 @@ impl Grant {
     }
 }
 
-fn said(output: &Output) -> String {
-    let streams = [&output.stdout, &output.stderr];
-    streams
-        .map(|text| String::from_utf8_lossy(text).into_owned())
-        .concat()
-}
-
 const APP: &str = "--resource-group group --app app";
 
 #[test]
@@ -411,7 +391,10 @@ fn the_package_holds_five_entries_and_refuses_what_azure_cannot_run() {
         "the same bytes"
     );
     assert_eq!(
-        entries(&zip),
+        zip_entries(&zip)
+            .into_iter()
+            .map(|entry| (entry.name, entry.mode))
+            .collect::<Vec<_>>(),
         [
             ("SyncHttp/function.json".to_owned(), 0o666),
             ("SyncQueue/function.json".to_owned(), 0o666),
@@ -441,21 +424,4 @@ fn the_package_holds_five_entries_and_refuses_what_azure_cannot_run() {
             .iter()
             .all(|crate_| crate_["hashes"][0]["content"].is_string())
     );
-}
-
-/// Names and modes from the central directory (APPNOTE 4.3.12).
-fn entries(zip: &[u8]) -> Vec<(String, u32)> {
-    let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
-    let mut found = Vec::new();
-    let mut at = zip
-        .windows(4)
-        .position(|bytes| bytes == b"PK\x01\x02")
-        .unwrap();
-    while zip[at..].starts_with(b"PK\x01\x02") {
-        let name = &zip[at + 46..at + 46 + short(at + 28)];
-        let mode = u32::try_from(short(at + 40)).unwrap() & 0o777;
-        found.push((String::from_utf8(name.to_vec()).unwrap(), mode));
-        at += 46 + short(at + 28) + short(at + 30) + short(at + 32);
-    }
-    found
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod browser;
 mod checkup;
 mod cli;
 mod docs;
@@ -11,10 +12,14 @@ mod functions_host;
 mod host;
 mod infra;
 mod left_behind;
+mod mail;
 mod migrate;
 mod nights;
 mod notifications;
 mod offenders;
+mod openapi;
+mod otlp;
+mod package;
 mod pages;
 mod process;
 mod rules;
@@ -24,6 +29,7 @@ mod settings;
 mod state;
 mod sync;
 mod tidy;
+mod tools;
 mod undo;
 mod world;
 mod zivver_client;

@@ -3,5 +3,5 @@
 mod calls;
 mod durability;
 mod full_run;
-mod office;
+pub(crate) mod office;
 mod storage;

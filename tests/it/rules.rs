@@ -2,6 +2,7 @@
 //! A test is named after its rule.
 
 mod applying;
+mod approvals;
 mod bench;
 mod budget;
 mod changes;

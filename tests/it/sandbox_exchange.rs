@@ -46,7 +46,7 @@ impl Bench {
         let sandbox = Sandbox::start(options).await.unwrap();
         let simulator = sandbox.exchange.clone();
         let origin = sandbox.exchange_url();
-        let client = reqwest::Client::builder()
+        let client = crate::world::http_client()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .build()

@@ -50,7 +50,7 @@ impl World {
         })
         .await
         .unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::world::http_client().no_proxy().build().unwrap();
         Self { sandbox, client }
     }
 

@@ -14,6 +14,10 @@ async fn r38_a_made_up_tenant_converges_and_then_nothing_is_written() {
     let first = world.apply().await;
     assert_eq!(first.error, None);
     assert_eq!(first.converged, Some(true));
+    let journal = world.sandbox.zivver.control().journal();
+    let written = journal.iter().filter(|entry| entry.method != "GET").count();
+    // What was foreseen is what it took: nothing was refused here.
+    assert_eq!(preview.planned_writes as usize, written);
     let second = world.apply().await;
     assert_eq!(second.actions, []);
 }

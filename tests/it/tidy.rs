@@ -5,14 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "cli",
     "domain",
     "engine",
     "exchange",
     "functions",
     "http",
+    "mail",
     "notify",
+    "otlp",
     "render",
     "sandbox",
     "settings",

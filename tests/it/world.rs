@@ -19,6 +19,12 @@ use cloud_sync::{
     settings::Settings,
 };
 
+/// An HTTP client of a test's own, apart from those of the program.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
+    cloud_sync::http::set_up_tls();
+    reqwest::Client::builder()
+}
+
 /// A running sandbox and the settings that point at it.
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,

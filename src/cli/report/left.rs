@@ -1,7 +1,7 @@
 //! Who was left alone, and why: named where somebody has to look, counted elsewhere.
 
 use super::{
-    BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, text, words, write_more,
+    BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, words, write_more,
 };
 use crate::domain::note::{Code, Note};
 use fmt::Write as _;
@@ -15,7 +15,7 @@ pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Resul
         writeln!(
             out,
             "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until somebody decides{DIM:#}",
-            text::number(count(attention.len()), "finding", "findings")
+            words::number(count(attention.len()), "finding", "findings")
         )?;
         let listed = view.detail.skipped;
         for (code, notes) in by_code(&attention) {
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Resul
         writeln!(
             out,
             "{BOLD}Left alone{BOLD:#} {}  {DIM}nothing to do about it{hint}{DIM:#}",
-            text::number(count(quiet.len()), "finding", "findings")
+            words::number(count(quiet.len()), "finding", "findings")
         )?;
         for (code, notes) in by_code(&quiet) {
             write_code(out, code, &notes, view, view.detail.skipped, true)?;
@@ -61,7 +61,7 @@ fn write_code(
     writeln!(
         out,
         "  {:>5}  {}  {DIM}{}{DIM:#}",
-        text::thousands(count(notes.len())),
+        words::thousands(count(notes.len())),
         words::code(code),
         code.rule()
     )?;
@@ -94,7 +94,7 @@ fn write_filters(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(
             out,
             "  {:>5}  {}",
-            text::thousands(count(*matched)),
+            words::thousands(count(*matched)),
             inert(entry)
         )?;
     }

@@ -1,8 +1,7 @@
 //! The last lines of a page: what it comes to, how long it takes, what to do next.
 
 use super::{
-    BOLD, DIM, Duration, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert,
-    text, words,
+    BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
 };
 use crate::domain::report::ServiceRequests;
 use fmt::Write as _;
@@ -26,6 +25,8 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    write_suspended(out, report)?;
+    write_since(out, report)?;
     write_verdict(out, report)?;
     write_read(out, report)?;
     write_requests(out, report)?;
@@ -35,6 +36,74 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         inert(&report.id),
         words::mode(report.mode)
     )
+}
+
+/// Accounts that Zivver may soon delete for good.
+fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
+    let Some(first) = report.suspended.first() else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "{DIM}{} by us; if Zivver's 90-day option is on, it may delete the first for good from {} on: {}{DIM:#}",
+        words::number(
+            count(report.suspended.len()),
+            "account is suspended",
+            "accounts are suspended"
+        ),
+        first.deletable,
+        inert(first.address.as_str())
+    )
+}
+
+/// What changed since the previous run.
+fn write_since(out: &mut String, report: &Report) -> fmt::Result {
+    const NAMED_MAX: usize = 5;
+    let Some(since) = &report.since else {
+        return Ok(());
+    };
+    let mut parts: Vec<String> = since
+        .numbers
+        .iter()
+        .map(|number| {
+            let change = i64::from(number.now) - i64::from(number.before);
+            format!("{change:+} {}", words::number_of(&number.what))
+        })
+        .collect();
+    for (total, word) in [(since.new_total, "new"), (since.gone_total, "settled")] {
+        if total > 0 {
+            parts.push(format!("{total} {word}"));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("nothing changed".to_owned());
+    }
+    writeln!(
+        out,
+        "{DIM}since run {}:{DIM:#} {}",
+        inert(&since.run),
+        parts.join(", ")
+    )?;
+    for (sign, style, findings, total) in [
+        ("+", CYAN, &since.new, since.new_total),
+        ("-", DIM, &since.gone, since.gone_total),
+    ] {
+        for finding in findings.iter().take(NAMED_MAX) {
+            writeln!(
+                out,
+                "  {style}{sign}{style:#} {}  {DIM}{}: {}{DIM:#}",
+                inert(&finding.address),
+                words::finding(finding.kind),
+                inert(&finding.text)
+            )?;
+        }
+        let more = count(findings.len().min(NAMED_MAX));
+        match u64::from(total).saturating_sub(more) {
+            0 => {}
+            more => writeln!(out, "    {DIM}… and {more} more{DIM:#}")?,
+        }
+    }
+    Ok(())
 }
 
 fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
@@ -74,16 +143,8 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     if report.planned_writes > 0 {
         writeln!(
             out,
-            "{}{} at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.",
-            text::number(report.planned_writes, "write", "writes"),
-            if report.estimate_ms == 0 {
-                ", at once".to_owned()
-            } else {
-                format!(
-                    " ≈ {}",
-                    text::duration(Duration::from_millis(report.estimate_ms))
-                )
-            }
+            "{}. Nothing was written: cloud-sync apply makes these changes.",
+            words::estimate(report.planned_writes, report.estimate_ms)
         )?;
     }
     Ok(())
@@ -123,7 +184,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         Some(false) => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
-            text::number(
+            words::number(
                 count(report.differences.len()),
                 "account is",
                 "accounts are"
@@ -157,8 +218,8 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
     write!(
         out,
         "{DIM}read {}, {} in scope",
-        text::number(source.mailboxes, "mailbox", "mailboxes"),
-        text::thousands(source.in_scope.into())
+        words::number(source.mailboxes, "mailbox", "mailboxes"),
+        words::thousands(source.in_scope.into())
     )?;
     if source.rejected > 0 {
         write!(out, ", {} not understood", source.rejected)?;
@@ -166,9 +227,9 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
     write!(
         out,
         "; Zivver has {} and {} functional, {} active",
-        text::number(target.users, "user", "users"),
-        text::thousands(target.functional.into()),
-        text::thousands(target.active.into())
+        words::number(target.users, "user", "users"),
+        words::thousands(target.functional.into()),
+        words::thousands(target.active.into())
     )?;
     if target.outside > 0 {
         write!(out, ", {} outside the claimed domains", target.outside)?;
@@ -180,15 +241,16 @@ fn write_requests(out: &mut String, report: &Report) -> fmt::Result {
     let requests = &report.requests;
     writeln!(
         out,
-        "{DIM}asked Exchange {} and Zivver {} in {}{DIM:#}",
+        "{DIM}asked Exchange {} and Zivver {} in {}{}{DIM:#}",
         times(&requests.exchange),
         times(&requests.zivver),
-        text::duration(Duration::from_millis(report.duration_ms))
+        words::duration(report.duration_ms),
+        words::parts_of(report.timing)
     )
 }
 
 fn times(requests: &ServiceRequests) -> String {
-    let total = text::number(requests.total, "time", "times");
+    let total = words::number(requests.total, "time", "times");
     match (requests.retries, requests.throttled) {
         (0, 0) => total,
         (retries, 0) => format!("{total}, {retries} repeated"),

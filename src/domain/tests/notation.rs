@@ -392,8 +392,10 @@ impl Scene {
         let delegations = directory
             .iter()
             .map(|(ix, mailbox)| {
-                let id = mailbox.object_id.as_ref().map_or("", |id| id.as_str());
-                let key = (mailbox.primary.to_string(), id.to_owned());
+                let id = mailbox
+                    .object_id
+                    .map_or_else(String::new, |id| id.to_string());
+                let key = (mailbox.primary.to_string(), id.clone());
                 let answer = self.permissions.get(&key)?;
                 let owner = Party::Mailbox(ix);
                 let open = questions(&directory, &groups, answer, &self.answers);

@@ -320,11 +320,11 @@ fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
 
 /// What is remembered after a run that carried everything out.
 fn remembered(planned: &Planned, memory: &Memory, after: &Execution<'_>) -> Memory {
-    let mut mapping = next_mapping(&planned.world, &planned.matching, memory);
+    let mut mapping = next_mapping(&planned.world, &planned.matching, memory.mapping.clone());
     for delta in planned.plan.approved.deltas() {
         let Some(object_id) = delta
             .mailbox
-            .and_then(|ix| planned.world.directory.mailbox(ix).object_id.clone())
+            .and_then(|ix| planned.world.directory.mailbox(ix).object_id)
         else {
             continue;
         };
@@ -427,7 +427,7 @@ proptest! {
         let of = |planned: &Planned, own: bool| -> Vec<Delta> {
             let unread = planned.world.directory.iter().find(|(_, mailbox)| {
                 mailbox.primary == super::notation::address(failed[0].primary)
-                    && mailbox.object_id.as_ref().map(|id| id.as_str().to_owned())
+                    && mailbox.object_id.map(|id| id.to_string())
                         == Some(super::notation::object_id(failed[0].word)).filter(|_| failed[0].word != "-")
             });
             let unread = unread.map(|(ix, _)| ix);
@@ -461,10 +461,10 @@ proptest! {
             let account = planned.world.accounts.get(ix);
             let mut ties: Vec<_> = scene.memory.mapping.iter()
                 .filter(|(_, id)| *id == account.id())
-                .map(|(object_id, _)| object_id.clone())
+                .map(|(object_id, _)| *object_id)
                 .collect();
             ties.extend(account.external_object_id());
-            let own = planned.world.directory.mailbox(mailbox).object_id.clone();
+            let own = planned.world.directory.mailbox(mailbox).object_id;
             let is_tied_to_other = !ties.is_empty() && own.is_none_or(|own| !ties.contains(&own));
             let approved = scene.policy.limits.identity_changes != Limit::Count(0);
             if is_tied_to_other && !approved {

@@ -461,7 +461,7 @@ impl<'a> Execution<'a> {
         };
         Some(match &step.call {
             Call::CreateUser { address, name, key } => {
-                Request::PostUser(address.clone(), name.to_string(), key.clone())
+                Request::PostUser(address.clone(), name.to_string(), *key)
             }
             Call::CreateFunctional {
                 address,
@@ -489,7 +489,7 @@ impl<'a> Execution<'a> {
                     (
                         free(self.aliases(extension)),
                         self.delegates(&extension.delegates),
-                        extension.key.clone(),
+                        extension.key,
                     )
                 }),
             },

@@ -11,6 +11,9 @@ use crate::{
 /// The front end drops a call after 230 s (`functions-host.md` 7.1); the rest is for saving and answering.
 pub const WAIT_S_MAX: u64 = 200;
 
+/// Ten thousand accounts fit in.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
 /// `{"mode":…,"accounts":[…],"approve":[…],"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
@@ -37,7 +40,21 @@ struct Wire {
     mode: Mode,
     accounts: Option<Vec<String>>,
     approve: Vec<String>,
+    #[serde(deserialize_with = "whole")]
     wait: u64,
+}
+
+/// To JSON, 30.0 is the same whole number as 30.
+fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is no whole number"))
+}
+
+fn seconds(number: &serde_json::Number) -> Option<u64> {
+    let whole = number
+        .as_u64()
+        .or_else(|| number.to_string().strip_suffix(".0")?.parse().ok());
+    whole.filter(|wait| *wait <= WAIT_S_MAX)
 }
 
 impl StartBody {
@@ -84,6 +101,10 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     let Some(text) = body else {
         return Ok(Wire::default());
     };
+    if text.len() > BODY_BYTES_MAX {
+        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes: name fewer accounts");
+        return Err(Problem::new(ProblemKind::TooLarge, detail));
+    }
     let bad = |error: serde_json::Error| {
         Problem::new(
             ProblemKind::BadBody,
@@ -129,12 +150,10 @@ fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Pro
 
 fn check_wait(wait: Option<&Value>) -> Result<(), Problem> {
     match wait {
-        Some(Value::Number(wait)) if wait.as_u64().is_none_or(|wait| wait > WAIT_S_MAX) => {
-            Err(Problem::new(
-                ProblemKind::WaitOutOfRange,
-                format!("`wait` is {wait}: give whole seconds from 0 to {WAIT_S_MAX}"),
-            ))
-        }
+        Some(Value::Number(wait)) if seconds(wait).is_none() => Err(Problem::new(
+            ProblemKind::WaitOutOfRange,
+            format!("`wait` is {wait}: give whole seconds from 0 to {WAIT_S_MAX}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -158,7 +177,7 @@ mod tests {
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
         assert_eq!(start("{}"), Ok(preview.clone()));
         assert_eq!(
-            start(r#"{"mode":"preview","approve":[],"wait":0}"#),
+            start(r#"{"mode":"preview","approve":[],"wait":0.0}"#),
             Ok(preview)
         );
     }

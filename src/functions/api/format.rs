@@ -46,6 +46,11 @@ impl Format {
             })
     }
 
+    /// Whether a person looks at the answer.
+    pub(in crate::functions) fn is_for_browser(request: &Request) -> bool {
+        request.method == "GET" && Self::of(request, &Self::ALL) == Ok(Self::Html)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Json => "json",

@@ -1,9 +1,9 @@
 //! The page for one address (R40).
 
 use super::{
-    super::words::name,
+    super::words,
     Html, Page, Tone,
-    report::{action, note_rows},
+    report::{action, held_change, note_rows},
 };
 use crate::domain::explain::{AccountFacts, Explanation, MailboxFacts};
 
@@ -13,16 +13,46 @@ pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
     Page {
         title: &title,
         home,
-        refresh_s: None,
     }
-    .around(|html| content(html, explanation))
+    .around(|html| {
+        if let Some(home) = home {
+            search(html, home, "Another address");
+        }
+        content(html, explanation);
+    })
+}
+
+/// The field that leads to such a page.
+pub fn search(html: &mut Html, home: &str, label: &str) {
+    html.raw("<form class=\"line\" role=\"search\" method=\"get\" action=\"")
+        .text(home)
+        .raw("\" data-path=\"")
+        .text(home)
+        .raw("/accounts/\"><label>")
+        .text(label);
+    html.raw("<input type=\"search\" name=\"account\" autocomplete=\"off\" spellcheck=\"false\" required></label>");
+    html.raw("<button>Explain</button></form>");
 }
 
 fn content(html: &mut Html, explanation: &Explanation) {
     html.raw("<h1>").value(&explanation.address).raw("</h1>");
-    html.raw("<p class=\"alert plain\">")
-        .text(&explanation.verdict)
+    let attention = explanation
+        .notes
+        .iter()
+        .any(|note| note.code.needs_attention());
+    let tone = if !explanation.held.is_empty() || attention {
+        Tone::Notice
+    } else if explanation.actions.is_empty() && !explanation.accounts.is_empty() {
+        Tone::Good
+    } else {
+        Tone::Plain
+    };
+    html.raw("<p class=\"lead alert ")
+        .raw(tone.class())
+        .raw("\">")
+        .text(&words::capital(&explanation.verdict))
         .raw("</p>");
+    changes(html, explanation);
     html.raw("<div class=\"columns\"><section><h2>Exchange says</h2>");
     if explanation.mailboxes.is_empty() {
         html.raw("<p>There is no mailbox with this address.</p>");
@@ -38,41 +68,32 @@ fn content(html: &mut Html, explanation: &Explanation) {
         self::account(html, account);
     }
     html.raw("</section></div>");
-    changes(html, explanation);
     if !explanation.notes.is_empty() {
-        html.raw("<section><h2>Rules that decided</h2>");
+        html.raw("<section><h2>What the rules say</h2>");
         note_rows(html, explanation.notes.iter());
         html.raw("</section>");
     }
 }
 
 fn changes(html: &mut Html, explanation: &Explanation) {
-    html.raw("<section><h2>What would change</h2>");
+    html.raw("<section><h2>What a run would change</h2>");
     if explanation.actions.is_empty() && explanation.held.is_empty() {
         html.raw("<p>Nothing.</p>");
     }
     html.raw("<ul class=\"rows\">");
     for planned in &explanation.actions {
         html.raw("<li>")
-            .badge(Tone::Plain, &name(planned.kind))
+            .badge(Tone::Plain, words::verb(planned.kind))
             .raw(" ");
         action(html, planned);
         html.raw("</li>");
     }
     for held in &explanation.held {
-        html.raw("<li>")
-            .badge(Tone::Notice, "held")
-            .raw(" <span class=\"who\">")
-            .value(held.change.address.as_str());
-        html.raw("</span> ")
-            .text(&held.change.what)
-            .raw("<ul class=\"diff\"><li><del>")
-            .value(&held.change.before);
-        html.raw("</del> <ins>")
-            .value(&held.change.after)
-            .raw("</ins></li></ul><p class=\"why\">")
-            .text(&held.reason);
-        html.raw("</p><p class=\"why\">To approve its whole set, once a run has shown it: <code>cloud-sync apply --approve ");
+        html.raw("<li>").badge(Tone::Notice, "held").raw(" ");
+        held_change(html, &held.change);
+        html.raw("<p class=\"why\">")
+            .text(&held.reason)
+            .raw("</p><p class=\"why\">To approve its whole set, once a run has shown it: <code>cloud-sync apply --approve ");
         html.text(&held.code).raw("</code> (R27)</p></li>");
     }
     html.raw("</ul></section>");
@@ -82,22 +103,22 @@ fn mailbox(html: &mut Html, mailbox: &MailboxFacts) {
     html.raw("<h3>")
         .value(&mailbox.primary)
         .raw("</h3><p>")
-        .text(&mailbox.standing)
-        .raw("</p><dl>");
+        .text(&words::capital(&mailbox.standing))
+        .raw("</p><dl class=\"list\">");
     html.fact("Display name", |html| html.value(&mailbox.display_name));
     html.fact("Kind", |html| html.value(&mailbox.kind));
     if let Some(disabled) = mailbox.disabled {
-        html.fact("Sign-in", |html| {
+        html.fact("Account", |html| {
             html.text(if disabled { "disabled" } else { "enabled" })
         });
     }
-    html.fact("Object id", |html| {
-        html.value(mailbox.object_id.as_deref().unwrap_or("none"))
-    });
     html.fact("Aliases", |html| html.values(&mailbox.aliases));
     html.fact("Full Access", |html| match &mailbox.full_access {
         Some(trustees) => html.values(trustees),
         None => html.raw("unknown, or not asked for"),
+    });
+    html.fact("Object id", |html| {
+        html.value(mailbox.object_id.as_deref().unwrap_or("none"))
     });
     html.raw("</dl>");
 }
@@ -106,10 +127,16 @@ fn account(html: &mut Html, account: &AccountFacts) {
     html.raw("<h3>")
         .value(&account.address)
         .raw("</h3><p>")
-        .text(&account.standing)
-        .raw("</p><dl>");
+        .text(&words::capital(&account.standing))
+        .raw("</p>");
+    if let Some(suspended) = &account.suspended {
+        html.raw("<p class=\"alert notice\">")
+            .text(&words::capital(&suspended.in_words()))
+            .raw(".</p>");
+    }
+    html.raw("<dl class=\"list\">");
     html.fact("Name", |html| html.value(&account.name));
-    html.fact("Kind", |html| html.text(&name(account.kind)));
+    html.fact("Kind", |html| html.text(words::account(account.kind)));
     html.fact("Status", |html| {
         html.text(if account.active {
             "active"
@@ -119,9 +146,9 @@ fn account(html: &mut Html, account: &AccountFacts) {
     });
     html.fact("Aliases", |html| html.values(&account.aliases));
     html.fact("Delegates", |html| html.values(&account.delegates));
-    html.fact("Id", |html| html.value(&account.id));
-    html.fact("ExternalAccountId", |html| {
+    html.fact("External id", |html| {
         html.value(account.external_account_id.as_deref().unwrap_or("none"))
     });
+    html.fact("Zivver id", |html| html.value(&account.id));
     html.raw("</dl>");
 }

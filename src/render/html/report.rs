@@ -1,46 +1,59 @@
 //! The page of one run.
 
+mod facts;
+mod notes;
+
 use std::collections::BTreeMap;
 
 use super::{
-    super::{
-        markdown::{requests_in_words, verdict},
-        words::{duration, is_about_a_delegation, name, standing},
-    },
+    super::words::{self, number, thousands},
     Html, Page, Tone,
 };
 use crate::domain::{
-    address::SmtpAddress,
-    hold::HeldSet,
-    note::{Code, Note},
+    hold::{HeldChange, HeldSet},
+    mode::Mode,
     plan::{Action, ActionKind},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome, RunState},
 };
 
+pub(super) use notes::note_rows;
+
 /// The report alone in one file.
 pub fn report(report: &Report) -> String {
-    let title = format!("Cloud Sync: {} {}", name(report.mode), report.id);
+    let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
     let page = Page {
         title: &title,
         ..Page::default()
     };
-    page.around(|html| content(html, report))
+    page.around(|html| content(html, report, |_, _| {}))
 }
 
-/// What a page says of a run.
-pub fn content(html: &mut Html, report: &Report) {
-    html.raw("<h1>")
-        .text(&title(report))
-        .raw(" ")
-        .badge(tone(report), &standing(report))
-        .raw("</h1>");
-    html.raw("<p class=\"soft\">")
-        .text(&report.started)
-        .raw(" · ")
-        .text(&name(report.trigger))
-        .raw(" · ")
-        .value(&report.id);
+/// What a page says of a run; `approval` is what can be done about a held set.
+pub fn content(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
+    heading(html, report);
+    details(html, report, approval);
+}
+
+/// Which run it is, and how it stands.
+pub fn heading(html: &mut Html, report: &Report) {
+    html.raw("<h1>").text(&title(report)).raw(" ");
+    if report.state == RunState::Ended {
+        let standing = words::outcome(report.outcome);
+        html.badge(tone_of(report.state, report.outcome), standing);
+    }
+    html.raw("</h1><p class=\"soft\">")
+        .text(&words::moment(&report.started))
+        .raw(" · by ")
+        .text(words::trigger(report.trigger));
+    if report.duration_ms > 0 {
+        html.raw(" · took ")
+            .text(&words::duration(report.duration_ms));
+    }
     html.raw("</p>");
+}
+
+/// Everything below the heading; nothing for a run of which nothing is known yet.
+pub fn details(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
     if let Some(error) = &report.error {
         html.raw("<p class=\"alert bad\" role=\"alert\">")
             .text(error)
@@ -51,34 +64,33 @@ pub fn content(html: &mut Html, report: &Report) {
             .text(warning)
             .raw("</p>");
     }
+    if report.state != RunState::Ended && report.actions.is_empty() {
+        return;
+    }
     tiles(html, report);
+    estimate(html, report);
     html.search("Search in this run");
-    held(html, &report.held);
+    held(html, &report.held, approval);
     failed(html, &report.failed);
-    plan(html, &report.actions);
+    plan(html, report);
     verification(html, report);
-    notes(html, report);
-    facts(html, report);
+    notes::since(html, report);
+    notes::notes(html, report);
+    notes::suspended(html, report);
+    facts::facts(html, report);
 }
 
 fn title(report: &Report) -> String {
-    let what = name(report.mode);
-    let mut letters = what.chars();
-    let capital: String = letters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(letters)
-        .collect();
-    if report.accounts.is_empty() {
-        capital
-    } else {
-        format!("{capital} for {} account(s)", report.accounts.len())
+    let what = match (report.mode, &report.undoes) {
+        (Mode::Preview, None) => "Preview",
+        (Mode::Apply, None) => "Apply",
+        (Mode::Preview, Some(_)) => "Preview of an undo",
+        (Mode::Apply, Some(_)) => "Undo",
+    };
+    match report.accounts.len() {
+        0 => what.to_owned(),
+        count => format!("{what} for {}", number(count as u64, "account", "accounts")),
     }
-}
-
-fn tone(report: &Report) -> Tone {
-    tone_of(report.state, report.outcome)
 }
 
 /// The colour of a run.
@@ -93,88 +105,116 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
     }
 }
 
+/// Numbers that say something: planned always, the others where they are not 0.
 fn tiles(html: &mut Html, report: &Report) {
     let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
     let counts = &report.counts;
-    let alarm = |count: u32, tone: Tone| if count == 0 { Tone::Plain } else { tone };
+    let attention = report
+        .skipped
+        .iter()
+        .filter(|note| note.code.needs_attention())
+        .count();
     html.raw("<ul class=\"tiles\">");
-    html.tile(Tone::Plain, sum(&counts.planned), "planned");
     html.tile(
-        alarm(sum(&counts.applied), Tone::Good),
-        sum(&counts.applied),
-        "applied",
+        Tone::Plain,
+        thousands(sum(&counts.planned).into()),
+        "planned",
     );
-    html.tile(alarm(counts.held, Tone::Notice), counts.held, "held");
-    html.tile(
-        alarm(counts.refused, Tone::Notice),
-        counts.refused,
-        "refused",
-    );
-    html.tile(alarm(counts.failed, Tone::Bad), counts.failed, "failed");
-    html.tile(
-        alarm(report.remaining, Tone::Notice),
-        report.remaining,
-        "remaining",
-    );
-    html.tile(Tone::Plain, report.skipped.len(), "notes on skipped");
+    for (tone, count, what) in [
+        (Tone::Good, sum(&counts.applied), "applied"),
+        (Tone::Notice, counts.held, "held back"),
+        (Tone::Notice, counts.refused, "refused"),
+        (Tone::Bad, counts.failed, "failed"),
+        (Tone::Notice, report.remaining, "not started"),
+        (
+            Tone::Notice,
+            u32::try_from(attention).unwrap_or(u32::MAX),
+            "to look at",
+        ),
+    ] {
+        if count > 0 {
+            html.tile(tone, thousands(count.into()), what);
+        }
+    }
     html.raw("</ul>");
 }
 
-fn held(html: &mut Html, sets: &[HeldSet]) {
+fn estimate(html: &mut Html, report: &Report) {
+    if report.planned_writes == 0 {
+        return;
+    }
+    html.raw("<p class=\"lead\">")
+        .text(&words::estimate(report.planned_writes, report.estimate_ms));
+    html.raw(match report.mode {
+        Mode::Preview => ". Nothing was written.</p>",
+        Mode::Apply => ".</p>",
+    });
+}
+
+fn held(html: &mut Html, sets: &[HeldSet], approval: impl Fn(&mut Html, &HeldSet)) {
+    if !sets.is_empty() {
+        html.raw("<div id=\"held\">");
+    }
     for set in sets {
-        html.raw("<section><h2>Held: ")
-            .text(&name(set.class))
-            .raw(" <span class=\"count\">")
-            .number(set.changes.len());
-        html.raw("</span></h2><p>")
-            .text(&set.reason)
-            .raw("</p><p>To approve exactly these changes, within 24 hours: ");
-        html.raw("<code>cloud-sync apply --approve ")
+        html.raw("<section>");
+        held_set(html, set);
+        approval(html, set);
+        html.raw("<p class=\"why\">To approve exactly these changes from elsewhere, within 24 hours: <code>cloud-sync apply --approve ");
+        html.text(&set.code)
+            .raw("</code> or <code>POST …/SyncHttp {\"mode\":\"apply\",\"approve\":[\"")
             .text(&set.code)
-            .raw("</code>, the button on the dashboard, or ");
-        html.raw("<code>POST …/SyncHttp {\"mode\":\"apply\",\"approve\":[\"")
-            .text(&set.code)
-            .raw("\"]}</code> (R27).</p>");
-        html.group("Changes", set.changes.len(), |html| {
-            html.raw("<ul class=\"rows\">");
-            for change in &set.changes {
-                html.raw("<li><span class=\"who\">")
-                    .value(change.address.as_str())
-                    .raw("</span> ")
-                    .text(&change.what);
-                html.raw("<ul class=\"diff\"><li>");
-                old_and_new(html, &change.before, &change.after);
-                html.raw("</li></ul></li>");
-            }
-            html.raw("</ul>");
-        });
-        html.raw("</section>");
+            .raw("\"]}</code> (R27)</p></section>");
+    }
+    if !sets.is_empty() {
+        html.raw("</div>");
     }
 }
 
-fn old_and_new(html: &mut Html, before: &str, after: &str) {
-    if !before.is_empty() {
-        html.raw("<del>").value(before).raw("</del> ");
-    }
-    if !after.is_empty() {
-        html.raw("<ins>").value(after).raw("</ins>");
-    }
+/// Heading, reason and changes.
+pub fn held_set(html: &mut Html, set: &HeldSet) {
+    html.raw("<h2>")
+        .badge(Tone::Notice, "held")
+        .raw(" ")
+        .text(&words::capital(words::class(set.class)))
+        .raw("</h2><p>")
+        .text(&set.reason)
+        .raw("</p>");
+    let count = set.changes.len();
+    html.group("Changes", count, |html| {
+        html.raw("<ul class=\"rows\">");
+        for change in &set.changes {
+            html.raw("<li>");
+            held_change(html, change);
+            html.raw("</li>");
+        }
+        html.raw("</ul>");
+    });
+}
+
+/// Account, what, and before and after.
+pub(super) fn held_change(html: &mut Html, change: &HeldChange) {
+    html.raw("<span class=\"who\">")
+        .value(change.address.as_str())
+        .raw("</span> ")
+        .text(&change.what)
+        .raw(" ")
+        .change(&change.before, &change.after);
 }
 
 fn failed(html: &mut Html, failed: &[FailedAction]) {
     if failed.is_empty() {
         return;
     }
-    html.raw("<section><h2>Refused or failed</h2>");
+    html.raw("<section id=\"failed\"><h2>Refused or failed</h2>");
     html.group("What went wrong, and what to do", failed.len(), |html| {
         html.raw("<ul class=\"rows\">");
         for action in failed {
             html.raw("<li><span class=\"who\">")
                 .value(action.address.as_str())
                 .raw("</span> ")
-                .text(&name(action.kind));
+                .text(words::verb(action.kind));
             for problem in &action.problems {
-                html.raw("<p class=\"why\">").text(problem).raw("</p>");
+                html.raw("<p class=\"problem\">").text(problem).raw("</p>");
             }
             html.raw("</li>");
         }
@@ -184,28 +224,30 @@ fn failed(html: &mut Html, failed: &[FailedAction]) {
 }
 
 /// The plan as a diff, by kind of action.
-fn plan(html: &mut Html, actions: &[ActionReport]) {
-    html.raw("<section><h2>Plan</h2>");
-    if actions.is_empty() {
+fn plan(html: &mut Html, report: &Report) {
+    html.raw("<section><h2>")
+        .raw(match report.mode {
+            Mode::Preview => "What would change",
+            Mode::Apply => "What changed",
+        })
+        .raw("</h2>");
+    if report.actions.is_empty() {
         html.raw("<p>Nothing is to change.</p>");
     }
     let mut by_kind: BTreeMap<ActionKind, Vec<&ActionReport>> = BTreeMap::new();
-    for action in actions {
+    for action in &report.actions {
         by_kind.entry(action.action.kind).or_default().push(action);
     }
     for (kind, actions) in by_kind {
-        html.group(&name(kind), actions.len(), |html| {
+        let title = format!(
+            "{}: {}",
+            words::capital(words::verb(kind)),
+            words::meaning(kind)
+        );
+        html.group(&title, actions.len(), |html| {
             html.raw("<ul class=\"rows\">");
             for report in actions {
-                html.raw("<li>");
-                action(html, &report.action);
-                if report.outcome != ActionOutcome::Planned {
-                    html.badge(outcome_tone(report.outcome), &name(report.outcome));
-                }
-                for problem in &report.problems {
-                    html.raw("<p class=\"why\">").text(problem).raw("</p>");
-                }
-                html.raw("</li>");
+                planned(html, report);
             }
             html.raw("</ul>");
         });
@@ -213,32 +255,47 @@ fn plan(html: &mut Html, actions: &[ActionReport]) {
     html.raw("</section>");
 }
 
-fn outcome_tone(outcome: ActionOutcome) -> Tone {
-    match outcome {
+fn planned(html: &mut Html, report: &ActionReport) {
+    let tone = match report.outcome {
         ActionOutcome::Applied => Tone::Good,
         ActionOutcome::Partly | ActionOutcome::Refused => Tone::Notice,
         ActionOutcome::Failed => Tone::Bad,
         ActionOutcome::Planned | ActionOutcome::Remaining => Tone::Plain,
+    };
+    html.raw("<li>");
+    let ended = (report.outcome != ActionOutcome::Planned)
+        .then(|| (tone, words::action_outcome(report.outcome)));
+    action_with_end(html, &report.action, ended);
+    for problem in &report.problems {
+        html.raw("<p class=\"problem\">").text(problem).raw("</p>");
     }
+    html.raw("</li>");
 }
 
 /// Account, attributes and reasons.
 pub(super) fn action(html: &mut Html, action: &Action) {
+    action_with_end(html, action, None);
+}
+
+fn action_with_end(html: &mut Html, action: &Action, ended: Option<(Tone, &str)>) {
     html.raw("<span class=\"who\">")
         .value(action.address.as_str())
         .raw("</span> <span class=\"soft\">");
-    html.text(&name(action.account)).raw("</span> ");
+    html.text(words::account(action.account)).raw("</span> ");
+    if let Some((tone, word)) = ended {
+        html.badge(tone, word);
+    }
     if !action.changes.is_empty() {
         html.raw("<ul class=\"diff\">");
         for change in &action.changes {
             html.raw("<li><span class=\"attribute\">")
-                .text(&name(change.attribute))
+                .text(words::attribute(change.attribute))
                 .raw("</span> ");
             for value in &change.before {
-                html.raw("<del>").value(value).raw("</del> ");
+                html.change(value, "");
             }
             for value in &change.after {
-                html.raw("<ins>").value(value).raw("</ins> ");
+                html.change("", value);
             }
             html.raw("</li>");
         }
@@ -258,28 +315,21 @@ pub(super) fn action(html: &mut Html, action: &Action) {
 }
 
 fn verification(html: &mut Html, report: &Report) {
-    let tone = match report.converged {
-        None => Tone::Plain,
-        Some(true) => Tone::Good,
-        Some(false) => Tone::Notice,
+    let (tone, word) = match report.converged {
+        None => (Tone::Plain, "not verified"),
+        Some(true) => (Tone::Good, "converged"),
+        Some(false) => (Tone::Notice, "not converged"),
     };
-    html.raw("<section><h2>Verification</h2><p><span class=\"badge ")
-        .raw(tone.class())
-        .raw("\">");
-    let word = match report.converged {
-        None => "not verified",
-        Some(true) => "converged",
-        Some(false) => "not converged",
-    };
-    html.text(word)
-        .raw("</span> ")
-        .text(verdict(report.converged))
+    html.raw("<section id=\"verification\"><h2>Verification ")
+        .badge(tone, word)
+        .raw("</h2><p>")
+        .text(words::verdict(report))
         .raw("</p>");
     if !report.differences.is_empty() {
         html.group("Differences", report.differences.len(), |html| {
             html.raw("<ul class=\"rows\">");
             for difference in &report.differences {
-                html.raw("<li>").text(&name(difference.kind)).raw(" ");
+                html.raw("<li>").text(words::verb(difference.kind)).raw(" ");
                 action(html, difference);
                 html.raw("</li>");
             }
@@ -287,115 +337,4 @@ fn verification(html: &mut Html, report: &Report) {
         });
     }
     html.raw("</section>");
-}
-
-fn notes(html: &mut Html, report: &Report) {
-    let (delegations, others): (Vec<&Note>, Vec<&Note>) = report
-        .skipped
-        .iter()
-        .partition(|note| is_about_a_delegation(note.code));
-    note_groups(html, "Unresolved delegations", &delegations);
-    note_groups(html, "Skipped, and why", &others);
-}
-
-/// Notes by code: those that need attention first.
-fn note_groups(html: &mut Html, title: &str, notes: &[&Note]) {
-    if notes.is_empty() {
-        return;
-    }
-    let mut by_code: BTreeMap<(bool, Code), Vec<&Note>> = BTreeMap::new();
-    for note in notes {
-        by_code
-            .entry((!note.code.needs_attention(), note.code))
-            .or_default()
-            .push(note);
-    }
-    html.raw("<section><h2>")
-        .text(title)
-        .raw(" <span class=\"count\">")
-        .number(notes.len())
-        .raw("</span></h2>");
-    for ((_, code), notes) in by_code {
-        html.group(
-            &format!("{} ({})", name(code), code.rule()),
-            notes.len(),
-            |html| {
-                if code.needs_attention() {
-                    html.raw("<p>")
-                        .badge(Tone::Notice, "needs attention")
-                        .raw("</p>");
-                }
-                note_rows(html, notes.into_iter());
-            },
-        );
-    }
-    html.raw("</section>");
-}
-
-pub(super) fn note_rows<'a>(html: &mut Html, notes: impl Iterator<Item = &'a Note>) {
-    html.raw("<ul class=\"rows\">");
-    for note in notes {
-        html.raw("<li><span class=\"who\">")
-            .value(&note.address)
-            .raw("</span> ")
-            .text(&note.text);
-        html.raw(" <span class=\"soft\">(")
-            .text(&note.rule)
-            .raw(")</span></li>");
-    }
-    html.raw("</ul>");
-}
-
-fn facts(html: &mut Html, report: &Report) {
-    let (source, target) = (&report.source, &report.target);
-    html.raw("<section><h2>What was read, and how</h2><dl>");
-    html.fact("Started", |html| html.text(&report.started));
-    let ended = report.ended.as_deref().unwrap_or("not yet");
-    html.fact("Ended", |html| html.text(ended));
-    html.fact("Duration", |html| html.text(&duration(report.duration_ms)));
-    html.fact("Tenant", |html| html.value(&source.tenant_id));
-    html.fact("Mailboxes read", |html| html.number(source.mailboxes));
-    html.fact("Mailboxes in scope", |html| html.number(source.in_scope));
-    html.fact("Mailboxes not understood", |html| {
-        html.number(source.rejected)
-    });
-    html.fact("Zivver users", |html| html.number(target.users));
-    html.fact("Zivver functional accounts", |html| {
-        html.number(target.functional)
-    });
-    html.fact("Active accounts", |html| html.number(target.active));
-    html.fact("Outside the claimed domains", |html| {
-        html.number(target.outside)
-    });
-    html.fact("Planned writes", |html| html.number(report.planned_writes));
-    html.fact("Writing takes at least", |html| {
-        html.text(&duration(report.estimate_ms))
-    });
-    html.fact("Requests to Exchange", |html| {
-        html.text(&requests_in_words(&report.requests.exchange))
-    });
-    html.fact("Requests to Zivver", |html| {
-        html.text(&requests_in_words(&report.requests.zivver))
-    });
-    if let Some(owner) = &report.lock_owner {
-        html.fact("Lock", |html| html.value(owner));
-    }
-    if !report.resumed_from.is_empty() {
-        html.fact("Took up the work of", |html| {
-            html.values(&report.resumed_from)
-        });
-    }
-    if let Some(run) = &report.undoes {
-        html.fact("Takes back the run", |html| html.value(run));
-    }
-    if !report.accounts.is_empty() {
-        let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
-        html.fact("Only for", |html| html.values(&accounts));
-    }
-    for (entry, count) in &report.filter_counts {
-        html.fact(&format!("Target filter {entry}"), |html| {
-            html.raw("matches ").number(count).raw(" account(s)")
-        });
-    }
-    html.raw("</dl></section>");
 }

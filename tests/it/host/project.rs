@@ -48,6 +48,8 @@ pub(crate) struct Project {
     pub(crate) queues: QueueOptions,
     pub(crate) route_prefix: String,
     pub(crate) stderr_is_errors: bool,
+    /// Who the handler runs as, with no other variables than the host's: a machine of its own. `None`: as this process.
+    pub(crate) user: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +146,7 @@ impl Project {
             stderr_is_errors: host
                 .text(&format!("{handler}/useStdErrorStreamForErrorsOnly"))
                 .is_none_or(|text| text == "true"),
+            user: None,
         };
         let bundle = host.text("extensionBundle/id").is_some();
         for folder in fs::read_dir(root).unwrap().map(|entry| entry.unwrap()) {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{BufRead, BufReader, Read},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -147,7 +147,11 @@ impl Worker {
         log: &Log,
     ) -> std::io::Result<Self> {
         let mut command = Command::new(&project.executable);
-        command.current_dir(&project.root).envs(settings);
+        command.current_dir(&project.root);
+        if let Some(user) = project.user {
+            command.env_clear().uid(user).gid(user);
+        }
+        command.envs(settings);
         for (name, value) in [
             ("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()),
             ("FUNCTIONS_HTTPWORKER_PORT", port.to_string()),

@@ -175,10 +175,23 @@ async fn r35_a_kill_at_any_write_changes_nothing_over_blobs() {
     let Some(connection) = crate::state::azurite::connection_string() else {
         return;
     };
-    sweep(4, |office, _| {
+    sweep_over_blobs(4, &connection).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: the same at every write"]
+async fn r35_a_kill_at_each_single_write_changes_nothing_over_blobs() {
+    let Some(connection) = crate::state::azurite::connection_string() else {
+        return;
+    };
+    sweep_over_blobs(1, &connection).await;
+}
+
+async fn sweep_over_blobs(step: usize, connection: &str) {
+    sweep(step, |office, _| {
         let container = format!("az://kill-{}", uuid::Uuid::new_v4().simple());
         let mut settings = office.settings(&container);
-        settings.insert("AzureWebJobsStorage".to_owned(), connection.clone());
+        settings.insert("AzureWebJobsStorage".to_owned(), connection.to_owned());
         (settings, None)
     })
     .await;

@@ -45,14 +45,14 @@ impl OwnSandbox {
     }
 
     async fn put(&self, path: &str, body: String) {
-        let client = reqwest::Client::builder().build().unwrap();
+        let client = crate::world::http_client().build().unwrap();
         let url = format!("{}/sandbox/{path}", self.url);
         let answer = client.put(url).body(body).send().await.unwrap();
         assert_eq!(answer.status(), 204);
     }
 
     async fn get(&self, path: &str) -> String {
-        let client = reqwest::Client::builder().build().unwrap();
+        let client = crate::world::http_client().build().unwrap();
         let url = format!("{}/sandbox/{path}", self.url);
         client.get(url).send().await.unwrap().text().await.unwrap()
     }

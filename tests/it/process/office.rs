@@ -14,15 +14,15 @@ use cloud_sync::sandbox::{
 
 use crate::host::project::AppSettings;
 
-pub(super) const DOMAIN: &str = "corp.example";
+pub(crate) const DOMAIN: &str = "corp.example";
 
-pub(super) fn address(local: &str) -> String {
+pub(crate) fn address(local: &str) -> String {
     format!("{local}@{DOMAIN}")
 }
 
 /// `settled` people whose accounts are right, and `news` of each kind of change: hired, renamed, left, married, a team's
 /// mailbox that is new, one whose members changed, one that nobody opens any more.
-pub(super) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
+pub(crate) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
     let mut tenant = Tenant::new(DOMAIN);
     let mut zivver = Organisation {
         limiter: LimiterConfig::off(),
@@ -113,7 +113,7 @@ fn group(shared: &Mailbox) -> zivver::Group {
 
 /// An account as far as it is synchronised.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(crate) struct Account {
     name: String,
     active: bool,
     aliases: BTreeSet<String>,
@@ -123,9 +123,9 @@ pub(super) struct Account {
 }
 
 /// By address.
-pub(super) type Accounts = BTreeMap<String, Account>;
+pub(crate) type Accounts = BTreeMap<String, Account>;
 
-pub(super) fn accounts(zivver: &Organisation) -> Accounts {
+pub(crate) fn accounts(zivver: &Organisation) -> Accounts {
     let of_id: BTreeMap<&str, &str> = zivver
         .users
         .iter()
@@ -165,7 +165,7 @@ pub(super) fn accounts(zivver: &Organisation) -> Accounts {
 }
 
 /// What the rules make of `before`.
-pub(super) fn expected(tenant: &Tenant, before: &Organisation) -> Accounts {
+pub(crate) fn expected(tenant: &Tenant, before: &Organisation) -> Accounts {
     let mut accounts = accounts(before);
     let by_upn: BTreeMap<&str, &Mailbox> = tenant
         .mailboxes
@@ -230,13 +230,13 @@ pub(super) fn expected(tenant: &Tenant, before: &Organisation) -> Accounts {
 }
 
 /// An office behind a sandbox.
-pub(super) struct Office {
-    pub(super) sandbox: Sandbox,
-    pub(super) expected: Accounts,
+pub(crate) struct Office {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) expected: Accounts,
 }
 
 impl Office {
-    pub(super) async fn open(settled: usize, news: usize) -> Self {
+    pub(crate) async fn open(settled: usize, news: usize) -> Self {
         let (tenant, organisation) = office(settled, news);
         let expected = expected(&tenant, &organisation);
         let sandbox = Sandbox::start(SandboxOptions {
@@ -250,7 +250,7 @@ impl Office {
     }
 
     /// As the platform and the administrator set them; the token comes from the identity endpoint.
-    pub(super) fn settings(&self, state: &str) -> AppSettings {
+    pub(crate) fn settings(&self, state: &str) -> AppSettings {
         let identity = self.sandbox.exchange.identity().settings();
         settings(
             &self.sandbox.url(),
@@ -260,17 +260,17 @@ impl Office {
         )
     }
 
-    pub(super) fn accounts(&self) -> Accounts {
+    pub(crate) fn accounts(&self) -> Accounts {
         accounts(&self.sandbox.zivver.state())
     }
 
     #[track_caller]
-    pub(super) fn is_in_sync(&self) {
+    pub(crate) fn is_in_sync(&self) {
         same(&self.accounts(), &self.expected);
     }
 
     /// Requests to Zivver that are no GETs.
-    pub(super) fn writes(&self) -> usize {
+    pub(crate) fn writes(&self) -> usize {
         let journal = self.sandbox.zivver.control().journal();
         journal.iter().filter(|entry| entry.method != "GET").count()
     }
@@ -278,14 +278,14 @@ impl Office {
 
 /// Names the accounts that differ.
 #[track_caller]
-pub(super) fn same(found: &Accounts, expected: &Accounts) {
+pub(crate) fn same(found: &Accounts, expected: &Accounts) {
     let addresses: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     for address in addresses {
         assert_eq!(found.get(address), expected.get(address), "{address}");
     }
 }
 
-pub(super) fn settings(
+pub(crate) fn settings(
     sandbox: &str,
     identity_endpoint: &str,
     identity_header: &str,
@@ -310,12 +310,12 @@ pub(super) fn settings(
     .collect()
 }
 
-pub(super) fn folder_url(folder: &Path) -> String {
+pub(crate) fn folder_url(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
 
 /// The same with one more setting.
-pub(super) fn with(mut settings: AppSettings, name: &str, value: &str) -> AppSettings {
+pub(crate) fn with(mut settings: AppSettings, name: &str, value: &str) -> AppSettings {
     settings.insert(format!("CLOUD_SYNC__{name}"), value.to_owned());
     settings
 }

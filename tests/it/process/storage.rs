@@ -59,7 +59,7 @@ impl Blobs {
         settings.insert("AzureWebJobsStorage".to_owned(), connection);
         let weather = Arc::new(Mutex::new(Weather::Fine));
         let proxy = Proxy {
-            client: reqwest::Client::builder().build().unwrap(),
+            client: crate::world::http_client().build().unwrap(),
             upstream: format!("http://{upstream}"),
             weather: Arc::clone(&weather),
         };

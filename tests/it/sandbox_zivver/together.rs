@@ -13,7 +13,7 @@ async fn all_services_answer_on_one_port() {
         organisation: small(),
     };
     let sandbox = Sandbox::start(options).await.unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::world::http_client().no_proxy().build().unwrap();
     let world = World { sandbox, client };
     assert_eq!(world.get("Users").await.json()["totalResults"], 2);
 

@@ -108,6 +108,7 @@ pub(crate) fn store(container: &str) -> MicrosoftAzure {
         .as_ref()
         .map(|azurite| azurite.endpoint.clone())
         .unwrap();
+    cloud_sync::http::set_up_tls();
     MicrosoftAzureBuilder::new()
         .with_account(ACCOUNT)
         .with_access_key(KEY)

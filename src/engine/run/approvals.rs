@@ -1,0 +1,232 @@
+//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{super::Engine, RunError, RunRequest, Running, seconds};
+use crate::{
+    domain::{
+        guard::Class,
+        hold::HeldChange,
+        mode::Mode,
+        note::{Code, Note},
+        plan::Plan,
+        report::ActionOutcome,
+        world::World,
+    },
+    engine::journal::{Entry, PlanRecord},
+};
+
+/// How long a code may be used after it was shown.
+const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A held set as a person may approve it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Approval {
+    pub class: Class,
+    /// Epoch seconds.
+    pub shown: i64,
+    pub changes: Vec<HeldChange>,
+    /// Fingerprints of changes that were made, or are about to be: each once.
+    pub used: BTreeSet<String>,
+}
+
+impl Approval {
+    fn is_open(&self, change: &HeldChange) -> bool {
+        !self.used.contains(&change.fingerprint)
+    }
+}
+
+impl Engine {
+    /// Codes are checked before anything is read, so that a mistyped one costs nothing.
+    pub(in crate::engine) async fn check_approvals(
+        &self,
+        request: &RunRequest,
+    ) -> Result<BTreeMap<String, Approval>, RunError> {
+        if request.mode == Mode::Preview && !request.approve.is_empty() {
+            return Err(RunError::ApprovalInPreview);
+        }
+        let now = self.now().as_second();
+        let mut approvals = BTreeMap::new();
+        for code in &request.approve {
+            let approval: Approval = self
+                .state()
+                .await?
+                .approval(code)
+                .await?
+                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
+            if now - approval.shown > seconds(AGE_MAX) {
+                return Err(RunError::ExpiredApproval(code.clone()));
+            }
+            approvals.insert(code.clone(), approval);
+        }
+        Ok(approvals)
+    }
+}
+
+impl Running<'_> {
+    /// Fingerprints of what this run may do though a limit holds it.
+    pub(super) fn approved(&self) -> BTreeSet<String> {
+        let approvals = self.approvals.values();
+        approvals
+            .flat_map(|approval| {
+                let open = approval
+                    .changes
+                    .iter()
+                    .filter(|change| approval.is_open(change));
+                open.map(|change| change.fingerprint.clone())
+            })
+            .collect()
+    }
+
+    /// Every held set can be approved for 24 hours from when it was first shown.
+    pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
+        let now = self.engine.now().as_second();
+        for held in &plan.held {
+            let known: Option<Approval> = self.state.approval(&held.code).await?;
+            if known.is_some_and(|known| now - known.shown <= seconds(AGE_MAX)) {
+                continue;
+            }
+            let approval = Approval {
+                class: held.class,
+                shown: now,
+                changes: held.changes.clone(),
+                used: BTreeSet::new(),
+            };
+            self.state.save_approval(&held.code, &approval).await?;
+        }
+        Ok(())
+    }
+
+    /// Says which approved changes this run does not make, one by one: what is not planned any more as it was shown,
+    /// and what is held again though it was made before.
+    pub(super) fn refuse_outdated_approvals(&mut self, plan: &Plan) {
+        let held: BTreeSet<&str> = plan
+            .held
+            .iter()
+            .flat_map(|set| &set.changes)
+            .map(|change| change.fingerprint.as_str())
+            .collect();
+        let mut notes = Vec::new();
+        for approval in self.approvals.values() {
+            for change in &approval.changes {
+                let why = if held.contains(change.fingerprint.as_str()) {
+                    "it was made before, and a code makes each change once"
+                } else if approval.is_open(change)
+                    && !plan.used_approvals.contains(&change.fingerprint)
+                {
+                    "it is not planned any more as it was approved"
+                } else {
+                    continue;
+                };
+                let text = format!("the approval does nothing for \"{}\": {why}", change.what);
+                notes.push(Note::new(
+                    change.address.as_str(),
+                    Code::ApprovalOutdated,
+                    text,
+                ));
+            }
+        }
+        self.report.skipped.extend(notes);
+        self.report.skipped.sort_unstable();
+        self.report.skipped.dedup();
+    }
+
+    /// Before the first write, so that a run that is killed makes no change twice.
+    pub(super) async fn use_approvals(&mut self, record: &PlanRecord) -> Result<(), RunError> {
+        let planned: BTreeSet<&String> = record
+            .actions
+            .iter()
+            .flat_map(|action| &action.approved)
+            .collect();
+        for (code, approval) in &mut self.approvals {
+            let before = approval.used.len();
+            let of_code = approval
+                .changes
+                .iter()
+                .map(|change| &change.fingerprint)
+                .filter(|fingerprint| planned.contains(fingerprint));
+            approval.used.extend(of_code.cloned());
+            if approval.used.len() > before {
+                self.state.save_approval(code, approval).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an invocation did not come to, or Zivver refused or did not answer, stays approved: if it was made all the
+    /// same, it is not planned again. `outcome` is that of an action.
+    pub(super) async fn give_back(
+        &mut self,
+        codes: &[String],
+        record: &PlanRecord,
+        outcome: impl Fn(usize) -> ActionOutcome,
+    ) -> Result<(), RunError> {
+        let not_done: BTreeSet<&String> = record
+            .actions
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !is_done(outcome(*at)))
+            .flat_map(|(_, action)| &action.approved)
+            .collect();
+        if not_done.is_empty() {
+            return Ok(());
+        }
+        for code in codes {
+            let known: Option<Approval> = self.state.approval(code).await?;
+            let Some(mut approval) = known else {
+                continue;
+            };
+            let before = approval.used.len();
+            approval
+                .used
+                .retain(|fingerprint| !not_done.contains(fingerprint));
+            if approval.used.len() < before {
+                self.state.save_approval(code, &approval).await?;
+            }
+            if let Some(mine) = self.approvals.get_mut(code) {
+                *mine = approval;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
+    pub(super) async fn give_back_of_killed(
+        &mut self,
+        codes: &[String],
+        plans: &[(PlanRecord, Vec<Entry>)],
+        world: &World,
+    ) -> Result<(), RunError> {
+        let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
+            return Ok(());
+        };
+        let known: BTreeMap<usize, ActionOutcome> = entries
+            .iter()
+            .map(|entry| (entry.action as usize, entry.outcome))
+            .collect();
+        self.give_back(codes, record, |at| {
+            let changed = || record.actions[at].changed_in(world);
+            match known.get(&at) {
+                Some(outcome) => *outcome,
+                None if changed() => ActionOutcome::Applied,
+                None => ActionOutcome::Remaining,
+            }
+        })
+        .await
+    }
+}
+
+fn is_done(outcome: ActionOutcome) -> bool {
+    match outcome {
+        ActionOutcome::Applied | ActionOutcome::Partly => true,
+        ActionOutcome::Planned
+        | ActionOutcome::Refused
+        | ActionOutcome::Failed
+        | ActionOutcome::Remaining => false,
+    }
+}

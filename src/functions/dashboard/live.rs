@@ -1,0 +1,55 @@
+//! How far a run is, as it goes on.
+
+use crate::{domain::report::RunState, engine::Progress, render::html::Html};
+
+/// How often the page's script brings it up to date.
+const EVERY_MS: u32 = 2000;
+
+/// `progress` is that of the run in this process, if it is here.
+pub(in super::super) fn live(html: &mut Html, state: RunState, progress: Progress) {
+    html.raw("<div data-live=\"")
+        .number(EVERY_MS)
+        .raw("\" role=\"status\">");
+    let (words, bar) = match (state, progress) {
+        (RunState::Queued, _) => ("Queued: it begins within a minute.".to_owned(), None),
+        (RunState::Continues, Progress::Starting | Progress::Ended) => (
+            "Its time budget was used up; the next invocation goes on.".to_owned(),
+            None,
+        ),
+        (RunState::Running | RunState::Continues | RunState::Ended, progress) => told(progress),
+    };
+    html.raw("<p>").text(&words).raw("</p>");
+    if let Some((done, of)) = bar {
+        html.raw("<progress aria-label=\"Progress of the run\" value=\"")
+            .number(done)
+            .raw("\" max=\"")
+            .number(of.max(1))
+            .raw("\"></progress>");
+    }
+    html.raw("</div>");
+}
+
+/// In words, and as part of a whole.
+fn told(progress: Progress) -> (String, Option<(usize, usize)>) {
+    match progress {
+        Progress::Starting | Progress::Ended => ("Running.".to_owned(), None),
+        Progress::Listing { mailboxes } => (
+            format!("Reading the mailbox list: {mailboxes} so far."),
+            None,
+        ),
+        Progress::Reading { permissions, of } => (
+            format!("Reading permissions: {permissions} of {of}."),
+            Some((permissions, of)),
+        ),
+        Progress::Resolving { answered } => (
+            format!("Asking about groups and recipients: {answered} answered."),
+            None,
+        ),
+        Progress::Planning => ("Planning.".to_owned(), None),
+        Progress::Applying { done, of } => (
+            format!("Applying: {done} of {of} requests."),
+            Some((done, of)),
+        ),
+        Progress::Verifying => ("Verifying: reading Zivver again.".to_owned(), None),
+    }
+}

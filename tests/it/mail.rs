@@ -1,0 +1,213 @@
+//! Reports by mail, to a real mail server.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::{
+    host::project::AppSettings,
+    process::office::{Office, folder_url, with},
+    tools::{python_with, said},
+};
+
+const PASSWORD: &str = "canary p@ss/word";
+const ENCODED: &str = "canary%20p%40ss%2Fword";
+
+struct Server {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Server {
+    fn start(certificate: Option<&Certificate>) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/smtp_receiver.py");
+        let mut command = python_with("aiosmtpd")?;
+        command.arg(script).args(["reports", PASSWORD]);
+        if let Some(certificate) = certificate {
+            command.arg(&certificate.certificate).arg(&certificate.key);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut port = String::new();
+        lines.read_line(&mut port).unwrap();
+        Some(Self {
+            child,
+            lines,
+            port: port.trim().parse().unwrap(),
+        })
+    }
+
+    /// Every mail, one line each: a report is shorter than what a pipe holds.
+    fn stop(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let lines = self.lines.lines().map(Result::unwrap);
+        lines
+            .map(|line| serde_json::from_str(&line).unwrap())
+            .collect()
+    }
+}
+
+struct Certificate {
+    _folder: tempfile::TempDir,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    /// For `localhost`, signed by itself.
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output();
+        assert!(
+            made.as_ref().is_ok_and(|made| made.status.success())
+                || std::env::var_os("CI").is_none(),
+            "CI is set but openssl makes no certificate"
+        );
+        made.ok()?.status.success().then_some(Self {
+            _folder: folder,
+            certificate,
+            key,
+        })
+    }
+}
+
+fn mailed(settings: AppSettings, server: &str) -> AppSettings {
+    let settings = with(settings, "SMTP_URL", server);
+    let settings = with(settings, "SMTP_FROM", "Sync@corp.example");
+    with(settings, "SMTP_TO", "anna@corp.example, ops@example.org")
+}
+
+async fn apply(settings: AppSettings, trusted: Option<&Path>) -> Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
+    command.arg("apply").envs(settings);
+    if let Some(trusted) = trusted {
+        command.env("SSL_CERT_FILE", trusted);
+    }
+    command.output().await.unwrap()
+}
+
+fn is_the_report(mail: &Value) {
+    assert_eq!(mail["from"], "sync@corp.example");
+    assert_eq!(
+        mail["to"],
+        serde_json::json!(["anna@corp.example", "ops@example.org"])
+    );
+    let subject = mail["subject"].as_str().unwrap();
+    assert!(
+        subject.starts_with("Cloud Sync: ") && subject.ends_with(')'),
+        "{subject}"
+    );
+    assert_eq!(mail["defects"], serde_json::json!([]));
+    let html = mail["html"].as_str().unwrap();
+    assert!(
+        html.starts_with("<!doctype html>") && html.contains("hired000@corp.example"),
+        "{html}"
+    );
+    assert!(
+        mail["text"]
+            .as_str()
+            .unwrap()
+            .contains("hired000@corp.example")
+    );
+    assert!(!mail.to_string().contains("canary"), "{mail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_is_mailed_as_a_page() {
+    let Some(server) = Server::start(None) else {
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(3, 1).await;
+    let url = format!("smtp://reports:{ENCODED}@127.0.0.1:{}", server.port);
+    let output = apply(
+        mailed(office.settings(&folder_url(state.path())), &url),
+        None,
+    )
+    .await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let mails = server.stop();
+    assert_eq!(mails.len(), 1);
+    is_the_report(&mails[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_over_tls_to_a_server_that_is_trusted_only() {
+    let Some(certificate) = Certificate::new() else {
+        return;
+    };
+    let Some(server) = Server::start(Some(&certificate)) else {
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(3, 1).await;
+    let url = format!("smtps://reports:{ENCODED}@localhost:{}", server.port);
+    let settings = mailed(office.settings(&folder_url(state.path())), &url);
+    let distrusted = apply(settings.clone(), None).await;
+    assert_eq!(distrusted.status.code(), Some(0), "{}", said(&distrusted));
+    assert!(
+        said(&distrusted).contains("the report was not mailed: "),
+        "{}",
+        said(&distrusted)
+    );
+    let mut again = settings;
+    again.insert("CLOUD_SYNC__STATE".into(), "memory:".into());
+    let trusted = apply(again, Some(&certificate.certificate)).await;
+    assert_eq!(trusted.status.code(), Some(0), "{}", said(&trusted));
+    let mails = server.stop();
+    assert_eq!(mails.len(), 1, "{}", said(&trusted));
+    assert_eq!(mails[0]["tls"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_or_is_gone_fails_no_run() {
+    let Some(server) = Server::start(None) else {
+        return;
+    };
+    let office = Office::open(3, 1).await;
+    for (url, why) in [
+        (
+            format!("smtp://reports:canary@127.0.0.1:{}", server.port),
+            "the mail server answered 535; correct user and password in CLOUD_SYNC__SMTP_URL",
+        ),
+        (
+            "smtp://reports:canary@127.0.0.1:9".to_owned(),
+            "Connection refused (os error 111); check host, port and scheme of CLOUD_SYNC__SMTP_URL",
+        ),
+    ] {
+        let output = apply(mailed(office.settings("memory:"), &url), None).await;
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert!(said(&output).contains(why), "{}", said(&output));
+        assert!(!said(&output).contains("canary"), "{}", said(&output));
+    }
+    assert_eq!(server.stop(), Vec::<Value>::new());
+}

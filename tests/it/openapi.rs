@@ -1,0 +1,54 @@
+//! The OpenAPI document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
+//! of the document: fitting ones and wrong ones.
+
+use std::{path::Path, process::Stdio, sync::Arc};
+
+use crate::{
+    host::{FUNCTION_KEY, Host, front::Front},
+    process::office::{Office, folder_url},
+    tools::python_with,
+};
+
+/// Bounded so that all of it takes less than half a minute; the seed makes a failure come again.
+const CONFIGURATION: &str = r#"
+seed = 20261123
+continue-on-failure = true
+
+[generation]
+max-examples = 15
+
+[phases.stateful.generation]
+max-examples = 8
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_no_fault() {
+    let Some(python) = python_with("schemathesis") else {
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(4, 1).await;
+    let host = Arc::new(Host::start(office.settings(&folder_url(state.path()))).await);
+    let front = Front::of(Arc::clone(&host)).await;
+    let configuration = state.path().join("schemathesis.toml");
+    std::fs::write(&configuration, CONFIGURATION).unwrap();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let mut command = tokio::process::Command::from(python);
+    let said = command
+        .args(["-m", "schemathesis.cli", "--config-file"])
+        .arg(&configuration)
+        .args(["run", "--url", &front.url, "--header"])
+        .arg(format!("x-functions-key: {FUNCTION_KEY}"))
+        .arg(document)
+        .current_dir(state.path())
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let report = String::from_utf8_lossy(&said.stdout);
+    let errors = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{report}\n{errors}");
+    assert!(report.contains("No issues found"), "{report}");
+}

@@ -1,0 +1,268 @@
+//! R26, R27 in the large: a third of a tenant vanishes, is held, and is approved; by whole runs, cut runs and killed ones.
+
+use std::time::Duration;
+
+use cloud_sync::{
+    domain::{
+        guard::Class,
+        mode::{Mode, Trigger},
+        report::{Report, RunState},
+    },
+    engine::RunRequest,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+        zivver::User,
+    },
+    state::RunId,
+};
+
+use super::bench::*;
+use crate::world::World;
+
+/// So many people in step with their accounts.
+async fn company(people_count: usize) -> World {
+    let names = names(people_count);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), accounts(&names)).await;
+    assert_converged(&world.apply().await);
+    assert_eq!(write_count(&world), 0);
+    world
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("p{number:03}")).collect()
+}
+
+fn vanish(world: &World, numbers: std::ops::Range<usize>) {
+    world.sandbox.exchange.with_state(|tenant| {
+        for number in numbers {
+            tenant.remove_mailbox(&at(&format!("p{number:03}")));
+        }
+    });
+}
+
+/// Numbers of the people whose accounts are suspended.
+fn suspended(world: &World) -> Vec<usize> {
+    let state = world.sandbox.zivver.state();
+    let inactive = state.users.iter().filter(|user| !user.active);
+    let mut numbers: Vec<usize> = inactive
+        .map(|user| user.user_name[1..4].parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn held(report: &Report, class: Class) -> Vec<&str> {
+    let sets = report.held.iter().filter(|set| set.class == class);
+    sets.flat_map(|set| &set.changes)
+        .map(|change| change.address.as_str())
+        .collect()
+}
+
+fn code(report: &Report, class: Class) -> &str {
+    let set = report.held.iter().find(|set| set.class == class).unwrap();
+    &set.code
+}
+
+fn resumable(codes: &[&str], budget: Duration) -> RunRequest {
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.approve = codes.iter().map(ToString::to_string).collect();
+    request.time_budget = Some(budget);
+    request
+}
+
+/// 40 people of whom 12 vanish, one is renamed and one is new.
+async fn a_third_vanishes() -> (World, Report) {
+    let world = company(40).await;
+    vanish(&world, 0..12);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailbox_mut(&at("p020")).unwrap().display_name = "New Name".into();
+        tenant.mailboxes.push(Mailbox::user(&at("p900")));
+    });
+    let report = world.apply().await;
+    (world, report)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_when_a_third_vanishes_nobody_is_suspended_and_the_rest_goes_on() {
+    let (world, report) = a_third_vanishes().await;
+    assert_eq!(suspended(&world), [0; 0]);
+    assert_eq!(user(&world, "p020").name, "New Name");
+    assert!(user(&world, "p900").active);
+    assert_eq!(held(&report, Class::Suspend).len(), 12);
+    assert_eq!(
+        report.held[0].reason,
+        "12 changes, where MAX_SUSPEND=5%,min 5 allows 5 of 40 (R26)"
+    );
+    assert!(report.needs_attention());
+    // It stays so, night after night.
+    let again = world.apply().await;
+    assert_eq!(code(&again, Class::Suspend), code(&report, Class::Suspend));
+    assert_eq!(suspended(&world), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_an_approval_makes_exactly_the_listed_changes() {
+    let (world, report) = a_third_vanishes().await;
+    let approved = world.approve(&[code(&report, Class::Suspend)]).await;
+    assert_converged(&approved);
+    assert!(!approved.needs_attention(), "{}", shown(&approved));
+    assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_one_more_that_vanished_meanwhile_stays_held() {
+    let (world, report) = a_third_vanishes().await;
+    vanish(&world, 12..13);
+    let approved = world.approve(&[code(&report, Class::Suspend)]).await;
+    assert_converged(&approved);
+    assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+    assert_eq!(held(&approved, Class::Suspend), [at("p012")]);
+    assert_eq!(
+        approved.held[0].reason,
+        "1 change, beside 12 approved, where MAX_SUSPEND=5%,min 5 allows 5 of 41 (R26)"
+    );
+    // What was approved counts for a day like everything else.
+    let night = world.apply().await;
+    assert_eq!(held(&night, Class::Suspend), [at("p012")]);
+    assert_eq!(
+        night.held[0].reason,
+        "1 change, after 12 in the last 24 hours, where MAX_SUSPEND=5%,min 5 allows 5 of 29 (R26)"
+    );
+    assert_converged(&world.approve(&[code(&night, Class::Suspend)]).await);
+    assert_eq!(suspended(&world), (0..13).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_change_that_is_no_longer_the_same_is_refused_alone() {
+    let (world, report) = a_third_vanishes().await;
+    // One came back, one got another address by hand: neither is what was approved.
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.push(Mailbox::user(&at("p000")));
+    });
+    world.sandbox.zivver.with_state(|organisation| {
+        let user = organisation.user_mut(&at("p001")).unwrap();
+        user.user_name = at("p001.moved");
+    });
+    let approved = world.approve(&[code(&report, Class::Suspend)]).await;
+    assert_converged(&approved);
+    assert_eq!(suspended(&world), (2..12).collect::<Vec<_>>());
+    assert_eq!(held(&approved, Class::Suspend), [at("p001.moved")]);
+    let refused: Vec<String> = approved
+        .skipped
+        .iter()
+        .filter(|note| note.rule == "R27")
+        .map(|note| short(&format!("{}: {}", note.address, note.text)))
+        .collect();
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    p000@: the approval does nothing for "suspend": it is not planned any more as it was approved
+    p001@: the approval does nothing for "suspend": it is not planned any more as it was approved
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_an_approval_serves_over_two_invocations() {
+    let world = company(140).await;
+    vanish(&world, 0..42);
+    let report = world.apply().await;
+    let code = code(&report, Class::Suspend).to_owned();
+    assert_eq!(held(&report, Class::Suspend).len(), 42);
+    vanish(&world, 42..43);
+    // 32 writes are in flight when the time is up.
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let mut request = resumable(&[&code], Duration::from_secs(15));
+    let cut = world.run_for(&request).await.unwrap();
+    assert_eq!(cut.state, RunState::Continues, "{}", shown(&cut));
+    assert_eq!((suspended(&world).len(), cut.remaining), (32, 10));
+    zivver.set_latency(Duration::ZERO);
+    request.id = RunId::parse(&cut.id);
+    let ended = world.run_for(&request).await.unwrap();
+    assert_converged(&ended);
+    assert_eq!(suspended(&world), (0..42).collect::<Vec<_>>());
+    assert_eq!(held(&ended, Class::Suspend), [at("p042")]);
+    assert_eq!(ended.actions.len(), 42, "one report tells of both");
+    // Each once: who comes back by hand stays.
+    world
+        .sandbox
+        .zivver
+        .with_state(|organisation| organisation.user_mut(&at("p007")).unwrap().active = true);
+    let once = world.approve(&[&code]).await;
+    assert_eq!(held(&once, Class::Suspend), [at("p007"), at("p042")]);
+    assert!(user(&world, "p007").active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_what_zivver_refused_or_nobody_answered_for_stays_approved() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend);
+    // The key is refused before anything is written: the run stops.
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    let refusal = FaultKind::Status {
+        status: 403,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    zivver.inject(Fault::always(refusal).method("PUT"));
+    let stopped = world.approve(&[code]).await;
+    assert!(stopped.error.is_some(), "{}", shown(&stopped));
+    assert_eq!(suspended(&world), [0; 0]);
+    zivver.clear_faults();
+    assert_converged(&world.approve(&[code]).await);
+    assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_strays_of_a_first_run_are_approved_like_anything_else() {
+    let names = names(20);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut organisation = accounts(&names);
+    for local in ["p990", "p991"] {
+        organisation.add_user(User::new(&at(local), local));
+    }
+    let world = World::still(people(&names), organisation).await;
+    let report = world.apply().await;
+    assert_eq!(held(&report, Class::Stray), [at("p990"), at("p991")]);
+    assert_eq!(suspended(&world), [0; 0]);
+    // One is a supplier after all, and gets a mailbox.
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.push(Mailbox::user(&at("p991")));
+    });
+    let approved = world.approve(&[code(&report, Class::Stray)]).await;
+    assert_converged(&approved);
+    assert_eq!(suspended(&world), [990]);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_tenant_whose_object_ids_all_changed_is_held_and_approved() {
+    let names = names(20);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut organisation = accounts(&names);
+    for (number, user) in organisation.users.iter_mut().enumerate() {
+        let former = id(&format!("former{number}"));
+        user.external_account_id = Some(former.clone());
+        user.sso_account_key = Some(former);
+    }
+    let world = World::still(people(&names), organisation).await;
+    let report = world.apply().await;
+    assert_eq!(write_count(&world), 0, "{}", shown(&report));
+    assert_eq!(held(&report, Class::Identity).len(), 20);
+    // One of them is another person, whose mailbox is made anew meanwhile: that is another change.
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailbox_mut(&at("p003")).unwrap().edoid = id("somebody else");
+    });
+    let approved = world.approve(&[code(&report, Class::Identity)]).await;
+    assert_converged(&approved);
+    assert_eq!(held(&approved, Class::Identity), [at("p003")]);
+    let keys = |local: &str| user(&world, local).sso_account_key;
+    assert_eq!(keys("p004"), Some(id("p004")));
+    assert_eq!(keys("p003"), Some(id("former3")));
+    forget(&world);
+    let again = world.apply().await;
+    assert_eq!(held(&again, Class::Identity), [at("p003")]);
+    assert_eq!(write_count(&world), 0);
+}
