@@ -183,12 +183,10 @@ impl Engine {
             Some(run) => Some(super::undo::load(state, run).await?),
             None => None,
         };
-        let owner = Owner::of(id.clone(), crate::settings::environment);
         let lock = match request.mode {
             Mode::Preview => None,
-            Mode::Apply => Some(self.lock(state, &owner, request.patience).await?),
+            Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
-        let since = second(self.now());
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
         let recorded = self.recorded_state(request).await?;
@@ -217,7 +215,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
-        report.lock_owner = lock.as_ref().map(|_| format!("{owner} since {since}"));
+        report.lock_owner = lock.as_ref().map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -245,7 +243,6 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
-        self.bury_previews().await?;
         running.traced(lock).await
     }
 
@@ -259,12 +256,12 @@ impl Engine {
     async fn lock(
         &self,
         state: &State,
-        owner: &Owner,
+        id: &RunId,
         patience: Duration,
     ) -> Result<LockGuard, RunError> {
         match state
             .lock(self.shared.lease)
-            .acquire_within(owner, patience)
+            .acquire_within(&owner(id), patience)
             .await?
         {
             Acquired::Mine(guard) => {
@@ -315,6 +312,7 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        self.engine.bury_previews().await?;
         let exchange = self.engine.exchange().await?;
         let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
         let before = zivver.counters().read();
@@ -570,17 +568,22 @@ impl Running<'_> {
         }
     }
 
+    fn bounds(&self) -> Bounds {
+        let late = Instant::now() + self.slice;
+        Bounds {
+            deadline: self.deadline.map(|deadline| deadline.max(late)),
+            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
+        }
+    }
+
     async fn carry_out(
         &mut self,
         fetched: &mut Fetched,
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(
-            &fetched.world,
-            &fetched.matching,
-            std::mem::take(&mut self.memory.mapping),
-        );
+        let mapping = std::mem::take(&mut self.memory.mapping);
+        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -600,19 +603,13 @@ impl Running<'_> {
             self.state.journal(&self.id),
             u32::try_from(number).unwrap_or(u32::MAX),
         );
-        let bounds = Bounds {
-            deadline: self
-                .deadline
-                .map(|deadline| deadline.max(Instant::now() + self.slice)),
-            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
-        };
         let began = Instant::now();
         let applied = apply(
             &plan.approved,
             &fetched.world,
             zivver,
             &mut journal,
-            bounds,
+            self.bounds(),
             self.engine.progress(),
         )
         .instrument(span("apply"))
@@ -911,6 +908,16 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+/// R29, for the report.
+fn owner_since(run: &RunId, started: &str) -> String {
+    format!("{} since {started}", owner(run))
+}
+
+/// This process, on behalf of a run.
+fn owner(run: &RunId) -> Owner {
+    Owner::of(run.clone(), crate::settings::environment)
 }
 
 /// R34: mailboxes whose delegates would change on an answer that is too old.

@@ -57,8 +57,8 @@ where
         }
     };
     let invocations = Invocations::default();
-    let server = axum::serve(listener, router(handle, invocations.clone()))
-        .with_graceful_shutdown(signalled);
+    let server =
+        axum::serve(listener, router(handle, &invocations)).with_graceful_shutdown(signalled);
     let server = async {
         let ended = server.await;
         invocations.end().await;
@@ -158,7 +158,7 @@ impl Invocations {
     }
 }
 
-fn router<H, F>(handle: H, invocations: Invocations) -> Router
+fn router<H, F>(handle: H, invocations: &Invocations) -> Router
 where
     H: Fn(Invocation) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
