@@ -27,6 +27,8 @@ pub mod notice;
 pub mod offenders;
 pub mod order;
 pub mod plan;
+pub mod probe;
+pub mod remedies;
 pub mod report;
 pub mod scope;
 pub mod settle;

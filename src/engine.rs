@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod apply;
+mod chance;
 pub mod check;
 pub mod error;
 pub mod explain;
@@ -12,7 +13,9 @@ pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+mod look;
 pub mod notices;
+mod probe;
 pub mod progress;
 pub mod run;
 mod undo;
@@ -20,20 +23,20 @@ mod undo;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
+use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use run::{RunRequest, RunSummary};
 
 use crate::{
     domain::world::Policy,
-    exchange::{ExchangeClient, ExchangeConfig},
+    exchange::{ExchangeClient, ExchangeConfig, Strategy},
     http::{Clock, Transport, TransportError},
     otlp::Otlp,
     settings::Settings,
     state::{
-        State,
+        RunId, State,
         lock::{Lease, Permit},
     },
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
@@ -52,6 +55,7 @@ struct Shared {
     links: Links,
     lease: Lease,
     clock: Clock,
+    chance: Chance,
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
@@ -70,6 +74,8 @@ pub struct Links {
     pub clock: Clock,
     /// Where traces and metrics go.
     pub otlp: Option<Otlp>,
+    /// Of jitter and run ids: the same seed draws the same.
+    pub seed: Option<u64>,
 }
 
 impl Engine {
@@ -82,6 +88,7 @@ impl Engine {
                     .unwrap_or_else(|| Lease::of(settings.lock_lease)),
                 settings,
                 clock: links.clock,
+                chance: Chance::new(links.seed),
                 links,
                 state,
                 zivver: OnceCell::new(),
@@ -108,6 +115,10 @@ impl Engine {
 
     /// A client with its own token and counters, over the shared connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
+        self.exchange_by(self.shared.settings.exo_permissions).await
+    }
+
+    async fn exchange_by(&self, strategy: Strategy) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
         let connections = settings.exo_concurrency;
         let transport = self
@@ -121,10 +132,11 @@ impl Engine {
             })
             .await?;
         let mut config = ExchangeConfig::new(settings.exo_url.clone());
-        config.strategy = settings.exo_permissions;
+        config.strategy = strategy;
         config.concurrency_max = connections;
         config.failures_in_a_row_max = settings.max_consecutive_failures;
         config.clock = self.shared.clock;
+        config.retry.seed = self.shared.chance.draw();
         Ok(ExchangeClient::new(
             config,
             settings.identity.clone(),
@@ -151,7 +163,7 @@ impl Engine {
                     base_url: settings.zivver_api_url.clone(),
                     key: ApiKey::parse(settings.zivver_api_key.expose())?,
                     rate: settings.zivver_rate,
-                    policy: ZivverPolicy::new(Uuid::new_v4().as_u64_pair().0),
+                    policy: ZivverPolicy::new(self.shared.chance.draw()),
                     clock: self.shared.clock,
                     may_write,
                 };
@@ -175,6 +187,10 @@ impl Engine {
 
     fn now(&self) -> jiff::Timestamp {
         self.shared.clock.now()
+    }
+
+    fn new_run_id(&self) -> RunId {
+        RunId::drawn(self.now(), self.shared.chance.draw())
     }
 
     fn set_permit(&self, permit: Option<Permit>) {

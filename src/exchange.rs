@@ -14,6 +14,7 @@ mod limiter;
 mod link;
 mod pages;
 mod permissions;
+mod probe;
 mod token;
 mod wire;
 

@@ -139,6 +139,14 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// The same without a remedy, for errors that have their own.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NotSent { host, cause, .. } => format!("cannot reach {host}: {cause}"),
+            Self::Timeout { .. } | Self::Broken { .. } | Self::TooLarge { .. } => self.to_string(),
+        }
+    }
+
     /// In one word, for telemetry.
     fn kind(&self) -> &'static str {
         match self {

@@ -112,7 +112,7 @@ fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailErr
     let tls = TlsParameters::new(host.to_owned()).map_err(|error| failure(&error))?;
     let (tls, port) = match server.scheme() {
         "smtps" => (Tls::Wrapper(tls), 465),
-        _ if is_loopback(server) => (Tls::Opportunistic(tls), 25),
+        _ if is_local(host) => (Tls::Opportunistic(tls), 25),
         _ => (Tls::Required(tls), 587),
     };
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
@@ -127,6 +127,11 @@ fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailErr
         ));
     }
     Ok(builder.build())
+}
+
+/// In a URL of this scheme, even numbers are a name.
+fn is_local(host: &str) -> bool {
+    Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }
 
 /// Texts of the server are not shown, since they repeat addresses.

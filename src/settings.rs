@@ -211,7 +211,7 @@ impl Settings {
             exo_url: r.or(
                 "EXO_URL",
                 address("https://outlook.office365.com"),
-                value::service_url,
+                value::origin,
             ),
             exo_permissions: r.or(
                 "EXO_PERMISSIONS",

@@ -41,6 +41,7 @@ mod run_id;
 
 use std::{fs, sync::Arc};
 
+use jiff::Timestamp;
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -133,6 +134,14 @@ impl State {
     pub fn over(store: Arc<dyn ObjectStore>, place: &str) -> Self {
         Self {
             objects: Objects::new(store, Path::default(), place),
+        }
+    }
+
+    /// With another wall clock than the machine's, for a simulation.
+    #[must_use]
+    pub fn with_wall_clock(self, wall: fn() -> Timestamp) -> Self {
+        Self {
+            objects: self.objects.with_wall_clock(wall),
         }
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod governor;
 mod key;
 mod list;
+mod probe;
 mod refusal;
 mod wire;
 mod write;

@@ -82,7 +82,12 @@ pub(super) enum Command {
         detail: DetailArgs,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that mends it
-    Check,
+    Check {
+        /// Also try the open questions of the specifications on this tenant, reading only, and write the answers, without
+        /// names, to cloud-sync-answers.json
+        #[arg(long)]
+        probe: bool,
+    },
     /// List the last runs, or show the report of one
     Runs {
         id: Option<String>,

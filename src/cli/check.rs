@@ -8,6 +8,7 @@ use super::{
     text::inert,
 };
 use crate::{
+    domain::probe::AnswerSheet,
     engine::{
         Engine, Links,
         check::{Checkup, Level},
@@ -15,9 +16,18 @@ use crate::{
     settings::{self, Settings},
 };
 
-pub(super) async fn check(output: Output) -> Result<Status, CliError> {
+/// Where the answers go that can be sent to us.
+const ANSWERS: &str = "cloud-sync-answers.json";
+
+pub(super) async fn check(output: Output, probe: bool) -> Result<Status, CliError> {
     let checkup = match Settings::read(settings::environment, &settings::environment_names()) {
-        Ok(settings) => Engine::new(settings, Links::default()).check().await,
+        Ok(settings) => {
+            let engine = Engine::new(settings, Links::default());
+            if probe {
+                return answers(&engine.probe().await?, output);
+            }
+            engine.check().await
+        }
         Err(error) => Checkup::of_settings(&error),
     };
     output.show(&checkup, || page(&checkup))?;
@@ -28,6 +38,37 @@ pub(super) async fn check(output: Output) -> Result<Status, CliError> {
             "not everything works; see above".to_owned(),
         )),
     }
+}
+
+fn answers(sheet: &AnswerSheet, output: Output) -> Result<Status, CliError> {
+    let text = serde_json::to_string_pretty(sheet).map_err(std::io::Error::from)?;
+    std::fs::write(ANSWERS, text + "\n")?;
+    output.show(sheet, || {
+        let mut out = String::new();
+        for probed in &sheet.answers {
+            let answer = inert(&probed.answer);
+            writeln!(
+                out,
+                "{BOLD}{:<16}{BOLD:#} {} {answer}",
+                probed.probe, probed.question
+            )
+            .expect("writing to a string does not fail");
+            if let Some(changes) = &probed.changes {
+                writeln!(
+                    out,
+                    "{:<16} {YELLOW}this speaks for {}{YELLOW:#}",
+                    "",
+                    inert(changes)
+                )
+                .expect("writing to a string does not fail");
+            }
+        }
+        out
+    })?;
+    output.say(&format!(
+        "The answers are in {ANSWERS}; nothing in it names anybody."
+    ));
+    Ok(Status::InSync)
 }
 
 fn page(checkup: &Checkup) -> String {

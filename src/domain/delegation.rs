@@ -316,7 +316,7 @@ impl<'a> Walk<'a> {
             return Ok(Trustee::Group(recipient));
         }
         let Some(party) = self.member(recipient)? else {
-            return Ok(Trustee::Nobody(not_a_mailbox(recipient)));
+            return Ok(Trustee::Nobody(not_a_mailbox(recipient)?));
         };
         let is_called = |names: [&Option<String>; 2]| {
             names
@@ -445,9 +445,10 @@ impl<'a> Walk<'a> {
                         via.clone_from(&path);
                     }
                 }
-                Ok(None) => {
-                    grants.remarks.insert(not_a_mailbox(member));
-                }
+                Ok(None) => match not_a_mailbox(member) {
+                    Ok(remark) => drop(grants.remarks.insert(remark)),
+                    Err(reason) => least(&mut unknown, reason),
+                },
                 Err(reason) => least(&mut unknown, reason),
             }
         }
@@ -497,15 +498,23 @@ fn name(recipient: &RecipientRecord) -> &str {
     .unwrap_or("(no name)")
 }
 
-fn not_a_mailbox(recipient: &RecipientRecord) -> Remark {
+/// A recipient that is none of the mailboxes that were read. A user mailbox among them was lost from the list, or came
+/// after it: then who may open is not known in full (R1, R11).
+fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
     let label = recipient
         .primary_smtp_address
         .as_deref()
         .unwrap_or_else(|| name(recipient));
-    Remark::NotAMailbox {
-        name: label.into(),
-        kind: recipient.recipient_type_details.clone(),
+    let kind = &recipient.recipient_type_details;
+    if kind.trim().eq_ignore_ascii_case("UserMailbox") {
+        return Err(format!(
+            "{label} is a user mailbox, but the mailbox list does not show it"
+        ));
     }
+    Ok(Remark::NotAMailbox {
+        name: label.into(),
+        kind: kind.clone(),
+    })
 }
 
 /// R8, and `exchange-online.md` 6.1: Full Access, not inherited, not the system's.

@@ -29,6 +29,17 @@ pub struct Memory {
     pub undone: BTreeMap<ScimId, Undone>,
     /// When we suspended which users (epoch seconds).
     pub suspended: BTreeMap<ScimId, i64>,
+    /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_hand: Option<InHand>,
+}
+
+/// A plan that is carried out, or was when its run was cut off, stopped or killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InHand {
+    pub run: String,
+    /// Counts the plans of the run, from 0.
+    pub plan: u32,
 }
 
 /// R2: the size and the settings of a run that nothing held back.

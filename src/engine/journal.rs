@@ -241,6 +241,21 @@ pub fn deeds(plans: Vec<(PlanRecord, Vec<Entry>)>) -> Vec<ActionReport> {
 }
 
 impl PlannedAction {
+    /// R35: the account that the action created; where the journal is silent, the one that is there now and was not before.
+    pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
+        if self.action.id.is_some() {
+            return None;
+        }
+        if let Some(entry) = entry {
+            return entry.created.clone();
+        }
+        let [ix] = world.accounts.with_address(&self.action.address) else {
+            return None;
+        };
+        let account = world.accounts.get(*ix);
+        (account.kind() == self.action.account).then(|| account.id().clone())
+    }
+
     /// R35: whether Zivver shows another account than before the action.
     pub fn changed_in(&self, world: &World) -> bool {
         match (&self.before, &self.action.id) {

@@ -30,7 +30,7 @@ use crate::{
         effect,
         guard::Class,
         matching::match_accounts,
-        memory::{Baseline, Memory, Spent, WithoutEffect},
+        memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
@@ -57,6 +57,9 @@ const SPENT_S: i64 = 24 * 60 * 60;
 
 /// How far back a run to compare with is looked for.
 const PREVIOUS_MAX: usize = 50;
+
+/// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
+const SLICES: u32 = 20;
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -144,6 +147,8 @@ struct Running<'a> {
     request: &'a RunRequest,
     started: Instant,
     deadline: Option<Instant>,
+    /// What reading and what writing have at least, however late they begin (R34).
+    slice: Duration,
     memory: Memory,
     revision: Option<Revision>,
     report: Report,
@@ -172,7 +177,7 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| RunId::new(self.now()));
+        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),
@@ -210,6 +215,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
+        report.lock_owner = lock.as_ref().map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -227,6 +233,7 @@ impl Engine {
             request,
             started,
             deadline: request.time_budget.map(|budget| started + budget),
+            slice: request.time_budget.unwrap_or_default() / SLICES,
             memory,
             revision,
             report,
@@ -252,10 +259,9 @@ impl Engine {
         id: &RunId,
         patience: Duration,
     ) -> Result<LockGuard, RunError> {
-        let owner = Owner::of(id.clone(), crate::settings::environment);
         match state
             .lock(self.shared.lease)
-            .acquire_within(&owner, patience)
+            .acquire_within(&owner(id), patience)
             .await?
         {
             Acquired::Mine(guard) => {
@@ -263,10 +269,7 @@ impl Engine {
                 Ok(guard)
             }
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!(
-                    "run {} on {} (process {}), since {}",
-                    holder.owner.run, holder.owner.host, holder.owner.pid, holder.since
-                ),
+                holder: format!("{}, since {}", holder.owner, holder.since),
             }),
         }
     }
@@ -309,6 +312,7 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        self.engine.bury_previews().await?;
         let exchange = self.engine.exchange().await?;
         let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
         let before = zivver.counters().read();
@@ -332,6 +336,7 @@ impl Running<'_> {
             zivver,
             policy: &policy,
             deadline: self.deadline,
+            slice: self.slice,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
@@ -359,11 +364,12 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
-        let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
-        if self.undo.is_some() {
-            stale.clear(); // It rests on a journal.
-        }
-        if !stale.is_empty() && lock.is_some() {
+        // An undo rests on a journal. A fresh answer may release what was held, on another old one.
+        while lock.is_some() && self.undo.is_none() {
+            let stale = stale(&plan, &fetched, self.engine.now().as_second());
+            if stale.is_empty() {
+                break;
+            }
             let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
             refreshed.instrument(span("refresh")).await?;
             plan = self.plan(&fetched, &wishes);
@@ -432,14 +438,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// R35: runs that were killed. What they did counts in the limits, also where their journal does not tell: then
-    /// Zivver does.
+    /// R35: plans and runs that did not come to their end.
     async fn recover(&mut self, world: &World) -> Result<(), RunError> {
+        self.take_over(world).await?;
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
             if self.was_killed {
-                self.count_spent(&plans, world).await?;
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
@@ -455,7 +460,6 @@ impl Running<'_> {
                 continue;
             }
             let plans = self.done_by(&entry.id).await?;
-            self.count_spent(&plans, world).await?;
             self.give_back_of_killed(&summary.summary.approve, &plans, world)
                 .await?;
             let interrupted = RunSummary {
@@ -486,24 +490,31 @@ impl Running<'_> {
         Ok(read(&plans, &self.state.journal(run)).await?)
     }
 
-    /// R26: kept at once, before anything says that the killed run is dealt with.
-    async fn count_spent(
-        &mut self,
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last() else {
+    /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
+    /// whom it was created for; also where its journal does not tell: then Zivver does.
+    async fn take_over(&mut self, world: &World) -> Result<(), RunError> {
+        let Some(InHand { run, plan }) = self.memory.in_hand.take() else {
             return Ok(());
         };
-        let at = self.engine.now().as_second();
-        let counts = spent(record, entries, world);
-        self.memory
-            .spent
-            .extend(
-                counts
-                    .into_iter()
-                    .map(|(class, count)| Spent { at, class, count }),
-            );
+        let Some(run) = RunId::parse(&run) else {
+            return Ok(());
+        };
+        let plans = self.done_by(&run).await?;
+        // Without the record nothing was sent.
+        if let Some((record, entries)) = plans.get(plan as usize) {
+            let at = self.engine.now().as_second();
+            let counts = spent(record, entries, world).into_iter();
+            let counts = counts.map(|(class, count)| Spent { at, class, count });
+            self.memory.spent.extend(counts);
+            for (at, planned) in record.actions.iter().enumerate() {
+                let entry = entries.iter().find(|entry| entry.action as usize == at);
+                if let Some(object_id) = &planned.object_id
+                    && let Some(id) = planned.created_in(entry, world)
+                {
+                    self.memory.mapping.entry(*object_id).or_insert(id);
+                }
+            }
+        }
         self.save_memory().await
     }
 
@@ -523,6 +534,16 @@ impl Running<'_> {
             active: plan.base.active,
             outside: plan.accounts_outside,
         };
+        for address in &self.request.accounts {
+            let accounts = &world.accounts;
+            let is_known = !world.directory.with_address(address.as_str()).is_empty()
+                || !accounts.with_address(address).is_empty()
+                || !accounts.with_alias(address).is_empty();
+            if !is_known {
+                let text = format!("no mailbox and no account has the address {address} (R39)");
+                self.report.warnings.push(text);
+            }
+        }
         self.report.actions = plan
             .approved
             .actions()
@@ -552,17 +573,22 @@ impl Running<'_> {
         }
     }
 
+    fn bounds(&self) -> Bounds {
+        let late = Instant::now() + self.slice;
+        Bounds {
+            deadline: self.deadline.map(|deadline| deadline.max(late)),
+            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
+        }
+    }
+
     async fn carry_out(
         &mut self,
         fetched: &mut Fetched,
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(
-            &fetched.world,
-            &fetched.matching,
-            std::mem::take(&mut self.memory.mapping),
-        );
+        let mapping = std::mem::take(&mut self.memory.mapping);
+        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -571,18 +597,16 @@ impl Running<'_> {
             self.settle_baseline(plan);
             return self.save_memory().await;
         }
-        let (record, mut journal) = self.write_ahead(fetched, plan).await?;
-        let bounds = Bounds {
-            deadline: self.deadline,
-            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
-        };
+        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+        let number = self.write_ahead(&record).await?;
+        let mut journal = Journal::start(self.state.journal(&self.id), number);
         let began = Instant::now();
         let applied = apply(
             &plan.approved,
             &fetched.world,
             zivver,
             &mut journal,
-            bounds,
+            self.bounds(),
             self.engine.progress(),
         )
         .instrument(span("apply"))
@@ -629,28 +653,25 @@ impl Running<'_> {
         self.save_memory().await
     }
 
-    /// Who owns what, what is about to happen, and which approvals are spent on it (R27, R35).
-    async fn write_ahead(
-        &mut self,
-        fetched: &Fetched,
-        plan: &Plan,
-    ) -> Result<(PlanRecord, Journal), RunError> {
-        self.save_memory().await?;
-        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+    /// Who owns what, what is about to happen, and which approvals are spent on it (R27, R35). Gives the number of the
+    /// plan in its run.
+    async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
         let mut plans = self.state.plans(&self.id);
-        let number = plans.read().await?.len();
-        plans.append(&record).await?;
-        self.use_approvals(&record).await?;
-        let journal = Journal::start(
-            self.state.journal(&self.id),
-            u32::try_from(number).unwrap_or(u32::MAX),
-        );
-        Ok((record, journal))
+        let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
+        self.memory.in_hand = Some(InHand {
+            run: self.id.to_string(),
+            plan: number,
+        });
+        self.save_memory().await?;
+        plans.append(record).await?;
+        self.use_approvals(record).await?;
+        Ok(number)
     }
 
     /// What came of the plan, into report and memory.
     fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
+        let mut half_done = false;
         for (at, end) in applied.actions.iter().enumerate() {
             let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             let report = &mut self.report.actions[at];
@@ -661,6 +682,7 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
+            half_done |= end.half_done;
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -672,13 +694,16 @@ impl Running<'_> {
         }
         let now = self.engine.now().as_second();
         self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
-        self.memory
-            .spent
-            .extend(counts.into_iter().map(|(class, count)| Spent {
+        // What is half done, only Zivver can tell: the next run counts, having read it.
+        if !half_done {
+            let counts = counts.into_iter();
+            self.memory.spent.extend(counts.map(|(class, count)| Spent {
                 at: now,
                 class,
                 count,
             }));
+            self.memory.in_hand = None;
+        }
         let remaining = applied
             .actions
             .iter()
@@ -902,6 +927,16 @@ impl Running<'_> {
     }
 }
 
+/// R29, for the report.
+fn owner_since(run: &RunId, started: &str) -> String {
+    format!("{} since {started}", owner(run))
+}
+
+/// This process, on behalf of a run.
+fn owner(run: &RunId) -> Owner {
+    Owner::of(run.clone(), crate::settings::environment)
+}
+
 /// R34: mailboxes whose delegates would change on an answer that is too old.
 fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
     let is_old = |ix: &MailboxIx| {
@@ -918,7 +953,7 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .collect()
 }
 
-/// R26: what a killed run has done, by its journal, and where that is silent by what Zivver now shows.
+/// R26: what a plan has done, by its journal, and where that is silent by what Zivver now shows.
 fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
     let known: BTreeMap<usize, ActionOutcome> = entries
         .iter()

@@ -184,6 +184,16 @@ impl Service {
             })
     }
 
+    /// Sends `call` once, and makes nothing of the answer.
+    pub(super) async fn send_once(&self, call: &Call) -> Result<Reply, ExchangeError> {
+        let bearer = self.tokens.current().await?;
+        let sent = self
+            .sender
+            .send(self.request(call, &call.url, &bearer))
+            .await;
+        sent.map_err(|error| ExchangeError::Unreachable(call.failure(&error.to_string())))
+    }
+
     fn request(&self, call: &Call, url: &Url, bearer: &Bearer) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, bearer.header.clone());

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::remedies;
+
 /// The last failed exchange behind an error, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -39,34 +41,31 @@ pub enum ExchangeError {
     #[error("cannot sign in to Exchange Online: {text}; {remedy}")]
     Token { text: String, remedy: String },
     /// 401 with a new token, or 403: the identity may not do this.
-    #[error(
-        "{0}; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only \
-         Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours"
-    )]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_PERMISSION)]
     Permission(Failure),
     /// Refused for lack of capacity, to the last attempt.
-    #[error("{0}; lower EXO_CONCURRENCY, or run at a quieter hour")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_THROTTLED)]
     Throttled(Failure),
     /// A fault of the service, to the last attempt.
-    #[error("{0}; a fault of the service: try again later")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_TRANSIENT)]
     Transient(Failure),
     /// No answer from the network, to the last attempt; the text says what to check.
     #[error("{0}")]
     Unreachable(Failure),
     /// The service says that there is no such object.
-    #[error("{0}; it was removed or renamed meanwhile: run again")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_NOT_FOUND)]
     NotFound(Failure),
     /// More than one object has this name.
-    #[error("{0}; give one of the objects another name")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_AMBIGUOUS)]
     Ambiguous(Failure),
     /// The list was not read to its end (R1).
-    #[error("{0}; the list is incomplete and was not used: run again")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_PAGING)]
     Paging(Failure),
     /// An answer that is not what the API promises.
     #[error("{0}; check that EXO_URL is Exchange Online, and run again")]
     Protocol(Failure),
     /// Refused, and sending it again cannot help.
-    #[error("{0}; please report this as a defect")]
+    #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_REFUSED)]
     Refused(Failure),
 }
 

@@ -64,25 +64,31 @@ pub(super) fn classify(reply: &Reply, body: &[u8]) -> Fault {
         .find(|(marker, _)| haystack.contains(marker))
         .map(|(_, class)| *class);
     Fault {
-        class: of_status(reply, marked),
+        class: of_status(reply, body, marked),
         text: cause.text(reply.status),
     }
 }
 
 /// The reaction to a status, given what the body's markers say.
-fn of_status(reply: &Reply, marked: Option<Class>) -> Class {
+fn of_status(reply: &Reply, body: &[u8], marked: Option<Class>) -> Class {
     match reply.status.as_u16() {
         429 => Class::Throttled,
         401 => Class::Unauthorized,
         403 if marked != Some(Class::Throttled) => Class::Forbidden,
         301 | 302 | 307 | 308 if reply.headers.contains_key(LOCATION) => Class::Redirect,
         status => marked.unwrap_or(match status {
-            404 => Class::NotFound,
-            // 200: an error in the dress of a success, which a second try may mend.
-            200..=299 | 408 | 500 | 502..=504 | 506..=599 => Class::Transient,
+            404 if is_own_answer(body) => Class::NotFound,
+            // 200: an error in the dress of a success, which a second try may mend. 404: a gateway's page, or half an answer,
+            // says of nobody that he is gone (R19).
+            200..=299 | 404 | 408 | 500 | 502..=504 | 506..=599 => Class::Transient,
             _ => Class::Refused,
         }),
     }
+}
+
+/// Whether a body can be Exchange's own: JSON, or nothing at all.
+fn is_own_answer(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 /// The cause that an error body or its headers name.
@@ -222,6 +228,44 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_table_gets_its_remedy() {
+        use crate::{
+            domain::remedies::{self, Service},
+            exchange::{ExchangeError, Failure},
+        };
+        for known in remedies::KNOWN {
+            if known.service != Service::Exchange {
+                continue;
+            }
+            let failure = Failure {
+                operation: "read".into(),
+                status: known.status,
+                text: known.text.into(),
+                request_id: None,
+            };
+            let error = match fault(
+                known.status.unwrap_or(400),
+                &[],
+                pipe(known.text, "it failed"),
+            )
+            .class
+            {
+                Class::Unauthorized | Class::Forbidden => ExchangeError::Permission(failure),
+                Class::Throttled => ExchangeError::Throttled(failure),
+                Class::Transient => ExchangeError::Transient(failure),
+                Class::NotFound => ExchangeError::NotFound(failure),
+                Class::Ambiguous => ExchangeError::Ambiguous(failure),
+                Class::Paging => ExchangeError::Paging(failure),
+                Class::Refused | Class::Redirect => ExchangeError::Refused(failure),
+            };
+            assert!(
+                error.to_string().ends_with(known.remedy),
+                "{known:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn every_status_has_its_reaction() {
         for (status, class) in [
             (200, Class::Transient),
@@ -229,7 +273,7 @@ mod tests {
             (400, Class::Refused),
             (401, Class::Unauthorized),
             (403, Class::Forbidden),
-            (404, Class::NotFound),
+            (404, Class::Transient),
             (405, Class::Refused),
             (408, Class::Transient),
             (429, Class::Throttled),
@@ -240,6 +284,9 @@ mod tests {
             (504, Class::Transient),
         ] {
             assert_eq!(fault(status, &[], "<html>oops").class, class, "{status}");
+        }
+        for body in ["", "{}", r#"{"error":{"code":"NotFound"}}"#] {
+            assert_eq!(fault(404, &[], body).class, Class::NotFound, "{body}");
         }
         let moved = fault(307, &[("location", "https://x.example/")], "");
         assert_eq!(moved.class, Class::Redirect);

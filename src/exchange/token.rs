@@ -21,7 +21,10 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{ExchangeError, Failure};
-use crate::http::{Clock, is_loopback, one_line};
+use crate::{
+    domain::remedies,
+    http::{Clock, is_loopback, one_line},
+};
 
 /// The app role without which `adminapi/beta` refuses an application.
 const APP_ROLE: &str = "Exchange.ManageAsApp";
@@ -90,9 +93,7 @@ impl Identity {
             Self::Token(_) => {
                 "put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting"
             }
-            Self::Managed { .. } => {
-                "check that the function app has an identity, and MANAGED_IDENTITY_CLIENT_ID where it is user-assigned"
-            }
+            Self::Managed { .. } => remedies::IDENTITY,
             Self::DeveloperTools => "sign in with `az login`, or set ACCESS_TOKEN",
             Self::Credential(_) => "check the credential",
         }
@@ -194,6 +195,10 @@ impl TokenKeeper {
         failure: &Failure,
     ) -> Result<(), ExchangeError> {
         if matches!(self.identity, Identity::Token(_)) {
+            // A good token of somebody without the role; another token of theirs would not help.
+            if failure.text.contains("is not allowed to call") {
+                return Err(ExchangeError::Permission(failure.clone()));
+            }
             return Err(self.error(&failure.to_string()));
         }
         let mut state = self.state.lock().await;

@@ -68,14 +68,7 @@ impl OtlpError {
     }
 
     pub(super) fn unreachable(error: &SendError) -> Self {
-        let cause = match error {
-            // Its remedies are those for a service.
-            SendError::NotSent { host, cause, .. } => format!("cannot reach {host}: {cause}"),
-            SendError::Timeout { .. } | SendError::Broken { .. } | SendError::TooLarge { .. } => {
-                error.to_string()
-            }
-        };
-        Self::Unreachable(cause)
+        Self::Unreachable(error.cause())
     }
 
     pub(super) fn slow(after: Duration) -> Self {

@@ -275,6 +275,7 @@ pub(crate) fn code(code: Code) -> &'static str {
     match code {
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
         Code::AliasMalformed => "an alias that is no mail address",
+        Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
         Code::Rejected => "mailbox that could not be understood",
         Code::DuplicatePrimary => "two mailboxes with one primary address",
         Code::AliasContested => "an alias that belongs to more than one mailbox",

@@ -42,7 +42,6 @@ struct Inner {
     /// Tells the time of the service that checks the tokens.
     clock: Control,
     control: Control,
-    started_s: u64,
     state: Mutex<State>,
 }
 
@@ -51,6 +50,8 @@ struct State {
     settings: Settings,
     tokens: HashMap<String, Arc<Claims>>,
     issued: u64,
+    /// Epoch seconds.
+    started_s: u64,
 }
 
 /// What the endpoint knows and how it misbehaves; statuses such as 429 or 500 are faults of its control plane.
@@ -108,12 +109,12 @@ impl Identity {
             settings,
             tokens: HashMap::new(),
             issued: 0,
+            started_s,
         };
         Self {
             inner: Arc::new(Inner {
                 clock: clock.clone(),
                 control: Control::new(),
-                started_s,
                 state: Mutex::new(state),
             }),
         }
@@ -151,6 +152,11 @@ impl Identity {
         change(&mut self.state().settings)
     }
 
+    /// Lets the service have been started at this time (epoch seconds) instead of when it was.
+    pub fn set_start(&self, epoch_s: u64) {
+        self.state().started_s = epoch_s;
+    }
+
     /// A token for Exchange as the settings stand, for use without the endpoint (`ACCESS_TOKEN`).
     pub fn mint(&self) -> String {
         self.issue(EXCHANGE_RESOURCE, None).0
@@ -168,7 +174,7 @@ impl Identity {
 
     /// Epoch seconds of the virtual clock.
     pub fn now_s(&self) -> u64 {
-        self.inner.started_s + self.inner.clock.now().as_secs()
+        self.state().started_s + self.inner.clock.now().as_secs()
     }
 
     /// The claims of a token that was issued here, is not revoked and has not expired.

@@ -68,6 +68,19 @@ pub(super) fn service_url(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
+/// The origin of a service whose paths are known; what stands behind it would be dropped in silence.
+pub(super) fn origin(text: &str) -> Parsed<Url> {
+    let url = service_url(text)?;
+    if url.path() != "/" {
+        let remedy = format!(
+            "leave out the path: `{}`",
+            url.origin().ascii_serialization()
+        );
+        return Err(fault("has a path", remedy));
+    }
+    Ok(url)
+}
+
 /// A webhook: its address usually holds its secret, in the path or the query.
 pub(super) fn webhook(text: &str) -> Parsed<Secret<Url>> {
     secure_url(text).map(Secret::new)

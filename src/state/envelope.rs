@@ -46,9 +46,13 @@ pub(super) enum Misread {
     Garbled(String),
 }
 
-/// The document `data` of this `kind`, written by the process `by`.
-pub(super) fn encode<T: Serialize>(kind: &str, by: &str, data: &T) -> Result<Bytes, String> {
-    let at = Timestamp::now();
+/// The document `data` of this `kind`, written by the process `by` when its clock said `at`.
+pub(super) fn encode<T: Serialize>(
+    kind: &str,
+    by: &str,
+    at: Timestamp,
+    data: &T,
+) -> Result<Bytes, String> {
     let json = serde_json::to_vec(&Written {
         v: LAYOUT,
         kind,
@@ -129,7 +133,7 @@ mod tests {
     fn small_and_large_documents_come_back() {
         for length in [0, 10, 100_000] {
             let data = vec!["alice@corp.example".to_owned(); length];
-            let bytes = encode("plan", "p", &data).unwrap();
+            let bytes = encode("plan", "p", Timestamp::now(), &data).unwrap();
             assert_eq!(decode::<Vec<String>>("plan", &bytes), Ok(data));
             assert_eq!(written_by(&bytes).as_deref(), Ok("p"));
             assert!(
@@ -143,7 +147,13 @@ mod tests {
     #[test]
     fn every_truncation_is_noticed() {
         for length in [3, 2_000] {
-            let bytes = encode("plan", "p", &vec!["alice@corp.example"; length]).unwrap();
+            let bytes = encode(
+                "plan",
+                "p",
+                Timestamp::now(),
+                &vec!["alice@corp.example"; length],
+            )
+            .unwrap();
             for cut in 0..bytes.len() {
                 let read = decode::<Vec<String>>("plan", &bytes[..cut]);
                 assert!(

@@ -32,6 +32,17 @@ pub enum StateError {
         place: String,
         cause: String,
     },
+    /// The folder is not ours to use.
+    #[error(
+        "not allowed to {operation} {object} in {place}: {cause}; let this user read and write the folder, or set \
+         CLOUD_SYNC__STATE to another place, such as file:///path"
+    )]
+    Folder {
+        operation: &'static str,
+        object: String,
+        place: String,
+        cause: String,
+    },
     /// Whoever hands out tokens for the store did not.
     #[error(
         "no token for {place}: {cause}; check that the identity is assigned to the app (AzureWebJobsStorage__clientId when it is \
@@ -76,7 +87,14 @@ impl StateError {
     ) -> Self {
         let (object, place) = (object.to_owned(), place.to_owned());
         let cause = one_line(&innermost(error));
-        if is_about_a_token(error) {
+        if is_about_a_right(error) {
+            Self::Folder {
+                operation,
+                object,
+                place,
+                cause,
+            }
+        } else if is_about_a_token(error) {
             Self::NoToken { place, cause }
         } else if matches!(status(error), Some(401 | 403)) {
             Self::Denied {
@@ -106,6 +124,20 @@ pub(super) fn status(error: &object_store::Error) -> Option<u16> {
         .get(..3)?
         .parse()
         .ok()
+}
+
+/// A local file that this user may not touch.
+fn is_about_a_right(error: &object_store::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = source {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| matches!(io.kind(), PermissionDenied | ReadOnlyFilesystem)) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// Only the text of `object_store`'s error tells a token that was refused from a blob that was.

@@ -106,6 +106,13 @@ impl Owner {
     }
 }
 
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, host, pid } = self;
+        write!(f, "run {run} on {host} (process {pid})")
+    }
+}
+
 /// A lock that somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
@@ -119,13 +126,13 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            owner: Owner { run, host, pid },
+            owner,
             since,
             expires,
         } = self;
         write!(
             f,
-            "run {run} on {host} (process {pid}) since {since:.0}, until {expires:.0} unless renewed"
+            "{owner} since {since:.0}, until {expires:.0} unless renewed"
         )
     }
 }
@@ -170,6 +177,11 @@ struct Newest {
 impl Lock {
     pub(super) fn new(objects: Objects, lease: Lease) -> Self {
         Self { objects, lease }
+    }
+
+    /// What this process's clocks say.
+    fn now(&self) -> Moment {
+        Moment::now(self.objects.now())
     }
 
     /// Takes the lock if nobody has it, or if whoever has it let it run out.
@@ -276,7 +288,7 @@ impl Lock {
         };
         let object = name(epoch, CLAIM);
         let bytes = self.objects.encode(&object, "claim", &claim)?;
-        let tenure = Tenure::from(Moment::now(), self.lease.holder_may_rely_on_it());
+        let tenure = Tenure::from(self.now(), self.lease.holder_may_rely_on_it());
         if self.objects.create(&object, bytes).await? == Created::Theirs {
             return Ok(None);
         }

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion, path::Path};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -23,6 +24,7 @@ pub(super) struct Objects {
     root: Path,
     place: Arc<str>,
     writer: Arc<str>,
+    wall: fn() -> Timestamp,
 }
 
 /// A store's `Debug` may show its key.
@@ -66,7 +68,17 @@ impl Objects {
             root,
             place: Arc::from(place),
             writer: Arc::from(writer),
+            wall: Timestamp::now,
         }
+    }
+
+    pub(super) fn with_wall_clock(self, wall: fn() -> Timestamp) -> Self {
+        Self { wall, ..self }
+    }
+
+    /// This process's wall clock.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.wall)()
     }
 
     /// Where this is, for people.
@@ -113,7 +125,8 @@ impl Objects {
         kind: &str,
         data: &T,
     ) -> Result<Bytes, StateError> {
-        envelope::encode(kind, &self.writer, data).map_err(|problem| self.unreadable(name, problem))
+        envelope::encode(kind, &self.writer, self.now(), data)
+            .map_err(|problem| self.unreadable(name, problem))
     }
 
     pub(super) fn decode<T: DeserializeOwned>(

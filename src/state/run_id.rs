@@ -14,12 +14,16 @@ pub struct RunId(Arc<str>);
 
 impl RunId {
     pub fn new(started: Timestamp) -> Self {
+        Self::drawn(started, Uuid::new_v4().as_u64_pair().0)
+    }
+
+    /// With the first digits of `chance`.
+    pub fn drawn(started: Timestamp, chance: u64) -> Self {
         let time = started
             .to_zoned(TimeZone::UTC)
             .strftime("%Y%m%dT%H%M%SZ")
             .to_string();
-        let random = Uuid::new_v4().simple().to_string();
-        Self(Arc::from(format!("{time}-{}", &random[..6])))
+        Self(Arc::from(format!("{time}-{:06x}", chance >> 40)))
     }
 
     /// The run id in `text`, or `None` if it is none.

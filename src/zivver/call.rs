@@ -88,7 +88,7 @@ impl ZivverClient {
                 return match sent {
                     Ok(reply) if reply.status.is_success() => Ok(reply),
                     Ok(reply) => Err(self.failure(call, &reply)),
-                    Err(error) => Err(call.unavailable(&error.to_string())),
+                    Err(error) => Err(call.unavailable(&error.cause())),
                 };
             };
             self.pause(call, attempt, reason, delay).await;

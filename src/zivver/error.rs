@@ -1,6 +1,7 @@
 //! What can go wrong, by what the caller does about it.
 
 use super::refusal::Refusal;
+use crate::domain::remedies;
 
 /// A list or a look-up that gave nothing to rely on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,11 +11,14 @@ pub enum ReadError {
     Incomplete { list: &'static str, gap: Gap },
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
-    #[error("cannot {operation}: Zivver answered 401; {}", REMEDY_UNAUTHORIZED)]
+    #[error("cannot {operation}: Zivver answered 401; {}", remedies::ZIVVER_KEY)]
     Unauthorized { operation: String },
-    #[error("cannot {operation}: Zivver answered 403; {}", REMEDY_FORBIDDEN)]
+    #[error(
+        "cannot {operation}: Zivver answered 403; {}",
+        remedies::ZIVVER_FORBIDDEN
+    )]
     Forbidden { operation: String },
-    #[error("cannot {operation}: {cause}; {}", REMEDY_UNAVAILABLE)]
+    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
     Unavailable { operation: String, cause: String },
 }
 
@@ -46,13 +50,16 @@ pub enum WriteError {
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
     /// Stops the run at once (R32).
-    #[error("cannot {operation}: Zivver answered 401; {}", REMEDY_UNAUTHORIZED)]
+    #[error("cannot {operation}: Zivver answered 401; {}", remedies::ZIVVER_KEY)]
     Unauthorized { operation: String },
     /// Stops the run at once (R32).
-    #[error("cannot {operation}: Zivver answered 403; {}", REMEDY_FORBIDDEN)]
+    #[error(
+        "cannot {operation}: Zivver answered 403; {}",
+        remedies::ZIVVER_FORBIDDEN
+    )]
     Forbidden { operation: String },
     /// No answer, 5xx or 429 to the end. It may have been carried out. Counts for `MAX_CONSECUTIVE_FAILURES`.
-    #[error("cannot {operation}: {cause}; {}", REMEDY_UNAVAILABLE)]
+    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
     Unavailable { operation: String, cause: String },
     /// The run may no longer write (R29). Nothing was sent since.
     #[error(
@@ -62,11 +69,6 @@ pub enum WriteError {
 }
 
 const REMEDY_INCOMPLETE: &str = "start again, and ask Zivver's support if it stays so";
-const REMEDY_UNAUTHORIZED: &str = "make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) \
-     and set ZIVVER_API_KEY to it; the key of a deleted administrator stops working";
-const REMEDY_FORBIDDEN: &str = "let a full administrator make the key in ZIVVER_API_KEY, and check that ZIVVER_API_URL is right";
-const REMEDY_UNAVAILABLE: &str = "the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so";
-
 impl ReadError {
     pub(super) fn stops_the_run(&self) -> bool {
         match self {

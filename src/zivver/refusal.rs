@@ -1,9 +1,9 @@
 //! What Zivver refused, and what an administrator can do about it (`zivver-scim.md` section 6).
 
-use crate::domain::address::SmtpAddress;
+use crate::domain::{address::SmtpAddress, remedies};
 
 /// The longest text of an answer that is kept, in characters.
-pub(super) const TEXT_CHARS_MAX: usize = 500;
+pub(super) const TEXT_CHARS_MAX: usize = 200;
 
 /// A request that Zivver understood and did not carry out. Repeating it changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,39 +72,16 @@ impl RefusalKind {
 
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::AliasTaken(_) => {
-                "merge the account that has this address into this one in the Zivver WebApp, or remove the alias in \
-                 Exchange"
-            }
-            Self::AliasGuest(_) => {
-                "merge the guest with this address into the account in the Zivver WebApp, or with the Synctool"
-            }
-            Self::DomainNotOwned => {
-                "claim the alias's domain in the Zivver WebApp, or take it out of CLAIMED_DOMAINS"
-            }
-            Self::OutsideOrganization => {
-                "claim the domain in Zivver; adopt the free account and have its user log in once; or, if the address \
-                 is an account of the other kind, convert that in the Zivver WebApp"
-            }
-            Self::UnknownAccount => {
-                "the account was deleted meanwhile: the next run reads the accounts afresh"
-            }
-            Self::UnknownMember => {
-                "a member was deleted meanwhile: the next run reads the accounts afresh"
-            }
-            Self::InvalidDivision => {
-                "create the organizational unit in Zivver, or move the account to one that exists"
-            }
-            Self::Conflict => {
-                "the address exists in Zivver but is not listed: look for it in the WebApp, also among guests and \
-                 deleted accounts"
-            }
-            Self::WrongUrl => {
-                "set ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy"
-            }
-            Self::Other => {
-                "compare the request with Zivver's SCIM documentation and ask Zivver's support about this text"
-            }
+            Self::AliasTaken(_) => remedies::ZIVVER_ALIAS_TAKEN,
+            Self::AliasGuest(_) => remedies::ZIVVER_ALIAS_GUEST,
+            Self::DomainNotOwned => remedies::ZIVVER_DOMAIN,
+            Self::OutsideOrganization => remedies::ZIVVER_OUTSIDE,
+            Self::UnknownAccount => remedies::ZIVVER_ACCOUNT,
+            Self::UnknownMember => remedies::ZIVVER_MEMBER,
+            Self::InvalidDivision => remedies::ZIVVER_DIVISION,
+            Self::Conflict => remedies::ZIVVER_CONFLICT,
+            Self::WrongUrl => remedies::ZIVVER_URL,
+            Self::Other => remedies::ZIVVER_OTHER,
         }
     }
 }
@@ -116,7 +93,11 @@ fn first_address(text: &str) -> Option<SmtpAddress> {
         .find_map(|word| SmtpAddress::parse(word).ok())
 }
 
+/// A page is not from Zivver's API, and says nothing that a line could.
 fn quoted(text: &str) -> String {
+    if text.trim_start().starts_with('<') {
+        return " (with a web page)".to_owned();
+    }
     if text.is_empty() {
         String::new()
     } else {
@@ -199,6 +180,29 @@ mod tests {
             let text = format!("é {} x", needle.to_uppercase());
             assert_ne!(RefusalKind::of(400, &text), RefusalKind::Other, "{needle}");
         }
+    }
+
+    #[test]
+    fn every_text_of_the_table_gets_its_remedy() {
+        for known in remedies::KNOWN {
+            let shown_as_refusal =
+                !known.text.is_empty() || matches!(known.status, Some(404..=415));
+            if known.service == remedies::Service::Zivver && shown_as_refusal {
+                let kind = RefusalKind::of(known.status.unwrap_or(400), known.text);
+                assert_eq!(kind.remedy(), known.remedy, "{known:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_foreign_page_is_not_repeated() {
+        let refusal = Refusal {
+            operation: "read the list of groups".into(),
+            status: 404,
+            text: "<!doctype html><title>Not here</title>".into(),
+            kind: RefusalKind::WrongUrl,
+        };
+        assert!(!refusal.to_string().contains("doctype"), "{refusal}");
     }
 
     #[test]

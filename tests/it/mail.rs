@@ -1,7 +1,7 @@
 //! Reports by mail, to a real mail server.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -44,12 +44,25 @@ impl Server {
 
     /// Every mail, one line each: a report is shorter than what a pipe holds.
     fn stop(mut self) -> Vec<Value> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let lines = self.lines.lines().map(Result::unwrap);
+        self.end();
+        let lines = self.lines.by_ref().lines().map(Result::unwrap);
         lines
             .map(|line| serde_json::from_str(&line).unwrap())
             .collect()
+    }
+}
+
+impl Server {
+    fn end(&mut self) {
+        // An error means that it has ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

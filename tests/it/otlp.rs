@@ -16,7 +16,7 @@ const KEY: &str = "canary-receiver-key";
 
 struct Receiver {
     child: Child,
-    lines: JoinHandle<Vec<Value>>,
+    lines: Option<JoinHandle<Vec<Value>>>,
     endpoint: String,
 }
 
@@ -40,16 +40,29 @@ impl Receiver {
         });
         Some(Self {
             child,
-            lines,
+            lines: Some(lines),
             endpoint: format!("http://127.0.0.1:{}", port.trim()),
         })
     }
 
     /// Everything received; each request was written down before it was answered.
     fn stop(mut self) -> Vec<Value> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.lines.join().unwrap()
+        self.end();
+        self.lines.take().unwrap().join().unwrap()
+    }
+}
+
+impl Receiver {
+    fn end(&mut self) {
+        // An error means that it has ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

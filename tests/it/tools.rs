@@ -54,7 +54,7 @@ pub(crate) struct ZipEntry {
 /// What the central directory lists (APPNOTE 4.3.12), in its order.
 pub(crate) fn zip_entries(zip: &[u8]) -> Vec<ZipEntry> {
     let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
-    let long = |at: usize| short(at) | short(at + 2) << 16;
+    let long = |at: usize| short(at) | (short(at + 2) << 16);
     let end = zip
         .windows(4)
         .rposition(|bytes| bytes == b"PK\x05\x06")

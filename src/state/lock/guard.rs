@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{
-    CLAIM, Lock, Loss, RELEASED, RENEWAL, name,
-    tenure::{Moment, Tenure},
-};
+use super::{CLAIM, Lock, Loss, RELEASED, RENEWAL, name, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
 /// The lock, held. It renews itself in the background until it is released, dropped or lost.
@@ -36,12 +33,12 @@ impl LockGuard {
     pub fn permit(&self) -> Permit {
         Permit {
             tenure: Arc::clone(&self.tenure),
-            place: Arc::from(self.lock.objects.place()),
+            lock: self.lock.clone(),
         }
     }
 
     pub fn may_write(&self) -> bool {
-        self.tenure.holds(Moment::now()).is_ok()
+        self.tenure.holds(self.lock.now()).is_ok()
     }
 
     /// Ends the tenure, so that the next run need not wait for the lease to run out. Call it when nothing is in flight any more.
@@ -65,20 +62,20 @@ impl Drop for LockGuard {
 #[derive(Debug, Clone)]
 pub struct Permit {
     tenure: Arc<Tenure>,
-    place: Arc<str>,
+    lock: Lock,
 }
 
 impl Permit {
     /// Once false, false for ever.
     pub fn may_write(&self) -> bool {
-        self.tenure.holds(Moment::now()).is_ok()
+        self.tenure.holds(self.lock.now()).is_ok()
     }
 
     /// [`Self::may_write`], with the reason why not.
     pub fn check(&self) -> Result<(), StateError> {
-        let held = self.tenure.holds(Moment::now());
+        let held = self.tenure.holds(self.lock.now());
         held.map(drop).map_err(|loss| StateError::LockLost {
-            place: self.place.to_string(),
+            place: self.lock.objects.place().to_owned(),
             loss,
         })
     }
@@ -90,16 +87,16 @@ async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
     let mut pause = lock.lease.renew_every;
     for n in 1_u64.. {
         tokio::time::sleep(pause).await;
-        let sent = Moment::now();
+        let sent = lock.now();
         let Ok(left) = tenure.holds(sent) else { return };
         match tokio::time::timeout(left, renew_once(&lock, epoch, n)).await {
-            Ok(Ok(true)) => tenure.extend(sent, Moment::now()),
+            Ok(Ok(true)) => tenure.extend(sent, lock.now()),
             Ok(Ok(false)) => return tenure.end(Loss::TakenOver),
             Ok(Err(error)) => tracing::warn!(%error, "the lock could not be renewed, trying again"),
             Err(_) => {}
         }
         let renewed = tenure
-            .holds(Moment::now())
+            .holds(lock.now())
             .is_ok_and(|left| left + lock.lease.renew_every > lock.lease.holder_may_rely_on_it());
         pause = if renewed {
             lock.lease.renew_every

@@ -3,29 +3,32 @@
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
-/// One moment on both clocks. [`Instant`] cannot be set but stands still while the machine sleeps; [`SystemTime`] can be set but
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// One moment on both clocks. [`Instant`] cannot be set but stands still while the machine sleeps; the wall clock can be set but
 /// goes on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) monotonic: Instant,
-    pub(super) wall: SystemTime,
+    pub(super) wall: Timestamp,
 }
 
 impl Moment {
-    pub(super) fn now() -> Self {
+    pub(super) fn now(wall: Timestamp) -> Self {
         Self {
             monotonic: Instant::now(),
-            wall: SystemTime::now(),
+            wall,
         }
     }
 
     fn after(self, duration: Duration) -> Self {
         Self {
             monotonic: self.monotonic + duration,
-            wall: self.wall + duration,
+            wall: later(self.wall, duration),
         }
     }
 
@@ -35,13 +38,16 @@ impl Moment {
             .monotonic
             .checked_duration_since(self.monotonic)
             .filter(|left| !left.is_zero())?;
-        let wall = deadline
-            .wall
-            .duration_since(self.wall)
+        let wall = Duration::try_from(deadline.wall.duration_since(self.wall))
             .ok()
             .filter(|left| !left.is_zero())?;
         Some(monotonic.min(wall))
     }
+}
+
+/// `wall` + `duration`, or the end of time.
+fn later(wall: Timestamp, duration: Duration) -> Timestamp {
+    wall.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 /// Why a lock is gone.
@@ -132,13 +138,13 @@ mod tests {
     fn seconds(moment: Moment, monotonic: u64, wall: u64) -> Moment {
         Moment {
             monotonic: moment.monotonic + Duration::from_secs(monotonic),
-            wall: moment.wall + Duration::from_secs(wall),
+            wall: later(moment.wall, Duration::from_secs(wall)),
         }
     }
 
     #[test]
     fn r29_a_tenure_that_ran_out_never_comes_back() {
-        let start = Moment::now();
+        let start = Moment::now(Timestamp::now());
         let tenure = Tenure::from(start, LENGTH);
         assert_eq!(
             tenure.holds(seconds(start, 54, 54)),
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn r29_a_renewal_counts_from_when_it_was_sent_if_it_is_confirmed_in_time() {
-        let start = Moment::now();
+        let start = Moment::now(Timestamp::now());
         let tenure = Tenure::from(start, LENGTH);
         tenure.extend(seconds(start, 15, 15), seconds(start, 20, 20));
         assert_eq!(
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn r29_sleep_and_a_clock_set_back_do_not_prolong_it() {
-        let start = Moment::now();
+        let start = Moment::now(Timestamp::now());
         assert_eq!(
             Tenure::from(start, LENGTH).holds(seconds(start, 1, 3600)),
             Err(Loss::RanOut),
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn r29_the_first_loss_is_the_one_reported() {
-        let start = Moment::now();
+        let start = Moment::now(Timestamp::now());
         let tenure = Tenure::from(start, LENGTH);
         tenure.end(Loss::TakenOver);
         tenure.end(Loss::Released);

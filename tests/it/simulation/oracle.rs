@@ -1,0 +1,1018 @@
+//! The judge: it knows the directory, everything that Zivver was sent and stored, and what was really read; of the program it
+//! believes nothing. Each write is judged when it arrives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{body::Bytes, http::StatusCode};
+use base64::Engine as _;
+use cloud_sync::{
+    domain::{
+        guard::Class,
+        mode::Mode,
+        report::{Report, RunState},
+    },
+    sandbox::zivver::{Group, Organisation, User},
+};
+use serde_json::Value;
+
+use super::{
+    network::{Call, Service},
+    time,
+    truth::{Fact, Kind, Truth, is_claimed, lower},
+};
+
+/// Answers are good for half an hour where a run takes several invocations (R34).
+const KEPT_MS: i64 = 31 * 60 * 1000;
+
+/// A day, but for what a wrong clock may take from it.
+const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
+
+/// Whose an account is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Owner {
+    /// Object ids. More than one: nobody could tell.
+    persons: BTreeSet<String>,
+    /// Whether the program could know: by `ExternalAccountId`, or by a run that came to its end.
+    known: bool,
+}
+
+/// One invocation, and what it has read so far.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact")]
+#[derive(Debug, Clone, Default)]
+pub(super) struct Invocation {
+    writes_allowed: bool,
+    truth_from_ms: i64,
+    pub(super) run: Option<String>,
+    /// It came to its end without an error.
+    pub(super) complete: bool,
+    before: Organisation,
+    /// Ids that a complete list must hold.
+    expected: BTreeSet<String>,
+    mailboxes: BTreeSet<String>,
+    accounts: [BTreeSet<String>; 2],
+    mailboxes_read: bool,
+    accounts_read: [bool; 2],
+    permissions_read: BTreeSet<String>,
+    absent: BTreeSet<String>,
+    pub(super) writes: Vec<Write>,
+    shrunken: bool,
+    active: usize,
+    scoped: bool,
+}
+
+/// A write that Zivver acted on.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) id: String,
+    pub(super) address: String,
+    pub(super) accepted: bool,
+}
+
+/// A guarded change that was made.
+#[derive(Debug)]
+struct Deed {
+    at_ms: i64,
+    class: Class,
+}
+
+/// A held change that the administrator let go.
+#[derive(Debug)]
+struct Approved {
+    until_ms: i64,
+    class: Class,
+    id: String,
+    before: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    pub(super) organisation: Organisation,
+    truths: Vec<(i64, Truth)>,
+    owners: BTreeMap<String, Owner>,
+    pub(super) invocations: Vec<Invocation>,
+    /// Invocations that another one has written after.
+    overtaken: BTreeSet<usize>,
+    last_writer: Option<usize>,
+    deeds: Vec<Deed>,
+    approved: Vec<Approved>,
+    pub(super) limits: BTreeMap<Class, usize>,
+    baseline: Option<usize>,
+    /// Not every answer about permissions is seen by mailbox.
+    pub(super) permissions_in_bulk: bool,
+    pub(super) row_may_move: bool,
+    made: BTreeSet<String>,
+    pub(super) violations: Vec<String>,
+}
+
+fn active(organisation: &Organisation) -> usize {
+    let users = organisation.users.iter().filter(|it| it.active).count();
+    users
+        + organisation
+            .groups
+            .iter()
+            .filter(|it| has_people(it, organisation))
+            .count()
+}
+
+fn has_people(group: &Group, organisation: &Organisation) -> bool {
+    group
+        .members
+        .iter()
+        .any(|id| organisation.users.iter().any(|user| user.id == *id))
+}
+
+fn set(texts: &[String]) -> BTreeSet<String> {
+    texts.iter().map(|text| lower(text)).collect()
+}
+
+pub(super) fn address_of(organisation: &Organisation, id: &str) -> Option<String> {
+    let user = organisation
+        .users
+        .iter()
+        .find(|it| it.id == id)
+        .map(|it| &it.user_name);
+    let group = || {
+        organisation
+            .groups
+            .iter()
+            .find(|it| it.id == id)
+            .map(|it| &it.external_id)
+    };
+    user.or_else(group).map(|address| lower(address))
+}
+
+pub(super) fn id_of(organisation: &Organisation, address: &str) -> Option<String> {
+    let user = organisation.user(address).map(|it| it.id.clone());
+    user.or_else(|| organisation.group(address).map(|it| it.id.clone()))
+}
+
+impl Oracle {
+    pub(super) fn new(organisation: Organisation, truth: Truth) -> Self {
+        let mut oracle = Self {
+            organisation,
+            ..Self::default()
+        };
+        oracle.world_changed(truth);
+        oracle
+    }
+
+    pub(super) fn truth(&self) -> &Truth {
+        &self.truths.last().unwrap().1
+    }
+
+    fn violation(&mut self, invocation: usize, text: impl AsRef<str>) {
+        let ms = time::elapsed_ms();
+        let text = format!(
+            "at {}.{:03} invocation {invocation}: {}",
+            ms / 1000,
+            ms % 1000,
+            text.as_ref()
+        );
+        self.violations.push(text);
+    }
+
+    /// People changed something on either side.
+    pub(super) fn world_changed(&mut self, truth: Truth) {
+        self.truths.push((time::elapsed_ms(), truth));
+        let (_, truth) = self.truths.last().unwrap();
+        let users = self
+            .organisation
+            .users
+            .iter()
+            .map(|it| (&it.id, &it.user_name, &it.external_account_id, Kind::User));
+        let groups = self.organisation.groups.iter().map(|it| {
+            (
+                &it.id,
+                &it.external_id,
+                &it.external_account_id,
+                Kind::Shared,
+            )
+        });
+        for (id, address, tie, kind) in users.chain(groups) {
+            let owner = self.owners.entry(id.clone()).or_default();
+            if let Some(tie) = tie {
+                *owner = Owner {
+                    persons: BTreeSet::from([lower(tie)]),
+                    known: true,
+                };
+            } else if !owner.known
+                && let Some(person) = truth.with_primary(&lower(address))
+                && truth.mailboxes[person].kind == kind
+            {
+                owner.persons.insert(person.clone());
+            }
+        }
+    }
+
+    pub(super) fn begins(&mut self, mode: Mode, continues: Option<usize>, scoped: bool) -> usize {
+        let now_ms = time::elapsed_ms();
+        let earlier = continues.map(|before| &self.invocations[before]);
+        let shrunken = self
+            .baseline
+            .is_some_and(|before| self.truth().mailboxes.len() * 2 < before);
+        let ids = self
+            .organisation
+            .users
+            .iter()
+            .map(|it| &it.id)
+            .chain(self.organisation.groups.iter().map(|it| &it.id));
+        // What was only just created may be missing from a list for a while.
+        let lags = self.organisation.switches.stale_reads_after_post > 0;
+        let invocation = Invocation {
+            writes_allowed: mode == Mode::Apply,
+            truth_from_ms: if earlier.is_some() {
+                now_ms - KEPT_MS
+            } else {
+                now_ms
+            },
+            expected: ids
+                .filter(|id| !lags || !self.made.contains(*id))
+                .cloned()
+                .collect(),
+            permissions_read: earlier
+                .map(|it| it.permissions_read.clone())
+                .unwrap_or_default(),
+            before: self.organisation.clone(),
+            active: active(&self.organisation),
+            shrunken,
+            scoped,
+            ..Invocation::default()
+        };
+        self.invocations.push(invocation);
+        self.invocations.len() - 1
+    }
+
+    /// The administrator lets these changes go with the next run.
+    pub(super) fn approves(&mut self, report: &Report, code: &str) {
+        let until_ms = time::elapsed_ms() + 24 * 60 * 60 * 1000;
+        for held in report.held.iter().filter(|held| held.code == code) {
+            for change in &held.changes {
+                let Some(id) = id_of(&self.organisation, change.address.as_str()) else {
+                    continue;
+                };
+                if change.what == "give to another object id" {
+                    self.owners
+                        .entry(id.clone())
+                        .or_default()
+                        .persons
+                        .insert(lower(&change.after));
+                }
+                if change.what == "rename on the evidence of an alias"
+                    && let Some(person) = self.truth().with_primary(&lower(&change.after)).cloned()
+                {
+                    self.owners
+                        .entry(id.clone())
+                        .or_default()
+                        .persons
+                        .insert(person);
+                }
+                let before = lower(&change.before);
+                self.approved.push(Approved {
+                    until_ms,
+                    class: held.class,
+                    id,
+                    before,
+                });
+            }
+        }
+    }
+
+    fn is_approved(&self, class: Class, id: &str, before: &str) -> bool {
+        let now_ms = time::elapsed_ms();
+        let sets = matches!(class, Class::AliasRemoval | Class::DelegateRemoval);
+        self.approved.iter().any(|it| {
+            it.class == class
+                && it.id == id
+                && it.until_ms >= now_ms
+                && (!sets || it.before == before)
+        })
+    }
+
+    /// A run came to its end and said so.
+    pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
+        self.invocations[invocation].run = Some(report.id.clone());
+        self.invocations[invocation].complete =
+            report.error.is_none() && report.state == RunState::Ended;
+        let of = &self.invocations[invocation];
+        if report.error.is_some() || !of.writes_allowed || of.scoped || report.converged.is_none() {
+            return;
+        }
+        let seen = self.truth().mailboxes.len();
+        self.baseline = Some(match self.baseline {
+            Some(before) if !report.held.is_empty() && !approvals => before.max(seen),
+            Some(_) | None => seen,
+        });
+        // Whose account is whose is kept from now on (R16).
+        let (_, truth) = self.truths.last().unwrap();
+        for (id, owner) in &mut self.owners {
+            let Some(address) = address_of(&self.organisation, id) else {
+                continue;
+            };
+            let noted = report.skipped.iter().any(|note| note.address == address);
+            let at_address = truth
+                .with_primary(&address)
+                .is_some_and(|person| owner.persons.contains(person));
+            if owner.persons.len() == 1 && at_address && !noted {
+                owner.known = true;
+            }
+        }
+    }
+
+    /// A client got this answer unspoiled.
+    pub(super) fn delivered(&mut self, call: &Call, status: StatusCode, body: &Bytes) {
+        match call.service {
+            Service::Exchange => self.exchange_delivered(call, status, body),
+            Service::Zivver if !call.is_write() => self.list_delivered(call, status, body),
+            Service::Zivver | Service::Storage => {}
+        }
+    }
+
+    fn exchange_delivered(&mut self, call: &Call, status: StatusCode, body: &Bytes) {
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let rows = value["value"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let (_, truth) = self.truths.last().unwrap();
+        let invocation = &mut self.invocations[call.invocation];
+        if call.path.contains("/InvokeCommand") {
+            let asked: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+            let nobody =
+                status == StatusCode::NOT_FOUND || (status.is_success() && rows.is_empty());
+            if asked["CmdletInput"]["CmdletName"] == "Get-Recipient" && nobody {
+                let identity = asked["CmdletInput"]["Parameters"]["Identity"].as_str();
+                invocation.absent.extend(identity.map(lower));
+            }
+            return;
+        }
+        if !status.is_success() {
+            return;
+        }
+        if call.path.contains("/MailboxPermission") {
+            let key = call
+                .path
+                .split("Mailbox('")
+                .nth(1)
+                .and_then(|rest| rest.split("')").next());
+            let key = key.map(|key| {
+                percent_encoding::percent_decode_str(key)
+                    .decode_utf8_lossy()
+                    .into_owned()
+            });
+            let key =
+                key.and_then(|key| base64::engine::general_purpose::STANDARD.decode(key).ok());
+            let key = key
+                .map(|key| String::from_utf8_lossy(&key).into_owned())
+                .unwrap_or_default();
+            invocation
+                .permissions_read
+                .extend(truth.with_key(&key).cloned());
+        } else if call.path.contains("/Mailbox?") {
+            if call.path.contains("select=") && !call.path.contains("skiptoken") {
+                invocation.mailboxes.clear();
+            }
+            let ids = rows
+                .iter()
+                .filter_map(|row| row["ExternalDirectoryObjectId"].as_str());
+            invocation.mailboxes.extend(ids.map(lower));
+            if value.get("@odata.nextLink").is_none() {
+                let read = &invocation.mailboxes;
+                // Whoever came or went meanwhile may be on the list or not.
+                let from_ms = invocation.truth_from_ms;
+                let lasting = |id: &String| {
+                    let since = self.truths.iter().filter(|(since, _)| *since > from_ms);
+                    since
+                        .into_iter()
+                        .all(|(_, truth)| truth.mailboxes.contains_key(id))
+                };
+                let mut listed = truth.mailboxes.keys().filter(|id| lasting(id));
+                let all = self.row_may_move || listed.all(|id| read.contains(id));
+                invocation.mailboxes_read |= all;
+            }
+        }
+    }
+
+    fn list_delivered(&mut self, call: &Call, status: StatusCode, body: &Bytes) {
+        if !status.is_success() || call.path.contains("filter=") {
+            return;
+        }
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let of = usize::from(call.path.contains("/Groups"));
+        let invocation = &mut self.invocations[call.invocation];
+        if !call.path.contains("startIndex") {
+            invocation.accounts[of].clear();
+        }
+        let rows = value["Resources"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let ids = rows.iter().filter_map(|row| row["id"].as_str());
+        invocation.accounts[of].extend(ids.map(str::to_owned));
+        let there: BTreeSet<&String> = if of == 0 {
+            self.organisation.users.iter().map(|it| &it.id).collect()
+        } else {
+            self.organisation.groups.iter().map(|it| &it.id).collect()
+        };
+        let read = &invocation.accounts[of];
+        let mut expected = invocation.expected.iter().filter(|id| there.contains(id));
+        invocation.accounts_read[of] |= expected.all(|id| read.contains(id));
+    }
+
+    /// A write leaves a client. Who is late may not write any more (R29), and nobody on a part of the lists (R1).
+    pub(super) fn sends(&mut self, call: &Call) {
+        let at = call.invocation;
+        let invocation = &self.invocations[at];
+        let complete = invocation.mailboxes_read && invocation.accounts_read == [true, true];
+        let allowed = invocation.writes_allowed;
+        if !complete {
+            self.violation(
+                at,
+                format!(
+                    "a write on an incomplete list: {} {}",
+                    call.method, call.path
+                ),
+            );
+        }
+        if !allowed {
+            self.violation(
+                at,
+                format!("a preview writes: {} {}", call.method, call.path),
+            );
+        }
+        if self.overtaken.contains(&at) {
+            self.violation(
+                at,
+                format!("a second writer: {} {}", call.method, call.path),
+            );
+        }
+        if self.last_writer != Some(at) {
+            self.overtaken.extend(self.last_writer.replace(at));
+        }
+    }
+
+    /// A write arrived, and this is what Zivver then holds.
+    pub(super) fn acted(&mut self, call: &Call, status: StatusCode, after: &Organisation) {
+        let before = std::mem::replace(&mut self.organisation, after.clone());
+        let path = call.path.strip_prefix("/api/scim/v2/").unwrap_or_default();
+        let (_, id) = path.split_once('/').unwrap_or_default();
+        let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        let named = body["userName"]
+            .as_str()
+            .or(body["externalId"].as_str())
+            .unwrap_or_default();
+        let address = address_of(&before, id).unwrap_or_else(|| lower(named));
+        let write = Write {
+            id: id.to_owned(),
+            address,
+            accepted: status.is_success(),
+        };
+        self.invocations[call.invocation].writes.push(write);
+        for user in &after.users {
+            match before.users.iter().find(|it| it.id == user.id) {
+                None => self.user_made(call.invocation, user),
+                Some(old) if old != user => self.user_changed(call.invocation, &before, old, user),
+                Some(_) => {}
+            }
+        }
+        for group in &after.groups {
+            match before.groups.iter().find(|it| it.id == group.id) {
+                None => self.group_made(call.invocation, group),
+                Some(old) if old != group => {
+                    self.group_changed(call.invocation, &before, old, group);
+                }
+                Some(_) => {}
+            }
+        }
+        if before.users.len() > after.users.len() || before.groups.len() > after.groups.len() {
+            self.violation(call.invocation, "an account was deleted (R19)");
+        }
+    }
+
+    /// Whether something is right of one of the owner's mailboxes, at any time that the invocation can have seen.
+    fn is_right(&self, at: usize, id: &str, right: impl Fn(&Fact, &Truth) -> bool) -> bool {
+        let owner = self.owners.get(id).cloned().unwrap_or_default();
+        self.any_truth(at, |truth| {
+            let facts = owner
+                .persons
+                .iter()
+                .filter_map(|person| truth.mailboxes.get(person));
+            facts.into_iter().any(|fact| right(fact, truth))
+        })
+    }
+
+    fn any_truth(&self, at: usize, right: impl Fn(&Truth) -> bool) -> bool {
+        self.truths_seen(at).any(right)
+    }
+
+    /// Everything that was true while the invocation read, the newest first.
+    fn truths_seen(&self, at: usize) -> impl Iterator<Item = &Truth> {
+        let from_ms = self.invocations[at].truth_from_ms;
+        let ended = move |place: usize| {
+            let next = self.truths.get(place + 1);
+            next.map_or(i64::MAX, |(since, _)| *since)
+        };
+        let truths = self.truths.iter().enumerate().rev();
+        truths
+            .filter(move |(place, _)| ended(*place) > from_ms)
+            .map(|(_, (_, truth))| truth)
+    }
+
+    fn made(&mut self, at: usize, id: &str, address: &str, kind: Kind) -> Option<String> {
+        self.made.insert(id.to_owned());
+        let address = lower(address);
+        let fits = |truth: &Truth| {
+            let person = truth.with_primary(&address)?;
+            let fact = &truth.mailboxes[person];
+            let active = kind != Kind::User || fact.enabled;
+            (fact.kind == kind && active && is_claimed(&address)).then(|| person.clone())
+        };
+        let person = self.truths_seen(at).find_map(fits);
+        let Some(person) = person else {
+            self.violation(at, format!("{address} was created for nobody"));
+            return None;
+        };
+        let double = self.owners.iter().find(|(other, owner)| {
+            let there = address_of(&self.organisation, other).is_some();
+            **other != id && there && owner.known && owner.persons.contains(&person)
+        });
+        if let Some((other, _)) = double {
+            let text = format!("{address} is a second account of {person}, who has {other}");
+            self.violation(at, text);
+        }
+        let owner = Owner {
+            persons: BTreeSet::from([person.clone()]),
+            known: false,
+        };
+        self.owners.insert(id.to_owned(), owner);
+        Some(person)
+    }
+
+    fn user_made(&mut self, at: usize, user: &User) {
+        if let Some(person) = self.made(at, &user.id, &user.user_name, Kind::User) {
+            if user.sso_account_key.as_deref().map(lower) != Some(person) {
+                self.violation(
+                    at,
+                    format!(
+                        "{} was created with the key {:?}",
+                        user.user_name, user.sso_account_key
+                    ),
+                );
+            }
+            let empty = Organisation::default();
+            let bare = User {
+                aliases: Vec::new(),
+                delegates: Vec::new(),
+                ..user.clone()
+            };
+            self.sets_changed(at, &empty, &user.id, &bare.aliases, &user.aliases);
+        }
+    }
+
+    fn group_made(&mut self, at: usize, group: &Group) {
+        if self
+            .made(at, &group.id, &group.external_id, Kind::Shared)
+            .is_some()
+        {
+            let bare = Group {
+                aliases: Vec::new(),
+                members: Vec::new(),
+                ..group.clone()
+            };
+            let before = self.organisation.clone();
+            self.group_sets_changed(at, &before, &bare, group);
+        }
+    }
+
+    fn user_changed(&mut self, at: usize, before: &Organisation, old: &User, new: &User) {
+        let (id, who) = (new.id.as_str(), &new.user_name);
+        self.key_changed(at, old, new);
+        if old.external_account_id != new.external_account_id {
+            self.violation(
+                at,
+                format!(
+                    "{who}: ExternalAccountId {:?} became {:?}",
+                    old.external_account_id, new.external_account_id
+                ),
+            );
+        }
+        if lower(&old.user_name) != lower(who) {
+            let (from, to) = (lower(&old.user_name), lower(who));
+            let aside = to.starts_with("cloud-sync-");
+            let back = self.invocations[at]
+                .before
+                .users
+                .iter()
+                .any(|it| it.id == id && lower(&it.user_name) == to);
+            if !aside
+                && !back
+                && !self.is_right(at, id, |fact, _| {
+                    fact.kind == Kind::User && fact.primary == to
+                })
+            {
+                self.violation(
+                    at,
+                    format!("{from} was renamed to {to}, which is another's"),
+                );
+            }
+            if !aside && !back && !self.is_approved(Class::Identity, id, &from) {
+                self.did(at, Class::Rename, id, &from);
+            }
+        }
+        if old.name != new.name {
+            self.name_changed(at, id, who, &new.name);
+        }
+        if !old.active && new.active {
+            let back = self.invocations[at]
+                .before
+                .users
+                .iter()
+                .any(|it| it.id == id && it.active);
+            if !back && !self.is_right(at, id, |fact, _| fact.kind == Kind::User && fact.enabled) {
+                self.violation(
+                    at,
+                    format!("{who} was resumed though its mailbox is not in use"),
+                );
+            }
+        }
+        if old.active && !new.active {
+            self.stopped(at, before, id, who);
+        }
+        self.sets_changed(at, before, id, &old.aliases, &new.aliases);
+        self.delegates_changed(at, before, old, new);
+    }
+
+    fn key_changed(&mut self, at: usize, old: &User, new: &User) {
+        let (id, who) = (new.id.as_str(), &new.user_name);
+        if old.sso_account_key != new.sso_account_key {
+            let key = new.sso_account_key.as_deref().map(lower);
+            let persons = self
+                .owners
+                .get(id)
+                .map(|it| it.persons.clone())
+                .unwrap_or_default();
+            match key {
+                None => self.violation(at, format!("{who} lost its SSO key")),
+                Some(key) if !persons.contains(&key) => {
+                    self.violation(at, format!("{who} of {persons:?} got the key {key}"));
+                }
+                Some(key) => {
+                    let owner = self.owners.get_mut(id).unwrap();
+                    owner.persons = BTreeSet::from([key]);
+                }
+            }
+        }
+    }
+
+    fn delegates_changed(&mut self, at: usize, before: &Organisation, old: &User, new: &User) {
+        let (id, who) = (new.id.as_str(), &new.user_name);
+        let follows = |text: &String| {
+            // Zivver renames delegates by itself.
+            address_of(before, &id_of(&self.organisation, text).unwrap_or_default())
+                .unwrap_or_else(|| lower(text))
+        };
+        let (were, are) = (
+            set(&old.delegates),
+            new.delegates.iter().map(follows).collect::<BTreeSet<_>>(),
+        );
+        let by_id = |text: &String| id_of(before, text).or_else(|| id_of(&self.organisation, text));
+        let added: Vec<_> = are
+            .difference(&were)
+            .map(|text| (text.clone(), by_id(text)))
+            .collect();
+        let gone: Vec<_> = were
+            .difference(&are)
+            .map(|text| (text.clone(), by_id(text)))
+            .collect();
+        for (text, delegate) in added {
+            self.delegate_added(at, id, who, &text, delegate.as_deref());
+        }
+        for (text, delegate) in gone {
+            self.delegate_removed(at, id, who, &text, delegate.as_deref());
+        }
+    }
+
+    fn group_changed(&mut self, at: usize, before: &Organisation, old: &Group, new: &Group) {
+        let (id, who) = (new.id.as_str(), &new.external_id);
+        if lower(&old.external_id) != lower(who)
+            || old.external_account_id != new.external_account_id
+        {
+            self.violation(at, format!("{who} was renamed or lost its tie"));
+        }
+        if old.display_name != new.display_name {
+            self.name_changed(at, id, who, &new.display_name);
+        }
+        if has_people(old, before) && !has_people(new, before) {
+            self.stopped(at, before, id, who);
+        }
+        self.group_sets_changed(at, before, old, new);
+    }
+
+    fn group_sets_changed(&mut self, at: usize, before: &Organisation, old: &Group, new: &Group) {
+        let (id, who) = (new.id.as_str(), &new.external_id);
+        self.sets_changed(at, before, id, &old.aliases, &new.aliases);
+        let (were, are): (BTreeSet<_>, BTreeSet<_>) =
+            (old.members.iter().collect(), new.members.iter().collect());
+        for member in are.difference(&were) {
+            if **member != new.id {
+                self.delegate_added(at, id, who, member, Some(member));
+            }
+        }
+        for member in were.difference(&are) {
+            let address = address_of(before, member).unwrap_or_default();
+            if before
+                .groups
+                .iter()
+                .any(|it| it.id == **member && it.id != new.id)
+            {
+                self.violation(
+                    at,
+                    format!("{who}: another functional account was removed (R22)"),
+                );
+            } else if before.users.iter().any(|it| it.id == **member) {
+                self.delegate_removed(at, id, who, &address, Some(member));
+            }
+        }
+    }
+
+    fn name_changed(&mut self, at: usize, id: &str, who: &str, name: &str) {
+        if !self.is_right(at, id, |fact, _| {
+            fact.kind != Kind::Other && fact.name == name
+        }) {
+            self.violation(
+                at,
+                format!("{who} got the name {name:?}, which is another's"),
+            );
+        }
+        self.did(at, Class::NameChange, id, "");
+    }
+
+    /// The account of a person, unless nobody can tell which that is.
+    pub(super) fn account_of(&self, person: &str) -> Result<Option<String>, ()> {
+        let there = |id: &String| address_of(&self.organisation, id).is_some();
+        let owned = self
+            .owners
+            .iter()
+            .filter(|(id, owner)| owner.persons.contains(person) && there(id));
+        let owned: Vec<_> = owned.collect();
+        match owned[..] {
+            [] => Ok(None),
+            [(id, of)] if of.persons.len() == 1 => Ok(Some(id.clone())),
+            _ => Err(()),
+        }
+    }
+
+    /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
+    fn is_certain(&self, id: &str, before: &Organisation) -> bool {
+        let Some(owner) = self.owners.get(id) else {
+            return false;
+        };
+        let address = address_of(before, id).unwrap_or_default();
+        let person = self.truth().with_primary(&address);
+        owner.known || person.is_some_and(|person| owner.persons.iter().eq([person]))
+    }
+
+    /// A user was suspended, a functional account emptied.
+    fn stopped(&mut self, at: usize, before: &Organisation, id: &str, who: &str) {
+        let owner = self.owners.get(id).cloned().unwrap_or_default();
+        let stray = self.is_approved(Class::Stray, id, "");
+        let group = before.groups.iter().find(|it| it.id == id);
+        let entitled = |fact: &Fact, truth: &Truth| {
+            let mut members = group.iter().flat_map(|group| &group.members);
+            members.any(|member| {
+                self.is_certain(member, before) && self.is_entitled(member, fact, truth)
+            })
+        };
+        let in_use = |truth: &Truth| {
+            let facts = owner
+                .persons
+                .iter()
+                .map(|person| truth.mailboxes.get(person));
+            facts.into_iter().all(|fact| {
+                fact.is_some_and(|fact| match fact.kind {
+                    Kind::User => fact.enabled || group.is_some(),
+                    Kind::Shared => group.is_none() || entitled(fact, truth),
+                    Kind::Other => true,
+                })
+            })
+        };
+        let certain = self.is_certain(id, before);
+        let gone = |truth: &Truth| {
+            let mut persons = owner.persons.iter();
+            persons.all(|person| !truth.mailboxes.contains_key(person))
+        };
+        // R16, R19: whoever has the address now may not use it either.
+        let disabled = |truth: &Truth| {
+            let person = truth.with_primary(&lower(who));
+            person.is_some_and(|person| !truth.mailboxes[person].enabled)
+        };
+        if certain && !self.any_truth(at, |truth| !in_use(truth)) {
+            let text = format!("{who} was stopped though its mailbox is in use");
+            self.violation(at, text);
+        } else if self.any_truth(at, gone) && !self.any_truth(at, disabled) {
+            // R19: only a clean "not found" lets it go.
+            let asked = &self.invocations[at].absent;
+            let mut names = owner.persons.iter();
+            if !asked.contains(&lower(who)) && !names.any(|person| asked.contains(person)) {
+                let text = format!("{who} was stopped, but nobody was asked whether it is gone");
+                self.violation(at, text);
+            }
+            if owner.persons.is_empty() && !stray {
+                self.violation(at, format!("the stray {who} was stopped without approval"));
+            }
+        }
+        if !stray {
+            self.did(at, Class::Suspend, id, "");
+        }
+    }
+
+    /// R12: whether all whom an account may belong to are users who may open the mailbox.
+    fn is_entitled(&self, account: &str, fact: &Fact, truth: &Truth) -> bool {
+        let owner = self.owners.get(account).cloned().unwrap_or_default();
+        let entitled = |person: &String| {
+            let is_user = truth
+                .mailboxes
+                .get(person)
+                .is_some_and(|it| it.kind == Kind::User);
+            is_user && fact.grantees.contains(person)
+        };
+        !owner.persons.is_empty() && owner.persons.iter().all(entitled)
+    }
+
+    fn sets_changed(
+        &mut self,
+        at: usize,
+        before: &Organisation,
+        id: &str,
+        old: &[String],
+        new: &[String],
+    ) {
+        let who = address_of(&self.organisation, id).unwrap_or_default();
+        let (old, new) = (set(old), set(new));
+        let at_first = {
+            let before = &self.invocations[at].before;
+            let user = before
+                .users
+                .iter()
+                .find(|it| it.id == id)
+                .map(|it| &it.aliases);
+            let group = || {
+                before
+                    .groups
+                    .iter()
+                    .find(|it| it.id == id)
+                    .map(|it| &it.aliases)
+            };
+            user.or_else(group)
+                .map(|aliases| set(aliases))
+                .unwrap_or_default()
+        };
+        for alias in new.difference(&old) {
+            let own = self.is_right(at, id, |fact, _| fact.addresses.contains(alias));
+            if !own && !at_first.contains(alias) {
+                self.violation(
+                    at,
+                    format!("{who} got the alias {alias}, which is another's"),
+                );
+            }
+        }
+        for alias in old.difference(&new) {
+            // Given up for a rename to it.
+            let becomes_primary =
+                self.is_right(at, id, |fact, _| fact.primary == *alias) || who == *alias;
+            let owner = self.owners.get(id).cloned().unwrap_or_default();
+            let is_not_its_own = |truth: &Truth| {
+                let facts = owner
+                    .persons
+                    .iter()
+                    .map(|person| truth.mailboxes.get(person));
+                let mut facts = facts.into_iter();
+                facts.any(|fact| fact.is_none_or(|fact| !fact.addresses.contains(alias)))
+            };
+            let own = self.is_certain(id, before) && !self.any_truth(at, is_not_its_own);
+            if !is_claimed(alias) {
+                self.violation(
+                    at,
+                    format!("{who} lost the alias {alias} of another domain (R13)"),
+                );
+            } else if own && !becomes_primary {
+                self.violation(
+                    at,
+                    format!("{who} lost the alias {alias}, which is its own"),
+                );
+            }
+            if !becomes_primary && !before.users.is_empty() {
+                self.did(at, Class::AliasRemoval, id, alias);
+            }
+        }
+    }
+
+    fn delegate_added(
+        &mut self,
+        at: usize,
+        id: &str,
+        who: &str,
+        text: &str,
+        delegate: Option<&str>,
+    ) {
+        let persons = delegate
+            .and_then(|it| self.owners.get(it))
+            .map(|it| it.persons.clone())
+            .unwrap_or_default();
+        let right =
+            |fact: &Fact, _: &Truth| persons.iter().any(|person| fact.grantees.contains(person));
+        if !self.is_right(at, id, right) {
+            self.violation(
+                at,
+                format!("{who} was opened to {text} of {persons:?}, who has no right to it"),
+            );
+        }
+    }
+
+    fn delegate_removed(
+        &mut self,
+        at: usize,
+        id: &str,
+        who: &str,
+        text: &str,
+        delegate: Option<&str>,
+    ) {
+        let Some(delegate) = delegate else {
+            if !is_claimed(text) {
+                self.violation(
+                    at,
+                    format!("{who} lost the delegate {text} of another domain (R13)"),
+                );
+            }
+            return;
+        };
+        if !is_claimed(&address_of(&self.organisation, delegate).unwrap_or_default()) {
+            self.violation(
+                at,
+                format!("{who} lost the delegate {text} of another domain (R13)"),
+            );
+        }
+        let owner = self.owners.get(id).cloned().unwrap_or_default();
+        let before = self.invocations[at].before.clone();
+        let certain = self.is_certain(id, &before) && self.is_certain(delegate, &before);
+        let right = self.any_truth(at, |truth| {
+            let facts = owner
+                .persons
+                .iter()
+                .map(|person| truth.mailboxes.get(person));
+            let mut facts = facts.into_iter();
+            facts.any(|fact| fact.is_none_or(|fact| !self.is_entitled(delegate, fact, truth)))
+        });
+        if certain && !right {
+            let text = format!("{who} was closed to {text}, who has a right to it");
+            self.violation(at, text);
+        }
+        let listed = self.truth().mailboxes.keys();
+        let listed: BTreeSet<&String> = listed
+            .filter(|person| owner.persons.contains(*person))
+            .collect();
+        let read = &self.invocations[at].permissions_read;
+        let unread = listed.into_iter().any(|person| !read.contains(person));
+        if certain && unread && !self.permissions_in_bulk {
+            let text = format!("{who} was closed to {text}, though its permissions were not read");
+            self.violation(at, text);
+        }
+        // Who is in neither list is nobody's delegate to the program (R22).
+        let [users, _] = &self.invocations[at].accounts;
+        if address_of(&before, delegate).is_some() && users.contains(delegate) {
+            self.did(at, Class::DelegateRemoval, id, text);
+        }
+    }
+
+    /// Counts a guarded change (R26).
+    fn did(&mut self, at: usize, class: Class, id: &str, before: &str) {
+        if self.is_approved(class, id, before) || self.is_approved(Class::Stray, id, "") {
+            return;
+        }
+        let now_ms = time::elapsed_ms();
+        if class.is_destructive() && self.invocations[at].shrunken {
+            self.violation(
+                at,
+                format!("{class:?} of {before} though the source shrank to less than half (R2)"),
+            );
+        }
+        self.deeds.push(Deed {
+            at_ms: now_ms,
+            class,
+        });
+        let done = self
+            .deeds
+            .iter()
+            .filter(|it| it.class == class && it.at_ms > now_ms - DAY_MS)
+            .count();
+        let mut allowed = self.limits[&class];
+        if class == Class::Suspend {
+            allowed = allowed.min((self.invocations[at].active / 2).max(1));
+        }
+        if done > allowed {
+            self.violation(
+                at,
+                format!("{done} {class:?} in a day, where {allowed} are allowed (R26)"),
+            );
+        }
+    }
+}

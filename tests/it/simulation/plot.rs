@@ -1,0 +1,512 @@
+//! What happens in the world: a small tenant and its organisation at the start, and what people do in both afterwards.
+
+use cloud_sync::sandbox::{
+    exchange::{Expand, Group, GroupKind, Mailbox, Permission, Tenant, guid},
+    zivver::{self, Organisation, User},
+};
+
+use super::{
+    dice::Dice,
+    truth::{DOMAIN, lower},
+};
+
+/// Few enough that addresses are used again.
+const NAMES: [&str; 14] = [
+    "ann", "ben", "cid", "dora", "eve", "finn", "gus", "hal", "ida", "jan", "info", "sales",
+    "desk", "hr",
+];
+const FOREIGN: &str = "partner.test";
+
+#[derive(Debug)]
+pub(super) struct Plot {
+    pub(super) dice: Dice,
+    made: u64,
+}
+
+fn address(dice: &mut Dice) -> String {
+    format!("{}@{DOMAIN}", dice.pick(&NAMES))
+}
+
+fn is_free(tenant: &Tenant, address: &str) -> bool {
+    let taken = |it: &Mailbox| {
+        let listed = it.email_addresses.iter().any(|entry| {
+            entry
+                .split_once(':')
+                .is_some_and(|(_, text)| lower(text) == address)
+        });
+        listed
+            || lower(&it.primary_smtp_address) == address
+            || lower(&it.user_principal_name) == address
+    };
+    !tenant.mailboxes.iter().any(taken)
+}
+
+fn set_addresses(mailbox: &mut Mailbox, primary: &str, aliases: Vec<String>) {
+    primary.clone_into(&mut mailbox.primary_smtp_address);
+    let aliases = aliases.into_iter().filter(|alias| alias != primary);
+    let aliases = aliases.map(|alias| format!("smtp:{alias}"));
+    mailbox.email_addresses = std::iter::once(format!("SMTP:{primary}"))
+        .chain(aliases)
+        .collect();
+}
+
+fn aliases(mailbox: &Mailbox) -> Vec<String> {
+    let listed = mailbox.email_addresses.iter();
+    listed
+        .filter_map(|entry| entry.strip_prefix("smtp:").map(str::to_owned))
+        .collect()
+}
+
+impl Plot {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            dice: Dice::new(seed, "world"),
+            made: 0,
+        }
+    }
+
+    fn free_address(&mut self, tenant: &Tenant) -> Option<String> {
+        (0..6)
+            .map(|_| address(&mut self.dice))
+            .find(|address| is_free(tenant, address))
+    }
+
+    /// A mailbox that never was before, at an address that may have been somebody's.
+    fn new_mailbox(&mut self, tenant: &Tenant) -> Option<Mailbox> {
+        let address = self.free_address(tenant)?;
+        self.made += 1;
+        let kind = match self.dice.below(10) {
+            0..6 => "UserMailbox",
+            6..9 => "SharedMailbox",
+            _ => "RoomMailbox",
+        };
+        let edoid = guid(&format!("person {}", self.made));
+        let mut mailbox = Mailbox {
+            guid: guid(&format!("object {}", self.made)),
+            exchange_object_id: guid(&format!("object {}", self.made)),
+            name: edoid.clone(),
+            identity: edoid.clone(),
+            edoid,
+            display_name: format!("Name {}", self.made),
+            account_disabled: Some(kind != "UserMailbox" || self.dice.chance(8)),
+            ..Mailbox::of_kind(kind, &address)
+        };
+        if self.dice.chance(30)
+            && let Some(alias) = self.free_address(tenant).filter(|alias| *alias != address)
+        {
+            mailbox = mailbox.with_alias_address(&alias);
+        }
+        Some(mailbox)
+    }
+
+    pub(super) fn begin(&mut self) -> (Tenant, Organisation) {
+        let mut tenant = Tenant::new(DOMAIN);
+        for _ in 0..self.dice.between(4, 12) {
+            if let Some(mailbox) = self.new_mailbox(&tenant) {
+                tenant.mailboxes.push(mailbox);
+            }
+        }
+        // A tenant has somebody to synchronise (R1).
+        if !tenant
+            .mailboxes
+            .iter()
+            .any(|it| it.recipient_type_details == "UserMailbox")
+        {
+            tenant
+                .mailboxes
+                .push(Mailbox::user(&format!("first@{DOMAIN}")));
+        }
+        for name in ["Team", "Inner"]
+            .into_iter()
+            .take(usize::try_from(self.dice.below(3)).unwrap())
+        {
+            let kind = if self.dice.chance(80) {
+                GroupKind::MailUniversalSecurityGroup
+            } else {
+                GroupKind::MailUniversalDistributionGroup
+            };
+            tenant.groups.push(Group::of_kind(kind, name, DOMAIN));
+        }
+        for _ in 0..tenant.mailboxes.len() {
+            self.grant(&mut tenant);
+            self.regroup(&mut tenant);
+        }
+        let switches = &mut tenant.switches;
+        switches.page_rows_max = usize::try_from(*self.dice.pick(&[2, 3, 5, 1000])).unwrap();
+        switches.expand_permissions = Expand::Served;
+        let organisation = self.organisation(&tenant);
+        (tenant, organisation)
+    }
+
+    /// Accounts as an earlier tool left them: mostly right, partly out of step.
+    fn organisation(&mut self, tenant: &Tenant) -> Organisation {
+        let mut organisation = Organisation::new([DOMAIN]);
+        organisation.seed = self.dice.next();
+        for mailbox in &tenant.mailboxes {
+            if self.dice.chance(30) {
+                continue;
+            }
+            let tie = self.dice.chance(50).then(|| mailbox.edoid.clone());
+            let address = mailbox.primary_smtp_address.clone();
+            let name = if self.dice.chance(80) {
+                mailbox.display_name.clone()
+            } else {
+                "Old Name".to_owned()
+            };
+            let aliases = if self.dice.chance(70) {
+                aliases(mailbox)
+            } else {
+                Vec::new()
+            };
+            match mailbox.recipient_type_details.as_str() {
+                "UserMailbox" => {
+                    let user = User::new(&address, &name);
+                    let key = self.dice.chance(90).then(|| mailbox.edoid.clone());
+                    organisation.add_user(User {
+                        external_account_id: tie,
+                        sso_account_key: key,
+                        aliases,
+                        ..user
+                    });
+                }
+                "SharedMailbox" => {
+                    let group = zivver::Group::new(&address, &name);
+                    organisation.add_group(zivver::Group {
+                        external_account_id: tie,
+                        aliases,
+                        ..group
+                    });
+                }
+                _ => {}
+            }
+        }
+        for name in ["admin", "supplier"] {
+            if self.dice.chance(30) {
+                organisation
+                    .add_user(User::new(&format!("{name}@{DOMAIN}"), name).key(&guid(name)));
+            }
+        }
+        if self.dice.chance(30) {
+            organisation
+                .add_user(User::new(&format!("guest@{FOREIGN}"), "Guest").key(&guid("guest")));
+        }
+        for _ in 0..self.dice.below(4) {
+            self.delegate_by_hand(&mut organisation);
+        }
+        self.quirks(&mut organisation);
+        organisation
+    }
+
+    fn quirks(&mut self, organisation: &mut Organisation) {
+        let switches = &mut organisation.switches;
+        if self.dice.chance(25) {
+            switches.list_count_max = Some(3);
+            switches.paging = zivver::Paging::Honoured;
+        }
+        switches.stale_reads_after_post = *self.dice.pick(&[0, 0, 0, 1, 2]);
+        switches.external_account_id_on_post = self.dice.chance(20);
+        switches.user_post_keeps_extension = self.dice.chance(20);
+        switches.group_post_keeps_aliases = self.dice.chance(20);
+        switches.duplicate_user_status = *self.dice.pick(&[409, 400]);
+        switches.delegates_follow_rename = true;
+        organisation.limiter.headers = self.dice.chance(50);
+    }
+
+    fn grant(&mut self, tenant: &mut Tenant) {
+        let Some(at) = self.dice.place(tenant.mailboxes.len()) else {
+            return;
+        };
+        let trustee = if !tenant.groups.is_empty() && self.dice.chance(25) {
+            self.dice.pick(&tenant.groups).name.clone()
+        } else {
+            self.dice
+                .pick(&tenant.mailboxes)
+                .user_principal_name
+                .clone()
+        };
+        let mailbox = &mut tenant.mailboxes[at];
+        if mailbox.permissions.iter().any(|it| it.user == trustee) {
+            return;
+        }
+        let deny = self.dice.chance(8);
+        mailbox.permissions.push(Permission {
+            deny,
+            ..Permission::full_access(&trustee)
+        });
+    }
+
+    fn regroup(&mut self, tenant: &mut Tenant) {
+        let Some(at) = self.dice.place(tenant.groups.len()) else {
+            return;
+        };
+        let member = if self.dice.chance(15) {
+            self.dice.pick(&tenant.groups).name.clone()
+        } else {
+            self.dice.pick(&tenant.mailboxes).edoid.clone()
+        };
+        let group = &mut tenant.groups[at];
+        if group.name == member {
+            return;
+        }
+        let before = group.members.len();
+        group.members.retain(|it| *it != member);
+        if group.members.len() == before {
+            group.members.push(member);
+        }
+    }
+
+    /// One thing that happens in the tenant, in words.
+    #[expect(clippy::too_many_lines, reason = "one arm for each thing that happens")]
+    pub(super) fn change_tenant(&mut self, tenant: &mut Tenant) -> String {
+        let draw = self.dice.below(100);
+        if draw < 12 {
+            if let Some(mailbox) = self.new_mailbox(tenant) {
+                let told = format!(
+                    "new {} {} {}",
+                    mailbox.recipient_type_details, mailbox.primary_smtp_address, mailbox.edoid
+                );
+                tenant.mailboxes.push(mailbox);
+                return told;
+            }
+            return "nothing".to_owned();
+        }
+        let Some(at) = self.dice.place(tenant.mailboxes.len()) else {
+            return "nothing".to_owned();
+        };
+        let who = tenant.mailboxes[at].primary_smtp_address.clone();
+        match draw {
+            12..22 => self.leave(tenant, at),
+            22..32 => {
+                let new = self.free_address(tenant);
+                let before = tenant.mailboxes[at].user_principal_name.clone();
+                let told = self.move_to(&mut tenant.mailboxes[at], new);
+                let after = tenant.mailboxes[at].user_principal_name.clone();
+                // Exchange shows a trustee by the name that it has now.
+                for permission in tenant
+                    .mailboxes
+                    .iter_mut()
+                    .flat_map(|it| &mut it.permissions)
+                {
+                    if permission.user == before {
+                        permission.user.clone_from(&after);
+                    }
+                }
+                told
+            }
+            32..40 => self.swap(tenant, at),
+            40..48 => {
+                let mailbox = &mut tenant.mailboxes[at];
+                self.made += 1;
+                mailbox.display_name = format!("Name {}", self.made);
+                format!("{who}: new name {}", mailbox.display_name)
+            }
+            48..56 => {
+                let free = self.free_address(tenant);
+                let mailbox = &mut tenant.mailboxes[at];
+                match free {
+                    Some(alias) => mailbox.email_addresses.push(format!("smtp:{alias}")),
+                    None => mailbox.email_addresses.truncate(1),
+                }
+                format!("{who}: addresses {:?}", mailbox.email_addresses)
+            }
+            56..62 => {
+                let mailbox = &mut tenant.mailboxes[at];
+                if self.dice.chance(50) {
+                    mailbox.email_addresses.truncate(1);
+                }
+                format!("{who}: addresses {:?}", mailbox.email_addresses)
+            }
+            62..68 => {
+                let mailbox = &mut tenant.mailboxes[at];
+                if mailbox.recipient_type_details == "UserMailbox" {
+                    mailbox.account_disabled = Some(mailbox.account_disabled == Some(false));
+                }
+                format!("{who}: disabled {:?}", mailbox.account_disabled)
+            }
+            68..71 => convert(&mut tenant.mailboxes[at]),
+            71..84 => {
+                self.grant(tenant);
+                format!("grants: {:?}", grants(tenant))
+            }
+            84..94 => {
+                let mailbox = &mut tenant.mailboxes[at];
+                if let Some(gone) = self.dice.place(mailbox.permissions.len()) {
+                    mailbox.permissions.remove(gone);
+                }
+                format!("grants: {:?}", grants(tenant))
+            }
+            _ => {
+                self.regroup(tenant);
+                let groups = tenant.groups.iter().map(|it| (&it.name, &it.members));
+                format!("groups: {:?}", groups.collect::<Vec<_>>())
+            }
+        }
+    }
+
+    fn leave(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let is_user = |it: &Mailbox| it.recipient_type_details == "UserMailbox";
+        if tenant.mailboxes.iter().filter(|it| is_user(it)).count() < 2 {
+            return "nothing".to_owned();
+        }
+        let gone = tenant.mailboxes.remove(at);
+        for mailbox in &mut tenant.mailboxes {
+            mailbox
+                .permissions
+                .retain(|it| it.user != gone.user_principal_name);
+        }
+        for group in &mut tenant.groups {
+            group.members.retain(|it| *it != gone.edoid);
+        }
+        // Sometimes somebody new gets the address at once.
+        if self.dice.chance(30)
+            && is_free(tenant, &gone.primary_smtp_address)
+            && let Some(mut next) = self.new_mailbox(tenant)
+        {
+            set_addresses(&mut next, &gone.primary_smtp_address, Vec::new());
+            next.user_principal_name
+                .clone_from(&gone.primary_smtp_address);
+            let told = format!(
+                "{}: gone, its address given to {}",
+                gone.primary_smtp_address, next.edoid
+            );
+            tenant.mailboxes.push(next);
+            return told;
+        }
+        format!("{}: gone", gone.primary_smtp_address)
+    }
+
+    fn move_to(&mut self, mailbox: &mut Mailbox, new: Option<String>) -> String {
+        let old = mailbox.primary_smtp_address.clone();
+        let mut aliases = aliases(mailbox);
+        // Its own alias, or an address that nobody has.
+        let new = match (aliases.first().cloned(), new) {
+            (Some(alias), _) if self.dice.chance(40) => alias,
+            (_, Some(new)) => new,
+            (_, None) => return "nothing".to_owned(),
+        };
+        if self.dice.chance(60) {
+            aliases.push(old.clone());
+        }
+        set_addresses(mailbox, &new, aliases);
+        if self.dice.chance(70) {
+            mailbox.user_principal_name.clone_from(&new);
+        }
+        format!("{old}: now {:?}", mailbox.email_addresses)
+    }
+
+    fn swap(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let other = self.dice.place(tenant.mailboxes.len()).unwrap();
+        if other == at {
+            return "nothing".to_owned();
+        }
+        let (one, two) = (
+            tenant.mailboxes[at].primary_smtp_address.clone(),
+            tenant.mailboxes[other].primary_smtp_address.clone(),
+        );
+        let (one_aliases, two_aliases) = (
+            aliases(&tenant.mailboxes[at]),
+            aliases(&tenant.mailboxes[other]),
+        );
+        set_addresses(&mut tenant.mailboxes[at], &two, one_aliases);
+        set_addresses(&mut tenant.mailboxes[other], &one, two_aliases);
+        format!("{one} and {two} change places")
+    }
+
+    /// One thing that an administrator does in Zivver by hand.
+    pub(super) fn change_zivver(&mut self, organisation: &mut Organisation) -> String {
+        let Some(at) = self.dice.place(organisation.users.len()) else {
+            return "nothing".to_owned();
+        };
+        let user = &mut organisation.users[at];
+        let who = user.user_name.clone();
+        match self.dice.below(10) {
+            0 => {
+                "By Hand".clone_into(&mut user.name);
+                format!("by hand: name of {who}")
+            }
+            1 | 2 => {
+                user.active = !user.active;
+                format!("by hand: {who} active {}", user.active)
+            }
+            3 => {
+                user.aliases.pop();
+                format!("by hand: an alias of {who} removed")
+            }
+            4 => {
+                user.delegates.pop();
+                format!("by hand: a delegate of {who} removed")
+            }
+            5 | 6 => {
+                self.delegate_by_hand(organisation);
+                "by hand: a delegate".to_owned()
+            }
+            7 => {
+                if let Some(group) = self.dice.place(organisation.groups.len()) {
+                    organisation.groups[group].members.pop();
+                }
+                "by hand: a member removed".to_owned()
+            }
+            8 => {
+                let stray = format!("stray{}@{DOMAIN}", self.dice.below(3));
+                if organisation.user(&stray).is_none() {
+                    organisation.add_user(User::new(&stray, "Stray").key(&guid(&stray)));
+                }
+                format!("by hand: account {stray}")
+            }
+            _ => {
+                let gone = organisation.users.remove(at);
+                format!("by hand: {} deleted", gone.user_name)
+            }
+        }
+    }
+
+    fn delegate_by_hand(&mut self, organisation: &mut Organisation) {
+        let Some(who) = self.dice.place(organisation.users.len()) else {
+            return;
+        };
+        let (id, name) = (
+            organisation.users[who].id.clone(),
+            organisation.users[who].user_name.clone(),
+        );
+        if let Some(at) = self.dice.place(organisation.groups.len())
+            && self.dice.chance(50)
+        {
+            let members = &mut organisation.groups[at].members;
+            if !members.contains(&id) {
+                members.push(id);
+            }
+        } else if let Some(at) = self.dice.place(organisation.users.len())
+            && at != who
+            && !organisation.users[at].delegates.contains(&name)
+        {
+            organisation.users[at].delegates.push(name);
+        }
+    }
+}
+
+fn convert(mailbox: &mut Mailbox) -> String {
+    let (kind, disabled) = match mailbox.recipient_type_details.as_str() {
+        "UserMailbox" => ("SharedMailbox", true),
+        "SharedMailbox" => ("UserMailbox", false),
+        _ => return "nothing".to_owned(),
+    };
+    kind.clone_into(&mut mailbox.recipient_type_details);
+    mailbox.account_disabled = Some(disabled);
+    format!("{}: now a {kind}", mailbox.primary_smtp_address)
+}
+
+fn grants(tenant: &Tenant) -> Vec<(String, Vec<String>)> {
+    let mailboxes = tenant
+        .mailboxes
+        .iter()
+        .filter(|it| !it.permissions.is_empty());
+    mailboxes
+        .map(|it| {
+            let users = it.permissions.iter().map(|permission| {
+                let sign = if permission.deny { "-" } else { "" };
+                format!("{sign}{}", permission.user)
+            });
+            (it.primary_smtp_address.clone(), users.collect())
+        })
+        .collect()
+}

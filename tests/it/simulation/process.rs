@@ -1,0 +1,185 @@
+//! A process of the program: its engine with its own clock and connections, killed or frozen at a chosen point.
+
+use std::{collections::BTreeMap, fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use azure_core::{
+    credentials::{AccessToken, TokenCredential, TokenRequestOptions},
+    time::OffsetDateTime,
+};
+use cloud_sync::{
+    domain::report::Report,
+    engine::{Engine, Links, RunError, RunRequest},
+    exchange::Identity,
+    http::Clock,
+    sandbox::{exchange, identity, zivver},
+    settings::Settings,
+    state::State,
+};
+use tokio::time::Instant;
+
+use super::{
+    dice::Dice,
+    network::{self, Service, Tasks},
+    stage::Stage,
+    storage::{Shelf, Way},
+    time,
+};
+
+/// The services outside, and how they are reached.
+#[derive(Debug, Clone)]
+pub(super) struct Outside {
+    pub(super) stage: Stage,
+    pub(super) exchange: exchange::Simulator,
+    pub(super) zivver: zivver::Simulator,
+    pub(super) shelf: Shelf,
+    pub(super) tasks: Tasks,
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+/// What happens to a process in the middle of its work.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doom {
+    /// Killed when it would go on for this many-th time.
+    pub(super) killed_at_poll: Option<u64>,
+    /// Killed after so many writes have arrived.
+    pub(super) writes_to_live: Option<u32>,
+    pub(super) frozen: Option<(u64, Duration)>,
+    /// Frozen when so many writes have arrived.
+    pub(super) frozen_after: Option<(u32, Duration)>,
+    /// Its wall clock jumps at this poll, by so many milliseconds.
+    pub(super) clock_jump: Option<(u64, i64)>,
+}
+
+#[derive(Debug)]
+pub(super) enum End {
+    Report(Box<Report>),
+    NotBegun(RunError),
+    Killed,
+}
+
+/// A managed identity that the simulated Exchange knows.
+struct Credential(identity::Identity);
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenCredential for Credential {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let expires_s = self.0.now_s() + self.0.settings().life_s;
+        let expires = OffsetDateTime::from_unix_timestamp(i64::try_from(expires_s).unwrap());
+        Ok(AccessToken::new(self.0.mint(), expires.unwrap()))
+    }
+}
+
+pub(super) struct Process {
+    slot: usize,
+    stage: Stage,
+    engine: Engine,
+}
+
+impl Process {
+    pub(super) fn start(outside: &Outside, slot: usize, dice: &mut Dice) -> Self {
+        let Outside {
+            stage,
+            exchange,
+            zivver,
+            shelf,
+            tasks,
+            settings,
+        } = outside;
+        let mut settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
+        settings.identity = Identity::Credential(Arc::new(Credential(exchange.identity().clone())));
+        let connect =
+            |service, inner| network::transport(stage, slot, service, inner, zivver, tasks);
+        let way = Way {
+            shelf: shelf.clone(),
+            stage: Some((stage.clone(), slot)),
+        };
+        let links = Links {
+            exchange: Some(connect(Service::Exchange, exchange.router())),
+            zivver: Some(connect(Service::Zivver, zivver.router())),
+            state: Some(
+                State::over(Arc::new(way), "simulated").with_wall_clock(time::CLOCKS[slot]),
+            ),
+            clock: Clock::Read(time::CLOCKS[slot]),
+            seed: Some(dice.next()),
+            lease: None,
+            otlp: None,
+        };
+        Self {
+            slot,
+            stage: stage.clone(),
+            engine: Engine::new(settings, links),
+        }
+    }
+
+    /// One invocation, which ends, or is killed in the middle.
+    pub(super) async fn run(&self, request: &RunRequest, doom: &Doom) -> End {
+        let slot = self.slot;
+        self.stage.with(|scene| {
+            let process = &mut scene.processes[slot];
+            let counted = doom.frozen_after.map(|(writes, _)| writes);
+            process.writes_to_live = doom.writes_to_live.or(counted);
+            process.doomed = false;
+            process.frozen_until = None;
+        });
+        let mut polls = 0;
+        let mut run = Some(Box::pin(self.engine.run(request)));
+        let mut sleep = None;
+        poll_fn(|context| {
+            if let Some(pause) = &mut sleep {
+                let pause: &mut std::pin::Pin<Box<tokio::time::Sleep>> = pause;
+                if pause.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                sleep = None;
+            }
+            polls += 1;
+            if let Some((at, by_ms)) = doom.clock_jump
+                && at == polls
+            {
+                self.stage
+                    .tell(|| format!("process {slot}: the clock jumps by {by_ms} ms"));
+                time::set_wrong_by(slot, by_ms);
+            }
+            let enough = self
+                .stage
+                .with(|scene| std::mem::take(&mut scene.processes[slot].doomed));
+            let doomed = enough && doom.frozen_after.is_none();
+            if doomed || doom.killed_at_poll == Some(polls) {
+                self.stage.tell(|| format!("process {slot}: killed"));
+                run = None;
+                return Poll::Ready(End::Killed);
+            }
+            let by_writes = doom.frozen_after.filter(|_| enough);
+            let by_polls = doom.frozen.filter(|(at, _)| *at == polls);
+            let frozen = by_writes.map(|it| it.1).or(by_polls.map(|it| it.1));
+            if let Some(how_long) = frozen {
+                let until = Instant::now() + how_long;
+                self.stage
+                    .tell(|| format!("process {slot}: frozen for {how_long:?}"));
+                self.stage
+                    .with(|scene| scene.processes[slot].frozen_until = Some(until));
+                let mut pause = Box::pin(tokio::time::sleep_until(until));
+                if pause.as_mut().poll(context).is_pending() {
+                    sleep = Some(pause);
+                    return Poll::Pending;
+                }
+            }
+            let running = run.as_mut().unwrap();
+            running.as_mut().poll(context).map(|ended| match ended {
+                Ok(report) => End::Report(Box::new(report)),
+                Err(error) => End::NotBegun(error),
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,107 @@
+//! What the program wrote down against what Zivver saw: no write without a plan, no write without an outcome, and no deed that
+//! was none (R35).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloud_sync::{
+    domain::{
+        plan::{Action, ActionKind},
+        report::ActionOutcome,
+    },
+    engine::journal::{Entry, PlanRecord},
+};
+
+use super::{
+    oracle::{Invocation, Oracle, Write},
+    truth::lower,
+};
+
+/// By run: its plans, each with what came of it.
+pub(super) type Records = BTreeMap<String, Vec<(PlanRecord, Vec<Entry>)>>;
+
+pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
+    let mut found = Vec::new();
+    let planned: BTreeSet<String> = records
+        .values()
+        .flatten()
+        .flat_map(|(record, _)| &record.actions)
+        .flat_map(|planned| names(&planned.action))
+        .collect();
+    for (at, invocation) in oracle.invocations.iter().enumerate() {
+        for write in accepted(invocation) {
+            if !planned.contains(&write.id) && !planned.contains(&write.address) {
+                let Write { id, address, .. } = write;
+                found.push(format!(
+                    "invocation {at}: a write to {id} {address} is in no plan"
+                ));
+            }
+        }
+        let record = invocation.run.as_ref().and_then(|run| records.get(run));
+        if let Some(plans) = record.filter(|_| invocation.complete) {
+            let wrong = complete(invocation, plans);
+            found.extend(
+                wrong
+                    .into_iter()
+                    .map(|text| format!("invocation {at}: {text}")),
+            );
+        }
+    }
+    found
+}
+
+fn names(action: &Action) -> impl Iterator<Item = String> {
+    let id = action.id.as_ref().map(|id| id.as_str().to_owned());
+    id.into_iter().chain([lower(action.address.as_str())])
+}
+
+fn accepted(invocation: &Invocation) -> impl Iterator<Item = &Write> {
+    invocation.writes.iter().filter(|write| write.accepted)
+}
+
+/// A run that came to its end has an outcome for each of its writes, and a write for what it says was done.
+fn complete(invocation: &Invocation, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let entered: BTreeSet<String> = plans
+        .iter()
+        .flat_map(|(record, entries)| {
+            let happened = entries.iter().filter(|entry| {
+                matches!(
+                    entry.outcome,
+                    ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed
+                )
+            });
+            happened.flat_map(|entry| names(&record.actions[entry.action as usize].action))
+        })
+        .collect();
+    for write in accepted(invocation) {
+        if !entered.contains(&write.id) && !entered.contains(&write.address) {
+            let Write { id, address, .. } = write;
+            wrong.push(format!(
+                "a write to {id} {address} has no outcome in the journal"
+            ));
+        }
+    }
+    if invocation.writes.is_empty() {
+        return wrong;
+    }
+    let written: BTreeSet<&String> = accepted(invocation).map(|write| &write.id).collect();
+    let last = plans.last().into_iter();
+    for (record, entry) in
+        last.flat_map(|(record, entries)| entries.iter().map(move |it| (record, it)))
+    {
+        let action = &record.actions[entry.action as usize].action;
+        let visible = match action.kind {
+            ActionKind::Rename | ActionKind::Resume | ActionKind::Suspend | ActionKind::Empty => {
+                entry.outcome == ActionOutcome::Applied
+            }
+            ActionKind::Create | ActionKind::Update => false,
+        };
+        let id = action.id.as_ref().map(|id| id.as_str().to_owned());
+        if let Some(id) = id.filter(|id| visible && !written.contains(id)) {
+            wrong.push(format!(
+                "the journal says that {id} was written, and it was not"
+            ));
+        }
+    }
+    wrong
+}

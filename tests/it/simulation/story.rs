@@ -1,0 +1,703 @@
+//! One simulation from its seed: a world, some nights of runs in bad weather while people work, then calm.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cloud_sync::{
+    domain::{
+        address::SmtpAddress,
+        guard::Class,
+        mode::{Mode, Trigger},
+        report::{ActionOutcome, Report, RunState},
+    },
+    engine::{
+        RunRequest, RunSummary,
+        journal::{self, Batch, PlanRecord},
+    },
+    sandbox::{exchange, zivver},
+    state::{RunId, State},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    dice::Dice,
+    ending::Ending,
+    network::Service,
+    oracle::Oracle,
+    plot::Plot,
+    process::{Doom, End, Outside, Process},
+    records::{self, Records},
+    stage::{Stage, Weather},
+    storage::{Shelf, Way},
+    time,
+    truth::Truth,
+};
+
+/// What came of a simulation.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) violations: Vec<String>,
+    pub(super) trace: Vec<String>,
+    pub(super) fingerprint: u64,
+    pub(super) tally: Tally,
+}
+
+/// What happened in simulations, so that nobody takes quiet ones for proof.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub(super) runs: u64,
+    pub(super) killed: u64,
+    pub(super) failed: u64,
+    pub(super) not_begun: u64,
+    pub(super) held: u64,
+    pub(super) cut_off: u64,
+    pub(super) writes: u64,
+    pub(super) accounts_checked: u64,
+    pub(super) accounts_excused: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.killed += other.killed;
+        self.failed += other.failed;
+        self.not_begun += other.not_begun;
+        self.held += other.held;
+        self.cut_off += other.cut_off;
+        self.writes += other.writes;
+        self.accounts_checked += other.accounts_checked;
+        self.accounts_excused += other.accounts_excused;
+    }
+}
+
+struct Story {
+    dice: Dice,
+    plot: Plot,
+    outside: Outside,
+    /// Still running from the last night, by slot.
+    warm: [Option<Process>; time::PROCESSES],
+    /// Codes that the last report showed.
+    offered: Vec<(String, Report)>,
+    tally: Tally,
+}
+
+pub(super) fn play(seed: u64, traced: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        time::begin();
+        let mut story = Story::begin(seed, traced);
+        story.tell();
+        let nights = story.dice.between(2, 5);
+        for _ in 0..nights {
+            story.night().await;
+            if story.is_over() {
+                break;
+            }
+        }
+        if !story.is_over() {
+            story.calm().await;
+        }
+        story.end()
+    })
+}
+
+impl Story {
+    fn begin(seed: u64, traced: bool) -> Self {
+        let mut dice = Dice::new(seed, "story");
+        let mut plot = Plot::new(seed);
+        let (tenant, organisation) = plot.begin();
+        let mut settings: BTreeMap<&str, String> = [
+            ("ZIVVER_API_KEY", zivver::API_KEY),
+            ("ZIVVER_API_URL", "http://127.0.0.1:9/api"),
+            ("EXO_URL", "http://127.0.0.1:9"),
+            ("CLAIMED_DOMAINS", super::truth::DOMAIN),
+            ("SSO_ACCOUNT_KEY", "object_id"),
+            ("PERFORM_SYNC", "true"),
+            ("STATE", "memory:"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+        let strategy = *dice.pick(&["get", "get", "get", "batch", "expand"]);
+        settings.insert("EXO_PERMISSIONS", strategy.to_owned());
+        settings.insert("EXO_CONCURRENCY", dice.pick(&["1", "3", "16"]).to_string());
+        let mut oracle = Oracle::new(
+            zivver::Simulator::new(organisation.clone()).state(),
+            Truth::of(&tenant),
+        );
+        oracle.permissions_in_bulk = strategy != "get";
+        let roomy = dice.chance(60);
+        for (class, counts) in [
+            (Class::Suspend, [1, 2, 5]),
+            (Class::DelegateRemoval, [1, 3, 20]),
+            (Class::AliasRemoval, [1, 2, 20]),
+            (Class::Rename, [1, 2, 5]),
+            (Class::NameChange, [2, 3, 20]),
+        ] {
+            let count = if roomy {
+                counts[2]
+            } else {
+                *dice.pick(&counts)
+            };
+            settings.insert(class.setting(), count.to_string());
+            oracle.limits.insert(class, count);
+        }
+        let settings = settings
+            .into_iter()
+            .map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value));
+        let exchange = exchange::Simulator::new(tenant);
+        let started_s = u64::try_from(time::START_S).unwrap();
+        exchange.identity().set_start(started_s);
+        if dice.chance(25) {
+            let life_s = dice.between(5, 400);
+            exchange
+                .identity()
+                .with_settings(|identity| identity.life_s = life_s);
+        }
+        let outside = Outside {
+            stage: Stage::new(seed, oracle, traced),
+            exchange,
+            zivver: zivver::Simulator::new(organisation),
+            shelf: Shelf::default(),
+            tasks: Arc::new(Mutex::new(JoinSet::new())),
+            settings: settings.collect(),
+        };
+        Self {
+            dice,
+            plot,
+            outside,
+            warm: [None, None],
+            offered: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    fn tell(&self) {
+        self.outside.stage.with(|scene| {
+            let settings = self.outside.settings.clone();
+            scene.tell(|| format!("settings: {settings:?}"));
+            let tenant = self.outside.exchange.state();
+            for mailbox in &tenant.mailboxes {
+                scene.tell(|| {
+                    let users: Vec<_> = mailbox
+                        .permissions
+                        .iter()
+                        .map(|it| (&it.user, it.deny))
+                        .collect();
+                    format!(
+                        "{} {} {:?} disabled {:?} {users:?}",
+                        mailbox.recipient_type_details,
+                        mailbox.edoid,
+                        mailbox.email_addresses,
+                        mailbox.account_disabled
+                    )
+                });
+            }
+            for group in &tenant.groups {
+                scene.tell(|| format!("group {} {:?} {:?}", group.name, group.kind, group.members));
+            }
+            tell_organisation(scene, &self.outside.zivver.state());
+        });
+    }
+
+    fn is_over(&self) -> bool {
+        self.outside
+            .stage
+            .with(|scene| !scene.oracle.violations.is_empty())
+    }
+
+    fn end(self) -> Outcome {
+        let Self {
+            outside, mut tally, ..
+        } = self;
+        outside.stage.with(|scene| {
+            let writes = scene
+                .oracle
+                .invocations
+                .iter()
+                .map(|it| it.writes.len() as u64);
+            tally.writes = writes.sum();
+            Outcome {
+                violations: std::mem::take(&mut scene.oracle.violations),
+                trace: scene.take_trace(),
+                fingerprint: scene.fingerprint,
+                tally,
+            }
+        })
+    }
+
+    async fn night(&mut self) {
+        let pause_s = *self
+            .dice
+            .pick(&[1, 20, 90, 600, 7200, 40_000, 86_400, 100_000]);
+        tokio::time::sleep(Duration::from_secs(pause_s)).await;
+        for _ in 0..self.dice.below(5) {
+            self.change_world();
+        }
+        let weather = self.weather();
+        self.outside.stage.with(|scene| {
+            scene.tell(|| format!("weather: {weather:?}"));
+            scene.oracle.row_may_move = false;
+            scene.weather = weather;
+        });
+        self.outside
+            .exchange
+            .switch(|switches| switches.paging = exchange::Paging::Good);
+        if self.dice.chance(6) {
+            let paging = *self.dice.pick(&[
+                exchange::Paging::DuplicatePage,
+                exchange::Paging::RepeatedLink,
+                exchange::Paging::RowMoved,
+            ]);
+            self.outside.stage.with(|scene| {
+                scene.tell(|| format!("paging: {paging:?}"));
+                scene.oracle.row_may_move = paging == exchange::Paging::RowMoved;
+            });
+            self.outside
+                .exchange
+                .switch(|switches| switches.paging = paging);
+        }
+        let together = self.dice.chance(35);
+        let plans: Vec<Errand> = (0..=usize::from(together))
+            .map(|slot| self.errand(slot))
+            .collect();
+        let meanwhile = self.dice.chance(20).then(|| self.dice.between(0, 4000));
+        let Self { plot, outside, .. } = self;
+        let errands = plans.into_iter().map(|errand| errand.carry_out(outside));
+        let changes = async {
+            if let Some(after_ms) = meanwhile {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                outside.change_tenant(plot);
+            }
+        };
+        let (ended, ()) = futures::join!(futures::future::join_all(errands), changes);
+        for (process, slot, told) in ended {
+            self.warm[slot] = process;
+            self.take_in(told);
+        }
+        self.check_journals().await;
+    }
+
+    fn change_world(&mut self) {
+        let Self { plot, outside, .. } = self;
+        if plot.dice.chance(25) {
+            let told = outside
+                .zivver
+                .with_state(|organisation| plot.change_zivver(organisation));
+            outside.changed(told);
+        } else {
+            outside.change_tenant(plot);
+        }
+    }
+
+    fn weather(&mut self) -> Weather {
+        let dice = &mut self.dice;
+        let mut rate = || *dice.pick(&[0, 0, 15, 60, 200]);
+        let (exchange, zivver, storage) = (rate(), rate(), rate() / 2);
+        let cursed = *dice.pick(&[0, 0, 40, 150, 400]);
+        let outage = dice.chance(12).then(|| {
+            let service = *dice.pick(&[Service::Exchange, Service::Zivver, Service::Storage]);
+            let from = time::elapsed() + Duration::from_millis(dice.between(0, 4000));
+            (
+                service,
+                from,
+                from + Duration::from_secs(dice.between(1, 300)),
+            )
+        });
+        Weather {
+            exchange,
+            zivver,
+            storage,
+            cursed,
+            outage,
+        }
+    }
+
+    fn errand(&mut self, slot: usize) -> Errand {
+        let dice = &mut self.dice;
+        let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
+        let mut codes = Vec::new();
+        if dice.chance(8) {
+            request.mode = Mode::Preview;
+        } else if dice.chance(40)
+            && let Some((code, report)) = self.offered.pop()
+        {
+            request.approve.push(code.clone());
+            codes.push((code, report));
+        }
+        if dice.chance(10) {
+            let address = self.outside.exchange.read(|tenant| {
+                let mailbox = dice.pick(&tenant.mailboxes);
+                SmtpAddress::parse(&mailbox.primary_smtp_address).unwrap()
+            });
+            request.accounts.insert(address);
+        }
+        if dice.chance(30) {
+            request.time_budget = Some(Duration::from_millis(dice.between(200, 20_000)));
+        }
+        request.patience = Duration::from_secs(*dice.pick(&[0, 30, 200]));
+        if dice.chance(40) {
+            // As from a queue: the message has the id, and comes again.
+            let started = time::CLOCKS[slot]();
+            request.id = Some(RunId::drawn(started, dice.next()));
+        }
+        let mut doom = || {
+            let mut doom = Doom::default();
+            match dice.below(10) {
+                0 => doom.killed_at_poll = Some(dice.between(1, 400)),
+                1 => doom.killed_at_poll = Some(dice.between(1, 60)),
+                2 | 3 => doom.writes_to_live = Some(u32::try_from(dice.between(1, 8)).unwrap()),
+                4 => {
+                    let how_long = Duration::from_secs(dice.between(5, 200));
+                    doom.frozen = Some((dice.between(1, 300), how_long));
+                }
+                5 => {
+                    let writes = u32::try_from(dice.between(1, 6)).unwrap();
+                    doom.frozen_after = Some((writes, Duration::from_secs(dice.between(70, 200))));
+                }
+                _ => {}
+            }
+            if dice.chance(10) {
+                let by_ms = i64::try_from(dice.between(0, 1_200_000)).unwrap() - 600_000;
+                doom.clock_jump = Some((dice.between(1, 200), by_ms));
+            }
+            doom
+        };
+        let dooms = (0..4).map(|_| doom()).collect();
+        let late = Duration::from_millis(dice.below(3000) * u64::try_from(slot).unwrap());
+        let warm = self.warm[slot].take().filter(|_| dice.chance(40));
+        Errand {
+            slot,
+            request,
+            codes,
+            dooms,
+            late,
+            warm,
+            dice: Dice::new(dice.next(), "process"),
+        }
+    }
+
+    fn take_in(&mut self, told: Vec<Told>) {
+        for Told {
+            invocation,
+            end,
+            approvals,
+        } in told
+        {
+            self.tally.runs += 1;
+            let stage = &self.outside.stage;
+            match end {
+                End::Killed => self.tally.killed += 1,
+                End::NotBegun(error) => {
+                    self.tally.not_begun += 1;
+                    stage.tell(|| format!("invocation {invocation} did not begin: {error}"));
+                }
+                End::Report(report) => {
+                    self.tally.failed += u64::from(report.error.is_some());
+                    self.tally.held += u64::from(!report.held.is_empty());
+                    self.tally.cut_off += u64::from(report.state == RunState::Continues);
+                    if report.mode == Mode::Apply || self.dice.chance(50) {
+                        self.offered = report
+                            .held
+                            .iter()
+                            .map(|held| (held.code.clone(), (*report).clone()))
+                            .collect();
+                    }
+                    stage.with(|scene| scene.oracle.ended(invocation, &report, approvals));
+                }
+            }
+        }
+    }
+
+    /// What the program reads of its own state, without the bad weather.
+    fn state(&self) -> State {
+        let way = Way {
+            shelf: self.outside.shelf.clone(),
+            stage: None,
+        };
+        State::over(Arc::new(way), "simulated")
+    }
+
+    /// What the journals hold against what Zivver saw (R35).
+    async fn check_journals(&mut self) {
+        let state = self.state();
+        let mut records = Records::new();
+        for entry in state.runs::<RunSummary>(1000).await.unwrap() {
+            let plans = state.plans::<PlanRecord>(&entry.id);
+            let journal = state.journal::<Batch>(&entry.id);
+            let read = journal::read(&plans, &journal).await.unwrap();
+            records.insert(entry.id.to_string(), read);
+        }
+        self.outside.stage.with(|scene| {
+            let found = records::check(&records, &scene.oracle);
+            scene.oracle.violations.extend(found);
+        });
+    }
+
+    /// No more faults: two runs, and nothing is left to do (R35, R36, R38).
+    async fn calm(&mut self) {
+        self.warm = [None, None];
+        self.outside
+            .exchange
+            .switch(|switches| switches.paging = exchange::Paging::Good);
+        self.outside.stage.with(|scene| {
+            scene.weather = Weather::default();
+            scene.tell(|| "calm".to_owned());
+        });
+        for process in 0..time::PROCESSES {
+            time::set_wrong_by(process, 0);
+        }
+        tokio::time::sleep(Duration::from_secs(1500)).await;
+        let mut last = None;
+        for _ in 0..3 {
+            let process = Process::start(&self.outside, 0, &mut self.dice);
+            let request = RunRequest::new(Mode::Apply, Trigger::Timer);
+            let invocation = self
+                .outside
+                .stage
+                .with(|scene| begin(scene, 0, &request, None));
+            let end = process.run(&request, &Doom::default()).await;
+            let writes = self
+                .outside
+                .stage
+                .with(|scene| scene.oracle.invocations[invocation].writes.len());
+            let report = match &end {
+                End::Report(report) => (**report).clone(),
+                End::NotBegun(error) => {
+                    return self.violation(format!("in calm a run did not begin: {error}"));
+                }
+                End::Killed => return self.violation("in calm a run was killed".to_owned()),
+            };
+            tell_report(&self.outside.stage, &report);
+            self.take_in(vec![Told {
+                invocation,
+                end,
+                approvals: false,
+            }]);
+            last = Some((report, writes));
+        }
+        let (report, writes) = last.unwrap();
+        self.check_journals().await;
+        if let Some(error) = &report.error {
+            self.violation(format!("in calm a run failed: {error}"));
+        }
+        let refused = report
+            .actions
+            .iter()
+            .any(|it| it.outcome == ActionOutcome::Refused || it.outcome == ActionOutcome::Partly);
+        if writes > 0 && !refused {
+            self.violation(format!(
+                "in calm the third run still made {writes} writes (R38)"
+            ));
+        }
+        if report.converged != Some(true) && !refused {
+            self.violation("in calm two runs did not converge (R36)".to_owned());
+        }
+        let truth = self.outside.exchange.read(Truth::of);
+        let end = self
+            .outside
+            .stage
+            .with(|scene| Ending::judge(&report, &truth, &scene.oracle));
+        self.tally.accounts_checked += end.checked;
+        self.tally.accounts_excused += end.excused;
+        for text in end.wrong {
+            self.violation(text);
+        }
+    }
+
+    fn violation(&self, text: String) {
+        self.outside
+            .stage
+            .with(|scene| scene.oracle.violations.push(text));
+    }
+}
+
+fn tell_organisation(scene: &mut super::stage::Scene, organisation: &zivver::Organisation) {
+    for user in &organisation.users {
+        scene.tell(|| {
+            format!(
+                "account {} {} {:?} active {} aliases {:?} delegates {:?} tie {:?} key {:?}",
+                user.id,
+                user.user_name,
+                user.name,
+                user.active,
+                user.aliases,
+                user.delegates,
+                user.external_account_id,
+                user.sso_account_key
+            )
+        });
+    }
+    for group in &organisation.groups {
+        scene.tell(|| {
+            format!(
+                "functional {} {} {:?} aliases {:?} members {:?} tie {:?}",
+                group.id,
+                group.external_id,
+                group.display_name,
+                group.aliases,
+                group.members,
+                group.external_account_id
+            )
+        });
+    }
+}
+
+fn tell_report(stage: &Stage, report: &Report) {
+    stage.with(|scene| {
+        scene.tell(|| {
+            format!(
+                "report {} {:?} {:?} {:?}",
+                report.id, report.state, report.outcome, report.error
+            )
+        });
+        for action in &report.actions {
+            scene.tell(|| {
+                format!(
+                    "  {:?} {:?} {} {:?} {:?}",
+                    action.outcome,
+                    action.action.kind,
+                    action.action.address,
+                    action.action.changes,
+                    action.problems
+                )
+            });
+        }
+        for held in &report.held {
+            scene.tell(|| {
+                format!(
+                    "  held {:?} {} {:?}",
+                    held.class,
+                    held.reason,
+                    held.changes
+                        .iter()
+                        .map(|it| (&it.address, &it.what, &it.before, &it.after))
+                        .collect::<Vec<_>>()
+                )
+            });
+        }
+        for note in &report.skipped {
+            scene.tell(|| format!("  {:?} {}: {}", note.code, note.address, note.text));
+        }
+        for action in &report.differences {
+            scene.tell(|| {
+                format!(
+                    "  differs: {:?} {} {:?}",
+                    action.kind, action.address, action.changes
+                )
+            });
+        }
+    });
+}
+
+impl Outside {
+    fn change_tenant(&self, plot: &mut Plot) {
+        let told = self
+            .exchange
+            .with_state(|tenant| plot.change_tenant(tenant));
+        self.changed(told);
+    }
+
+    fn changed(&self, told: String) {
+        let truth = self.exchange.read(Truth::of);
+        let organisation = self.zivver.state();
+        self.stage.with(|scene| {
+            scene.tell(|| told);
+            scene.oracle.organisation = organisation;
+            scene.oracle.world_changed(truth);
+        });
+    }
+}
+
+/// What one process is to do in a night.
+struct Errand {
+    slot: usize,
+    request: RunRequest,
+    codes: Vec<(String, Report)>,
+    /// One for each invocation.
+    dooms: Vec<Doom>,
+    late: Duration,
+    warm: Option<Process>,
+    dice: Dice,
+}
+
+struct Told {
+    invocation: usize,
+    end: End,
+    approvals: bool,
+}
+
+fn begin(
+    scene: &mut super::stage::Scene,
+    slot: usize,
+    request: &RunRequest,
+    continues: Option<usize>,
+) -> usize {
+    let scoped = !request.accounts.is_empty();
+    let invocation = scene.oracle.begins(request.mode, continues, scoped);
+    scene.processes[slot].invocation = invocation;
+    scene.tell(|| format!("process {slot} begins invocation {invocation}: {request:?}"));
+    invocation
+}
+
+impl Errand {
+    async fn carry_out(self, outside: &Outside) -> (Option<Process>, usize, Vec<Told>) {
+        let Self {
+            slot,
+            mut request,
+            codes,
+            dooms,
+            late,
+            warm,
+            mut dice,
+        } = self;
+        tokio::time::sleep(late).await;
+        let stage = &outside.stage;
+        for (code, report) in &codes {
+            stage.with(|scene| scene.oracle.approves(report, code));
+        }
+        let mut process = warm;
+        let (mut told, mut continues) = (Vec::new(), None);
+        for doom in dooms {
+            let running = process
+                .take()
+                .unwrap_or_else(|| Process::start(outside, slot, &mut dice));
+            let invocation = stage.with(|scene| begin(scene, slot, &request, continues));
+            let end = running.run(&request, &doom).await;
+            continues = Some(invocation);
+            let again = match &end {
+                End::Killed => {
+                    drop(running);
+                    tokio::time::sleep(Duration::from_secs(dice.below(80))).await;
+                    request.id.is_some()
+                }
+                End::NotBegun(_) => {
+                    process = Some(running);
+                    false
+                }
+                End::Report(report) => {
+                    tell_report(stage, report);
+                    process = Some(running);
+                    request.id = Some(RunId::parse(&report.id).unwrap());
+                    report.state == RunState::Continues
+                }
+            };
+            told.push(Told {
+                invocation,
+                end,
+                approvals: !request.approve.is_empty(),
+            });
+            if !again {
+                break;
+            }
+        }
+        (process, slot, told)
+    }
+}
