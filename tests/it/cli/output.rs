@@ -27,7 +27,7 @@ async fn a_preview_reads_like_a_plan() {
              room@corp.example  a mailbox of kind "RoomMailbox" is not synchronised
 
     Needs attention: 2 to create, 1 held back.
-    4 writes, at once at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.
+    2 writes, at once at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.
     read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
     asked Exchange 5 times and Zivver 2 times
     run
