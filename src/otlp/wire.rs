@@ -121,7 +121,13 @@ pub(super) fn attribute(key: &str, value: Value) -> Message {
     let value = match value {
         Value::Bool(flag) => Message::default().with(2, "boolValue", Value::Bool(flag)),
         Value::Int(number) => Message::default().with(3, "intValue", Value::Int(number)),
-        other => Message::default().with(1, "stringValue", other),
+        text @ (Value::Text(_)
+        | Value::Id(_)
+        | Value::Fixed(_)
+        | Value::SignedFixed(_)
+        | Value::Number(_)
+        | Value::One(_)
+        | Value::Many(_)) => Message::default().with(1, "stringValue", text),
     };
     Message::default()
         .text(1, "key", key)

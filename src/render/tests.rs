@@ -212,8 +212,6 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
     for render in [html::report, markdown::report, csv::report] {
         let started = Instant::now();
         let text = render(&report);
-        // With `--nocapture`, for the README.
-        println!("{} kB in {:?}", text.len() / 1000, started.elapsed());
         // Other work on this machine must not make the test fail: a second is what a release build has to spare.
         let limit_s = if cfg!(debug_assertions) { 10.0 } else { 1.0 };
         assert!(

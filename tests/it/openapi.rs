@@ -1,4 +1,4 @@
-//! The OpenAPI document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
+//! The `OpenAPI` document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
 //! of the document: fitting ones and wrong ones.
 
 use std::{path::Path, process::Stdio, sync::Arc};

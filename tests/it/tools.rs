@@ -13,7 +13,7 @@ use std::{
 /// A Python that can import `module`.
 #[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
 pub(crate) fn python_with(module: &str) -> Option<Command> {
-    let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = env::var_os("TEST_PYTHON").unwrap_or_else(|| "python3".into());
     let import = format!("import {module}");
     let found = Command::new(&python).args(["-c", &import]).output();
     if found.is_ok_and(|output| output.status.success()) {

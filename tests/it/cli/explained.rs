@@ -55,6 +55,7 @@ async fn bench() -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn r40_every_case_has_its_answer() {
     let bench = bench().await;
     let mut pages = Vec::new();

@@ -84,7 +84,7 @@ impl Judge<'_> {
             Some(user) => {
                 let delegates = user.delegates.iter().filter(|it| is_claimed(&lower(it)));
                 let delegates = delegates.filter_map(|it| id_of(&self.oracle.organisation, it));
-                self.content(fact, &user.name, &user.aliases, delegates.collect())
+                self.content(fact, &user.name, &user.aliases, &delegates.collect())
             }
         }
     }
@@ -104,7 +104,7 @@ impl Judge<'_> {
             None => Some(format!("{who} has no functional account")),
             // R22: while it is to be inactive, only that counts.
             Some(group) if self.wanted(fact).is_empty() => self.delegates(fact, &members(group)),
-            Some(group) => self.content(fact, &group.display_name, &group.aliases, members(group)),
+            Some(group) => self.content(fact, &group.display_name, &group.aliases, &members(group)),
         }
     }
 
@@ -113,7 +113,7 @@ impl Judge<'_> {
         fact: &Fact,
         name: &str,
         aliases: &[String],
-        delegates: BTreeSet<String>,
+        delegates: &BTreeSet<String>,
     ) -> Option<String> {
         let who = &fact.primary;
         let aliases: BTreeSet<String> = aliases.iter().map(|it| lower(it)).collect();
@@ -125,7 +125,7 @@ impl Judge<'_> {
                 fact.name
             ));
         }
-        self.delegates(fact, &delegates)
+        self.delegates(fact, delegates)
     }
 
     fn delegates(&self, fact: &Fact, delegates: &BTreeSet<String>) -> Option<String> {

@@ -191,10 +191,11 @@ impl Oracle {
         for (id, address, tie, kind) in users.chain(groups) {
             let owner = self.owners.entry(id.clone()).or_default();
             if let Some(tie) = tie {
-                *owner = Owner {
-                    persons: BTreeSet::from([lower(tie)]),
-                    known: true,
-                };
+                // An approval may have given it to somebody else since (R16).
+                if owner.persons.is_empty() {
+                    owner.persons.insert(lower(tie));
+                }
+                owner.known = true;
             } else if !owner.known
                 && let Some(person) = truth.with_primary(&lower(address))
                 && truth.mailboxes[person].kind == kind
@@ -517,7 +518,14 @@ impl Oracle {
             .map(|(_, (_, truth))| truth)
     }
 
-    fn made(&mut self, at: usize, id: &str, address: &str, kind: Kind) -> Option<String> {
+    fn made(
+        &mut self,
+        at: usize,
+        id: &str,
+        address: &str,
+        kind: Kind,
+        key: Option<String>,
+    ) -> Option<BTreeSet<String>> {
         self.made.insert(id.to_owned());
         let address = lower(address);
         let fits = |truth: &Truth| {
@@ -526,30 +534,36 @@ impl Oracle {
             let active = kind != Kind::User || fact.enabled;
             (fact.kind == kind && active && is_claimed(&address)).then(|| person.clone())
         };
-        let person = self.truths_seen(at).find_map(fits);
-        let Some(person) = person else {
+        // Several, where the address went from one to another meanwhile.
+        let mut persons: BTreeSet<String> = self.truths_seen(at).filter_map(fits).collect();
+        if persons.is_empty() {
             self.violation(at, format!("{address} was created for nobody"));
             return None;
-        };
+        }
+        if let Some(key) = key.filter(|key| persons.contains(key)) {
+            persons = BTreeSet::from([key]);
+        }
         let double = self.owners.iter().find(|(other, owner)| {
             let there = address_of(&self.organisation, other).is_some();
-            **other != id && there && owner.known && owner.persons.contains(&person)
+            **other != id && there && owner.known && owner.persons == persons
         });
         if let Some((other, _)) = double {
-            let text = format!("{address} is a second account of {person}, who has {other}");
+            let text = format!("{address} is a second account of {persons:?}, who has {other}");
             self.violation(at, text);
         }
         let owner = Owner {
-            persons: BTreeSet::from([person.clone()]),
+            persons: persons.clone(),
             known: false,
         };
         self.owners.insert(id.to_owned(), owner);
-        Some(person)
+        Some(persons)
     }
 
     fn user_made(&mut self, at: usize, user: &User) {
-        if let Some(person) = self.made(at, &user.id, &user.user_name, Kind::User) {
-            if user.sso_account_key.as_deref().map(lower) != Some(person) {
+        let key = user.sso_account_key.as_deref().map(lower);
+        let made = self.made(at, &user.id, &user.user_name, Kind::User, key.clone());
+        if let Some(persons) = made {
+            if key.is_none_or(|key| !persons.contains(&key)) {
                 self.violation(
                     at,
                     format!(
@@ -570,7 +584,7 @@ impl Oracle {
 
     fn group_made(&mut self, at: usize, group: &Group) {
         if self
-            .made(at, &group.id, &group.external_id, Kind::Shared)
+            .made(at, &group.id, &group.external_id, Kind::Shared, None)
             .is_some()
         {
             let bare = Group {
