@@ -92,7 +92,7 @@ impl Browser {
         let port = port.expect("the driver says on which port it listens");
         let mut browser = Self {
             driver,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: crate::world::http_client().no_proxy().build().unwrap(),
             session: format!("http://127.0.0.1:{port}/session"),
             axe: std::fs::read_to_string(axe).unwrap(),
         };

@@ -70,7 +70,7 @@ async fn pictures_of_the_real_program() {
                 .as_str(),
         )
         .await;
-    browser.picture(&folder.join("plan.png"), 1000).await;
+    browser.picture(&folder.join("plan.png"), 1300).await;
     std::fs::remove_file(&page).unwrap();
     browser.look(Look::new(1110, false)).await;
     browser.go(&site.at("")).await;
