@@ -36,8 +36,9 @@ use story::{Outcome, Tally, play};
 const SEEDS_IN_CI: u64 = 2000;
 const SEEDS: u64 = 300;
 
-/// Seeds that found a fault once.
-const KEPT: [u64; 0] = [];
+/// Seeds that found a fault once: a half answer taken for "not found", a row lost between two pages, a killed plan that was
+/// never counted.
+const KEPT: [u64; 4] = [10, 23, 196, 350];
 
 fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())

