@@ -68,10 +68,10 @@ fn records(count: usize) -> Vec<MailboxRecord> {
         primary_smtp_address: Some(primary(at)),
         // One in a hundred has a new name.
         display_name: Some(format!("Person {}", if at % 100 == 7 { 0 } else { at })),
-        email_addresses: vec![
+        email_addresses: Some(vec![
             format!("SMTP:{}", primary(at)),
             format!("smtp:alias{at:07}@corp.example"),
-        ],
+        ]),
         recipient_type_details: Some(
             if is_shared(at) {
                 "SharedMailbox"

@@ -221,7 +221,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         }
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
         Command::Runs { id, detail } => {
-            history::show(engine(links)?.state().await?, id.as_deref(), output, detail).await
+            history::show(&engine(links)?, id.as_deref(), output, detail).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)

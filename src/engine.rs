@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod history;
 pub mod journal;
 mod live;
+mod look;
 pub mod notices;
 mod probe;
 pub mod progress;

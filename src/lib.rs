@@ -19,7 +19,7 @@
 //! | [`http`] | one way to send, repeat and fail | nothing of ours |
 //! | [`exchange`] | client of the Exchange Online admin API; reads only | `domain`, `http` |
 //! | [`zivver`] | client of Zivver's SCIM API, and the pace of it | `domain`, `http` |
-//! | [`state`] | what outlives a run: history, journal, memory, lock | nothing of ours |
+//! | [`state`] | what outlives a run: history, journal, memory, lock | `http` |
 //! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
 //! | [`render`] | a report as HTML, Markdown and CSV, with all data inert | `domain` |
 //! | [`notify`] | one message to a webhook | `domain`, `http` |

@@ -14,6 +14,7 @@ use url::Url;
 use crate::{
     domain::notice::Notice,
     http::{Request, Sender, Transport, TransportError},
+    render::visible::visible,
     settings::Secret,
 };
 
@@ -101,13 +102,13 @@ fn body(notice: &Notice) -> Value {
         "version": "1.4",
         "body": [
             {"type": "TextBlock", "size": "Medium", "weight": "Bolder", "text": notice.title, "wrap": true},
-            {"type": "TextBlock", "text": notice.text, "wrap": true},
+            {"type": "TextBlock", "text": for_teams(&notice.text), "wrap": true},
             {"type": "FactSet", "facts": facts},
         ],
     });
     // `text` is what Slack shows; a receiver that reads members finds the sentence alone in `message`.
-    body["message"] = notice.text.clone().into();
-    body["text"] = format!("{}\n{}", notice.title, notice.text).into();
+    body["message"] = visible(&notice.text).into();
+    body["text"] = format!("{}\n{}", notice.title, for_slack(&notice.text)).into();
     body["type"] = "message".into();
     body["source"] = "cloud-sync".into();
     body["attachments"] = json!([{
@@ -118,9 +119,46 @@ fn body(notice: &Notice) -> Value {
     body
 }
 
+/// Slack takes `<…>` for links and mentions.
+fn for_slack(text: &str) -> String {
+    visible(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// A card takes `[…](…)` for a link.
+fn for_teams(text: &str) -> String {
+    visible(text).replace("](", "] (")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A cause of failure may quote what a service answered, and that what somebody is called.
+    #[test]
+    fn a_hostile_cause_is_inert() {
+        let notice = Notice {
+            event: crate::domain::notice::Event::Failed,
+            title: "Cloud Sync: the run failed".into(),
+            text: "answered (<!channel> [pay](https://evil.example) \u{202e}gpj\u{1b}[2J)".into(),
+            run: None,
+            counts: None,
+            held: Vec::new(),
+        };
+        let body = body(&notice);
+        let text = body["text"].as_str().unwrap();
+        assert!(text.contains("&lt;!channel&gt;"), "{text}");
+        let card = body["attachments"][0]["content"]["body"][1]["text"]
+            .as_str()
+            .unwrap();
+        assert!(card.contains("[pay] (https"), "{card}");
+        for shown in [text, card, body["message"].as_str().unwrap()] {
+            assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown:?}");
+            assert!(shown.contains("[U+202E]gpj"), "{shown}");
+        }
+    }
     use crate::domain::notice::{Notified, SUCCESS_AGE_MAX_S, at_tick};
 
     #[test]

@@ -9,31 +9,27 @@ use super::{
     report, text, words,
 };
 use crate::{
-    domain::report::{Report, RunOutcome},
-    engine::{RunError, RunSummary},
-    state::{RunId, State},
+    domain::report::RunOutcome,
+    engine::{Engine, RunError, RunSummary},
+    state::RunId,
 };
 
 /// As many as one wants to look through.
 const RUNS_MAX: usize = 50;
 
 pub(super) async fn show(
-    state: &State,
+    engine: &Engine,
     id: Option<&str>,
     output: Output,
     detail: DetailArgs,
 ) -> Result<Status, CliError> {
     if let Some(id) = id {
-        let unknown = || RunError::UnknownRun(id.to_owned());
-        let id = RunId::parse(id).ok_or_else(unknown)?;
-        let report: Report = state
-            .report(&id)
-            .await
-            .map_err(RunError::from)?
-            .ok_or_else(unknown)?;
+        let id = RunId::parse(id).ok_or_else(|| RunError::UnknownRun(id.to_owned()))?;
+        let report = engine.report(&id).await?;
         output.show(&report, || report::page(&report, View::new(detail)))?;
         return Ok(Status::InSync);
     }
+    let state = engine.state().await?;
     let entries = state
         .runs::<RunSummary>(RUNS_MAX)
         .await

@@ -179,6 +179,11 @@ impl<'a> Differ<'a> {
                 format!("{text:?} is no address and is ignored"),
             );
         }
+        if !mailbox.knows_aliases {
+            let text =
+                "Exchange did not say which addresses it has, so its aliases stay as they are";
+            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+        }
         for alias in &mailbox.aliases {
             if self.policy.claimed_domains.holds(alias)
                 && self.world.directory.is_shared_address(alias)
@@ -432,6 +437,7 @@ impl<'a> Differ<'a> {
             .collect();
         delta.remove_aliases = current
             .iter()
+            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| mailbox.aliases.binary_search(alias).is_err())
             .filter(ours)
             .cloned()

@@ -409,15 +409,16 @@ fn refusal(
     let all = u64::from(open) + u64::from(approved) + u64::from(spent);
     (all > u64::from(allowed)).then(|| {
         let changes = if open == 1 { "change" } else { "changes" };
-        let mut before = String::new();
-        if approved > 0 {
-            before += &format!(", beside {approved} approved");
-        }
-        if spent > 0 {
-            before += &format!(", after {spent} in the last 24 hours");
-        }
+        let beside = match approved {
+            0 => String::new(),
+            approved => format!(", beside {approved} approved"),
+        };
+        let before = match spent {
+            0 => String::new(),
+            spent => format!(", after {spent} in the last 24 hours"),
+        };
         format!(
-            "{open} {changes}{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
+            "{open} {changes}{beside}{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
             class.setting()
         )
     })

@@ -18,6 +18,8 @@ pub struct Mailbox {
     pub kind: MailboxKind,
     pub display_name: Box<str>,
     pub aliases: Vec<SmtpAddress>,
+    /// Whether Exchange said which addresses it has: unknown is not empty.
+    pub knows_aliases: bool,
     /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
     pub user_principal_name: Option<Arc<str>>,
     /// `Name` and `Identity`, lower-cased, without those that only repeat the object id (R9).
@@ -93,6 +95,7 @@ pub fn normalise(record: &MailboxRecord) -> Normalised {
             record
                 .email_addresses
                 .iter()
+                .flatten()
                 .filter_map(|entry| smtp(entry)?.ok()),
         )
         .collect();
@@ -152,7 +155,7 @@ fn judge(record: &MailboxRecord) -> Result<(SmtpAddress, MailboxKind), Rejection
 fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> Mailbox {
     let mut aliases = Vec::new();
     let mut malformed_aliases = Vec::new();
-    for entry in &record.email_addresses {
+    for entry in record.email_addresses.iter().flatten() {
         match smtp(entry) {
             Some(Ok(address)) if address != primary => aliases.push(address),
             Some(Err(text)) => malformed_aliases.push(text.into()),
@@ -182,6 +185,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
         kind,
         display_name,
         aliases,
+        knows_aliases: record.email_addresses.is_some(),
         user_principal_name,
         names,
         guids,
@@ -270,19 +274,21 @@ mod tests {
     #[test]
     fn r4_aliases_are_the_smtp_entries_without_the_primary() {
         let row = MailboxRecord {
-            email_addresses: [
-                "SMTP:anna@corp.example",
-                "smtp:B@corp.example",
-                "Smtp:b@CORP.example",
-                "bare@corp.example",
-                "SIP:anna@corp.example",
-                "X500:/o=Example/cn=anna",
-                "SPO:SPO_1@SPO_2",
-                "smtp:broken",
-                "",
-            ]
-            .map(String::from)
-            .to_vec(),
+            email_addresses: Some(
+                [
+                    "SMTP:anna@corp.example",
+                    "smtp:B@corp.example",
+                    "Smtp:b@CORP.example",
+                    "bare@corp.example",
+                    "SIP:anna@corp.example",
+                    "X500:/o=Example/cn=anna",
+                    "SPO:SPO_1@SPO_2",
+                    "smtp:broken",
+                    "",
+                ]
+                .map(String::from)
+                .to_vec(),
+            ),
             ..record()
         };
         let mailbox = normalise(&row).unwrap();

@@ -52,6 +52,8 @@ codes! {
     KindNotSynchronised = "R3" false,
     /// An entry of `EmailAddresses` is no address.
     AliasMalformed = "R4" false,
+    /// Exchange did not say which addresses the mailbox has.
+    AliasesUnknown = "R4" true,
     /// The mailbox could not be understood.
     Rejected = "R5" true,
     /// Two mailboxes have one primary address.

@@ -267,6 +267,7 @@ fn decide(
         settled = settle(settled.deltas, &world.accounts, &world.directory);
         notes.append(&mut settled.notes);
     }
+    without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
     notes.dedup();
     let steps = order(
@@ -298,6 +299,19 @@ fn decide(
         seen,
         accounts_outside: outside(world, policy),
     }
+}
+
+/// R16, R17: whose an account is was the question; where a person has approved the answer, it is none any more.
+fn without_answered(notes: &mut Vec<Note>, deltas: &[Delta], world: &World) {
+    let answered: BTreeSet<&str> = deltas
+        .iter()
+        .filter(|delta| delta.waits_for_identity())
+        .filter_map(|delta| Some(world.directory.mailbox(delta.mailbox?).primary.as_str()))
+        .collect();
+    notes.retain(|note| {
+        let asks = matches!(note.code, Code::IdentityChange | Code::AliasEvidence);
+        !asks || !answered.contains(note.address.as_str())
+    });
 }
 
 /// R12: an identity change that is not held makes certain whose the account is, so that its owner may be a delegate of

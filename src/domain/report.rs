@@ -68,7 +68,7 @@ pub struct Report {
     /// The runs that were killed and whose work this one took up (R35).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub resumed_from: Vec<String>,
-    /// Who held the lock, in words (R29).
+    /// Who held the lock while this run wrote, in words (R29): this run, where and since when. A preview needs none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock_owner: Option<String>,
     pub warnings: Vec<String>,

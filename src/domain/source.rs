@@ -14,8 +14,8 @@ pub struct MailboxRecord {
     pub user_principal_name: Option<String>,
     pub primary_smtp_address: Option<String>,
     pub display_name: Option<String>,
-    /// `prefix:address`, as listed.
-    pub email_addresses: Vec<String>,
+    /// `prefix:address`, as listed; `None` where the service does not say.
+    pub email_addresses: Option<Vec<String>>,
     pub recipient_type_details: Option<String>,
     pub account_disabled: Option<bool>,
     /// Exchange's own object GUID, not the Entra object id.

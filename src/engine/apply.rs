@@ -31,6 +31,10 @@ use crate::{
 /// Writes in flight: enough to use Zivver's whole budget at seconds of latency (`zivver-scim.md` section 6).
 const IN_FLIGHT_MAX: usize = 32;
 
+/// Steps that are started whatever the time is (R34): if reading alone takes longer than an invocation may, each of them
+/// must still get somewhere.
+const STARTED_MIN: usize = IN_FLIGHT_MAX;
+
 /// When to stop starting work.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -123,11 +127,20 @@ pub async fn apply(
                 Turn::Send {
                     request,
                     new_aliases,
+                    only_aliases,
                     left_out,
                 } => {
-                    let zivver = Arc::clone(zivver);
+                    let mut sending = Sending {
+                        zivver: Arc::clone(zivver),
+                        request: *request,
+                        open: new_aliases,
+                        only_aliases,
+                        refused: Vec::new(),
+                        refused_aliases: Vec::new(),
+                    };
                     in_flight.push(async move {
-                        let mut ended = send(&zivver, step, *request, new_aliases).await;
+                        let result = sending.run().await;
+                        let mut ended = sending.ended(step, result);
                         ended.problems.extend(left_out);
                         ended
                     });
@@ -164,6 +177,7 @@ struct Applying<'a> {
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
+    started: usize,
     done: usize,
 }
 
@@ -203,6 +217,7 @@ impl<'a> Applying<'a> {
             failures_in_a_row: 0,
             stopped: None,
             cut_off: false,
+            started: 0,
             done: 0,
         }
     }
@@ -218,11 +233,8 @@ impl<'a> Applying<'a> {
         if self.stopped.is_some() {
             return None;
         }
-        if self
-            .bounds
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        let is_over = |deadline| Instant::now() >= deadline;
+        if self.started >= STARTED_MIN && self.bounds.deadline.is_some_and(is_over) {
             self.cut_off = true;
             return None;
         }
@@ -232,6 +244,7 @@ impl<'a> Applying<'a> {
             return None;
         }
         let step = self.ready.pop_first()?;
+        self.started += 1;
         Some((step, self.live.turn(step)))
     }
 
@@ -381,32 +394,6 @@ fn combine(before: Option<ActionOutcome>, end: &StepEnd, in_part: bool) -> Actio
     }
 }
 
-async fn send(
-    zivver: &ZivverClient,
-    step: StepIx,
-    request: Request,
-    new_aliases: Vec<SmtpAddress>,
-) -> Ended {
-    let mut sending = Sending {
-        zivver,
-        request,
-        open: new_aliases,
-        refused: Vec::new(),
-        refused_aliases: Vec::new(),
-    };
-    let result = sending.run().await;
-    let mut ended = match result {
-        Ok(created) => Ended {
-            created,
-            ..Ended::new(step, StepEnd::Done)
-        },
-        Err(error) => failed(step, &error),
-    };
-    ended.refused_aliases = sending.refused_aliases;
-    ended.problems.splice(0..0, sending.refused);
-    ended
-}
-
 fn failed(step: StepIx, error: &WriteError) -> Ended {
     let mut ended = match error {
         WriteError::Refused(refusal) => Ended {
@@ -429,20 +416,47 @@ fn failed(step: StepIx, error: &WriteError) -> Ended {
 }
 
 /// One request, repeated without the aliases that Zivver refuses (R23).
-struct Sending<'a> {
-    zivver: &'a ZivverClient,
+struct Sending {
+    zivver: Arc<ZivverClient>,
     request: Request,
     /// New aliases in the request: any of them may be refused.
     open: Vec<SmtpAddress>,
+    /// Whether the request without them would change nothing.
+    only_aliases: bool,
     refused: Vec<String>,
     refused_aliases: Vec<(SmtpAddress, String)>,
 }
 
-impl Sending<'_> {
-    async fn run(&mut self) -> Result<Option<Created>, WriteError> {
+/// What became of a request that was understood.
+enum Sent {
+    Done(Option<Created>),
+    /// It was for aliases alone, and none was taken.
+    NothingTaken,
+}
+
+impl Sending {
+    fn ended(self, step: StepIx, result: Result<Sent, WriteError>) -> Ended {
+        let mut ended = match result {
+            Ok(Sent::Done(created)) => Ended {
+                created,
+                ..Ended::new(step, StepEnd::Done)
+            },
+            Ok(Sent::NothingTaken) => Ended::new(step, StepEnd::Refused),
+            Err(error) => failed(step, &error),
+        };
+        ended.refused_aliases = self.refused_aliases;
+        ended.problems.splice(0..0, self.refused);
+        ended
+    }
+
+    async fn run(&mut self) -> Result<Sent, WriteError> {
         loop {
+            let none_left = self.open.is_empty() && !self.refused_aliases.is_empty();
+            if none_left && self.only_aliases {
+                return Ok(Sent::NothingTaken);
+            }
             let error = match self.once().await {
-                Ok(created) => return Ok(created),
+                Ok(created) => return Ok(Sent::Done(created)),
                 Err(error) => error,
             };
             let WriteError::Refused(refusal) = &error else {
@@ -494,28 +508,31 @@ impl Sending<'_> {
     }
 
     /// Zivver does not say which: first without any new alias, so that the rest is done, then each alone.
-    async fn one_by_one(&mut self) -> Result<Option<Created>, WriteError> {
+    async fn one_by_one(&mut self) -> Result<Sent, WriteError> {
         let open = std::mem::take(&mut self.open);
         for address in &open {
             self.request.without_alias(address);
         }
-        let created = self.once().await?;
+        let mut sent = Sent::NothingTaken;
+        if !self.only_aliases {
+            sent = Sent::Done(self.once().await?);
+        }
         // A create is completed by its own step, which tries the aliases again.
         if matches!(
             self.request,
             Request::CreateUser(..) | Request::CreateFunctional(..)
         ) {
-            return Ok(created);
+            return Ok(sent);
         }
         for address in open {
             self.request.with_alias(&address);
             match self.once().await {
-                Ok(_) => {}
+                Ok(_) => sent = Sent::Done(None),
                 Err(error @ WriteError::Refused(_)) => self.leave_out(&address, &error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(created)
+        Ok(sent)
     }
 
     async fn once(&self) -> Result<Option<Created>, WriteError> {

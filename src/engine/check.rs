@@ -7,17 +7,13 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{
-    Engine, RunError,
-    fetch::{FetchEnd, Fetched, Fetcher},
-};
+use super::{Engine, RunError, fetch::Fetched};
 use crate::{
     domain::{
         address::SmtpAddress,
-        memory::Memory,
         mode::PerformSync,
         note::Code,
-        plan::{Plan, Wishes, plan},
+        plan::Plan,
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
     },
@@ -211,8 +207,8 @@ impl Engine {
 
     /// Both sides as a run reads them, but for the permissions.
     async fn check_both(&self, checkup: &mut Checkup) {
-        match self.read_both().await {
-            Ok((fetched, plan)) => {
+        match self.look(&SmtpAddress::verbatim("")).await {
+            Ok((fetched, _, plan)) => {
                 let directory = &fetched.world.directory;
                 let accounts = fetched.world.accounts.len();
                 let text = format!(
@@ -231,43 +227,6 @@ impl Engine {
                 checkup.add(Level::Error, "exchange", error.to_string(), grant);
             }
         }
-    }
-
-    async fn read_both(&self) -> Result<(Fetched, Plan), RunError> {
-        let memory: Memory = self
-            .state()
-            .await?
-            .memory()
-            .await?
-            .map(|stored| stored.value)
-            .unwrap_or_default();
-        let exchange = self.exchange().await?;
-        let policy = self.policy();
-        let nobody = SmtpAddress::verbatim("");
-        let reader = Fetcher {
-            exchange: &exchange,
-            zivver: self.zivver().await?,
-            policy: &policy,
-            deadline: None,
-            only: Some(&nobody),
-            now: self.now().as_second(),
-            progress: self.progress(),
-        };
-        let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {
-            unreachable!("a read without deadline is not cut off");
-        };
-        let wishes = Wishes {
-            now: self.now().as_second(),
-            ..Wishes::default()
-        };
-        let plan = plan(
-            &fetched.world,
-            &fetched.policy,
-            &memory,
-            &fetched.matching,
-            &wishes,
-        );
-        Ok((*fetched, plan))
     }
 
     /// The permissions of one mailbox, and from that how long all of them take.

@@ -37,7 +37,7 @@ use crate::{
 /// Questions about groups and recipients in flight; the client's own limit holds beside it.
 const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
 
-/// How long what is in flight at the deadline may take to finish (R34).
+/// How long what is in flight at the deadline may take to finish (R34), once this invocation has got somewhere.
 const FINISH_MAX: Duration = Duration::from_secs(2);
 
 /// How old a kept permission answer may be to be used at all (R34).
@@ -87,6 +87,8 @@ pub struct Fetcher<'a> {
     pub zivver: &'a ZivverClient,
     pub policy: &'a Policy,
     pub deadline: Option<Instant>,
+    /// How long permissions are read at least, however late the lists came (R34).
+    pub slice: Duration,
     /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
     pub only: Option<&'a SmtpAddress>,
     /// Epoch seconds.
@@ -103,8 +105,23 @@ struct Source {
     token_warning: Option<String>,
     permissions: PermissionAnswers,
     read: usize,
+    /// Good answers that this invocation added.
+    gained: usize,
     wanted: usize,
+    /// [`Fetcher::deadline`], or the end of its slice.
+    deadline: Option<Instant>,
     cut_off: bool,
+}
+
+impl Source {
+    /// R34: at the deadline, if something was read that is worth keeping. An invocation that gained nothing goes on beyond
+    /// it: the next one would read the same lists and groups, and get no further.
+    fn hands_on(&self) -> bool {
+        self.gained > 0
+            && self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 impl Fetcher<'_> {
@@ -161,7 +178,9 @@ impl Fetcher<'_> {
             tenant_id: facts.tenant_id,
             token_warning: facts.warning,
             read: 0,
+            gained: 0,
             wanted: 0,
+            deadline: None,
             cut_off: false,
         };
         self.permissions(&mut source, kept).await?;
@@ -242,6 +261,10 @@ impl Fetcher<'_> {
                 places.push(ix);
             }
         }
+        // Lists are read afresh each time: what they took must not be all that an invocation has.
+        source.deadline = self
+            .deadline
+            .map(|deadline| deadline.max(Instant::now() + self.slice));
         let mut resolving = Resolving::default();
         for ix in held {
             resolving.look_at(source, ix);
@@ -253,7 +276,7 @@ impl Fetcher<'_> {
             if open.is_empty() {
                 break;
             }
-            source.cut_off = self.is_over();
+            source.cut_off = source.hands_on();
             if !source.cut_off {
                 self.ask(open, &mut source.answers).await?;
             }
@@ -269,13 +292,16 @@ impl Fetcher<'_> {
         resolving: &mut Resolving,
     ) -> Result<(), RunError> {
         let mut missing = keys.len();
-        let reads = self.exchange.permissions_until(keys, self.deadline);
+        let reads = self.exchange.permissions_until(keys, source.deadline);
         let mut stream = std::pin::pin!(reads);
         let mut asking = FuturesUnordered::new();
         let mut streaming = true;
+        let finish = source
+            .deadline
+            .map(|deadline| deadline.max(Instant::now()) + FINISH_MAX);
         while streaming || !asking.is_empty() {
             while asking.len() < QUESTIONS_IN_FLIGHT_MAX
-                && !self.is_over()
+                && !source.hands_on()
                 && let Some(question) = resolving.next()
             {
                 asking.push(async move {
@@ -285,7 +311,7 @@ impl Fetcher<'_> {
             }
             tokio::select! {
                 biased; // The same answers in the same order make the same run.
-                () = until(self.deadline.map(|deadline| deadline + FINISH_MAX)) => break,
+                () = until(finish), if source.gained > 0 => break,
                 next = stream.next(), if streaming => match next {
                     None => streaming = false,
                     Some(answer) => {
@@ -293,6 +319,7 @@ impl Fetcher<'_> {
                         missing -= 1;
                         source.permissions.set(places[at], self.now, &answer);
                         source.read += 1;
+                        source.gained += usize::from(matches!(answer, PermissionAnswer::Entries(_)));
                         resolving.look_at_answer(source, places[at], &answer);
                         self.progress.show(Progress::Reading { permissions: source.read, of: source.wanted });
                     }
@@ -309,11 +336,6 @@ impl Fetcher<'_> {
         }
         source.cut_off = missing > 0 || !asking.is_empty();
         Ok(())
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?

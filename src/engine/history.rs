@@ -1,10 +1,24 @@
 //! Looking at runs without running, and putting one in the queue.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{Engine, RunError, RunRequest, RunSummary};
 use crate::{
-    domain::report::{Report, RunOutcome, RunState},
+    domain::{
+        mode::Mode,
+        report::{Report, RunOutcome, RunState},
+    },
     state::{Phase, RunId, lock::LockStatus},
 };
+
+/// How many of the newest runs are looked at for one that died.
+const LOOKED_AT: usize = 20;
+
+/// A preview on the command line has no time budget; one that works for longer than this is taken for dead, and says
+/// itself how it ended if it was not.
+const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl Engine {
     /// The newest runs first. A run without a line in the history was killed before it wrote one.
@@ -53,11 +67,39 @@ impl Engine {
         }
     }
 
+    /// A preview has no lock to show that its process died: one that began too long ago ends here.
+    pub(super) async fn bury_previews(&self) -> Result<(), RunError> {
+        let longest = PREVIEW_MAX.max(self.settings().time_budget * 2);
+        let state = self.state().await?;
+        for entry in state.runs::<RunSummary>(LOOKED_AT).await? {
+            let Ok(Some(found)) = entry.summary else {
+                continue; // What cannot be read is no reason not to run.
+            };
+            let run = found.summary;
+            let began: Option<Timestamp> = run.started.parse().ok();
+            let is_dead = run.state == RunState::Running
+                && run.mode == Mode::Preview
+                && began
+                    .is_some_and(|began| self.now().duration_since(began).unsigned_abs() > longest);
+            if is_dead {
+                let ended = RunSummary {
+                    state: RunState::Ended,
+                    outcome: RunOutcome::Failed,
+                    ended: Some(super::run::second(self.now()).to_string()),
+                    error: Some("the process ended in the middle; start the preview again".into()),
+                    ..run
+                };
+                state.save_summary(&entry.id, Phase::Ended, &ended).await?;
+            }
+        }
+        Ok(())
+    }
+
     pub async fn lock_status(&self) -> Result<LockStatus, RunError> {
         Ok(self.state().await?.lock(self.shared.lease).status().await?)
     }
 
-    pub fn time(&self) -> jiff::Timestamp {
+    pub fn time(&self) -> Timestamp {
         self.now()
     }
 

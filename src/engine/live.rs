@@ -71,6 +71,8 @@ pub(super) enum Turn {
         request: Box<Request>,
         /// Aliases in it that Zivver does not have yet: one of them may be refused (R23).
         new_aliases: Vec<SmtpAddress>,
+        /// Whether nothing else in it differs from what Zivver has: without them it need not be sent.
+        only_aliases: bool,
         /// What had to be left out of it, in words (R32).
         left_out: Vec<String>,
     },
@@ -212,6 +214,7 @@ impl<'a> Live<'a> {
                 Turn::Send {
                     request,
                     new_aliases: Vec::new(),
+                    only_aliases: false,
                     left_out,
                 }
             }
@@ -277,6 +280,7 @@ impl<'a> Live<'a> {
         Turn::Send {
             request,
             new_aliases: aliases,
+            only_aliases: false,
             left_out,
         }
     }
@@ -299,6 +303,7 @@ impl<'a> Live<'a> {
         Turn::Send {
             request,
             new_aliases: Vec::new(),
+            only_aliases: false,
             left_out,
         }
     }
@@ -333,6 +338,10 @@ impl<'a> Live<'a> {
             extension: None,
         };
         let mut new_aliases = Vec::new();
+        let mut only_aliases = write.user_name.is_none()
+            && write.name.is_none()
+            && write.active.is_none()
+            && !self.ties(step);
         if let Some(extension) = extension {
             let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
             let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
@@ -361,6 +370,8 @@ impl<'a> Live<'a> {
                     .filter(|alias| !stored.contains(alias))
                     .cloned()
                     .collect();
+                only_aliases &= aliases.len() - new_aliases.len() == stored.len()
+                    && delegates.iter().collect::<BTreeSet<_>>() == stored_delegates;
                 write.extension = Some(UserExtensionBody::of(
                     &user.extension,
                     &aliases,
@@ -380,6 +391,7 @@ impl<'a> Live<'a> {
         Turn::Send {
             request,
             new_aliases,
+            only_aliases,
             left_out,
         }
     }
@@ -431,6 +443,9 @@ impl<'a> Live<'a> {
             .filter(|alias| !stored.contains(alias))
             .cloned()
             .collect();
+        let kept = aliases
+            .as_ref()
+            .map(|aliases| aliases.len() - new_aliases.len());
         let write = GroupWrite {
             external_id: None,
             name: name
@@ -446,12 +461,20 @@ impl<'a> Live<'a> {
                 Turn::LeftOut(left_out.join("; "))
             };
         }
+        let only_aliases =
+            write.name.is_none() && write.members.is_none() && kept == Some(stored.len());
         let request = Box::new(Request::UpdateFunctional(group.id.clone(), write));
         Turn::Send {
             request,
             new_aliases,
+            only_aliases,
             left_out,
         }
+    }
+
+    /// R16: an approved tie is written though nothing else differs.
+    fn ties(&self, step: &Step) -> bool {
+        self.plan.deltas()[step.action as usize].tie.is_some()
     }
 
     fn account(&self, target: Target) -> Option<AccountView<'_>> {

@@ -58,6 +58,9 @@ const SPENT_S: i64 = 24 * 60 * 60;
 /// How far back a run to compare with is looked for.
 const PREVIOUS_MAX: usize = 50;
 
+/// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
+const SLICES: u32 = 20;
+
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -144,6 +147,8 @@ struct Running<'a> {
     request: &'a RunRequest,
     started: Instant,
     deadline: Option<Instant>,
+    /// What reading and what writing have at least, however late they begin (R34).
+    slice: Duration,
     memory: Memory,
     revision: Option<Revision>,
     report: Report,
@@ -210,6 +215,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
+        report.lock_owner = lock.as_ref().map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -227,6 +233,7 @@ impl Engine {
             request,
             started,
             deadline: request.time_budget.map(|budget| started + budget),
+            slice: request.time_budget.unwrap_or_default() / SLICES,
             memory,
             revision,
             report,
@@ -252,10 +259,9 @@ impl Engine {
         id: &RunId,
         patience: Duration,
     ) -> Result<LockGuard, RunError> {
-        let owner = Owner::of(id.clone(), crate::settings::environment);
         match state
             .lock(self.shared.lease)
-            .acquire_within(&owner, patience)
+            .acquire_within(&owner(id), patience)
             .await?
         {
             Acquired::Mine(guard) => {
@@ -263,10 +269,7 @@ impl Engine {
                 Ok(guard)
             }
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!(
-                    "run {} on {} (process {}), since {}",
-                    holder.owner.run, holder.owner.host, holder.owner.pid, holder.since
-                ),
+                holder: format!("{}, since {}", holder.owner, holder.since),
             }),
         }
     }
@@ -309,6 +312,7 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        self.engine.bury_previews().await?;
         let exchange = self.engine.exchange().await?;
         let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
         let before = zivver.counters().read();
@@ -332,6 +336,7 @@ impl Running<'_> {
             zivver,
             policy: &policy,
             deadline: self.deadline,
+            slice: self.slice,
             now: self.engine.now().as_second(),
             only: None,
             progress: self.engine.progress(),
@@ -359,11 +364,12 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
-        let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
-        if self.undo.is_some() {
-            stale.clear(); // It rests on a journal.
-        }
-        if !stale.is_empty() && lock.is_some() {
+        // An undo rests on a journal. A fresh answer may release what was held, on another old one.
+        while lock.is_some() && self.undo.is_none() {
+            let stale = stale(&plan, &fetched, self.engine.now().as_second());
+            if stale.is_empty() {
+                break;
+            }
             let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
             refreshed.instrument(span("refresh")).await?;
             plan = self.plan(&fetched, &wishes);
@@ -528,6 +534,16 @@ impl Running<'_> {
             active: plan.base.active,
             outside: plan.accounts_outside,
         };
+        for address in &self.request.accounts {
+            let accounts = &world.accounts;
+            let is_known = !world.directory.with_address(address.as_str()).is_empty()
+                || !accounts.with_address(address).is_empty()
+                || !accounts.with_alias(address).is_empty();
+            if !is_known {
+                let text = format!("no mailbox and no account has the address {address} (R39)");
+                self.report.warnings.push(text);
+            }
+        }
         self.report.actions = plan
             .approved
             .actions()
@@ -557,17 +573,22 @@ impl Running<'_> {
         }
     }
 
+    fn bounds(&self) -> Bounds {
+        let late = Instant::now() + self.slice;
+        Bounds {
+            deadline: self.deadline.map(|deadline| deadline.max(late)),
+            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
+        }
+    }
+
     async fn carry_out(
         &mut self,
         fetched: &mut Fetched,
         plan: &Plan,
         zivver: &std::sync::Arc<ZivverClient>,
     ) -> Result<(), RunError> {
-        self.memory.mapping = next_mapping(
-            &fetched.world,
-            &fetched.matching,
-            std::mem::take(&mut self.memory.mapping),
-        );
+        let mapping = std::mem::take(&mut self.memory.mapping);
+        self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -579,17 +600,13 @@ impl Running<'_> {
         let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
         let number = self.write_ahead(&record).await?;
         let mut journal = Journal::start(self.state.journal(&self.id), number);
-        let bounds = Bounds {
-            deadline: self.deadline,
-            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
-        };
         let began = Instant::now();
         let applied = apply(
             &plan.approved,
             &fetched.world,
             zivver,
             &mut journal,
-            bounds,
+            self.bounds(),
             self.engine.progress(),
         )
         .instrument(span("apply"))
@@ -908,6 +925,16 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+/// R29, for the report.
+fn owner_since(run: &RunId, started: &str) -> String {
+    format!("{} since {started}", owner(run))
+}
+
+/// This process, on behalf of a run.
+fn owner(run: &RunId) -> Owner {
+    Owner::of(run.clone(), crate::settings::environment)
 }
 
 /// R34: mailboxes whose delegates would change on an answer that is too old.

@@ -117,7 +117,12 @@ impl ExchangeClient {
             method,
             url,
             body: body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
-            prefer: "odata.maxpagesize=1",
+            // Pages of one row show how pages follow each other.
+            prefer: if rest.contains("$top") {
+                "odata.maxpagesize=1000"
+            } else {
+                "odata.maxpagesize=1"
+            },
             timeout: TIMEOUT,
             comparable: false,
         };

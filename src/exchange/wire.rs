@@ -42,7 +42,7 @@ impl<R> Page<R> {
 
     /// Whether this is the envelope of a cmdlet that had nothing to say: no `value`, but no stray JSON either (1.3).
     pub(super) fn is_empty_envelope(&self) -> bool {
-        matches!(self.context, Loose::Text(_))
+        matches!(self.context, Loose::Text(_)) || matches!(self.warnings, Loose::List(_))
     }
 
     /// Whether the service says that there is more than it gave.
@@ -224,12 +224,25 @@ impl MailboxRow {
             ..MailboxRecord::default()
         };
         MailboxRecord {
-            email_addresses: self.email_addresses.texts("EmailAddresses", &mut malformed),
+            email_addresses: addresses(self.email_addresses, &mut malformed),
             account_disabled: self
                 .account_disabled
                 .flag("AccountDisabled", &mut malformed),
             malformed,
             ..record
+        }
+    }
+}
+
+/// `EmailAddresses`: a list, or nothing. A text in its place is a wrong type (R5), and nothing is not the empty list.
+fn addresses(value: Loose, malformed: &mut Vec<String>) -> Option<Vec<String>> {
+    const NAME: &str = "EmailAddresses";
+    match value {
+        Loose::Nothing => None,
+        Loose::List(_) => Some(value.texts(NAME, malformed)),
+        Loose::Text(_) | Loose::Bool(_) | Loose::Other => {
+            malformed.push(NAME.to_owned());
+            None
         }
     }
 }
@@ -383,8 +396,32 @@ mod tests {
             record.primary_smtp_address.as_deref(),
             Some("anna@corp.example")
         );
-        assert_eq!(record.email_addresses, ["SMTP:anna@corp.example"]);
+        assert_eq!(
+            record.email_addresses,
+            Some(vec!["SMTP:anna@corp.example".to_owned()])
+        );
         assert_eq!((record.name, record.account_disabled), (None, None));
+    }
+
+    #[test]
+    fn r5_addresses_are_a_list_or_not_told() {
+        for (row, expected, malformed) in [
+            (json!({}), None, vec![]),
+            (json!({"EmailAddresses": null}), None, vec![]),
+            (json!({"EmailAddresses": []}), Some(vec![]), vec![]),
+            (
+                json!({"EmailAddresses": "smtp:a@corp.example"}),
+                None,
+                vec!["EmailAddresses"],
+            ),
+            (json!({"EmailAddresses": 3}), None, vec!["EmailAddresses"]),
+        ] {
+            let record = mailbox(row);
+            assert_eq!(
+                (record.email_addresses, record.malformed),
+                (expected, malformed.into_iter().map(String::from).collect())
+            );
+        }
     }
 
     #[test]

@@ -73,13 +73,7 @@ impl Dashboard<'_> {
     /// The answer to the question with which one opens the page.
     fn status(&self, html: &mut Html) {
         let health = self.health;
-        let (tone, word, lead) = if !health.problems.is_empty() {
-            (
-                Tone::Bad,
-                "failing",
-                "Something keeps runs from succeeding.",
-            )
-        } else {
+        let (tone, word, lead) = if health.problems.is_empty() {
             match self.last.map(Report::needs_attention) {
                 Some(true) => (
                     Tone::Notice,
@@ -97,6 +91,12 @@ impl Dashboard<'_> {
                     "Start with a preview: it reads both sides, shows what would change, and writes nothing.",
                 ),
             }
+        } else {
+            (
+                Tone::Bad,
+                "failing",
+                "Something keeps runs from succeeding.",
+            )
         };
         html.raw("<h1>Exchange Online to Zivver ")
             .badge(tone, word)

@@ -1,6 +1,10 @@
 //! The listener that the host talks to: `GET` says "ready", three `POST`s are the three functions.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -11,7 +15,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures::FutureExt;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tracing::Instrument;
 
 use super::{
@@ -52,7 +56,14 @@ where
             tracing::debug!("the server ended before it was asked to");
         }
     };
-    let server = axum::serve(listener, router(handle)).with_graceful_shutdown(signalled);
+    let invocations = Invocations::default();
+    let server =
+        axum::serve(listener, router(handle, &invocations)).with_graceful_shutdown(signalled);
+    let server = async {
+        let ended = server.await;
+        invocations.end().await;
+        ended
+    };
     let grace_over = async move {
         match stopped.await {
             Ok(()) => tokio::time::sleep(GRACE).await,
@@ -113,16 +124,55 @@ impl Function {
     }
 }
 
-fn router<H, F>(handle: H) -> Router
+/// The invocations under way, each in a task of its own: what began is brought to its end, and its lock released, also when
+/// the host hangs up. An invocation that lives in its connection would be dropped between two writes.
+#[derive(Debug, Clone, Default)]
+struct Invocations(Arc<Mutex<JoinSet<()>>>);
+
+impl Invocations {
+    /// What `work` comes to; `None` if it was given up at the end of the grace.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, ended) = oneshot::channel();
+        {
+            let mut tasks = self.tasks();
+            while tasks.try_join_next().is_some() {} // They ended long ago.
+            tasks.spawn(async move {
+                if sender.send(work.await).is_err() {
+                    tracing::warn!("the host hung up before the invocation was answered");
+                }
+            });
+        }
+        ended.await.ok()
+    }
+
+    async fn end(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn router<H, F>(handle: H, invocations: &Invocations) -> Router
 where
     H: Fn(Invocation) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let mut router = Router::new();
     for function in [Function::Timer, Function::Http, Function::Queue] {
+        let invocations = invocations.clone();
         let route = post(
-            move |State(handle): State<Arc<H>>, headers, body| async move {
-                invoke(function, &*handle, &headers, body).await
+            move |State(handle): State<Arc<H>>, headers: HeaderMap, body| async move {
+                let id = invocation_id(&headers);
+                let span = span(function, &id);
+                let work = invoke(function, handle, id, body).instrument(span);
+                let answer = invocations.run(work).await;
+                answer.unwrap_or_else(|| crashed(function)).into_http()
             },
         );
         router = router.route(&format!("/{}", function.name()), route);
@@ -143,24 +193,26 @@ async fn ready(method: Method) -> StatusCode {
     }
 }
 
-async fn invoke<H, F>(
-    function: Function,
-    handle: &H,
-    headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> axum::response::Response
-where
-    H: Fn(Invocation) -> F,
-    F: Future<Output = Answer>,
-{
-    let id = invocation_id(headers);
-    // Of the highest level, so that the fields are there whatever LOG_LEVEL leaves out.
-    let span = tracing::error_span!(
+/// Of the highest level, so that the fields are there whatever `LOG_LEVEL` leaves out.
+fn span(function: Function, id: &str) -> tracing::Span {
+    tracing::error_span!(
         "invocation",
         invocation = id,
         function = function.name(),
         run = tracing::field::Empty
-    );
+    )
+}
+
+async fn invoke<H, F>(
+    function: Function,
+    handle: Arc<H>,
+    id: String,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Answer
+where
+    H: Fn(Invocation) -> F,
+    F: Future<Output = Answer>,
+{
     let answered = async {
         let body = match body {
             Ok(body) => body,
@@ -181,15 +233,11 @@ where
             Err(_) => crashed(function),
         }
     };
-    async {
-        let answer = answered.await;
-        if let Answer::Failure { cause } = &answer {
-            tracing::error!("{cause}");
-        }
-        answer.into_http()
+    let answer = answered.await;
+    if let Answer::Failure { cause } = &answer {
+        tracing::error!("{cause}");
     }
-    .instrument(span)
-    .await
+    answer
 }
 
 /// The host's id, as far as it is fit for a log line.

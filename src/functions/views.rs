@@ -244,6 +244,16 @@ fn account_table(explanation: &Explanation) -> String {
         push("aliases", &account.aliases.join("; "));
         push("delegates", &account.delegates.join("; "));
     }
+    rows.extend(decision_rows(explanation));
+    csv::table(&["side", "address", "what", "value"], &rows)
+}
+
+/// What would change, what is held, and what the rules say.
+fn decision_rows(explanation: &Explanation) -> Vec<Vec<String>> {
+    let row = |side: &str, address: &str, what: &str, value: &str| {
+        [side, address, what, value].map(str::to_owned).to_vec()
+    };
+    let mut rows = Vec::new();
     for action in &explanation.actions {
         for change in &action.changes {
             let what = format!(
@@ -276,7 +286,7 @@ fn account_table(explanation: &Explanation) -> String {
             &note.text,
         ));
     }
-    csv::table(&["side", "address", "what", "value"], &rows)
+    rows
 }
 
 /// `GET /check`: the findings of the self-test.

@@ -155,7 +155,7 @@ impl Config {
             headers: headers(text(HEADERS)?.as_deref().unwrap_or_default(), encoding)?,
             encoding,
             timeout,
-            resource: resource(text(RESOURCE)?, text(SERVICE_NAME)?),
+            resource: resource(text(RESOURCE)?.as_deref(), text(SERVICE_NAME)?.as_deref()),
         }))
     }
 
@@ -210,15 +210,15 @@ fn headers(text: &str, encoding: Encoding) -> Result<HeaderMap, OtlpError> {
 }
 
 /// The name of the service wins over one among the attributes.
-fn resource(attributes: Option<String>, service: Option<String>) -> BTreeMap<String, String> {
+fn resource(attributes: Option<&str>, service: Option<&str>) -> BTreeMap<String, String> {
     let mut resource: BTreeMap<String, String> = [
         ("service.name", "cloud-sync"),
         ("service.version", env!("CARGO_PKG_VERSION")),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    resource.extend(pairs(attributes.as_deref().unwrap_or_default()));
-    resource.extend(service.map(|name| ("service.name".to_owned(), name)));
+    resource.extend(pairs(attributes.unwrap_or_default()));
+    resource.extend(service.map(|name| ("service.name".to_owned(), name.to_owned())));
     resource
 }
 

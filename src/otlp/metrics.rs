@@ -140,8 +140,7 @@ impl Totals {
         ]
         .map(|(instrument, value)| {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
-            let gauge =
-                Message::default().many(1, "dataPoints", vec![point(&Vec::new(), value, now)]);
+            let gauge = Message::default().many(1, "dataPoints", vec![point(&[], value, now)]);
             described(instrument).one(5, "gauge", gauge)
         });
         sums.chain(gauges).collect()
@@ -157,7 +156,7 @@ fn described((name, unit, description): Instrument) -> Message {
 }
 
 /// `NumberDataPoint`
-fn point(labels: &Labels, value: i64, now: u64) -> Message {
+fn point(labels: &[(&'static str, String)], value: i64, now: u64) -> Message {
     let labels = labels
         .iter()
         .map(|(key, text)| (*key, Value::Text(text.clone())));

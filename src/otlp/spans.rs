@@ -243,9 +243,9 @@ mod tests {
         let spans = Spans::default();
         let subscriber = tracing_subscriber::registry().with(spans.clone());
         tracing::subscriber::with_default(subscriber, || {
-            let _outside =
+            let outside =
                 tracing::info_span!("request", cloud_sync.request.kind = "list").entered();
-            drop(_outside);
+            drop(outside);
             let run = tracing::info_span!("run", cloud_sync.run = "0b5e").entered();
             let fetch = tracing::info_span!("fetch").entered();
             for status in [200, 429] {

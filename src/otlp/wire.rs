@@ -48,11 +48,7 @@ impl Message {
         for (_, name, value) in &self.0 {
             let value = match value {
                 Value::Text(text) => Json::from(text.as_str()),
-                Value::Id(bytes) => bytes
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-                    .into(),
+                Value::Id(bytes) => hexadecimal(bytes).into(),
                 Value::Int(number) | Value::SignedFixed(number) => number.to_string().into(),
                 Value::Fixed(number) => number.to_string().into(),
                 Value::Number(number) => Json::from(*number),
@@ -88,12 +84,20 @@ impl Message {
     }
 }
 
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
+}
+
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push((value & 0x7f) as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 fn tagged_varint(out: &mut Vec<u8>, number: u32, value: u64) {
@@ -102,12 +106,12 @@ fn tagged_varint(out: &mut Vec<u8>, number: u32, value: u64) {
 }
 
 fn fixed(out: &mut Vec<u8>, number: u32, bytes: [u8; 8]) {
-    varint(out, u64::from(number) << 3 | 1);
+    varint(out, (u64::from(number) << 3) | 1);
     out.extend(bytes);
 }
 
 fn delimited(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    varint(out, u64::from(number) << 3 | 2);
+    varint(out, (u64::from(number) << 3) | 2);
     varint(out, bytes.len() as u64);
     out.extend(bytes);
 }
@@ -117,7 +121,13 @@ pub(super) fn attribute(key: &str, value: Value) -> Message {
     let value = match value {
         Value::Bool(flag) => Message::default().with(2, "boolValue", Value::Bool(flag)),
         Value::Int(number) => Message::default().with(3, "intValue", Value::Int(number)),
-        other => Message::default().with(1, "stringValue", other),
+        text @ (Value::Text(_)
+        | Value::Id(_)
+        | Value::Fixed(_)
+        | Value::SignedFixed(_)
+        | Value::Number(_)
+        | Value::One(_)
+        | Value::Many(_)) => Message::default().with(1, "stringValue", text),
     };
     Message::default()
         .text(1, "key", key)

@@ -75,20 +75,23 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
         .iter()
         .map(|(kind, count)| format!("{} {}", thousands(*count), kind.replace('_', " ")))
         .collect();
-    let mut text = thousands(requests.total);
-    if !kinds.is_empty() {
-        text += &format!(" ({})", kinds.join(", "));
-    }
+    let total = thousands(requests.total);
+    let mut parts = vec![if kinds.is_empty() {
+        total
+    } else {
+        format!("{total} ({})", kinds.join(", "))
+    }];
     for (count, word) in [
         (requests.retries, "repeated"),
         (requests.throttled, "throttled"),
     ] {
         if count > 0 {
-            text += &format!(", {} {word}", thousands(count));
+            parts.push(format!("{} {word}", thousands(count)));
         }
     }
     let kilobytes = thousands(requests.bytes_received.div_ceil(1000));
-    text + &format!(", {kilobytes} kB received")
+    parts.push(format!("{kilobytes} kB received"));
+    parts.join(", ")
 }
 
 /// `1 mailbox`, `2 mailboxes`.
@@ -272,6 +275,7 @@ pub(crate) fn code(code: Code) -> &'static str {
     match code {
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
         Code::AliasMalformed => "an alias that is no mail address",
+        Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
         Code::Rejected => "mailbox that could not be understood",
         Code::DuplicatePrimary => "two mailboxes with one primary address",
         Code::AliasContested => "an alias that belongs to more than one mailbox",

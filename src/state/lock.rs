@@ -106,6 +106,13 @@ impl Owner {
     }
 }
 
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, host, pid } = self;
+        write!(f, "run {run} on {host} (process {pid})")
+    }
+}
+
 /// A lock that somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
@@ -119,13 +126,13 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            owner: Owner { run, host, pid },
+            owner,
             since,
             expires,
         } = self;
         write!(
             f,
-            "run {run} on {host} (process {pid}) since {since:.0}, until {expires:.0} unless renewed"
+            "{owner} since {since:.0}, until {expires:.0} unless renewed"
         )
     }
 }

@@ -123,6 +123,10 @@ async fn every_page_is_good_at_both_widths_by_day_and_by_night() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one visit from its beginning to its end"
+)]
 async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     let Some(browser) = Browser::open().await else {
         return;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod errors;
+mod explained;
 mod output;
 mod readme;
 mod serving;
@@ -77,7 +78,7 @@ async fn r40_explain_answers_for_any_address() {
         (
             "supplier@corp.example",
             3,
-            "suspend is held: 1 changes, where MAX_STRAYS=0 allows 0 of 2 (R26)",
+            "suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 2 (R26)",
         ),
         (
             "nobody@corp.example",
@@ -101,10 +102,12 @@ async fn r40_explain_answers_for_any_address() {
 async fn runs_lists_the_history_and_shows_a_report_again() {
     let bench = Bench::start(bench::small()).await;
     assert!(bench.run(&["runs"]).out.starts_with("No runs yet in "));
+    bench.run(&["preview"]);
     let preview = bench.run(&["preview"]);
+    assert!(preview.filtered().contains("since run: nothing changed"));
     let report: Report = bench.run(&["preview", "--json"]).json();
     let runs = bench.run(&["runs"]);
-    assert_eq!(runs.out.lines().count(), 3, "{runs:?}");
+    assert_eq!(runs.out.lines().count(), 4, "{runs:?}");
     assert_eq!(runs.code, 0);
     let shown = bench.run(&["runs", &report.id]);
     assert_eq!(shown.code, 0);

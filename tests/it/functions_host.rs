@@ -324,3 +324,35 @@ async fn a_stop_waits_for_what_is_in_flight() {
     let mut server = host.server;
     server.join_next().await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_began_ends_though_the_host_hangs_up() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inside, gate) = (Arc::clone(&entered), Arc::clone(&release));
+    let (ended, end) = oneshot::channel();
+    let ended = Arc::new(Mutex::new(Some(ended)));
+    let host = Host::start(move |_| {
+        let (inside, gate) = (Arc::clone(&inside), Arc::clone(&gate));
+        // Dropped with the invocation, so that one that is given up is seen as such.
+        let ended = ended.lock().unwrap().take().unwrap();
+        async move {
+            inside.notify_one();
+            gate.notified().await;
+            ended.send("released its lock").unwrap();
+            done()
+        }
+    })
+    .await;
+    let mut stream = TcpStream::connect(host.address).await.unwrap();
+    let request = "POST /SyncTimer HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n{\"Data\":{}}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    entered.notified().await;
+    drop(stream);
+    let ready = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(host.send(ready.as_bytes()).await.status, 200);
+    release.notify_one();
+    assert_eq!(end.await, Ok("released its lock"));
+    host.stop.send(()).unwrap();
+    let mut server = host.server;
+    server.join_next().await.unwrap().unwrap().unwrap();
+}

@@ -11,6 +11,7 @@ mod exchange_client;
 mod functions_host;
 mod host;
 mod infra;
+mod left_behind;
 mod mail;
 mod migrate;
 mod nights;

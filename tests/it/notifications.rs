@@ -106,6 +106,26 @@ async fn failed_and_recovered_are_told_once_each() {
     );
 }
 
+/// Names are in reports; a channel with many readers hears of numbers and codes only.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_names_do_not_reach_a_channel() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let (mut exchange, organisation) = tenant::generate(3, 40);
+    for mailbox in &mut exchange.mailboxes {
+        mailbox.display_name = "<!channel> <script>alert(1)</script> \u{202e}=1+1".into();
+    }
+    let mut nights = Nights::begin(exchange, organisation).await;
+    nights.set("NOTIFY_URL", &receiver.url);
+    nights.set("MAX_NAME_CHANGES", "0");
+    let held = nights.night().await;
+    assert!(held.held.iter().any(|set| set.changes.len() > 10));
+    assert_eq!(receiver.events(), ["held"]);
+    let told = receiver.heard.lock().unwrap()[0].to_string();
+    for hostile in ["channel", "script", "\u{202e}", "@corp.example", "=1+1"] {
+        assert!(!told.contains(hostile), "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_told_at_the_tick_after_26_hours() {
     let receiver = Receiver::start(Vec::new()).await;

@@ -1,4 +1,4 @@
-//! The OpenAPI document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
+//! The `OpenAPI` document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
 //! of the document: fitting ones and wrong ones.
 
 use std::{path::Path, process::Stdio, sync::Arc};
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Bounded so that all of it takes less than half a minute; the seed makes a failure come again.
-const CONFIGURATION: &str = r#"
+const CONFIGURATION: &str = "
 seed = 20261123
 continue-on-failure = true
 
@@ -19,7 +19,7 @@ max-examples = 15
 
 [phases.stateful.generation]
 max-examples = 8
-"#;
+";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_fault() {

@@ -210,8 +210,8 @@ fn a_demo_arrives_in_both_encodings() {
         assert!(output.status.success(), "{said}");
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         let reports = ["preview", "applied", "again"].map(|run| &told[run]);
-        let received = receiver.stop();
-        for one in &received {
+        let arrived = receiver.stop();
+        for one in &arrived {
             assert_eq!((&one["media"], &one["key"]), (&media.into(), &KEY.into()));
             assert!(one["body"].get("refused").is_none(), "{one}");
             // The key of the receiver stands in a header, and that of Zivver nowhere.
@@ -223,7 +223,7 @@ fn a_demo_arrives_in_both_encodings() {
             );
         }
         let spans = inner(
-            &received,
+            &arrived,
             "/v1/traces",
             "resourceSpans",
             "scopeSpans",
@@ -231,7 +231,7 @@ fn a_demo_arrives_in_both_encodings() {
         );
         phases_with_their_requests(&spans, reports);
         let metrics = inner(
-            &received,
+            &arrived,
             "/v1/metrics",
             "resourceMetrics",
             "scopeMetrics",

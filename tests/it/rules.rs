@@ -4,6 +4,7 @@
 mod applying;
 mod approvals;
 mod bench;
+mod budget;
 mod changes;
 mod delegations;
 mod guards;

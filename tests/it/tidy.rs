@@ -135,8 +135,8 @@ fn the_clients_know_the_domain_and_http_and_not_each_other() {
 }
 
 #[test]
-fn state_and_sandbox_name_nothing_of_ours() {
-    assert_knows_only("state", &[]);
+fn the_sandbox_names_nothing_of_ours_and_state_only_how_to_reach_a_service() {
+    assert_knows_only("state", &["http"]);
     assert_knows_only("sandbox", &[]);
 }
 

@@ -13,7 +13,7 @@ use std::{
 /// A Python that can import `module`.
 #[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
 pub(crate) fn python_with(module: &str) -> Option<Command> {
-    let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = env::var_os("TEST_PYTHON").unwrap_or_else(|| "python3".into());
     let import = format!("import {module}");
     let found = Command::new(&python).args(["-c", &import]).output();
     if found.is_ok_and(|output| output.status.success()) {
@@ -54,7 +54,7 @@ pub(crate) struct ZipEntry {
 /// What the central directory lists (APPNOTE 4.3.12), in its order.
 pub(crate) fn zip_entries(zip: &[u8]) -> Vec<ZipEntry> {
     let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
-    let long = |at: usize| short(at) | short(at + 2) << 16;
+    let long = |at: usize| short(at) | (short(at + 2) << 16);
     let end = zip
         .windows(4)
         .rposition(|bytes| bytes == b"PK\x05\x06")

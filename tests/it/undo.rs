@@ -1,15 +1,18 @@
 //! R37: a run is taken back, and stays back.
 
+use std::time::Duration;
+
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger},
         plan::ActionKind,
-        report::{Report, RunOutcome},
+        report::{Report, RunOutcome, RunState},
     },
     engine::{RunError, RunRequest},
     sandbox::{
+        control::{Fault, FaultKind},
         exchange::{Mailbox, Tenant},
-        zivver::{Group, Organisation, User},
+        zivver::{Group, LimiterKind, Organisation, User},
     },
     state::RunId,
 };
@@ -223,4 +226,115 @@ async fn r37_only_a_known_run_can_be_undone() {
     let unknown = RunId::parse("20260101T000000Z-abcdef").unwrap();
     let error = nights.engine().undo(&unknown, &request).await.unwrap_err();
     assert!(matches!(error, RunError::UnknownRun(_)), "{error}");
+}
+
+/// So many that not all are written at once, each with a name to change.
+async fn crowd(names: usize) -> Nights {
+    let (mut tenant, mut organisation) = (
+        Tenant::new("corp.example"),
+        Organisation::new(["corp.example"]),
+    );
+    organisation.limiter.kind = LimiterKind::Off;
+    for at in 0..names {
+        let address = format!("user{at:02}@corp.example");
+        tenant = tenant.mailbox(Mailbox::user(&address).with_display_name("New"));
+        organisation.add_user(User::new(&address, "Old"));
+    }
+    Nights::begin(tenant, organisation).await
+}
+
+fn named(nights: &Nights, name: &str) -> usize {
+    let state = nights.sandbox.zivver.state();
+    state.users.iter().filter(|user| user.name == name).count()
+}
+
+fn undo_of(run: &Report) -> RunRequest {
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.undo = RunId::parse(&run.id);
+    request
+}
+
+#[tokio::test]
+async fn r34_an_undo_that_its_budget_cuts_off_goes_on_in_the_next_invocation() {
+    let nights = crowd(80).await;
+    let run = nights.night().await;
+    assert_eq!(named(&nights, "New"), 80);
+    let mut request = undo_of(&run);
+    request.time_budget = Some(Duration::ZERO);
+    let mut undone = Vec::new();
+    let last = loop {
+        let report = nights.engine().run(&request).await.unwrap();
+        request.id = RunId::parse(&report.id);
+        undone.push(named(&nights, "Old"));
+        if report.state == RunState::Ended {
+            break report;
+        }
+        assert!(report.remaining > 0 && undone.len() < 20, "{report:#?}");
+    };
+    assert!(
+        undone.contains(&0) && undone.iter().any(|count| (1..80).contains(count)),
+        "{undone:?}"
+    );
+    assert_eq!(named(&nights, "Old"), 80);
+    assert_eq!((last.state, last.converged), (RunState::Ended, Some(true)));
+    assert_eq!(last.undoes.as_deref(), Some(run.id.as_str()));
+    assert_eq!(last.actions.len(), 80, "all invocations together");
+    nights.writes();
+    let night = nights.night().await;
+    assert_eq!(nights.writes(), [""; 0], "{night:#?}");
+}
+
+#[tokio::test]
+async fn r35_an_undo_that_was_killed_half_way_is_completed_by_undoing_again() {
+    let mut nights = crowd(80).await;
+    nights.set("LOCK_LEASE", "4s");
+    let run = nights.night().await;
+    nights.writes();
+    let control = nights.sandbox.zivver.control();
+    control.inject(Fault::always(FaultKind::HangBefore).method("PUT").after(40));
+    {
+        let (engine, request) = (nights.engine(), undo_of(&run));
+        let half_way = async {
+            while named(&nights, "Old") < 40 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = engine.run(&request) => panic!("{ended:?}"),
+            () = half_way => {}
+        }
+    }
+    control.clear_faults();
+    let mut request = undo_of(&run);
+    request.patience = Duration::from_secs(60);
+    let again = nights.engine().run(&request).await.unwrap();
+    assert_eq!(named(&nights, "Old"), 80);
+    assert_eq!(again.resumed_from.len(), 1);
+    assert_eq!(
+        (again.state, again.converged),
+        (RunState::Ended, Some(true))
+    );
+    nights.writes();
+    let night = nights.night().await;
+    assert_eq!(nights.writes(), [""; 0], "{night:#?}");
+    assert_eq!(night.counts.held, 80, "{night:#?}");
+}
+
+#[tokio::test]
+async fn r37_without_the_sso_key_everything_comes_back_and_no_key_is_sent() {
+    let mut nights = out_of_step().await;
+    nights.set("SSO_ACCOUNT_KEY", "omit");
+    let before = nights.shown();
+    let (_, undo) = run_and_undo(&nights).await;
+    assert_restored(&nights, &before);
+    assert_eq!(undo.converged, Some(true), "{undo:#?}");
+    let journal = nights.sandbox.zivver.control().journal();
+    assert!(
+        journal
+            .iter()
+            .all(|entry| !entry.body.contains("SsoAccountKey"))
+    );
+    nights.writes();
+    let night = nights.night().await;
+    assert_eq!(nights.writes(), [""; 0], "{night:#?}");
 }

@@ -151,7 +151,6 @@ fn r16_an_approved_identity_change_writes_the_extension_with_the_new_key() {
     assert_snapshot!(plan_of(world), @r"
     update anna@; objectid -#old +#new
     0. anna@: aliases [] delegates [] key [#new]
-    R16 IdentityChange anna@
     ");
 }
 
@@ -248,7 +247,6 @@ fn r17_approved_evidence_renames() {
     rename old@; address -old@ +new@; aliases +old@
     0. old@: address [new@]
     1. old@: aliases [old@] delegates [] key [#new] aliases if refused [0 ]; after 0; claims old@ of 0
-    R17 AliasEvidence new@
     ");
 }
 

@@ -246,9 +246,11 @@ impl Scene {
             user_principal_name: line.word("upn").map(full),
             primary_smtp_address: Some(primary.clone()),
             display_name: Some(line.word("name").unwrap_or(line.local()).replace('_', " ")),
-            email_addresses: std::iter::once(format!("SMTP:{primary}"))
-                .chain(aliases)
-                .collect(),
+            email_addresses: (!line.has("untold")).then(|| {
+                std::iter::once(format!("SMTP:{primary}"))
+                    .chain(aliases)
+                    .collect()
+            }),
             recipient_type_details: Some(details.into()),
             account_disabled: (line.kind != "rejected").then(|| line.has("disabled")),
             name: line.word("called").map(str::to_owned),

@@ -226,3 +226,12 @@ fn r7_a_filtered_user_is_treated_like_any_other_delegate() {
     update carl@; delegates -dora@
     ");
 }
+
+#[test]
+fn r4_addresses_that_exchange_does_not_tell_are_not_gone() {
+    let world = "
+        mailbox anna@ untold name=Anna_B
+        account anna@ alias=old@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -anna +Anna B");
+}

@@ -204,21 +204,10 @@ impl UserBody {
         switches: &Switches,
     ) -> Result<(Self, Option<Extension>), Refusal> {
         let mut body: Self = parse(body)?;
-        let present = [
-            (ENTERPRISE, body.enterprise.is_some()),
-            (ZIVVER_USER, body.zivver.is_some()),
-        ];
-        check_schemas(
-            body.schemas.as_ref(),
-            [CORE_USER, ENTERPRISE, ZIVVER_USER],
-            present,
-            switches,
-        )?;
-        let extension = body
-            .zivver
-            .take()
-            .map(|members| Extension::read(members, switches, true))
-            .transpose()?;
+        let (has_enterprise, zivver) = (body.enterprise.is_some(), body.zivver.take());
+        let known = [CORE_USER, ENTERPRISE, ZIVVER_USER];
+        let schemas = body.schemas.as_ref();
+        let extension = extension(schemas, known, has_enterprise, zivver, switches)?;
         Ok((body, extension))
     }
 }
@@ -229,23 +218,28 @@ impl GroupBody {
         switches: &Switches,
     ) -> Result<(Self, Option<Extension>), Refusal> {
         let mut body: Self = parse(body)?;
-        let present = [
-            (ENTERPRISE, body.enterprise.is_some()),
-            (ZIVVER_GROUP, body.zivver.is_some()),
-        ];
-        check_schemas(
-            body.schemas.as_ref(),
-            [CORE_GROUP, ENTERPRISE, ZIVVER_GROUP],
-            present,
-            switches,
-        )?;
-        let extension = body
-            .zivver
-            .take()
-            .map(|members| Extension::read(members, switches, false))
-            .transpose()?;
+        let (has_enterprise, zivver) = (body.enterprise.is_some(), body.zivver.take());
+        let known = [CORE_GROUP, ENTERPRISE, ZIVVER_GROUP];
+        let schemas = body.schemas.as_ref();
+        let extension = extension(schemas, known, has_enterprise, zivver, switches)?;
         Ok((body, extension))
     }
+}
+
+/// The Zivver extension of a body whose schemas are in order. `known` are the URNs of its kind: core, enterprise, Zivver.
+fn extension(
+    schemas: Option<&Vec<String>>,
+    known: [&str; 3],
+    has_enterprise: bool,
+    zivver: Option<Map<String, Value>>,
+    switches: &Switches,
+) -> Result<Option<Extension>, Refusal> {
+    let present = [(known[1], has_enterprise), (known[2], zivver.is_some())];
+    check_schemas(schemas, known, present, switches)?;
+    let of_user = known[2] == ZIVVER_USER;
+    zivver
+        .map(|members| Extension::read(members, switches, of_user))
+        .transpose()
 }
 
 fn check_schemas(

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver (W3C) and, for what that cannot do, Chromium's own protocol behind it.
+//! A headless Chromium, driven over `WebDriver` (W3C) and, for what that cannot do, Chromium's own protocol behind it.
 
 use std::{
     env,
@@ -11,7 +11,7 @@ use std::{
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
-/// How an element is named in answers (WebDriver section 12.1).
+/// How an element is named in answers (`WebDriver` section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -72,7 +72,9 @@ impl Browser {
                 env::var_os("CI").is_none(),
                 "CI is set but there is {lacking}"
             );
-            eprintln!("skipped: {lacking}");
+            // Past the capture of output, so that it is seen.
+            let mut stderr = std::io::stderr();
+            std::io::Write::write_fmt(&mut stderr, format_args!("skipped: {lacking}\n")).unwrap();
             return None;
         };
         let mut driver = Command::new(driver)
@@ -90,7 +92,7 @@ impl Browser {
         let port = port.expect("the driver says on which port it listens");
         let mut browser = Self {
             driver,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: crate::world::http_client().no_proxy().build().unwrap(),
             session: format!("http://127.0.0.1:{port}/session"),
             axe: std::fs::read_to_string(axe).unwrap(),
         };

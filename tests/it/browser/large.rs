@@ -75,7 +75,6 @@ async fn a_report_of_20000_accounts_stays_usable() {
     let begun = Instant::now();
     browser.go(url.as_str()).await;
     let step = |what: &str, begun: Instant| {
-        println!("{what}: {:?}", begun.elapsed());
         assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", begun.elapsed());
     };
     step("open", begun);

@@ -70,22 +70,37 @@ async fn pictures_of_the_real_program() {
                 .as_str(),
         )
         .await;
-    browser.picture(&folder.join("plan.png"), 1000).await;
+    browser.picture(&folder.join("plan.png"), 1300).await;
     std::fs::remove_file(&page).unwrap();
     browser.look(Look::new(1110, false)).await;
     browser.go(&site.at("")).await;
     browser.picture(&folder.join("dashboard.png"), 1100).await;
 }
 
-/// How it begins and how it ends.
+/// Something of every kind of change, what is held, and the totals.
 fn abridged(text: &str) -> String {
-    const FIRST: usize = 26;
-    const LAST: usize = 14;
-    let lines: Vec<&str> = text.lines().collect();
-    let dots = ["\u{1b}[2m      ⋮\u{1b}[0m"];
-    [&lines[..FIRST], &dots, &lines[lines.len() - LAST..]]
-        .concat()
-        .join("\n")
+    const LINES: usize = 6;
+    let mut shown = Vec::new();
+    for part in text.split("\n\n") {
+        let plain = anstream::adapter::strip_str(part).to_string();
+        let is_left = ["Left alone", "Needs attention 7"]
+            .iter()
+            .any(|start| plain.starts_with(start));
+        if is_left {
+            continue;
+        }
+        let whole = ["Held back", "Needs attention"]
+            .iter()
+            .any(|start| plain.starts_with(start));
+        let lines: Vec<&str> = part.lines().collect();
+        if whole || lines.len() <= LINES + 1 {
+            shown.push(part.to_owned());
+        } else {
+            let dots = "\u{1b}[2m      ⋮\u{1b}[0m";
+            shown.push(format!("{}\n{dots}", lines[..LINES].join("\n")));
+        }
+    }
+    shown.join("\n\n")
 }
 
 /// What the program prints about the same organisation.

@@ -148,11 +148,15 @@ impl Ended {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The output without the run's id and how long it took.
+    /// The output without ids of runs and how long it took.
     pub(super) fn filtered(&self) -> String {
         let stable = |line: &str| match line.split_once(" in ") {
             Some((asked, _)) if asked.starts_with("asked") => asked.to_owned(),
             _ if line.starts_with("run ") => "run".to_owned(),
+            _ if line.starts_with("since run ") => {
+                let (_, changes) = line.split_once(": ").unwrap_or_default();
+                format!("since run: {changes}")
+            }
             _ => line.to_owned(),
         };
         self.out.lines().map(stable).collect::<Vec<_>>().join("\n")

@@ -68,7 +68,7 @@ async fn keys_and_roles_that_do_not_open() {
     let (mut tenant, organisation) = bench::small();
     tenant.grants.exchange_role = ExchangeRole::None;
     let bench = Bench::start((tenant, organisation)).await;
-    assert_snapshot!(error(&bench, &["preview"]), @"source incomplete: cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized: User is not allowed to call Get-Mailbox (Request-Id 44444444-0000-4000-8000-000000000001); put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(error(&bench, &["preview"]), @"source incomplete: read the mailbox list: HTTP 401, Unauthorized: User is not allowed to call Get-Mailbox (Request-Id 44444444-0000-4000-8000-000000000001); grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn services_that_are_not_there() {
     stopped.sandbox.stop().await;
     let gone = |text: String| text.replace(url.trim_start_matches("http://"), "STOPPED");
     assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct EXO_URL (R1)");
-    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct ZIVVER_API_URL; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -375,6 +375,38 @@ async fn r23_an_alias_that_is_refused_is_left_out_and_the_rest_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r23_a_request_for_a_refused_alias_alone_goes_once() {
+    use cloud_sync::domain::report::ActionOutcome::Refused;
+    let tenant = tenant()
+        .mailbox(
+            Mailbox::user(&at("ann"))
+                .with_display_name("ann")
+                .with_alias_address(&at("guest")),
+        )
+        .mailbox(
+            Mailbox::shared(&at("desk"))
+                .with_display_name("desk")
+                .with_alias_address(&at("visitor"))
+                .opened_by(&at("ann")),
+        );
+    let mut organisation = accounts(&["ann"]);
+    let ann = organisation.users[0].id.clone();
+    organisation.guests.extend([at("guest"), at("visitor")]);
+    let world = World::still(tenant, organisation.with_group(desk("desk").member(&ann))).await;
+    let report = world.apply().await;
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann@ {zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[guest@],delegates:[]}} 400
+    PUT Groups desk@ {zivver:{ExternalAccountId:id of desk@,aliases:[visitor@]}} 400
+    ");
+    let ends: Vec<_> = report
+        .actions
+        .iter()
+        .map(|action| (action.outcome, action.problems.len()))
+        .collect();
+    assert_eq!(ends, [(Refused, 1), (Refused, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r23_the_key_never_goes_when_it_is_omitted() {
     let tenant =
         people(&["ben", "fresh"]).mailbox(Mailbox::user(&at("ann")).with_alias_address(&at("a")));

@@ -1,5 +1,6 @@
 //! R16-R18: an account is a person, not an address.
 
+use cloud_sync::domain::report::RunOutcome;
 use cloud_sync::sandbox::{
     exchange::{Mailbox, Tenant},
     zivver::{Group, User},
@@ -115,6 +116,7 @@ async fn r16_a_namesake_is_held_until_approved() {
     let code = report.held[0].code.clone();
     let report = world.approve(&[&code]).await;
     assert_converged(&report);
+    assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
     insta::assert_snapshot!(writes(&world).join("\n"), @r"
     PUT Users ann@ {name:{formatted:Ann the second},zivver:{ExternalAccountId:f0250387-a9ab-4eec-810b-e7b8a216191d,SsoAccountKey:id of ann@,aliases:[a2@],delegates:[]}} 200
     PUT Groups desk@ {members:[{value:ann@},{value:ben@}]} 200

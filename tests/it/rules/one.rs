@@ -40,6 +40,16 @@ async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r39_a_name_that_nobody_has_is_told() {
+    let world = World::still(people(&["ann"]), organisation()).await;
+    let report = world.scoped(Mode::Preview, &[&at("ann"), &at("an")]).await;
+    assert_eq!(
+        report.warnings,
+        ["no mailbox and no account has the address an@corp.example (R39)"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn r39_a_delegate_outside_the_scope_is_left_out_and_removals_are_made() {
     let world = world().await;
     let report = world.scoped(Mode::Apply, &[&at("desk")]).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::super::words::{self, is_about_a_delegation, number},
+    super::super::words::{self, is_about_a_delegation},
     Html, Tone,
 };
 use crate::domain::{
@@ -39,7 +39,7 @@ fn groups(html: &mut Html, title: &str, notes: &[&Note]) {
         html.raw("<div id=\"").text(&words::key(code)).raw("\">");
         let title = format!("{} ({})", words::capital(words::code(code)), code.rule());
         html.group(&title, notes.len(), |html| {
-            note_rows(html, notes.into_iter())
+            note_rows(html, notes.into_iter());
         });
         html.raw("</div>");
     }
@@ -127,10 +127,7 @@ pub(super) fn suspended(html: &mut Html, report: &Report) {
         .raw(" days of suspension, they and their messages go for good from these days on. Resume or keep them in time.</p>");
     let count = report.suspended.len();
     let first = &report.suspended[0].deletable;
-    let title = format!(
-        "{}, the first from {first} on",
-        number(count as u64, "account", "accounts")
-    );
+    let title = format!("Accounts, the first from {first} on");
     html.group(&title, count, |html| {
         html.raw("<ul class=\"rows\">");
         for account in &report.suspended {

@@ -1,0 +1,59 @@
+//! R34: a run that is longer than one invocation may be.
+
+use std::time::Duration;
+
+use cloud_sync::{
+    domain::{
+        mode::{Mode, Trigger},
+        report::{Report, RunState},
+    },
+    engine::RunRequest,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
+    state::RunId,
+};
+
+use super::bench::*;
+use crate::world::World;
+
+/// Goes on until the run has ended, as the queue does; the reports of all invocations.
+async fn over_invocations(world: &World, budget: Duration) -> Vec<Report> {
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
+    request.time_budget = Some(budget);
+    let mut reports = Vec::new();
+    for _ in 0..30 {
+        let report = world.run_for(&request).await.unwrap();
+        request.id = RunId::parse(&report.id);
+        let ended = report.state == RunState::Ended;
+        reports.push(report);
+        if ended {
+            return reports;
+        }
+    }
+    panic!(
+        "it never ends: {} are left",
+        reports.last().unwrap().remaining
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_an_invocation_that_its_lists_take_up_still_gets_somewhere() {
+    let names: Vec<String> = (0..60).map(|at| format!("user{at:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let tenant = people(&names)
+        .security_group("Desk Team", &[&at("user00"), &at("user01")])
+        .mailbox(Mailbox::shared(&at("desk")).opened_by("Desk Team"));
+    let world = World::still(tenant, organisation()).await;
+    let control = world.sandbox.exchange.control();
+    control.inject(Fault::always(FaultKind::Delay { millis: 400 }).path("MailboxPermission"));
+    control.inject(Fault::always(FaultKind::Delay { millis: 30_000 }).path("Mailbox?"));
+
+    let reports = over_invocations(&world, Duration::from_secs(10)).await;
+
+    assert!((2..12).contains(&reports.len()), "{}", reports.len());
+    assert_converged(reports.last().unwrap());
+    assert_eq!(world.sandbox.zivver.state().users.len(), names.len());
+    assert_eq!(group(&world, "desk").members.len(), 2);
+}
