@@ -346,10 +346,19 @@ fn with_effect(
     memory: &Memory,
     notes: &mut Vec<Note>,
 ) -> Vec<Delta> {
+    // Who is another after this plan may well be kept as a delegate now.
+    let changing: BTreeSet<Target> = deltas
+        .iter()
+        .filter(|delta| delta.rename.is_some() || delta.activity == Some(Activity::Resume))
+        .map(|delta| delta.target)
+        .collect();
     deltas.retain(|delta| {
         let Target::Existing(ix) = delta.target else {
             return true;
         };
+        if !delta.add_delegates.is_disjoint(&changing) {
+            return true;
+        }
         let view = world.accounts.get(ix);
         let Some(remembered) = memory.without_effect.get(view.id()) else {
             return true;

@@ -161,7 +161,7 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
     );
     let large = "x".repeat(3 << 20);
     let client = host.call(Call::post(START, &json!({"mode": large}))).await;
-    assert_eq!(client.status, 400);
+    assert_eq!(client.status, 413);
     host.stop().await;
 }
 

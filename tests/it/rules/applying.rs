@@ -357,7 +357,7 @@ async fn r32_no_role_at_all_stops_at_once() {
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;
     let report = world.apply().await;
     let error = report.error.clone().unwrap();
-    assert!(error.contains("ACCESS_TOKEN"), "{error}");
+    assert!(error.contains("Exchange.ManageAsApp"), "{error}");
     assert_eq!(write_count(&world), 0);
     let calls = world.sandbox.exchange.control().counters().total;
     assert!(calls <= 2, "{calls}");
