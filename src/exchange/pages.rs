@@ -53,9 +53,12 @@ impl Service {
         reader: &Reader<W, R>,
         mut on_page: impl FnMut(u32, usize),
     ) -> Result<Rows<R>, ExchangeError> {
-        let mut restarts = 0;
+        let (mut restarts, mut moved) = (0, false);
         loop {
             match self.read_once(first, reader, &mut on_page).await {
+                // A row that came again moved meanwhile, and another one may have moved past us: look once more, and
+                // take what is there then (2.5).
+                Ok(rows) if rows.repeated > 0 && !moved => moved = true,
                 Ok(rows) => return Ok(rows),
                 Err(Broken::Expired(_)) if restarts < RESTARTS_MAX => restarts += 1,
                 Err(Broken::Expired(error) | Broken::Failed(error)) => return Err(error),
