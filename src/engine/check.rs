@@ -7,7 +7,10 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Engine, RunError, fetch::Fetched};
+use super::{
+    Engine, RunError,
+    fetch::{Fetched, key},
+};
 use crate::{
     domain::{
         address::SmtpAddress,
@@ -17,7 +20,7 @@ use crate::{
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
     },
-    exchange::{ExchangeError, MailboxKey, Strategy},
+    exchange::{ExchangeError, Strategy},
     settings::SettingsError,
     state::lock::LockStatus,
 };
@@ -236,14 +239,7 @@ impl Engine {
             .iter()
             .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
             .collect();
-        let key = wanted.first().and_then(|(_, mailbox)| {
-            let id = mailbox.object_id.map(|id| id.to_string());
-            MailboxKey::choose(
-                id.as_deref(),
-                mailbox.user_principal_name.as_deref(),
-                Some(mailbox.primary.as_str()),
-            )
-        });
+        let key = wanted.first().and_then(|(_, mailbox)| key(mailbox));
         let (Some(key), Ok(exchange)) = (key, self.exchange().await) else {
             checkup.add(
                 Level::Warning,

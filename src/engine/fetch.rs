@@ -515,7 +515,8 @@ fn key_text(mailbox: &Mailbox) -> String {
         .map_or_else(|| mailbox.primary.as_str().to_owned(), |id| id.to_string())
 }
 
-fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
+/// How permissions are asked for; `None` where the mailbox has no usable identity.
+pub fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     MailboxKey::choose(
         mailbox.object_id.map(|id| id.to_string()).as_deref(),
         mailbox.user_principal_name.as_deref(),
