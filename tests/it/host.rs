@@ -14,7 +14,11 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -496,5 +500,35 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// How long this machine stood still: what a thread that wants to wake every 10 ms overslept.
+#[derive(Debug)]
+pub(crate) struct Stalls {
+    over: Arc<AtomicBool>,
+    watch: JoinHandle<Duration>,
+}
+
+impl Stalls {
+    pub(crate) fn watch() -> Self {
+        const NAP: Duration = Duration::from_millis(10);
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let watch = std::thread::spawn(move || {
+            let mut lost = Duration::ZERO;
+            while !ended.load(Ordering::Relaxed) {
+                let asleep = Instant::now();
+                std::thread::sleep(NAP);
+                lost += asleep.elapsed().saturating_sub(2 * NAP);
+            }
+            lost
+        });
+        Self { over, watch }
+    }
+
+    pub(crate) fn lost(self) -> Duration {
+        self.over.store(true, Ordering::Relaxed);
+        self.watch.join().unwrap()
     }
 }

@@ -287,7 +287,7 @@ async fn r34_an_undo_that_its_budget_cuts_off_goes_on_in_the_next_invocation() {
 #[tokio::test]
 async fn r35_an_undo_that_was_killed_half_way_is_completed_by_undoing_again() {
     let mut nights = crowd(80).await;
-    nights.set("LOCK_LEASE", "4s");
+    nights.set("LOCK_LEASE", "10s");
     let run = nights.night().await;
     nights.writes();
     let control = nights.sandbox.zivver.control();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::office::{Office, folder_url, with};
 use crate::host::{
-    Host, Timing,
+    Host, Stalls, Timing,
     project::{AppSettings, app_root},
     queue::Queue,
     until,
@@ -21,7 +21,7 @@ use crate::host::{
 };
 
 /// Sweeps that run side by side: they mostly wait for leases.
-const SIDE_BY_SIDE: usize = 12;
+const SIDE_BY_SIDE: usize = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
@@ -192,8 +192,7 @@ async fn sweep_over_blobs(step: usize, connection: &str) {
         let container = format!("az://kill-{}", uuid::Uuid::new_v4().simple());
         let mut settings = office.settings(&container);
         settings.insert("AzureWebJobsStorage".to_owned(), connection.to_owned());
-        // Twelve processes and one storage on a busy machine: a lease that nobody loses who is alive.
-        (with(settings, "LOCK_LEASE", "15s"), None)
+        (settings, None)
     })
     .await;
 }
@@ -396,18 +395,20 @@ pub(super) async fn over_invocations(
             host
         }
     };
+    let stalls = Stalls::watch();
     let started = host
         .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
         .await;
     let invocations = host.drain().await;
+    let lost = stalls.lost();
     let report = host
         .call(Call::get(&started.headers["location"]))
         .await
         .json();
     for invoked in &invocations {
         assert_eq!(invoked.failure, None);
-        let longest = budget + Duration::from_secs(3);
-        assert!(invoked.took < longest, "{:?}", invoked.took);
+        let longest = budget + Duration::from_secs(3) + lost;
+        assert!(invoked.took < longest, "{:?}, {lost:?} lost", invoked.took);
     }
     assert_eq!(
         (&report["state"], &report["converged"]),

@@ -303,7 +303,8 @@ pub(crate) fn settings(
         ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "object_id"),
         ("CLOUD_SYNC__PERFORM_SYNC", "true"),
         ("CLOUD_SYNC__STATE", state),
-        ("CLOUD_SYNC__LOCK_LEASE", "4s"),
+        // Long enough that nobody alive loses it where a machine stands still for seconds.
+        ("CLOUD_SYNC__LOCK_LEASE", "15s"),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -205,7 +205,7 @@ async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
         office.accounts() != office.expected,
         "it stopped before the end"
     );
-    assert!(!host.log().at(Level::Error).is_empty(), "{}", host.log());
+    until("an error", || !host.log().at(Level::Error).is_empty()).await;
     blobs.becomes(Weather::Fine);
     zivver.set_latency(Duration::ZERO);
     let started = host
