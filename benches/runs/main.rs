@@ -121,7 +121,7 @@ fn paced() -> Outcome<()> {
     for kind in ["sliding_window", "token_bucket", "fixed_window"] {
         let window = Duration::from_secs(10);
         let latency = Duration::from_millis(40);
-        let services = Services::start(650, latency, "50/10s")?;
+        let services = Services::start(1_180, latency, "50/10s")?;
         services.limit(&json!({"kind": kind, "budget": 50, "window_millis": 10_000}))?;
         let usage = services.apply(CONCURRENCY, "get")?;
         let name = format!("paced, {kind}");
@@ -129,7 +129,7 @@ fn paced() -> Outcome<()> {
             name: &name,
             latency,
             budget: Some((50, window)),
-            ..Setup::new(650)
+            ..Setup::new(1_180)
         };
         show(&setup, &usage)?;
     }
