@@ -9,6 +9,7 @@ mod cli;
 mod docs;
 mod exchange_client;
 mod functions_host;
+mod fuzz_corpus;
 mod host;
 mod infra;
 mod left_behind;
