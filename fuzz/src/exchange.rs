@@ -58,7 +58,11 @@ fn signed_in(script: &Script, strategy: Strategy) -> ExchangeClient {
 async fn mailboxes(input: &[u8]) -> Option<Vec<MailboxRecord>> {
     let script = Script::new(input, is_service);
     let client = signed_in(&script, Strategy::Get);
-    client.mailboxes(|_| ()).await.ok().map(|list| list.mailboxes)
+    client
+        .mailboxes(|_| ())
+        .await
+        .ok()
+        .map(|list| list.mailboxes)
 }
 
 /// Rows are read alike one by one and normalised at once, and in either order.
@@ -158,7 +162,8 @@ pub(super) fn questions(input: &[u8]) {
 pub(super) fn token(input: &[u8]) {
     fn is_below_the_tenant(asked: &Asked) -> bool {
         let parts: Vec<&str> = asked.path.split('/').collect();
-        is_service(asked) && matches!(parts[..], ["", "adminapi", "beta", tenant, "Mailbox"] if !tenant.is_empty())
+        is_service(asked)
+            && matches!(parts[..], ["", "adminapi", "beta", tenant, "Mailbox"] if !tenant.is_empty())
     }
     let claims = String::from_utf8_lossy(input);
     let packed = format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(input));

@@ -25,7 +25,8 @@ pub(super) fn envelope(input: &[u8]) {
         if let Err(problem) = ApiCall::parse(&request) {
             let response = Response::from(problem);
             assert!((400..500).contains(&response.status));
-            let body: serde_json::Value = serde_json::from_str(&response.body).expect("problems are JSON");
+            let body: serde_json::Value =
+                serde_json::from_str(&response.body).expect("problems are JSON");
             assert_eq!(body["status"], response.status);
         }
     }
@@ -76,6 +77,9 @@ pub(super) fn app(input: &[u8]) {
                 trigger,
             })
             .await;
-        assert!(!format!("{answer:?}").contains("canary"), "a secret is told");
+        assert!(
+            !format!("{answer:?}").contains("canary"),
+            "a secret is told"
+        );
     });
 }

@@ -65,6 +65,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     (target.run)(input);
     let most = MOST.load(Relaxed).saturating_sub(before);
     let packed = input.windows(2).any(|bytes| bytes == [0x1f, 0x8b]);
-    let allowed = BYTES_FREE + BYTES_PER_BYTE * input.len() + if packed { UNPACKED_BYTES } else { 0 };
+    let allowed =
+        BYTES_FREE + BYTES_PER_BYTE * input.len() + if packed { UNPACKED_BYTES } else { 0 };
     assert!(most <= allowed, "{} bytes made it hold {most}", input.len());
 });

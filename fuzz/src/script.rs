@@ -85,7 +85,9 @@ fn fill(response: &mut Response, text: &Bytes) {
     let head_end = text.windows(2).position(|bytes| bytes == b"\n\n");
     let head = &text[..head_end.unwrap_or(text.len())];
     let mut lines = head.split(|byte| *byte == b'\n');
-    let status = lines.next().and_then(|line| StatusCode::from_bytes(line).ok());
+    let status = lines
+        .next()
+        .and_then(|line| StatusCode::from_bytes(line).ok());
     *response.status_mut() = status.unwrap_or(StatusCode::OK);
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {

@@ -43,20 +43,28 @@ pub(super) fn state(input: &[u8]) {
 
 async fn runs(state: &State, run: &RunId) {
     if let Ok(Some(stored)) = told(state.memory::<Memory>().await) {
-        let saved = state.save_memory(&stored.value, Some(&stored.revision)).await;
+        let saved = state
+            .save_memory(&stored.value, Some(&stored.revision))
+            .await;
         saved.expect("it can be written");
         let again = state.memory::<Memory>().await.expect("it can be read");
         same(&stored.value, &again.expect("it is there").value);
     }
     if let Ok(Some(report)) = told(state.report::<Report>(run).await) {
-        state.save_report(run, &report).await.expect("it can be written");
+        state
+            .save_report(run, &report)
+            .await
+            .expect("it can be written");
         let again = state.report::<Report>(run).await.expect("it can be read");
         same(&report, &again.expect("it is there"));
     }
     if let Ok(Some(found)) = told(state.summary::<RunSummary>(run).await) {
         let saved = state.save_summary(run, Phase::Ended, &found.summary).await;
         saved.expect("it can be written");
-        let again = state.summary::<RunSummary>(run).await.expect("it can be read");
+        let again = state
+            .summary::<RunSummary>(run)
+            .await
+            .expect("it can be read");
         same(&found.summary, &again.expect("it is there").summary);
     }
     for entry in told(state.runs::<RunSummary>(10).await).unwrap_or_default() {

@@ -88,7 +88,10 @@ async fn comes_back(user: &UserAccount) {
     let (old, new) = (&user.extension, &again[0].extension);
     assert_eq!(old.aliases, new.aliases);
     assert_eq!(user.delegates, again[0].delegates);
-    assert_eq!((user.name.as_str(), user.active), (again[0].name.as_str(), again[0].active));
+    assert_eq!(
+        (user.name.as_str(), user.active),
+        (again[0].name.as_str(), again[0].active)
+    );
     let rest = |rest: &[(Box<str>, Value)]| -> serde_json::Map<String, Value> {
         rest.iter()
             .map(|(name, value)| (name.to_string(), value.clone()))
@@ -104,9 +107,8 @@ pub(super) fn write(input: &[u8]) {
     let (verb, id) = what.split_once(' ').unwrap_or((&what, "1"));
     let address = SmtpAddress::verbatim("anna@corp.example");
     // No other id is ever read from a list.
-    let is_id = !id.trim().is_empty()
-        && !id.contains(char::is_control)
-        && id.contains(|c: char| c != '.');
+    let is_id =
+        !id.trim().is_empty() && !id.contains(char::is_control) && id.contains(|c: char| c != '.');
     let id = ScimId::new(if is_id { id } else { "1" });
     block_on(async {
         let script = Script::new(answers, is_zivver);
