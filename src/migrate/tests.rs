@@ -225,3 +225,14 @@ fn a_quote_left_open_in_a_long_file_is_found_at_once() {
     let error = Import::read(&text).unwrap_err().to_string();
     assert_eq!(error, "line 1 opens a quote that is never closed; close it");
 }
+
+/// Split, one entry would protect other accounts than before.
+#[test]
+fn an_entry_with_a_separator_stays_one() {
+    let import = Import::read(r#"CLOUD_SYNC__TARGET_FILTER=["a,b@", "c;d@"]"#).unwrap();
+    let filter = import
+        .settings
+        .iter()
+        .find(|setting| setting.name == "CLOUD_SYNC__TARGET_FILTER");
+    assert_eq!(filter.unwrap().value.expose(), r#"["a,b@","c;d@"]"#);
+}

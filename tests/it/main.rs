@@ -32,6 +32,7 @@ mod sandbox_zivver;
 mod settings;
 mod simulation;
 mod state;
+mod supply;
 mod sync;
 mod tidy;
 mod tools;
