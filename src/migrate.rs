@@ -297,7 +297,9 @@ fn filled(entries: &[String]) -> Vec<&str> {
 
 /// Separated by commas; as JSON where an entry holds what would separate or quote it.
 fn listed(entries: &[&str]) -> String {
-    let is_plain = |entry: &&str| !entry.contains([',', ';', '\n', '\r', '"', '\'', '[']);
+    let is_plain = |entry: &&str| {
+        !entry.contains([',', ';', '\n', '\r', '"']) && !entry.starts_with(['[', '\''])
+    };
     if entries.iter().all(is_plain) {
         entries.join(",")
     } else {
