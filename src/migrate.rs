@@ -160,7 +160,7 @@ impl Import {
             );
         }
         if !filled.is_empty() {
-            self.plain(name, &filled.join(","));
+            self.plain(name, &listed(&filled));
         }
     }
 
@@ -175,7 +175,8 @@ impl Import {
             .map(|domain| domain.trim_start_matches('@').to_lowercase())
             .collect();
         if !domains.is_empty() {
-            self.plain(name, &domains.join(","));
+            let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+            self.plain(name, &listed(&domains));
         }
     }
 
@@ -292,6 +293,18 @@ fn filled(entries: &[String]) -> Vec<&str> {
         .map(String::as_str)
         .filter(|entry| !entry.is_empty())
         .collect()
+}
+
+/// Separated by commas; as JSON where an entry holds what would separate or quote it.
+fn listed(entries: &[&str]) -> String {
+    let is_plain = |entry: &&str| {
+        !entry.contains([',', ';', '\n', '\r', '"']) && !entry.starts_with(['[', '\''])
+    };
+    if entries.iter().all(is_plain) {
+        entries.join(",")
+    } else {
+        serde_json::Value::from(entries).to_string()
+    }
 }
 
 fn whole(name: &str) -> String {

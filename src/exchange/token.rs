@@ -305,7 +305,8 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
         .as_ref()
         .and_then(Value::as_str)
         .map(str::trim)
-        .filter(|tid| !tid.is_empty())
+        // Dots alone would lead a request to the path above.
+        .filter(|tid| tid.contains(|c: char| c.is_ascii_alphanumeric()))
         .ok_or("the token has no `tid` claim, so the tenant is unknown")?
         .to_owned();
     // A token with `scp` is a person's: their own roles decide, and are not in it.
@@ -393,6 +394,10 @@ mod tests {
             (jwt(&json!({"scp": "x"})), "the token has no `tid` claim"),
             (
                 jwt(&json!({"tid": "", "scp": "x"})),
+                "the token has no `tid` claim",
+            ),
+            (
+                jwt(&json!({"tid": "..", "scp": "x"})),
                 "the token has no `tid` claim",
             ),
             (

@@ -1,11 +1,11 @@
 //! What the service writes, read with tolerance: every field may be missing, and one of the wrong type spoils nothing
 //! but itself (R5).
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use crate::domain::{
@@ -13,9 +13,14 @@ use crate::domain::{
     source::{MailboxRecord, PermissionEntry, RecipientRecord},
 };
 
+/// Pages have 1,000 rows. Without a limit some kilobytes of packed `{}` would become gigabytes of rows.
+const ROWS_MAX: usize = 100_000;
+
 /// One page of any list.
 #[derive(Debug, Deserialize)]
+#[serde(bound = "R: Deserialize<'de>")]
 pub(super) struct Page<R> {
+    #[serde(default = "Option::default", deserialize_with = "rows")]
     pub(super) value: Option<Vec<R>>,
     #[serde(rename = "@odata.nextLink")]
     next_link: Option<String>,
@@ -54,6 +59,37 @@ impl<R> Page<R> {
             says(&self.warnings)
         }
     }
+}
+
+fn rows<'de, D: Deserializer<'de>, R: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<R>>, D::Error> {
+    struct Rows<R>(PhantomData<R>);
+
+    impl<'de, R: Deserialize<'de>> Visitor<'de> for Rows<R> {
+        type Value = Option<Vec<R>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {ROWS_MAX} rows")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut rows = Vec::new();
+            while let Some(row) = list.next_element()? {
+                if rows.len() == ROWS_MAX {
+                    return Err(de::Error::invalid_length(ROWS_MAX + 1, &self));
+                }
+                rows.push(row);
+            }
+            Ok(Some(rows))
+        }
+    }
+
+    deserializer.deserialize_any(Rows(PhantomData))
 }
 
 /// Any JSON value, of which only what a field can be is kept.
@@ -379,6 +415,21 @@ mod tests {
         serde_json::from_value::<MailboxRow>(row)
             .unwrap()
             .into_record()
+    }
+
+    #[test]
+    fn a_page_has_no_more_rows_than_anybody_could_mean() {
+        let page = |rows: usize| {
+            let body = format!("{{\"value\":[{}{{}}]}}", "{},".repeat(rows - 1));
+            serde_json::from_str::<Page<PermissionRow>>(&body)
+        };
+        assert_eq!(page(ROWS_MAX).unwrap().value.unwrap().len(), ROWS_MAX);
+        assert!(page(ROWS_MAX + 1).is_err());
+        for body in ["{}", "{\"value\":null}"] {
+            let page: Page<PermissionRow> = serde_json::from_str(body).unwrap();
+            assert!(page.value.is_none());
+        }
+        assert!(serde_json::from_str::<Page<PermissionRow>>("{\"value\":7}").is_err());
     }
 
     #[test]

@@ -120,6 +120,52 @@ async fn a_body_over_the_limit_is_refused_and_a_short_one_is_broken() {
     }
 }
 
+/// A byte now and then keeps no request alive beyond its time.
+#[tokio::test(start_paused = true)]
+async fn a_slow_drip_is_a_timeout() {
+    let service = Router::new().fallback(|| async {
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Some((Ok::<_, std::io::Error>("x"), ()))
+        });
+        Body::from_stream(drops)
+    });
+    let error = in_process(service)
+        .send(request("http://exchange.example/"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SendError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_was_certainly_not_asked() {
+    let sender = network(&"http://127.0.0.1/".parse().unwrap());
+    let error = sender
+        .send(request("http://nobody.invalid/adminapi?secret=1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SendError::NotSent { .. }), "{error}");
+    assert_eq!(error.retry_reason(), Some(RetryReason::Transport));
+    let said = error.to_string();
+    assert!(said.starts_with("cannot reach nobody.invalid: "), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_service_with_ipv6_only_is_reached() {
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
+        // A machine without IPv6 has no such service.
+        return;
+    };
+    let url: Url = format!("http://{}/a", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move { axum::serve(listener, Router::new().fallback(echo)).await });
+    let reply = network(&url).send(request(url.as_str())).await.unwrap();
+    assert_eq!(reply.body, "GET /a");
+}
+
 #[test]
 fn loopback_is_known_in_every_spelling() {
     for (url, expected) in [

@@ -144,16 +144,21 @@ fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
             .ok_or(ImportError::Line { line: at + 1 })?;
         let mut rest = rest.trim_start().to_owned();
         let value = match rest.chars().next() {
-            Some(quote @ ('"' | '\'')) => loop {
-                if let Some(value) = quoted(&rest, quote) {
-                    break value;
+            Some(quote @ ('"' | '\'')) => {
+                let mut closed = quoted(&rest, quote);
+                loop {
+                    if let Some(value) = closed {
+                        break value;
+                    }
+                    let (_, next) = lines
+                        .next()
+                        .ok_or(ImportError::OpenQuote { line: at + 1 })?;
+                    rest.push('\n');
+                    rest.push_str(next);
+                    // From the start again for every line would take minutes for a long file.
+                    closed = next.contains(quote).then(|| quoted(&rest, quote)).flatten();
                 }
-                let (_, next) = lines
-                    .next()
-                    .ok_or(ImportError::OpenQuote { line: at + 1 })?;
-                rest.push('\n');
-                rest.push_str(next);
-            },
+            }
             _ => bare(&rest).to_owned(),
         };
         found.push(Variable {

@@ -218,3 +218,21 @@ fn an_unreadable_file_is_refused_without_repeating_it() {
         );
     }
 }
+
+#[test]
+fn a_quote_left_open_in_a_long_file_is_found_at_once() {
+    let text = format!("CLOUD_SYNC__TARGET_FILTER=\"a{}", "\nb".repeat(300_000));
+    let error = Import::read(&text).unwrap_err().to_string();
+    assert_eq!(error, "line 1 opens a quote that is never closed; close it");
+}
+
+/// Split, one entry would protect other accounts than before.
+#[test]
+fn an_entry_with_a_separator_stays_one() {
+    let import = Import::read(r#"CLOUD_SYNC__TARGET_FILTER=["a,b@", "c;d@"]"#).unwrap();
+    let filter = import
+        .settings
+        .iter()
+        .find(|setting| setting.name == "CLOUD_SYNC__TARGET_FILTER");
+    assert_eq!(filter.unwrap().value.expose(), r#"["a,b@","c;d@"]"#);
+}

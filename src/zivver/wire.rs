@@ -141,7 +141,7 @@ impl<'de, R: Resource> Visitor<'de> for Rows<R> {
 
 #[derive(Deserialize)]
 pub(super) struct UserRow {
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "identity")]
     id: String,
     #[serde(rename = "userName", deserialize_with = "filled")]
     user_name: String,
@@ -196,7 +196,7 @@ impl From<UserRow> for UserAccount {
 
 #[derive(Deserialize)]
 pub(super) struct GroupRow {
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "identity")]
     id: String,
     #[serde(rename = "externalId", deserialize_with = "filled")]
     external_id: String,
@@ -227,6 +227,16 @@ impl From<GroupRow> for FunctionalAccount {
                 .collect(),
         }
     }
+}
+
+/// An id that names one resource in a path: dots alone would name the collection, or what is above it, and an address
+/// drops line breaks and tabs (RFC 3986 section 5.2.4, WHATWG URL section 4.4).
+fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = filled(deserializer)?;
+    if text.bytes().all(|byte| byte == b'.') || text.contains(char::is_control) {
+        return Err(de::Error::custom("an id cannot stand in an address"));
+    }
+    Ok(text)
 }
 
 /// A text that is not blank: a row without identity cannot be taken for an account, nor left out of the list.

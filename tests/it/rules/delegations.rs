@@ -323,6 +323,29 @@ async fn r10_security_groups_to_any_depth_and_nothing_else() {
     assert_stable(&world).await;
 }
 
+/// Whoever nests groups beyond all sense changes nobody's delegates by it.
+#[tokio::test(start_paused = true)]
+async fn r11_groups_nested_beyond_the_limit_are_unknown() {
+    let mut tenant = people(&["ann", "ben"]);
+    for depth in 0..120 {
+        let inner = format!("G{}", depth + 1);
+        tenant = tenant.security_group(&format!("G{depth}"), &[inner.as_str()]);
+    }
+    let tenant = tenant
+        .security_group("G120", &[&at("ann")])
+        .mailbox(Mailbox::shared(&at("desk")).opened_by("G0"));
+    let mut before = organisation()
+        .with_user(account("ann"))
+        .with_user(account("ben"));
+    let ben = before.user(&at("ben")).unwrap().id.clone();
+    before.add_group(desk("desk").member(&ben));
+    let world = World::still(tenant, before).await;
+    let report = world.apply().await;
+    assert_eq!(members(&world, "desk"), ["ben@"]);
+    let said = serde_json::to_string(&report).unwrap();
+    assert!(said.contains("nested deeper than 100 levels"), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn r10_a_truncated_group_is_unknown() {
     let world = desk_world(|tenant| {

@@ -1,0 +1,108 @@
+//! Documents of state, read back whatever became of them.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use cloud_sync::{
+    domain::{memory::Memory, report::Report},
+    engine::{
+        RunSummary,
+        fetch::KeptAnswer,
+        journal::{Batch, PlanRecord, deeds, read},
+    },
+    state::{
+        Phase, RunId, State, StateError,
+        lock::{Acquired, Lease, Owner},
+    },
+};
+use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{block_on, first_line};
+
+const RUN: &str = "20261123T020000Z-0b5e77";
+
+/// The first line is the name of the document, as in the store. What can be read is the same once written and read again.
+pub(super) fn state(input: &[u8]) {
+    let (name, document) = first_line(input);
+    let name = String::from_utf8_lossy(name).into_owned();
+    let Ok(path) = Path::parse(&name) else { return };
+    let run = RunId::parse(RUN).expect("it is a run id");
+    block_on(async {
+        let store = Arc::new(InMemory::new());
+        let put = store.put(&path, document.to_vec().into()).await;
+        if put.is_err() {
+            return;
+        }
+        let state = State::over(store, "memory");
+        runs(&state, &run).await;
+        if name.starts_with("lock/") {
+            lock(&state, &run).await;
+        }
+    });
+}
+
+async fn runs(state: &State, run: &RunId) {
+    if let Ok(Some(stored)) = told(state.memory::<Memory>().await) {
+        let saved = state
+            .save_memory(&stored.value, Some(&stored.revision))
+            .await;
+        saved.expect("it can be written");
+        let again = state.memory::<Memory>().await.expect("it can be read");
+        same(&stored.value, &again.expect("it is there").value);
+    }
+    if let Ok(Some(report)) = told(state.report::<Report>(run).await) {
+        state
+            .save_report(run, &report)
+            .await
+            .expect("it can be written");
+        let again = state.report::<Report>(run).await.expect("it can be read");
+        same(&report, &again.expect("it is there"));
+    }
+    if let Ok(Some(found)) = told(state.summary::<RunSummary>(run).await) {
+        let saved = state.save_summary(run, Phase::Ended, &found.summary).await;
+        saved.expect("it can be written");
+        let again = state
+            .summary::<RunSummary>(run)
+            .await
+            .expect("it can be read");
+        same(&found.summary, &again.expect("it is there").summary);
+    }
+    for entry in told(state.runs::<RunSummary>(10).await).unwrap_or_default() {
+        drop(told(entry.summary));
+    }
+    let plans = state.plans::<PlanRecord>(run);
+    let journal = state.journal::<Batch>(run);
+    if let Ok(found) = told(read(&plans, &journal).await) {
+        drop(deeds(found));
+    }
+    drop(told(state.checkpoint::<KeptAnswer>(run).read().await));
+    drop(told(state.approvals::<serde_json::Value>().await));
+    drop(told(state.form_key("fresh".to_owned()).await));
+}
+
+/// Whatever stands there, the lock is free, held or unreadable; who gets it can give it back.
+async fn lock(state: &State, run: &RunId) {
+    let lock = state.lock(Lease::of(Duration::from_secs(60)));
+    drop(told(lock.status().await));
+    let owner = Owner {
+        run: run.clone(),
+        host: "fuzz".to_owned(),
+        pid: 1,
+    };
+    if let Ok(Acquired::Mine(guard)) = told(lock.acquire(&owner).await) {
+        drop(told(guard.release().await));
+    }
+}
+
+/// An error of state is one line, however the document looks.
+fn told<T>(result: Result<T, StateError>) -> Result<T, StateError> {
+    if let Err(error) = &result {
+        assert!(!error.to_string().contains('\n'), "{error:?}");
+    }
+    result
+}
+
+fn same<T: Serialize + DeserializeOwned + Debug>(one: &T, other: &T) {
+    let json = |value: &T| serde_json::to_string(value).expect("it is JSON");
+    assert_eq!(json(one), json(other));
+}

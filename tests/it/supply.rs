@@ -1,0 +1,102 @@
+//! What may come into the binary: `deny.toml`, held without cargo-deny, which takes longer to build than all of this.
+//! Advisories are left to `cargo deny check advisories`, which needs their database.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The texts in quotes of the list that begins with `start`.
+fn list(text: &str, start: &str) -> BTreeSet<String> {
+    let list = text.split_once(start).unwrap().1;
+    let list = list.split_once("\n]").unwrap().0;
+    let lines = list.lines().filter(|line| !line.trim().starts_with('#'));
+    let quoted = lines.filter_map(|line| line.split('"').nth(1));
+    quoted.map(str::to_owned).collect()
+}
+
+/// SPDX in the forms that crates use; an old `/` means OR.
+fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
+    // AND binds tighter, except in parentheses, which only ever group choices here.
+    plain.split(" AND ").all(|choices| {
+        let mut choices = choices.split(" OR ");
+        choices.any(|license| allowed.contains(license.trim()))
+    })
+}
+
+/// All packages that this platform's builds of the workspace take, tests included.
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let used: BTreeSet<&str> = nodes
+        .iter()
+        .map(|node| node["id"].as_str().unwrap())
+        .collect();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .filter(|package| used.contains(package["id"].as_str().unwrap()))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn what_comes_in_is_what_deny_toml_lets_in() {
+    let rules = read("deny.toml");
+    let mut allowed = list(&rules, "\nallow = [");
+    assert!(allowed.contains("MIT"), "{allowed:?}");
+    let denied = list(&rules, "\ndeny = [");
+    assert!(denied.contains("openssl-sys"), "{denied:?}");
+    let packages = packages();
+    assert!(packages.len() > 100);
+    for package in &packages {
+        let name = package["name"].as_str().unwrap();
+        let license = package["license"].as_str().unwrap_or("none");
+        let is_exception = name == "libfuzzer-sys";
+        if is_exception {
+            allowed.insert("NCSA".to_owned());
+        }
+        assert!(is_allowed(license, &allowed), "{name}: {license}");
+        if is_exception {
+            allowed.remove("NCSA");
+        }
+        assert!(!denied.contains(name), "{name} may not come in");
+        let source = package["source"].as_str();
+        assert!(
+            source.is_none_or(|from| from == REGISTRY),
+            "{name}: {source:?}"
+        );
+        for needed in package["dependencies"].as_array().unwrap() {
+            let is_ours = source.is_none() && needed["path"].is_null();
+            assert!(!is_ours || needed["req"] != "*", "{name}: {needed}");
+        }
+    }
+}
+
+#[test]
+fn licenses_are_told_apart() {
+    let allowed = BTreeSet::from(["MIT".to_owned(), "ISC".to_owned()]);
+    for (expression, expected) in [
+        ("MIT", true),
+        ("MIT/Apache-2.0", true),
+        ("Apache-2.0 OR MIT", true),
+        ("Apache-2.0 AND ISC", false),
+        ("(Apache-2.0 OR MIT) AND ISC", true),
+        ("GPL-3.0", false),
+        ("none", false),
+    ] {
+        assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
+    }
+}
