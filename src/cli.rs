@@ -1,12 +1,13 @@
 //! The command line: reads arguments and settings, starts the engine, shows what it says.
 //!
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
-//! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
+//! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
 mod args;
 mod check;
 mod demo;
 mod explanation;
+mod generated;
 mod history;
 mod import_settings;
 mod output;
@@ -233,6 +234,14 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             latency_ms,
             zivver_rate,
         } => sandbox::keep_running(port, tenant, latency_ms, &zivver_rate, output).await,
+        Command::Completions { shell } => {
+            output.print(&generated::completions(shell))?;
+            Ok(Status::InSync)
+        }
+        Command::Man { command } => {
+            output.print(&generated::man(command.as_deref())?)?;
+            Ok(Status::InSync)
+        }
         Command::Serve { .. } => unreachable!("it was answered before"),
     }
 }
