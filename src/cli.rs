@@ -135,6 +135,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A report as a terminal shows it, to its end.
+pub fn terminal(report: &Report) -> String {
+    let detail = args::DetailArgs {
+        verbose: true,
+        all: true,
+        skipped: true,
+    };
+    report::page(report, output::View::new(detail))
+}
+
 fn refuse(error: &CliError) -> ExitCode {
     Output::new(&args::OutputArgs {
         json: false,

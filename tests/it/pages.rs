@@ -186,6 +186,8 @@ async fn reports_keep_to_the_published_schema() {
     }
     reports.push(site.world.preview().await);
     assert!(reports[3].error.is_some());
+    assert!(reports.iter().any(|report| report.since.is_some()));
+    assert!(reports.iter().any(|report| !report.suspended.is_empty()));
     for report in &reports {
         let report = serde_json::to_value(report).unwrap();
         for schema in [&schema, &closed] {
