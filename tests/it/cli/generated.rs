@@ -32,7 +32,7 @@ async fn bash_reads_its_script_and_completes_every_command() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let asked = "\nCOMP_WORDS=(cloud-sync ''); COMP_CWORD=1; _cloud-sync cloud-sync '' cloud-sync\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    let asked = "\nCOMP_WORDS=(cloud-sync ''); COMP_CWORD=1; _cloud__sync cloud-sync '' cloud-sync\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
     let typed = script.out + asked;
     bash.stdin
         .take()
@@ -53,7 +53,7 @@ async fn bash_reads_its_script_and_completes_every_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shell_has_a_script() {
     for (shell, piece) in [
-        ("bash", "complete -F _cloud-sync"),
+        ("bash", "complete -F _cloud__sync"),
         ("zsh", "#compdef cloud-sync"),
         ("fish", "complete -c cloud-sync"),
         ("elvish", "edit:completion:arg-completer[cloud-sync]"),

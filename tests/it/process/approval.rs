@@ -68,11 +68,10 @@ async fn ended(host: &Host, body: Value) -> Value {
         .call(Call::get(&started.headers["location"]))
         .await
         .json();
-    assert_eq!(
-        (&report["state"], &report["converged"]),
-        (&json!("ended"), &json!(true)),
-        "{report}"
-    );
+    assert_eq!(report["state"], "ended", "{report}");
+    if body["mode"] == "apply" {
+        assert_eq!(report["converged"], true, "{report}");
+    }
     report
 }
 
