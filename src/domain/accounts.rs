@@ -85,6 +85,10 @@ pub struct Accounts {
     by_address: Index<SmtpAddress, AccountIx>,
     by_alias: Index<SmtpAddress, AccountIx>,
     by_object_id: Index<Guid, AccountIx>,
+    /// Who is a member of each functional account, without ids of nobody, one account after the other.
+    members: Vec<AccountIx>,
+    /// Where the members of each functional account end in `members`.
+    members_end: Vec<u32>,
 }
 
 impl Accounts {
@@ -129,6 +133,30 @@ impl Accounts {
         self.external = external;
         (self.by_id, self.by_address) = (by_id, by_address);
         (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
+        self.find_members();
+    }
+
+    fn find_members(&mut self) {
+        let groups = &self.actual.groups;
+        let mut members = Vec::with_capacity(groups.iter().map(|group| group.members.len()).sum());
+        let mut ends = Vec::with_capacity(groups.len());
+        for group in groups {
+            members.extend(group.members.iter().filter_map(|id| self.with_id(id)));
+            ends.push(to_u32(members.len()));
+        }
+        (self.members, self.members_end) = (members, ends);
+    }
+
+    fn members_of(&self, functional: AccountIx) -> &[AccountIx] {
+        let at = functional.0 as usize - self.actual.users.len();
+        let begin = at
+            .checked_sub(1)
+            .map_or(0, |before| self.members_end[before]);
+        &self.members[begin as usize..self.members_end[at] as usize]
+    }
+
+    fn is_user(&self, ix: AccountIx) -> bool {
+        (ix.0 as usize) < self.actual.users.len()
     }
 
     pub fn len(&self) -> usize {
@@ -184,7 +212,7 @@ impl Accounts {
     /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
     /// so a delegate whose account was renamed is still the same delegate.
     pub fn user_called(&self, address: &SmtpAddress) -> Option<AccountIx> {
-        let is_user = |ix: &&AccountIx| self.get(**ix).kind() == AccountKind::User;
+        let is_user = |ix: &&AccountIx| self.is_user(**ix);
         if let Some(ix) = self.with_address(address).iter().find(is_user) {
             return Some(*ix);
         }
@@ -211,15 +239,12 @@ impl Accounts {
                     }
                 }
             }
-            AccountView::Functional(group) => {
-                for id in &group.members {
-                    match self.with_id(id) {
-                        Some(member) if member == ix => {}
-                        Some(member) if self.get(member).kind() == AccountKind::User => {
-                            current.users.push(member);
-                        }
-                        Some(member) => current.functional.push(member),
-                        None => {}
+            AccountView::Functional(_) => {
+                for member in self.members_of(ix) {
+                    if self.is_user(*member) {
+                        current.users.push(*member);
+                    } else if *member != ix {
+                        current.functional.push(*member);
                     }
                 }
             }
@@ -236,10 +261,10 @@ impl Accounts {
     pub fn is_active(&self, ix: AccountIx) -> bool {
         match self.get(ix) {
             AccountView::User(user) => user.active,
-            AccountView::Functional(group) => group.members.iter().any(|id| {
-                self.with_id(id)
-                    .is_some_and(|member| self.get(member).kind() == AccountKind::User)
-            }),
+            AccountView::Functional(_) => {
+                let mut members = self.members_of(ix).iter();
+                members.any(|member| self.is_user(*member))
+            }
         }
     }
 }

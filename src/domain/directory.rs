@@ -146,13 +146,11 @@ impl Directory {
     /// Whether the object of this mailbox was listed more than once, with something changed in between.
     pub fn is_seen_twice(&self, mailbox: &Mailbox) -> bool {
         mailbox.object_id.as_ref().is_some_and(|id| {
-            let parties = self.with_object_id(id);
-            parties.len() > 1
-                && parties
-                    .iter()
-                    .filter(|party| self.object_id(**party) == Some(id))
-                    .count()
-                    > 1
+            let parties = self.by_id.several(&Guid::from(id)).iter();
+            parties
+                .filter(|party| self.object_id(**party) == Some(id))
+                .count()
+                > 1
         })
     }
 
@@ -165,7 +163,7 @@ impl Directory {
 
     /// R6: an address of more than one mailbox. As a primary it stays its owner's; as an alias it is contested.
     pub fn is_shared_address(&self, address: &SmtpAddress) -> bool {
-        self.with_address(address.as_str()).len() > 1
+        !self.by_address.several(address.as_str()).is_empty()
     }
 
     /// What a report calls a party.

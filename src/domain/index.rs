@@ -49,6 +49,15 @@ impl<K: Clone + Hash + Eq, V: Copy + PartialEq> Index<K, V> {
         }
     }
 
+    /// The values of a key that has more than one, and else none: in a sound tenant this asks next to nobody.
+    pub(super) fn several<Q>(&self, key: &Q) -> &[V]
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.several.get(key).map_or(&[], Vec::as_slice)
+    }
+
     /// In the order in which they were added.
     pub(super) fn get<Q>(&self, key: &Q) -> &[V]
     where
@@ -75,5 +84,7 @@ mod tests {
         assert_eq!(index.get("a"), [1, 2, 3]);
         assert_eq!(index.get("b"), [1]);
         assert!(index.get("c").is_empty());
+        assert_eq!(index.several("a"), [1, 2, 3]);
+        assert!(index.several("b").is_empty());
     }
 }

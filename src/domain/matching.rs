@@ -95,6 +95,8 @@ pub struct Matching {
     pub frozen: HashSet<AccountIx>,
     /// The account that a mailbox claims with success, by position, also where either is protected.
     pub claimed: Vec<Option<AccountIx>>,
+    /// R15: accounts whose address `TARGET_FILTER` matches.
+    pub filtered: Vec<AccountIx>,
     /// The object id that state or `ExternalAccountId` knows for an account (R16, R19), by position.
     known_object_ids: Vec<Option<ObjectId>>,
 }
@@ -123,19 +125,21 @@ impl Matching {
 
 /// R6, R7, R16, R17, R18.
 pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matching {
+    let mapped = mapped(&world.accounts, memory);
     let mut matcher = Matcher {
         directory: &world.directory,
         accounts: &world.accounts,
         policy,
         memory,
-        owner: ownership(&world.accounts, memory),
+        owner: ownership(&world.accounts, &mapped),
         protected: protected_mailboxes(world, policy),
         claims: vec![None; world.directory.mailboxes.len()],
         account_protection: BTreeMap::new(),
         disabled_only: BTreeSet::new(),
         frozen: HashSet::default(),
+        filtered: Vec::new(),
     };
-    matcher.claim();
+    matcher.claim(&mapped);
     matcher.mismatched_kinds();
     matcher.functional_renames();
     matcher.filtered_accounts();
@@ -145,13 +149,19 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     matcher.finish(&evidence)
 }
 
+/// The mapping of state, by object id; an entry whose id is not in the complete list is void.
+fn mapped(accounts: &Accounts, memory: &Memory) -> Vec<(ObjectId, AccountIx)> {
+    let known = memory.mapping.iter();
+    known
+        .filter_map(|(object_id, id)| Some((*object_id, accounts.with_id(id)?)))
+        .collect()
+}
+
 /// Accounts by the object id that state knows for them.
-fn ownership(accounts: &Accounts, memory: &Memory) -> Vec<Option<ObjectId>> {
+fn ownership(accounts: &Accounts, mapped: &[(ObjectId, AccountIx)]) -> Vec<Option<ObjectId>> {
     let mut owners = vec![None; accounts.len()];
-    for (object_id, id) in &memory.mapping {
-        if let Some(ix) = accounts.with_id(id) {
-            owners[ix.0 as usize] = Some(*object_id);
-        }
+    for (object_id, ix) in mapped {
+        owners[ix.0 as usize] = Some(*object_id);
     }
     owners
 }
@@ -232,15 +242,16 @@ struct Matcher<'a> {
     account_protection: BTreeMap<AccountIx, Protection>,
     disabled_only: BTreeSet<AccountIx>,
     frozen: HashSet<AccountIx>,
+    filtered: Vec<AccountIx>,
 }
 
 impl Matcher<'_> {
     /// R16: the strongest level of each mailbox; equal levels on one account conflict.
-    fn claim(&mut self) {
+    fn claim(&mut self, mapped: &[(ObjectId, AccountIx)]) {
         let mut given = vec![false; self.accounts.len()];
         for level in [Level::Mapping, Level::ExternalAccountId, Level::Principal] {
             let (mut claims, torn) = match level {
-                Level::Mapping => (self.by_mapping(), BTreeSet::new()),
+                Level::Mapping => (self.by_mapping(mapped), BTreeSet::new()),
                 Level::ExternalAccountId | Level::Principal => self.claims_at(level, &given),
             };
             claims.sort_unstable();
@@ -311,20 +322,20 @@ impl Matcher<'_> {
         listed.filter(move |ix| !only_fitting || fits(ix))
     }
 
-    /// All claims by state, found from the side of state: it is sorted by object id, and the mailboxes are not.
-    fn by_mapping(&self) -> Vec<(AccountIx, MailboxIx)> {
-        let mut claims = Vec::with_capacity(self.memory.mapping.len());
-        for (object_id, id) in &self.memory.mapping {
-            // A mapping to an id that is not in the complete list is void.
-            let Some(account) = self.accounts.with_id(id) else {
-                continue;
-            };
-            for party in self.directory.with_object_id(object_id) {
-                if let Party::Mailbox(ix) = *party
-                    && self.directory.mailbox(ix).object_id.as_ref() == Some(object_id)
-                {
-                    claims.push((account, ix));
-                }
+    /// All claims by state: both sides sorted by object id, and walked once.
+    fn by_mapping(&self, mapped: &[(ObjectId, AccountIx)]) -> Vec<(AccountIx, MailboxIx)> {
+        let mut mailboxes: Vec<(ObjectId, MailboxIx)> = self
+            .directory
+            .iter()
+            .filter_map(|(ix, mailbox)| Some((mailbox.object_id?, ix)))
+            .collect();
+        mailboxes.sort_unstable();
+        let mut mapped = mapped.iter().peekable();
+        let mut claims = Vec::with_capacity(mailboxes.len());
+        for (object_id, ix) in mailboxes {
+            while mapped.next_if(|known| known.0 < object_id).is_some() {}
+            if let Some((_, account)) = mapped.peek().filter(|known| known.0 == object_id) {
+                claims.push((*account, ix));
             }
         }
         claims
@@ -434,6 +445,7 @@ impl Matcher<'_> {
         for (ix, account) in self.accounts.iter() {
             if let Some(entry) = self.policy.target_filter.matched(account.address()) {
                 let text = format!("TARGET_FILTER entry {entry:?} matches its address");
+                self.filtered.push(ix);
                 self.account_protection.insert(
                     ix,
                     Protection {
@@ -658,6 +670,7 @@ impl Matcher<'_> {
             accounts: fates,
             frozen: self.frozen,
             claimed,
+            filtered: self.filtered,
             known_object_ids,
         }
     }

@@ -14,7 +14,7 @@ use super::{
     hash::HashMap,
     hold::{Base, Circumstances, HeldSet, guard},
     ids::{ObjectId, ScimId},
-    matching::{MailboxFate, Matching},
+    matching::{AccountFate, MailboxFate, Matching},
     memory::{Baseline, Memory, Undone},
     note::{Code, Note},
     offenders::withhold,
@@ -289,7 +289,7 @@ fn decide(
         },
         held: guarded.held,
         notes,
-        filter_counts: filter_counts(world, policy),
+        filter_counts: filter_counts(world, policy, matching),
         base,
         guarded: guarded.counts,
         used_approvals: guarded.used,
@@ -297,7 +297,7 @@ fn decide(
         waiting,
         undone: guarded.undone,
         seen,
-        accounts_outside: outside(world, policy),
+        accounts_outside: outside(matching),
     }
 }
 
@@ -422,23 +422,25 @@ fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Option<String> {
     }
 }
 
-fn filter_counts(world: &World, policy: &Policy) -> BTreeMap<String, usize> {
-    let principals = world.accounts.iter().map(|(_, account)| account.address());
+fn filter_counts(world: &World, policy: &Policy, matching: &Matching) -> BTreeMap<String, usize> {
+    let filtered = matching.filtered.iter();
+    let principals = filtered.map(|ix| world.accounts.get(*ix).address());
     let primaries = world
         .directory
         .mailboxes
         .iter()
         .map(|mailbox| &mailbox.primary);
-    let extra = primaries.filter(|primary| world.accounts.with_address(primary).is_empty());
-    policy.target_filter.counts(principals.chain(extra))
+    let filter = &policy.target_filter;
+    let extra = primaries
+        .filter(|primary| filter.matched(primary).is_some())
+        .filter(|primary| world.accounts.with_address(primary).is_empty());
+    filter.counts(principals.chain(extra))
 }
 
-fn outside(world: &World, policy: &Policy) -> u32 {
-    let outside = world
-        .accounts
-        .iter()
-        .filter(|(_, account)| !policy.claimed_domains.holds(account.address()));
-    super::directory::to_u32(outside.count())
+/// R13.
+fn outside(matching: &Matching) -> u32 {
+    let fates = matching.accounts.iter();
+    super::directory::to_u32(fates.filter(|fate| **fate == AccountFate::Foreign).count())
 }
 
 fn action(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Action {
