@@ -53,7 +53,11 @@ const TYPED: &[(&str, i32, &str)] = &[
         3,
         "only for anna@corp.example (R39)",
     ),
-    ("source <(cloud-sync completions bash)", 0, "-F _cloud__sync"),
+    (
+        "source <(cloud-sync completions bash)",
+        0,
+        "-F _cloud__sync",
+    ),
     ("cloud-sync man", 0, ".SH SYNOPSIS"),
     ("cloud-sync man apply", 0, "cloud\\-sync\\-apply"),
     (
