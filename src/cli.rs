@@ -182,6 +182,10 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
 
 /// Ctrl+C drops what is under way, so that locks and simulators are let go.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
+    // For the sandbox Ctrl+C is the ordinary end.
+    if matches!(command, Command::Sandbox { .. }) {
+        return run(command, output, links).await;
+    }
     tokio::select! {
         result = run(command, output, links) => result,
         () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
