@@ -1,12 +1,13 @@
 //! The command line: reads arguments and settings, starts the engine, shows what it says.
 //!
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
-//! where that goes; `serve`, `demo` and `sandbox` are commands of their own.
+//! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
 mod args;
 mod check;
 mod demo;
 mod explanation;
+mod generated;
 mod history;
 mod import_settings;
 mod output;
@@ -134,6 +135,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A report as a terminal shows it, to its end.
+pub fn terminal(report: &Report) -> String {
+    let detail = args::DetailArgs {
+        verbose: true,
+        all: true,
+        skipped: true,
+    };
+    report::page(report, output::View::new(detail))
+}
+
 fn refuse(error: &CliError) -> ExitCode {
     Output::new(&args::OutputArgs {
         json: false,
@@ -171,6 +182,10 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
 
 /// Ctrl+C drops what is under way, so that locks and simulators are let go.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
+    // For the sandbox Ctrl+C is the ordinary end.
+    if matches!(command, Command::Sandbox { .. }) {
+        return run(command, output, links).await;
+    }
     tokio::select! {
         result = run(command, output, links) => result,
         () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
@@ -233,6 +248,14 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             latency_ms,
             zivver_rate,
         } => sandbox::keep_running(port, tenant, latency_ms, &zivver_rate, output).await,
+        Command::Completions { shell } => {
+            output.print(&generated::completions(shell))?;
+            Ok(Status::InSync)
+        }
+        Command::Man { command } => {
+            output.print(&generated::man(command.as_deref())?)?;
+            Ok(Status::InSync)
+        }
         Command::Serve { .. } => unreachable!("it was answered before"),
     }
 }

@@ -123,6 +123,10 @@ pub(super) enum Command {
         #[arg(long, value_name = "RATE", default_value = "50/10s", value_parser = rate)]
         zivver_rate: RateArg,
     },
+    /// Print the script with which a shell completes commands and options
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page of the program or of one command, in roff
+    Man { command: Option<String> },
     /// Answer the Azure Functions host; this is what happens without a command under the host
     Serve {
         #[arg(

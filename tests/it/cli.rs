@@ -3,6 +3,7 @@
 mod bench;
 mod errors;
 mod explained;
+mod generated;
 mod output;
 mod readme;
 mod serving;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use cloud_sync::{
+    domain::note::Code,
     functions::{ApiCall, ProblemKind, Request},
     settings,
 };
@@ -225,4 +226,69 @@ fn the_openapi_document_has_every_kind_of_problem() {
         listed,
         known.iter().map(String::as_str).collect::<BTreeSet<_>>()
     );
+}
+
+/// `tests/it/pages.rs` holds the schema against reports; here the document of the HTTP interface takes it over.
+#[test]
+fn the_openapi_document_has_the_report_of_its_schema() {
+    let document = openapi();
+    let known = &document["components"]["schemas"];
+    let mut report = report_schema();
+    let members = report.as_object_mut().unwrap();
+    let Some(Value::Object(parts)) = members.remove("$defs") else {
+        panic!("the schema has parts");
+    };
+    members.remove("$id");
+    members.remove("$schema");
+    let parts = parts
+        .into_iter()
+        .map(|(name, part)| (part_name(&name), part));
+    for (name, mut schema) in parts.chain([("Report".to_owned(), report)]) {
+        point_to_components(&mut schema);
+        assert_eq!(
+            known[&name], schema,
+            "{name}: as in docs/report.schema.json"
+        );
+    }
+}
+
+#[test]
+fn the_schema_of_reports_has_every_code() {
+    let schema = report_schema();
+    let listed = schema["$defs"]["code"]["enum"].as_array().unwrap();
+    let listed: BTreeSet<String> = listed.iter().map(Value::to_string).collect();
+    let known = Code::ALL
+        .iter()
+        .map(|code| serde_json::to_string(code).unwrap());
+    assert_eq!(listed, known.collect());
+}
+
+fn report_schema() -> Value {
+    let text = fs::read_to_string(root().join("docs/report.schema.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// `class` is `ReportClass` there.
+fn part_name(name: &str) -> String {
+    format!("Report{}{}", name[..1].to_uppercase(), &name[1..])
+}
+
+fn point_to_components(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            for (member, value) in members {
+                match value
+                    .as_str()
+                    .and_then(|path| path.strip_prefix("#/$defs/"))
+                {
+                    Some(name) if member == "$ref" => {
+                        *value = format!("#/components/schemas/{}", part_name(name)).into();
+                    }
+                    Some(_) | None => point_to_components(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(point_to_components),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -25,6 +25,7 @@ mod package;
 mod pages;
 mod probe;
 mod process;
+mod readme;
 mod remedies;
 mod rules;
 mod sandbox_exchange;

@@ -186,6 +186,8 @@ async fn reports_keep_to_the_published_schema() {
     }
     reports.push(site.world.preview().await);
     assert!(reports[3].error.is_some());
+    assert!(reports.iter().any(|report| report.since.is_some()));
+    assert!(reports.iter().any(|report| !report.suspended.is_empty()));
     for report in &reports {
         let report = serde_json::to_value(report).unwrap();
         for schema in [&schema, &closed] {
@@ -254,9 +256,21 @@ async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let webhook = "http://127.0.0.1:9/hook/canary-webhook-2b";
-    let site = Site::start(&[("NOTIFY_URL", webhook)]).await;
+    let site = Site::start(&[
+        ("NOTIFY_URL", webhook),
+        ("SMTP_URL", "smtp://robot:canary-mail-5d@127.0.0.1:9"),
+        ("SMTP_FROM", "robot@corp.example"),
+        ("SMTP_TO", "admin@corp.example"),
+    ])
+    .await;
     let access_token = site.world.settings["CLOUD_SYNC__ACCESS_TOKEN"].clone();
-    let secrets = [FUNCTION_KEY, API_KEY, &access_token, "canary-webhook-2b"];
+    let secrets = [
+        FUNCTION_KEY,
+        API_KEY,
+        &access_token,
+        "canary-webhook-2b",
+        "canary-mail-5d",
+    ];
 
     let mut seen = vec![serde_json::to_string(&site.world.apply().await).unwrap()];
     for _ in 0..4 {
@@ -284,6 +298,7 @@ async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
         logged.contains("notifications"),
         "the failed notification is a warning"
     );
+    assert!(logged.contains("mail"), "the failed mail is one too");
     seen.push(logged);
     for text in &seen {
         for secret in secrets {

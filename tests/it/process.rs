@@ -1,5 +1,6 @@
 //! The built binary, started and used as the Functions host starts and uses it.
 
+mod approval;
 mod calls;
 mod durability;
 mod full_run;

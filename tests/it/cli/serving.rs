@@ -111,4 +111,12 @@ async fn the_sandbox_prints_settings_that_work() {
     let preview = bench::program(&settings, &["preview"]);
     assert!([2, 3].contains(&preview.code), "{preview:?}");
     assert!(preview.out.contains("read 20 mailboxes"), "{preview:?}");
+    // Ctrl+C.
+    let pid = running.0.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &pid])
+        .status();
+    assert!(sent.unwrap().success());
+    let ended = tokio::task::block_in_place(|| running.0.wait()).unwrap();
+    assert_eq!(ended.code(), Some(0));
 }

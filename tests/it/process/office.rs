@@ -122,6 +122,12 @@ pub(crate) struct Account {
     key: Option<String>,
 }
 
+impl Account {
+    pub(super) fn suspend(&mut self) {
+        self.active = false;
+    }
+}
+
 /// By address.
 pub(crate) type Accounts = BTreeMap<String, Account>;
 
