@@ -12,4 +12,5 @@ mod reading;
 mod scope;
 mod shown;
 mod undo;
+mod words;
 mod zivver;
