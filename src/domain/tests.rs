@@ -11,6 +11,7 @@ mod properties;
 mod reading;
 mod scope;
 mod shown;
+mod taken_back;
 mod undo;
 mod words;
 mod zivver;
