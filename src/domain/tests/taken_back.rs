@@ -3,13 +3,14 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::Scene,
+    notation::{Planned, Scene},
     shown::shown,
     undo::{night, run_of, taken_back, undone},
 };
 use crate::domain::{
     ids::ScimId,
     memory::{SourceState, Undone},
+    plan::plan_undo,
     undo::Undo,
 };
 
@@ -351,4 +352,74 @@ fn r37_all_that_was_taken_back_is_barred() {
         barred(&memory, "anna"),
         ["+alias a@", "-alias b@", "name New", "resume"]
     );
+}
+
+#[test]
+fn r37_an_address_and_a_status_go_back_in_one_request() {
+    let before = "mailbox anna.b@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N off";
+    let after = "mailbox anna.b@ id=anna name=N
+        account anna.b@ as=u1 ext=anna name=N";
+    let mut run = run_of(&before.replace(" off", ""));
+    run.deeds
+        .extend(run_of(&after.replace("ext=anna", "ext=anna off")).deeds);
+    assert_snapshot!(taken_back(&run, after).0, @r"
+    suspend anna.b@; address -anna.b@ +anna@; active -yes +no
+    0. anna.b@: address [anna@] active [false]
+    ");
+}
+
+#[test]
+fn r37_a_suspend_that_is_taken_back_with_delegates_keeps_its_order() {
+    let people = "mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@";
+    let before = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ off delegates=carl@");
+    let added = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ off");
+    let removed = format!("{people}\nmailbox anna@\naccount anna@ off delegates=carl@");
+    let after = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ delegates=bert@");
+    let nobody = format!("{people}\nmailbox anna@\naccount anna@");
+    assert_snapshot!(undone(&before, &after).0, @r"
+    suspend anna@; active -yes +no; delegates -bert@ +carl@
+    0. anna@: aliases [] delegates [carl@] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+    assert_snapshot!(undone(&added, &after).0, @r"
+    suspend anna@; active -yes +no; delegates -bert@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+    assert_snapshot!(undone(&removed, &nobody).0, @r"
+    suspend anna@; active -yes +no; delegates +carl@
+    0. anna@: aliases [] delegates [carl@] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+}
+
+#[test]
+fn r37_what_an_undo_brings_back_is_barred_no_longer() {
+    let before = "mailbox anna@ name=New\naccount anna@ name=Old";
+    let after = "mailbox anna@ name=New\naccount anna@ name=New";
+    let undone = Undone {
+        run: "earlier".into(),
+        source: SourceState::default(),
+        changes: ["name Old".to_owned(), "name Third".to_owned()].into(),
+    };
+    let undo = run_of(before);
+    let mut scene = Scene::parse(after);
+    scene.memory.undone.insert(ScimId::new("anna"), undone);
+    let Planned {
+        world, matching, ..
+    } = scene.plan();
+    let plan = plan_undo(
+        &undo,
+        &world,
+        &scene.policy,
+        &scene.memory,
+        &matching,
+        &scene.wishes,
+    );
+    let barred: Vec<&String> = plan.undone[&ScimId::new("anna")].changes.iter().collect();
+    assert_eq!(barred, ["name New", "name Third"]);
 }

@@ -761,8 +761,13 @@ fn r19_why_an_account_without_mailbox_stays() {
         account two@
         ambiguous two@
         account live@ ext=anna
+        mailbox bert@ alias=still@
+        account still@ ext=still
+        found #still MailUser
     ";
     assert_snapshot!(told(world), @r"
+    Create bert@
+      R19 the mailbox has no account
     Suspend gone@
       R19 its address is an alias of anna@, and its own object id #gone is gone
     Update live@
@@ -775,9 +780,11 @@ fn r19_why_an_account_without_mailbox_stays() {
     R23 anna@: the alias merge@ is left out: it still belongs to merge@
     R23 anna@: another mailbox now has one of its aliases, but without its object id the alias cannot be released
     R19 asked@: whether asked@ is gone could not be asked: throttled
+    R23 bert@: the alias still@ is left out: it still belongs to still@
     R19 found@: Exchange still has found@ as a MailUser
     R19 idle@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
     R19 merge@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
+    R19 still@: its address is an alias of bert@; merge the two accounts in the Zivver WebApp
     R19 two@: Exchange still has more than one recipient two@
     ");
 }
@@ -800,6 +807,13 @@ fn r37_what_was_undone_is_held_and_says_by_which_run() {
     Undone held: undone with run R1, and not done again until approved or until the mailbox changes (R37)
       anna@: change name Old → New
     ");
+    assert_eq!(scene.plan().plan.undone, scene.memory.undone);
+    scene.approve = vec![Class::Undone];
+    assert!(
+        scene.plan().plan.undone.is_empty(),
+        "approved, so done again"
+    );
+    scene.approve.clear();
     scene.memory.undone.clear();
     assert!(scene.plan().plan.held.is_empty());
 }
