@@ -499,3 +499,50 @@ fn r25_a_filter_without_shared_mailboxes_keeps_functional_aliases_and_no_others(
     R14 FunctionalOutsideSourceFilter desk@
     ");
 }
+
+#[test]
+fn r17_a_mailbox_that_has_its_account_is_no_rival_for_alias_evidence() {
+    let world = "
+        mailbox anna.b@ id=anna upn=old@ name=N
+        account anna@ ext=anna name=N
+        mailbox bert@ alias=old@ name=N
+        account old@ name=N
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@
+    held Identity: old@ rename on the evidence of an alias [old@] -> [bert@]
+    0. anna@: address [anna.b@]
+    R17 AliasEvidence bert@
+    ");
+}
+
+#[test]
+fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other() {
+    let filtered = "
+        target filtered@
+        mailbox anna@
+        account anna@ delegates=filtered@
+        mailbox bert.b@ id=bert
+        account filtered@ ext=bert
+    ";
+    assert_snapshot!(plan_of(filtered), @r"
+    update anna@; delegates -filtered@
+    0. anna@: aliases [] delegates [] key [#anna]
+    R15 TargetFilter bert.b@
+    R15 TargetFilter filtered@
+    ");
+    // The account at the address that the functional account should get is protected with it.
+    let in_doubt = "
+        mailbox anna@
+        account anna@ delegates=new@
+        shared new@ id=desk grants=anna@
+        functional desk@ ext=desk members=anna
+        mailbox bert@ id=bert
+        account new@ ext=bert
+    ";
+    assert_snapshot!(plan_of(in_doubt), @r"
+    R17 FunctionalRename bert@
+    R17 FunctionalRename desk@
+    R17 FunctionalRename new@
+    ");
+}

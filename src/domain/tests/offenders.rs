@@ -303,3 +303,22 @@ fn r33_the_note_says_what_waits() {
     let change = "mailbox anna@ name=New\naccount anna@ name=Old";
     assert_eq!(note(change), format!("its change {end}"));
 }
+
+#[test]
+fn r33_an_alias_that_waits_by_itself_is_no_part_of_what_else_was_refused() {
+    let before = "mailbox anna@ name=New alias=guest@,other@
+        account anna@ name=Old";
+    let parts = [Part::Account, Part::Alias(address("guest@"))];
+    let mut memory = Memory::default();
+    for second in 0..3 {
+        run(before, &mut memory, NOW + second, &parts, "400 no");
+    }
+    let without = before.replace("guest@,", "");
+    assert_eq!(
+        run(&without, &mut memory.clone(), NOW + 60, &[], ""),
+        "waits"
+    );
+    let another = before.replace("other@", "third@");
+    let asked = run(&another, &mut memory, NOW + 60, &[], "");
+    assert_eq!(asked, "Name Old>New, Aliases >third@, waits");
+}

@@ -407,7 +407,8 @@ fn r13_r15_a_plan_counts_what_is_outside_and_what_each_entry_matches() {
         account max@
         account far@other.example
         account away@other.example
-        mailbox new@",
+        mailbox new@
+        account new@ name=Old",
     )
     .plan();
     assert_eq!(plan.accounts_outside, 2);

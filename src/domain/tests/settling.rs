@@ -15,7 +15,7 @@ use crate::domain::{
 
 #[test]
 fn r25_what_falls_out_takes_with_it_whatever_rests_on_it() {
-    // The filtered account keeps x@ and bert.b@: no account for xavi, no rename for bert, so none for anna.
+    // The filtered account keeps x@ and bert.b@: no account for x@, so none for info@; no rename for bert@, so none for anna@.
     let world = "
         target holder@
         account holder@ alias=x@,bert.b@
@@ -211,7 +211,7 @@ fn r24_r25_a_functional_account_waits_for_a_member_at_an_address_that_becomes_fr
 
 #[test]
 fn r22_what_has_no_effect_releases_nothing() {
-    // The alias of gone@ goes to anna@; that Zivver does not let it go shows only once the name is held.
+    // The alias of bert@ goes to anna@; that Zivver does not let it go shows only once the name is held.
     let text = "
         limits names=0
         mailbox anna@ alias=x@
@@ -330,7 +330,9 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
         account rest@ as=u2
         mailbox new@ id=new
         account new@ as=u3 ext=other
-        map older=u1 rest=u2 gone=u9 other=u3",
+        mailbox bert@ id=bert
+        account bert@ as=u4
+        map older=u1 rest=u2 gone=u9 other=u3 bert=u4 zed=u4",
     );
     let Planned {
         world, matching, ..
@@ -342,6 +344,7 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
         .collect();
     told.sort();
     assert_snapshot!(told.join("\n"), @r"
+    00000000-0000-4000-8000-000062657274=u4
     00000000-0000-4000-8000-000072657374=u2
     00000000-0000-4000-8000-006f6c646572=u1
     00000000-0000-4000-8000-006f74686572=u3

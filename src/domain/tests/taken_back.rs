@@ -423,3 +423,15 @@ fn r37_what_an_undo_brings_back_is_barred_no_longer() {
     let barred: Vec<&String> = plan.undone[&ScimId::new("anna")].changes.iter().collect();
     assert_eq!(barred, ["name New", "name Third"]);
 }
+
+#[test]
+fn r37_a_suspend_that_is_taken_back_with_aliases_keeps_those_that_come() {
+    let before = "mailbox anna@ alias=a@\naccount anna@ off alias=b@";
+    let after = "mailbox anna@ alias=a@\naccount anna@ alias=a@";
+    assert_snapshot!(undone(before, after).0, @r"
+    suspend anna@; active -yes +no; aliases -a@ +b@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. anna@: aliases [b@] delegates [] key [#anna]; after 0
+    2. anna@: active [false]; after 1
+    ");
+}
