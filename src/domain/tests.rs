@@ -2,6 +2,7 @@
 
 mod changes;
 mod delegations;
+mod explained;
 mod guards;
 mod matching;
 mod notation;

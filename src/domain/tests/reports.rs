@@ -355,9 +355,11 @@ fn r19_only_active_accounts_that_could_be_absent_are_asked_about() {
         let questions = absence_questions(&world, &scene.policy, &matching);
         questions
             .into_iter()
-            .map(|question| match question {
-                Question::Recipient(text) => text,
-                other => panic!("{other:?}"),
+            .map(|question| {
+                let Question::Recipient(text) = question else {
+                    panic!("{question:?}");
+                };
+                text
             })
             .collect()
     };
