@@ -175,6 +175,40 @@ fn r17_r25_of_two_swaps_one_is_finished_before_the_other_begins() {
 }
 
 #[test]
+fn r17_a_cycle_of_three_goes_from_its_end_whichever_way_it_turns() {
+    let cycle = |a: &str, b: &str, c: &str| {
+        plan_of(&format!(
+            "mailbox {a}@ id=one name=N
+            mailbox {b}@ id=two name=N
+            mailbox {c}@ id=three name=N
+            account a@ as=u1 name=N ext=one
+            account b@ as=u2 name=N ext=two
+            account c@ as=u3 name=N ext=three"
+        ))
+    };
+    assert_snapshot!(cycle("b", "c", "a"), @r"
+    rename a@; address -a@ +b@
+    rename b@; address -b@ +c@
+    rename c@; address -c@ +a@
+    0. a@: address [cloud-sync-b127b0835ce7@]
+    1. c@: address [a@]; after 0; claims a@ of 0
+    2. b@: address [c@]; after 1; claims c@ of 1
+    3. a@: address [b@]; after 0 2; claims b@ of 2
+    4. a@: address [a@]; if refused 1; after 1 3
+    ");
+    assert_snapshot!(cycle("c", "a", "b"), @r"
+    rename a@; address -a@ +c@
+    rename b@; address -b@ +a@
+    rename c@; address -c@ +b@
+    0. a@: address [cloud-sync-b127b0835ce7@]
+    1. b@: address [a@]; after 0; claims a@ of 0
+    2. c@: address [b@]; after 1; claims b@ of 1
+    3. a@: address [c@]; after 0 2; claims c@ of 2
+    4. a@: address [a@]; if refused 1; after 1 3
+    ");
+}
+
+#[test]
 fn r17_a_removed_delegate_goes_with_the_request_after_the_rename() {
     let world = "
         mailbox anna.b@ id=anna name=N
@@ -184,6 +218,19 @@ fn r17_a_removed_delegate_goes_with_the_request_after_the_rename() {
     ";
     assert_snapshot!(plan_of(world), @r"
     rename anna@; address -anna@ +anna.b@; delegates -bert@
+    0. anna@: address [anna.b@]
+    1. anna@: aliases [] delegates [] key [#anna] aliases if refused [0 ]; after 0
+    ");
+}
+
+#[test]
+fn r17_a_removed_alias_goes_with_the_request_after_the_rename() {
+    let world = "
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N alias=x@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@; aliases -x@
     0. anna@: address [anna.b@]
     1. anna@: aliases [] delegates [] key [#anna] aliases if refused [0 ]; after 0
     ");
