@@ -1,6 +1,7 @@
-//! The permission answers of a run, kept compactly: tens of thousands of mailboxes share a few trustees and fewer rights.
+//! The permission answers of a run, kept compactly: tens of thousands of mailboxes share a few trustees, fewer rights, and
+//! most of them an answer.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use indexmap::IndexSet;
 
 use crate::domain::{
     directory::MailboxIx,
@@ -10,19 +11,26 @@ use crate::domain::{
 /// For each mailbox the answer and when it came, in epoch seconds.
 #[derive(Debug, Default)]
 pub struct PermissionAnswers {
-    answers: Vec<Option<(i64, Kept)>>,
-    users: Interner<str>,
-    rights: Interner<[String]>,
+    answers: Vec<Option<Dated>>,
+    distinct: IndexSet<Kept>,
+    users: IndexSet<Box<str>>,
+    rights: IndexSet<Box<[String]>>,
 }
 
 #[derive(Debug)]
+struct Dated {
+    at: i64,
+    kept: u32,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Kept {
     Entries(Box<[Entry]>),
     Gone,
     Unread(Box<str>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Entry {
     user: u32,
     rights: u32,
@@ -46,13 +54,25 @@ impl PermissionAnswers {
             PermissionAnswer::Gone => Kept::Gone,
             PermissionAnswer::Unread(reason) => Kept::Unread(reason.as_str().into()),
         };
-        self.answers[mailbox.0 as usize] = Some((at, kept));
+        let kept = position(self.distinct.insert_full(kept).0);
+        self.answers[mailbox.0 as usize] = Some(Dated { at, kept });
     }
 
     fn entry(&mut self, entry: &PermissionEntry) -> Entry {
+        let user = match self.users.get_index_of(entry.user.as_str()) {
+            Some(user) => user,
+            None => self.users.insert_full(entry.user.as_str().into()).0,
+        };
+        let rights = match self.rights.get_index_of(entry.access_rights.as_slice()) {
+            Some(rights) => rights,
+            None => {
+                let rights = entry.access_rights.as_slice().into();
+                self.rights.insert_full(rights).0
+            }
+        };
         Entry {
-            user: self.users.position(&entry.user),
-            rights: self.rights.position(&entry.access_rights),
+            user: position(user),
+            rights: position(rights),
             deny: entry.deny,
             inherited: entry.inherited,
         }
@@ -60,18 +80,18 @@ impl PermissionAnswers {
 
     /// When the answer came.
     pub fn at(&self, mailbox: MailboxIx) -> Option<i64> {
-        self.answers[mailbox.0 as usize].as_ref().map(|(at, _)| *at)
+        self.dated(mailbox).map(|dated| dated.at)
     }
 
     pub fn get(&self, mailbox: MailboxIx) -> Option<PermissionAnswer> {
-        let (_, kept) = self.answers[mailbox.0 as usize].as_ref()?;
-        Some(match kept {
+        let kept = self.dated(mailbox)?.kept as usize;
+        Some(match &self.distinct[kept] {
             Kept::Entries(entries) => PermissionAnswer::Entries(
                 entries
                     .iter()
                     .map(|entry| PermissionEntry {
-                        user: self.users.get(entry.user).to_owned(),
-                        access_rights: self.rights.get(entry.rights).to_owned(),
+                        user: self.users[entry.user as usize].to_string(),
+                        access_rights: self.rights[entry.rights as usize].to_vec(),
                         deny: entry.deny,
                         inherited: entry.inherited,
                     })
@@ -81,43 +101,14 @@ impl PermissionAnswers {
             Kept::Unread(reason) => PermissionAnswer::Unread(reason.to_string()),
         })
     }
-}
 
-/// Each value once, known by its position.
-#[derive(Debug)]
-struct Interner<T: ?Sized> {
-    values: Vec<Arc<T>>,
-    positions: HashMap<Arc<T>, u32>,
-}
-
-impl<T: ?Sized> Default for Interner<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            positions: HashMap::new(),
-        }
+    fn dated(&self, mailbox: MailboxIx) -> Option<&Dated> {
+        self.answers[mailbox.0 as usize].as_ref()
     }
 }
 
-impl<T: ?Sized + Hash + Eq> Interner<T> {
-    fn position<'a>(&mut self, value: &'a T) -> u32
-    where
-        Arc<T>: From<&'a T>,
-    {
-        if let Some(position) = self.positions.get(value) {
-            return *position;
-        }
-        let value: Arc<T> = Arc::from(value);
-        let position = u32::try_from(self.values.len())
-            .expect("fewer than four thousand million trustees and rights");
-        self.values.push(Arc::clone(&value));
-        self.positions.insert(value, position);
-        position
-    }
-
-    fn get(&self, position: u32) -> &T {
-        &self.values[position as usize]
-    }
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer than four thousand million answers, trustees and rights")
 }
 
 #[cfg(test)]
@@ -160,6 +151,8 @@ mod tests {
             (kept.at(MailboxIx(5)), kept.get(MailboxIx(5))),
             (None, None)
         );
-        assert_eq!(kept.users.values.len(), 2);
+        assert_eq!((kept.users.len(), kept.distinct.len()), (2, answers.len()));
+        kept.set(MailboxIx(5), 8, &answers[0]);
+        assert_eq!(kept.distinct.len(), answers.len());
     }
 }
