@@ -136,13 +136,6 @@ impl Directory {
         self.by_name.get(text)
     }
 
-    /// Whether anybody who was read has this Entra object id.
-    pub fn has_object_id(&self, id: &ObjectId) -> bool {
-        self.with_object_id(id)
-            .iter()
-            .any(|party| self.object_id(*party) == Some(id))
-    }
-
     /// Whether the object of this mailbox was listed more than once, with something changed in between.
     pub fn is_seen_twice(&self, mailbox: &Mailbox) -> bool {
         mailbox.object_id.as_ref().is_some_and(|id| {

@@ -83,6 +83,7 @@ pub fn explain(
     plan: &Plan,
 ) -> Explanation {
     let (mailboxes, accounts) = concerned(address, world, matching);
+    let rejected = rejected(address, &world.directory);
     let names: Vec<String> = std::iter::once(address.to_string())
         .chain(
             mailboxes
@@ -94,6 +95,7 @@ pub fn explain(
                 .iter()
                 .map(|ix| world.accounts.get(*ix).address().to_string()),
         )
+        .chain(rejected.iter().map(|facts| facts.primary.clone()))
         .collect();
     let about = |text: &str| names.iter().any(|name| name == text);
     let mut explanation = Explanation {
@@ -135,9 +137,7 @@ pub fn explain(
             .cloned()
             .collect(),
     };
-    explanation
-        .mailboxes
-        .extend(rejected(address, &world.directory));
+    explanation.mailboxes.extend(rejected);
     explanation.verdict = verdict(&explanation);
     explanation
 }

@@ -261,6 +261,13 @@ mod tests {
         let (silent, notice) = at_tick(&fresh, Some(SUCCESS_AGE_MAX_S + 1));
         assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
         assert_eq!(at_tick(&silent, Some(SUCCESS_AGE_MAX_S + 99)).1, None);
+        let held = [Class::Suspend];
+        let waiting = Notified {
+            held: held.into(),
+            ..silent.clone()
+        };
+        let (_, notice) = after_run(&waiting, &run(RunOutcome::NeedsAttention, &held));
+        assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
         let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]));
         assert_eq!(
             (after, notice.map(|notice| notice.event)),

@@ -208,6 +208,9 @@ mod tests {
             EXCHANGE_NOT_FOUND
         );
         assert_eq!(remedy(400, "something new"), EXCHANGE_REFUSED);
+        // Some texts are known of one status only.
+        assert_eq!(remedy(401, "is not allowed to call"), EXCHANGE_PERMISSION);
+        assert_eq!(remedy(400, "is not allowed to call"), EXCHANGE_REFUSED);
         assert_eq!(of(Exchange, Some(418), "tea"), None);
         assert_eq!(of(Zivver, Some(409), "").unwrap().remedy, ZIVVER_CONFLICT);
     }

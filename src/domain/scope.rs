@@ -315,6 +315,7 @@ mod tests {
             ("*", "anna@corp.example", true),
             ("an*an@corp.example", "an@corp.example", false),
             ("a*a*@corp.example", "aa@corp.example", true),
+            ("*a@corp.example*e", "a@corp.example", false),
             ("", "anna@corp.example", false),
             (" ", "anna@corp.example", false),
         ] {

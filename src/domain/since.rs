@@ -180,6 +180,8 @@ mod tests {
             note("c@x.example", "c"),
             Note::new("d@x.example", Code::TargetFilter, "nobody has to look"),
         ];
+        now.skipped
+            .push(Note::new("a@x.example", Code::Rejected, "another kind"));
         before.source.mailboxes = 7;
         now.source.mailboxes = 9;
         let since = since(&before, &now);
@@ -189,11 +191,11 @@ mod tests {
                 .map(|it| it.address.clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(addresses(&since.new), ["c@x.example"]);
+        assert_eq!(addresses(&since.new), ["a@x.example", "c@x.example"]);
         assert_eq!(addresses(&since.gone), ["b@x.example"]);
         assert_eq!(since.numbers.len(), 1);
         assert_eq!((since.numbers[0].before, since.numbers[0].now), (7, 9));
-        assert_eq!((since.run.as_str(), since.new_total), ("one", 1));
+        assert_eq!((since.run.as_str(), since.new_total), ("one", 2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod changes;
 mod delegations;
+mod explained;
 mod guards;
 mod matching;
 mod notation;
@@ -9,7 +10,11 @@ mod offenders;
 mod order;
 mod properties;
 mod reading;
+mod reports;
 mod scope;
+mod settling;
 mod shown;
+mod taken_back;
 mod undo;
+mod words;
 mod zivver;

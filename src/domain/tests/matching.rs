@@ -340,3 +340,209 @@ fn r18_a_functional_account_on_a_user_mailbox_is_protected() {
     R12 DelegatePruned bert@
     ");
 }
+
+#[test]
+fn r16_a_mailbox_takes_the_account_of_its_kind_at_its_address() {
+    let world = "
+        mailbox anna@ name=New
+        account anna@ as=u1 name=Old
+        functional anna@ as=g1 name=Old
+        shared info@ name=New grants=bert@
+        account info@ as=u2 name=Old
+        functional info@ as=g2 name=Old members=u3
+        mailbox bert@
+        account bert@ as=u3
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -Old +New
+    update info@; name -Old +New
+    0. anna@: name [New]
+    1. info@: name [New]
+    R19 MergeCandidate anna@
+    R19 MergeCandidate info@
+    ");
+}
+
+#[test]
+fn r16_all_claimants_disabled_suspends_unless_the_account_is_filtered_or_foreign() {
+    let world = |more: &str, at: &str| {
+        format!(
+            "{more}
+            mailbox one@ id=one disabled
+            mailbox two@ id=two disabled
+            account twins{at} as=twins
+            map one=twins two=twins"
+        )
+    };
+    assert_snapshot!(changes_of(&world("", "@")), @"suspend twins@; active -yes +no");
+    assert_snapshot!(changes_of(&world("target twins@", "@")), @"");
+    assert_snapshot!(changes_of(&world("", "@other.example")), @"");
+}
+
+#[test]
+fn r17_only_a_free_mailbox_in_scope_has_alias_evidence() {
+    let matched = "
+        mailbox anna.b@ id=anna alias=stray@ name=N
+        account anna@ ext=anna name=N
+        account stray@
+    ";
+    assert_snapshot!(plan_of(matched), @r"
+    rename anna@; address -anna@ +anna.b@
+    0. anna@: address [anna.b@]
+    R23 AliasTaken anna.b@
+    R19 MergeCandidate stray@
+    ");
+    let doubled = "
+        mailbox dup@ id=d1 alias=old@
+        mailbox dup@ id=d2
+        account old@
+    ";
+    assert_snapshot!(plan_of(doubled), @r"
+    R6 DuplicatePrimary dup@
+    R6 DuplicatePrimary old@
+    ");
+    let outside = "
+        source anna@
+        mailbox anna@
+        mailbox out@ alias=old@
+        account old@
+    ";
+    assert_snapshot!(plan_of(outside), @r"
+    create anna@; name +anna
+    0. new anna@: post user [anna] key [#anna]
+    1. new anna@: name [anna] active [true] aliases [] delegates [] key [#anna]; completes 0; after 0
+    R19 MergeCandidate old@
+    R14 OutsideSourceFilter out@
+    ");
+    let taken = "
+        mailbox anna@ id=anna alias=old@
+        functional anna@
+        account old@
+    ";
+    assert_snapshot!(plan_of(taken), @r"
+    R18 KindMismatch anna@
+    R18 KindMismatch old@
+    ");
+}
+
+#[test]
+fn r17_a_functional_account_outside_the_filter_is_not_renamed() {
+    let world = "
+        source anna@ info@
+        mailbox anna@
+        account anna@
+        shared info@
+        shared desk.new@ id=desk
+        functional desk@ ext=desk members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    empty desk@; active -yes +no; delegates -anna@
+    0. desk@: empty, keep [0]
+    R14 OutsideSourceFilter desk.new@
+    R21 InactiveNotCreated info@
+    ");
+}
+
+#[test]
+fn r5_r7_an_alias_of_a_rejected_mailbox_ties_only_what_no_sound_mailbox_has() {
+    let world = "
+        rejected broken@ alias=x@,y@
+        mailbox sound@ name=New
+        account sound@ name=Old alias=x@
+        account lone@ off alias=y@
+        account stray@ alias=z@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update sound@; name -Old +New; aliases -x@
+    held Stray: stray@ suspend [active] -> [suspended]
+    0. sound@: name [New] aliases [] delegates [] key [#sound]
+    R5 Rejected broken@
+    R7 ProtectedByTie lone@
+    ");
+}
+
+#[test]
+fn r12_a_functional_account_with_a_sure_delegate_changes_though_another_is_left_out() {
+    let world = "
+        shared desk@ grants=dora@,broken@
+        functional desk@ members=carl
+        mailbox carl@
+        account carl@
+        mailbox dora@
+        account dora@
+        rejected broken@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update desk@; delegates -carl@ +dora@
+    0. desk@: members [dora@]
+    R5 Rejected broken@
+    R32 DelegateLeftOut desk@
+    ");
+}
+
+#[test]
+fn r25_a_filter_without_shared_mailboxes_keeps_functional_aliases_and_no_others() {
+    let world = "
+        source anna@
+        mailbox anna@ alias=x@,y@
+        account anna@
+        account gone@ ext=gone alias=x@
+        functional desk@ members=anna alias=y@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +x@
+    suspend gone@; active -yes +no; aliases -x@
+    0. gone@: aliases [] delegates [] key [#gone]
+    1. anna@: aliases [x@] delegates [] key [#anna]; after 0; claims x@ of 0
+    2. gone@: active [false]; after 0
+    R23 AliasTaken anna@
+    R14 FunctionalOutsideSourceFilter desk@
+    ");
+}
+
+#[test]
+fn r17_a_mailbox_that_has_its_account_is_no_rival_for_alias_evidence() {
+    let world = "
+        mailbox anna.b@ id=anna upn=old@ name=N
+        account anna@ ext=anna name=N
+        mailbox bert@ alias=old@ name=N
+        account old@ name=N
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@
+    held Identity: old@ rename on the evidence of an alias [old@] -> [bert@]
+    0. anna@: address [anna.b@]
+    R17 AliasEvidence bert@
+    ");
+}
+
+#[test]
+fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other() {
+    let filtered = "
+        target filtered@
+        mailbox anna@
+        account anna@ delegates=filtered@
+        mailbox bert.b@ id=bert
+        account filtered@ ext=bert
+    ";
+    assert_snapshot!(plan_of(filtered), @r"
+    update anna@; delegates -filtered@
+    0. anna@: aliases [] delegates [] key [#anna]
+    R15 TargetFilter bert.b@
+    R15 TargetFilter filtered@
+    ");
+    // The account at the address that the functional account should get is protected with it.
+    let in_doubt = "
+        mailbox anna@
+        account anna@ delegates=new@
+        shared new@ id=desk grants=anna@
+        functional desk@ ext=desk members=anna
+        mailbox bert@ id=bert
+        account new@ ext=bert
+    ";
+    assert_snapshot!(plan_of(in_doubt), @r"
+    R17 FunctionalRename bert@
+    R17 FunctionalRename desk@
+    R17 FunctionalRename new@
+    ");
+}

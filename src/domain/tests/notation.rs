@@ -200,7 +200,9 @@ impl Scene {
                 let record = RecipientRecord {
                     recipient_type_details: line.words[1].into(),
                     object_id: line.word("id").map(object_id),
-                    name: Some(line.local().into()),
+                    name: Some(line.word("called").unwrap_or(line.local()).into()),
+                    alias: line.word("alias").map(str::to_owned),
+                    display_name: line.word("shown").map(str::to_owned),
                     ..RecipientRecord::default()
                 };
                 self.answer(line, RecipientAnswer::Found(record));

@@ -207,3 +207,118 @@ fn r33_success_clears_and_a_run_counts_once() {
     run(world, &mut memory, NOW + 2, &[], "");
     assert!(memory.offenders.is_empty());
 }
+
+/// Refused in three runs, and asked for once more a minute later.
+fn after_three(text: &str, part: &Part) -> String {
+    let mut memory = Memory::default();
+    for second in 0..3 {
+        let refused = std::slice::from_ref(part);
+        run(text, &mut memory, NOW + second, refused, "400 no");
+    }
+    run(text, &mut memory, NOW + 60, &[], "")
+}
+
+#[test]
+fn r33_all_that_was_refused_with_an_account_waits() {
+    let resume = "mailbox anna@ name=New
+        account anna@ name=Old off";
+    assert_eq!(after_three(resume, &Part::Account), "waits");
+    let delegate = "mailbox anna@ grants=bert@
+        account anna@
+        mailbox bert@
+        account bert@";
+    assert_eq!(after_three(delegate, &Part::Account), "waits");
+    // R12: here nobody is left without the successor, there somebody is.
+    let both = "mailbox anna@ grants=bert@
+        account anna@ delegates=carl@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@";
+    assert_eq!(after_three(both, &Part::Account), "Delegates carl@>, waits");
+    let member = "shared info@ grants=anna@,bert@
+        functional info@ members=anna
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@";
+    assert_eq!(after_three(member, &Part::Account), "waits");
+    let first = "shared info@ grants=anna@
+        functional info@
+        mailbox anna@
+        account anna@";
+    assert_eq!(after_three(first, &Part::Account), "waits");
+}
+
+#[test]
+fn r33_an_approved_identity_change_waits_for_nothing() {
+    let world = "mailbox new@ id=new name=New
+        account new@ ext=other name=Old
+        limits identity=100%";
+    assert_eq!(
+        after_three(world, &Part::Account),
+        "Name Old>New, ObjectId 00000000-0000-4000-8000-006f74686572>00000000-0000-4000-8000-0000006e6577"
+    );
+}
+
+#[test]
+fn r33_the_wait_ends_to_the_second_and_what_nobody_asks_for_is_forgotten() {
+    let world = "mailbox anna@ name=New
+        account anna@ name=Old";
+    let mut memory = Memory::default();
+    for second in 0..3 {
+        run(world, &mut memory, NOW + second, &[Part::Account], "400 no");
+    }
+    let again = NOW + 2 + DAY - 900;
+    assert_eq!(run(world, &mut memory.clone(), again - 1, &[], ""), "waits");
+    assert_eq!(
+        run(world, &mut memory.clone(), again, &[], ""),
+        "Name Old>New"
+    );
+    let other = "mailbox bert@ name=New
+        account bert@ name=Old";
+    let kept = |now: i64| {
+        let mut memory = memory.clone();
+        run(other, &mut memory, now, &[Part::Account], "400 no");
+        memory.offenders.contains_key("anna")
+    };
+    assert!(kept(NOW + 2 + 30 * DAY - 1));
+    assert!(!kept(NOW + 2 + 30 * DAY));
+}
+
+#[test]
+fn r33_the_note_says_what_waits() {
+    let note = |text: &str| {
+        let mut memory = Memory::default();
+        for second in 0..3 {
+            run(text, &mut memory, NOW + second, &[Part::Account], "400 no");
+        }
+        let mut scene = Scene::parse(text);
+        scene.memory = memory;
+        scene.wishes.now = NOW + 60;
+        scene.plan().plan.notes[0].text.clone()
+    };
+    let end = "was refused the same way in 3 runs, and is tried again after 2027-01-16T07:45:02Z, or when it changes: 400 no";
+    assert_eq!(note("mailbox anna@"), format!("its account {end}"));
+    let change = "mailbox anna@ name=New\naccount anna@ name=Old";
+    assert_eq!(note(change), format!("its change {end}"));
+}
+
+#[test]
+fn r33_an_alias_that_waits_by_itself_is_no_part_of_what_else_was_refused() {
+    let before = "mailbox anna@ name=New alias=guest@,other@
+        account anna@ name=Old";
+    let parts = [Part::Account, Part::Alias(address("guest@"))];
+    let mut memory = Memory::default();
+    for second in 0..3 {
+        run(before, &mut memory, NOW + second, &parts, "400 no");
+    }
+    let without = before.replace("guest@,", "");
+    assert_eq!(
+        run(&without, &mut memory.clone(), NOW + 60, &[], ""),
+        "waits"
+    );
+    let another = before.replace("other@", "third@");
+    let asked = run(&another, &mut memory, NOW + 60, &[], "");
+    assert_eq!(asked, "Name Old>New, Aliases >third@, waits");
+}

@@ -351,12 +351,19 @@ fn carried_out(scene: &Scene, planned: &Planned, seed: u64) -> (Scene, Vec<Strin
     (next, execution.refusals)
 }
 
+/// 2,000 cases, unless `PROPTEST_CASES` asks for another number.
 fn cases() -> ProptestConfig {
+    let given = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return given;
+    }
     ProptestConfig {
         cases: 2000,
         max_shrink_iters: 20_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
+        ..given
     }
 }
 

@@ -177,7 +177,7 @@ fn terms(step: &Step) -> String {
 const PREFIX: &str = "00000000-0000-4000-8000-";
 
 /// `x@corp.example` as `x@`, object ids as words.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     let mut text = text.replace("@corp.example", "@");
     while let Some(at) = text.find(PREFIX) {
         let digits = &text[at + PREFIX.len()..at + PREFIX.len() + 12];

@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// What the plan for a world did, when it was carried out. What it created has its address as id.
-fn run_of(text: &str) -> Undo {
+pub(super) fn run_of(text: &str) -> Undo {
     let Planned { world, plan, .. } = Scene::parse(text).plan();
     let deed = |(action, delta): (&crate::domain::plan::Action, &crate::domain::delta::Delta)| {
         let id = |ix| world.accounts.get(ix).id().clone();
@@ -45,16 +45,20 @@ fn run_of(text: &str) -> Undo {
 }
 
 /// The plan that takes back what a run made of `before`, in the world that is now.
-fn undone(before: &str, now: &str) -> (String, Scene) {
+pub(super) fn undone(before: &str, now: &str) -> (String, Scene) {
+    taken_back(&run_of(before), now)
+}
+
+/// The same of any run.
+pub(super) fn taken_back(undo: &Undo, now: &str) -> (String, Scene) {
     let mut scene = Scene::parse(now);
     let Planned {
         world,
         matching,
         plan: _,
     } = scene.plan();
-    let undo = run_of(before);
     let plan = plan_undo(
-        &undo,
+        undo,
         &world,
         &scene.policy,
         &scene.memory,
@@ -71,7 +75,7 @@ fn undone(before: &str, now: &str) -> (String, Scene) {
 }
 
 /// The next night in the world that an undo left, with its memory.
-fn night(text: &str, memory: &Scene) -> String {
+pub(super) fn night(text: &str, memory: &Scene) -> String {
     let mut scene = Scene::parse(text);
     scene.memory.undone.clone_from(&memory.memory.undone);
     let planned = scene.plan();
