@@ -59,17 +59,11 @@ impl PermissionAnswers {
     }
 
     fn entry(&mut self, entry: &PermissionEntry) -> Entry {
-        let user = match self.users.get_index_of(entry.user.as_str()) {
-            Some(user) => user,
-            None => self.users.insert_full(entry.user.as_str().into()).0,
-        };
-        let rights = match self.rights.get_index_of(entry.access_rights.as_slice()) {
-            Some(rights) => rights,
-            None => {
-                let rights = entry.access_rights.as_slice().into();
-                self.rights.insert_full(rights).0
-            }
-        };
+        let (name, list) = (entry.user.as_str(), entry.access_rights.as_slice());
+        let known = self.users.get_index_of(name);
+        let user = known.unwrap_or_else(|| self.users.insert_full(name.into()).0);
+        let known = self.rights.get_index_of(list);
+        let rights = known.unwrap_or_else(|| self.rights.insert_full(list.into()).0);
         Entry {
             user: position(user),
             rights: position(rights),

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
+pub(crate) mod schedule;
 mod tables;
 pub(crate) mod wire;
 pub(crate) mod worker;
@@ -187,13 +188,22 @@ impl Host {
 
     /// Panics with the log when the host stopped instead.
     pub(crate) async fn ready(&self) {
+        assert_eq!(self.initialized().await, Phase::Ready, "{}", self.log());
+    }
+
+    /// Waits until a handler is there, or none will be; the host stops when nothing happens for too long (1.4).
+    async fn initialized(&self) -> Phase {
         let mut phase = self.shared.phase.subscribe();
-        let reached = phase
-            .wait_for(|phase| *phase != Phase::Starting)
-            .await
-            .map(|phase| phase.clone())
-            .unwrap();
-        assert_eq!(reached, Phase::Ready, "{}", self.log());
+        let reached = phase.wait_for(|phase| *phase != Phase::Starting);
+        let patience = 4 * self.shared.timing.initialization;
+        if let Ok(phase) = tokio::time::timeout(patience, reached).await {
+            return phase.unwrap().clone();
+        }
+        let why = "Final functionDispatcher state: Initializing. Initialization timed out and host is shutting down";
+        self.log().add(Level::Error, why.to_owned());
+        let stopped = Phase::Stopped(why.to_owned());
+        self.shared.phase.send_replace(stopped.clone());
+        stopped
     }
 
     /// Why the host gave up, once it has.
@@ -366,13 +376,7 @@ impl Host {
             client: None,
             took: started.elapsed(),
         };
-        let mut phase = self.shared.phase.subscribe();
-        let reached = phase
-            .wait_for(|phase| *phase != Phase::Starting)
-            .await
-            .map(|phase| phase.clone())
-            .unwrap();
-        if let Phase::Stopped(why) = reached {
+        if let Phase::Stopped(why) = self.initialized().await {
             return failed(why);
         }
         let timing = self.shared.timing.function_timeout;
@@ -438,8 +442,8 @@ async fn supervise(shared: Arc<Shared>) {
                 let file = shared.project.executable.display();
                 let why =
                     format!("Failed to start Worker Channel. Process fileName: {file}: {error}");
-                shared.log.add(Level::Error, why.clone());
-                shared.phase.send_replace(Phase::Stopped(why));
+                shared.log.add(Level::Error, why);
+                // No restart: whoever invokes waits in vain.
                 return;
             }
         };

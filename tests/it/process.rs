@@ -5,4 +5,5 @@ mod calls;
 mod durability;
 mod full_run;
 pub(crate) mod office;
+mod schedule;
 mod storage;

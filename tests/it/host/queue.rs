@@ -50,6 +50,19 @@ pub(crate) struct Delivery {
     pub(crate) text: String,
 }
 
+impl Delivery {
+    /// What the admin API hands over: nobody settles it.
+    pub(super) fn outside_the_queue(text: &str) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            receipt: Uuid::new_v4(),
+            dequeues: 1,
+            inserted: Timestamp::now(),
+            text: text.to_owned(),
+        }
+    }
+}
+
 impl Queue {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()

@@ -425,7 +425,7 @@ fn scripted(script: Option<&str>, queue: &Queue) -> (tempfile::TempDir, Host) {
         fs::set_permissions(&handler, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let timing = Timing {
-        initialization: Duration::from_secs(5),
+        initialization: Duration::from_millis(if script.is_some() { 5000 } else { 250 }),
         ..Timing::default()
     };
     let host = Host::over(root.path(), AppSettings::new(), queue.clone(), timing).unwrap();
@@ -453,10 +453,16 @@ async fn exits_end_as_the_host_ends_them() {
     assert!(host.timer().await.failure.is_some());
 
     let (_root, host) = scripted(None, &queue);
+    let waited_in_vain = host.timer().await.failure.unwrap();
     assert!(
-        host.stopped()
-            .await
-            .starts_with("Failed to start Worker Channel")
+        waited_in_vain.ends_with("Initialization timed out and host is shutting down"),
+        "{waited_in_vain}"
+    );
+    assert_eq!(host.stopped().await, waited_in_vain);
+    assert!(
+        host.log().has("Failed to start Worker Channel"),
+        "{}",
+        host.log()
     );
 
     queue.send(b"{}").unwrap();

@@ -13,7 +13,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::queue::Delivery;
+use super::{queue::Delivery, schedule::Status};
 
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +199,11 @@ pub(crate) enum Tick {
     Encoded,
     /// Members of hosts to come.
     Unknown,
+    /// As the schedule has it.
+    Scheduled {
+        status: Status,
+        past_due: bool,
+    },
 }
 
 pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
@@ -212,11 +217,18 @@ pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
             };
             json!({"Last": never, "Next": "2026-11-23T02:00:00+01:00", "LastUpdated": never})
         }
+        Tick::Scheduled { status, .. } => {
+            let last = status
+                .last
+                .map_or("0001-01-01T00:00:00+00:00".to_owned(), |at| at.to_string());
+            json!({"Last": last, "Next": status.next.to_string(), "LastUpdated": last})
+        }
         Tick::Normal | Tick::PastDue | Tick::Retried | Tick::Encoded | Tick::Unknown => {
             json!({"Last": "2026-11-22T02:00:00.0057184+00:00", "Next": "2026-11-23T02:00:00Z", "LastUpdated": "2026-11-22T02:00:00.0057184+00:00"})
         }
     };
-    let mut value = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": tick == Tick::PastDue});
+    let past_due = matches!(tick, Tick::PastDue | Tick::Scheduled { past_due: true, .. });
+    let mut value = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": past_due});
     let mut metadata = json!({"sys": system(function)});
     match tick {
         Tick::Retried => {
@@ -224,7 +236,11 @@ pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
         }
         Tick::Encoded => value = Value::String(value.to_string()),
         Tick::Unknown => value["Cadence"] = json!({"every": [1, 2]}),
-        Tick::Normal | Tick::First { .. } | Tick::NoStatus | Tick::PastDue => {}
+        Tick::Normal
+        | Tick::First { .. }
+        | Tick::NoStatus
+        | Tick::PastDue
+        | Tick::Scheduled { .. } => {}
     }
     json!({"Data": {name: value}, "Metadata": metadata})
 }
