@@ -537,7 +537,8 @@ pub(super) fn target_address<'a>(
 }
 
 /// R16 (a): `mapping` after this run, before what it creates: everybody who was matched, without the accounts whose
-/// owner is in doubt and without ids that are no more.
+/// owner is in doubt. An id that no list shows is void, but it is forgotten only with its mailbox: a list can lag behind what was
+/// created just now, and whoever gets the address afterwards would get the account with it.
 pub fn next_mapping(
     world: &World,
     matching: &Matching,
@@ -553,7 +554,8 @@ pub fn next_mapping(
         }
     }
     mapping.retain(|object_id, id| {
-        world.accounts.with_id(id).is_some()
+        let is_there = world.accounts.with_id(id).is_some();
+        (is_there || !world.directory.with_object_id(object_id).is_empty())
             && matched.get(id).is_none_or(|owner| *owner == object_id)
     });
     mapping.extend(

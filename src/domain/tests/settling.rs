@@ -379,7 +379,8 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
         account new@ as=u3 ext=other
         mailbox bert@ id=bert
         account bert@ as=u4
-        map older=u1 rest=u2 gone=u9 other=u3 bert=u4 zed=u4",
+        mailbox lag@ id=lag
+        map older=u1 rest=u2 gone=u9 other=u3 bert=u4 zed=u4 lag=u8",
     );
     let Planned {
         world, matching, ..
@@ -391,6 +392,7 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
         .collect();
     told.sort();
     assert_snapshot!(told.join("\n"), @r"
+    00000000-0000-4000-8000-0000006c6167=u8
     00000000-0000-4000-8000-000062657274=u4
     00000000-0000-4000-8000-000072657374=u2
     00000000-0000-4000-8000-006f6c646572=u1
