@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     ExchangeError,
     call::{Call, Service},
-    pages::Reader,
+    pages::{Reader, Rows},
     wire::RecipientRow,
 };
 use crate::domain::source::{
@@ -189,7 +189,12 @@ impl Service {
         reader: &Reader<RecipientRow, Read<R>>,
     ) -> Result<Vec<R>, ExchangeError> {
         let call = self.command(command).await?;
-        let rows = self.read_all(&call, reader, |_, _| ()).await?.rows;
+        let Rows { rows, repeated, .. } = self.read_all(&call, reader, |_, _| ()).await?;
+        if repeated > 0 {
+            // Nobody is asked about by himself whom a group's list or the list of groups has lost (R10, R11).
+            let text = "a row came again on another page, so another one may be missing";
+            return Err(ExchangeError::Paging(call.failure(text)));
+        }
         rows.into_iter()
             .collect::<Result<_, _>>()
             .map_err(|names: Vec<String>| {

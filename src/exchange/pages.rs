@@ -159,6 +159,7 @@ impl<'a, W, R> Collected<'a, W, R> {
     fn add(&mut self, page: Vec<W>) -> Result<(), Twice> {
         let mut hasher = DefaultHasher::new();
         let mut known_by_key = false;
+        let mut here = HashSet::new();
         self.rows.reserve(page.len());
         for row in page {
             let row = (self.reader.convert)(row);
@@ -169,9 +170,12 @@ impl<'a, W, R> Collected<'a, W, R> {
                 continue;
             };
             known_by_key = true;
+            let mut of_key = DefaultHasher::new();
+            key.hash(&mut of_key);
+            let is_first_here = here.insert(of_key.finish());
             if self.keys.insert(key) {
                 self.rows.push(row);
-            } else {
+            } else if is_first_here {
                 self.repeated += 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use cloud_sync::sandbox::{
     control::{ControlOptions, Fault, FaultKind},
-    exchange::Mailbox,
+    exchange::{Group, GroupKind, Mailbox, Paging},
     zivver::{GroupExternalId, Organisation, UnknownDelegates, User},
 };
 
@@ -420,12 +420,38 @@ async fn a_mailbox_that_slips_through_between_two_pages_is_not_gone() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut tenant = people(&names);
     tenant.switches.page_rows_max = 10;
-    tenant.switches.paging = cloud_sync::sandbox::exchange::Paging::RowMoved;
+    tenant.switches.paging = Paging::RowMoved;
     let world = World::still(tenant, accounts(&names)).await;
     let report = world.apply().await;
     assert_eq!(report.error, None);
     assert_eq!(report.source.mailboxes, 24);
     assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_a_member_who_slips_through_between_two_pages_of_a_group_stays_a_delegate() {
+    let names: Vec<String> = (0..25).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut tenant = people(&names).full_access(&at("p00"), "Team");
+    tenant.groups.push(Group {
+        members: names[1..].iter().map(|name| id(name)).collect(),
+        ..Group::of_kind(
+            GroupKind::MailUniversalSecurityGroup,
+            "Team",
+            "corp.example",
+        )
+    });
+    let world = World::still(tenant, accounts(&names)).await;
+    assert_converged(&world.apply().await);
+    assert_eq!(user(&world, "p00").delegates.len(), 24);
+    world.sandbox.exchange.switch(|switches| {
+        switches.page_rows_max = 10;
+        switches.paging = Paging::RowMoved;
+    });
+    forget(&world);
+    let report = world.apply().await;
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert_eq!(notes(&report, "p00"), ["DelegationsUnknown"]);
 }
 
 #[tokio::test(start_paused = true)]
