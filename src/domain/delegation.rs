@@ -505,15 +505,14 @@ fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
         .primary_smtp_address
         .as_deref()
         .unwrap_or_else(|| name(recipient));
-    let kind = &recipient.recipient_type_details;
-    if kind.trim().eq_ignore_ascii_case("UserMailbox") {
+    if recipient.is_user_mailbox() {
         return Err(format!(
             "{label} is a user mailbox, but the mailbox list does not show it"
         ));
     }
     Ok(Remark::NotAMailbox {
         name: label.into(),
-        kind: kind.clone(),
+        kind: recipient.recipient_type_details.clone(),
     })
 }
 

@@ -11,6 +11,7 @@ use super::{
     directory::MailboxIx,
     guard::Class,
     hash::HashSet,
+    ids::ObjectId,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
@@ -25,7 +26,8 @@ pub struct Diff {
     pub notes: Vec<Note>,
 }
 
-/// What Exchange must be asked about accounts that have no mailbox (R19). An answer that is there is not asked again.
+/// What Exchange must be asked about accounts that have no mailbox, or another's (R19). An answer that is there is not asked
+/// again.
 pub fn absence_questions(
     world: &World,
     policy: &Policy,
@@ -37,15 +39,19 @@ pub fn absence_questions(
         let asked: Vec<String> = match matching.account(ix) {
             AccountFate::Foreign
             | AccountFate::Protected(_)
-            | AccountFate::Owned(_)
             | AccountFate::OwnedByDisabled
             | AccountFate::MailboxOutsideDomains(_)
             | AccountFate::Evidence(_) => continue,
-            AccountFate::Unowned | AccountFate::MergeCandidate(_)
+            AccountFate::Owned(_) | AccountFate::Unowned | AccountFate::MergeCandidate(_)
                 if !world.accounts.is_active(ix)
                     || (account.kind() == AccountKind::Functional && keeps_functional) =>
             {
                 continue;
+            }
+            AccountFate::Owned(mailbox) => {
+                let found = unread_owner(world, matching, *mailbox);
+                let id = found.filter(|_| is_to_stop(world, policy, *mailbox));
+                id.map(ToString::to_string).into_iter().collect()
             }
             AccountFate::Unowned => std::iter::once(account.address().to_string())
                 .chain(known_id(matching, ix))
@@ -60,6 +66,30 @@ pub fn absence_questions(
         );
     }
     questions
+}
+
+/// R16: the object id that an account is tied to, where the mailbox that claims it has another one and none was read that has
+/// it.
+fn unread_owner<'a>(
+    world: &World,
+    matching: &'a Matching,
+    mailbox: MailboxIx,
+) -> Option<&'a ObjectId> {
+    let MailboxFate::Matched(found) = matching.mailbox(mailbox) else {
+        return None;
+    };
+    let id = found.tied_to_other.as_ref()?;
+    world.directory.with_object_id(id).is_empty().then_some(id)
+}
+
+/// Whether the account of a mailbox is to be suspended or emptied for what the mailbox is.
+fn is_to_stop(world: &World, policy: &Policy, ix: MailboxIx) -> bool {
+    let disabled = world.directory.mailbox(ix).kind == (MailboxKind::User { disabled: true });
+    match policy.scope_of(&world.directory, ix) {
+        MailboxScope::In => disabled,
+        MailboxScope::OutsideFilter => true,
+        MailboxScope::OtherKind | MailboxScope::OutsideDomains => false,
+    }
 }
 
 fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
@@ -236,7 +266,9 @@ impl<'a> Differ<'a> {
             self.note(&mailbox.primary, Code::IdentityChange, text);
         }
         if mailbox.kind == (MailboxKind::User { disabled: true }) {
-            self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
+            if !self.belongs_to_somebody_else(ix, account) {
+                self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
+            }
             return;
         }
         if found.tied_to_other.is_some() && mailbox.object_id.is_none() {
@@ -295,6 +327,9 @@ impl<'a> Differ<'a> {
             Code::OutsideSourceFilter,
             "it is not in the source filter",
         );
+        if self.belongs_to_somebody_else(ix, view) {
+            return;
+        }
         let delta = Delta::new(
             Target::Existing(account),
             view.kind(),
@@ -313,6 +348,19 @@ impl<'a> Differ<'a> {
                 "its mailbox is not in the source filter",
             ),
         }
+    }
+
+    /// R16, R19: an account that is tied to a mailbox which was not read, and of which Exchange does not say that it is gone, is
+    /// not stopped for what another mailbox is that has its address now.
+    fn belongs_to_somebody_else(&mut self, mailbox: MailboxIx, account: AccountView<'_>) -> bool {
+        let Some(id) = unread_owner(self.world, self.matching, mailbox) else {
+            return false;
+        };
+        let presence = self.presence(&id.to_string());
+        if let Some((code, words)) = &presence {
+            self.note(account.address(), *code, &**words);
+        }
+        presence.is_some()
     }
 
     /// R22: name, status, aliases and delegates of an account that is to be active, or stays as it is.
@@ -381,10 +429,38 @@ impl<'a> Differ<'a> {
     /// R7, R13: a delegate that no rule may take out.
     fn stays(&self, delegate: AccountIx) -> bool {
         self.matching.frozen.contains(&delegate)
+            || self.is_unread_user(delegate)
             || !self
                 .policy
                 .claimed_domains
                 .holds(self.world.accounts.get(delegate).address())
+    }
+
+    /// R11, R19: a user whose mailbox was not on the list, though Exchange has it or could not be asked. The list lost a row, and
+    /// with it who is behind the names in permissions.
+    fn is_unread_user(&self, ix: AccountIx) -> bool {
+        let account = self.world.accounts.get(ix);
+        let asks_address = match self.matching.account(ix) {
+            AccountFate::Unowned => true,
+            AccountFate::MergeCandidate(_) => false,
+            AccountFate::Foreign
+            | AccountFate::Protected(_)
+            | AccountFate::Owned(_)
+            | AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_) => return false,
+        };
+        if account.kind() != AccountKind::User {
+            return false;
+        }
+        let id = known_id(self.matching, ix);
+        let address = asks_address.then(|| account.address().as_str());
+        let mut asked = address.into_iter().chain(id.as_deref());
+        asked.any(|text| match self.world.answers.recipients.get(text) {
+            Some(RecipientAnswer::Found(recipient)) => recipient.is_user_mailbox(),
+            Some(RecipientAnswer::Failed(_)) => true,
+            Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
+        })
     }
 
     fn functional_status(&self, derived: &Derived, account: AccountIx) -> Status {
@@ -461,7 +537,7 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn key(&self, mailbox: &Mailbox) -> Option<super::ids::ObjectId> {
+    fn key(&self, mailbox: &Mailbox) -> Option<ObjectId> {
         match self.policy.sso_account_key {
             SsoAccountKey::ObjectId => mailbox.object_id,
             SsoAccountKey::Omit => None,
@@ -634,29 +710,8 @@ impl<'a> Differ<'a> {
             return;
         }
         let id = known_id(self.matching, ix);
-        for text in std::iter::once(account.address().as_str()).chain(id.as_deref()) {
-            let (code, words) = match self.world.answers.recipients.get(text) {
-                Some(RecipientAnswer::NotFound) => continue,
-                Some(RecipientAnswer::Found(recipient)) => {
-                    let kind = &recipient.recipient_type_details;
-                    (
-                        Code::RecipientExists,
-                        format!("Exchange still has {text} as a {kind}"),
-                    )
-                }
-                Some(RecipientAnswer::Ambiguous) => (
-                    Code::RecipientExists,
-                    format!("Exchange still has more than one recipient {text}"),
-                ),
-                Some(RecipientAnswer::Failed(reason)) => (
-                    Code::AbsenceUnknown,
-                    format!("whether {text} is gone could not be asked: {reason}"),
-                ),
-                None => (
-                    Code::AbsenceUnknown,
-                    format!("whether {text} is gone was not asked"),
-                ),
-            };
+        let mut asked = std::iter::once(account.address().as_str()).chain(id.as_deref());
+        if let Some((code, words)) = asked.find_map(|text| self.presence(text)) {
             self.note(account.address(), code, words);
             self.kept.insert(ix);
             return;
@@ -676,6 +731,32 @@ impl<'a> Differ<'a> {
                 "no mailbox has its address, and it never belonged to one",
             );
         }
+    }
+
+    /// R19: what Exchange said of an address or object id, unless it is a clean "not found".
+    fn presence(&self, text: &str) -> Option<(Code, String)> {
+        Some(match self.world.answers.recipients.get(text) {
+            Some(RecipientAnswer::NotFound) => return None,
+            Some(RecipientAnswer::Found(recipient)) => {
+                let kind = &recipient.recipient_type_details;
+                (
+                    Code::RecipientExists,
+                    format!("Exchange still has {text} as a {kind}"),
+                )
+            }
+            Some(RecipientAnswer::Ambiguous) => (
+                Code::RecipientExists,
+                format!("Exchange still has more than one recipient {text}"),
+            ),
+            Some(RecipientAnswer::Failed(reason)) => (
+                Code::AbsenceUnknown,
+                format!("whether {text} is gone could not be asked: {reason}"),
+            ),
+            None => (
+                Code::AbsenceUnknown,
+                format!("whether {text} is gone was not asked"),
+            ),
+        })
     }
 
     /// A mailbox that was read and has an object id of the account, though another account is its own.
@@ -803,7 +884,7 @@ impl<'a> Differ<'a> {
     }
 
     /// The object id of an account's mailbox, or what is known of the one that it had.
-    fn object_id_of(&self, account: AccountIx) -> Option<&super::ids::ObjectId> {
+    fn object_id_of(&self, account: AccountIx) -> Option<&ObjectId> {
         let mailbox = self.mailbox_of(account);
         let own = mailbox.and_then(|ix| self.world.directory.mailbox(ix).object_id.as_ref());
         own.or_else(|| self.matching.known_object_id(account))

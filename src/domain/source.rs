@@ -63,6 +63,14 @@ pub struct RecipientRecord {
     pub primary_smtp_address: Option<String>,
 }
 
+impl RecipientRecord {
+    /// Whether the mailbox list should have shown it as a user's.
+    pub fn is_user_mailbox(&self) -> bool {
+        let kind = self.recipient_type_details.trim();
+        kind.eq_ignore_ascii_case("UserMailbox")
+    }
+}
+
 /// The answer to a look-up of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecipientAnswer {

@@ -237,6 +237,32 @@ fn r11_an_ambiguous_or_failed_look_up_is_unknown() {
 }
 
 #[test]
+fn r11_a_delegate_whose_mailbox_the_list_lost_stays_a_delegate() {
+    for answers in [
+        "found bert@ UserMailbox",
+        "failed bert@",
+        "found #bert UserMailbox",
+    ] {
+        let world = format!(
+            "mailbox anna@
+            account anna@ delegates=bert@
+            shared info@
+            functional info@ members=bert
+            account bert@ ext=bert
+            {answers}"
+        );
+        assert_eq!(changes_of(&world), "", "{answers}");
+    }
+    let gone = "
+        mailbox anna@
+        account anna@ delegates=bert@
+        account bert@ ext=bert
+        found bert@ MailUser
+    ";
+    assert_snapshot!(changes_of(gone), @"update anna@; delegates -bert@");
+}
+
+#[test]
 fn r11_groups_that_could_not_be_listed_are_unknown() {
     let world = "
         mailbox anna@ grants=Sales

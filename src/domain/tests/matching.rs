@@ -141,6 +141,32 @@ fn r16_a_disabled_namesake_still_suspends_it() {
 }
 
 #[test]
+fn r16_a_namesake_does_not_suspend_the_account_of_a_mailbox_that_exchange_still_has() {
+    for namesake in ["disabled", ""] {
+        for (answer, note) in [
+            ("found #old SharedMailbox", "RecipientExists"),
+            ("failed #old", "AbsenceUnknown"),
+            ("unasked", "AbsenceUnknown"),
+        ] {
+            let source = if namesake.is_empty() {
+                "mailbox bert@\nsource bert@"
+            } else {
+                ""
+            };
+            let world = format!(
+                "mailbox anna@ name=New id=new {namesake}
+                account anna@ name=Old ext=old
+                {source}
+                {answer}"
+            );
+            let plan = plan_of(&world);
+            assert!(!plan.contains("suspend"), "{world}: {plan}");
+            assert!(plan.contains(note), "{world}: {plan}");
+        }
+    }
+}
+
+#[test]
 fn r16_an_approved_identity_change_writes_the_extension_with_the_new_key() {
     let world = "
         approve identity
