@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cloud_sync::{
-    domain::report::Report,
+    domain::{note::Code, report::Report},
     sandbox::zivver::{Group, User},
 };
 
@@ -33,7 +33,13 @@ impl Ending {
         let changes = report.held.iter().flat_map(|held| &held.changes);
         let held = changes.flat_map(|it| [lower(it.address.as_str()), lower(&it.after)]);
         let failed = report.failed.iter().map(|it| lower(it.address.as_str()));
-        let mentioned = notes.chain(held).chain(failed).collect();
+        // Alias evidence names the account that waits for an answer with it (R17).
+        let evidence = report
+            .skipped
+            .iter()
+            .filter(|it| it.code == Code::AliasEvidence);
+        let accounts = evidence.flat_map(|it| it.text.split_whitespace().map(lower));
+        let mentioned = notes.chain(held).chain(failed).chain(accounts).collect();
         let judge = Judge {
             mentioned,
             truth,

@@ -454,7 +454,11 @@ impl Plot {
                 format!("by hand: account {stray}")
             }
             _ => {
+                // It is nobody's delegate any more; a member stays behind as an id without an account (R22).
                 let gone = organisation.users.remove(at);
+                for user in &mut organisation.users {
+                    user.delegates.retain(|it| *it != gone.user_name);
+                }
                 format!("by hand: {} deleted", gone.user_name)
             }
         }
