@@ -1,7 +1,12 @@
 //! What may come into the binary: `deny.toml`, held without cargo-deny, which takes longer to build than all of this.
 //! Advisories are left to `cargo deny check advisories`, which needs their database.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -82,6 +87,38 @@ fn what_comes_in_is_what_deny_toml_lets_in() {
             let is_ours = source.is_none() && needed["path"].is_null();
             assert!(!is_ours || needed["req"] != "*", "{name}: {needed}");
         }
+    }
+}
+
+/// Of each crate one version, but for those that are skipped by name and reason; and no skip outlives its need.
+#[test]
+fn no_second_version_comes_in_unseen() {
+    let skipped = list(&read("deny.toml"), "\nskip = [");
+    let is_of = |skip: &str, name: &str, version: &str| {
+        let beginning = skip
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('@'));
+        beginning.is_some_and(|beginning| version.starts_with(&format!("{beginning}.")))
+    };
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in packages() {
+        let text = |field: &str| package[field].as_str().unwrap().to_owned();
+        versions
+            .entry(text("name"))
+            .or_default()
+            .push(text("version"));
+    }
+    for (name, versions) in &versions {
+        let is_skipped = |version: &&String| skipped.iter().any(|it| is_of(it, name, version));
+        let counted = versions.iter().filter(|version| !is_skipped(version));
+        assert!(counted.count() <= 1, "{name} {versions:?}");
+    }
+    for skip in skipped.iter().filter(|it| !it.contains("core-foundation")) {
+        let mut all = versions.iter();
+        let needed = all.any(|(name, versions)| {
+            versions.len() > 1 && versions.iter().any(|version| is_of(skip, name, version))
+        });
+        assert!(needed, "{skip} is skipped for nothing");
     }
 }
 
