@@ -170,12 +170,13 @@ impl Import {
         let Some(entries) = self.entries(name, value) else {
             return;
         };
-        let domains: Vec<String> = filled(&entries)
+        let at = |c: char| c == '@' || c.is_whitespace();
+        let domains: Vec<String> = entries
             .iter()
-            .map(|domain| domain.trim_start_matches('@').to_lowercase())
+            .map(|entry| entry.trim_start_matches(at).to_lowercase())
             .collect();
+        let domains = filled(&domains);
         if !domains.is_empty() {
-            let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
             self.plain(name, &listed(&domains));
         }
     }

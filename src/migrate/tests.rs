@@ -32,7 +32,7 @@ const DOTENV: &str = r#"
 # the original's settings
 export CLOUD_SYNC__ZIVVER_API_KEY='k3y#1'   # secret
 CLOUD_SYNC__ZIVVER_API_URL="https://app.zivver.com/api/"
-CLOUD_SYNC__CLAIMED_DOMAINS='["Corp.Example", "@corp.test"]'
+CLOUD_SYNC__CLAIMED_DOMAINS='["Corp.Example", "@corp.test", "@ ", ""]'
 CLOUD_SYNC__TARGET_FILTER=admin@, *@lab.corp.example # not these
 CLOUD_SYNC__LOG_LEVEL=WARNING
 CLOUD_SYNC__PERFORM_SYNC=True
