@@ -243,12 +243,7 @@ impl ExchangeClient {
 
 /// What tells two mailboxes apart; the discovery mailbox has no object id.
 fn mailbox_identity(record: &MailboxRecord) -> Option<String> {
-    record
-        .object_id
-        .as_ref()
-        .or(record.user_principal_name.as_ref())
-        .or(record.guid.as_ref())
-        .map(|id| id.to_lowercase())
+    normalised_identity(&normalise(record))
 }
 
 /// The same of what a row became.
