@@ -160,6 +160,9 @@ async fn killed_at(k: u32, kind: FaultKind, next: Next) {
         host.crash().await;
         run.await;
     }
+    // What the killed run had sent beside that write still arrives.
+    until("nothing is under way", || control.counters().in_flight == 0).await;
+    host.ready().await;
     let before: BTreeSet<String> = written(&office).into_iter().collect();
     assert!(before.is_subset(&listed), "{case}");
     goes_on(&case, &host, &office, &approve, next).await;
