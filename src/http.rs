@@ -54,27 +54,55 @@ impl Transport {
     /// Connections to `base`: no redirects followed, nothing decompressed, HTTP/2 where the server offers it, and at
     /// most `connections_max` idle connections kept. A loopback service is never asked through a proxy.
     pub fn network(base: &Url, connections_max: usize) -> Result<Self, TransportError> {
-        set_up_tls();
-        let mut builder = reqwest::Client::builder()
+        let builder = Route::to(base)
+            .client()
             .user_agent(concat!("cloud-sync/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .http2_adaptive_window(true)
             .pool_max_idle_per_host(connections_max);
-        if is_loopback(base) {
-            builder = builder.no_proxy();
-        }
         builder
             .build()
             .map(Self::Network)
             .map_err(|error| TransportError {
                 cause: root_cause(&error.without_url()),
             })
+    }
+}
+
+/// The way to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// No proxy is asked: for what is on this machine, and for the platform's identity endpoint, whose secret is sent in clear.
+    Direct,
+    /// By the proxy of the environment, where there is one.
+    Outward,
+}
+
+impl Route {
+    fn to(base: &Url) -> Self {
+        if is_loopback(base) {
+            Self::Direct
+        } else {
+            Self::Outward
+        }
+    }
+
+    /// Connections that follow no redirect, so that no secret goes to another host, and decompress nothing, so that no answer is
+    /// larger than it looks.
+    pub(crate) fn client(self) -> reqwest::ClientBuilder {
+        set_up_tls();
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        match self {
+            Self::Direct => builder.no_proxy(),
+            Self::Outward => builder,
+        }
     }
 }
 

@@ -3,7 +3,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use azure_core::credentials::{AccessToken, Secret, TokenCredential};
+use azure_core::{
+    credentials::{AccessToken, Secret, TokenCredential},
+    error::ErrorKind,
+    http::{ClientOptions, Transport},
+};
 use azure_identity::{
     DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId,
@@ -23,7 +27,7 @@ use url::Url;
 use super::{ExchangeError, Failure};
 use crate::{
     domain::remedies,
-    http::{Clock, is_loopback, one_line},
+    http::{Clock, Route, is_loopback, one_line},
 };
 
 /// The app role without which `adminapi/beta` refuses an application.
@@ -43,6 +47,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// Longer than the credential's own retries.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// For one attempt of the credential.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where tokens come from.
 #[derive(Clone)]
@@ -80,7 +87,10 @@ impl Identity {
             Self::Managed { client_id } => {
                 ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    ..Default::default()
+                    client_options: ClientOptions {
+                        transport: Some(direct()?),
+                        ..Default::default()
+                    },
                 }))?
             }
             Self::DeveloperTools => DeveloperToolsCredential::new(None)?,
@@ -98,6 +108,15 @@ impl Identity {
             Self::Credential(_) => "check the credential",
         }
     }
+}
+
+/// The identity endpoint is the platform's own, beside this process: no proxy may see the secret that it is asked with.
+fn direct() -> Result<Transport, azure_core::Error> {
+    let client = Route::Direct.client().read_timeout(IDENTITY_TIMEOUT);
+    let client = client.build().map_err(|error| {
+        azure_core::Error::with_error(ErrorKind::Other, error, "cannot set up HTTP")
+    })?;
+    Ok(Transport::new(Arc::new(client)))
 }
 
 impl fmt::Debug for Identity {

@@ -1,20 +1,23 @@
 //! The storage account in `AzureWebJobsStorage`, in every form that the Functions host knows, as an object store.
 
+mod connector;
 mod container;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use connector::Connector;
 use container::Container;
 use futures::TryStreamExt;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    BackoffConfig, ObjectStore, RetryConfig,
     azure::{MicrosoftAzureBuilder, split_sas},
-    client::{HttpConnector, ReqwestConnector},
+    client::HttpClient,
     path::Path,
 };
 use url::Url;
 
 use super::error::{StateError, status};
+use crate::http::is_loopback;
 
 const SETTING: &str = "AzureWebJobsStorage";
 
@@ -25,9 +28,6 @@ const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const DEVELOPMENT_BLOBS_PORT: u16 = 10_000;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one attempt. The largest documents are some MiB.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// No new attempt starts later than this after the first.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRIES: usize = 4;
@@ -193,12 +193,13 @@ impl Account {
             max_backoff: Duration::from_secs(4),
             base: 2.0,
         };
-        crate::http::set_up_tls();
+        let connector = Connector::new()?;
         let builder = MicrosoftAzureBuilder::new()
             .with_account(&self.name)
             .with_endpoint(self.blobs.as_str().trim_end_matches('/').to_owned())
             .with_container_name(container)
-            .with_client_options(self.client_options())
+            .with_http_connector(connector.clone())
+            .with_allow_http(true) // for this machine only: `endpoint` refuses it elsewhere
             .with_retry(RetryConfig {
                 backoff,
                 max_retries: RETRIES,
@@ -233,31 +234,16 @@ impl Account {
                 "AccountKey is not base64; copy the whole connection string again",
             )
         })?;
-        let http = ReqwestConnector::default().connect(&self.client_options());
-        let http = http.map_err(|error| {
-            wrong(
-                SETTING,
-                format!("there is no way to call the blob service ({error})"),
-            )
-        })?;
         let mut url = self.blobs.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(container);
         }
         Ok(Container {
             store,
-            http,
+            http: HttpClient::new(connector),
             account: self.name.clone(),
             url,
         })
-    }
-
-    fn client_options(&self) -> ClientOptions {
-        let http = self.blobs.scheme() == "http";
-        ClientOptions::new()
-            .with_allow_http(http)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_timeout(ATTEMPT_TIMEOUT)
     }
 
     /// Opens the container, after creating it if it is missing.
@@ -295,16 +281,22 @@ fn parts(text: &str) -> Result<BTreeMap<String, String>, StateError> {
     parts.ok_or_else(|| wrong(SETTING, "it is no connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true"))
 }
 
+const IN_CLEAR: &str = "http would send names, addresses and tokens in clear; use https (http serves on this machine only)";
+
 fn endpoint(setting: &str, text: &str) -> Result<Url, StateError> {
     let url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "https" | "http") && url.host().is_some());
-    url.ok_or_else(|| {
+    let url = url.ok_or_else(|| {
         wrong(
             setting,
             "it names no https address of a blob service; copy it again",
         )
-    })
+    })?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(wrong(setting, IN_CLEAR));
+    }
+    Ok(url)
 }
 
 /// `stexample` of `https://stexample.blob.core.windows.net`, `devstoreaccount1` of `http://127.0.0.1:10000/devstoreaccount1`.
@@ -396,9 +388,9 @@ mod tests {
                 development(),
             ),
             (
-                "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite.example",
+                "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://localhost",
                 "devstoreaccount1",
-                "http://azurite.example:10000/devstoreaccount1",
+                "http://localhost:10000/devstoreaccount1",
                 development(),
             ),
         ] {
@@ -482,6 +474,18 @@ mod tests {
                 "it names no https address of a blob service; copy it again",
             ),
             (
+                "AccountName=stexample;AccountKey=c2VjcmV0;DefaultEndpointsProtocol=http",
+                IN_CLEAR,
+            ),
+            (
+                "AccountKey=c2VjcmV0;BlobEndpoint=http://azurite.example:10000/devstoreaccount1",
+                IN_CLEAR,
+            ),
+            (
+                "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite.example",
+                IN_CLEAR,
+            ),
+            (
                 "SharedAccessSignature=sv;BlobEndpoint=https://h",
                 "SharedAccessSignature is cut off; copy it again",
             ),
@@ -495,6 +499,14 @@ mod tests {
                 Err(format!("AzureWebJobsStorage: {problem}"))
             );
         }
+        let uri = (
+            "AzureWebJobsStorage__blobServiceUri",
+            "http://stexample.blob.example",
+        );
+        assert_eq!(
+            account(&[uri]),
+            Err(format!("AzureWebJobsStorage__blobServiceUri: {IN_CLEAR}"))
+        );
         let account = account(&[("AzureWebJobsStorage", "AccountName=stexample;AccountKey=~~")])
             .unwrap()
             .unwrap();

@@ -13,8 +13,8 @@ pub(super) const LAYOUT: u32 = 1;
 /// From here on a document is stored as gzip: plans and reports shrink to about a tenth.
 const COMPRESSED_FROM_BYTES: usize = 8 * 1024;
 
-/// More than any document of ours when unpacked; a larger one is not ours.
-const LONGEST_BYTES: u64 = 512 * 1024 * 1024;
+/// More than any document of ours, packed or not; a larger one is not ours.
+pub(super) const LONGEST_BYTES: usize = 512 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Written<'a, T> {
@@ -112,10 +112,10 @@ fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Misread> {
     }
     let mut json = Vec::new();
     let unpacked = GzDecoder::new(bytes)
-        .take(LONGEST_BYTES + 1)
+        .take(LONGEST_BYTES as u64 + 1)
         .read_to_end(&mut json);
     match unpacked {
-        Ok(length) if length as u64 > LONGEST_BYTES => Err(Misread::Garbled(
+        Ok(length) if length > LONGEST_BYTES => Err(Misread::Garbled(
             "it is larger than any document of ours".into(),
         )),
         Ok(_) => Ok(json),

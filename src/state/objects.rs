@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
-    envelope::{self, LAYOUT, Misread},
+    envelope::{self, LAYOUT, LONGEST_BYTES, Misread},
     error::StateError,
 };
 
@@ -152,6 +152,9 @@ impl Objects {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             got => got.map_err(|error| self.error("read", name, &error))?,
         };
+        if got.meta.size > LONGEST_BYTES as u64 {
+            return Err(self.unreadable(name, "it is larger than any document of ours"));
+        }
         let revision = Revision(UpdateVersion {
             e_tag: got.meta.e_tag.clone(),
             version: got.meta.version.clone(),

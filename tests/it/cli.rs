@@ -145,27 +145,3 @@ async fn the_demo_ends_well() {
     assert_eq!(ended.err, "");
     assert!(!ended.out.contains("NO "), "{}", ended.out);
 }
-
-/// What goes to this very machine passes no proxy: it is not encrypted, and holds token and key.
-#[test]
-fn no_proxy_is_asked_for_a_service_on_this_machine() {
-    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    proxy.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", proxy.local_addr().unwrap());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
-    for name in [
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "all_proxy",
-    ] {
-        command.env(name, &url);
-    }
-    let output = command
-        .args(["demo", "--mailboxes", "20", "--json"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(proxy.accept().is_err(), "the proxy was asked");
-}

@@ -5,5 +5,6 @@ mod calls;
 mod durability;
 mod full_run;
 pub(crate) mod office;
+mod proxies;
 mod schedule;
 mod storage;

@@ -161,10 +161,11 @@ struct Asked {
     authorization: String,
 }
 
-type Answer = fn(&str) -> Response;
+type Answer = Arc<dyn Fn(&str) -> Response + Send + Sync>;
 
 impl Service {
-    async fn start(answer: Answer) -> Self {
+    async fn start(answer: impl Fn(&str) -> Response + Send + Sync + 'static) -> Self {
+        let answer: Answer = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -246,7 +247,7 @@ async fn a_storage_account_that_nobody_answers_for_is_reported_in_time() {
 
 #[tokio::test]
 async fn a_storage_account_that_refuses_us_names_the_role() {
-    let refusal: Answer = |_| {
+    let refusal = |_: &str| {
         let body = "<?xml version=\"1.0\"?><Error><Code>AuthorizationPermissionMismatch</Code><Message>This request is not authorized \
                     to perform this operation using this permission.\nRequestId:1</Message></Error>";
         (StatusCode::FORBIDDEN, body).into_response()
@@ -264,7 +265,7 @@ async fn a_storage_account_that_refuses_us_names_the_role() {
 
 #[tokio::test]
 async fn a_storage_account_that_is_busy_is_asked_again_and_then_reported() {
-    let service = Service::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    let service = Service::start(|_: &str| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
     let error = opened(&with_key(&service.origin)).await.unwrap_err();
     assert!(
         matches!(error, StateError::Unreachable { ref cause, .. } if cause == "503 Service Unavailable"),
@@ -275,7 +276,7 @@ async fn a_storage_account_that_is_busy_is_asked_again_and_then_reported() {
 
 #[tokio::test]
 async fn a_container_that_we_may_not_create_is_to_be_created_by_hand() {
-    let answer: Answer = |line| {
+    let answer = |line: &str| {
         let status = if line.starts_with("PUT") {
             StatusCode::FORBIDDEN
         } else {
@@ -298,7 +299,7 @@ async fn a_container_that_we_may_not_create_is_to_be_created_by_hand() {
 
 #[tokio::test]
 async fn a_shared_access_signature_is_sent_and_never_shown() {
-    let service = Service::start(|_| StatusCode::FORBIDDEN.into_response()).await;
+    let service = Service::start(|_: &str| StatusCode::FORBIDDEN.into_response()).await;
     let connection = format!(
         "BlobEndpoint={}/stexample;SharedAccessSignature=sv=2023-11-03&sig=c2Vj%2BcmV0",
         service.origin
@@ -316,7 +317,7 @@ async fn a_shared_access_signature_is_sent_and_never_shown() {
 
 #[tokio::test]
 async fn an_identity_that_is_not_assigned_is_told_from_a_missing_role() {
-    let service = Service::start(|_| {
+    let service = Service::start(|_: &str| {
         (StatusCode::BAD_REQUEST, r#"{"error":"invalid_request"}"#).into_response()
     })
     .await;
@@ -333,7 +334,7 @@ async fn an_identity_that_is_not_assigned_is_told_from_a_missing_role() {
 
 #[tokio::test]
 async fn a_managed_identity_gets_a_token_for_storage() {
-    let answer: Answer = |line| {
+    let answer = |line: &str| {
         if line.starts_with("GET /msi/token") {
             let expires = jiff::Timestamp::now().as_second() + 3600;
             return format!(
@@ -379,4 +380,37 @@ async fn a_managed_identity_gets_a_token_for_storage() {
         service.asked.lock().unwrap()[1].authorization,
         "Bearer storage-token"
     );
+}
+
+/// The first service sends whoever asks it to the second one.
+async fn redirecting(status: StatusCode) -> (Service, Service) {
+    let elsewhere = Service::start(|_: &str| StatusCode::OK.into_response()).await;
+    let location = format!("{}/elsewhere", elsewhere.origin);
+    let here =
+        Service::start(move |_: &str| (status, [("location", location.clone())]).into_response())
+            .await;
+    (here, elsewhere)
+}
+
+#[tokio::test]
+async fn no_redirect_takes_a_secret_to_another_host() {
+    for status in [StatusCode::FOUND, StatusCode::TEMPORARY_REDIRECT] {
+        let (here, elsewhere) = redirecting(status).await;
+        let account = format!("{}/stexample", here.origin);
+        let sas = format!("BlobEndpoint={account};SharedAccessSignature=sv=2023-11-03&sig=c2Vj");
+        let identity = [
+            ("AzureWebJobsStorage__blobServiceUri", account),
+            ("IDENTITY_ENDPOINT", format!("{}/msi/token", here.origin)),
+        ];
+        for settings in [
+            with_key(&here.origin).to_vec(),
+            vec![("AzureWebJobsStorage", sas)],
+            identity.to_vec(),
+        ] {
+            let error = opened(&settings).await.unwrap_err();
+            assert!(!error.to_string().contains("c2Vj"), "{error}");
+            assert_eq!(elsewhere.asked(), [""; 0], "{status} {settings:?}");
+        }
+        assert!(here.asked().len() >= 3, "{:?}", here.asked());
+    }
 }

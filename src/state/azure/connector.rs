@@ -1,0 +1,81 @@
+//! How the blob service, and whoever hands out tokens for it, are reached. `object_store`'s own client follows redirects, and
+//! with them go the identity's secret and the signature of a shared access signature; it takes answers of any size, and asks
+//! the proxy of the environment for services on this machine.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Limited};
+use object_store::{
+    ClientOptions, Result,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+        HttpResponseBody, HttpService,
+    },
+};
+
+use crate::{
+    http::Route,
+    state::{envelope::LONGEST_BYTES, error::StateError},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one attempt. The largest documents are some MiB.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    /// Plain http: Azurite, and the identity endpoint of the platform.
+    direct: reqwest::Client,
+    outward: reqwest::Client,
+}
+
+impl Connector {
+    pub(super) fn new() -> Result<Self, StateError> {
+        let client = |route: Route| {
+            let client = route
+                .client()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(ATTEMPT_TIMEOUT);
+            client.build().map_err(|error| {
+                super::wrong(
+                    super::SETTING,
+                    format!("there is no way to call the blob service ({error})"),
+                )
+            })
+        };
+        Ok(Self {
+            direct: client(Route::Direct)?,
+            outward: client(Route::Outward)?,
+        })
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Connector {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let client = match request.uri().scheme_str() {
+            Some("http") => &self.direct,
+            Some(_) | None => &self.outward,
+        };
+        let response = client.call(request).await?;
+        Ok(response.map(limited))
+    }
+}
+
+/// The body up to the length that a document of ours may have, and an error beyond.
+fn limited(body: HttpResponseBody) -> HttpResponseBody {
+    let limited = Limited::new(body, LONGEST_BYTES);
+    HttpResponseBody::new(
+        limited.map_err(|error| match error.downcast::<HttpError>() {
+            Ok(error) => *error,
+            Err(error) => HttpError::new_boxed(HttpErrorKind::Decode, error),
+        }),
+    )
+}
