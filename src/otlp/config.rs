@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::http::{SendError, TransportError};
+use crate::http::{SendError, TransportError, is_loopback};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -149,10 +149,17 @@ impl Config {
             below(&endpoint, "v1/traces")?,
             below(&endpoint, "v1/metrics")?,
         );
+        let secret = text(HEADERS)?;
+        if secret.is_some() && traces.scheme() == "http" && !is_loopback(&traces) {
+            return Err(OtlpError::Setting {
+                name: ENDPOINT,
+                wrong: "would send OTEL_EXPORTER_OTLP_HEADERS in clear; use https, or a receiver on this machine",
+            });
+        }
         Ok(Some(Self {
             traces,
             metrics,
-            headers: headers(text(HEADERS)?.as_deref().unwrap_or_default(), encoding)?,
+            headers: headers(secret.as_deref().unwrap_or_default(), encoding)?,
             encoding,
             timeout,
             resource: resource(text(RESOURCE)?.as_deref(), text(SERVICE_NAME)?.as_deref()),
@@ -273,6 +280,18 @@ mod tests {
         assert_eq!(config.timeout, Duration::from_millis(500));
         assert_eq!(config.resource["service.name"], "sync");
         assert_eq!(config.resource["host.name"], "a b");
+    }
+
+    #[test]
+    fn secrets_are_sent_in_clear_on_this_machine_only() {
+        let secret = (HEADERS, "x-key=s3cret");
+        let error = read(&[(ENDPOINT, "http://otel.example:4318"), secret]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "OTEL_EXPORTER_OTLP_ENDPOINT would send OTEL_EXPORTER_OTLP_HEADERS in clear; use https, or a receiver on this machine"
+        );
+        assert!(read(&[(ENDPOINT, "http://localhost:4318"), secret]).is_ok());
+        assert!(read(&[(ENDPOINT, "http://otel.example:4318")]).is_ok());
     }
 
     #[test]
