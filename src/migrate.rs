@@ -194,8 +194,10 @@ impl Import {
 
     /// The default is left out, so that it can change with the program.
     fn zivver_url(&mut self, value: &str) {
-        let url = source::unquoted(value).trim_end_matches('/');
-        let url = url.strip_suffix("/scim/v2").unwrap_or(url);
+        let mut url = without_slashes(source::unquoted(value));
+        while let Some(shorter) = url.strip_suffix("/scim/v2") {
+            url = without_slashes(shorter);
+        }
         if !url.is_empty() && !url.eq_ignore_ascii_case(DEFAULT_URL) {
             self.plain("ZIVVER_API_URL", url);
         }
@@ -330,6 +332,10 @@ fn ours(name: &str) -> Option<&'static str> {
 
 fn looks_like_ours(name: &str) -> bool {
     name.trim().to_ascii_uppercase().starts_with(PREFIX)
+}
+
+fn without_slashes(url: &str) -> &str {
+    url.trim_end_matches(|c: char| c == '/' || c.is_whitespace())
 }
 
 #[cfg(test)]

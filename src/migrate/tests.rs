@@ -137,6 +137,7 @@ fn r28_nothing_writes_after_an_import() {
 fn addresses_and_levels_are_translated() {
     for (was, is) in [
         ("https://app.zivver.com/api/scim/v2/", None),
+        ("'https://app.zivver.com/api / '", None),
         ("https://App.Zivver.com/api", None),
         (
             "'https://zivver.corp.example:8080/api/'",
