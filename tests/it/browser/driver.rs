@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -306,14 +307,17 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium is a child of its driver, and ends when its driver is told to.
-        let ended = Command::new("kill")
-            .arg(self.driver.id().to_string())
-            .status();
-        assert!(
-            ended.is_ok_and(|status| status.success()),
-            "the driver is gone"
-        );
+        // Of its own accord the driver leaves Chromium running.
+        let url = url::Url::parse(&self.session).unwrap();
+        let address = ("127.0.0.1", url.port().unwrap());
+        let told = TcpStream::connect(address).and_then(|mut stream| {
+            let path = url.path();
+            write!(stream, "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.read(&mut [0; 1024])
+        });
+        drop(self.driver.kill());
         drop(self.driver.wait());
+        assert!(told.is_ok_and(|count| count > 0), "the driver is gone");
     }
 }
