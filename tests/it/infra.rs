@@ -173,6 +173,7 @@ fn nothing_is_open_that_need_not_be() {
     assert_eq!(storage["allowSharedKeyAccess"], false);
     assert_eq!(storage["allowBlobPublicAccess"], false);
     assert_eq!(storage["minimumTlsVersion"], "TLS1_2");
+    assert_eq!(storage["supportsHttpsTrafficOnly"], true);
     let vault = &resources["vault"]["properties"];
     assert_eq!(vault["enableRbacAuthorization"], true);
     assert_eq!(vault["enablePurgeProtection"], true);
@@ -184,12 +185,8 @@ fn nothing_is_open_that_need_not_be() {
     assert_eq!(app["httpsOnly"], true);
     assert_eq!(app["functionAppConfig"]["runtime"]["name"], "custom");
     assert_eq!(app["functionAppConfig"]["runtime"]["version"], "1.0");
-    for resource in resources.as_object().unwrap().values() {
-        if resource["type"] == "Microsoft.Authorization/roleAssignments" {
-            // Never on the resource group.
-            let scope = resource["scope"].as_str().unwrap();
-            assert!(scope.starts_with("[resourceId('Microsoft."), "{scope}");
-        }
+    for policy in ["noFtpPassword", "noScmPassword"] {
+        assert_eq!(resources[policy]["properties"]["allow"], false, "{policy}");
     }
     let names = [
         "cloud-sync-runs",
@@ -200,6 +197,80 @@ fn nothing_is_open_that_need_not_be() {
         let made = resources[symbol]["name"].as_str().unwrap();
         assert!(made.contains(name.trim_matches(['[', ']'])), "{made}");
     }
+}
+
+/// Each role with what it is given on: no more than the table of `docs/security.md` has, and nothing on the resource group.
+#[test]
+fn roles_are_those_of_the_page_on_security() {
+    let named = [
+        (
+            "blobOwner",
+            "Storage Blob Data Owner",
+            "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+        ),
+        (
+            "queueContributor",
+            "Storage Queue Data Contributor",
+            "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+        ),
+        (
+            "secretsUser",
+            "Key Vault Secrets User",
+            "4633458b-17de-408a-b874-0445c86b69e6",
+        ),
+        (
+            "secretsOfficer",
+            "Key Vault Secrets Officer",
+            "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+        ),
+        (
+            "metricsPublisher",
+            "Monitoring Metrics Publisher",
+            "3913510d-42f4-4e42-8a64-420c390055eb",
+        ),
+    ];
+    let template = template();
+    for (symbol, _, id) in named {
+        assert_eq!(template["variables"]["roles"][symbol], id);
+    }
+    let resources = template["resources"].as_object().unwrap().values();
+    let assignments =
+        resources.filter(|it| it["type"] == "Microsoft.Authorization/roleAssignments");
+    let given: BTreeSet<(&str, &str)> = assignments
+        .map(|assignment| {
+            let role = assignment["properties"]["roleDefinitionId"]
+                .as_str()
+                .unwrap();
+            let role = named
+                .iter()
+                .find(|(symbol, ..)| role.contains(&format!(".{symbol})")));
+            let kinds = [
+                ("Microsoft.Storage/storageAccounts'", "its storage account"),
+                ("Microsoft.KeyVault/vaults'", "its vault"),
+                ("Microsoft.Insights/components'", "its Application Insights"),
+            ];
+            let scope = assignment["scope"].as_str().unwrap();
+            let on = kinds
+                .iter()
+                .find(|(kind, _)| scope.starts_with(&format!("[resourceId('{kind}")));
+            (role.expect("a known role").1, on.expect("a known scope").1)
+        })
+        .collect();
+    let page = read("docs/security.md");
+    let (_, table) = page.split_once("## Least privilege").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let documented: BTreeSet<(&str, &str)> = table
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let (may, on) = (*cells.get(2)?, *cells.get(3)?);
+            named
+                .iter()
+                .any(|(_, name, _)| *name == may)
+                .then_some((may, on))
+        })
+        .collect();
+    assert_eq!(given, documented);
 }
 
 #[test]

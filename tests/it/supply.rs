@@ -137,3 +137,14 @@ fn licenses_are_told_apart() {
         assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
     }
 }
+
+/// A panic ends one invocation only as long as it unwinds (`docs/security.md`).
+#[test]
+fn no_profile_turns_a_panic_into_an_abort() {
+    let manifest = read("Cargo.toml");
+    let aborts: Vec<&str> = manifest
+        .lines()
+        .filter(|line| line.starts_with("panic"))
+        .collect();
+    assert_eq!(aborts, [""; 0]);
+}
