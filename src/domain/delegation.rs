@@ -318,16 +318,8 @@ impl<'a> Walk<'a> {
         let Some(party) = self.member(recipient)? else {
             return Ok(Trustee::Nobody(not_a_mailbox(recipient)?));
         };
-        let is_called = |names: [&Option<String>; 2]| {
-            names
-                .into_iter()
-                .flatten()
-                .any(|name| name.trim().to_lowercase() == text.to_lowercase())
-        };
         // A hit is taken by its id (`exchange-online.md` 6.3), unless it shows that R9 forbids the way to it.
-        let by_name = is_called([&recipient.name, &recipient.identity]);
-        if is_bare_name(text) && !by_name && is_called([&recipient.alias, &recipient.display_name])
-        {
+        if is_bare_name(text) && is_only_shown_as(text, recipient) {
             return Err(format!(
                 "the trustee {text:?} is only the alias or the display name of a mailbox"
             ));
@@ -459,6 +451,16 @@ impl<'a> Walk<'a> {
 /// R9, R11: neither an address nor a GUID.
 fn is_bare_name(text: &str) -> bool {
     !text.contains('@') && ObjectId::parse(text).is_none()
+}
+
+/// R9: whether a recipient has this text as its alias or display name, and not as its name. Neither need be unique.
+pub(super) fn is_only_shown_as(text: &str, recipient: &RecipientRecord) -> bool {
+    let is_called = |names: [&Option<String>; 2]| {
+        let mut names = names.into_iter().flatten();
+        names.any(|name| name.trim().to_lowercase() == text.to_lowercase())
+    };
+    !is_called([&recipient.name, &recipient.identity])
+        && is_called([&recipient.alias, &recipient.display_name])
 }
 
 /// Keeps one reason of several, whatever the order in which they came (R25).

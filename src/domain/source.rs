@@ -69,6 +69,12 @@ impl RecipientRecord {
         let kind = self.recipient_type_details.trim();
         kind.eq_ignore_ascii_case("UserMailbox")
     }
+
+    /// R3: whether it is a mailbox of a kind that is synchronised, or Exchange does not say what it is.
+    pub fn may_be_in_scope(&self) -> bool {
+        let kind = self.recipient_type_details.trim();
+        kind.is_empty() || self.is_user_mailbox() || kind.eq_ignore_ascii_case("SharedMailbox")
+    }
 }
 
 /// The answer to a look-up of one recipient.
