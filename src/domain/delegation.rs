@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    address::SmtpAddress,
     directory::{Directory, Party},
     hash::HashMap,
     ids::ObjectId,
@@ -448,9 +449,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// R9, R11: neither an address nor a GUID.
+/// R9, R11: neither an address nor a GUID. A name may well have an `@` in it.
 fn is_bare_name(text: &str) -> bool {
-    !text.contains('@') && ObjectId::parse(text).is_none()
+    SmtpAddress::parse(text).is_err() && ObjectId::parse(text).is_none()
 }
 
 /// R9: whether a recipient has this text as its alias or display name, and not as its name. Neither need be unique.

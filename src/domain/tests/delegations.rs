@@ -372,3 +372,22 @@ fn r12_a_delegate_that_this_plan_creates_is_waited_for() {
     5. new new@: name [new] members [new anna@] aliases []; completes 1; after 0 1
     ");
 }
+
+#[test]
+fn r11_a_text_with_an_at_sign_that_is_no_address_is_a_bare_name() {
+    for answer in [
+        "gone Desk@HQ",
+        "found Desk@HQ UserMailbox id=bert called=bert shown=Desk@HQ",
+    ] {
+        let world = format!(
+            "mailbox anna@ grants=Desk@HQ
+            account anna@ delegates=carl@
+            mailbox bert@
+            account bert@
+            mailbox carl@
+            account carl@
+            {answer}"
+        );
+        assert_eq!(plan_of(&world), "R11 DelegationsUnknown anna@", "{answer}");
+    }
+}
