@@ -393,6 +393,11 @@ impl<'a> Walk<'a> {
         grants: &mut Gathered,
     ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
         let label = name(group);
+        if !group.has_kind() {
+            return Err(format!(
+                "Exchange does not say what kind of group {label:?} is"
+            ));
+        }
         if GroupKind::from_recipient_type(&group.recipient_type_details)
             != Some(GroupKind::Security)
         {
@@ -508,6 +513,11 @@ fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
         .primary_smtp_address
         .as_deref()
         .unwrap_or_else(|| name(recipient));
+    if !recipient.has_kind() {
+        return Err(format!(
+            "Exchange does not say what kind of recipient {label} is"
+        ));
+    }
     if recipient.is_user_mailbox() {
         return Err(format!(
             "{label} is a user mailbox, but the mailbox list does not show it"

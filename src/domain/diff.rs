@@ -457,7 +457,9 @@ impl<'a> Differ<'a> {
         let address = asks_address.then(|| account.address().as_str());
         let mut asked = address.into_iter().chain(id.as_deref());
         asked.any(|text| match self.world.answers.recipients.get(text) {
-            Some(RecipientAnswer::Found(recipient)) => recipient.is_user_mailbox(),
+            Some(RecipientAnswer::Found(recipient)) => {
+                recipient.is_user_mailbox() || !recipient.has_kind()
+            }
             Some(RecipientAnswer::Failed(_)) => true,
             Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
         })

@@ -196,6 +196,9 @@ impl<'a> Membership<'a> {
             }
             Some(RecipientAnswer::Failed(reason)) => return Err(reason.clone()),
         };
+        if !group.has_kind() {
+            return Err("Exchange does not say what kind of recipient it is".into());
+        }
         if GroupKind::from_recipient_type(&group.recipient_type_details).is_none() {
             return Err(format!(
                 "it is a {}, not a group",
@@ -281,41 +284,40 @@ impl<'a> Membership<'a> {
         row: &'a RecipientRecord,
         seen: &mut BTreeSet<String>,
     ) -> Result<&'a [RecipientRecord], String> {
+        if !row.has_kind() {
+            return self.unclear(row, seen); // It may be a group.
+        }
         if let Some(id) = object_id(row) {
             self.members.object_ids.insert(id);
         } else if let Some(address) = address(row) {
             self.members.addresses.insert(address);
         } else if row.may_be_in_scope() {
-            return self.named(row, seen);
+            return self.unclear(row, seen);
         }
         Ok(&[])
     }
 
     /// Of the members of a plain group Exchange gives only the names: who that is must be asked. A name that stands for
     /// nobody, or not for one alone, is a group that was not read completely.
-    fn named(
+    fn unclear(
         &mut self,
         row: &RecipientRecord,
         seen: &mut BTreeSet<String>,
     ) -> Result<&'a [RecipientRecord], String> {
-        let guid = row
-            .guid
-            .as_ref()
-            .filter(|guid| ObjectId::parse(guid).is_some());
-        let name = [guid, row.name.as_ref(), row.identity.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|text| text.trim())
-            .find(|text| !text.is_empty())
+        let name = members_identity(row)
+            .or_else(|| address(row).map(|address| address.to_string()))
+            .or_else(|| row.name.clone())
+            .or_else(|| row.identity.clone())
+            .filter(|text| !text.trim().is_empty())
             .ok_or("a member in it has neither an identifier nor a name")?;
-        match self.answers.recipients.get(name) {
+        match self.answers.recipients.get(&name) {
             None => {
-                self.missing.insert(Question::Recipient(name.into()));
+                self.missing.insert(Question::Recipient(name));
                 Ok(&[])
             }
-            Some(RecipientAnswer::Found(found)) => found_member(name, found),
+            Some(RecipientAnswer::Found(found)) => found_member(&name, found),
             // It may be another security group without mail.
-            Some(RecipientAnswer::NotFound) => self.plain_group(name, seen),
+            Some(RecipientAnswer::NotFound) => self.plain_group(&name, seen),
             Some(RecipientAnswer::Ambiguous) => Err(format!(
                 "its member {name:?} is the name of more than one recipient"
             )),
@@ -332,7 +334,7 @@ fn found_member<'a>(
     found: &'a RecipientRecord,
 ) -> Result<&'a [RecipientRecord], String> {
     let is_group = GroupKind::from_recipient_type(&found.recipient_type_details).is_some();
-    if found.recipient_type_details.trim().is_empty() {
+    if !found.has_kind() {
         return Err(format!(
             "Exchange does not say what kind of recipient its member {name:?} is"
         ));

@@ -240,6 +240,7 @@ fn r11_an_ambiguous_or_failed_look_up_is_unknown() {
 fn r11_a_delegate_whose_mailbox_the_list_lost_stays_a_delegate() {
     for answers in [
         "found bert@ UserMailbox",
+        "found bert@",
         "failed bert@",
         "found #bert UserMailbox",
     ] {
@@ -390,4 +391,38 @@ fn r11_a_text_with_an_at_sign_that_is_no_address_is_a_bare_name() {
         );
         assert_eq!(plan_of(&world), "R11 DelegationsUnknown anna@", "{answer}");
     }
+}
+
+#[test]
+fn r11_a_recipient_of_no_kind_is_unknown() {
+    for grants in [
+        "Sales\ngroup Sales members=Inner\ngroup Inner kind= members=carl@",
+        "Sales\ngroup Sales kind= members=carl@",
+        "-Sales\ngroup Sales kind= members=carl@",
+        "who@\nfound who@",
+        "Who\nfound Who",
+    ] {
+        let world = format!(
+            "mailbox bert@
+            account bert@
+            mailbox carl@
+            account carl@
+            account anna@ delegates=bert@
+            mailbox anna@ grants={grants}"
+        );
+        assert_eq!(plan_of(&world), "R11 DelegationsUnknown anna@", "{grants}");
+    }
+}
+
+#[test]
+fn r10_a_member_of_no_kind_is_the_mailbox_that_has_its_object_id() {
+    let world = "
+        mailbox anna@ grants=Sales
+        account anna@
+        mailbox bert@
+        account bert@
+        group Sales members=row
+        group row kind= id=bert
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@");
 }

@@ -300,3 +300,25 @@ fn r14_a_member_that_nobody_can_be_found_for_fails_the_filter() {
         SourceFilter::Failed(_)
     ));
 }
+
+#[test]
+fn r14_a_member_of_no_kind_is_looked_up() {
+    let id = object_id("inner");
+    let row = |kind: &str| RecipientRecord {
+        recipient_type_details: kind.into(),
+        object_id: Some(id.clone()),
+        ..RecipientRecord::default()
+    };
+    let mut answers = staff(&[], Vec::new());
+    let members = MembersAnswer::Complete(vec![row(" ")]);
+    answers.members.insert("Staff".into(), members);
+    let questions = [Question::Recipient(id.clone())];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    let found = RecipientAnswer::Found(row(" MailUniversalSecurityGroup "));
+    answers.recipients.insert(id.clone(), found);
+    let kind = GroupKind::Security;
+    let questions = [Question::Members { identity: id, kind }];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+}
