@@ -243,7 +243,8 @@ impl<'a> Walk<'a> {
     /// R9. Each step is asked only where the one before found nobody.
     fn trustee(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
         let key = text.to_lowercase();
-        if key.starts_with("s-1-5-21-") {
+        if is_sid(&key) {
+            // R8: the well-known ones were left out before.
             return Ok(Trustee::Nobody(Remark::DeletedPrincipal(text.into())));
         }
         for found in [
@@ -537,9 +538,17 @@ fn counts(entry: &PermissionEntry) -> bool {
         .flat_map(|rights| rights.split(','))
         .any(|right| right.trim().eq_ignore_ascii_case("FullAccess"));
     let user = entry.user.trim().to_lowercase();
-    let well_known = user.starts_with("nt authority\\")
-        || (user.starts_with("s-1-") && !user.starts_with("s-1-5-21-"));
+    let well_known =
+        user.starts_with("nt authority\\") || (is_sid(&user) && !user.starts_with("s-1-5-21-"));
     full_access && !entry.inherited && !well_known && !user.is_empty()
+}
+
+/// Whether a text in lower case is a SID, and not the name or the address of somebody who is called like one.
+fn is_sid(text: &str) -> bool {
+    text.strip_prefix("s-1-").is_some_and(|rest| {
+        rest.split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 fn is_self(user: &str) -> bool {

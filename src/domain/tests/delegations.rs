@@ -426,3 +426,20 @@ fn r10_a_member_of_no_kind_is_the_mailbox_that_has_its_object_id() {
     ";
     assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@");
 }
+
+#[test]
+fn r8_only_a_sid_is_a_sid() {
+    let world = "
+        mailbox anna@ grants=S-1-Lab@,S-1-Support,S-1-5-21-Desk
+        account anna@
+        mailbox s-1-lab@ id=lab
+        account s-1-lab@ as=lab
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+        group S-1-Support id=g1 members=bert@
+        group S-1-5-21-Desk id=g2 members=carl@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@ +carl@ +s-1-lab@");
+}
