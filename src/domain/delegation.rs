@@ -399,9 +399,14 @@ impl<'a> Walk<'a> {
                 "Exchange does not say what kind of group {label:?} is"
             ));
         }
-        if GroupKind::from_recipient_type(&group.recipient_type_details)
-            != Some(GroupKind::Security)
-        {
+        let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
+        // As a trustee it does not work (`exchange-online.md` 6.2), inside another one it gives its members a right.
+        if kind == Some(GroupKind::PlainSecurity) && !above.is_empty() {
+            return Err(format!(
+                "the group {label:?} has no mail, so it cannot be expanded by object id"
+            ));
+        }
+        if kind != Some(GroupKind::Security) {
             let kind = group.recipient_type_details.clone();
             grants.remarks.insert(Remark::NoRight {
                 group: label.into(),

@@ -443,3 +443,21 @@ fn r8_only_a_sid_is_a_sid() {
     ";
     assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@ +carl@ +s-1-lab@");
 }
+
+#[test]
+fn r10_a_security_group_without_mail_inside_another_is_unknown() {
+    let world = "
+        mailbox anna@ grants=Sales
+        account anna@ delegates=carl@
+        mailbox bert@ grants=Plain
+        account bert@
+        mailbox carl@
+        account carl@
+        group Sales members=bert@,Plain
+        group Plain kind=UniversalSecurityGroup members=carl@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R11 DelegationsUnknown anna@
+    R10 GroupGivesNoRight bert@
+    ");
+}
