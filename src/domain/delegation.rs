@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
                 grants.grantees.insert(party, Vec::new());
             }
             Trustee::Group(group) if entry.deny => {
-                denied.extend(self.denied_members(group)?);
+                denied.extend(self.denied_members(group, &mut grants.remarks)?);
             }
             Trustee::Group(group) => self.expand(group, grants)?,
         }
@@ -348,7 +348,11 @@ impl<'a> Walk<'a> {
     }
 
     /// R8: a Deny of a group takes all its members out; one that cannot be expanded makes it unknown.
-    fn denied_members(&mut self, group: &'a RecipientRecord) -> Result<BTreeSet<Party>, Unknown> {
+    fn denied_members(
+        &mut self,
+        group: &'a RecipientRecord,
+        remarks: &mut BTreeSet<Remark>,
+    ) -> Result<BTreeSet<Party>, Unknown> {
         let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
         if kind != Some(GroupKind::Security) {
             return Err(format!(
@@ -358,6 +362,8 @@ impl<'a> Walk<'a> {
         }
         let mut inner = Gathered::default();
         self.expand(group, &mut inner)?;
+        // Who is behind a distribution list in it has no token of the group, so that the Deny does not reach him.
+        remarks.extend(inner.remarks);
         Ok(inner.grantees.into_keys().collect())
     }
 

@@ -461,3 +461,20 @@ fn r10_a_security_group_without_mail_inside_another_is_unknown() {
     R10 GroupGivesNoRight bert@
     ");
 }
+
+#[test]
+fn r8_a_deny_of_a_group_does_not_reach_through_a_distribution_list_and_says_so() {
+    let world = "
+        mailbox anna@ grants=bert@,-Sales
+        account anna@
+        mailbox bert@
+        account bert@
+        group Sales members=List
+        group List kind=MailUniversalDistributionGroup members=bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; delegates +bert@
+    0. anna@: aliases [] delegates [bert@] key [#anna]
+    R10 GroupGivesNoRight anna@
+    ");
+}
