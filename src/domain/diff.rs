@@ -285,6 +285,7 @@ impl<'a> Differ<'a> {
             );
         }
         delta.tie.clone_from(&found.tied_to_other);
+        delta.owner = delta.tie.and(mailbox.object_id);
         self.attributes(delta, ix, mailbox, found.account);
     }
 
@@ -302,6 +303,7 @@ impl<'a> Differ<'a> {
             Some(ix),
         );
         delta.key = self.key(mailbox);
+        delta.owner = mailbox.object_id;
         delta.rename = Some(Rename {
             to: mailbox.primary.clone(),
             class: Class::Identity,

@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of},
+};
 
 #[test]
 fn r16_the_strongest_claim_of_a_mailbox_counts() {
@@ -571,4 +574,29 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
     R17 FunctionalRename desk@
     R17 FunctionalRename new@
     ");
+}
+
+#[test]
+fn r27_an_approval_of_an_identity_change_names_who_gets_the_account() {
+    let fingerprint = |world: &str| {
+        let mut held = Scene::parse(world).plan().plan.held;
+        assert_eq!(held.len(), 1, "{world}");
+        held.remove(0).changes.remove(0).fingerprint
+    };
+    for key in ["", "key omit"] {
+        let tie = |id| {
+            fingerprint(&format!(
+                "{key}\nmailbox anna@ id={id}\naccount anna@ ext=old"
+            ))
+        };
+        assert_eq!(tie("one"), tie("one"));
+        assert_ne!(tie("one"), tie("two"));
+        let evidence = |id| {
+            fingerprint(&format!(
+                "{key}\nmailbox new@ id={id} alias=old@\naccount old@"
+            ))
+        };
+        assert_eq!(evidence("one"), evidence("one"));
+        assert_ne!(evidence("one"), evidence("two"));
+    }
 }
