@@ -155,9 +155,10 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
-    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it.
+    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it. A tie is
+    /// written with its key; without one a user's extension may erase the key that Zivver has, so for a tie alone none is sent.
     pub fn touches_extension(&self) -> bool {
-        self.tie.is_some()
+        (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
             || !self.add_aliases.is_empty()
             || !self.remove_aliases.is_empty()
             || (self.kind == AccountKind::User && self.touches_delegates())

@@ -600,3 +600,27 @@ fn r27_an_approval_of_an_identity_change_names_who_gets_the_account() {
         assert_ne!(evidence("one"), evidence("two"));
     }
 }
+
+#[test]
+fn r16_without_keys_an_approved_tie_is_taken_and_nothing_else_is_written() {
+    let world = "
+        key omit
+        approve identity
+        mailbox anna@ id=new
+        account anna@ ext=old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; objectid -#old +#new
+    0. anna@:
+    ");
+    let world = "
+        key omit
+        approve identity
+        mailbox anna@ id=new name=New
+        account anna@ ext=old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -anna +New; objectid -#old +#new
+    0. anna@: name [New]
+    ");
+}
