@@ -296,6 +296,12 @@ impl<'a> Differ<'a> {
             view.address()
         );
         self.note(&mailbox.primary, Code::AliasEvidence, &*text);
+        if mailbox.object_id.is_none() {
+            // Nobody can approve who gets it (R27), and its extension could not be written (R23).
+            let text = "the mailbox has no object id, so no account can become its own";
+            self.note(&mailbox.primary, Code::NoObjectId, text);
+            return;
+        }
         let mut delta = Delta::new(
             Target::Existing(account),
             view.kind(),

@@ -624,3 +624,16 @@ fn r16_without_keys_an_approved_tie_is_taken_and_nothing_else_is_written() {
     0. anna@: name [New]
     ");
 }
+
+#[test]
+fn r17_a_mailbox_without_object_id_gets_no_account_on_evidence() {
+    let world = "
+        limits identity=100%
+        mailbox new@ id=- alias=old@ name=Old
+        account old@ alias=new@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 AliasEvidence new@
+    R24 NoObjectId new@
+    ");
+}
