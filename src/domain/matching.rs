@@ -269,8 +269,11 @@ impl Matcher<'_> {
                         tied_to_other,
                     });
                 }
+                let claimants: Vec<MailboxIx> = claimants.iter().map(|claim| claim.1).collect();
+                if claimants.len() > 1 || claimants.iter().any(|ix| torn.contains(ix)) {
+                    self.only_disabled(account, &claimants);
+                }
                 if claimants.len() > 1 {
-                    let claimants: Vec<MailboxIx> = claimants.iter().map(|claim| claim.1).collect();
                     self.conflict(account, &claimants);
                 }
             }
@@ -358,19 +361,25 @@ impl Matcher<'_> {
         (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
-    fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
-        let disabled = |ix: &MailboxIx| {
-            self.directory.mailbox(*ix).kind == MailboxKind::User { disabled: true }
-                && self.policy.scope_of(self.directory, *ix) == MailboxScope::In
-                && self.protected.get(ix).is_none_or(|by| {
-                    matches!(by.code, Code::DuplicatePrimary | Code::ClaimConflict)
-                })
-        };
-        let view = self.accounts.get(account);
-        let address = view.address();
-        if view.kind() == AccountKind::User && claimants.iter().all(disabled) {
+    /// R16: nobody may use an account that only disabled user mailboxes claim, whichever of them it belongs to.
+    fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
+        let is_user = self.accounts.get(account).kind() == AccountKind::User;
+        if is_user && claimants.iter().all(|ix| self.is_only_disabled(*ix)) {
             self.disabled_only.insert(account);
         }
+    }
+
+    /// Whether a mailbox is a disabled user's, and no more than its claims protects it.
+    fn is_only_disabled(&self, ix: MailboxIx) -> bool {
+        let protection = self.protected.get(&ix);
+        self.directory.mailbox(ix).kind == MailboxKind::User { disabled: true }
+            && self.policy.scope_of(self.directory, ix) == MailboxScope::In
+            && protection
+                .is_none_or(|by| matches!(by.code, Code::DuplicatePrimary | Code::ClaimConflict))
+    }
+
+    fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
+        let address = self.accounts.get(account).address();
         for ix in claimants {
             let text = format!(
                 "{} mailboxes claim the account {address} equally",
@@ -533,8 +542,13 @@ impl Matcher<'_> {
         for (ix, claim) in self.claimed() {
             live[claim.account.0 as usize] |= !self.protected.contains_key(&ix);
         }
+        let only_disabled: Vec<bool> = self
+            .protected
+            .keys()
+            .map(|ix| self.is_only_disabled(*ix))
+            .collect();
         let protected = std::mem::take(&mut self.protected);
-        for (ix, protection) in &protected {
+        for ((ix, protection), only_disabled) in protected.iter().zip(only_disabled) {
             let mailbox = self.directory.mailbox(*ix);
             let mut accounts = self.tied(
                 mailbox.object_id.as_ref(),
@@ -545,6 +559,9 @@ impl Matcher<'_> {
             accounts.extend(claim.map(|claim| claim.account));
             self.freeze(protection.code, &accounts);
             for account in accounts {
+                if !only_disabled {
+                    self.disabled_only.remove(&account);
+                }
                 ties.entry(account).or_insert_with(|| protection.clone());
             }
         }
@@ -557,6 +574,7 @@ impl Matcher<'_> {
             let accounts = self.tied(rejection.object_id.as_ref(), &rejection.addresses, &live);
             self.freeze(Code::Rejected, &accounts);
             for account in accounts {
+                self.disabled_only.remove(&account);
                 ties.entry(account).or_insert_with(|| Protection {
                     code: Code::Rejected,
                     text: text.clone(),

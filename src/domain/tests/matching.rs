@@ -637,3 +637,24 @@ fn r17_a_mailbox_without_object_id_gets_no_account_on_evidence() {
     R24 NoObjectId new@
     ");
 }
+
+#[test]
+fn r16_accounts_that_only_one_disabled_mailbox_claims_are_suspended() {
+    let world = "
+        mailbox anna@ disabled
+        account anna@ as=u1 ext=anna
+        account second@ as=u2 ext=anna
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    suspend anna@; active -yes +no
+    suspend second@; active -yes +no
+    ");
+    let not_alone = "
+        mailbox anna@ disabled
+        rejected broken@ id=two alias=anna@
+        other room@ alias=second@
+        account anna@ as=u1 ext=anna
+        account second@ as=u2 ext=anna
+    ";
+    assert_snapshot!(changes_of(not_alone), @"");
+}
