@@ -50,6 +50,8 @@ pub struct Rejection {
     /// The best name for a report: primary, UPN, display name or object id as received.
     pub label: Box<str>,
     pub object_id: Option<ObjectId>,
+    /// Its `PrimarySmtpAddress`, where that is an address (R6).
+    pub primary: Option<SmtpAddress>,
     pub addresses: Vec<SmtpAddress>,
     pub user_principal_name: Option<Arc<str>>,
     pub names: Vec<Arc<str>>,
@@ -112,10 +114,12 @@ pub fn normalise(record: &MailboxRecord) -> Normalised {
     .map(|text| text.trim())
     .find(|text| !text.is_empty())
     .unwrap_or("a mailbox without any name");
+    let primary = record.primary_smtp_address.as_deref();
     Err(Box::new(Rejection {
         reason,
         label: label.into(),
         object_id: record.object_id.as_deref().and_then(ObjectId::parse),
+        primary: primary.and_then(|text| SmtpAddress::parse(text).ok()),
         addresses,
         user_principal_name: lower(record.user_principal_name.as_deref()),
         names,

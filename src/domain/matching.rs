@@ -203,6 +203,17 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
             protected.insert(ix, Protection { code, text });
         }
     }
+    protected.extend(duplicates(directory));
+    protected
+}
+
+/// R6: mailboxes of which another has the same primary address, be it one that is not understood (R5).
+fn duplicates(directory: &Directory) -> BTreeMap<MailboxIx, Protection> {
+    let mut rejected: HashMap<&SmtpAddress, usize> = HashMap::default();
+    for primary in directory.rejections.iter().flat_map(|it| &it.primary) {
+        *rejected.entry(primary).or_default() += 1;
+    }
+    let mut duplicates = BTreeMap::new();
     // Mailboxes are sorted by their primary address.
     let mut first = 0;
     for owners in directory
@@ -211,22 +222,15 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
     {
         let positions = first..first + owners.len();
         first = positions.end;
-        for at in positions.filter(|_| owners.len() > 1) {
-            let text = format!(
-                "{} mailboxes have the primary address {}",
-                owners.len(),
-                owners[0].primary
-            );
-            protected.insert(
-                MailboxIx(to_u32(at)),
-                Protection {
-                    code: Code::DuplicatePrimary,
-                    text,
-                },
-            );
+        let primary = &owners[0].primary;
+        let count = owners.len() + rejected.get(primary).copied().unwrap_or_default();
+        for at in positions.filter(|_| count > 1) {
+            let text = format!("{count} mailboxes have the primary address {primary}");
+            let code = Code::DuplicatePrimary;
+            duplicates.insert(MailboxIx(to_u32(at)), Protection { code, text });
         }
     }
-    protected
+    duplicates
 }
 
 struct Matcher<'a> {

@@ -658,3 +658,21 @@ fn r16_accounts_that_only_one_disabled_mailbox_claims_are_suspended() {
     ";
     assert_snapshot!(changes_of(not_alone), @"");
 }
+
+#[test]
+fn r6_a_rejected_mailbox_of_the_same_primary_protects_and_its_alias_does_not() {
+    let world = "
+        mailbox anna@ id=one
+        rejected anna@ id=two
+        mailbox bert@
+        rejected carl@ alias=bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create bert@; name +bert
+    0. new bert@: post user [bert] key [#bert]
+    1. new bert@: name [bert] active [true] aliases [] delegates [] key [#bert]; completes 0; after 0
+    R5 Rejected anna@
+    R6 DuplicatePrimary anna@
+    R5 Rejected carl@
+    ");
+}
