@@ -144,8 +144,11 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     matcher.functional_renames();
     matcher.filtered_accounts();
     matcher.protect_ties();
-    let evidence = matcher.evidence();
+    let mut evidence = matcher.evidence();
     matcher.protect_ties(); // Evidence may have protected more.
+    while matcher.protect_evidence(&mut evidence) {
+        matcher.protect_ties();
+    }
     matcher.finish(&evidence)
 }
 
@@ -537,6 +540,20 @@ impl Matcher<'_> {
             false
         });
         evidence
+    }
+
+    /// R7: an account that turned out to be protected is nobody's evidence, and the mailbox that it may belong to is
+    /// protected with it. Says whether there was one: then more may be tied to it.
+    fn protect_evidence(&mut self, evidence: &mut BTreeMap<MailboxIx, AccountIx>) -> bool {
+        let before = evidence.len();
+        evidence.retain(|ix, account| {
+            let Some(protection) = self.account_protection.get(account) else {
+                return true;
+            };
+            self.protected.insert(*ix, protection.clone());
+            false
+        });
+        evidence.len() < before
     }
 
     /// R7: every account tied to a protected mailbox by any of its addresses, the mapping or `ExternalAccountId`.

@@ -676,3 +676,22 @@ fn r6_a_rejected_mailbox_of_the_same_primary_protects_and_its_alias_does_not() {
     R5 Rejected carl@
     ");
 }
+
+#[test]
+fn r7_evidence_for_an_account_that_turns_out_protected_is_none() {
+    let world = "
+        limits identity=100%
+        shared new@ id=info alias=old@,x@ grants=anna@
+        functional old@ as=g1 members=anna
+        mailbox u@ upn=x@
+        account x@
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 FunctionalRename new@
+    R17 FunctionalRename old@
+    R17 FunctionalRename u@
+    R17 FunctionalRename x@
+    ");
+}
