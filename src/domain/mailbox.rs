@@ -65,6 +65,8 @@ pub enum RejectionReason {
     WrongTypes(String),
     #[error("it has no usable primary address ({0:?})")]
     NoPrimary(String),
+    #[error("Exchange did not say what kind of mailbox it is")]
+    NoKind,
     #[error("Exchange did not say whether its account is disabled")]
     NoAccountDisabled,
 }
@@ -150,6 +152,8 @@ fn judge(record: &MailboxRecord) -> Result<(SmtpAddress, MailboxKind), Rejection
         MailboxKind::User { disabled }
     } else if details.eq_ignore_ascii_case("SharedMailbox") {
         MailboxKind::Shared
+    } else if details.is_empty() {
+        return Err(RejectionReason::NoKind);
     } else {
         MailboxKind::Other(details.into())
     };
@@ -325,6 +329,14 @@ mod tests {
         assert_eq!(rejection.reason, RejectionReason::NoAccountDisabled);
         assert_eq!(rejection.addresses.len(), 2);
         assert!(rejection.object_id.is_some());
+
+        for kind in [None, Some(" ".into())] {
+            let row = MailboxRecord {
+                recipient_type_details: kind,
+                ..record()
+            };
+            assert_eq!(normalise(&row).unwrap_err().reason, RejectionReason::NoKind);
+        }
 
         let row = MailboxRecord {
             primary_smtp_address: Some("nowhere".into()),

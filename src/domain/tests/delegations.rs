@@ -478,3 +478,18 @@ fn r8_a_deny_of_a_group_does_not_reach_through_a_distribution_list_and_says_so()
     R10 GroupGivesNoRight anna@
     ");
 }
+
+#[test]
+fn r5_r7_a_mailbox_of_no_kind_keeps_its_delegations() {
+    let world = "
+        mailbox anna@ grants=bert@
+        account anna@ delegates=bert@
+        other bert@ kind=
+        account bert@ name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R32 DelegateLeftOut anna@
+    R5 Rejected bert@
+    R5 Rejected bert@
+    ");
+}
