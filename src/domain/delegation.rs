@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    address::SmtpAddress,
     directory::{Directory, Party},
     hash::HashMap,
     ids::ObjectId,
@@ -232,7 +233,7 @@ impl<'a> Walk<'a> {
                 grants.grantees.insert(party, Vec::new());
             }
             Trustee::Group(group) if entry.deny => {
-                denied.extend(self.denied_members(group)?);
+                denied.extend(self.denied_members(group, &mut grants.remarks)?);
             }
             Trustee::Group(group) => self.expand(group, grants)?,
         }
@@ -242,7 +243,8 @@ impl<'a> Walk<'a> {
     /// R9. Each step is asked only where the one before found nobody.
     fn trustee(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
         let key = text.to_lowercase();
-        if key.starts_with("s-1-5-21-") {
+        if is_sid(&key) {
+            // R8: the well-known ones were left out before.
             return Ok(Trustee::Nobody(Remark::DeletedPrincipal(text.into())));
         }
         for found in [
@@ -318,16 +320,8 @@ impl<'a> Walk<'a> {
         let Some(party) = self.member(recipient)? else {
             return Ok(Trustee::Nobody(not_a_mailbox(recipient)?));
         };
-        let is_called = |names: [&Option<String>; 2]| {
-            names
-                .into_iter()
-                .flatten()
-                .any(|name| name.trim().to_lowercase() == text.to_lowercase())
-        };
         // A hit is taken by its id (`exchange-online.md` 6.3), unless it shows that R9 forbids the way to it.
-        let by_name = is_called([&recipient.name, &recipient.identity]);
-        if is_bare_name(text) && !by_name && is_called([&recipient.alias, &recipient.display_name])
-        {
+        if is_bare_name(text) && is_only_shown_as(text, recipient) {
             return Err(format!(
                 "the trustee {text:?} is only the alias or the display name of a mailbox"
             ));
@@ -354,7 +348,11 @@ impl<'a> Walk<'a> {
     }
 
     /// R8: a Deny of a group takes all its members out; one that cannot be expanded makes it unknown.
-    fn denied_members(&mut self, group: &'a RecipientRecord) -> Result<BTreeSet<Party>, Unknown> {
+    fn denied_members(
+        &mut self,
+        group: &'a RecipientRecord,
+        remarks: &mut BTreeSet<Remark>,
+    ) -> Result<BTreeSet<Party>, Unknown> {
         let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
         if kind != Some(GroupKind::Security) {
             return Err(format!(
@@ -364,6 +362,8 @@ impl<'a> Walk<'a> {
         }
         let mut inner = Gathered::default();
         self.expand(group, &mut inner)?;
+        // Who is behind a distribution list in it has no token of the group, so that the Deny does not reach him.
+        remarks.extend(inner.remarks);
         Ok(inner.grantees.into_keys().collect())
     }
 
@@ -400,9 +400,19 @@ impl<'a> Walk<'a> {
         grants: &mut Gathered,
     ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
         let label = name(group);
-        if GroupKind::from_recipient_type(&group.recipient_type_details)
-            != Some(GroupKind::Security)
-        {
+        if !group.has_kind() {
+            return Err(format!(
+                "Exchange does not say what kind of group {label:?} is"
+            ));
+        }
+        let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
+        // As a trustee it does not work (`exchange-online.md` 6.2), inside another one it gives its members a right.
+        if kind == Some(GroupKind::PlainSecurity) && !above.is_empty() {
+            return Err(format!(
+                "the group {label:?} has no mail, so it cannot be expanded by object id"
+            ));
+        }
+        if kind != Some(GroupKind::Security) {
             let kind = group.recipient_type_details.clone();
             grants.remarks.insert(Remark::NoRight {
                 group: label.into(),
@@ -456,9 +466,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// R9, R11: neither an address nor a GUID.
+/// R9, R11: neither an address nor a GUID. A name may well have an `@` in it.
 fn is_bare_name(text: &str) -> bool {
-    !text.contains('@') && ObjectId::parse(text).is_none()
+    SmtpAddress::parse(text).is_err() && ObjectId::parse(text).is_none()
+}
+
+/// R9: whether a recipient has this text as its alias or display name, and not as its name. Neither need be unique.
+pub(super) fn is_only_shown_as(text: &str, recipient: &RecipientRecord) -> bool {
+    let is_called = |names: [&Option<String>; 2]| {
+        let mut names = names.into_iter().flatten();
+        names.any(|name| name.trim().to_lowercase() == text.to_lowercase())
+    };
+    !is_called([&recipient.name, &recipient.identity])
+        && is_called([&recipient.alias, &recipient.display_name])
 }
 
 /// Keeps one reason of several, whatever the order in which they came (R25).
@@ -505,6 +525,11 @@ fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
         .primary_smtp_address
         .as_deref()
         .unwrap_or_else(|| name(recipient));
+    if !recipient.has_kind() {
+        return Err(format!(
+            "Exchange does not say what kind of recipient {label} is"
+        ));
+    }
     if recipient.is_user_mailbox() {
         return Err(format!(
             "{label} is a user mailbox, but the mailbox list does not show it"
@@ -524,9 +549,17 @@ fn counts(entry: &PermissionEntry) -> bool {
         .flat_map(|rights| rights.split(','))
         .any(|right| right.trim().eq_ignore_ascii_case("FullAccess"));
     let user = entry.user.trim().to_lowercase();
-    let well_known = user.starts_with("nt authority\\")
-        || (user.starts_with("s-1-") && !user.starts_with("s-1-5-21-"));
+    let well_known =
+        user.starts_with("nt authority\\") || (is_sid(&user) && !user.starts_with("s-1-5-21-"));
     full_access && !entry.inherited && !well_known && !user.is_empty()
+}
+
+/// Whether a text in lower case is a SID, and not the name or the address of somebody who is called like one.
+fn is_sid(text: &str) -> bool {
+    text.strip_prefix("s-1-").is_some_and(|rest| {
+        rest.split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 fn is_self(user: &str) -> bool {

@@ -44,11 +44,13 @@ pub struct Delta {
     /// The principal as it is, or as it is to be created.
     pub address: SmtpAddress,
     pub mailbox: Option<MailboxIx>,
+    /// The object id of the mailbox, where whose account it is must be approved (R16, R17): also where it is written nowhere.
+    pub owner: Option<ObjectId>,
     /// The key for the extension of a user (R23).
     pub key: Option<ObjectId>,
     /// With the name of the new account.
     pub create: Option<Box<str>>,
-    /// R16: from this object id to the mailbox's.
+    /// R16: from this object id to the owner's.
     pub tie: Option<ObjectId>,
     pub rename: Option<Rename>,
     /// Before and after.
@@ -91,6 +93,7 @@ impl Delta {
             kind,
             address,
             mailbox,
+            owner: None,
             key: None,
             create: None,
             tie: None,
@@ -111,6 +114,7 @@ impl Delta {
             kind: _,
             address: _,
             mailbox: _,
+            owner: _,
             key: _,
             reasons: _,
             create,
@@ -151,9 +155,10 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
-    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it.
+    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it. A tie is
+    /// written with its key; without one a user's extension may erase the key that Zivver has, so for a tie alone none is sent.
     pub fn touches_extension(&self) -> bool {
-        self.tie.is_some()
+        (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
             || !self.add_aliases.is_empty()
             || !self.remove_aliases.is_empty()
             || (self.kind == AccountKind::User && self.touches_delegates())

@@ -285,6 +285,7 @@ impl<'a> Differ<'a> {
             );
         }
         delta.tie.clone_from(&found.tied_to_other);
+        delta.owner = delta.tie.and(mailbox.object_id);
         self.attributes(delta, ix, mailbox, found.account);
     }
 
@@ -295,6 +296,12 @@ impl<'a> Differ<'a> {
             view.address()
         );
         self.note(&mailbox.primary, Code::AliasEvidence, &*text);
+        if mailbox.object_id.is_none() {
+            // Nobody can approve who gets it (R27), and its extension could not be written (R23).
+            let text = "the mailbox has no object id, so no account can become its own";
+            self.note(&mailbox.primary, Code::NoObjectId, text);
+            return;
+        }
         let mut delta = Delta::new(
             Target::Existing(account),
             view.kind(),
@@ -302,6 +309,7 @@ impl<'a> Differ<'a> {
             Some(ix),
         );
         delta.key = self.key(mailbox);
+        delta.owner = mailbox.object_id;
         delta.rename = Some(Rename {
             to: mailbox.primary.clone(),
             class: Class::Identity,
@@ -457,7 +465,9 @@ impl<'a> Differ<'a> {
         let address = asks_address.then(|| account.address().as_str());
         let mut asked = address.into_iter().chain(id.as_deref());
         asked.any(|text| match self.world.answers.recipients.get(text) {
-            Some(RecipientAnswer::Found(recipient)) => recipient.is_user_mailbox(),
+            Some(RecipientAnswer::Found(recipient)) => {
+                recipient.is_user_mailbox() || !recipient.has_kind()
+            }
             Some(RecipientAnswer::Failed(_)) => true,
             Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
         })

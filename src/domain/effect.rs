@@ -16,7 +16,7 @@ pub fn asked(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Strin
         delta
             .tie
             .iter()
-            .map(|id| format!("tie {id} {:?}", delta.key)),
+            .map(|id| format!("tie {id} {:?}", delta.owner)),
     );
     texts.extend(
         delta

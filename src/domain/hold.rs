@@ -517,9 +517,8 @@ fn stop(
 fn identity(delta: &Delta, add: &mut impl FnMut(Part, &str, String, String)) {
     if let Some(tie) = &delta.tie {
         let after = delta
-            .key
-            .as_ref()
-            .map_or_else(|| "another object id".to_owned(), ToString::to_string);
+            .owner
+            .map_or_else(|| "no object id".to_owned(), |id| id.to_string());
         add(
             Part::Identity,
             "give to another object id",
@@ -552,17 +551,18 @@ fn change(
         Target::Existing(ix) => accounts.get(ix).id().as_str(),
         Target::New(_) => "",
     };
-    let fingerprint = digest(
-        [
-            class.setting(),
-            id,
-            delta.address.as_str(),
-            what,
-            &before,
-            &after,
-        ]
-        .into_iter(),
-    );
+    // R16, R17: who gets an account is part of what is approved, also where no address tells it.
+    let owner = delta.owner.filter(|_| class == Class::Identity);
+    let texts = [
+        class.setting(),
+        id,
+        delta.address.as_str(),
+        what,
+        &before,
+        &after,
+    ];
+    let owner = owner.map(|id| id.to_string());
+    let fingerprint = digest(texts.into_iter().chain(owner.as_deref()));
     HeldChange {
         address: delta.address.clone(),
         what: what.into(),

@@ -50,6 +50,8 @@ pub struct Rejection {
     /// The best name for a report: primary, UPN, display name or object id as received.
     pub label: Box<str>,
     pub object_id: Option<ObjectId>,
+    /// Its `PrimarySmtpAddress`, where that is an address (R6).
+    pub primary: Option<SmtpAddress>,
     pub addresses: Vec<SmtpAddress>,
     pub user_principal_name: Option<Arc<str>>,
     pub names: Vec<Arc<str>>,
@@ -63,6 +65,8 @@ pub enum RejectionReason {
     WrongTypes(String),
     #[error("it has no usable primary address ({0:?})")]
     NoPrimary(String),
+    #[error("Exchange did not say what kind of mailbox it is")]
+    NoKind,
     #[error("Exchange did not say whether its account is disabled")]
     NoAccountDisabled,
 }
@@ -112,10 +116,12 @@ pub fn normalise(record: &MailboxRecord) -> Normalised {
     .map(|text| text.trim())
     .find(|text| !text.is_empty())
     .unwrap_or("a mailbox without any name");
+    let primary = record.primary_smtp_address.as_deref();
     Err(Box::new(Rejection {
         reason,
         label: label.into(),
         object_id: record.object_id.as_deref().and_then(ObjectId::parse),
+        primary: primary.and_then(|text| SmtpAddress::parse(text).ok()),
         addresses,
         user_principal_name: lower(record.user_principal_name.as_deref()),
         names,
@@ -146,6 +152,8 @@ fn judge(record: &MailboxRecord) -> Result<(SmtpAddress, MailboxKind), Rejection
         MailboxKind::User { disabled }
     } else if details.eq_ignore_ascii_case("SharedMailbox") {
         MailboxKind::Shared
+    } else if details.is_empty() {
+        return Err(RejectionReason::NoKind);
     } else {
         MailboxKind::Other(details.into())
     };
@@ -321,6 +329,14 @@ mod tests {
         assert_eq!(rejection.reason, RejectionReason::NoAccountDisabled);
         assert_eq!(rejection.addresses.len(), 2);
         assert!(rejection.object_id.is_some());
+
+        for kind in [None, Some(" ".into())] {
+            let row = MailboxRecord {
+                recipient_type_details: kind,
+                ..record()
+            };
+            assert_eq!(normalise(&row).unwrap_err().reason, RejectionReason::NoKind);
+        }
 
         let row = MailboxRecord {
             primary_smtp_address: Some("nowhere".into()),

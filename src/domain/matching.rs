@@ -144,8 +144,11 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     matcher.functional_renames();
     matcher.filtered_accounts();
     matcher.protect_ties();
-    let evidence = matcher.evidence();
+    let mut evidence = matcher.evidence();
     matcher.protect_ties(); // Evidence may have protected more.
+    while matcher.protect_evidence(&mut evidence) {
+        matcher.protect_ties();
+    }
     matcher.finish(&evidence)
 }
 
@@ -203,6 +206,17 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
             protected.insert(ix, Protection { code, text });
         }
     }
+    protected.extend(duplicates(directory));
+    protected
+}
+
+/// R6: mailboxes of which another has the same primary address, be it one that is not understood (R5).
+fn duplicates(directory: &Directory) -> BTreeMap<MailboxIx, Protection> {
+    let mut rejected: HashMap<&SmtpAddress, usize> = HashMap::default();
+    for primary in directory.rejections.iter().flat_map(|it| &it.primary) {
+        *rejected.entry(primary).or_default() += 1;
+    }
+    let mut duplicates = BTreeMap::new();
     // Mailboxes are sorted by their primary address.
     let mut first = 0;
     for owners in directory
@@ -211,22 +225,15 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
     {
         let positions = first..first + owners.len();
         first = positions.end;
-        for at in positions.filter(|_| owners.len() > 1) {
-            let text = format!(
-                "{} mailboxes have the primary address {}",
-                owners.len(),
-                owners[0].primary
-            );
-            protected.insert(
-                MailboxIx(to_u32(at)),
-                Protection {
-                    code: Code::DuplicatePrimary,
-                    text,
-                },
-            );
+        let primary = &owners[0].primary;
+        let count = owners.len() + rejected.get(primary).copied().unwrap_or_default();
+        for at in positions.filter(|_| count > 1) {
+            let text = format!("{count} mailboxes have the primary address {primary}");
+            let code = Code::DuplicatePrimary;
+            duplicates.insert(MailboxIx(to_u32(at)), Protection { code, text });
         }
     }
-    protected
+    duplicates
 }
 
 struct Matcher<'a> {
@@ -269,8 +276,11 @@ impl Matcher<'_> {
                         tied_to_other,
                     });
                 }
+                let claimants: Vec<MailboxIx> = claimants.iter().map(|claim| claim.1).collect();
+                if claimants.len() > 1 || claimants.iter().any(|ix| torn.contains(ix)) {
+                    self.only_disabled(account, &claimants);
+                }
                 if claimants.len() > 1 {
-                    let claimants: Vec<MailboxIx> = claimants.iter().map(|claim| claim.1).collect();
                     self.conflict(account, &claimants);
                 }
             }
@@ -358,19 +368,25 @@ impl Matcher<'_> {
         (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
-    fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
-        let disabled = |ix: &MailboxIx| {
-            self.directory.mailbox(*ix).kind == MailboxKind::User { disabled: true }
-                && self.policy.scope_of(self.directory, *ix) == MailboxScope::In
-                && self.protected.get(ix).is_none_or(|by| {
-                    matches!(by.code, Code::DuplicatePrimary | Code::ClaimConflict)
-                })
-        };
-        let view = self.accounts.get(account);
-        let address = view.address();
-        if view.kind() == AccountKind::User && claimants.iter().all(disabled) {
+    /// R16: nobody may use an account that only disabled user mailboxes claim, whichever of them it belongs to.
+    fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
+        let is_user = self.accounts.get(account).kind() == AccountKind::User;
+        if is_user && claimants.iter().all(|ix| self.is_only_disabled(*ix)) {
             self.disabled_only.insert(account);
         }
+    }
+
+    /// Whether a mailbox is a disabled user's, and no more than its claims protects it.
+    fn is_only_disabled(&self, ix: MailboxIx) -> bool {
+        let protection = self.protected.get(&ix);
+        self.directory.mailbox(ix).kind == MailboxKind::User { disabled: true }
+            && self.policy.scope_of(self.directory, ix) == MailboxScope::In
+            && protection
+                .is_none_or(|by| matches!(by.code, Code::DuplicatePrimary | Code::ClaimConflict))
+    }
+
+    fn conflict(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
+        let address = self.accounts.get(account).address();
         for ix in claimants {
             let text = format!(
                 "{} mailboxes claim the account {address} equally",
@@ -526,6 +542,20 @@ impl Matcher<'_> {
         evidence
     }
 
+    /// R7: an account that turned out to be protected is nobody's evidence, and the mailbox that it may belong to is
+    /// protected with it. Says whether there was one: then more may be tied to it.
+    fn protect_evidence(&mut self, evidence: &mut BTreeMap<MailboxIx, AccountIx>) -> bool {
+        let before = evidence.len();
+        evidence.retain(|ix, account| {
+            let Some(protection) = self.account_protection.get(account) else {
+                return true;
+            };
+            self.protected.insert(*ix, protection.clone());
+            false
+        });
+        evidence.len() < before
+    }
+
     /// R7: every account tied to a protected mailbox by any of its addresses, the mapping or `ExternalAccountId`.
     fn protect_ties(&mut self) {
         let mut ties: BTreeMap<AccountIx, Protection> = BTreeMap::new();
@@ -533,8 +563,13 @@ impl Matcher<'_> {
         for (ix, claim) in self.claimed() {
             live[claim.account.0 as usize] |= !self.protected.contains_key(&ix);
         }
+        let only_disabled: Vec<bool> = self
+            .protected
+            .keys()
+            .map(|ix| self.is_only_disabled(*ix))
+            .collect();
         let protected = std::mem::take(&mut self.protected);
-        for (ix, protection) in &protected {
+        for ((ix, protection), only_disabled) in protected.iter().zip(only_disabled) {
             let mailbox = self.directory.mailbox(*ix);
             let mut accounts = self.tied(
                 mailbox.object_id.as_ref(),
@@ -545,6 +580,9 @@ impl Matcher<'_> {
             accounts.extend(claim.map(|claim| claim.account));
             self.freeze(protection.code, &accounts);
             for account in accounts {
+                if !only_disabled {
+                    self.disabled_only.remove(&account);
+                }
                 ties.entry(account).or_insert_with(|| protection.clone());
             }
         }
@@ -557,6 +595,7 @@ impl Matcher<'_> {
             let accounts = self.tied(rejection.object_id.as_ref(), &rejection.addresses, &live);
             self.freeze(Code::Rejected, &accounts);
             for account in accounts {
+                self.disabled_only.remove(&account);
                 ties.entry(account).or_insert_with(|| Protection {
                     code: Code::Rejected,
                     text: text.clone(),

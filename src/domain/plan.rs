@@ -502,7 +502,7 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
         None => {}
     }
     if let Some(before) = &delta.tie {
-        let after = delta.key.iter().map(ToString::to_string).collect();
+        let after = delta.owner.iter().map(ToString::to_string).collect();
         add(Attribute::ObjectId, vec![before.to_string()], after);
     }
     let texts = |set: &BTreeSet<SmtpAddress>| set.iter().map(ToString::to_string).collect();

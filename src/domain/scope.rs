@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     address::SmtpAddress,
-    delegation::members_identity,
+    delegation::{is_only_shown_as, members_identity},
     ids::ObjectId,
     mailbox::Mailbox,
     source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
@@ -188,16 +188,17 @@ impl<'a> Membership<'a> {
             Some(RecipientAnswer::Found(recipient)) => recipient,
             // A security group without mail is no recipient: `Get-Group` finds it.
             Some(RecipientAnswer::NotFound) => {
-                return match self.members(entry.to_owned(), GroupKind::PlainSecurity)? {
-                    None => Ok(()),
-                    Some(rows) => self.descend(rows, seen),
-                };
+                let rows = self.plain_group(entry, seen)?;
+                return self.descend(rows, seen);
             }
             Some(RecipientAnswer::Ambiguous) => {
                 return Err("more than one recipient has this name".into());
             }
             Some(RecipientAnswer::Failed(reason)) => return Err(reason.clone()),
         };
+        if !group.has_kind() {
+            return Err("Exchange does not say what kind of recipient it is".into());
+        }
         if GroupKind::from_recipient_type(&group.recipient_type_details).is_none() {
             return Err(format!(
                 "it is a {}, not a group",
@@ -216,19 +217,12 @@ impl<'a> Membership<'a> {
         for _ in 0..GROUP_DEPTH_MAX {
             let mut next = Vec::new();
             for row in level {
-                let Some(kind) = GroupKind::from_recipient_type(&row.recipient_type_details) else {
-                    self.member(row);
-                    continue;
-                };
-                let identity = members_identity(row)
-                    .or_else(|| row.primary_smtp_address.clone())
-                    .filter(|identity| !identity.trim().is_empty())
-                    .ok_or("a group in it has no identifier")?;
-                if seen.insert(identity.clone())
-                    && let Some(members) = self.members(identity, kind)?
-                {
-                    next.extend(members);
-                }
+                next.extend(
+                    match GroupKind::from_recipient_type(&row.recipient_type_details) {
+                        Some(kind) => self.group(row, kind, seen)?,
+                        None => self.member(row, seen)?,
+                    },
+                );
             }
             if next.is_empty() {
                 return Ok(());
@@ -238,6 +232,35 @@ impl<'a> Membership<'a> {
         Err(format!(
             "its groups are nested deeper than {GROUP_DEPTH_MAX} levels"
         ))
+    }
+
+    fn group(
+        &mut self,
+        row: &RecipientRecord,
+        kind: GroupKind,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<&'a [RecipientRecord], String> {
+        let identity = members_identity(row)
+            .or_else(|| row.primary_smtp_address.clone())
+            .filter(|identity| !identity.trim().is_empty())
+            .ok_or("a group in it has no identifier")?;
+        if !seen.insert(identity.clone()) {
+            return Ok(&[]);
+        }
+        Ok(self.members(identity, kind)?.unwrap_or_default())
+    }
+
+    /// A security group without mail has no other identity than its name.
+    fn plain_group(
+        &mut self,
+        name: &str,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<&'a [RecipientRecord], String> {
+        if !seen.insert(name.to_owned()) {
+            return Ok(&[]);
+        }
+        let members = self.members(name.to_owned(), GroupKind::PlainSecurity)?;
+        Ok(members.unwrap_or_default())
     }
 
     fn members(
@@ -255,17 +278,88 @@ impl<'a> Membership<'a> {
         }
     }
 
-    fn member(&mut self, row: &RecipientRecord) {
-        if let Some(id) = row.object_id.as_deref().and_then(ObjectId::parse) {
+    /// Somebody in a group, or the rows of what turns out to be a group.
+    fn member(
+        &mut self,
+        row: &'a RecipientRecord,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<&'a [RecipientRecord], String> {
+        if !row.has_kind() {
+            return self.unclear(row, seen); // It may be a group.
+        }
+        if let Some(id) = object_id(row) {
             self.members.object_ids.insert(id);
-        } else if let Some(address) = row
-            .primary_smtp_address
-            .as_deref()
-            .and_then(|text| SmtpAddress::parse(text).ok())
-        {
+        } else if let Some(address) = address(row) {
             self.members.addresses.insert(address);
+        } else if row.may_be_in_scope() {
+            return self.unclear(row, seen);
+        }
+        Ok(&[])
+    }
+
+    /// Of the members of a plain group Exchange gives only the names: who that is must be asked. A name that stands for
+    /// nobody, or not for one alone, is a group that was not read completely.
+    fn unclear(
+        &mut self,
+        row: &RecipientRecord,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<&'a [RecipientRecord], String> {
+        let name = members_identity(row)
+            .or_else(|| address(row).map(|address| address.to_string()))
+            .or_else(|| row.name.clone())
+            .or_else(|| row.identity.clone())
+            .filter(|text| !text.trim().is_empty())
+            .ok_or("a member in it has neither an identifier nor a name")?;
+        match self.answers.recipients.get(&name) {
+            None => {
+                self.missing.insert(Question::Recipient(name));
+                Ok(&[])
+            }
+            Some(RecipientAnswer::Found(found)) => found_member(&name, found),
+            // It may be another security group without mail.
+            Some(RecipientAnswer::NotFound) => self.plain_group(&name, seen),
+            Some(RecipientAnswer::Ambiguous) => Err(format!(
+                "its member {name:?} is the name of more than one recipient"
+            )),
+            Some(RecipientAnswer::Failed(reason)) => Err(format!(
+                "its member {name:?} could not be looked up: {reason}"
+            )),
         }
     }
+}
+
+/// What a look-up by name gave, if that is certainly the member.
+fn found_member<'a>(
+    name: &str,
+    found: &'a RecipientRecord,
+) -> Result<&'a [RecipientRecord], String> {
+    let is_group = GroupKind::from_recipient_type(&found.recipient_type_details).is_some();
+    if !found.has_kind() {
+        return Err(format!(
+            "Exchange does not say what kind of recipient its member {name:?} is"
+        ));
+    }
+    if is_only_shown_as(name, found) {
+        return Err(format!(
+            "its member {name:?} is only the alias or the display name of a recipient"
+        ));
+    }
+    let nameless = object_id(found).is_none() && address(found).is_none();
+    if nameless && !is_group && found.may_be_in_scope() {
+        return Err(format!(
+            "its member {name:?} has neither an identifier nor an address"
+        ));
+    }
+    Ok(std::slice::from_ref(found))
+}
+
+fn object_id(row: &RecipientRecord) -> Option<ObjectId> {
+    row.object_id.as_deref().and_then(ObjectId::parse)
+}
+
+fn address(row: &RecipientRecord) -> Option<SmtpAddress> {
+    let text = row.primary_smtp_address.as_deref()?;
+    SmtpAddress::parse(text).ok()
 }
 
 /// R39: the accounts a run may write to.

@@ -64,10 +64,21 @@ pub struct RecipientRecord {
 }
 
 impl RecipientRecord {
+    /// Whether Exchange says what it is. Without a kind it is nothing in particular: unknown is not empty.
+    pub fn has_kind(&self) -> bool {
+        !self.recipient_type_details.trim().is_empty()
+    }
+
     /// Whether the mailbox list should have shown it as a user's.
     pub fn is_user_mailbox(&self) -> bool {
         let kind = self.recipient_type_details.trim();
         kind.eq_ignore_ascii_case("UserMailbox")
+    }
+
+    /// R3: whether it is a mailbox of a kind that is synchronised, or Exchange does not say what it is.
+    pub fn may_be_in_scope(&self) -> bool {
+        let kind = self.recipient_type_details.trim();
+        !self.has_kind() || self.is_user_mailbox() || kind.eq_ignore_ascii_case("SharedMailbox")
     }
 }
 
@@ -145,7 +156,7 @@ impl GroupKind {
         ];
         known
             .into_iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(details))
+            .find(|(name, _)| name.eq_ignore_ascii_case(details.trim()))
             .map(|(_, kind)| kind)
     }
 }

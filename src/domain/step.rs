@@ -26,7 +26,7 @@ impl Step {
     /// known to drop it (R24; `zivver-scim.md` 9): aliases, and the delegates of a user.
     pub fn is_expected(&self) -> bool {
         match (self.when, &self.call) {
-            (When::Always, _) => true,
+            (When::Always, call) => !call.is_nothing(),
             (When::Completes(_), Call::UpdateUser { extension, .. }) => {
                 extension.as_ref().is_some_and(|extension| {
                     !extension.aliases.is_empty() || !extension.delegates.is_empty()
@@ -102,6 +102,17 @@ pub enum Delegate {
 }
 
 impl Call {
+    /// R16: a tie that is only remembered.
+    fn is_nothing(&self) -> bool {
+        let nothing = Self::UpdateUser {
+            address: None,
+            name: None,
+            active: None,
+            extension: None,
+        };
+        *self == nothing
+    }
+
     /// R25: a suspend or an empty.
     pub fn is_stop(&self) -> bool {
         match self {

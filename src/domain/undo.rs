@@ -128,7 +128,12 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
     for deed in &undo.deeds {
         let found = || {
             let mut same = accounts.with_address(&deed.action.address).iter();
-            same.find(|ix| accounts.get(**ix).kind() == deed.action.account)
+            // R16: what was made for another person meanwhile is nothing that the run did.
+            let may_be_ours = |ix: AccountIx| {
+                let tied = accounts.external_object_id(ix);
+                tied.is_none() || tied == deed.object_id.as_ref()
+            };
+            same.find(|ix| accounts.get(**ix).kind() == deed.action.account && may_be_ours(**ix))
                 .map(|ix| accounts.get(*ix).id().clone())
         };
         let Some(id) = deed.id.clone().or_else(found) else {

@@ -72,6 +72,8 @@ struct Ended {
     step: StepIx,
     end: StepEnd,
     created: Option<Created>,
+    /// Whether `created` was found by its address (R31).
+    found: bool,
     problems: Vec<String>,
     /// Of the whole request.
     refusal: Option<String>,
@@ -89,6 +91,7 @@ impl Ended {
             step,
             end,
             created: None,
+            found: false,
             problems: Vec::new(),
             refusal: None,
             refused_aliases: Vec::new(),
@@ -253,12 +256,13 @@ impl<'a> Applying<'a> {
             step,
             end,
             created,
+            found: _,
             problems,
             refusal,
             refused_aliases,
             outage,
             fatal,
-        } = ended;
+        } = self.without_another(ended);
         self.done += 1;
         let planned = self.live.step(step);
         let action = planned.action as usize;
@@ -307,6 +311,22 @@ impl<'a> Applying<'a> {
                 self.ready.insert(dependent);
             }
         }
+    }
+
+    /// R16: an account that was found by its address, and that belongs to another object id, is not taken for the one that
+    /// was to be created.
+    fn without_another(&self, mut ended: Ended) -> Ended {
+        let Target::New(mailbox) = self.live.step(ended.step).target else {
+            return ended;
+        };
+        let found = ended.created.as_ref().filter(|_| ended.found);
+        if let Some(text) = found.and_then(|it| self.live.is_of_another(mailbox, it)) {
+            ended.end = StepEnd::Refused;
+            ended.created = None;
+            ended.problems.push(text.clone());
+            ended.refusal = Some(text);
+        }
+        ended
     }
 
     fn entry(&self, action: usize) -> Entry {
@@ -429,7 +449,8 @@ struct Sending {
 
 /// What became of a request that was understood.
 enum Sent {
-    Done(Option<Created>),
+    /// With the account of a create, and whether it was found by its address.
+    Done(Option<(Created, bool)>),
     /// It was for aliases alone, and none was taken.
     NothingTaken,
 }
@@ -437,8 +458,10 @@ enum Sent {
 impl Sending {
     fn ended(self, step: StepIx, result: Result<Sent, WriteError>) -> Ended {
         let mut ended = match result {
-            Ok(Sent::Done(created)) => Ended {
-                created,
+            Ok(Sent::Done(None)) => Ended::new(step, StepEnd::Done),
+            Ok(Sent::Done(Some((created, found)))) => Ended {
+                created: Some(created),
+                found,
                 ..Ended::new(step, StepEnd::Done)
             },
             Ok(Sent::NothingTaken) => Ended::new(step, StepEnd::Refused),
@@ -535,15 +558,17 @@ impl Sending {
         Ok(sent)
     }
 
-    async fn once(&self) -> Result<Option<Created>, WriteError> {
+    async fn once(&self) -> Result<Option<(Created, bool)>, WriteError> {
         match &self.request {
             Request::CreateUser(address, user) => {
                 let creation: Creation<_> = self.zivver.create_user(address, user).await?;
-                Ok(Some(Created::User(creation.account().clone())))
+                let created = Created::User(creation.account().clone());
+                Ok(Some((created, creation.is_found())))
             }
             Request::CreateFunctional(address, group) => {
                 let creation: Creation<_> = self.zivver.create_group(address, group).await?;
-                Ok(Some(Created::Functional(creation.account().clone())))
+                let created = Created::Functional(creation.account().clone());
+                Ok(Some((created, creation.is_found())))
             }
             Request::UpdateUser(id, user) => self.zivver.update_user(id, user).await.map(|_| None),
             Request::UpdateFunctional(id, group) => {

@@ -242,6 +242,7 @@ pub fn deeds(plans: Vec<(PlanRecord, Vec<Entry>)>) -> Vec<ActionReport> {
 
 impl PlannedAction {
     /// R35: the account that the action created; where the journal is silent, the one that is there now and was not before.
+    /// Another person's it is not (R16).
     pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
         if self.action.id.is_some() {
             return None;
@@ -253,7 +254,9 @@ impl PlannedAction {
             return None;
         };
         let account = world.accounts.get(*ix);
-        (account.kind() == self.action.account).then(|| account.id().clone())
+        let tied = account.external_object_id();
+        let may_be_ours = tied.is_none() || tied == self.object_id;
+        (account.kind() == self.action.account && may_be_ours).then(|| account.id().clone())
     }
 
     /// R35: whether Zivver shows another account than before the action.
@@ -267,6 +270,69 @@ impl PlannedAction {
                     .map(|ix| before(world, world.accounts.get(ix)));
                 now.as_ref() != Some(before_then)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        account::{Actual, Extension},
+        accounts::{AccountKind, Accounts},
+        plan::ActionKind,
+    };
+
+    const OWN: &str = "22222222-0000-4000-8000-000000000001";
+    const OTHER: &str = "22222222-0000-4000-8000-000000000002";
+
+    fn planned() -> PlannedAction {
+        PlannedAction {
+            action: Action {
+                kind: ActionKind::Create,
+                account: AccountKind::User,
+                address: SmtpAddress::verbatim("anna@corp.example"),
+                id: None,
+                changes: Vec::new(),
+                reasons: Vec::new(),
+                fingerprint: String::new(),
+            },
+            before: None,
+            object_id: ObjectId::parse(OWN),
+            delegates: DelegateChanges::default(),
+            guarded: BTreeMap::new(),
+            approved: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn r16_an_account_of_another_object_id_is_not_what_a_killed_plan_created() {
+        for (external_id, is_taken) in [
+            (None, true),
+            (Some("tag"), true),
+            (Some(OWN), true),
+            (Some(OTHER), false),
+        ] {
+            let user = UserAccount {
+                id: ScimId::new("u1"),
+                address: SmtpAddress::verbatim("anna@corp.example"),
+                name: "Anna".into(),
+                active: true,
+                extension: Extension {
+                    external_account_id: external_id.map(Into::into),
+                    ..Extension::default()
+                },
+                delegates: Vec::new(),
+            };
+            let world = World {
+                accounts: Accounts::new(Actual {
+                    users: vec![user],
+                    groups: Vec::new(),
+                }),
+                ..World::default()
+            };
+            let created = planned().created_in(None, &world);
+            assert_eq!(created.is_some(), is_taken, "{external_id:?}");
         }
     }
 }

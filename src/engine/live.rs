@@ -31,7 +31,7 @@ pub(super) enum StepEnd {
     LeftOut,
 }
 
-/// An account that this run created, as Zivver answered.
+/// An account that this run created, as Zivver answered, or that it found where one was to be created.
 #[derive(Debug, Clone)]
 pub(super) enum Created {
     User(UserAccount),
@@ -122,6 +122,19 @@ impl<'a> Live<'a> {
 
     pub(super) fn ended(&self, step: StepIx) -> Option<&StepEnd> {
         self.ends[step.0 as usize].as_ref()
+    }
+
+    /// R16, R31: why an account that was found where one was to be created is not the mailbox's.
+    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Created) -> Option<String> {
+        let tied = found.view().external_object_id()?;
+        let mailbox = self.world.directory.mailbox(mailbox);
+        (mailbox.object_id != Some(tied)).then(|| {
+            format!(
+                "create the account {}: one was made meanwhile that belongs to the object id {tied}, so it is left alone; \
+                 the next run asks whether to give it to the mailbox (R16)",
+                mailbox.primary
+            )
+        })
     }
 
     pub(super) fn created(&mut self, mailbox: MailboxIx, account: Created) {

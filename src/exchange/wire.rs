@@ -393,14 +393,17 @@ impl RecipientRow {
         }
     }
 
-    /// The members of a plain group, which are given by name only.
+    /// The members of a plain group, which are given by name only. Not told is not empty (R14).
     pub(super) fn into_member_names(self) -> Result<Vec<String>, Vec<String>> {
+        const NAME: &str = "Members";
         let mut malformed = Vec::new();
-        let names = self.members.texts("Members", &mut malformed);
-        if malformed.is_empty() {
+        let is_told = self.members != Loose::Nothing;
+        let names = self.members.texts(NAME, &mut malformed);
+        let all_named = names.iter().all(|name| !name.trim().is_empty());
+        if is_told && all_named && malformed.is_empty() {
             Ok(names)
         } else {
-            Err(malformed)
+            Err(vec![NAME.to_owned()])
         }
     }
 }
@@ -532,6 +535,27 @@ mod tests {
             ),
         ] {
             assert_eq!(read(row).unwrap_err(), names);
+        }
+    }
+
+    #[test]
+    fn r14_a_plain_group_without_members_is_not_one_that_does_not_tell_them() {
+        let read = |row| {
+            serde_json::from_value::<RecipientRow>(row)
+                .unwrap()
+                .into_member_names()
+        };
+        for (row, names) in [
+            (json!({"Members": []}), Some(vec![])),
+            (json!({"Members": ["a", "b"]}), Some(vec!["a", "b"])),
+            (json!({"Members": "a"}), Some(vec!["a"])),
+            (json!({"Name": "g"}), None),
+            (json!({"Members": null}), None),
+            (json!({"Members": ["a", null]}), None),
+            (json!({"Members": ["a", " "]}), None),
+        ] {
+            let names = names.map(|names| names.into_iter().map(String::from).collect());
+            assert_eq!(read(row).ok(), names);
         }
     }
 }

@@ -32,6 +32,14 @@ impl<A> Creation<A> {
             Self::Created { account, .. } | Self::Exists(account) => account,
         }
     }
+
+    /// Whether the account was found by its address, and so may be another's.
+    pub fn is_found(&self) -> bool {
+        match self {
+            Self::Created { recovered, .. } => *recovered,
+            Self::Exists(_) => true,
+        }
+    }
 }
 
 /// What is known after one POST.

@@ -240,6 +240,7 @@ fn r11_an_ambiguous_or_failed_look_up_is_unknown() {
 fn r11_a_delegate_whose_mailbox_the_list_lost_stays_a_delegate() {
     for answers in [
         "found bert@ UserMailbox",
+        "found bert@",
         "failed bert@",
         "found #bert UserMailbox",
     ] {
@@ -370,5 +371,125 @@ fn r12_a_delegate_that_this_plan_creates_is_waited_for() {
     3. bert@: aliases [] delegates [new anna@] key [#bert]; after 0
     4. info@: members [new anna@]; after 0
     5. new new@: name [new] members [new anna@] aliases []; completes 1; after 0 1
+    ");
+}
+
+#[test]
+fn r11_a_text_with_an_at_sign_that_is_no_address_is_a_bare_name() {
+    for answer in [
+        "gone Desk@HQ",
+        "found Desk@HQ UserMailbox id=bert called=bert shown=Desk@HQ",
+    ] {
+        let world = format!(
+            "mailbox anna@ grants=Desk@HQ
+            account anna@ delegates=carl@
+            mailbox bert@
+            account bert@
+            mailbox carl@
+            account carl@
+            {answer}"
+        );
+        assert_eq!(plan_of(&world), "R11 DelegationsUnknown anna@", "{answer}");
+    }
+}
+
+#[test]
+fn r11_a_recipient_of_no_kind_is_unknown() {
+    for grants in [
+        "Sales\ngroup Sales members=Inner\ngroup Inner kind= members=carl@",
+        "Sales\ngroup Sales kind= members=carl@",
+        "-Sales\ngroup Sales kind= members=carl@",
+        "who@\nfound who@",
+        "Who\nfound Who",
+    ] {
+        let world = format!(
+            "mailbox bert@
+            account bert@
+            mailbox carl@
+            account carl@
+            account anna@ delegates=bert@
+            mailbox anna@ grants={grants}"
+        );
+        assert_eq!(plan_of(&world), "R11 DelegationsUnknown anna@", "{grants}");
+    }
+}
+
+#[test]
+fn r10_a_member_of_no_kind_is_the_mailbox_that_has_its_object_id() {
+    let world = "
+        mailbox anna@ grants=Sales
+        account anna@
+        mailbox bert@
+        account bert@
+        group Sales members=row
+        group row kind= id=bert
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@");
+}
+
+#[test]
+fn r8_only_a_sid_is_a_sid() {
+    let world = "
+        mailbox anna@ grants=S-1-Lab@,S-1-Support,S-1-5-21-Desk
+        account anna@
+        mailbox s-1-lab@ id=lab
+        account s-1-lab@ as=lab
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+        group S-1-Support id=g1 members=bert@
+        group S-1-5-21-Desk id=g2 members=carl@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; delegates +bert@ +carl@ +s-1-lab@");
+}
+
+#[test]
+fn r10_a_security_group_without_mail_inside_another_is_unknown() {
+    let world = "
+        mailbox anna@ grants=Sales
+        account anna@ delegates=carl@
+        mailbox bert@ grants=Plain
+        account bert@
+        mailbox carl@
+        account carl@
+        group Sales members=bert@,Plain
+        group Plain kind=UniversalSecurityGroup members=carl@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R11 DelegationsUnknown anna@
+    R10 GroupGivesNoRight bert@
+    ");
+}
+
+#[test]
+fn r8_a_deny_of_a_group_does_not_reach_through_a_distribution_list_and_says_so() {
+    let world = "
+        mailbox anna@ grants=bert@,-Sales
+        account anna@
+        mailbox bert@
+        account bert@
+        group Sales members=List
+        group List kind=MailUniversalDistributionGroup members=bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; delegates +bert@
+    0. anna@: aliases [] delegates [bert@] key [#anna]
+    R10 GroupGivesNoRight anna@
+    ");
+}
+
+#[test]
+fn r5_r7_a_mailbox_of_no_kind_keeps_its_delegations() {
+    let world = "
+        mailbox anna@ grants=bert@
+        account anna@ delegates=bert@
+        other bert@ kind=
+        account bert@ name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R32 DelegateLeftOut anna@
+    R5 Rejected bert@
+    R5 Rejected bert@
     ");
 }

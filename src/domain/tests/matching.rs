@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of},
+};
 
 #[test]
 fn r16_the_strongest_claim_of_a_mailbox_counts() {
@@ -570,5 +573,125 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
     R17 FunctionalRename bert@
     R17 FunctionalRename desk@
     R17 FunctionalRename new@
+    ");
+}
+
+#[test]
+fn r27_an_approval_of_an_identity_change_names_who_gets_the_account() {
+    let fingerprint = |world: &str| {
+        let mut held = Scene::parse(world).plan().plan.held;
+        assert_eq!(held.len(), 1, "{world}");
+        held.remove(0).changes.remove(0).fingerprint
+    };
+    for key in ["", "key omit"] {
+        let tie = |id| {
+            fingerprint(&format!(
+                "{key}\nmailbox anna@ id={id}\naccount anna@ ext=old"
+            ))
+        };
+        assert_eq!(tie("one"), tie("one"));
+        assert_ne!(tie("one"), tie("two"));
+        let evidence = |id| {
+            fingerprint(&format!(
+                "{key}\nmailbox new@ id={id} alias=old@\naccount old@"
+            ))
+        };
+        assert_eq!(evidence("one"), evidence("one"));
+        assert_ne!(evidence("one"), evidence("two"));
+    }
+}
+
+#[test]
+fn r16_without_keys_an_approved_tie_is_taken_and_nothing_else_is_written() {
+    let world = "
+        key omit
+        approve identity
+        mailbox anna@ id=new
+        account anna@ ext=old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; objectid -#old +#new
+    0. anna@:
+    ");
+    let world = "
+        key omit
+        approve identity
+        mailbox anna@ id=new name=New
+        account anna@ ext=old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -anna +New; objectid -#old +#new
+    0. anna@: name [New]
+    ");
+}
+
+#[test]
+fn r17_a_mailbox_without_object_id_gets_no_account_on_evidence() {
+    let world = "
+        limits identity=100%
+        mailbox new@ id=- alias=old@ name=Old
+        account old@ alias=new@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 AliasEvidence new@
+    R24 NoObjectId new@
+    ");
+}
+
+#[test]
+fn r16_accounts_that_only_one_disabled_mailbox_claims_are_suspended() {
+    let world = "
+        mailbox anna@ disabled
+        account anna@ as=u1 ext=anna
+        account second@ as=u2 ext=anna
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    suspend anna@; active -yes +no
+    suspend second@; active -yes +no
+    ");
+    let not_alone = "
+        mailbox anna@ disabled
+        rejected broken@ id=two alias=anna@
+        other room@ alias=second@
+        account anna@ as=u1 ext=anna
+        account second@ as=u2 ext=anna
+    ";
+    assert_snapshot!(changes_of(not_alone), @"");
+}
+
+#[test]
+fn r6_a_rejected_mailbox_of_the_same_primary_protects_and_its_alias_does_not() {
+    let world = "
+        mailbox anna@ id=one
+        rejected anna@ id=two
+        mailbox bert@
+        rejected carl@ alias=bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create bert@; name +bert
+    0. new bert@: post user [bert] key [#bert]
+    1. new bert@: name [bert] active [true] aliases [] delegates [] key [#bert]; completes 0; after 0
+    R5 Rejected anna@
+    R6 DuplicatePrimary anna@
+    R5 Rejected carl@
+    ");
+}
+
+#[test]
+fn r7_evidence_for_an_account_that_turns_out_protected_is_none() {
+    let world = "
+        limits identity=100%
+        shared new@ id=info alias=old@,x@ grants=anna@
+        functional old@ as=g1 members=anna
+        mailbox u@ upn=x@
+        account x@
+        mailbox anna@
+        account anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 FunctionalRename new@
+    R17 FunctionalRename old@
+    R17 FunctionalRename u@
+    R17 FunctionalRename x@
     ");
 }

@@ -198,7 +198,7 @@ impl Scene {
             "ambiguous" => self.answer(line, RecipientAnswer::Ambiguous),
             "found" => {
                 let record = RecipientRecord {
-                    recipient_type_details: line.words[1].into(),
+                    recipient_type_details: line.words.get(1).copied().unwrap_or_default().into(),
                     object_id: line.word("id").map(object_id),
                     name: Some(line.word("called").unwrap_or(line.local()).into()),
                     alias: line.word("alias").map(str::to_owned),

@@ -2,7 +2,14 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::{Scene, object_id},
+    shown::{changes_of, plan_of},
+};
+use crate::domain::{
+    scope::{SourceFilter, source_filter},
+    source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
+};
 
 #[test]
 fn r13_a_mailbox_outside_the_domains_is_not_synchronised_and_its_account_stays() {
@@ -183,4 +190,135 @@ fn r39_any_address_names_an_account() {
     update anna@; name -anna +New
     rename was@; address -was@ +bert@
     ");
+}
+
+/// What is known of a tenant with a plain group `Staff` of these names, and of what they are.
+fn staff(names: &[&str], known: Vec<(&str, RecipientAnswer)>) -> Answers {
+    let mut answers = Answers::default();
+    let row = |name: &&str| RecipientRecord {
+        name: Some((*name).into()),
+        identity: Some((*name).into()),
+        ..RecipientRecord::default()
+    };
+    let rows = MembersAnswer::Complete(names.iter().map(row).collect());
+    answers.members.insert("Staff".into(), rows);
+    let not_found = ("Staff", RecipientAnswer::NotFound);
+    for (text, answer) in known.into_iter().chain([not_found]) {
+        answers.recipients.insert(text.into(), answer);
+    }
+    answers
+}
+
+fn called(name: &str, kind: &str, id: Option<&str>) -> RecipientAnswer {
+    RecipientAnswer::Found(RecipientRecord {
+        recipient_type_details: kind.into(),
+        object_id: id.map(object_id),
+        name: Some(name.into()),
+        ..RecipientRecord::default()
+    })
+}
+
+#[test]
+fn r14_members_of_a_plain_group_are_looked_up_by_name() {
+    let asked = source_filter(&["Staff"], &staff(&["Anna", "Sales"], Vec::new()));
+    let questions = ["Anna", "Sales"].map(|name| Question::Recipient(name.into()));
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    let known = vec![
+        ("Anna", called("anna", "UserMailbox", Some("anna"))),
+        (
+            "Sales",
+            called("Sales", "MailUniversalSecurityGroup", Some("sales")),
+        ),
+        ("Inner", RecipientAnswer::NotFound),
+        ("Guest", called("Guest", "MailUser", None)),
+    ];
+    let mut answers = staff(&["Anna", "Sales", "Inner", "Guest"], known);
+    let inner = |identity: String, kind| Question::Members { identity, kind };
+    let questions = [
+        inner(object_id("sales"), GroupKind::Security),
+        inner("Inner".into(), GroupKind::PlainSecurity),
+    ];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    // The plain group holds itself, and the other one a mailbox.
+    let RecipientAnswer::Found(bert) = called("Bert", "UserMailbox", Some("bert")) else {
+        unreachable!("it is found");
+    };
+    let own_name = RecipientRecord {
+        name: Some("Inner".into()),
+        ..RecipientRecord::default()
+    };
+    for (identity, rows) in [(object_id("sales"), bert), ("Inner".into(), own_name)] {
+        let rows = MembersAnswer::Complete(vec![rows]);
+        answers.members.insert(identity, rows);
+    }
+    let SourceFilter::Members(members) = source_filter(&["Staff"], &answers) else {
+        panic!("the filter was answered");
+    };
+    for (word, expected) in [("anna", true), ("bert", true), ("carl", false)] {
+        let scene = Scene::parse(&format!("mailbox {word}@"));
+        assert_eq!(
+            members.hold(&scene.world().directory.mailboxes[0]),
+            expected,
+            "{word}"
+        );
+    }
+}
+
+#[test]
+fn r14_a_member_that_nobody_can_be_found_for_fails_the_filter() {
+    let shown = RecipientAnswer::Found(RecipientRecord {
+        recipient_type_details: "UserMailbox".into(),
+        object_id: Some(object_id("anna")),
+        name: Some("anna.b".into()),
+        display_name: Some("Anna".into()),
+        ..RecipientRecord::default()
+    });
+    for (answer, reason) in [
+        (RecipientAnswer::Ambiguous, "more than one recipient"),
+        (RecipientAnswer::Failed("throttled".into()), "throttled"),
+        (called("Anna", "", Some("anna")), "what kind"),
+        (called("Anna", "UserMailbox", None), "identifier"),
+        (shown, "display name"),
+    ] {
+        let answers = staff(&["Anna"], vec![("Anna", answer)]);
+        let SourceFilter::Failed(text) = source_filter(&["Staff"], &answers) else {
+            panic!("{reason}");
+        };
+        assert!(text.contains(reason), "{text}");
+    }
+    let mut answers = staff(&["Anna"], vec![("Anna", RecipientAnswer::NotFound)]);
+    let failed = MembersAnswer::Failed("not found".into());
+    answers.members.insert("Anna".into(), failed);
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Failed(_)
+    ));
+    let answers = staff(&[""], Vec::new());
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Failed(_)
+    ));
+}
+
+#[test]
+fn r14_a_member_of_no_kind_is_looked_up() {
+    let id = object_id("inner");
+    let row = |kind: &str| RecipientRecord {
+        recipient_type_details: kind.into(),
+        object_id: Some(id.clone()),
+        ..RecipientRecord::default()
+    };
+    let mut answers = staff(&[], Vec::new());
+    let members = MembersAnswer::Complete(vec![row(" ")]);
+    answers.members.insert("Staff".into(), members);
+    let questions = [Question::Recipient(id.clone())];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    let found = RecipientAnswer::Found(row(" MailUniversalSecurityGroup "));
+    answers.recipients.insert(id.clone(), found);
+    let kind = GroupKind::Security;
+    let questions = [Question::Members { identity: id, kind }];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
 }

@@ -1,13 +1,13 @@
 //! R37: the reverse of a run, and what is held after it.
 
 use super::{
-    notation::{Planned, Scene},
+    notation::{Planned, Scene, object_id},
     properties::sound,
     shown::shown,
 };
 use crate::domain::{
     delta::Target,
-    ids::ScimId,
+    ids::{ObjectId, ScimId},
     plan::plan_undo,
     undo::{AddedDelegate, Deed, DelegateChanges, Undo},
 };
@@ -216,4 +216,20 @@ fn r37_what_changed_since_is_left_alone() {
     insta::assert_snapshot!(undone(BEFORE, &filtered).0, @"R37 ChangedSince anna@");
     let gone = "mailbox anna@ name=New alias=a@";
     insta::assert_snapshot!(undone(BEFORE, gone).0, @"R37 ChangedSince anna@");
+}
+
+#[test]
+fn r16_what_was_made_for_another_person_meanwhile_is_not_taken_back() {
+    let mut undo = run_of("mailbox anna@");
+    undo.deeds[0].id = None;
+    undo.deeds[0].object_id = ObjectId::parse(&object_id("anna"));
+    for (tie, is_suspended) in [("", true), ("ext=anna", true), ("ext=other", false)] {
+        let now = format!("mailbox anna@\naccount anna@ {tie}");
+        let (plan, _) = taken_back(&undo, &now);
+        assert_eq!(
+            plan.contains("suspend anna@"),
+            is_suspended,
+            "{tie}: {plan}"
+        );
+    }
 }

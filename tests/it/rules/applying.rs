@@ -243,6 +243,39 @@ async fn r31_a_create_of_what_exists_meanwhile_goes_on_as_an_update() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r16_a_create_does_not_take_the_account_of_another_object_id() {
+    use cloud_sync::sandbox::zivver::{Change, Event, Group};
+    let world = world().await;
+    world.sandbox.zivver.with_state(|organisation| {
+        let other = id("somebody.else");
+        let user = User::new(&at("fresh"), "Made elsewhere").external_account_id(&other);
+        let group = Group::new(&at("newdesk"), "Made elsewhere").external_account_id(&other);
+        organisation.events = [Change::AddUser(user), Change::AddGroup(group)]
+            .map(|change| Event {
+                after_calls: 2,
+                change,
+            })
+            .into();
+    });
+    let report = world.apply().await;
+    assert_eq!(report.counts.refused, 2, "{}", shown(&report));
+    let problem = &report.failed[0].problems[0];
+    assert!(problem.contains(&id("somebody.else")), "{problem}");
+    assert_eq!(user(&world, "fresh").name, "Made elsewhere");
+    assert_eq!(user(&world, "fresh").sso_account_key, None);
+    assert_eq!(group(&world, "newdesk").display_name, "Made elsewhere");
+    assert_eq!(group(&world, "newdesk").members, [""; 0]);
+    // The next run sees it, and asks.
+    let report = world.apply().await;
+    let held = report.held.iter().flat_map(|set| &set.changes);
+    assert!(
+        held.clone().any(|it| it.address.as_str() == at("fresh")),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_an_address_of_the_other_kind_is_refused() {
     use cloud_sync::sandbox::zivver::{Change, Event, Group};
     let world = world().await;

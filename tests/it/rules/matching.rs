@@ -377,3 +377,26 @@ async fn r18_another_kind_is_protected_and_needs_attention() {
         assert!(report.needs_attention());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r16_without_keys_an_approved_namesake_is_remembered_and_nothing_is_sent() {
+    let settings = [
+        ("SSO_ACCOUNT_KEY", "omit"),
+        ("MAX_IDENTITY_CHANGES", "100%"),
+    ];
+    let organisation = organisation().with_user(
+        User::new(&at("ann"), "ann")
+            .key("kept")
+            .external_account_id(&id("somebody.else")),
+    );
+    let world = World::still_with(people(&["ann"]), organisation, &settings).await;
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.planned_writes, 0);
+    insta::assert_snapshot!(shown(&report), @r"
+    InSync, converged
+    Update ann@; ObjectId -f8c432c5-cef8-4d44-80b0-95fb9556e97a +91c70889-1548-4d34-858e-5597f57363d2
+    ");
+    assert_eq!(write_count(&world), 0);
+    assert_stable(&world).await;
+}

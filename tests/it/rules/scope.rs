@@ -172,3 +172,29 @@ async fn r15_filtered_accounts_are_never_touched_on_either_side() {
     insta::assert_snapshot!(format!("{:?}", report.filter_counts), @r#"{"SVC.": 5, "ext-*@corp.example": 1, "nobody": 0}"#);
     assert_stable(&world).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_security_group_without_mail_has_its_members_in_scope() {
+    let tenant = people(&["ann", "ben", "cas"])
+        .mailbox(
+            Mailbox::user(&at("dan"))
+                .with_name("Dan")
+                .with_display_name("dan"),
+        )
+        .distribution_group("Crew", &[&at("ben")])
+        .group_of_kind(GroupKind::UniversalSecurityGroup, "Inner", &["Dan"])
+        .group_of_kind(
+            GroupKind::UniversalSecurityGroup,
+            "Plain",
+            &[&at("ann"), "Crew", "Inner"],
+        );
+    let world = World::still_with(
+        tenant,
+        accounts(&["ann", "ben", "cas", "dan"]),
+        &[("SOURCE_FILTER", "Plain"), ("MAX_SUSPEND", "100%")],
+    )
+    .await;
+    let report = world.apply().await;
+    assert_eq!(report.source.in_scope, 3, "{}", shown(&report));
+    insta::assert_snapshot!(writes(&world).join("\n"), @"PUT Users cas@ {active:false} 200");
+}
