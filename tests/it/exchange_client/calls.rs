@@ -36,6 +36,27 @@ async fn r31_retry_after_is_waited_for_in_every_form() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r31_a_refusal_in_plain_text_is_waited_out() {
+    let busy = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again.";
+    for (status, body) in [
+        (400, busy.to_owned()),
+        (400, json!(busy).to_string()),
+        (400, json!({"message": busy}).to_string()),
+        (403, busy.to_owned()),
+    ] {
+        let service = fake(move |seen| {
+            if seen.number == 0 {
+                return (StatusCode::from_u16(status).unwrap(), body.clone()).into_response();
+            }
+            page(0..10, None)
+        });
+        let client = client(service);
+        assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+        assert_eq!(client.counters().read().throttled, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_faults_are_repeated_six_times_and_then_given_up() {
     type Answers = fn() -> Response;
     let cases: [(&str, Answers, usize); 7] = [
