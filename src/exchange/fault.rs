@@ -61,18 +61,20 @@ const MARKERS: [(&str, Class); 13] = [
 /// Reads an answer that is no plain success.
 pub(super) fn classify(reply: &Reply, body: &[u8]) -> Fault {
     let cause = Cause::read(&reply.headers, body);
-    let marked = mark(&cause.searched, |_| true).or_else(|| mark(&cause.plain, is_passing));
+    let status = reply.status.as_u16();
+    let marked =
+        mark(&cause.searched, status, |_| true).or_else(|| mark(&cause.plain, status, is_passing));
     Fault {
         class: of_status(reply, body, marked),
         text: cause.text(reply.status),
     }
 }
 
-fn mark(text: &str, counts: fn(Class) -> bool) -> Option<Class> {
+fn mark(text: &str, status: u16, counts: fn(Class) -> bool) -> Option<Class> {
     let haystack = text.to_lowercase().replace('’', "'");
     MARKERS
         .iter()
-        .filter(|(_, class)| counts(*class))
+        .filter(|(_, class)| counts(*class) && is_believed(*class, status))
         .find(|(marker, _)| haystack.contains(marker))
         .map(|(_, class)| *class)
 }
@@ -80,6 +82,13 @@ fn mark(text: &str, counts: fn(Class) -> bool) -> Option<Class> {
 /// What a text outside of any `error` can say: a gateway's page proves of nobody that he is gone, or may not be read.
 fn is_passing(class: Class) -> bool {
     matches!(class, Class::Throttled | Class::Transient | Class::Paging)
+}
+
+/// Whether what a marker says counts under this status. A service that is not well proves of nobody that he is gone
+/// (R11).
+fn is_believed(class: Class, status: u16) -> bool {
+    let is_unwell = status >= 500 || status == 408;
+    !(is_unwell && matches!(class, Class::NotFound | Class::Ambiguous))
 }
 
 /// The reaction to a status, given what the body's markers say.
@@ -400,6 +409,26 @@ mod tests {
         // Where there is an error, only what it says counts.
         let aside = json!({"error": {"code": "BadRequest", "message": "no"}, "note": busy});
         assert_eq!(fault(400, &[], aside.to_string()).class, Class::Refused);
+    }
+
+    #[test]
+    fn r11_a_service_that_is_not_well_proves_nobody_gone() {
+        for status in [408, 500, 502, 503, 504] {
+            for kind in [
+                "M.ManagementObjectNotFoundException",
+                "M.ManagementObjectAmbiguousException",
+            ] {
+                let body = pipe(
+                    kind,
+                    "object 'x' couldn't be found on 'dc01.example.invalid'.",
+                );
+                assert_eq!(
+                    fault(status, &[], body).class,
+                    Class::Transient,
+                    "{status} {kind}"
+                );
+            }
+        }
     }
 
     #[test]
