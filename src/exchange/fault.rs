@@ -42,7 +42,7 @@ pub(super) struct Fault {
 }
 
 /// Parts of texts and of .NET exception types, compared in lower case, in order of precedence (4.4).
-const MARKERS: [(&str, Class); 13] = [
+const MARKERS: [(&str, Class); 14] = [
     ("maximum number of concurrent requests", Class::Throttled),
     ("pagination request", Class::Paging),
     ("managementobjectnotfoundexception", Class::NotFound),
@@ -56,7 +56,11 @@ const MARKERS: [(&str, Class); 13] = [
     ("cmdletproxynotavailablefailure", Class::Transient),
     ("cmdletproxyexception", Class::Transient),
     ("issue may be transient", Class::Transient),
+    (EXPIRED, Class::Paging),
 ];
+
+/// Of a link, in other words than usual.
+const EXPIRED: &str = "expired";
 
 /// Reads an answer that is no plain success.
 pub(super) fn classify(reply: &Reply, body: &[u8]) -> Fault {
@@ -74,7 +78,7 @@ fn mark(text: &str, status: u16, counts: fn(Class) -> bool) -> Option<Class> {
     let haystack = text.to_lowercase().replace('’', "'");
     MARKERS
         .iter()
-        .filter(|(_, class)| counts(*class) && is_believed(*class, status))
+        .filter(|(marker, class)| counts(*class) && is_believed(marker, *class, status))
         .find(|(marker, _)| haystack.contains(marker))
         .map(|(_, class)| *class)
 }
@@ -84,11 +88,12 @@ fn is_passing(class: Class) -> bool {
     matches!(class, Class::Throttled | Class::Transient | Class::Paging)
 }
 
-/// Whether what a marker says counts under this status. A service that is not well proves of nobody that he is gone
-/// (R11).
-fn is_believed(class: Class, status: u16) -> bool {
+/// Whether a marker counts under this status. A service that is not well proves of nobody that he is gone (R11), and a
+/// word as common as [`EXPIRED`] is about links only where an expired one is told (section 2).
+fn is_believed(marker: &str, class: Class, status: u16) -> bool {
     let is_unwell = status >= 500 || status == 408;
-    !(is_unwell && matches!(class, Class::NotFound | Class::Ambiguous))
+    let is_about_objects = matches!(class, Class::NotFound | Class::Ambiguous);
+    !(is_unwell && is_about_objects) && (marker != EXPIRED || status == 400)
 }
 
 /// The reaction to a status, given what the body's markers say.
@@ -428,6 +433,18 @@ mod tests {
                     "{status} {kind}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn only_a_400_speaks_of_a_link_as_expired() {
+        for (status, class) in [
+            (400, Class::Paging),
+            (404, Class::NotFound),
+            (500, Class::Transient),
+        ] {
+            let body = pipe("M.Other", "The session has expired.");
+            assert_eq!(fault(status, &[], body).class, class, "{status}");
         }
     }
 
