@@ -71,10 +71,16 @@ impl RetryPolicy {
         if attempt >= attempts {
             return None;
         }
-        Some(match retry_after {
-            Some(delay) => delay.min(self.retry_after_cap),
-            None => self.jittered(serial, attempt),
-        })
+        let backoff = self.jittered(serial, attempt);
+        Some(
+            match retry_after.map(|wait| wait.min(self.retry_after_cap)) {
+                // The first word is taken. Who refuses after that again, said too little: no time at all, or a date that is past
+                // by the time it is read.
+                Some(wait) if attempt > 1 => wait.max(backoff),
+                Some(wait) => wait,
+                None => backoff,
+            },
+        )
     }
 
     /// Full jitter: anywhere between nothing and the exponential bound.
@@ -212,5 +218,26 @@ mod tests {
         assert_eq!(delay(Duration::MAX), Some(Duration::from_secs(60)));
         assert_eq!(delay(Duration::from_secs(3)), Some(Duration::from_secs(3)));
         assert_eq!(delay(Duration::ZERO), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn r31_a_service_that_asks_for_no_wait_is_not_stormed() {
+        let policy = RetryPolicy::new(Duration::from_secs(300), 7);
+        let delay = |attempt, after| {
+            policy
+                .next_delay(1, attempt, RetryReason::Throttled, Some(after))
+                .unwrap()
+        };
+        for attempt in 2..6 {
+            let backoff = policy
+                .next_delay(1, attempt, RetryReason::Throttled, None)
+                .unwrap();
+            assert_eq!(delay(attempt, Duration::ZERO), backoff);
+            assert_eq!(
+                delay(attempt, Duration::from_secs(90)),
+                Duration::from_secs(90)
+            );
+            assert_eq!(delay(attempt, Duration::MAX), Duration::from_secs(300));
+        }
     }
 }

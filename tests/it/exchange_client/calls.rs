@@ -36,6 +36,27 @@ async fn r31_retry_after_is_waited_for_in_every_form() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r31_a_service_that_asks_for_no_wait_is_not_stormed() {
+    for value in ["0", "0.01", "Mon, 23 Nov 2026 10:00:00 GMT"] {
+        let service = fake(move |_| {
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", value)]).into_response()
+        });
+        let client = client(service);
+        let start = Instant::now();
+        assert!(matches!(
+            list(&client).await,
+            Err(ExchangeError::Throttled(_))
+        ));
+        assert_eq!(client.counters().read().total, 6);
+        assert!(
+            start.elapsed() > Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_a_refusal_in_plain_text_is_waited_out() {
     let busy = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again.";
     for (status, body) in [
