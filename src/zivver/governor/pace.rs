@@ -159,9 +159,14 @@ impl Pace {
         let Some((calls, window)) = signals.budget else {
             return;
         };
+        let calls = calls.max(1);
+        // A number alone takes nothing back of what was said about its window.
+        let known = self.told.filter(|told| told.calls == calls);
         let told = Budget {
-            calls: calls.max(1),
-            window: window.unwrap_or(self.own.window),
+            calls,
+            window: window
+                .or(known.map(|told| told.window))
+                .unwrap_or(self.own.window),
         };
         if self.told.unwrap_or(self.own) == told {
             return;

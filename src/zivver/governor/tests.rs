@@ -489,6 +489,34 @@ fn r31_refusals_of_one_burst_are_one() {
 }
 
 #[test]
+fn r30_a_window_that_was_told_outlives_a_number_alone() {
+    let origin = Instant::now();
+    for window_s in [20, 100] {
+        let mut pace = Pace::new(BUDGET, WINDOW);
+        let mut tell = |refused, window: Option<u64>| {
+            let call = pace.sent(origin);
+            let signals = Signals {
+                heard: true,
+                refused,
+                budget: Some((20, window.map(Duration::from_secs))),
+                wait: Some(Duration::ZERO),
+                ..Signals::default()
+            };
+            pace.answered(call, origin, &signals);
+        };
+        tell(true, Some(window_s));
+        tell(false, None);
+        while pace.next(origin).is_zero() {
+            pace.sent(origin);
+        }
+        assert!(
+            pace.next(origin) >= Duration::from_secs(window_s),
+            "{window_s}"
+        );
+    }
+}
+
+#[test]
 fn r30_what_zivver_says_never_makes_it_faster() {
     let origin = Instant::now();
     for (told, expected) in [
