@@ -19,6 +19,7 @@ mod token;
 mod wire;
 
 use std::{
+    fmt::Debug,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -189,7 +190,7 @@ impl ExchangeClient {
         Ok(self.mailbox_rows(&reader, progress).await?.rows)
     }
 
-    async fn mailbox_rows<R>(
+    async fn mailbox_rows<R: Debug>(
         &self,
         reader: &Reader<MailboxRow, R>,
         mut progress: impl FnMut(ListProgress),

@@ -1,6 +1,6 @@
 //! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`exchange-online.md` 1.3 and 6.4).
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{fmt::Debug, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -183,7 +183,7 @@ impl Service {
         Ok(names.iter().map(record).collect())
     }
 
-    async fn run<R>(
+    async fn run<R: Debug>(
         &self,
         command: &Command<'_>,
         reader: &Reader<RecipientRow, Read<R>>,

@@ -1,7 +1,8 @@
 //! Lists, read to their end or not at all (`exchange-online.md` section 2, R1).
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -47,7 +48,7 @@ enum Broken {
 
 impl Service {
     /// All rows of the list that `first` begins. `on_page` hears the numbers of pages and rows so far.
-    pub(super) async fn read_all<W: DeserializeOwned, R>(
+    pub(super) async fn read_all<W: DeserializeOwned, R: Debug>(
         &self,
         first: &Call,
         reader: &Reader<W, R>,
@@ -66,7 +67,7 @@ impl Service {
         }
     }
 
-    async fn read_once<W: DeserializeOwned, R>(
+    async fn read_once<W: DeserializeOwned, R: Debug>(
         &self,
         first: &Call,
         reader: &Reader<W, R>,
@@ -131,12 +132,16 @@ fn on_page_error(error: ExchangeError, number: u32) -> Broken {
     Broken::Failed(error)
 }
 
-/// The rows so far, each once.
+/// The rows so far, each once. Of an object that came with different contents all are kept: which one is right is not for
+/// the order of rows to say (R16, R25).
 struct Collected<'a, W, R> {
     reader: &'a Reader<W, R>,
     rows: Vec<R>,
-    keys: HashSet<String>,
-    /// Hashes of the keys of each page.
+    /// Where the first row of each object is.
+    places: HashMap<String, usize>,
+    /// Hashes of the rows of each object that came more than once.
+    contents: HashMap<usize, HashSet<u64>>,
+    /// Hashes of the pages, whatever the order of their rows.
     pages: HashSet<u64>,
     repeated: usize,
 }
@@ -144,12 +149,13 @@ struct Collected<'a, W, R> {
 /// A whole page that came before.
 struct Twice;
 
-impl<'a, W, R> Collected<'a, W, R> {
+impl<'a, W, R: Debug> Collected<'a, W, R> {
     fn new(reader: &'a Reader<W, R>) -> Self {
         Self {
             reader,
             rows: Vec::new(),
-            keys: HashSet::new(),
+            places: HashMap::new(),
+            contents: HashMap::new(),
             pages: HashSet::new(),
             repeated: 0,
         }
@@ -157,29 +163,39 @@ impl<'a, W, R> Collected<'a, W, R> {
 
     /// Objects that change meanwhile can move to another page, so a single row may come again; a whole page may not.
     fn add(&mut self, page: Vec<W>) -> Result<(), Twice> {
-        let mut hasher = DefaultHasher::new();
-        let mut known_by_key = false;
+        let mut marks = Vec::with_capacity(page.len());
         let mut here = HashSet::new();
         self.rows.reserve(page.len());
         for row in page {
             let row = (self.reader.convert)(row);
-            let key = (self.reader.key)(&row);
-            key.hash(&mut hasher);
-            let Some(key) = key else {
+            let Some(key) = (self.reader.key)(&row) else {
+                marks.push(content(&row));
                 self.rows.push(row);
                 continue;
             };
-            known_by_key = true;
-            let mut of_key = DefaultHasher::new();
-            key.hash(&mut of_key);
-            let is_first_here = here.insert(of_key.finish());
-            if self.keys.insert(key) {
-                self.rows.push(row);
-            } else if is_first_here {
-                self.repeated += 1;
+            let mark = hash(&key);
+            marks.push(mark);
+            let is_first_here = here.insert(mark);
+            match self.places.entry(key) {
+                Entry::Vacant(free) => {
+                    free.insert(self.rows.len());
+                    self.rows.push(row);
+                }
+                Entry::Occupied(taken) => {
+                    self.repeated += usize::from(is_first_here);
+                    let first = *taken.get();
+                    let contents = self.contents.entry(first);
+                    let contents =
+                        contents.or_insert_with(|| HashSet::from([content(&self.rows[first])]));
+                    if contents.insert(content(&row)) {
+                        self.rows.push(row);
+                    }
+                }
             }
         }
-        if known_by_key && !self.pages.insert(hasher.finish()) {
+        marks.sort_unstable();
+        marks.dedup();
+        if !marks.is_empty() && !self.pages.insert(hash(&marks)) {
             return Err(Twice);
         }
         Ok(())
@@ -192,4 +208,15 @@ impl<'a, W, R> Collected<'a, W, R> {
             repeated: self.repeated,
         }
     }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// All that a row says.
+fn content(row: &impl Debug) -> u64 {
+    hash(&format!("{row:?}"))
 }

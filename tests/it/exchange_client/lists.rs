@@ -44,13 +44,17 @@ async fn r1_three_pages_are_one_list() {
 #[tokio::test(start_paused = true)]
 async fn r1_a_doubtful_list_is_an_error() {
     type Answers = fn(&Seen) -> Response;
-    let cases: [(&str, Answers); 11] = [
+    let cases: [(&str, Answers); 12] = [
         ("repeated link", |seen| match page_number(seen) {
             1 => page(0..10, Some(&link_to(2))),
             _ => page(10..20, Some(&link_to(2))),
         }),
         ("repeated page", |seen| {
             page(0..10, Some(&link_to(page_number(seen) + 1)))
+        }),
+        ("reordered page", |seen| match page_number(seen) {
+            1 => page(0..10, Some(&link_to(2))),
+            _ => page((0..10).rev(), None),
         }),
         ("endless", |seen| {
             let number = page_number(seen);
@@ -91,6 +95,7 @@ async fn r1_a_doubtful_list_is_an_error() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     repeated link: read the mailbox list, page 2: a link came twice, so the list does not advance; the list is incomplete and was not used: run again
     repeated page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
+    reordered page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
     endless: read the mailbox list, page 1000: no end after 1000 pages; the list is incomplete and was not used: run again
     foreign link: read the mailbox list: a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
     gone on page 2: read the mailbox list, page 2: HTTP 404, Not Found; the list is incomplete and was not used: run again
@@ -139,4 +144,21 @@ async fn r5_wrong_types_are_named_and_the_rest_is_read() {
     assert_eq!(list.mailboxes[1].malformed, ["DisplayName"]);
     assert_eq!(list.mailboxes[1].account_disabled, Some(true));
     assert_eq!(list.mailboxes[1].object_id.as_deref(), Some(id(2).as_str()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_an_object_that_is_listed_with_two_contents_is_kept_with_both() {
+    let other = json!({"ObjectKey": id(1), "PrimarySmtpAddress": "other@corp.example"});
+    for rows in [
+        [row(1), other.clone(), row(1), row(2)],
+        [row(1), row(2), row(1), other],
+    ] {
+        let rows = Arc::new(rows);
+        let service = fake(move |_| json_response(&json!({"value": *rows})));
+        let client = client(service);
+        let list = list(&client).await.unwrap();
+        assert_eq!((list.mailboxes.len(), list.repeated_rows), (3, 0));
+        let normalised = client.normalised_mailboxes(|_| ()).await.unwrap();
+        assert_eq!(normalised.len(), 3);
+    }
 }

@@ -231,3 +231,22 @@ async fn a_bulk_read_that_the_service_refuses_is_made_one_by_one() {
         assert!(answers.iter().all(|(_, answer)| is_read(answer)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r1_permissions_that_come_twice_are_not_read() {
+    let service = fake(|seen| {
+        let mut page = permissions_of("x");
+        if seen.uri.query().unwrap().contains("skiptoken") {
+            page["value"].as_array_mut().unwrap().reverse();
+        } else {
+            page["@odata.nextLink"] = json!(link_to(2));
+        }
+        json_response(&page)
+    });
+    let (answers, error) = permissions(&client(service), 1).await;
+    assert_eq!(error, None);
+    let [(0, PermissionAnswer::Unread(reason))] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert!(reason.contains("a page came twice"), "{reason}");
+}

@@ -103,6 +103,17 @@ async fn r11_only_a_clean_answer_about_a_recipient_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r11_one_name_with_two_contents_is_ambiguous() {
+    let service = fake(|_| {
+        json_response(&json!({"value": [
+            {"Name": "x", "Guid": id(1), "RecipientTypeDetails": "MailUser"},
+            {"Name": "x", "Guid": id(1), "RecipientTypeDetails": "UserMailbox"}]}))
+    });
+    let answer = client(service).answer(&recipient("x")).await.unwrap();
+    assert_eq!(answer, Answer::Recipient(RecipientAnswer::Ambiguous));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_identity_is_never_sent() {
     let client = client(fake(|_| panic!("sent")));
     let answer = client.answer(&recipient(" ")).await.unwrap();
