@@ -34,7 +34,7 @@ use uuid::Uuid;
 use call::{Call, RetryBudget, Service};
 pub use error::{ExchangeError, Failure};
 use gate::Gate;
-use pages::{Reader, Rows};
+use pages::{Reader, Rows, Void};
 pub use permissions::MailboxKey;
 use token::TokenKeeper;
 pub use token::{Identity, TokenFacts};
@@ -167,7 +167,7 @@ impl ExchangeClient {
         let reader = Reader {
             convert: MailboxRow::into_record,
             key: mailbox_identity,
-            may_be_void: false,
+            void: Void::Never,
         };
         let list = self.mailbox_rows(&reader, progress).await?;
         Ok(MailboxList {
@@ -185,7 +185,7 @@ impl ExchangeClient {
         let reader = Reader::<MailboxRow, _> {
             convert: |row| normalise(&row.into_record()),
             key: normalised_identity,
-            may_be_void: false,
+            void: Void::Never,
         };
         Ok(self.mailbox_rows(&reader, progress).await?.rows)
     }

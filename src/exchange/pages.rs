@@ -4,13 +4,14 @@ use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde::de::DeserializeOwned;
 
 use super::{
     ExchangeError,
-    call::{Call, Service},
+    call::{Call, Service, Unusable, read_json},
     link,
     wire::Page,
 };
@@ -21,14 +22,28 @@ const PAGES_MAX: u32 = 1000;
 /// How often a list is started afresh when its links expire.
 const RESTARTS_MAX: u32 = 2;
 
+/// So many answers without a body, and none with one, are an answer.
+const EMPTY_BODIES_MIN: u32 = 3;
+
 /// How rows of one kind are read.
 pub(super) struct Reader<W, R> {
     /// From the wire to a value, page by page.
     pub(super) convert: fn(W) -> R,
     /// What tells two rows apart, where a row has that.
     pub(super) key: fn(&R) -> Option<String>,
-    /// Whether a well-formed answer without `value` means "no rows", as it does for cmdlets (1.3).
-    pub(super) may_be_void: bool,
+    /// How the service may say "no rows" without a `value`.
+    pub(super) void: Void,
+}
+
+/// What a cmdlet without output may answer (1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Void {
+    /// Nothing: there is always something to say.
+    Never,
+    /// An envelope without `value`.
+    Envelope,
+    /// That, or no body, as long as it is asked.
+    EmptyBody,
 }
 
 /// A complete list.
@@ -38,6 +53,8 @@ pub(super) struct Rows<R> {
     pub(super) pages: u32,
     /// Rows that came again, on another page than before, and were dropped.
     pub(super) repeated: usize,
+    /// There was no body, whence there are no rows.
+    pub(super) was_silent: bool,
 }
 
 enum Broken {
@@ -81,25 +98,22 @@ impl Service {
                 call.operation = format!("{}, page {number}", first.operation);
             }
             let incomplete = |text: &str| Broken::Failed(ExchangeError::Paging(call.failure(text)));
+            let void = if number == 1 {
+                reader.void
+            } else {
+                Void::Never
+            };
+            let silences = AtomicU32::new(0);
             let page = self
-                .call_page::<W>(&call)
+                .call(&call, |body| read_page::<W>(body, void, &silences))
                 .await
                 .map_err(|error| on_page_error(error, number))?;
+            list.was_silent = page.is_silence;
             let next = page.link().map(str::to_owned);
             if next.is_none() && page.has_more() {
                 return Err(incomplete("more rows exist, but no link to them came"));
             }
-            let value = match page {
-                Page {
-                    value: Some(value), ..
-                } => value,
-                page if reader.may_be_void && number == 1 && page.is_empty_envelope() => Vec::new(),
-                Page { .. } => {
-                    let failure = call.failure("the answer has no `value`");
-                    return Err(Broken::Failed(ExchangeError::Protocol(failure)));
-                }
-            };
-            list.add(value)
+            list.add(page.value.unwrap_or_default())
                 .map_err(|Twice| incomplete("a page came twice, so the list does not advance"))?;
             on_page(number, list.rows.len());
             let Some(next) = next else {
@@ -117,6 +131,30 @@ impl Service {
         let text = format!("no end after {PAGES_MAX} pages");
         Err(Broken::Failed(ExchangeError::Paging(call.failure(&text))))
     }
+}
+
+/// A page whose `value` may be missing only where that means something.
+fn read_page<W: DeserializeOwned>(
+    body: &[u8],
+    void: Void,
+    silences: &AtomicU32,
+) -> Result<Page<W>, Unusable> {
+    if void == Void::EmptyBody
+        && body.trim_ascii().is_empty()
+        && silences.fetch_add(1, Ordering::Relaxed) + 1 >= EMPTY_BODIES_MIN
+    {
+        return Ok(Page::silence());
+    }
+    let page: Page<W> = read_json(body)?;
+    silences.store(0, Ordering::Relaxed);
+    if page.is_error() {
+        return Err(Unusable::Error);
+    }
+    if page.value.is_none() && (void == Void::Never || !page.is_empty_envelope()) {
+        let text = "the answer has no `value`".to_owned();
+        return Err(Unusable::Unintelligible(text));
+    }
+    Ok(page)
 }
 
 /// An object that is missing on a later page is no "not found": the list broke off.
@@ -144,6 +182,7 @@ struct Collected<'a, W, R> {
     /// Hashes of the pages, whatever the order of their rows.
     pages: HashSet<u64>,
     repeated: usize,
+    was_silent: bool,
 }
 
 /// A whole page that came before.
@@ -158,6 +197,7 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
             contents: HashMap::new(),
             pages: HashSet::new(),
             repeated: 0,
+            was_silent: false,
         }
     }
 
@@ -206,6 +246,7 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
             rows: self.rows,
             pages,
             repeated: self.repeated,
+            was_silent: self.was_silent,
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     ExchangeError, Strategy,
     batch::BATCH_MAX,
     call::{Call, Service},
-    pages::Reader,
+    pages::{Reader, Void},
     wire::{MailboxRow, PermissionRow},
 };
 use crate::domain::{
@@ -159,7 +159,7 @@ impl Service {
                 (MailboxKey::of(&row.into_record()), entries)
             },
             key: |(key, _)| key.as_ref().map(|key| key.0.to_lowercase()),
-            may_be_void: false,
+            void: Void::Never,
         };
         let rows = self.read_all(&call, &reader, |_, _| ()).await?.rows;
         let keyed = rows
@@ -176,7 +176,7 @@ impl Service {
 const ROWS: Reader<PermissionRow, Entries> = Reader {
     convert: PermissionRow::into_entries,
     key: |_| None,
-    may_be_void: false,
+    void: Void::Never,
 };
 
 /// The reads to be made, several of them at a time, each giving one answer or more. Each is made when its turn comes: a

@@ -10,7 +10,7 @@ use serde::{
 
 use crate::domain::{
     ids::ObjectId,
-    source::{MailboxRecord, PermissionEntry, RecipientRecord},
+    source::{GroupKind, MailboxRecord, PermissionEntry, RecipientRecord},
 };
 
 /// Pages have 1,000 rows. Without a limit some kilobytes of packed `{}` would become gigabytes of rows.
@@ -29,9 +29,24 @@ pub(super) struct Page<R> {
     #[serde(rename = "@adminapi.warnings", default)]
     warnings: Loose,
     error: Option<IgnoredAny>,
+    /// There was no body.
+    #[serde(skip)]
+    pub(super) is_silence: bool,
 }
 
 impl<R> Page<R> {
+    /// What no body stands for, where it stands for something.
+    pub(super) fn silence() -> Self {
+        Self {
+            value: None,
+            next_link: None,
+            context: Loose::Nothing,
+            warnings: Loose::Nothing,
+            error: None,
+            is_silence: true,
+        }
+    }
+
     /// Where the list goes on.
     pub(super) fn link(&self) -> Option<&str> {
         self.next_link
@@ -390,6 +405,27 @@ impl RecipientRow {
             Ok(record)
         } else {
             Err(malformed)
+        }
+    }
+
+    /// Whether the row says that the group has no members; not saying anything about them is not that.
+    pub(super) fn says_empty(&self) -> bool {
+        self.members == Loose::List(Vec::new())
+    }
+
+    /// Whether the row is of a kind of group that `Get-DistributionGroup` never lists.
+    pub(super) fn says_undistributed(&self) -> bool {
+        let Loose::Text(kind) = &self.recipient_type_details else {
+            return false;
+        };
+        match GroupKind::from_recipient_type(kind.trim()) {
+            Some(
+                GroupKind::Microsoft365
+                | GroupKind::Dynamic
+                | GroupKind::Role
+                | GroupKind::PlainSecurity,
+            ) => true,
+            Some(GroupKind::Security | GroupKind::Distribution) | None => false,
         }
     }
 

@@ -100,7 +100,7 @@ async fn r1_a_doubtful_list_is_an_error() {
     foreign link: read the mailbox list: a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
     gone on page 2: read the mailbox list, page 2: HTTP 404, Not Found; the list is incomplete and was not used: run again
     empty on page 2: read the mailbox list, page 2: HTTP 200, an empty body; check that EXO_URL is Exchange Online, and run again
-    no value: read the mailbox list: the answer has no `value`; check that EXO_URL is Exchange Online, and run again
+    no value: read the mailbox list: HTTP 200, the answer has no `value` (Request-Id 44444444-0000-4000-8000-000000000001); check that EXO_URL is Exchange Online, and run again
     truncated: read the mailbox list: HTTP 200, truncated JSON (line 1, column 28); check that EXO_URL is Exchange Online, and run again
     html: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
     more without link: read the mailbox list: more rows exist, but no link to them came; the list is incomplete and was not used: run again
@@ -161,4 +161,13 @@ async fn r16_an_object_that_is_listed_with_two_contents_is_kept_with_both() {
         let normalised = client.normalised_mailboxes(|_| ()).await.unwrap();
         assert_eq!(normalised.len(), 3);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_value_is_asked_for_again() {
+    let service = fake(|seen| match seen.number {
+        0 => json_response(&json!({})),
+        _ => page(0..10, None),
+    });
+    assert_eq!(list(&client(service)).await.unwrap().mailboxes.len(), 10);
 }
