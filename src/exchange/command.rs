@@ -199,11 +199,7 @@ impl Service {
     ) -> Result<Rows<RecipientRecord>, ExchangeError> {
         let reader = Reader {
             convert: RecipientRow::into_record,
-            key: |row: &Read<RecipientRecord>| {
-                let row = row.as_ref().ok()?;
-                let id = row.object_id.as_ref().or(row.guid.as_ref())?;
-                Some(id.to_lowercase())
-            },
+            key: RecipientRow::key,
             void: command.void,
         };
         self.run(command, &reader).await

@@ -103,6 +103,28 @@ async fn r11_only_a_clean_answer_about_a_recipient_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_without_an_id_are_told_apart_by_their_guid() {
+    const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+    let member = |number: usize| json!({"Name": number.to_string(), "Guid": id(number), "ExternalDirectoryObjectId": NOBODY});
+    let nameless =
+        |name: &str| json!({"Name": name, "Guid": NOBODY, "ExternalDirectoryObjectId": NOBODY});
+    let service = fake(move |seen| {
+        let link = format!("{ROOT}/InvokeCommand?%24skiptoken=2");
+        match page_number(seen) {
+            1 => json_response(
+                &json!({"value": [member(1), member(2), nameless("a")], "@odata.nextLink": link}),
+            ),
+            _ => json_response(&json!({"value": [member(3), nameless("b")]})),
+        }
+    });
+    let answer = client(service).answer(&members(GroupKind::Role)).await;
+    let Ok(Answer::Members(MembersAnswer::Complete(rows))) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(rows.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r11_one_name_with_two_contents_is_ambiguous() {
     let service = fake(|_| {
         json_response(&json!({"value": [
