@@ -113,7 +113,7 @@ impl Service {
                     return Ok(value);
                 }
                 Verdict::Renew(failure) if renewed => {
-                    return Err(ExchangeError::Permission(failure));
+                    return Err(self.tokens.refused_again(failure));
                 }
                 Verdict::Renew(failure) => {
                     renewed = true;

@@ -78,6 +78,17 @@ async fn r31_a_refusal_in_plain_text_is_waited_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fixed_token_is_refused_twice_before_it_is_taken_for_bad() {
+    let service = fake(|seen| match seen.number {
+        0 => status(401),
+        _ => page(0..10, None),
+    });
+    let fixed = Identity::Token(Secret::new(jwt(1)));
+    let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
+    assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_faults_are_repeated_six_times_and_then_given_up() {
     type Answers = fn() -> Response;
     let cases: [(&str, Answers, usize); 7] = [
