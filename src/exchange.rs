@@ -19,6 +19,7 @@ mod token;
 mod wire;
 
 use std::{
+    fmt::Debug,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -33,8 +34,9 @@ use uuid::Uuid;
 use call::{Call, RetryBudget, Service};
 pub use error::{ExchangeError, Failure};
 use gate::Gate;
-use pages::{Reader, Rows};
+use pages::{Reader, Rows, Void};
 pub use permissions::MailboxKey;
+pub(crate) use permissions::has_self;
 use token::TokenKeeper;
 pub use token::{Identity, TokenFacts};
 use wire::MailboxRow;
@@ -166,7 +168,7 @@ impl ExchangeClient {
         let reader = Reader {
             convert: MailboxRow::into_record,
             key: mailbox_identity,
-            may_be_void: false,
+            void: Void::Never,
         };
         let list = self.mailbox_rows(&reader, progress).await?;
         Ok(MailboxList {
@@ -184,12 +186,12 @@ impl ExchangeClient {
         let reader = Reader::<MailboxRow, _> {
             convert: |row| normalise(&row.into_record()),
             key: normalised_identity,
-            may_be_void: false,
+            void: Void::Never,
         };
         Ok(self.mailbox_rows(&reader, progress).await?.rows)
     }
 
-    async fn mailbox_rows<R>(
+    async fn mailbox_rows<R: Debug>(
         &self,
         reader: &Reader<MailboxRow, R>,
         mut progress: impl FnMut(ListProgress),

@@ -235,10 +235,15 @@ impl ZivverClient {
     }
 
     fn collection_url<R: Resource>(&self) -> Url {
+        self.scim_url(R::COLLECTION)
+    }
+
+    /// The address of something below `/scim/v2`, whether or not `ZIVVER_API_URL` says that much itself.
+    fn scim_url(&self, place: &str) -> Url {
         let mut url = self.connection.base_url.clone();
         let base = url.path().trim_end_matches('/');
         let base = base.strip_suffix("/scim/v2").unwrap_or(base);
-        let path = format!("{base}/scim/v2/{}", R::COLLECTION);
+        let path = format!("{base}/scim/v2/{place}");
         url.set_path(&path);
         url.set_query(None);
         url.set_fragment(None);

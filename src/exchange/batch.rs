@@ -12,7 +12,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     call::{Call, Service, read_json},
-    permissions::{MailboxKey, has_self, merge},
+    permissions::{MailboxKey, agreed, has_self, merge},
     wire::{Page, PermissionRow},
 };
 use crate::{domain::source::PermissionAnswer, http::retry_after};
@@ -24,18 +24,27 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(100);
 
 #[derive(Deserialize)]
 struct BatchAnswer {
-    responses: Vec<SubAnswer>,
+    /// Each is read for itself: one that makes no sense spoils no other.
+    responses: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
 struct SubAnswer {
+    #[serde(default)]
     id: Value,
     #[serde(default)]
-    status: Option<u16>,
+    status: Value,
     #[serde(default)]
     headers: Option<HashMap<String, Value>>,
     #[serde(default)]
     body: Option<Box<RawValue>>,
+}
+
+/// What one answer of a batch comes to.
+enum Sub {
+    Good(usize, PermissionAnswer),
+    Throttled(Option<Duration>),
+    Bad,
 }
 
 impl Service {
@@ -45,12 +54,7 @@ impl Service {
         keys: &[(usize, MailboxKey)],
     ) -> HashMap<usize, PermissionAnswer> {
         match self.send_batch(keys).await {
-            Ok(answer) => {
-                let answers = answer.responses.into_iter();
-                answers
-                    .filter_map(|answer| self.read_sub_answer(&answer))
-                    .collect()
-            }
+            Ok(answer) => self.read_batch(&answer),
             Err(error) => {
                 tracing::debug!(%error, "a batch failed, its mailboxes are read one by one");
                 HashMap::new()
@@ -80,25 +84,30 @@ impl Service {
         self.call(&call, read_json).await
     }
 
-    fn read_sub_answer(&self, answer: &SubAnswer) -> Option<(usize, PermissionAnswer)> {
-        let place = plain_text(&answer.id).parse().ok()?;
-        match answer.status? {
-            200 => {
-                let page: Page<PermissionRow> =
-                    serde_json::from_str(answer.body.as_ref()?.get()).ok()?;
-                if page.is_error() || page.link().is_some() || page.has_more() {
-                    return None;
-                }
-                let rows = page.value?.into_iter().map(PermissionRow::into_entries);
-                let entries = merge(rows.collect()).ok()?;
-                has_self(&entries).then_some((place, PermissionAnswer::Entries(entries)))
+    fn read_batch(&self, answer: &BatchAnswer) -> HashMap<usize, PermissionAnswer> {
+        let (mut good, mut waits) = (Vec::new(), Vec::new());
+        for answer in &answer.responses {
+            match serde_json::from_str(answer.get()).map_or(Sub::Bad, |sub| self.judge_sub(&sub)) {
+                Sub::Good(place, answer) => good.push((place, answer)),
+                Sub::Throttled(wait) => waits.push(wait),
+                Sub::Bad => (),
             }
-            429 => {
+        }
+        // They were sent together, so they are one refusal.
+        if let Some(longest) = waits.into_iter().max() {
+            self.gate.refused_inside(longest);
+        }
+        agreed(good)
+    }
+
+    fn judge_sub(&self, answer: &SubAnswer) -> Sub {
+        match plain_text(&answer.status).trim() {
+            "200" => good_sub(answer).unwrap_or(Sub::Bad),
+            "429" => {
                 self.sender.counters().count_throttled();
-                self.gate.refused_inside(self.sub_retry_after(answer));
-                None
+                Sub::Throttled(self.sub_retry_after(answer))
             }
-            _ => None,
+            _ => Sub::Bad,
         }
     }
 
@@ -113,6 +122,18 @@ impl Service {
         retry_after(&headers, self.config.clock.now())
             .map(|after| after.min(self.config.retry.retry_after_cap))
     }
+}
+
+/// The entries of a mailbox, where they are all there.
+fn good_sub(answer: &SubAnswer) -> Option<Sub> {
+    let place = plain_text(&answer.id).trim().parse().ok()?;
+    let page: Page<PermissionRow> = serde_json::from_str(answer.body.as_ref()?.get()).ok()?;
+    if page.is_error() || page.link().is_some() || page.has_more() {
+        return None;
+    }
+    let rows = page.value?.into_iter().map(PermissionRow::into_entries);
+    let entries = merge(rows.collect()).ok()?;
+    has_self(&entries).then_some(Sub::Good(place, PermissionAnswer::Entries(entries)))
 }
 
 /// Texts and numbers are used alike in a batch.

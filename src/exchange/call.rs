@@ -22,7 +22,6 @@ use super::{
     gate::{Gate, Permit},
     link,
     token::{Bearer, TokenFacts, TokenKeeper},
-    wire::Page,
 };
 use crate::http::{
     Reply, Request, RetryReason, SendError, Sender, UnpackError, one_line, retry_after, unpack,
@@ -114,7 +113,7 @@ impl Service {
                     return Ok(value);
                 }
                 Verdict::Renew(failure) if renewed => {
-                    return Err(ExchangeError::Permission(failure));
+                    return Err(self.tokens.refused_again(failure));
                 }
                 Verdict::Renew(failure) => {
                     renewed = true;
@@ -147,21 +146,6 @@ impl Service {
                 Verdict::Stop(error) => return Err(error),
             }
         }
-    }
-
-    /// Calls and reads the answer as one page of a list.
-    pub(super) async fn call_page<R: DeserializeOwned>(
-        &self,
-        call: &Call,
-    ) -> Result<Page<R>, ExchangeError> {
-        self.call(call, |body| {
-            let page: Page<R> = read_json(body)?;
-            if page.is_error() {
-                return Err(Unusable::Error);
-            }
-            Ok(page)
-        })
-        .await
     }
 
     /// What the token says, with a token fetched if there is none yet.

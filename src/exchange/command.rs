@@ -1,6 +1,6 @@
 //! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`exchange-online.md` 1.3 and 6.4).
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{fmt::Debug, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     ExchangeError,
     call::{Call, Service},
-    pages::{Reader, Rows},
+    pages::{Reader, Rows, Void},
     wire::RecipientRow,
 };
 use crate::domain::source::{
@@ -24,11 +24,59 @@ const RECIPIENT_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpA
 type Read<T> = Result<T, Vec<String>>;
 
 /// A cmdlet with its parameters and the properties wanted.
+#[derive(Clone, Copy)]
 struct Command<'a> {
     name: &'static str,
     identity: Option<&'a str>,
     link_type: Option<&'static str>,
     properties: &'static str,
+    void: Void,
+}
+
+impl<'a> Command<'a> {
+    /// A group itself, which names its members.
+    fn group(identity: &'a str) -> Self {
+        Self {
+            name: "Get-Group",
+            identity: Some(identity),
+            link_type: None,
+            properties: "Name,Members",
+            void: Void::Never,
+        }
+    }
+}
+
+/// Another way to ask whether there is nothing.
+struct Other<'a> {
+    command: Command<'a>,
+    convert: fn(RecipientRow) -> Read<bool>,
+    confirms: fn(&[bool]) -> bool,
+}
+
+impl<'a> Other<'a> {
+    /// The group itself says that nobody is in it.
+    fn group(identity: &'a str) -> Self {
+        Self {
+            command: Command::group(identity),
+            convert: |row| Ok(row.says_empty()),
+            confirms: |said| said == [true],
+        }
+    }
+
+    /// All groups there are, of which none belongs into the directory.
+    fn all_groups() -> Self {
+        Self {
+            command: Command {
+                name: "Get-Group",
+                identity: None,
+                link_type: None,
+                properties: "Name,RecipientTypeDetails",
+                void: Void::Envelope,
+            },
+            convert: |row| Ok(row.says_undistributed()),
+            confirms: |said| said.iter().all(|undistributed| *undistributed),
+        }
+    }
 }
 
 impl Service {
@@ -74,9 +122,10 @@ impl Service {
             identity: None,
             link_type: None,
             properties: RECIPIENT_PROPERTIES,
+            void: Void::Envelope,
         };
-        Ok(match self.recipients(&command).await {
-            Ok(records) => DirectoryAnswer::Complete(records),
+        Ok(match self.confirmed(&command, &Other::all_groups()).await {
+            Ok(groups) => DirectoryAnswer::Complete(groups),
             Err(error) => DirectoryAnswer::Failed(self.survivable(error)?),
         })
     }
@@ -92,9 +141,10 @@ impl Service {
             identity: Some(text),
             link_type: None,
             properties: RECIPIENT_PROPERTIES,
+            void: Void::Envelope,
         };
         Ok(match self.recipients(&command).await {
-            Ok(mut records) => match (records.pop(), records.is_empty()) {
+            Ok(Rows { mut rows, .. }) => match (rows.pop(), rows.is_empty()) {
                 (None, _) => RecipientAnswer::NotFound,
                 (Some(record), true) => RecipientAnswer::Found(record),
                 (Some(_), false) => RecipientAnswer::Ambiguous,
@@ -121,21 +171,21 @@ impl Service {
             GroupKind::Role => ("Get-RoleGroupMember", None),
             GroupKind::PlainSecurity => ("Get-Group", None),
         };
-        let plain = kind == GroupKind::PlainSecurity;
         let command = Command {
             name,
             identity: Some(identity),
             link_type,
-            properties: if plain {
-                "Name,Members"
-            } else {
-                RECIPIENT_PROPERTIES
-            },
+            properties: RECIPIENT_PROPERTIES,
+            void: Void::Envelope,
         };
-        let read = if plain {
-            self.named_members(&command).await
-        } else {
-            self.recipients(&command).await
+        let read = match kind {
+            GroupKind::PlainSecurity => self.named_members(&Command::group(identity)).await,
+            GroupKind::Security | GroupKind::Distribution => {
+                self.confirmed(&command, &Other::group(identity)).await
+            }
+            GroupKind::Microsoft365 | GroupKind::Dynamic | GroupKind::Role => {
+                self.recipients(&command).await.map(|members| members.rows)
+            }
         };
         Ok(match read {
             Ok(records) => MembersAnswer::Complete(records),
@@ -146,17 +196,46 @@ impl Service {
     async fn recipients(
         &self,
         command: &Command<'_>,
-    ) -> Result<Vec<RecipientRecord>, ExchangeError> {
+    ) -> Result<Rows<RecipientRecord>, ExchangeError> {
         let reader = Reader {
             convert: RecipientRow::into_record,
-            key: |row: &Read<RecipientRecord>| {
-                let row = row.as_ref().ok()?;
-                let id = row.object_id.as_ref().or(row.guid.as_ref())?;
-                Some(id.to_lowercase())
-            },
-            may_be_void: true,
+            key: RecipientRow::key,
+            void: command.void,
         };
         self.run(command, &reader).await
+    }
+
+    /// Silence alone says nothing: what takes access away, or lets a name mean somebody, must have been said (R11).
+    async fn confirm(&self, command: &Command<'_>, other: &Other<'_>) -> Result<(), ExchangeError> {
+        let reader = Reader {
+            convert: other.convert,
+            key: |_| None,
+            void: other.command.void,
+        };
+        let said = self.run(&other.command, &reader).await?.rows;
+        if (other.confirms)(&said) {
+            return Ok(());
+        }
+        let call = self.command(command).await?;
+        let text = "an empty body, and Get-Group does not say that there is nothing";
+        Err(ExchangeError::Protocol(call.failure(text)))
+    }
+
+    /// Recipients as [`Self::recipients`]; that there are none has been said, if only by `other`.
+    async fn confirmed(
+        &self,
+        command: &Command<'_>,
+        other: &Other<'_>,
+    ) -> Result<Vec<RecipientRecord>, ExchangeError> {
+        let command = Command {
+            void: Void::EmptyBody,
+            ..*command
+        };
+        let read = self.recipients(&command).await?;
+        if read.was_silent {
+            self.confirm(&command, other).await?;
+        }
+        Ok(read.rows)
     }
 
     /// `Get-Group` gives one row, whose members have only names.
@@ -167,9 +246,9 @@ impl Service {
         let reader = Reader {
             convert: RecipientRow::into_member_names,
             key: |_| None,
-            may_be_void: false,
+            void: command.void,
         };
-        let groups = self.run(command, &reader).await?;
+        let groups = self.run(command, &reader).await?.rows;
         let [names] = groups.as_slice() else {
             let call = self.command(command).await?;
             let text = format!("{} groups came for one identity", groups.len());
@@ -183,24 +262,29 @@ impl Service {
         Ok(names.iter().map(record).collect())
     }
 
-    async fn run<R>(
+    async fn run<R: Debug>(
         &self,
         command: &Command<'_>,
         reader: &Reader<RecipientRow, Read<R>>,
-    ) -> Result<Vec<R>, ExchangeError> {
+    ) -> Result<Rows<R>, ExchangeError> {
         let call = self.command(command).await?;
-        let Rows { rows, repeated, .. } = self.read_all(&call, reader, |_, _| ()).await?;
-        if repeated > 0 {
+        let list = self.read_all(&call, reader, |_, _| ()).await?;
+        if list.repeated > 0 {
             // Nobody is asked about by himself whom a group's list or the list of groups has lost (R10, R11).
             let text = "a row came again on another page, so another one may be missing";
             return Err(ExchangeError::Paging(call.failure(text)));
         }
-        rows.into_iter()
-            .collect::<Result<_, _>>()
-            .map_err(|names: Vec<String>| {
-                let text = format!("a row cannot be understood: {}", names.join(", "));
-                ExchangeError::Protocol(call.failure(&text))
-            })
+        let rows = list.rows.into_iter().collect::<Read<Vec<R>>>();
+        let rows = rows.map_err(|names| {
+            let text = format!("a row cannot be understood: {}", names.join(", "));
+            ExchangeError::Protocol(call.failure(&text))
+        })?;
+        Ok(Rows {
+            rows,
+            pages: list.pages,
+            repeated: list.repeated,
+            was_silent: list.was_silent,
+        })
     }
 
     async fn command(&self, command: &Command<'_>) -> Result<Call, ExchangeError> {

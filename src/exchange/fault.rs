@@ -11,6 +11,9 @@ use crate::http::{Reply, one_line};
 /// The longest text of the service that an error repeats.
 const TEXT_CHARS_MAX: usize = 300;
 
+/// As much of a body without `error` is searched for markers.
+const PLAIN_BYTES_MAX: usize = 4096;
+
 /// What to do about an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -39,7 +42,7 @@ pub(super) struct Fault {
 }
 
 /// Parts of texts and of .NET exception types, compared in lower case, in order of precedence (4.4).
-const MARKERS: [(&str, Class); 13] = [
+const MARKERS: [(&str, Class); 14] = [
     ("maximum number of concurrent requests", Class::Throttled),
     ("pagination request", Class::Paging),
     ("managementobjectnotfoundexception", Class::NotFound),
@@ -53,20 +56,44 @@ const MARKERS: [(&str, Class); 13] = [
     ("cmdletproxynotavailablefailure", Class::Transient),
     ("cmdletproxyexception", Class::Transient),
     ("issue may be transient", Class::Transient),
+    (EXPIRED, Class::Paging),
 ];
+
+/// Of a link, in other words than usual.
+const EXPIRED: &str = "expired";
 
 /// Reads an answer that is no plain success.
 pub(super) fn classify(reply: &Reply, body: &[u8]) -> Fault {
     let cause = Cause::read(&reply.headers, body);
-    let haystack = cause.searched.to_lowercase().replace('’', "'");
-    let marked = MARKERS
-        .iter()
-        .find(|(marker, _)| haystack.contains(marker))
-        .map(|(_, class)| *class);
+    let status = reply.status.as_u16();
+    let marked =
+        mark(&cause.searched, status, |_| true).or_else(|| mark(&cause.plain, status, is_passing));
     Fault {
         class: of_status(reply, body, marked),
         text: cause.text(reply.status),
     }
+}
+
+fn mark(text: &str, status: u16, counts: fn(Class) -> bool) -> Option<Class> {
+    let haystack = text.to_lowercase().replace('’', "'");
+    MARKERS
+        .iter()
+        .filter(|(marker, class)| counts(*class) && is_believed(marker, *class, status))
+        .find(|(marker, _)| haystack.contains(marker))
+        .map(|(_, class)| *class)
+}
+
+/// What a text outside of any `error` can say: a gateway's page proves of nobody that he is gone, or may not be read.
+fn is_passing(class: Class) -> bool {
+    matches!(class, Class::Throttled | Class::Transient | Class::Paging)
+}
+
+/// Whether a marker counts under this status. A service that is not well proves of nobody that he is gone (R11), and a
+/// word as common as [`EXPIRED`] is about links only where an expired one is told (section 2).
+fn is_believed(marker: &str, class: Class, status: u16) -> bool {
+    let is_unwell = status >= 500 || status == 408;
+    let is_about_objects = matches!(class, Class::NotFound | Class::Ambiguous);
+    !(is_unwell && is_about_objects) && (marker != EXPIRED || status == 400)
 }
 
 /// The reaction to a status, given what the body's markers say.
@@ -98,6 +125,8 @@ struct Cause {
     shown: String,
     /// Where to look for markers.
     searched: String,
+    /// The beginning of a body that has no `error`.
+    plain: String,
 }
 
 impl Cause {
@@ -109,6 +138,10 @@ impl Cause {
             && let Some(error) = member(&root, "error")
         {
             cause.read_error(error);
+        }
+        if cause.searched.trim().is_empty() {
+            let start = &body[..body.len().min(PLAIN_BYTES_MAX)];
+            cause.plain = String::from_utf8_lossy(start).into_owned();
         }
         for name in ["x-exceptiontype", "x-ms-diagnostics", "www-authenticate"] {
             if let Some(text) = headers.get(name).and_then(|value| value.to_str().ok()) {
@@ -343,6 +376,75 @@ mod tests {
                 class,
                 "{kind} {text}"
             );
+        }
+    }
+
+    #[test]
+    fn r31_a_text_outside_of_an_error_can_only_ask_for_patience() {
+        let busy = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again.";
+        let late = "Expired or Invalid pagination request. Default Expiry time is 00:30:00";
+        for (text, status, class) in [
+            (busy, 400, Class::Throttled),
+            (busy, 403, Class::Throttled),
+            (busy, 500, Class::Throttled),
+            ("ServerBusyException", 400, Class::Transient),
+            ("This issue may be transient.", 400, Class::Transient),
+            (late, 400, Class::Paging),
+            ("ManagementObjectNotFoundException", 400, Class::Refused),
+            ("'gone' couldn't be found on 'dc01'", 400, Class::Refused),
+            ("ManagementObjectAmbiguousException", 400, Class::Refused),
+            ("It isn't supported in this scenario", 400, Class::Refused),
+        ] {
+            for body in [
+                text.to_owned(),
+                format!("<html><p>{text}</p></html>"),
+                json!(text).to_string(),
+                json!({"message": text}).to_string(),
+                json!({"error": {}, "Message": text}).to_string(),
+            ] {
+                assert_eq!(
+                    fault(status, &[], body.clone()).class,
+                    class,
+                    "{status} {body}"
+                );
+            }
+        }
+        let beyond = format!("{}{busy}", " ".repeat(PLAIN_BYTES_MAX));
+        assert_eq!(fault(400, &[], beyond).class, Class::Refused);
+        // Where there is an error, only what it says counts.
+        let aside = json!({"error": {"code": "BadRequest", "message": "no"}, "note": busy});
+        assert_eq!(fault(400, &[], aside.to_string()).class, Class::Refused);
+    }
+
+    #[test]
+    fn r11_a_service_that_is_not_well_proves_nobody_gone() {
+        for status in [408, 500, 502, 503, 504] {
+            for kind in [
+                "M.ManagementObjectNotFoundException",
+                "M.ManagementObjectAmbiguousException",
+            ] {
+                let body = pipe(
+                    kind,
+                    "object 'x' couldn't be found on 'dc01.example.invalid'.",
+                );
+                assert_eq!(
+                    fault(status, &[], body).class,
+                    Class::Transient,
+                    "{status} {kind}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_400_speaks_of_a_link_as_expired() {
+        for (status, class) in [
+            (400, Class::Paging),
+            (404, Class::NotFound),
+            (500, Class::Transient),
+        ] {
+            let body = pipe("M.Other", "The session has expired.");
+            assert_eq!(fault(status, &[], body).class, class, "{status}");
         }
     }
 

@@ -20,6 +20,9 @@ pub(super) fn check(base: &Url, from: &Url, link: &str) -> Result<Url, String> {
         .join(link.trim())
         .map_err(|_| "a link that is no address".to_owned())?;
     if is_loopback(base) {
+        if url.port() == Some(BACK_END_PORT) && url.host() == base.host() {
+            let _ = url.set_port(base.port());
+        }
         return if url.origin() == base.origin() {
             Ok(url)
         } else {
@@ -109,6 +112,13 @@ mod tests {
                 Some("http://127.0.0.1:8080/a"),
             ),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8081/a", None),
+            (
+                "http://127.0.0.1:8080",
+                "http://127.0.0.1:446/a",
+                Some("http://127.0.0.1:8080/a"),
+            ),
+            ("http://127.0.0.1:8080", "https://127.0.0.1:446/a", None),
+            ("http://127.0.0.1:8080", "http://127.0.0.2:446/a", None),
             (
                 "http://127.0.0.1:8080",
                 "https://outlook.office365.com/a",

@@ -1,7 +1,12 @@
 //! Who may open which mailbox: one small read for each, by one of three strategies with the same result
 //! (`exchange-online.md` sections 1.2 C, 3 and 6.1).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -17,7 +22,7 @@ use super::{
     ExchangeError, Strategy,
     batch::BATCH_MAX,
     call::{Call, Service},
-    pages::Reader,
+    pages::{Reader, Void},
     wire::{MailboxRow, PermissionRow},
 };
 use crate::domain::{
@@ -154,12 +159,15 @@ impl Service {
                 (MailboxKey::of(&row.into_record()), entries)
             },
             key: |(key, _)| key.as_ref().map(|key| key.0.to_lowercase()),
-            may_be_void: false,
+            void: Void::Never,
         };
         let rows = self.read_all(&call, &reader, |_, _| ()).await?.rows;
-        let good = rows.into_iter().filter_map(|(key, entries)| {
+        let keyed = rows
+            .into_iter()
+            .filter_map(|(key, entries)| Some((key?.0.to_lowercase(), entries)));
+        let good = agreed(keyed).into_iter().filter_map(|(key, entries)| {
             let entries = entries.filter(|entries| has_self(entries))?;
-            Some((key?.0.to_lowercase(), entries))
+            Some((key, entries))
         });
         Ok(good.collect())
     }
@@ -168,7 +176,7 @@ impl Service {
 const ROWS: Reader<PermissionRow, Entries> = Reader {
     convert: PermissionRow::into_entries,
     key: |_| None,
-    may_be_void: false,
+    void: Void::Never,
 };
 
 /// The reads to be made, several of them at a time, each giving one answer or more. Each is made when its turn comes: a
@@ -233,6 +241,26 @@ fn batched(
     .boxed()
 }
 
+/// Answers by whom they are about. Who got different ones has none: which is right is not for their order to say.
+pub(super) fn agreed<K: Eq + Hash, V: PartialEq>(
+    answers: impl IntoIterator<Item = (K, V)>,
+) -> HashMap<K, V> {
+    let mut agreed: HashMap<K, Option<V>> = HashMap::new();
+    for (key, answer) in answers {
+        match agreed.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(Some(answer));
+            }
+            Entry::Occupied(taken) if taken.get().as_ref() == Some(&answer) => (),
+            Entry::Occupied(mut taken) => *taken.get_mut() = None,
+        }
+    }
+    agreed
+        .into_iter()
+        .filter_map(|(key, answer)| Some((key, answer?)))
+        .collect()
+}
+
 /// All entries of a mailbox, or the answer that says why they cannot be used.
 pub(super) fn merge(rows: Vec<Entries>) -> Entries {
     let mut entries = Vec::with_capacity(rows.len());
@@ -252,7 +280,7 @@ fn unreadable(names: &[String]) -> PermissionAnswer {
 }
 
 /// Whether the mailbox's own entry is there, without which a read is not good (6.1).
-pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
+pub(crate) fn has_self(entries: &[PermissionEntry]) -> bool {
     entries.iter().any(|entry| {
         let user = entry.user.trim();
         user.eq_ignore_ascii_case(r"NT AUTHORITY\SELF") || user.eq_ignore_ascii_case("S-1-5-10")
@@ -322,6 +350,12 @@ mod tests {
         );
         assert_eq!(choose(None, Some(" "), Some("p")).as_deref(), Some("p"));
         assert_eq!(choose(Some(""), None, Some("")), None);
+    }
+
+    #[test]
+    fn answers_that_contradict_each_other_are_none() {
+        let answers = [("a", 1), ("b", 1), ("a", 1), ("b", 2), ("b", 1)];
+        assert_eq!(agreed(answers), HashMap::from([("a", 1)]));
     }
 
     #[test]

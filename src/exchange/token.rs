@@ -207,18 +207,19 @@ impl TokenKeeper {
         }
     }
 
-    /// Makes another token current than the one that was refused with 401; an error where there can be no other.
+    /// Makes another token current than the one that was refused with 401. Where there can be no other, the same one gets a
+    /// second chance.
     pub(super) async fn renew(
         &self,
         refused: &Bearer,
         failure: &Failure,
     ) -> Result<(), ExchangeError> {
         if matches!(self.identity, Identity::Token(_)) {
-            // A good token of somebody without the role; another token of theirs would not help.
-            if failure.text.contains("is not allowed to call") {
-                return Err(ExchangeError::Permission(failure.clone()));
-            }
-            return Err(self.error(&failure.to_string()));
+            return if lacks_role(failure) {
+                Err(ExchangeError::Permission(failure.clone()))
+            } else {
+                Ok(())
+            };
         }
         let mut state = self.state.lock().await;
         if let Some(bearer) = &state.bearer
@@ -229,6 +230,15 @@ impl TokenKeeper {
         // A credential remembers its token until it expires: only a new one asks again.
         state.credential = None;
         self.fetch(&mut state).await.map(|_| ())
+    }
+
+    /// What a 401 means that follows a renewal.
+    pub(super) fn refused_again(&self, failure: Failure) -> ExchangeError {
+        if matches!(self.identity, Identity::Token(_)) && !lacks_role(&failure) {
+            self.error(&failure.to_string())
+        } else {
+            ExchangeError::Permission(failure)
+        }
     }
 
     async fn fetch(&self, state: &mut State) -> Result<Bearer, ExchangeError> {
@@ -281,6 +291,11 @@ impl TokenKeeper {
             remedy: self.identity.remedy().to_owned(),
         }
     }
+}
+
+/// A good token of somebody without the role; another token of theirs would not help.
+fn lacks_role(failure: &Failure) -> bool {
+    failure.text.contains("is not allowed to call")
 }
 
 /// The scope to ask for: the service's own origin, or the real one's where a sandbox stands in.

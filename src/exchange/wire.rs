@@ -10,7 +10,7 @@ use serde::{
 
 use crate::domain::{
     ids::ObjectId,
-    source::{MailboxRecord, PermissionEntry, RecipientRecord},
+    source::{GroupKind, MailboxRecord, PermissionEntry, RecipientRecord},
 };
 
 /// Pages have 1,000 rows. Without a limit some kilobytes of packed `{}` would become gigabytes of rows.
@@ -29,9 +29,24 @@ pub(super) struct Page<R> {
     #[serde(rename = "@adminapi.warnings", default)]
     warnings: Loose,
     error: Option<IgnoredAny>,
+    /// There was no body.
+    #[serde(skip)]
+    pub(super) is_silence: bool,
 }
 
 impl<R> Page<R> {
+    /// What no body stands for, where it stands for something.
+    pub(super) fn silence() -> Self {
+        Self {
+            value: None,
+            next_link: None,
+            context: Loose::Nothing,
+            warnings: Loose::Nothing,
+            error: None,
+            is_silence: true,
+        }
+    }
+
     /// Where the list goes on.
     pub(super) fn link(&self) -> Option<&str> {
         self.next_link
@@ -286,8 +301,14 @@ fn addresses(value: Loose, malformed: &mut Vec<String>) -> Option<Vec<String>> {
 /// `ExternalDirectoryObjectId` as it came, or the key where that is a GUID (1.5).
 fn object_id(external_id: Option<String>, object_key: Option<String>) -> Option<String> {
     external_id
-        .filter(|id| !id.trim().is_empty())
+        .filter(|id| !is_null_id(id))
         .or_else(|| object_key.filter(|key| ObjectId::parse(key).is_some()))
+}
+
+/// An object without an id has a blank one, or one of zeros (1.3, 1.5): both tell nobody apart.
+fn is_null_id(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_whitespace() || matches!(c, '0' | '-' | '{' | '}'))
 }
 
 /// A row of `MailboxPermission`; the cmdlet's own form, with the rights beside the user, is read too.
@@ -378,8 +399,8 @@ impl RecipientRow {
                 self.external_directory_object_id,
                 "ExternalDirectoryObjectId",
             )
-            .filter(|id| !id.trim().is_empty()),
-            guid: text(self.guid, "Guid"),
+            .filter(|id| !is_null_id(id)),
+            guid: text(self.guid, "Guid").filter(|id| !is_null_id(id)),
             name: text(self.name, "Name"),
             identity: text(self.identity, "Identity"),
             display_name: text(self.display_name, "DisplayName"),
@@ -390,6 +411,36 @@ impl RecipientRow {
             Ok(record)
         } else {
             Err(malformed)
+        }
+    }
+
+    /// What tells it from other rows.
+    pub(super) fn key(record: &Result<RecipientRecord, Vec<String>>) -> Option<String> {
+        let record = record.as_ref().ok()?;
+        [&record.object_id, &record.guid]
+            .into_iter()
+            .flatten()
+            .find_map(|id| Some(ObjectId::parse(id)?.to_string()))
+    }
+
+    /// Whether the row says that the group has no members; not saying anything about them is not that.
+    pub(super) fn says_empty(&self) -> bool {
+        self.members == Loose::List(Vec::new())
+    }
+
+    /// Whether the row is of a kind of group that `Get-DistributionGroup` never lists.
+    pub(super) fn says_undistributed(&self) -> bool {
+        let Loose::Text(kind) = &self.recipient_type_details else {
+            return false;
+        };
+        match GroupKind::from_recipient_type(kind.trim()) {
+            Some(
+                GroupKind::Microsoft365
+                | GroupKind::Dynamic
+                | GroupKind::Role
+                | GroupKind::PlainSecurity,
+            ) => true,
+            Some(GroupKind::Security | GroupKind::Distribution) | None => false,
         }
     }
 
@@ -413,6 +464,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const NULL_GUID: &str = "00000000-0000-0000-0000-000000000000";
 
     fn mailbox(row: serde_json::Value) -> MailboxRecord {
         serde_json::from_value::<MailboxRow>(row)
@@ -497,11 +550,32 @@ mod tests {
             (json!(id), json!("other"), Some(id)),
             (json!(""), json!(id), Some(id)),
             (json!(""), json!("discovery@corp.example"), None),
+            (json!(NULL_GUID), json!(id), Some(id)),
+            (json!(NULL_GUID), json!("discovery@corp.example"), None),
             (json!(null), json!(null), None),
         ] {
             let record =
                 mailbox(json!({"ExternalDirectoryObjectId": external_id, "ObjectKey": key}));
             assert_eq!(record.object_id.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_id_of_a_recipient() {
+        let id = "22222222-0000-4000-8000-000000000001";
+        for (external_id, guid, expected) in [
+            (json!(NULL_GUID), json!(id), Some(id)),
+            (json!(NULL_GUID), json!(NULL_GUID), None),
+            (json!("x"), json!(id), Some(id)),
+            (json!(id.to_uppercase()), json!(NULL_GUID), Some(id)),
+        ] {
+            let row = json!({"ExternalDirectoryObjectId": external_id, "Guid": guid});
+            let row: RecipientRow = serde_json::from_value(row).unwrap();
+            let record = row.into_record();
+            assert_eq!(RecipientRow::key(&record).as_deref(), expected);
+            let record = record.unwrap();
+            assert_ne!(record.object_id.as_deref(), Some(NULL_GUID));
+            assert_ne!(record.guid.as_deref(), Some(NULL_GUID));
         }
     }
 

@@ -7,8 +7,11 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::SendError;
 
-/// Attempts where patience is of little use: nobody listens on this very machine, or the answer makes no sense.
+/// Attempts where patience is of little use: the answer makes no sense.
 const ATTEMPTS_OF_LITTLE_HOPE: u32 = 3;
+
+/// A server on this very machine is up again within seconds, or nobody has started it and somebody waits to hear so.
+const NOBODY_THERE_CAP: Duration = Duration::from_secs(4);
 
 /// How often and how patiently one request is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,24 +66,36 @@ impl RetryPolicy {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let attempts = match reason {
-            RetryReason::NobodyThere | RetryReason::Unintelligible => {
-                self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE)
-            }
-            RetryReason::Throttled | RetryReason::Fault | RetryReason::Transport => self.attempts,
+            RetryReason::Unintelligible => self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE),
+            RetryReason::Throttled
+            | RetryReason::Fault
+            | RetryReason::Transport
+            | RetryReason::NobodyThere => self.attempts,
         };
         if attempt >= attempts {
             return None;
         }
-        Some(match retry_after {
-            Some(delay) => delay.min(self.retry_after_cap),
-            None => self.jittered(serial, attempt),
-        })
+        let backoff = self.jittered(serial, attempt, reason);
+        Some(
+            match retry_after.map(|wait| wait.min(self.retry_after_cap)) {
+                // The first word is taken. Who refuses after that again, said too little: no time at all, or a date that is past
+                // by the time it is read.
+                Some(wait) if attempt > 1 => wait.max(backoff),
+                Some(wait) => wait,
+                None => backoff,
+            },
+        )
     }
 
     /// Full jitter: anywhere between nothing and the exponential bound.
-    fn jittered(&self, serial: u64, attempt: u32) -> Duration {
+    fn jittered(&self, serial: u64, attempt: u32, reason: RetryReason) -> Duration {
         let growth = self.factor.saturating_pow(attempt.saturating_sub(1));
-        let bound = self.base.saturating_mul(growth).min(self.cap);
+        let cap = if reason == RetryReason::NobodyThere {
+            self.cap.min(NOBODY_THERE_CAP)
+        } else {
+            self.cap
+        };
+        let bound = self.base.saturating_mul(growth).min(cap);
         let draw = mix(self.seed ^ mix(serial ^ mix(u64::from(attempt))));
         // 53 bits make an exact fraction of 1.
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a f64")]
@@ -212,5 +227,40 @@ mod tests {
         assert_eq!(delay(Duration::MAX), Some(Duration::from_secs(60)));
         assert_eq!(delay(Duration::from_secs(3)), Some(Duration::from_secs(3)));
         assert_eq!(delay(Duration::ZERO), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn r31_a_service_that_asks_for_no_wait_is_not_stormed() {
+        let policy = RetryPolicy::new(Duration::from_secs(300), 7);
+        let delay = |attempt, after| {
+            policy
+                .next_delay(1, attempt, RetryReason::Throttled, Some(after))
+                .unwrap()
+        };
+        for attempt in 2..6 {
+            let backoff = policy
+                .next_delay(1, attempt, RetryReason::Throttled, None)
+                .unwrap();
+            assert_eq!(delay(attempt, Duration::ZERO), backoff);
+            assert_eq!(
+                delay(attempt, Duration::from_secs(90)),
+                Duration::from_secs(90)
+            );
+            assert_eq!(delay(attempt, Duration::MAX), Duration::from_secs(300));
+        }
+    }
+
+    #[test]
+    fn r31_a_refused_connection_gets_all_attempts_in_short_order() {
+        let policy = RetryPolicy::new(Duration::from_secs(300), 7);
+        for serial in 0..100 {
+            let delays: Vec<_> = (1..)
+                .map_while(|attempt| {
+                    policy.next_delay(serial, attempt, RetryReason::NobodyThere, None)
+                })
+                .collect();
+            assert_eq!(delays.len(), 5);
+            assert!(delays.iter().all(|delay| *delay <= NOBODY_THERE_CAP));
+        }
     }
 }

@@ -66,11 +66,7 @@ impl ZivverClient {
 
     /// Status, body, and whether it has an entity tag.
     async fn ask(&self, path: &str, query: Option<&str>) -> Option<(u16, Value, bool)> {
-        let mut url = self.connection.base_url.clone();
-        url.set_path(&format!(
-            "{}/scim/v2/{path}",
-            url.path().trim_end_matches('/')
-        ));
+        let mut url = self.scim_url(path);
         url.set_query(query);
         let call = Call {
             kind: "probe",

@@ -18,6 +18,7 @@ use cloud_sync::{
         account::Extension,
         address::SmtpAddress,
         ids::{ObjectId, ScimId},
+        probe::AnswerSheet,
     },
     http::{Clock, Transport},
     sandbox::{

@@ -15,6 +15,9 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(2);
 /// The longest pause after a refusal (R31), whatever the refusal says.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// A shorter wait than this is believed once: a date has whole seconds and may be past when it is read.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+
 /// Windows without a refusal before one more call is tried: after the first refusal, and at most.
 const PATIENCE: u32 = 2;
 const PATIENCE_MAX: u32 = 32;
@@ -47,6 +50,8 @@ pub(super) struct Pace {
     next_call: u64,
     latency: Latency,
     pause_until: Option<Instant>,
+    /// When the last refusal came, if nothing was accepted since.
+    refused_at: Option<Instant>,
     room: Room,
 }
 
@@ -70,6 +75,7 @@ impl Pace {
             next_call: 0,
             latency: Latency::default(),
             pause_until: None,
+            refused_at: None,
             room: Room::default(),
         }
     }
@@ -121,12 +127,18 @@ impl Pace {
         };
         if signals.heard {
             self.latency.observe(sent, now);
+            if !signals.refused {
+                self.refused_at = None;
+            }
         }
         self.learn(now, signals);
         let budget = self.governing();
         if signals.refused {
-            let wait = signals.wait.unwrap_or(budget.window).min(PAUSE_MAX);
+            let again = self.refused_at.is_some_and(|refused_at| sent >= refused_at);
+            let wait = signals.wait.filter(|wait| !again || *wait >= WAIT_MIN);
+            let wait = wait.unwrap_or(budget.window).min(PAUSE_MAX);
             self.pause_until = self.pause_until.max(Some(now + wait));
+            self.refused_at = Some(now);
             if self.told_at.is_none_or(|told_at| sent > told_at) {
                 self.room.refused(sent, now, budget);
             }
@@ -147,9 +159,14 @@ impl Pace {
         let Some((calls, window)) = signals.budget else {
             return;
         };
+        let calls = calls.max(1);
+        // A number alone takes nothing back of what was said about its window.
+        let known = self.told.filter(|told| told.calls == calls);
         let told = Budget {
-            calls: calls.max(1),
-            window: window.unwrap_or(self.own.window),
+            calls,
+            window: window
+                .or(known.map(|told| told.window))
+                .unwrap_or(self.own.window),
         };
         if self.told.unwrap_or(self.own) == told {
             return;

@@ -437,6 +437,86 @@ fn r30_a_refusal_stops_everything_for_as_long_as_it_says() {
 }
 
 #[test]
+fn r31_a_refusal_that_asks_for_no_wait_is_believed_once() {
+    let refusal = |wait| Signals {
+        heard: true,
+        refused: true,
+        wait: Some(wait),
+        ..Signals::default()
+    };
+    let accepted = Signals {
+        heard: true,
+        ..Signals::default()
+    };
+    let second = Duration::from_secs(1);
+    let mut pace = Pace::new(BUDGET, WINDOW);
+    let mut now = Instant::now();
+    let mut answer = |signals: &Signals, later| {
+        now += later;
+        let call = pace.sent(now);
+        now += Duration::from_millis(20);
+        pace.answered(call, now, signals);
+        pace.next(now)
+    };
+    let nothing = refusal(Duration::ZERO);
+    assert_eq!(answer(&nothing, Duration::ZERO), Duration::ZERO);
+    assert_eq!(answer(&nothing, Duration::ZERO), WINDOW);
+    // What can be meant is obeyed to the letter, however often it is said.
+    let later = WINDOW + second;
+    assert_eq!(answer(&refusal(second * 3), later), second * 3);
+    assert_eq!(answer(&refusal(second * 3), second * 3), second * 3);
+    // After an accepted call it is the first refusal again.
+    assert_eq!(answer(&accepted, second * 3), Duration::ZERO);
+    assert_eq!(answer(&nothing, Duration::ZERO), Duration::ZERO);
+}
+
+#[test]
+fn r31_refusals_of_one_burst_are_one() {
+    let origin = Instant::now();
+    let mut pace = Pace::new(BUDGET, WINDOW);
+    let burst: Vec<_> = (0..10).map(|_| pace.sent(origin)).collect();
+    for (millis, call) in (20..).zip(burst) {
+        let refusal = Signals {
+            heard: true,
+            refused: true,
+            wait: Some(Duration::ZERO),
+            ..Signals::default()
+        };
+        let now = origin + Duration::from_millis(millis);
+        pace.answered(call, now, &refusal);
+        assert_eq!(pace.next(now), Duration::ZERO);
+    }
+}
+
+#[test]
+fn r30_a_window_that_was_told_outlives_a_number_alone() {
+    let origin = Instant::now();
+    for window_s in [20, 100] {
+        let mut pace = Pace::new(BUDGET, WINDOW);
+        let mut tell = |refused, window: Option<u64>| {
+            let call = pace.sent(origin);
+            let signals = Signals {
+                heard: true,
+                refused,
+                budget: Some((20, window.map(Duration::from_secs))),
+                wait: Some(Duration::ZERO),
+                ..Signals::default()
+            };
+            pace.answered(call, origin, &signals);
+        };
+        tell(true, Some(window_s));
+        tell(false, None);
+        while pace.next(origin).is_zero() {
+            pace.sent(origin);
+        }
+        assert!(
+            pace.next(origin) >= Duration::from_secs(window_s),
+            "{window_s}"
+        );
+    }
+}
+
+#[test]
 fn r30_what_zivver_says_never_makes_it_faster() {
     let origin = Instant::now();
     for (told, expected) in [

@@ -36,6 +36,59 @@ async fn r31_retry_after_is_waited_for_in_every_form() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r31_a_service_that_asks_for_no_wait_is_not_stormed() {
+    for value in ["0", "0.01", "Mon, 23 Nov 2026 10:00:00 GMT"] {
+        let service = fake(move |_| {
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", value)]).into_response()
+        });
+        let client = client(service);
+        let start = Instant::now();
+        assert!(matches!(
+            list(&client).await,
+            Err(ExchangeError::Throttled(_))
+        ));
+        assert_eq!(client.counters().read().total, 6);
+        assert!(
+            start.elapsed() > Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_refusal_in_plain_text_is_waited_out() {
+    let busy = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again.";
+    for (status, body) in [
+        (400, busy.to_owned()),
+        (400, json!(busy).to_string()),
+        (400, json!({"message": busy}).to_string()),
+        (403, busy.to_owned()),
+    ] {
+        let service = fake(move |seen| {
+            if seen.number == 0 {
+                return (StatusCode::from_u16(status).unwrap(), body.clone()).into_response();
+            }
+            page(0..10, None)
+        });
+        let client = client(service);
+        assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+        assert_eq!(client.counters().read().throttled, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_token_is_refused_twice_before_it_is_taken_for_bad() {
+    let service = fake(|seen| match seen.number {
+        0 => status(401),
+        _ => page(0..10, None),
+    });
+    let fixed = Identity::Token(Secret::new(jwt(1)));
+    let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
+    assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_faults_are_repeated_six_times_and_then_given_up() {
     type Answers = fn() -> Response;
     let cases: [(&str, Answers, usize); 7] = [

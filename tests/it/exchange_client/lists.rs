@@ -44,13 +44,17 @@ async fn r1_three_pages_are_one_list() {
 #[tokio::test(start_paused = true)]
 async fn r1_a_doubtful_list_is_an_error() {
     type Answers = fn(&Seen) -> Response;
-    let cases: [(&str, Answers); 11] = [
+    let cases: [(&str, Answers); 12] = [
         ("repeated link", |seen| match page_number(seen) {
             1 => page(0..10, Some(&link_to(2))),
             _ => page(10..20, Some(&link_to(2))),
         }),
         ("repeated page", |seen| {
             page(0..10, Some(&link_to(page_number(seen) + 1)))
+        }),
+        ("reordered page", |seen| match page_number(seen) {
+            1 => page(0..10, Some(&link_to(2))),
+            _ => page((0..10).rev(), None),
         }),
         ("endless", |seen| {
             let number = page_number(seen);
@@ -91,11 +95,12 @@ async fn r1_a_doubtful_list_is_an_error() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     repeated link: read the mailbox list, page 2: a link came twice, so the list does not advance; the list is incomplete and was not used: run again
     repeated page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
+    reordered page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
     endless: read the mailbox list, page 1000: no end after 1000 pages; the list is incomplete and was not used: run again
     foreign link: read the mailbox list: a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
     gone on page 2: read the mailbox list, page 2: HTTP 404, Not Found; the list is incomplete and was not used: run again
     empty on page 2: read the mailbox list, page 2: HTTP 200, an empty body; check that EXO_URL is Exchange Online, and run again
-    no value: read the mailbox list: the answer has no `value`; check that EXO_URL is Exchange Online, and run again
+    no value: read the mailbox list: HTTP 200, the answer has no `value` (Request-Id 44444444-0000-4000-8000-000000000001); check that EXO_URL is Exchange Online, and run again
     truncated: read the mailbox list: HTTP 200, truncated JSON (line 1, column 28); check that EXO_URL is Exchange Online, and run again
     html: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
     more without link: read the mailbox list: more rows exist, but no link to them came; the list is incomplete and was not used: run again
@@ -105,15 +110,18 @@ async fn r1_a_doubtful_list_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_link_starts_the_list_again_twice_at_most() {
-    for (failures, expected) in [(2, true), (3, false)] {
+    const USUAL: &str = "Expired or Invalid pagination request. Default Expiry time is 00:30:00";
+    for (failures, text, expected) in [
+        (2, USUAL, true),
+        (2, "The continuation has Expired.", true),
+        (3, USUAL, false),
+    ] {
         let expired = AtomicUsize::new(0);
         let service = fake(move |seen| match page_number(seen) {
             1 => page(0..10, Some(&link_to(2))),
-            _ if expired.fetch_add(1, Ordering::SeqCst) < failures => error(
-                400,
-                "System.InvalidOperationException",
-                "Expired or Invalid pagination request. Default Expiry time is 00:30:00",
-            ),
+            _ if expired.fetch_add(1, Ordering::SeqCst) < failures => {
+                error(400, "System.InvalidOperationException", text)
+            }
             _ => page(10..20, None),
         });
         let list = list(&client(service)).await;
@@ -136,4 +144,30 @@ async fn r5_wrong_types_are_named_and_the_rest_is_read() {
     assert_eq!(list.mailboxes[1].malformed, ["DisplayName"]);
     assert_eq!(list.mailboxes[1].account_disabled, Some(true));
     assert_eq!(list.mailboxes[1].object_id.as_deref(), Some(id(2).as_str()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_an_object_that_is_listed_with_two_contents_is_kept_with_both() {
+    let other = json!({"ObjectKey": id(1), "PrimarySmtpAddress": "other@corp.example"});
+    for rows in [
+        [row(1), other.clone(), row(1), row(2)],
+        [row(1), row(2), row(1), other],
+    ] {
+        let rows = Arc::new(rows);
+        let service = fake(move |_| json_response(&json!({"value": *rows})));
+        let client = client(service);
+        let list = list(&client).await.unwrap();
+        assert_eq!((list.mailboxes.len(), list.repeated_rows), (3, 0));
+        let normalised = client.normalised_mailboxes(|_| ()).await.unwrap();
+        assert_eq!(normalised.len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_value_is_asked_for_again() {
+    let service = fake(|seen| match seen.number {
+        0 => json_response(&json!({})),
+        _ => page(0..10, None),
+    });
+    assert_eq!(list(&client(service)).await.unwrap().mailboxes.len(), 10);
 }

@@ -231,3 +231,129 @@ async fn a_bulk_read_that_the_service_refuses_is_made_one_by_one() {
         assert!(answers.iter().all(|(_, answer)| is_read(answer)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r1_permissions_that_come_twice_are_not_read() {
+    let service = fake(|seen| {
+        let mut page = permissions_of("x");
+        if seen.uri.query().unwrap().contains("skiptoken") {
+            page["value"].as_array_mut().unwrap().reverse();
+        } else {
+            page["@odata.nextLink"] = json!(link_to(2));
+        }
+        json_response(&page)
+    });
+    let (answers, error) = permissions(&client(service), 1).await;
+    assert_eq!(error, None);
+    let [(0, PermissionAnswer::Unread(reason))] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert!(reason.contains("a page came twice"), "{reason}");
+}
+
+/// Reads 25 mailboxes in batches whose parts `answer` gives, and counts the requests.
+async fn batched(
+    answer: impl Fn(&str, &Value) -> Value + Send + Sync + 'static,
+) -> (Vec<(usize, PermissionAnswer)>, u64) {
+    let service = fake(move |seen| {
+        if !seen.uri.path().ends_with("/$batch") {
+            return json_response(&permissions_of(&seen.mailbox()));
+        }
+        let requests = seen.json()["requests"].as_array().unwrap().clone();
+        let answers = requests.iter().map(|request| {
+            let uri: Uri = request["url"].as_str().unwrap().parse().unwrap();
+            let part = Seen {
+                uri,
+                ..seen.clone()
+            };
+            answer(&part.mailbox(), &request["id"])
+        });
+        json_response(&json!({"responses": answers.collect::<Vec<_>>()}))
+    });
+    let mut config = config();
+    config.strategy = Strategy::Batch;
+    let client = client_with(config, Arc::default(), service);
+    let (answers, error) = permissions(&client, 25).await;
+    assert_eq!(error, None);
+    assert!(answers.iter().all(|(_, answer)| is_read(answer)));
+    (answers, client.counters().read().total)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_a_batch_that_makes_no_sense_spoils_no_other() {
+    let (_, plain) = batched(
+        |mailbox, number| json!({"id": number, "status": 200, "body": permissions_of(mailbox)}),
+    )
+    .await;
+    assert_eq!(plain, 3);
+    let (answers, requests) = batched(|mailbox, number| match mailbox {
+        mailbox if mailbox == id(2) => json!({"status": 200, "body": permissions_of("x")}),
+        mailbox if mailbox == id(3) => json!(null),
+        mailbox if mailbox == id(4) => json!({"id": number, "status": {}, "headers": [1]}),
+        mailbox => json!({"id": number, "status": "200", "body": permissions_of(mailbox)}),
+    })
+    .await;
+    assert_eq!(requests, 3 + 3);
+    for (place, answer) in answers {
+        let expected = format!("delegate-of-{}", id(place));
+        assert!(format!("{answer:?}").contains(&expected), "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_answers_about_one_mailbox_that_differ_are_none() {
+    let (answers, requests) = batched(|mailbox, number| {
+        // The part of mailbox 1 claims to be of mailbox 2 as well.
+        let number = if mailbox == id(1) {
+            json!("2")
+        } else {
+            number.clone()
+        };
+        json!({"id": number, "status": 200, "body": permissions_of(mailbox)})
+    })
+    .await;
+    assert_eq!(requests, 3 + 2);
+    assert!(format!("{:?}", answers[2].1).contains(&format!("delegate-of-{}", id(2))));
+}
+
+/// On a clock that goes on between two parts, which a paused one does not.
+#[tokio::test]
+async fn a_batch_that_is_refused_in_all_its_parts_is_one_refusal() {
+    let (in_flight, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let crowd = Arc::clone(&most);
+    let service = Router::new().fallback(move |request: Request| {
+        let (in_flight, most) = (Arc::clone(&in_flight), Arc::clone(&most));
+        async move {
+            let (parts, body) = request.into_parts();
+            if parts.uri.path().ends_with("/$batch") {
+                let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let requests = body["requests"].as_array().unwrap();
+                let answers: Vec<_> = (0..)
+                    .zip(requests)
+                    .map(|(wait, request)| {
+                        json!({"id": request["id"], "status": 429,
+                            "headers": {"retry-after": format!("0.{wait}")}})
+                    })
+                    .collect();
+                return json_response(&json!({"responses": answers}));
+            }
+            most.fetch_max(
+                in_flight.fetch_add(1, Ordering::SeqCst) + 1,
+                Ordering::SeqCst,
+            );
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            in_flight.fetch_sub(1, Ordering::SeqCst);
+            json_response(&permissions_of(parts.uri.path()))
+        }
+    });
+    let mut config = config();
+    config.strategy = Strategy::Batch;
+    let client = client_with(config, Arc::default(), service);
+    let start = Instant::now();
+    let (answers, error) = permissions(&client, 10).await;
+    assert!(error.is_none() && answers.iter().all(|(_, answer)| is_read(answer)));
+    // The longest wait that a part asks for.
+    assert!(start.elapsed() >= Duration::from_millis(900));
+    assert!(crowd.load(Ordering::SeqCst) >= 4, "{crowd:?}");
+}

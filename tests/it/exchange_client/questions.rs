@@ -103,6 +103,124 @@ async fn r11_only_a_clean_answer_about_a_recipient_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_without_an_id_are_told_apart_by_their_guid() {
+    const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+    let member = |number: usize| json!({"Name": number.to_string(), "Guid": id(number), "ExternalDirectoryObjectId": NOBODY});
+    let nameless =
+        |name: &str| json!({"Name": name, "Guid": NOBODY, "ExternalDirectoryObjectId": NOBODY});
+    let service = fake(move |seen| {
+        let link = format!("{ROOT}/InvokeCommand?%24skiptoken=2");
+        match page_number(seen) {
+            1 => json_response(
+                &json!({"value": [member(1), member(2), nameless("a")], "@odata.nextLink": link}),
+            ),
+            _ => json_response(&json!({"value": [member(3), nameless("b")]})),
+        }
+    });
+    let answer = client(service).answer(&members(GroupKind::Role)).await;
+    let Ok(Answer::Members(MembersAnswer::Complete(rows))) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(rows.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_one_name_with_two_contents_is_ambiguous() {
+    let service = fake(|_| {
+        json_response(&json!({"value": [
+            {"Name": "x", "Guid": id(1), "RecipientTypeDetails": "MailUser"},
+            {"Name": "x", "Guid": id(1), "RecipientTypeDetails": "UserMailbox"}]}))
+    });
+    let answer = client(service).answer(&recipient("x")).await.unwrap();
+    assert_eq!(answer, Answer::Recipient(RecipientAnswer::Ambiguous));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_silence_about_members_counts_only_if_the_group_says_the_same() {
+    let cases = [
+        (json!([{"Name": "g", "Members": []}]), true),
+        (json!([{"Name": "g", "Members": ["a"]}]), false),
+        (json!([{"Name": "g", "Members": null}]), false),
+        (json!([{"Name": "g"}]), false),
+        (json!([]), false),
+        (
+            json!([{"Name": "g", "Members": []}, {"Name": "g", "Members": []}]),
+            false,
+        ),
+    ];
+    for (group, expected) in cases {
+        for kind in [
+            GroupKind::Security,
+            GroupKind::Distribution,
+            GroupKind::Role,
+        ] {
+            let group = group.clone();
+            let service = fake(move |seen| {
+                let input = &seen.json()["CmdletInput"];
+                if input["CmdletName"] != "Get-Group" {
+                    return status(200);
+                }
+                assert_eq!(input["Parameters"]["Identity"], id(1));
+                json_response(&json!({"value": group}))
+            });
+            let answer = client(service).answer(&members(kind)).await.unwrap();
+            let is_empty = answer == Answer::Members(MembersAnswer::Complete(Vec::new()));
+            assert_eq!(is_empty, expected && kind != GroupKind::Role, "{answer:?}");
+            assert!(is_empty || matches!(answer, Answer::Members(MembersAnswer::Failed(_))));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_silence_about_groups_counts_only_if_nothing_else_is_heard() {
+    let roles = r#"{"value":[{"Name":"r","RecipientTypeDetails":"RoleGroup"}]}"#;
+    let none = r#"{"value":[]}"#;
+    let team = r#"{"value":[{"Name":"g","RecipientTypeDetails":"MailUniversalSecurityGroup"}]}"#;
+    let groups = r#"{"value":[{"Name":"g","RecipientTypeDetails":"RoomList"}]}"#;
+    let unclear = r#"{"value":[{"Name":"g"}]}"#;
+    for (directory, all, expected) in [
+        (["", "", ""], roles, Some(0)),
+        (["", "", ""], none, Some(0)),
+        (["", "", ""], team, None),
+        (["", "", ""], groups, None),
+        (["", "", ""], unclear, None),
+        (["", "", ""], "", None),
+        (["", "", groups], "", Some(1)),
+        (["", "oops", ""], roles, None),
+    ] {
+        let service = fake(move |seen| {
+            if seen.json()["CmdletInput"]["CmdletName"] == "Get-Group" {
+                return all.into_response();
+            }
+            directory[seen.number].into_response()
+        });
+        let answer = client(service)
+            .answer(&Question::GroupDirectory)
+            .await
+            .unwrap();
+        let read = if let Answer::Directory(DirectoryAnswer::Complete(rows)) = answer {
+            Some(rows.len())
+        } else {
+            None
+        };
+        assert_eq!(read, expected, "{directory:?} {all}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_envelope_of_nothing_is_asked_for_again() {
+    let service = fake(|seen| match seen.number {
+        0 | 1 => json_response(&json!({})),
+        _ => json_response(&json!({"value": [{"Name": "x", "Guid": id(1)}]})),
+    });
+    let answer = client(service).answer(&recipient("x")).await.unwrap();
+    assert!(
+        matches!(answer, Answer::Recipient(RecipientAnswer::Found(_))),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_identity_is_never_sent() {
     let client = client(fake(|_| panic!("sent")));
     let answer = client.answer(&recipient(" ")).await.unwrap();

@@ -6,8 +6,8 @@ use cloud_sync::{
         Sandbox, SandboxOptions,
         control::{Fault, FaultKind},
         exchange::{
-            Bucket, Expand, MicroDelay, Paging, RefusalBody, RetryAfter, SelfEntry, Simulator,
-            Tenant, faults,
+            Bucket, Expand, GroupKind as SimulatedKind, MicroDelay, NoOutput, Paging, RefusalBody,
+            RetryAfter, SelfEntry, Simulator, Tenant, faults,
         },
     },
 };
@@ -151,6 +151,47 @@ async fn groups_and_names_are_found() {
                 "{text}: {answer:?}"
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_understood_in_whatever_form_it_is_said() {
+    for form in [
+        NoOutput::ValueAbsent,
+        NoOutput::EmptyArray,
+        NoOutput::EmptyBody,
+    ] {
+        let mut tenant = tenant(1).security_group("Nobody", &[]);
+        tenant.switches.no_output = form;
+        let client = reader(&Simulator::new(tenant), |_| ());
+        let answer = client.answer(&Question::GroupDirectory).await.unwrap();
+        let Answer::Directory(DirectoryAnswer::Complete(groups)) = answer else {
+            panic!("{answer:?}");
+        };
+        let nobody = groups
+            .iter()
+            .find(|group| group.name.as_deref() == Some("Nobody"));
+        let question = Question::Members {
+            identity: nobody.unwrap().object_id.clone().unwrap(),
+            kind: GroupKind::Security,
+        };
+        let answer = client.answer(&question).await.unwrap();
+        assert_eq!(
+            answer,
+            Answer::Members(MembersAnswer::Complete(Vec::new())),
+            "{form:?}"
+        );
+
+        let mut empty =
+            Tenant::new("corp.example").group_of_kind(SimulatedKind::RoleGroup, "Readers", &[]);
+        empty.switches.no_output = form;
+        let client = reader(&Simulator::new(empty), |_| ());
+        let answer = client.answer(&Question::GroupDirectory).await.unwrap();
+        assert_eq!(
+            answer,
+            Answer::Directory(DirectoryAnswer::Complete(Vec::new())),
+            "{form:?}"
+        );
     }
 }
 

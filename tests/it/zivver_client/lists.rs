@@ -239,3 +239,15 @@ async fn a_look_up_is_not_fooled_by_a_server_without_filters() {
             .is_err()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_asks_where_the_lists_are() {
+    let zivver = Simulator::new(organisation());
+    let address = format!("{BASE}scim/v2/");
+    let connection = connection(&address, Rate::Unlimited, MayWrite::new(|| false));
+    let client = ZivverClient::new(connection, Transport::InProcess(zivver.router()));
+    client.probe(&mut AnswerSheet::default()).await.unwrap();
+    for entry in zivver.control().journal() {
+        assert_eq!(entry.path.matches("/scim/v2").count(), 1, "{}", entry.path);
+    }
+}
