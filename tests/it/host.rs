@@ -7,6 +7,7 @@ pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod schedule;
+mod stand_in;
 mod tables;
 pub(crate) mod wire;
 pub(crate) mod worker;
@@ -24,6 +25,7 @@ use std::{
 };
 
 use answer::{Client, Verdict, judge};
+use futures::{StreamExt, stream::FuturesUnordered};
 use project::{AppSettings, Function, Project, Provider, Trigger};
 use queue::{Delivery, Queue};
 use serde_json::Value;
@@ -325,9 +327,20 @@ impl Host {
     }
 
     pub(crate) async fn deliver_as(&self, encoding: Encoding) -> Option<Invoked> {
+        let delivery = self.receive()?;
+        Some(self.settle(delivery, encoding).await)
+    }
+
+    fn receive(&self) -> Option<Delivery> {
+        let dequeues_max = self.shared.project.queues.dequeues_max;
+        self.queue.receive(self.shared.timing.lease, dequeues_max)
+    }
+
+    /// Invokes the function with a message that stays invisible meanwhile, then deletes or releases the message. Dropped
+    /// before that, it leaves the message as a host that died does.
+    async fn settle(&self, delivery: Delivery, encoding: Encoding) -> Invoked {
         let options = &self.shared.project.queues;
         let lease = self.shared.timing.lease;
-        let delivery = self.queue.receive(lease, options.dequeues_max)?;
         let invoked = {
             let mut invocation = std::pin::pin!(self.invoke_queue(&delivery, encoding));
             let mut renewal = tokio::time::interval(lease / 2);
@@ -345,7 +358,7 @@ impl Host {
             let pause = pause.unwrap_or(options.visibility_timeout);
             self.queue.release(&delivery, pause, options.dequeues_max);
         }
-        Some(invoked)
+        invoked
     }
 
     async fn invoke_queue(&self, delivery: &Delivery, encoding: Encoding) -> Invoked {
@@ -357,16 +370,27 @@ impl Host {
         self.invoke(function, &body, self.framing).await
     }
 
-    /// Delivers until the queue is empty, one message at a time as `batchSize` 1 and `newBatchThreshold` 0 have it.
+    /// Delivers until the queue is empty, also of what other instances have in hand. As many messages are under way at once as
+    /// the settings say: a batch is fetched when no more than `newBatchThreshold` are left of the last ones (3.1).
     pub(crate) async fn drain(&self) -> Vec<Invoked> {
+        const POLL: Duration = Duration::from_millis(20);
         let options = &self.shared.project.queues;
-        assert_eq!((options.batch_size, options.new_batch_threshold), (1, 0));
+        let mut under_way = FuturesUnordered::new();
         let mut invocations = Vec::new();
-        while let Some(at) = self.queue.next_at() {
-            tokio::time::sleep_until(at).await;
-            invocations.extend(self.deliver().await);
+        loop {
+            let wants_more = under_way.len() <= options.new_batch_threshold;
+            if wants_more {
+                let batch = std::iter::from_fn(|| self.receive()).take(options.batch_size);
+                under_way.extend(batch.map(|delivery| self.settle(delivery, Encoding::Double)));
+            }
+            if under_way.is_empty() && self.queue.len() == 0 {
+                return invocations;
+            }
+            tokio::select! {
+                Some(invoked) = under_way.next() => invocations.push(invoked),
+                () = tokio::time::sleep(POLL), if wants_more => {}
+            }
         }
-        invocations
     }
 
     async fn invoke(&self, function: &Function, body: &Value, framing: Framing) -> Invoked {

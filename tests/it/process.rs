@@ -4,6 +4,7 @@ mod approval;
 mod calls;
 mod durability;
 mod full_run;
+mod instances;
 pub(crate) mod office;
 mod schedule;
 mod storage;

@@ -168,15 +168,6 @@ impl Queue {
         self.inner().messages.len()
     }
 
-    /// When the next message will be visible, if there is one.
-    pub(crate) fn next_at(&self) -> Option<Instant> {
-        self.inner()
-            .messages
-            .iter()
-            .map(|message| message.visible_at)
-            .min()
-    }
-
     /// Decoded texts of what waits.
     pub(crate) fn texts(&self) -> Vec<String> {
         let inner = self.inner();

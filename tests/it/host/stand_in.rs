@@ -1,0 +1,141 @@
+//! The double against handlers that this process answers for, on the port of one that sleeps.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, routing::post};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+
+use super::{
+    Host, Timing,
+    project::{AppSettings, app_root},
+    queue::Queue,
+    until,
+};
+
+/// A host whose handler is a router.
+struct StandIn {
+    host: Host,
+    _root: TempDir,
+    _server: JoinSet<()>,
+}
+
+async fn answered_by(router: Router, settings: &[(&str, &str)], queue: &Queue) -> StandIn {
+    let root = app_root();
+    let handler = root.path().join("handler");
+    fs::remove_file(&handler).unwrap();
+    fs::write(&handler, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    fs::set_permissions(&handler, fs::Permissions::from_mode(0o755)).unwrap();
+    let settings: AppSettings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let timing = Timing::default();
+    let host = Host::over(root.path(), settings, queue.clone(), timing).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host.shared.port))
+        .await
+        .unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    host.ready().await;
+    StandIn {
+        host,
+        _root: root,
+        _server: server,
+    }
+}
+
+/// Messages wait in it until they are let go one by one.
+#[derive(Debug, Clone)]
+struct Gate {
+    inside: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    leave: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn closed() -> Self {
+        Self {
+            inside: Arc::default(),
+            most: Arc::default(),
+            leave: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn router(&self) -> Router {
+        let gate = self.clone();
+        let pass = post(move || {
+            let gate = gate.clone();
+            async move {
+                let inside = gate.inside.fetch_add(1, Ordering::SeqCst) + 1;
+                gate.most.fetch_max(inside, Ordering::SeqCst);
+                gate.leave.acquire().await.unwrap().forget();
+                gate.inside.fetch_sub(1, Ordering::SeqCst);
+                axum::Json(serde_json::json!({}))
+            }
+        });
+        Router::new().route("/SyncQueue", pass)
+    }
+
+    async fn holds(&self, messages: usize) {
+        let inside = || self.inside.load(Ordering::SeqCst) == messages;
+        until("so many are inside", inside).await;
+    }
+}
+
+#[tokio::test]
+async fn as_many_messages_are_under_way_as_the_settings_say() {
+    const BATCH: &str = "AzureFunctionsJobHost__extensions__queues__batchSize";
+    const THRESHOLD: &str = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold";
+    // What the project's own host.json says, and a batch of 2 that is renewed when 1 is left.
+    for (settings, steps) in [
+        (&[][..], [1, 1, 1]),
+        (&[(BATCH, "2"), (THRESHOLD, "1")], [2, 3, 2]),
+    ] {
+        let gate = Gate::closed();
+        let queue = Queue::default();
+        let stand_in = answered_by(gate.router(), settings, &queue).await;
+        for _ in 0..5 {
+            queue.send(b"{}").unwrap();
+        }
+        let steps_taken = async {
+            for inside in steps {
+                gate.holds(inside).await;
+                gate.leave.add_permits(1);
+            }
+            gate.leave.add_permits(5);
+        };
+        let (invocations, ()) = tokio::join!(stand_in.host.drain(), steps_taken);
+        assert_eq!(invocations.len(), 5);
+        assert!(invocations.iter().all(|invoked| invoked.failure.is_none()));
+        let most = steps.into_iter().max();
+        assert_eq!(Some(gate.most.load(Ordering::SeqCst)), most, "{settings:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_instances_share_a_queue_and_neither_leaves_before_it_is_empty() {
+    let gate = Gate::closed();
+    let queue = Queue::default();
+    let one = answered_by(gate.router(), &[], &queue).await;
+    let other = answered_by(gate.router(), &[], &queue).await;
+    for _ in 0..3 {
+        queue.send(b"{}").unwrap();
+    }
+    let opened = async {
+        gate.holds(2).await;
+        gate.leave.add_permits(3);
+    };
+    let (of_one, of_other, ()) = tokio::join!(one.host.drain(), other.host.drain(), opened);
+    assert!(!of_one.is_empty() && !of_other.is_empty());
+    assert_eq!(of_one.len() + of_other.len(), 3, "each message once");
+    assert_eq!(queue.len(), 0);
+}

@@ -1,0 +1,135 @@
+//! Several messages at once, on one instance or on two that share a queue: at most one writes, and each run ends as it should
+//! (R29, R34, R35).
+
+use std::time::Duration;
+
+use cloud_sync::sandbox::control::FaultKind;
+use serde_json::{Value, json};
+
+use super::{
+    durability::{at_write, created_twice},
+    office::{Office, folder_url},
+};
+use crate::host::{Host, Invoked, Timing, project::AppSettings, queue::Queue, until, wire::Call};
+
+/// Queues a run that writes; returns where its report will be.
+async fn queue_a_run(host: &Host) -> String {
+    let apply = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
+    let started = host.call(apply).await;
+    assert_eq!(started.status, 202, "{}", started.body);
+    started.headers["location"].clone()
+}
+
+async fn report(host: &Host, location: &str) -> Value {
+    let report = host.call(Call::get(location)).await.json();
+    assert_eq!(
+        (&report["state"], &report["converged"]),
+        (&json!("ended"), &json!(true)),
+        "{report}"
+    );
+    report
+}
+
+fn all_succeeded(invocations: Vec<Invoked>) -> usize {
+    let invocations = invocations.into_iter().map(Invoked::succeeded);
+    invocations.count()
+}
+
+/// All is as it should be, and no two writers met on the way there.
+#[track_caller]
+fn one_wrote_at_a_time(office: &Office, queue: &Queue) {
+    office.is_in_sync();
+    assert_eq!((queue.len(), queue.poison().len()), (0, 0));
+    let journal = office.sandbox.zivver.control().journal();
+    assert_eq!(created_twice(&journal), Vec::<String>::new());
+    let mut answered = journal.iter().filter_map(|entry| entry.acted);
+    let refused = answered.find(|status| *status >= 400);
+    assert_eq!(refused, None, "as when somebody else was faster");
+}
+
+/// Three runs that are queued at once.
+async fn three_at_once(hosts: &[&Host], office: &Office) {
+    // So slow that those who wait for the lock ask for it in the middle.
+    let zivver = office.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_millis(300));
+    let mut locations = Vec::new();
+    for _ in 0..3 {
+        locations.push(queue_a_run(hosts[0]).await);
+    }
+    let drained = hosts.iter().map(|host| host.drain());
+    for invocations in futures::future::join_all(drained).await {
+        assert!(all_succeeded(invocations) > 0, "each has one in hand");
+    }
+    one_wrote_at_a_time(office, &hosts[0].queue);
+    let mut wrote = 0;
+    for location in &locations {
+        let report = report(hosts[0], location).await;
+        let actions = report["actions"].as_array().unwrap();
+        wrote += usize::from(!actions.is_empty());
+    }
+    assert_eq!(wrote, 1, "who comes later finds nothing to do (R38)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_of_three_messages_at_once_on_one_instance_one_writes() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = office.settings(&folder_url(folder.path()));
+    let batch = "AzureFunctionsJobHost__extensions__queues__batchSize";
+    settings.insert(batch.to_owned(), "3".to_owned());
+    let host = Host::start(settings).await;
+    three_at_once(&[&host], &office).await;
+    host.stop().await;
+}
+
+async fn two_instances(settings: AppSettings, timing: Timing) -> (Host, Host) {
+    let queue = Queue::default();
+    let one = Host::with(settings.clone(), queue.clone(), timing).await;
+    (one, Host::with(settings, queue, timing).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_of_two_instances_on_one_queue_one_writes() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let (one, other) = two_instances(settings, Timing::default()).await;
+    three_at_once(&[&one, &other], &office).await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r35_a_message_whose_host_died_comes_to_another_when_its_lease_is_over() {
+    let office = Office::open(6, 3).await;
+    let control = office.sandbox.zivver.control();
+    control.inject(at_write(20, &FaultKind::HangAfter));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = office.settings(&folder_url(folder.path()));
+    let timing = Timing {
+        lease: Duration::from_secs(3),
+        ..Timing::default()
+    };
+    let (dying, other) = two_instances(settings, timing).await;
+    let location = queue_a_run(&dying).await;
+    {
+        let mut run = std::pin::pin!(dying.deliver());
+        let reached = until("the write is reached", || {
+            control.journal().iter().any(|entry| entry.fault.is_some())
+        });
+        tokio::select! {
+            invoked = &mut run => panic!("ended before the write: {invoked:?}"),
+            () = reached => {}
+        }
+    }
+    dying.stop().await;
+    assert_eq!(other.queue.len(), 1, "nobody settled it");
+
+    assert_eq!(all_succeeded(other.drain().await), 1, "{}", other.log());
+    one_wrote_at_a_time(&office, &other.queue);
+    report(&other, &location).await;
+    let before = office.writes();
+    other.timer().await.succeeded();
+    assert_eq!(office.writes(), before, "R38");
+    other.stop().await;
+}
