@@ -96,6 +96,11 @@ impl Queue {
         });
     }
 
+    /// Storage promises no order.
+    pub(crate) fn reverse(&self) {
+        self.inner().messages.make_contiguous().reverse();
+    }
+
     pub(crate) fn fail_sends(&self, times: u32) {
         self.inner().failing_sends = times;
     }

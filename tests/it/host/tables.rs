@@ -358,6 +358,11 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
     assert_eq!(queue.len(), 1, "an old receipt is worth nothing");
     queue.delete(&second);
     assert_eq!(queue.len(), 0);
+
+    queue.send(b"first").unwrap();
+    queue.send(b"second").unwrap();
+    queue.reverse();
+    assert_eq!(queue.receive(LEASE, 5).unwrap().text, "second");
 }
 
 /// Answers each connection with the next text, then closes it.

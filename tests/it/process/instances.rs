@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     durability::{at_write, created_twice},
-    office::{Office, folder_url},
+    office::{Office, folder_url, with},
 };
 use crate::host::{Host, Invoked, Timing, project::AppSettings, queue::Queue, until, wire::Call};
 
@@ -131,5 +131,79 @@ async fn r35_a_message_whose_host_died_comes_to_another_when_its_lease_is_over()
     let before = office.writes();
     other.timer().await.succeeded();
     assert_eq!(office.writes(), before, "R38");
+    other.stop().await;
+}
+
+/// So slow and with so little time that a run takes several invocations.
+fn in_pieces(office: &Office, settings: AppSettings, budget: &str) -> AppSettings {
+    let zivver = office.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_millis(700));
+    with(settings, "TIME_BUDGET", budget)
+}
+
+/// The text of the only message.
+fn message(queue: &Queue) -> String {
+    let mut texts = queue.texts();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    texts.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_message_that_two_instances_get_at_once_makes_one_run() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = in_pieces(&office, office.settings(&folder_url(folder.path())), "2s");
+    let (one, other) = two_instances(settings, Timing::default()).await;
+    let queue = one.queue.clone();
+    let location = queue_a_run(&one).await;
+    let text = message(&queue);
+    queue.send(text.as_bytes()).unwrap();
+    let (of_one, of_other) = tokio::join!(one.drain(), other.drain());
+    let (of_one, of_other) = (all_succeeded(of_one), all_succeeded(of_other));
+    assert!(of_one > 0 && of_other > 0, "they met");
+    assert!(of_one + of_other > 2, "one invocation was enough");
+    one_wrote_at_a_time(&office, &queue);
+    let ended = report(&one, &location).await;
+
+    // It comes once more, when all is over, to the one that did not end the run and to the one that did.
+    let before = office.writes();
+    for late in [&one, &other] {
+        queue.send(text.as_bytes()).unwrap();
+        late.deliver().await.unwrap().succeeded();
+        assert_eq!(queue.len(), 0, "nothing is left to go on with");
+    }
+    assert_eq!(office.writes(), before);
+    assert_eq!(report(&other, &location).await, ended);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_messages_of_two_runs_in_the_wrong_order_end_both() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = in_pieces(&office, office.settings(&folder_url(folder.path())), "1s");
+    let (one, other) = two_instances(settings, Timing::default()).await;
+    let queue = one.queue.clone();
+    let locations = [queue_a_run(&one).await, queue_a_run(&one).await];
+    // The younger run begins, and from then on each goes on behind the other's back.
+    queue.reverse();
+    let mut invocations = 0;
+    for host in [&one, &other].into_iter().cycle() {
+        let Some(invoked) = host.deliver().await else {
+            break;
+        };
+        invoked.succeeded();
+        invocations += 1;
+        assert!(invocations < 100, "no end: {:?}", queue.texts());
+        if invocations == 2 {
+            assert_eq!(queue.len(), 2, "both are cut off");
+        }
+    }
+    one_wrote_at_a_time(&office, &queue);
+    for location in &locations {
+        report(&one, location).await;
+    }
+    one.stop().await;
     other.stop().await;
 }
