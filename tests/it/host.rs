@@ -366,7 +366,14 @@ impl Host {
         let Trigger::Queue { name } = &function.trigger else {
             unreachable!("looked for it");
         };
-        let body = wire::queue(&function.name, name, delivery, encoding);
+        let Some(text) = &delivery.text else {
+            return Invoked {
+                failure: Some(format!("Exception binding parameter '{name}'")),
+                client: None,
+                took: Duration::ZERO,
+            };
+        };
+        let body = wire::queue(&function.name, name, (delivery, text), encoding);
         self.invoke(function, &body, self.framing).await
     }
 

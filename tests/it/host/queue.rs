@@ -46,8 +46,8 @@ pub(crate) struct Delivery {
     pub(crate) receipt: Uuid,
     pub(crate) dequeues: u32,
     pub(crate) inserted: Timestamp,
-    /// Decoded.
-    pub(crate) text: String,
+    /// Decoded; `None` where that is no UTF-8, which the host finds out only when it binds the message.
+    pub(crate) text: Option<String>,
 }
 
 impl Delivery {
@@ -58,7 +58,7 @@ impl Delivery {
             receipt: Uuid::new_v4(),
             dequeues: 1,
             inserted: Timestamp::now(),
-            text: text.to_owned(),
+            text: Some(text.to_owned()),
         }
     }
 }
@@ -119,17 +119,16 @@ impl Queue {
             message.dequeues += 1;
             message.visible_at = now + lease;
             message.receipt = Uuid::new_v4();
-            let decoded = BASE64_STANDARD
-                .decode(&message.text)
-                .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok());
-            if let Some(text) = decoded.filter(|_| message.dequeues <= dequeues_max) {
+            let decoded = BASE64_STANDARD.decode(&message.text);
+            if let Ok(bytes) = decoded
+                && message.dequeues <= dequeues_max
+            {
                 return Some(Delivery {
                     id: message.id,
                     receipt: message.receipt,
                     dequeues: message.dequeues,
                     inserted: message.inserted,
-                    text,
+                    text: String::from_utf8(bytes).ok(),
                 });
             }
             let message = inner.messages.remove(at).unwrap();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::{Router, routing::post};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
@@ -138,4 +139,23 @@ async fn two_instances_share_a_queue_and_neither_leaves_before_it_is_empty() {
     assert!(!of_one.is_empty() && !of_other.is_empty());
     assert_eq!(of_one.len() + of_other.len(), 3, "each message once");
     assert_eq!(queue.len(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_bound_is_tried_five_times_and_what_cannot_be_decoded_never() {
+    let gate = Gate::closed();
+    let queue = Queue::default();
+    let stand_in = answered_by(gate.router(), &[], &queue).await;
+    let no_utf8 = BASE64_STANDARD.encode([0xff, 0xfe]);
+    queue.put_raw(&no_utf8);
+    queue.put_raw("no base64!");
+    let failures = stand_in.host.drain().await;
+    assert_eq!(failures.len(), 5);
+    assert!(failures.iter().all(|invoked| invoked.failure.is_some()));
+    assert_eq!(queue.poison(), ["no base64!".to_owned(), no_utf8]);
+    assert_eq!(
+        gate.most.load(Ordering::SeqCst),
+        0,
+        "the handler heard of neither"
+    );
 }

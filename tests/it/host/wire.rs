@@ -426,11 +426,16 @@ pub(crate) enum Encoding {
     Bare,
 }
 
-pub(crate) fn queue(function: &str, name: &str, delivery: &Delivery, encoding: Encoding) -> Value {
-    let text = &delivery.text;
+/// A message with its text, as far as the host could read that.
+pub(crate) fn queue(
+    function: &str,
+    name: &str,
+    (delivery, text): (&Delivery, &str),
+    encoding: Encoding,
+) -> Value {
     let value = match encoding {
-        Encoding::Double => Value::String(Value::from(text.as_str()).to_string()),
-        Encoding::Single => Value::from(text.as_str()),
+        Encoding::Double => Value::String(Value::from(text).to_string()),
+        Encoding::Single => Value::from(text),
         Encoding::Bare => serde_json::from_str(text).unwrap(),
     };
     let quoted = |text: String| Value::String(Value::from(text).to_string());

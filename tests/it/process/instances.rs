@@ -207,3 +207,25 @@ async fn r34_messages_of_two_runs_in_the_wrong_order_end_both() {
     one.stop().await;
     other.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_run_whose_continuation_the_queue_refused_comes_again_and_ends() {
+    let office = Office::open(6, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = in_pieces(&office, office.settings(&folder_url(folder.path())), "1s");
+    let host = Host::start(settings).await;
+    let location = queue_a_run(&host).await;
+    host.queue.fail_sends(1);
+    let refused = host.deliver().await.unwrap();
+    let why = refused.failure.expect("it cannot hand itself on");
+    assert!(why.contains("the queue refused the message"), "{why}");
+    let state = host.call(Call::get(&location)).await.json()["state"].clone();
+    assert_eq!(state, "continues");
+
+    let zivver = office.sandbox.zivver.control();
+    zivver.set_latency(Duration::ZERO);
+    assert!(all_succeeded(host.drain().await) > 0);
+    one_wrote_at_a_time(&office, &host.queue);
+    report(&host, &location).await;
+    host.stop().await;
+}
