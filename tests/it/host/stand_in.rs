@@ -12,6 +12,7 @@ use std::{
 
 use axum::{Router, routing::post};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
@@ -80,7 +81,7 @@ impl Gate {
                 gate.most.fetch_max(inside, Ordering::SeqCst);
                 gate.leave.acquire().await.unwrap().forget();
                 gate.inside.fetch_sub(1, Ordering::SeqCst);
-                axum::Json(serde_json::json!({}))
+                axum::Json(json!({}))
             }
         });
         Router::new().route("/SyncQueue", pass)
@@ -158,4 +159,17 @@ async fn what_cannot_be_bound_is_tried_five_times_and_what_cannot_be_decoded_nev
         0,
         "the handler heard of neither"
     );
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_send_that_failed_stays() {
+    let too_large = "x".repeat(49_153);
+    let answer = json!({"Outputs": {"next": ["first", too_large, "third"]}});
+    let router = Router::new().route("/SyncQueue", post(async move || axum::Json(answer)));
+    let queue = Queue::default();
+    let stand_in = answered_by(router, &[], &queue).await;
+    queue.send(b"trigger").unwrap();
+    let invoked = stand_in.host.deliver().await.unwrap();
+    assert!(invoked.failure.is_some(), "F13");
+    assert_eq!(queue.texts(), ["trigger", "first"], "F13");
 }

@@ -69,6 +69,8 @@ fn the_failure_matrix() {
     for (id, status, kind, body, expected) in [
         ("F1", 200, JSON, good, "success"),
         ("F1", 200, Some("text/json; charset=utf-8"), "{}", "success"),
+        ("F2", 201, JSON, good, "success"),
+        ("F2", 202, JSON, good, "success"),
         ("F2", 206, JSON, good, "success"),
         ("F3", 204, JSON, "", "hangs"),
         ("F3", 200, JSON, "", "hangs"),
@@ -79,6 +81,7 @@ fn the_failure_matrix() {
         ("F5", 200, JSON, "{", "failed"),
         ("F5", 200, JSON, "[]", "failed"),
         ("F5", 200, JSON, "\"text\"", "failed"),
+        ("F5", 200, JSON, "5", "failed"),
         ("F8", 404, JSON, good, "failed"),
         ("F8", 500, JSON, good, "failed"),
         ("F12", 200, JSON, r#"{"Logs":[{}]}"#, "failed"),
@@ -92,6 +95,19 @@ fn the_failure_matrix() {
     ] {
         assert_eq!(ends(status, kind, body), expected, "{id} {body}");
     }
+    let in_chunks = |kind: &[(&str, &str)]| {
+        let headers = [("Transfer-Encoding", "chunked")].iter().chain(kind);
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let reply = Reply {
+            status: 200,
+            headers: headers.collect(),
+            body: Vec::new(),
+        };
+        judge(&reply, &sync_http())
+    };
+    let typed = in_chunks(&[("Content-Type", "application/json")]);
+    assert_eq!(typed, Verdict::Hangs, "F3");
+    assert!(matches!(in_chunks(&[]), Verdict::Failed(_)), "F4");
 }
 
 #[test]
@@ -129,7 +145,9 @@ fn what_a_client_sees_of_res() {
         let answer = json!({"Outputs": body}).to_string();
         assert_eq!(bound(&answer).client, expected, "{id}");
     }
-    assert_eq!(bound("{}").client, text(200, ""), "R9");
+    for absent in ["{}", r#"{"Outputs":null}"#] {
+        assert_eq!(bound(absent).client, text(200, ""), "R9 {absent}");
+    }
     let typed = bound(
         r#"{"outputs":{"res":{"statuscode":"202","body":"x","headers":{"Content-Type":"application/json","Retry-After":5}}}}"#,
     );
@@ -156,6 +174,10 @@ fn what_a_client_sees_of_res() {
         let answer = json!({"Outputs": {"res": res}}).to_string();
         assert!(matches!(judged(&answer), Verdict::Failed(_)), "{id} {res}");
     }
+}
+
+#[test]
+fn what_works_by_luck_is_told() {
     let traps = |body: &str| bound(body).traps.len();
     assert_eq!(
         traps(r#"{"Outputs":{"res":{"statusCode":"200"},"next":"x-y"}}"#),
@@ -206,6 +228,7 @@ fn what_becomes_of_next() {
         ),
         ("Q13", r#""""#, vec![""]),
         ("Q13", "[null]", vec![""]),
+        ("Q13", r#"[""]"#, vec![""]),
     ] {
         let messages = bound(&format!(r#"{{"Outputs":{{"next":{next}}}}}"#)).messages;
         let expected: Vec<Vec<u8>> = expected.into_iter().map(Into::into).collect();
@@ -392,17 +415,21 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
         format!("HTTP/1.1 {status} Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
     };
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
-    let answers = vec![
-        moved(302),
-        chunked.to_owned(),
-        moved(307),
-        chunked.to_owned(),
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_owned(),
+    let redirects = [
+        ("F6", 301, "GET"),
+        ("F6", 302, "GET"),
+        ("F7", 307, "POST"),
+        ("F7", 308, "POST"),
     ];
+    let mut answers = Vec::new();
+    for (_, status, _) in redirects {
+        answers.extend([moved(status), chunked.to_owned()]);
+    }
+    answers.push("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_owned());
     let (port, mut server) = canned(answers).await;
-    for _ in 0..2 {
+    for (id, status, _) in redirects {
         let reply = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
-        assert_eq!(reply.unwrap().body, b"{}", "F6, F7");
+        assert_eq!(reply.unwrap().body, b"{}", "{id} {status}");
     }
     let cut = wire::invoke(port, "SyncTimer", b"{}", Framing::ContentLength).await;
     assert_eq!(
@@ -411,14 +438,32 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
         "F10"
     );
     let heads = server.join_next().await.unwrap().unwrap();
-    assert_eq!(heads[1], "GET /there HTTP/1.1");
-    assert_eq!(heads[3], "POST /there HTTP/1.1");
+    for (at, (id, status, method)) in redirects.into_iter().enumerate() {
+        let head = format!("{method} /there HTTP/1.1");
+        assert_eq!(heads[2 * at + 1], head, "{id} {status}");
+    }
     let refused = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
     assert_eq!(
         refused.unwrap_err().kind(),
         std::io::ErrorKind::ConnectionRefused,
         "F11"
     );
+}
+
+#[tokio::test]
+async fn a_very_large_answer_is_read_whole() {
+    let log = "x".repeat(16 << 20);
+    let body = json!({"Logs": [log]}).to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let (port, _server) = canned(vec![head + &body]).await;
+    let reply = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
+    let Verdict::Success(bound) = judge(&reply.unwrap(), &sync_http()) else {
+        panic!("F15");
+    };
+    assert_eq!(bound.logs, [log], "F15");
 }
 
 /// A host over a handler that is this shell script.

@@ -143,8 +143,10 @@ fn complete(received: &[u8], at_end: bool) -> io::Result<Option<Reply>> {
     let rest = &received[end + 4..];
     if let Some(length) = reply.header("content-length") {
         let length: usize = length.parse().map_err(|_| invalid("content-length"))?;
-        reply.body = rest[..length.min(rest.len())].to_vec();
-        return Ok((rest.len() >= length).then_some(reply));
+        return Ok(rest.get(..length).map(|body| Reply {
+            body: body.to_vec(),
+            ..reply
+        }));
     }
     if reply.header("transfer-encoding") == Some("chunked") {
         return Ok(dechunked(rest)?.map(|body| Reply { body, ..reply }));
