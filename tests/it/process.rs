@@ -3,6 +3,7 @@
 mod approval;
 mod calls;
 mod durability;
+mod forms;
 mod full_run;
 mod instances;
 pub(crate) mod office;

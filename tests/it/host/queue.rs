@@ -46,6 +46,8 @@ pub(crate) struct Delivery {
     pub(crate) receipt: Uuid,
     pub(crate) dequeues: u32,
     pub(crate) inserted: Timestamp,
+    /// `None` outside the queue.
+    pub(crate) received: Option<Timestamp>,
     /// Decoded; `None` where that is no UTF-8, which the host finds out only when it binds the message.
     pub(crate) text: Option<String>,
 }
@@ -56,8 +58,9 @@ impl Delivery {
         Self {
             id: Uuid::new_v4(),
             receipt: Uuid::new_v4(),
-            dequeues: 1,
+            dequeues: 0,
             inserted: Timestamp::now(),
+            received: None,
             text: Some(text.to_owned()),
         }
     }
@@ -128,6 +131,7 @@ impl Queue {
                     receipt: message.receipt,
                     dequeues: message.dequeues,
                     inserted: message.inserted,
+                    received: Some(Timestamp::now()),
                     text: String::from_utf8(bytes).ok(),
                 });
             }
@@ -179,6 +183,12 @@ impl Queue {
         texts
             .map(|text| String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap())
             .collect()
+    }
+
+    /// Removes the message that waits longest; its decoded text.
+    pub(crate) fn take_out(&self) -> String {
+        let message = self.inner().messages.pop_front().unwrap();
+        String::from_utf8(BASE64_STANDARD.decode(message.text).unwrap()).unwrap()
     }
 
     /// As they lie in storage.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,8 +19,8 @@ use super::{
     Host, Timing,
     answer::{Bound, Client, Verdict, judge},
     project::{AppSettings, Function, Output, Project, Provider, Trigger, app_root},
-    queue::Queue,
-    wire::{self, Call, Framing, Reply},
+    queue::{Delivery, Queue},
+    wire::{self, Call, Encoding, Framing, Reply},
     worker::{Level, Reaction, Restarts, level_of},
 };
 
@@ -266,6 +267,75 @@ fn which_paths_match() {
     ] {
         assert_eq!(path(given), expected, "{given}");
     }
+}
+
+#[test]
+fn what_a_message_looks_like_on_the_wire() {
+    const LEASE: Duration = Duration::from_secs(600);
+    let queue = Queue::default();
+    let sent = |text: &str| {
+        queue.send(text.as_bytes()).unwrap();
+        let delivery = queue.receive(LEASE, 5).unwrap();
+        let request = wire::queue("SyncQueue", "message", (&delivery, text), Encoding::Double);
+        queue.delete(&delivery);
+        (delivery, request)
+    };
+    for (id, text, expected) in [
+        ("A1", "hello", r#""hello""#),
+        ("A2", r#"{"v":1}"#, r#""{\"v\":1}""#),
+        (
+            "A3",
+            "{\n  \"v\": 1,\n  \"part\": 3\n}",
+            r#""{\n  \"v\": 1,\n  \"part\": 3\n}""#,
+        ),
+        ("A4", "[1,2]", r#""[1,2]""#),
+        ("A5", "", r#""""#),
+    ] {
+        let (_, request) = sent(text);
+        assert_eq!(request["Data"], json!({"message": expected}), "{id}");
+    }
+
+    let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
+    let (delivery, request) = sent(r#"{"part":2,"last":true,"at":"2026-11-23T02:00:00Z"}"#);
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["DequeueCount"], "1");
+    assert_eq!(metadata["Id"], json!(format!("\"{}\"", delivery.id)));
+    assert_eq!(metadata["part"], r#""2""#);
+    assert_eq!(metadata["last"], r#""True""#);
+    assert_eq!(metadata["at"], r#""11/23/2026 02:00:00""#);
+    let visible = time(&metadata["NextVisibleTime"]);
+    let received = delivery.received.unwrap();
+    let leased = visible.duration_since(received).as_secs();
+    assert!(
+        (599..=600).contains(&leased),
+        "{leased} s after it was received"
+    );
+    let kept = time(&metadata["ExpirationTime"]).duration_since(time(&metadata["InsertionTime"]));
+    assert_eq!(kept.as_hours(), 7 * 24);
+
+    let (_, request) =
+        sent(r#"{"id":"mine","dequeueCount":7,"popReceipt":{"a":1},"list":[1],"none":null}"#);
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["Id"], r#""mine""#);
+    assert_eq!(metadata["DequeueCount"], r#""7""#);
+    assert_eq!(metadata["PopReceipt"], json!({"a": 1}));
+    assert_eq!((metadata.get("list"), metadata.get("none")), (None, None));
+
+    let by_hand = Delivery::outside_the_queue("hello");
+    let request = wire::queue(
+        "SyncQueue",
+        "message",
+        (&by_hand, "hello"),
+        Encoding::Double,
+    );
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["DequeueCount"], "0");
+    assert_eq!(metadata["ExpirationTime"], "9999-12-31T23:59:59+00:00");
+    assert_eq!(metadata["NextVisibleTime"], metadata["ExpirationTime"]);
+    assert_eq!(
+        (metadata.get("Id"), metadata.get("PopReceipt")),
+        (None, None)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::{io, net::Ipv4Addr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{queue::Delivery, schedule::Status};
+use super::{answer::dated, queue::Delivery, schedule::Status};
 
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -398,14 +398,14 @@ fn body_text(call: &Call) -> String {
     }
 }
 
-/// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, nulls and lists left
-/// out, and a name overwrites one that differs in case only.
+/// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, dates written anew, nulls
+/// and lists left out, and a name overwrites one that differs in case only.
 fn merge(metadata: &mut Map<String, Value>, members: &Map<String, Value>) {
     for (name, value) in members {
         let value = match value {
             Value::Null | Value::Array(_) => continue,
             Value::Object(_) => value.clone(),
-            Value::String(text) => Value::String(Value::from(text.as_str()).to_string()),
+            Value::String(text) => Value::String(Value::from(dated(text)).to_string()),
             Value::Bool(true) => Value::from("\"True\""),
             Value::Bool(false) => Value::from("\"False\""),
             Value::Number(number) => Value::String(format!("\"{number}\"")),
@@ -440,19 +440,34 @@ pub(crate) fn queue(
         Encoding::Single => Value::from(text),
         Encoding::Bare => serde_json::from_str(text).unwrap(),
     };
-    let quoted = |text: String| Value::String(Value::from(text).to_string());
-    let second = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
-    let mut metadata = Map::new();
-    metadata.insert("DequeueCount".into(), delivery.dequeues.to_string().into());
-    metadata.insert("Id".into(), quoted(delivery.id.to_string()));
-    metadata.insert("PopReceipt".into(), quoted(delivery.receipt.to_string()));
-    metadata.insert("InsertionTime".into(), second(delivery.inserted).into());
-    let expires = delivery.inserted + jiff::SignedDuration::from_hours(7 * 24);
-    metadata.insert("ExpirationTime".into(), second(expires).into());
-    metadata.insert("NextVisibleTime".into(), second(Timestamp::now()).into());
+    let mut metadata = times_and_names(delivery);
     if let Ok(Value::Object(members)) = serde_json::from_str(text) {
         merge(&mut metadata, &members);
     }
     metadata.insert("sys".into(), system(function));
     json!({"Data": {name: value}, "Metadata": metadata})
+}
+
+/// What the host itself tells of a message. An order of the admin API was in no queue, so it was never received and never
+/// expires (2.4).
+fn times_and_names(delivery: &Delivery) -> Map<String, Value> {
+    const LAST_DAY: &str = "9999-12-31T23:59:59+00:00";
+    let quoted = |text: String| Value::String(Value::from(text).to_string());
+    let second = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
+    let mut metadata = Map::new();
+    let mut tell = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
+    tell("DequeueCount", delivery.dequeues.to_string().into());
+    tell("InsertionTime", second(delivery.inserted).into());
+    if let Some(received) = delivery.received {
+        let week = SignedDuration::from_hours(7 * 24);
+        tell("ExpirationTime", second(delivery.inserted + week).into());
+        let lease = SignedDuration::from_mins(10);
+        tell("NextVisibleTime", second(received + lease).into());
+        tell("Id", quoted(delivery.id.to_string()));
+        tell("PopReceipt", quoted(delivery.receipt.to_string()));
+    } else {
+        tell("ExpirationTime", LAST_DAY.into());
+        tell("NextVisibleTime", LAST_DAY.into());
+    }
+    metadata
 }
