@@ -270,6 +270,74 @@ fn which_paths_match() {
 }
 
 #[test]
+fn what_a_call_looks_like_on_the_wire() {
+    let sent = |call: &Call| {
+        let params = wire::route("api", "SyncHttp/{*path}", &call.path).unwrap();
+        wire::http("SyncHttp", "req", call, &params)
+    };
+    let call = Call::get("/api/SyncHttp/")
+        .query("format", "json")
+        .query("code", "k3y")
+        .query("Format", "csv")
+        .header("x-functions-key", "k3y")
+        .header("Accept", "text/html")
+        .header("aCCEPT", "text/csv");
+    let request = sent(&call);
+    let (req, metadata) = (&request["Data"]["req"], &request["Metadata"]);
+    assert_eq!(req["Query"], json!({"format": "json,csv", "code": "k3y"}));
+    assert_eq!(
+        req["Url"],
+        "https://sync.example/api/SyncHttp/?format=json&code=k3y&Format=csv"
+    );
+    let keys = json!(["k3y"]);
+    let accepted = json!(["text/html", "text/csv"]);
+    assert_eq!(
+        req["Headers"],
+        json!({"x-functions-key": keys, "Accept": accepted})
+    );
+    assert_eq!(metadata["Headers"]["Accept"], "text/html,text/csv");
+    assert_eq!(metadata["format"], r#""json,csv""#);
+    assert_eq!(metadata["Query"], json!({"format": "json,csv"}));
+    assert_eq!((metadata.get("code"), req.get("Body")), (None, None));
+    assert_eq!(
+        (&req["Params"], metadata.get("path")),
+        (&json!({"path": null}), None)
+    );
+
+    let body = json!({"mode": "apply", "path": "body", "wait": 5, "accounts": []});
+    let posted = Call::post("/api/SyncHttp/a%20b", &body).query("mode", "preview");
+    let request = sent(&posted);
+    assert_eq!(request["Data"]["req"]["Body"], body.to_string());
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["mode"], r#""preview""#, "a query wins over a body");
+    assert_eq!(metadata["path"], r#""a b""#, "and a route over both");
+    assert_eq!(
+        (&metadata["wait"], metadata.get("accounts")),
+        (&json!(r#""5""#), None)
+    );
+
+    for (kind, expected) in [
+        ("application/octet-stream", "AP8="),
+        ("multipart/form-data; boundary=x", "AP8="),
+        ("text/plain", "\u{0}\u{fffd}"),
+    ] {
+        let bytes = Call {
+            method: "POST".to_owned(),
+            path: "/api/SyncHttp".to_owned(),
+            body: vec![0, 0xff],
+            ..Call::default()
+        };
+        let request = sent(&bytes.header("CONTENT-type", kind));
+        assert_eq!(request["Data"]["req"]["Body"], expected, "{kind}");
+    }
+    let chunked = Call {
+        chunked: true,
+        ..posted
+    };
+    assert_eq!(sent(&chunked)["Data"]["req"].get("Body"), None);
+}
+
+#[test]
 fn what_a_message_looks_like_on_the_wire() {
     const LEASE: Duration = Duration::from_secs(600);
     let queue = Queue::default();

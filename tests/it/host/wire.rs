@@ -342,6 +342,17 @@ pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<Stri
     rest.is_empty().then_some(params)
 }
 
+/// Each name once, as it was spelled first: case does not tell them apart.
+fn names(pairs: &[(String, String)]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in pairs {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> Value {
     let joined = |pairs: &[(String, String)], name: &str| Call::all(pairs, name).join(",");
     let mut sent = call.headers.clone();
@@ -349,23 +360,21 @@ pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String,
         sent.push(("Content-Length".to_owned(), call.body.len().to_string()));
     }
     let mut query = Map::new();
-    for (key, _) in &call.query {
-        query.insert(key.clone(), joined(&call.query, key).into());
+    for key in names(&call.query) {
+        query.insert(key.to_owned(), joined(&call.query, key).into());
     }
     let (mut lists, mut texts) = (Map::new(), Map::new());
-    for (key, _) in &sent {
+    for key in names(&sent) {
         let values: Vec<Value> = Call::all(&sent, key).into_iter().map(Value::from).collect();
-        lists.insert(key.clone(), values.into());
-        texts.insert(key.clone(), joined(&sent, key).into());
+        lists.insert(key.to_owned(), values.into());
+        texts.insert(key.to_owned(), joined(&sent, key).into());
     }
-    let text: Vec<String> = call
-        .query
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let text = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(&call.query)
+        .finish();
     let mark = if text.is_empty() { "" } else { "?" };
     let mut request = json!({
-        "Url": format!("https://sync.example{}{mark}{}", call.path, text.join("&")),
+        "Url": format!("https://sync.example{}{mark}{text}", call.path),
         "Method": call.method, "Query": query, "Headers": lists, "Params": params,
         "Identities": [{"AuthenticationType": "WebJobsAuthLevel", "IsAuthenticated": true, "Actor": null, "Claims": []}],
     });
