@@ -245,15 +245,17 @@ impl Host {
         worker.exited().await;
     }
 
-    /// Stops as the host does: SIGKILL, and no restart.
+    /// Stops as the host does: SIGKILL, a second for the process to be gone, and no restart (1.7).
     pub(crate) async fn stop(mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
         self.supervisor.shutdown().await;
         let worker = self.worker();
         worker.kill();
-        worker.exited().await;
+        // What the handler started may outlive it, and keep its console open.
+        drop(tokio::time::timeout(PATIENCE, worker.exited()).await);
     }
 
-    /// Exits until the host has seen the handler's end.
+    /// Waits until the host has seen the handler end with 0.
     pub(crate) async fn gone(&self) {
         let mut phase = self.shared.phase.subscribe();
         phase

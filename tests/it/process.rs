@@ -8,4 +8,5 @@ mod full_run;
 mod instances;
 pub(crate) mod office;
 mod schedule;
+mod signals;
 mod storage;

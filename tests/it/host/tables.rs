@@ -4,6 +4,7 @@ use std::{
     fs,
     net::Ipv4Addr,
     os::unix::fs::PermissionsExt,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,7 @@ use super::{
     answer::{Bound, Client, Verdict, judge},
     project::{AppSettings, Function, Output, Project, Provider, Trigger, app_root},
     queue::{Delivery, Queue},
+    until,
     wire::{self, Call, Encoding, Framing, Reply},
     worker::{Level, Reaction, Restarts, level_of},
 };
@@ -682,4 +684,20 @@ async fn keys_and_methods_are_checked_before_the_handler() {
     };
     assert_eq!(host.call(delete).await.status, 404);
     assert_eq!(host.call(Call::get("/api/Other")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_stop_waits_a_second_for_whoever_holds_the_console() {
+    let script = "sleep 60 & echo $! >child; wait";
+    let (root, host) = scripted(Some(script), &Queue::default());
+    let child = root.path().join("child");
+    let written = || fs::read_to_string(&child).is_ok_and(|pid| pid.ends_with('\n'));
+    until("its child runs", written).await;
+    let stopping = Instant::now();
+    host.stop().await;
+    let took = stopping.elapsed();
+    let pid = fs::read_to_string(child).unwrap();
+    let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+    assert!(killed.success(), "it outlived the handler");
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }

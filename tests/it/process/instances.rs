@@ -13,14 +13,14 @@ use super::{
 use crate::host::{Host, Invoked, Timing, project::AppSettings, queue::Queue, until, wire::Call};
 
 /// Queues a run that writes; returns where its report will be.
-async fn queue_a_run(host: &Host) -> String {
+pub(super) async fn queue_a_run(host: &Host) -> String {
     let apply = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
     let started = host.call(apply).await;
     assert_eq!(started.status, 202, "{}", started.body);
     started.headers["location"].clone()
 }
 
-async fn report(host: &Host, location: &str) -> Value {
+pub(super) async fn report(host: &Host, location: &str) -> Value {
     let report = host.call(Call::get(location)).await.json();
     assert_eq!(
         (&report["state"], &report["converged"]),
@@ -30,14 +30,14 @@ async fn report(host: &Host, location: &str) -> Value {
     report
 }
 
-fn all_succeeded(invocations: Vec<Invoked>) -> usize {
+pub(super) fn all_succeeded(invocations: Vec<Invoked>) -> usize {
     let invocations = invocations.into_iter().map(Invoked::succeeded);
     invocations.count()
 }
 
 /// All is as it should be, and no two writers met on the way there.
 #[track_caller]
-fn one_wrote_at_a_time(office: &Office, queue: &Queue) {
+pub(super) fn one_wrote_at_a_time(office: &Office, queue: &Queue) {
     office.is_in_sync();
     assert_eq!((queue.len(), queue.poison().len()), (0, 0));
     let journal = office.sandbox.zivver.control().journal();
