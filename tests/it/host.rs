@@ -48,6 +48,8 @@ pub(crate) struct Timing {
     pub(crate) visibility: Option<Duration>,
     /// How long a received message is invisible, unless renewed.
     pub(crate) lease: Duration,
+    /// How much longer than functionTimeout the host's HTTP client waits for an answer.
+    pub(crate) client_slack: Duration,
 }
 
 impl Default for Timing {
@@ -57,6 +59,7 @@ impl Default for Timing {
             function_timeout: None,
             visibility: Some(Duration::from_millis(50)),
             lease: Duration::from_secs(600),
+            client_slack: Duration::from_secs(60),
         }
     }
 }
@@ -82,6 +85,13 @@ struct Shared {
     worker: Mutex<Option<Arc<Worker>>>,
     /// The next exit is the host's own doing.
     killed: Mutex<bool>,
+}
+
+impl Shared {
+    fn function_timeout(&self) -> Duration {
+        let shortened = self.timing.function_timeout;
+        shortened.unwrap_or(self.project.function_timeout)
+    }
 }
 
 /// One instance of the host with its handler.
@@ -412,8 +422,7 @@ impl Host {
         if let Phase::Stopped(why) = self.initialized().await {
             return failed(why);
         }
-        let timing = self.shared.timing.function_timeout;
-        let timeout = timing.unwrap_or(self.shared.project.function_timeout);
+        let timeout = self.shared.function_timeout();
         let body = body.to_string();
         let answered = wire::invoke(self.shared.port, &function.name, body.as_bytes(), framing);
         let Ok(answered) = tokio::time::timeout(timeout, answered).await else {
@@ -516,14 +525,16 @@ async fn supervise(shared: Arc<Shared>) {
     }
 }
 
-/// Any answer counts, and any failure but a refused connection (1.3).
+/// Any answer counts, and any failure but a refused connection (1.3). Only the pauses are summed: who accepts and does not
+/// answer is waited for as long as the host's client waits for anything.
 async fn initialized(shared: &Shared) -> bool {
     const PAUSE: Duration = Duration::from_millis(25);
+    let patience = shared.function_timeout() + shared.timing.client_slack;
     let mut waited = Duration::ZERO;
     while waited < shared.timing.initialization {
-        match wire::ping(shared.port).await {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
-            Ok(_) | Err(_) => return true,
+        match tokio::time::timeout(patience, wire::ping(shared.port)).await {
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Ok(Ok(_) | Err(_)) | Err(_) => return true,
         }
         tokio::time::sleep(PAUSE).await;
         waited += PAUSE;

@@ -8,19 +8,26 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use axum::{Router, routing::post};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+};
 
 use super::{
-    Host, Timing,
+    Host, Phase, Timing,
     project::{AppSettings, app_root},
     queue::Queue,
     until,
+    worker::Level,
 };
 
 /// A host whose handler is a router.
@@ -30,7 +37,8 @@ struct StandIn {
     _server: JoinSet<()>,
 }
 
-async fn answered_by(router: Router, settings: &[(&str, &str)], queue: &Queue) -> StandIn {
+/// A host whose handler's process only sleeps.
+fn sleeping(settings: &[(&str, &str)], queue: &Queue, timing: Timing) -> (TempDir, Host) {
     let root = app_root();
     let handler = root.path().join("handler");
     fs::remove_file(&handler).unwrap();
@@ -40,11 +48,18 @@ async fn answered_by(router: Router, settings: &[(&str, &str)], queue: &Queue) -
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let timing = Timing::default();
     let host = Host::over(root.path(), settings, queue.clone(), timing).unwrap();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host.shared.port))
-        .await
-        .unwrap();
+    (root, host)
+}
+
+async fn listener(host: &Host) -> TcpListener {
+    let address = (Ipv4Addr::LOCALHOST, host.shared.port);
+    TcpListener::bind(address).await.unwrap()
+}
+
+async fn answered_by(router: Router, settings: &[(&str, &str)], queue: &Queue) -> StandIn {
+    let (root, host) = sleeping(settings, queue, Timing::default());
+    let listener = listener(&host).await;
     let mut server = JoinSet::new();
     server.spawn(async move { axum::serve(listener, router).await.unwrap() });
     host.ready().await;
@@ -53,6 +68,64 @@ async fn answered_by(router: Router, settings: &[(&str, &str)], queue: &Queue) -
         _root: root,
         _server: server,
     }
+}
+
+#[tokio::test]
+async fn any_answer_to_a_bare_get_says_ready() {
+    let (_root, host) = sleeping(&[], &Queue::default(), Timing::default());
+    let listener = listener(&host).await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = [0; 1024];
+    let read = stream.read(&mut request).await.unwrap();
+    let port = host.shared.port;
+    let bare = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    assert_eq!(String::from_utf8_lossy(&request[..read]), bare);
+    assert_eq!(*host.shared.phase.borrow(), Phase::Starting);
+    let broken = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(broken).await.unwrap();
+    host.ready().await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn who_accepts_and_does_not_answer_keeps_the_host_waiting_for_its_client() {
+    let timing = Timing {
+        function_timeout: Some(Duration::from_millis(200)),
+        client_slack: Duration::from_millis(100),
+        ..Timing::default()
+    };
+    let begun = Instant::now();
+    let (_root, host) = sleeping(&[], &Queue::default(), timing);
+    let listener = listener(&host).await;
+    let silent = async {
+        let mut open = Vec::new();
+        loop {
+            open.push(listener.accept().await.unwrap());
+        }
+    };
+    tokio::select! {
+        () = host.ready() => {}
+        () = silent => {}
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn who_never_listens_is_started_three_times() {
+    let timing = Timing {
+        initialization: Duration::from_millis(100),
+        ..Timing::default()
+    };
+    let (_root, host) = sleeping(&[], &Queue::default(), timing);
+    let why = host.stopped().await;
+    assert!(
+        why.starts_with("Exceeded http worker restart retry count"),
+        "{why}"
+    );
+    let errors = host.log().at(Level::Error);
+    let late = |line: &&String| *line == "Failed to start http worker process";
+    assert_eq!(errors.iter().filter(late).count(), 3, "{}", host.log());
 }
 
 /// Messages wait in it until they are let go one by one.

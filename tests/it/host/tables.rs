@@ -1,6 +1,7 @@
 //! The double against the tables that it copies, with handlers that are shell scripts or canned answers.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::Ipv4Addr,
     os::unix::fs::PermissionsExt,
@@ -663,6 +664,37 @@ async fn exits_end_as_the_host_ends_them() {
     assert_eq!(failures.len(), 5);
     assert!(failures.iter().all(|invoked| invoked.failure.is_some()));
     assert_eq!(queue.poison().len(), 1, "no restart: the queue runs dry");
+}
+
+#[tokio::test]
+async fn a_process_is_told_where_it_is_and_who() {
+    let script = r#"n=$(ls | grep -c ^started); { pwd; env; } >"started.$n"; exit 1"#;
+    let (root, host) = scripted(Some(script), &Queue::default());
+    host.stopped().await;
+    let root = root.path().display().to_string();
+    let port = host.shared.port.to_string();
+    let mut names = BTreeSet::new();
+    for n in 0..3 {
+        let told = fs::read_to_string(format!("{root}/started.{n}")).unwrap();
+        assert_eq!(told.lines().next(), Some(root.as_str()), "the app root");
+        let variables: BTreeMap<&str, &str> = told
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        assert_eq!(variables["FUNCTIONS_CUSTOMHANDLER_PORT"], port, "start {n}");
+        assert_eq!(variables["FUNCTIONS_HTTPWORKER_PORT"], port);
+        assert_eq!(variables["FUNCTIONS_APP_ROOT_PATH"], root);
+        assert_eq!(variables["SYNC_SCHEDULE"], "0 0 2 * * *", "an app setting");
+        assert!(variables.contains_key("PATH"), "the host's own");
+        for name in [
+            "FUNCTIONS_CUSTOMHANDLER_WORKER_ID",
+            "FUNCTIONS_HTTPWORKER_ID",
+        ] {
+            let id = variables[name].parse::<uuid::Uuid>().unwrap();
+            assert!(names.insert((name, id)), "new at each start");
+        }
+    }
+    assert!(!fs::exists(format!("{root}/started.3")).unwrap());
 }
 
 #[tokio::test]
