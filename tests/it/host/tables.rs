@@ -608,16 +608,26 @@ async fn a_very_large_answer_is_read_whole() {
 }
 
 /// A host over a handler that is this shell script.
-fn scripted(script: Option<&str>, queue: &Queue) -> (tempfile::TempDir, Host) {
+fn scripted(script: &str, queue: &Queue) -> (tempfile::TempDir, Host) {
+    let text = format!("#!/bin/sh\n{script}\n");
+    over_file(Some((&text, 0o755)), queue, Duration::from_secs(5))
+}
+
+/// A host over a handler with this content and mode.
+fn over_file(
+    file: Option<(&str, u32)>,
+    queue: &Queue,
+    initialization: Duration,
+) -> (tempfile::TempDir, Host) {
     let root = app_root();
     let handler = root.path().join("handler");
     fs::remove_file(&handler).unwrap();
-    if let Some(script) = script {
-        fs::write(&handler, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&handler, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Some((text, mode)) = file {
+        fs::write(&handler, text).unwrap();
+        fs::set_permissions(&handler, fs::Permissions::from_mode(mode)).unwrap();
     }
     let timing = Timing {
-        initialization: Duration::from_millis(if script.is_some() { 5000 } else { 250 }),
+        initialization,
         ..Timing::default()
     };
     let host = Host::over(root.path(), AppSettings::new(), queue.clone(), timing).unwrap();
@@ -625,10 +635,49 @@ fn scripted(script: Option<&str>, queue: &Queue) -> (tempfile::TempDir, Host) {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_is_waited_for_and_never_started_again() {
+    const INITIALIZATION: Duration = Duration::from_millis(50);
+    for (what, file, error) in [
+        ("absent", None, "os error 2"),
+        (
+            "without execute bit",
+            Some(("#!/bin/sh\n", 0o644)),
+            "os error 13",
+        ),
+        (
+            "of no format",
+            Some(("\u{0}no program", 0o755)),
+            "os error 8",
+        ),
+        (
+            "without its interpreter",
+            Some(("#!/nowhere/sh\n", 0o755)),
+            "os error 2",
+        ),
+    ] {
+        let begun = Instant::now();
+        let (_root, host) = over_file(file, &Queue::default(), INITIALIZATION);
+        let waited_in_vain = host.timer().await.failure.unwrap();
+        assert!(begun.elapsed() >= 4 * INITIALIZATION, "{what}");
+        assert!(
+            waited_in_vain.ends_with("Initialization timed out and host is shutting down"),
+            "{what}: {waited_in_vain}"
+        );
+        assert_eq!(host.stopped().await, waited_in_vain);
+        let errors = host.log().at(Level::Error);
+        assert_eq!(errors.len(), 2, "{what}: started once: {errors:?}");
+        assert!(
+            errors[0].starts_with("Failed to start Worker Channel") && errors[0].contains(error),
+            "{what}: {errors:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn exits_end_as_the_host_ends_them() {
     let queue = Queue::default();
     let (_root, host) = scripted(
-        Some("echo one >&2; echo 'a warning' >&2; echo out; exit 3"),
+        "echo one >&2; echo 'a warning' >&2; echo out; exit 3",
         &queue,
     );
     assert!(
@@ -644,21 +693,8 @@ async fn exits_end_as_the_host_ends_them() {
     assert_eq!(host.log().at(Level::Warning).len(), 3);
     assert!(host.timer().await.failure.is_some());
 
-    let (_root, host) = scripted(None, &queue);
-    let waited_in_vain = host.timer().await.failure.unwrap();
-    assert!(
-        waited_in_vain.ends_with("Initialization timed out and host is shutting down"),
-        "{waited_in_vain}"
-    );
-    assert_eq!(host.stopped().await, waited_in_vain);
-    assert!(
-        host.log().has("Failed to start Worker Channel"),
-        "{}",
-        host.log()
-    );
-
     queue.send(b"{}").unwrap();
-    let (_root, host) = scripted(Some("exit 0"), &queue);
+    let (_root, host) = scripted("exit 0", &queue);
     host.gone().await;
     let failures = host.drain().await;
     assert_eq!(failures.len(), 5);
@@ -669,7 +705,7 @@ async fn exits_end_as_the_host_ends_them() {
 #[tokio::test]
 async fn a_process_is_told_where_it_is_and_who() {
     let script = r#"n=$(ls | grep -c ^started); { pwd; env; } >"started.$n"; exit 1"#;
-    let (root, host) = scripted(Some(script), &Queue::default());
+    let (root, host) = scripted(script, &Queue::default());
     host.stopped().await;
     let root = root.path().display().to_string();
     let port = host.shared.port.to_string();
@@ -699,7 +735,7 @@ async fn a_process_is_told_where_it_is_and_who() {
 
 #[tokio::test]
 async fn keys_and_methods_are_checked_before_the_handler() {
-    let (_root, host) = scripted(Some("exit 0"), &Queue::default());
+    let (_root, host) = scripted("exit 0", &Queue::default());
     host.gone().await;
     let path = "/api/SyncHttp/health";
     let bare = host.call_as_it_is(&Call::get(path)).await;
@@ -721,7 +757,7 @@ async fn keys_and_methods_are_checked_before_the_handler() {
 #[tokio::test]
 async fn a_stop_waits_a_second_for_whoever_holds_the_console() {
     let script = "sleep 60 & echo $! >child; wait";
-    let (root, host) = scripted(Some(script), &Queue::default());
+    let (root, host) = scripted(script, &Queue::default());
     let child = root.path().join("child");
     let written = || fs::read_to_string(&child).is_ok_and(|pid| pid.ends_with('\n'));
     until("its child runs", written).await;
