@@ -693,6 +693,15 @@ async fn exits_end_as_the_host_ends_them() {
     assert_eq!(host.log().at(Level::Warning).len(), 3);
     assert!(host.timer().await.failure.is_some());
 
+    // Five that nobody counts and two that are, before one after which nothing comes.
+    let script = r"
+        n=$(cat exits || echo 0); echo $((n + 1)) >exits
+        case $n in 0 | 1 | 3 | 5 | 6) exit 200 ;; 2 | 4) exit 9 ;; esac";
+    let (root, host) = scripted(script, &queue);
+    host.gone().await;
+    let exits = fs::read_to_string(root.path().join("exits")).unwrap();
+    assert_eq!(exits, "8\n", "{}", host.log());
+
     queue.send(b"{}").unwrap();
     let (_root, host) = scripted("exit 0", &queue);
     host.gone().await;
