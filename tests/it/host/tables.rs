@@ -24,7 +24,7 @@ use super::{
     queue::{Delivery, Queue},
     until,
     wire::{self, Call, Encoding, Framing, Reply},
-    worker::{Level, Reaction, Restarts, level_of},
+    worker::{Category, Level, Reaction, Restarts, category_of, level_of},
 };
 
 fn sync_http() -> Function {
@@ -420,6 +420,20 @@ fn lines_and_exits() {
     ] {
         assert_eq!(level_of(line, is_stderr, strict), expected, "{line}");
     }
+    for (line, expected) in [
+        ("text", (Category::Console, "text")),
+        ("LanguageWorkerConsoleLog text", (Category::System, " text")),
+        (
+            "azfuncjsonlog:{\"a\":1}",
+            (Category::Tooling, "azfuncjsonlog:{\"a\":1}"),
+        ),
+        (
+            "no azfuncjsonlog:",
+            (Category::Console, "no azfuncjsonlog:"),
+        ),
+    ] {
+        assert_eq!(category_of(line), expected, "{line}");
+    }
     let start = Instant::now();
     let mut restarts = Restarts::default();
     let minutes = |n: u64| start + Duration::from_mins(n);
@@ -677,7 +691,7 @@ async fn what_cannot_be_started_is_waited_for_and_never_started_again() {
 async fn exits_end_as_the_host_ends_them() {
     let queue = Queue::default();
     let (_root, host) = scripted(
-        "echo one >&2; echo 'a warning' >&2; echo out; exit 3",
+        "for n in one two three four; do echo $n >&2; done; echo 'a warning' >&2; echo five >&2; echo out; exit 3",
         &queue,
     );
     assert!(
@@ -686,7 +700,7 @@ async fn exits_end_as_the_host_ends_them() {
             .starts_with("Exceeded http worker restart retry count")
     );
     assert!(
-        host.log().has("exited with code 3 (0x3)one"),
+        host.log().has("exited with code 3 (0x3)three,four,five"),
         "{}",
         host.log()
     );
