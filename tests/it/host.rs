@@ -7,6 +7,7 @@ pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod schedule;
+mod scripts;
 mod stand_in;
 mod tables;
 pub(crate) mod wire;

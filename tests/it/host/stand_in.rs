@@ -1,9 +1,7 @@
 //! The double against handlers that this process answers for, on the port of one that sleeps.
 
 use std::{
-    fs,
     net::Ipv4Addr,
-    os::unix::fs::PermissionsExt,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,13 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    Host, Phase, Timing,
-    project::{AppSettings, app_root},
-    queue::Queue,
-    until,
-    worker::Level,
-};
+use super::{Host, Phase, Timing, queue::Queue, scripts::scripted_with, until, worker::Level};
 
 /// A host whose handler is a router.
 struct StandIn {
@@ -39,17 +31,10 @@ struct StandIn {
 
 /// A host whose handler's process only sleeps.
 fn sleeping(settings: &[(&str, &str)], queue: &Queue, timing: Timing) -> (TempDir, Host) {
-    let root = app_root();
-    let handler = root.path().join("handler");
-    fs::remove_file(&handler).unwrap();
-    fs::write(&handler, "#!/bin/sh\nexec sleep 600\n").unwrap();
-    fs::set_permissions(&handler, fs::Permissions::from_mode(0o755)).unwrap();
-    let settings: AppSettings = settings
+    let settings = settings
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let host = Host::over(root.path(), settings, queue.clone(), timing).unwrap();
-    (root, host)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    scripted_with("exec sleep 600", settings.collect(), queue, timing)
 }
 
 async fn listener(host: &Host) -> TcpListener {
