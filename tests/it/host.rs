@@ -7,6 +7,8 @@ pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod schedule;
+mod scripts;
+mod stand_in;
 mod tables;
 pub(crate) mod wire;
 pub(crate) mod worker;
@@ -24,6 +26,7 @@ use std::{
 };
 
 use answer::{Client, Verdict, judge};
+use futures::{StreamExt, stream::FuturesUnordered};
 use project::{AppSettings, Function, Project, Provider, Trigger};
 use queue::{Delivery, Queue};
 use serde_json::Value;
@@ -46,6 +49,8 @@ pub(crate) struct Timing {
     pub(crate) visibility: Option<Duration>,
     /// How long a received message is invisible, unless renewed.
     pub(crate) lease: Duration,
+    /// How much longer than functionTimeout the host's HTTP client waits for an answer.
+    pub(crate) client_slack: Duration,
 }
 
 impl Default for Timing {
@@ -55,6 +60,7 @@ impl Default for Timing {
             function_timeout: None,
             visibility: Some(Duration::from_millis(50)),
             lease: Duration::from_secs(600),
+            client_slack: Duration::from_secs(60),
         }
     }
 }
@@ -80,6 +86,13 @@ struct Shared {
     worker: Mutex<Option<Arc<Worker>>>,
     /// The next exit is the host's own doing.
     killed: Mutex<bool>,
+}
+
+impl Shared {
+    fn function_timeout(&self) -> Duration {
+        let shortened = self.timing.function_timeout;
+        shortened.unwrap_or(self.project.function_timeout)
+    }
 }
 
 /// One instance of the host with its handler.
@@ -243,15 +256,17 @@ impl Host {
         worker.exited().await;
     }
 
-    /// Stops as the host does: SIGKILL, and no restart.
+    /// Stops as the host does: SIGKILL, a second for the process to be gone, and no restart (1.7).
     pub(crate) async fn stop(mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
         self.supervisor.shutdown().await;
         let worker = self.worker();
         worker.kill();
-        worker.exited().await;
+        // What the handler started may outlive it, and keep its console open.
+        drop(tokio::time::timeout(PATIENCE, worker.exited()).await);
     }
 
-    /// Exits until the host has seen the handler's end.
+    /// Waits until the host has seen the handler end with 0.
     pub(crate) async fn gone(&self) {
         let mut phase = self.shared.phase.subscribe();
         phase
@@ -325,9 +340,20 @@ impl Host {
     }
 
     pub(crate) async fn deliver_as(&self, encoding: Encoding) -> Option<Invoked> {
+        let delivery = self.receive()?;
+        Some(self.settle(delivery, encoding).await)
+    }
+
+    fn receive(&self) -> Option<Delivery> {
+        let dequeues_max = self.shared.project.queues.dequeues_max;
+        self.queue.receive(self.shared.timing.lease, dequeues_max)
+    }
+
+    /// Invokes the function with a message that stays invisible meanwhile, then deletes or releases the message. Dropped
+    /// before that, it leaves the message as a host that died does.
+    async fn settle(&self, delivery: Delivery, encoding: Encoding) -> Invoked {
         let options = &self.shared.project.queues;
         let lease = self.shared.timing.lease;
-        let delivery = self.queue.receive(lease, options.dequeues_max)?;
         let invoked = {
             let mut invocation = std::pin::pin!(self.invoke_queue(&delivery, encoding));
             let mut renewal = tokio::time::interval(lease / 2);
@@ -345,7 +371,7 @@ impl Host {
             let pause = pause.unwrap_or(options.visibility_timeout);
             self.queue.release(&delivery, pause, options.dequeues_max);
         }
-        Some(invoked)
+        invoked
     }
 
     async fn invoke_queue(&self, delivery: &Delivery, encoding: Encoding) -> Invoked {
@@ -353,20 +379,38 @@ impl Host {
         let Trigger::Queue { name } = &function.trigger else {
             unreachable!("looked for it");
         };
-        let body = wire::queue(&function.name, name, delivery, encoding);
+        let Some(text) = &delivery.text else {
+            return Invoked {
+                failure: Some(format!("Exception binding parameter '{name}'")),
+                client: None,
+                took: Duration::ZERO,
+            };
+        };
+        let body = wire::queue(&function.name, name, (delivery, text), encoding);
         self.invoke(function, &body, self.framing).await
     }
 
-    /// Delivers until the queue is empty, one message at a time as `batchSize` 1 and `newBatchThreshold` 0 have it.
+    /// Delivers until the queue is empty, also of what other instances have in hand. As many messages are under way at once as
+    /// the settings say: a batch is fetched when no more than `newBatchThreshold` are left of the last ones (3.1).
     pub(crate) async fn drain(&self) -> Vec<Invoked> {
+        const POLL: Duration = Duration::from_millis(20);
         let options = &self.shared.project.queues;
-        assert_eq!((options.batch_size, options.new_batch_threshold), (1, 0));
+        let mut under_way = FuturesUnordered::new();
         let mut invocations = Vec::new();
-        while let Some(at) = self.queue.next_at() {
-            tokio::time::sleep_until(at).await;
-            invocations.extend(self.deliver().await);
+        loop {
+            let wants_more = under_way.len() <= options.new_batch_threshold;
+            if wants_more {
+                let batch = std::iter::from_fn(|| self.receive()).take(options.batch_size);
+                under_way.extend(batch.map(|delivery| self.settle(delivery, Encoding::Double)));
+            }
+            if under_way.is_empty() && self.queue.len() == 0 {
+                return invocations;
+            }
+            tokio::select! {
+                Some(invoked) = under_way.next() => invocations.push(invoked),
+                () = tokio::time::sleep(POLL), if wants_more => {}
+            }
         }
-        invocations
     }
 
     async fn invoke(&self, function: &Function, body: &Value, framing: Framing) -> Invoked {
@@ -379,8 +423,7 @@ impl Host {
         if let Phase::Stopped(why) = self.initialized().await {
             return failed(why);
         }
-        let timing = self.shared.timing.function_timeout;
-        let timeout = timing.unwrap_or(self.shared.project.function_timeout);
+        let timeout = self.shared.function_timeout();
         let body = body.to_string();
         let answered = wire::invoke(self.shared.port, &function.name, body.as_bytes(), framing);
         let Ok(answered) = tokio::time::timeout(timeout, answered).await else {
@@ -483,14 +526,16 @@ async fn supervise(shared: Arc<Shared>) {
     }
 }
 
-/// Any answer counts, and any failure but a refused connection (1.3).
+/// Any answer counts, and any failure but a refused connection (1.3). Only the pauses are summed: who accepts and does not
+/// answer is waited for as long as the host's client waits for anything.
 async fn initialized(shared: &Shared) -> bool {
     const PAUSE: Duration = Duration::from_millis(25);
+    let patience = shared.function_timeout() + shared.timing.client_slack;
     let mut waited = Duration::ZERO;
     while waited < shared.timing.initialization {
-        match wire::ping(shared.port).await {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
-            Ok(_) | Err(_) => return true,
+        match tokio::time::timeout(patience, wire::ping(shared.port)).await {
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Ok(Ok(_) | Err(_)) | Err(_) => return true,
         }
         tokio::time::sleep(PAUSE).await;
         waited += PAUSE;

@@ -3,8 +3,11 @@
 mod approval;
 mod calls;
 mod durability;
+mod forms;
 mod full_run;
+mod instances;
 pub(crate) mod office;
 mod proxies;
 mod schedule;
+mod signals;
 mod storage;

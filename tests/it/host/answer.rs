@@ -202,7 +202,7 @@ fn element(raw: &RawValue) -> String {
 }
 
 /// Q12: the JSON reader takes such a string for a date.
-fn dated(text: &str) -> String {
+pub(super) fn dated(text: &str) -> String {
     text.parse::<Timestamp>().map_or_else(
         |_| text.to_owned(),
         |date| date.strftime("%m/%d/%Y %H:%M:%S").to_string(),

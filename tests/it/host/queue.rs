@@ -46,8 +46,10 @@ pub(crate) struct Delivery {
     pub(crate) receipt: Uuid,
     pub(crate) dequeues: u32,
     pub(crate) inserted: Timestamp,
-    /// Decoded.
-    pub(crate) text: String,
+    /// `None` outside the queue.
+    pub(crate) received: Option<Timestamp>,
+    /// Decoded; `None` where that is no UTF-8, which the host finds out only when it binds the message.
+    pub(crate) text: Option<String>,
 }
 
 impl Delivery {
@@ -56,9 +58,10 @@ impl Delivery {
         Self {
             id: Uuid::new_v4(),
             receipt: Uuid::new_v4(),
-            dequeues: 1,
+            dequeues: 0,
             inserted: Timestamp::now(),
-            text: text.to_owned(),
+            received: None,
+            text: Some(text.to_owned()),
         }
     }
 }
@@ -96,6 +99,11 @@ impl Queue {
         });
     }
 
+    /// Storage promises no order.
+    pub(crate) fn reverse(&self) {
+        self.inner().messages.make_contiguous().reverse();
+    }
+
     pub(crate) fn fail_sends(&self, times: u32) {
         self.inner().failing_sends = times;
     }
@@ -114,17 +122,17 @@ impl Queue {
             message.dequeues += 1;
             message.visible_at = now + lease;
             message.receipt = Uuid::new_v4();
-            let decoded = BASE64_STANDARD
-                .decode(&message.text)
-                .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok());
-            if let Some(text) = decoded.filter(|_| message.dequeues <= dequeues_max) {
+            let decoded = BASE64_STANDARD.decode(&message.text);
+            if let Ok(bytes) = decoded
+                && message.dequeues <= dequeues_max
+            {
                 return Some(Delivery {
                     id: message.id,
                     receipt: message.receipt,
                     dequeues: message.dequeues,
                     inserted: message.inserted,
-                    text,
+                    received: Some(Timestamp::now()),
+                    text: String::from_utf8(bytes).ok(),
                 });
             }
             let message = inner.messages.remove(at).unwrap();
@@ -168,15 +176,6 @@ impl Queue {
         self.inner().messages.len()
     }
 
-    /// When the next message will be visible, if there is one.
-    pub(crate) fn next_at(&self) -> Option<Instant> {
-        self.inner()
-            .messages
-            .iter()
-            .map(|message| message.visible_at)
-            .min()
-    }
-
     /// Decoded texts of what waits.
     pub(crate) fn texts(&self) -> Vec<String> {
         let inner = self.inner();
@@ -184,6 +183,12 @@ impl Queue {
         texts
             .map(|text| String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap())
             .collect()
+    }
+
+    /// Removes the message that waits longest; its decoded text.
+    pub(crate) fn take_out(&self) -> String {
+        let message = self.inner().messages.pop_front().unwrap();
+        String::from_utf8(BASE64_STANDARD.decode(message.text).unwrap()).unwrap()
     }
 
     /// As they lie in storage.

@@ -194,7 +194,7 @@ impl Host {
             Trigger::Queue { name } => {
                 let text = body["input"].as_str().unwrap_or_default();
                 let outside = Delivery::outside_the_queue(text);
-                wire::queue(&function.name, name, &outside, Encoding::Double)
+                wire::queue(&function.name, name, (&outside, text), Encoding::Double)
             }
             Trigger::Http { .. } => panic!("an HTTP function is called by its route"),
         };

@@ -1,12 +1,12 @@
-//! The double against the tables that it copies, with handlers that are shell scripts or canned answers.
+//! The double against the tables that it copies, with canned answers.
 
 use std::{
     fs,
     net::Ipv4Addr,
-    os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,12 +15,11 @@ use tokio::{
 };
 
 use super::{
-    Host, Timing,
     answer::{Bound, Client, Verdict, judge},
     project::{AppSettings, Function, Output, Project, Provider, Trigger, app_root},
-    queue::Queue,
-    wire::{self, Call, Framing, Reply},
-    worker::{Level, Reaction, Restarts, level_of},
+    queue::{Delivery, Queue},
+    wire::{self, Call, Encoding, Framing, Reply},
+    worker::{Category, Level, Reaction, Restarts, category_of, level_of},
 };
 
 fn sync_http() -> Function {
@@ -69,6 +68,8 @@ fn the_failure_matrix() {
     for (id, status, kind, body, expected) in [
         ("F1", 200, JSON, good, "success"),
         ("F1", 200, Some("text/json; charset=utf-8"), "{}", "success"),
+        ("F2", 201, JSON, good, "success"),
+        ("F2", 202, JSON, good, "success"),
         ("F2", 206, JSON, good, "success"),
         ("F3", 204, JSON, "", "hangs"),
         ("F3", 200, JSON, "", "hangs"),
@@ -79,6 +80,7 @@ fn the_failure_matrix() {
         ("F5", 200, JSON, "{", "failed"),
         ("F5", 200, JSON, "[]", "failed"),
         ("F5", 200, JSON, "\"text\"", "failed"),
+        ("F5", 200, JSON, "5", "failed"),
         ("F8", 404, JSON, good, "failed"),
         ("F8", 500, JSON, good, "failed"),
         ("F12", 200, JSON, r#"{"Logs":[{}]}"#, "failed"),
@@ -92,6 +94,19 @@ fn the_failure_matrix() {
     ] {
         assert_eq!(ends(status, kind, body), expected, "{id} {body}");
     }
+    let in_chunks = |kind: &[(&str, &str)]| {
+        let headers = [("Transfer-Encoding", "chunked")].iter().chain(kind);
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let reply = Reply {
+            status: 200,
+            headers: headers.collect(),
+            body: Vec::new(),
+        };
+        judge(&reply, &sync_http())
+    };
+    let typed = in_chunks(&[("Content-Type", "application/json")]);
+    assert_eq!(typed, Verdict::Hangs, "F3");
+    assert!(matches!(in_chunks(&[]), Verdict::Failed(_)), "F4");
 }
 
 #[test]
@@ -129,7 +144,9 @@ fn what_a_client_sees_of_res() {
         let answer = json!({"Outputs": body}).to_string();
         assert_eq!(bound(&answer).client, expected, "{id}");
     }
-    assert_eq!(bound("{}").client, text(200, ""), "R9");
+    for absent in ["{}", r#"{"Outputs":null}"#] {
+        assert_eq!(bound(absent).client, text(200, ""), "R9 {absent}");
+    }
     let typed = bound(
         r#"{"outputs":{"res":{"statuscode":"202","body":"x","headers":{"Content-Type":"application/json","Retry-After":5}}}}"#,
     );
@@ -156,6 +173,10 @@ fn what_a_client_sees_of_res() {
         let answer = json!({"Outputs": {"res": res}}).to_string();
         assert!(matches!(judged(&answer), Verdict::Failed(_)), "{id} {res}");
     }
+}
+
+#[test]
+fn what_works_by_luck_is_told() {
     let traps = |body: &str| bound(body).traps.len();
     assert_eq!(
         traps(r#"{"Outputs":{"res":{"statusCode":"200"},"next":"x-y"}}"#),
@@ -206,6 +227,7 @@ fn what_becomes_of_next() {
         ),
         ("Q13", r#""""#, vec![""]),
         ("Q13", "[null]", vec![""]),
+        ("Q13", r#"[""]"#, vec![""]),
     ] {
         let messages = bound(&format!(r#"{{"Outputs":{{"next":{next}}}}}"#)).messages;
         let expected: Vec<Vec<u8>> = expected.into_iter().map(Into::into).collect();
@@ -246,6 +268,143 @@ fn which_paths_match() {
 }
 
 #[test]
+fn what_a_call_looks_like_on_the_wire() {
+    let sent = |call: &Call| {
+        let params = wire::route("api", "SyncHttp/{*path}", &call.path).unwrap();
+        wire::http("SyncHttp", "req", call, &params)
+    };
+    let call = Call::get("/api/SyncHttp/")
+        .query("format", "json")
+        .query("code", "k3y")
+        .query("Format", "csv")
+        .header("x-functions-key", "k3y")
+        .header("Accept", "text/html")
+        .header("aCCEPT", "text/csv");
+    let request = sent(&call);
+    let (req, metadata) = (&request["Data"]["req"], &request["Metadata"]);
+    assert_eq!(req["Query"], json!({"format": "json,csv", "code": "k3y"}));
+    assert_eq!(
+        req["Url"],
+        "https://sync.example/api/SyncHttp/?format=json&code=k3y&Format=csv"
+    );
+    let keys = json!(["k3y"]);
+    let accepted = json!(["text/html", "text/csv"]);
+    assert_eq!(
+        req["Headers"],
+        json!({"x-functions-key": keys, "Accept": accepted})
+    );
+    assert_eq!(metadata["Headers"]["Accept"], "text/html,text/csv");
+    assert_eq!(metadata["format"], r#""json,csv""#);
+    assert_eq!(metadata["Query"], json!({"format": "json,csv"}));
+    assert_eq!((metadata.get("code"), req.get("Body")), (None, None));
+    assert_eq!(
+        (&req["Params"], metadata.get("path")),
+        (&json!({"path": null}), None)
+    );
+
+    let body = json!({"mode": "apply", "path": "body", "wait": 5, "accounts": []});
+    let posted = Call::post("/api/SyncHttp/a%20b", &body).query("mode", "preview");
+    let request = sent(&posted);
+    assert_eq!(request["Data"]["req"]["Body"], body.to_string());
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["mode"], r#""preview""#, "a query wins over a body");
+    assert_eq!(metadata["path"], r#""a b""#, "and a route over both");
+    assert_eq!(
+        (&metadata["wait"], metadata.get("accounts")),
+        (&json!(r#""5""#), None)
+    );
+
+    for (kind, expected) in [
+        ("application/octet-stream", "AP8="),
+        ("multipart/form-data; boundary=x", "AP8="),
+        ("text/plain", "\u{0}\u{fffd}"),
+    ] {
+        let bytes = Call {
+            method: "POST".to_owned(),
+            path: "/api/SyncHttp".to_owned(),
+            body: vec![0, 0xff],
+            ..Call::default()
+        };
+        let request = sent(&bytes.header("CONTENT-type", kind));
+        assert_eq!(request["Data"]["req"]["Body"], expected, "{kind}");
+    }
+    let chunked = Call {
+        chunked: true,
+        ..posted
+    };
+    assert_eq!(sent(&chunked)["Data"]["req"].get("Body"), None);
+}
+
+#[test]
+fn what_a_message_looks_like_on_the_wire() {
+    const LEASE: Duration = Duration::from_secs(600);
+    let queue = Queue::default();
+    let sent = |text: &str| {
+        queue.send(text.as_bytes()).unwrap();
+        let delivery = queue.receive(LEASE, 5).unwrap();
+        let request = wire::queue("SyncQueue", "message", (&delivery, text), Encoding::Double);
+        queue.delete(&delivery);
+        (delivery, request)
+    };
+    for (id, text, expected) in [
+        ("A1", "hello", r#""hello""#),
+        ("A2", r#"{"v":1}"#, r#""{\"v\":1}""#),
+        (
+            "A3",
+            "{\n  \"v\": 1,\n  \"part\": 3\n}",
+            r#""{\n  \"v\": 1,\n  \"part\": 3\n}""#,
+        ),
+        ("A4", "[1,2]", r#""[1,2]""#),
+        ("A5", "", r#""""#),
+    ] {
+        let (_, request) = sent(text);
+        assert_eq!(request["Data"], json!({"message": expected}), "{id}");
+    }
+
+    let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
+    let (delivery, request) = sent(r#"{"part":2,"last":true,"at":"2026-11-23T02:00:00Z"}"#);
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["DequeueCount"], "1");
+    assert_eq!(metadata["Id"], json!(format!("\"{}\"", delivery.id)));
+    assert_eq!(metadata["part"], r#""2""#);
+    assert_eq!(metadata["last"], r#""True""#);
+    assert_eq!(metadata["at"], r#""11/23/2026 02:00:00""#);
+    let visible = time(&metadata["NextVisibleTime"]);
+    let received = delivery.received.unwrap();
+    let leased = visible.duration_since(received).as_secs();
+    assert!(
+        (599..=600).contains(&leased),
+        "{leased} s after it was received"
+    );
+    let kept = time(&metadata["ExpirationTime"]).duration_since(time(&metadata["InsertionTime"]));
+    assert_eq!(kept.as_hours(), 7 * 24);
+
+    let (_, request) =
+        sent(r#"{"id":"mine","dequeueCount":7,"popReceipt":{"a":1},"list":[1],"none":null}"#);
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["Id"], r#""mine""#);
+    assert_eq!(metadata["DequeueCount"], r#""7""#);
+    assert_eq!(metadata["PopReceipt"], json!({"a": 1}));
+    assert_eq!((metadata.get("list"), metadata.get("none")), (None, None));
+
+    let by_hand = Delivery::outside_the_queue("hello");
+    let request = wire::queue(
+        "SyncQueue",
+        "message",
+        (&by_hand, "hello"),
+        Encoding::Double,
+    );
+    let metadata = &request["Metadata"];
+    assert_eq!(metadata["DequeueCount"], "0");
+    assert_eq!(metadata["ExpirationTime"], "9999-12-31T23:59:59+00:00");
+    assert_eq!(metadata["NextVisibleTime"], metadata["ExpirationTime"]);
+    assert_eq!(
+        (metadata.get("Id"), metadata.get("PopReceipt")),
+        (None, None)
+    );
+}
+
+#[test]
 fn lines_and_exits() {
     for (line, is_stderr, strict, expected) in [
         ("error", false, true, Level::Information),
@@ -255,6 +414,20 @@ fn lines_and_exits() {
         ("it Failed", true, false, Level::Error),
     ] {
         assert_eq!(level_of(line, is_stderr, strict), expected, "{line}");
+    }
+    for (line, expected) in [
+        ("text", (Category::Console, "text")),
+        ("LanguageWorkerConsoleLog text", (Category::System, " text")),
+        (
+            "azfuncjsonlog:{\"a\":1}",
+            (Category::Tooling, "azfuncjsonlog:{\"a\":1}"),
+        ),
+        (
+            "no azfuncjsonlog:",
+            (Category::Console, "no azfuncjsonlog:"),
+        ),
+    ] {
+        assert_eq!(category_of(line), expected, "{line}");
     }
     let start = Instant::now();
     let mut restarts = Restarts::default();
@@ -327,8 +500,8 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
     for dequeues in 1..=5 {
         let delivery = queue.receive(LEASE, 5).unwrap();
         assert_eq!(
-            (delivery.dequeues, delivery.text.as_str()),
-            (dequeues, r#"{"v":1}"#)
+            (delivery.dequeues, delivery.text.as_deref()),
+            (dequeues, Some(r#"{"v":1}"#))
         );
         assert_eq!(queue.receive(LEASE, 5), None, "invisible");
         queue.release(&delivery, Duration::ZERO, 5);
@@ -358,6 +531,12 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
     assert_eq!(queue.len(), 1, "an old receipt is worth nothing");
     queue.delete(&second);
     assert_eq!(queue.len(), 0);
+
+    queue.send(b"first").unwrap();
+    queue.send(b"second").unwrap();
+    queue.reverse();
+    let next = queue.receive(LEASE, 5).unwrap();
+    assert_eq!(next.text.as_deref(), Some("second"));
 }
 
 /// Answers each connection with the next text, then closes it.
@@ -386,17 +565,21 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
         format!("HTTP/1.1 {status} Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
     };
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
-    let answers = vec![
-        moved(302),
-        chunked.to_owned(),
-        moved(307),
-        chunked.to_owned(),
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_owned(),
+    let redirects = [
+        ("F6", 301, "GET"),
+        ("F6", 302, "GET"),
+        ("F7", 307, "POST"),
+        ("F7", 308, "POST"),
     ];
+    let mut answers = Vec::new();
+    for (_, status, _) in redirects {
+        answers.extend([moved(status), chunked.to_owned()]);
+    }
+    answers.push("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_owned());
     let (port, mut server) = canned(answers).await;
-    for _ in 0..2 {
+    for (id, status, _) in redirects {
         let reply = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
-        assert_eq!(reply.unwrap().body, b"{}", "F6, F7");
+        assert_eq!(reply.unwrap().body, b"{}", "{id} {status}");
     }
     let cut = wire::invoke(port, "SyncTimer", b"{}", Framing::ContentLength).await;
     assert_eq!(
@@ -405,8 +588,10 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
         "F10"
     );
     let heads = server.join_next().await.unwrap().unwrap();
-    assert_eq!(heads[1], "GET /there HTTP/1.1");
-    assert_eq!(heads[3], "POST /there HTTP/1.1");
+    for (at, (id, status, method)) in redirects.into_iter().enumerate() {
+        let head = format!("{method} /there HTTP/1.1");
+        assert_eq!(heads[2 * at + 1], head, "{id} {status}");
+    }
     let refused = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
     assert_eq!(
         refused.unwrap_err().kind(),
@@ -415,82 +600,18 @@ async fn redirects_are_followed_and_a_broken_answer_fails() {
     );
 }
 
-/// A host over a handler that is this shell script.
-fn scripted(script: Option<&str>, queue: &Queue) -> (tempfile::TempDir, Host) {
-    let root = app_root();
-    let handler = root.path().join("handler");
-    fs::remove_file(&handler).unwrap();
-    if let Some(script) = script {
-        fs::write(&handler, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&handler, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let timing = Timing {
-        initialization: Duration::from_millis(if script.is_some() { 5000 } else { 250 }),
-        ..Timing::default()
-    };
-    let host = Host::over(root.path(), AppSettings::new(), queue.clone(), timing).unwrap();
-    (root, host)
-}
-
 #[tokio::test]
-async fn exits_end_as_the_host_ends_them() {
-    let queue = Queue::default();
-    let (_root, host) = scripted(
-        Some("echo one >&2; echo 'a warning' >&2; echo out; exit 3"),
-        &queue,
+async fn a_very_large_answer_is_read_whole() {
+    let log = "x".repeat(16 << 20);
+    let body = json!({"Logs": [log]}).to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
     );
-    assert!(
-        host.stopped()
-            .await
-            .starts_with("Exceeded http worker restart retry count")
-    );
-    assert!(
-        host.log().has("exited with code 3 (0x3)one"),
-        "{}",
-        host.log()
-    );
-    assert_eq!(host.log().at(Level::Warning).len(), 3);
-    assert!(host.timer().await.failure.is_some());
-
-    let (_root, host) = scripted(None, &queue);
-    let waited_in_vain = host.timer().await.failure.unwrap();
-    assert!(
-        waited_in_vain.ends_with("Initialization timed out and host is shutting down"),
-        "{waited_in_vain}"
-    );
-    assert_eq!(host.stopped().await, waited_in_vain);
-    assert!(
-        host.log().has("Failed to start Worker Channel"),
-        "{}",
-        host.log()
-    );
-
-    queue.send(b"{}").unwrap();
-    let (_root, host) = scripted(Some("exit 0"), &queue);
-    host.gone().await;
-    let failures = host.drain().await;
-    assert_eq!(failures.len(), 5);
-    assert!(failures.iter().all(|invoked| invoked.failure.is_some()));
-    assert_eq!(queue.poison().len(), 1, "no restart: the queue runs dry");
-}
-
-#[tokio::test]
-async fn keys_and_methods_are_checked_before_the_handler() {
-    let (_root, host) = scripted(Some("exit 0"), &Queue::default());
-    host.gone().await;
-    let path = "/api/SyncHttp/health";
-    let bare = host.call_as_it_is(&Call::get(path)).await;
-    assert_eq!(bare.status, 401);
-    let with_code = Call::get(path).query("code", super::FUNCTION_KEY);
-    assert_eq!(
-        host.call_as_it_is(&with_code).await.status,
-        500,
-        "reached nobody"
-    );
-    let delete = Call {
-        method: "DELETE".into(),
-        ..Call::get(path)
+    let (port, _server) = canned(vec![head + &body]).await;
+    let reply = wire::invoke(port, "SyncTimer", b"{}", Framing::Chunked).await;
+    let Verdict::Success(bound) = judge(&reply.unwrap(), &sync_http()) else {
+        panic!("F15");
     };
-    assert_eq!(host.call(delete).await.status, 404);
-    assert_eq!(host.call(Call::get("/api/Other")).await.status, 404);
+    assert_eq!(bound.logs, [log], "F15");
 }

@@ -4,7 +4,7 @@
 use std::{io, net::Ipv4Addr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{queue::Delivery, schedule::Status};
+use super::{answer::dated, queue::Delivery, schedule::Status};
 
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +143,10 @@ fn complete(received: &[u8], at_end: bool) -> io::Result<Option<Reply>> {
     let rest = &received[end + 4..];
     if let Some(length) = reply.header("content-length") {
         let length: usize = length.parse().map_err(|_| invalid("content-length"))?;
-        reply.body = rest[..length.min(rest.len())].to_vec();
-        return Ok((rest.len() >= length).then_some(reply));
+        return Ok(rest.get(..length).map(|body| Reply {
+            body: body.to_vec(),
+            ..reply
+        }));
     }
     if reply.header("transfer-encoding") == Some("chunked") {
         return Ok(dechunked(rest)?.map(|body| Reply { body, ..reply }));
@@ -340,6 +342,17 @@ pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<Stri
     rest.is_empty().then_some(params)
 }
 
+/// Each name once, as it was spelled first: case does not tell them apart.
+fn names(pairs: &[(String, String)]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in pairs {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> Value {
     let joined = |pairs: &[(String, String)], name: &str| Call::all(pairs, name).join(",");
     let mut sent = call.headers.clone();
@@ -347,23 +360,21 @@ pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String,
         sent.push(("Content-Length".to_owned(), call.body.len().to_string()));
     }
     let mut query = Map::new();
-    for (key, _) in &call.query {
-        query.insert(key.clone(), joined(&call.query, key).into());
+    for key in names(&call.query) {
+        query.insert(key.to_owned(), joined(&call.query, key).into());
     }
     let (mut lists, mut texts) = (Map::new(), Map::new());
-    for (key, _) in &sent {
+    for key in names(&sent) {
         let values: Vec<Value> = Call::all(&sent, key).into_iter().map(Value::from).collect();
-        lists.insert(key.clone(), values.into());
-        texts.insert(key.clone(), joined(&sent, key).into());
+        lists.insert(key.to_owned(), values.into());
+        texts.insert(key.to_owned(), joined(&sent, key).into());
     }
-    let text: Vec<String> = call
-        .query
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let text = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(&call.query)
+        .finish();
     let mark = if text.is_empty() { "" } else { "?" };
     let mut request = json!({
-        "Url": format!("https://sync.example{}{mark}{}", call.path, text.join("&")),
+        "Url": format!("https://sync.example{}{mark}{text}", call.path),
         "Method": call.method, "Query": query, "Headers": lists, "Params": params,
         "Identities": [{"AuthenticationType": "WebJobsAuthLevel", "IsAuthenticated": true, "Actor": null, "Claims": []}],
     });
@@ -396,14 +407,14 @@ fn body_text(call: &Call) -> String {
     }
 }
 
-/// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, nulls and lists left
-/// out, and a name overwrites one that differs in case only.
+/// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, dates written anew, nulls
+/// and lists left out, and a name overwrites one that differs in case only.
 fn merge(metadata: &mut Map<String, Value>, members: &Map<String, Value>) {
     for (name, value) in members {
         let value = match value {
             Value::Null | Value::Array(_) => continue,
             Value::Object(_) => value.clone(),
-            Value::String(text) => Value::String(Value::from(text.as_str()).to_string()),
+            Value::String(text) => Value::String(Value::from(dated(text)).to_string()),
             Value::Bool(true) => Value::from("\"True\""),
             Value::Bool(false) => Value::from("\"False\""),
             Value::Number(number) => Value::String(format!("\"{number}\"")),
@@ -426,26 +437,46 @@ pub(crate) enum Encoding {
     Bare,
 }
 
-pub(crate) fn queue(function: &str, name: &str, delivery: &Delivery, encoding: Encoding) -> Value {
-    let text = &delivery.text;
+/// A message with its text, as far as the host could read that.
+pub(crate) fn queue(
+    function: &str,
+    name: &str,
+    (delivery, text): (&Delivery, &str),
+    encoding: Encoding,
+) -> Value {
     let value = match encoding {
-        Encoding::Double => Value::String(Value::from(text.as_str()).to_string()),
-        Encoding::Single => Value::from(text.as_str()),
+        Encoding::Double => Value::String(Value::from(text).to_string()),
+        Encoding::Single => Value::from(text),
         Encoding::Bare => serde_json::from_str(text).unwrap(),
     };
-    let quoted = |text: String| Value::String(Value::from(text).to_string());
-    let second = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
-    let mut metadata = Map::new();
-    metadata.insert("DequeueCount".into(), delivery.dequeues.to_string().into());
-    metadata.insert("Id".into(), quoted(delivery.id.to_string()));
-    metadata.insert("PopReceipt".into(), quoted(delivery.receipt.to_string()));
-    metadata.insert("InsertionTime".into(), second(delivery.inserted).into());
-    let expires = delivery.inserted + jiff::SignedDuration::from_hours(7 * 24);
-    metadata.insert("ExpirationTime".into(), second(expires).into());
-    metadata.insert("NextVisibleTime".into(), second(Timestamp::now()).into());
+    let mut metadata = times_and_names(delivery);
     if let Ok(Value::Object(members)) = serde_json::from_str(text) {
         merge(&mut metadata, &members);
     }
     metadata.insert("sys".into(), system(function));
     json!({"Data": {name: value}, "Metadata": metadata})
+}
+
+/// What the host itself tells of a message. An order of the admin API was in no queue, so it was never received and never
+/// expires (2.4).
+fn times_and_names(delivery: &Delivery) -> Map<String, Value> {
+    const LAST_DAY: &str = "9999-12-31T23:59:59+00:00";
+    let quoted = |text: String| Value::String(Value::from(text).to_string());
+    let second = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
+    let mut metadata = Map::new();
+    let mut tell = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
+    tell("DequeueCount", delivery.dequeues.to_string().into());
+    tell("InsertionTime", second(delivery.inserted).into());
+    if let Some(received) = delivery.received {
+        let week = SignedDuration::from_hours(7 * 24);
+        tell("ExpirationTime", second(delivery.inserted + week).into());
+        let lease = SignedDuration::from_mins(10);
+        tell("NextVisibleTime", second(received + lease).into());
+        tell("Id", quoted(delivery.id.to_string()));
+        tell("PopReceipt", quoted(delivery.receipt.to_string()));
+    } else {
+        tell("ExpirationTime", LAST_DAY.into());
+        tell("NextVisibleTime", LAST_DAY.into());
+    }
+    metadata
 }

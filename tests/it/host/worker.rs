@@ -22,8 +22,19 @@ pub(crate) enum Level {
     Error,
 }
 
+/// Where a record goes (4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Category {
+    /// What the host itself has to say, or a handler that speaks for it.
+    System,
+    /// `Host.Function.Console`
+    Console,
+    Tooling,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
+    pub(crate) category: Category,
     pub(crate) level: Level,
     pub(crate) text: String,
 }
@@ -36,10 +47,19 @@ pub(crate) struct Log {
 
 impl Log {
     pub(super) fn add(&self, level: Level, text: String) {
+        self.record(Category::System, level, text);
+    }
+
+    fn record(&self, category: Category, level: Level, text: String) {
+        let record = Record {
+            category,
+            level,
+            text,
+        };
         self.records
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(Record { level, text });
+            .push(record);
     }
 
     pub(crate) fn all(&self) -> Vec<Record> {
@@ -60,7 +80,7 @@ impl Log {
 
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Record { level, text } in self.all() {
+        for Record { level, text, .. } in self.all() {
             writeln!(f, "{level:?} {text}")?;
         }
         Ok(())
@@ -79,6 +99,17 @@ pub(crate) fn level_of(line: &str, is_stderr: bool, stderr_is_errors: bool) -> L
         Level::Error
     } else {
         Level::Information
+    }
+}
+
+/// Two prefixes send a line elsewhere; the first is taken off.
+pub(crate) fn category_of(line: &str) -> (Category, &str) {
+    if let Some(rest) = line.strip_prefix("LanguageWorkerConsoleLog") {
+        (Category::System, rest)
+    } else if line.starts_with("azfuncjsonlog:") {
+        (Category::Tooling, line)
+    } else {
+        (Category::Console, line)
     }
 }
 
@@ -236,7 +267,8 @@ fn follow(
             if is_stderr && level == Level::Error {
                 errors.push(line.clone());
             }
-            log.add(level, line);
+            let (category, text) = category_of(&line);
+            log.record(category, level, text.to_owned());
         }
         errors.split_off(errors.len().saturating_sub(3))
     })

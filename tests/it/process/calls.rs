@@ -6,7 +6,7 @@ use super::office::{Office, folder_url, with};
 use crate::host::{
     FUNCTION_KEY, Host, until,
     wire::{Call, Encoding},
-    worker::Level,
+    worker::{Category, Level},
 };
 
 const START: &str = "/api/SyncHttp";
@@ -233,6 +233,11 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     host.timer().await.succeeded();
     host.queue.send(b"hired000@corp.example").unwrap();
     host.drain().await;
+    let records = host.log().all();
+    let elsewhere = records
+        .iter()
+        .find(|record| record.category == Category::Tooling);
+    assert_eq!(elsewhere, None, "a prefix that hosts take for themselves");
     let identity = office.sandbox.exchange.identity().settings();
     let log = host.log().to_string();
     assert!(log.contains("INFO") || log.contains("info"), "{log}");

@@ -30,7 +30,7 @@ enum Moment {
 }
 
 /// Faults of the `k`th write, counted from 0, whatever its method.
-fn at_write(k: u32, kind: &FaultKind) -> Fault {
+pub(super) fn at_write(k: u32, kind: &FaultKind) -> Fault {
     // Only writes have a body.
     Fault::once(kind.clone()).after(k).body("{")
 }
@@ -110,7 +110,7 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
 }
 
 /// Bodies of creates that the service carried out more than once, by what they name.
-fn created_twice(journal: &[Entry]) -> Vec<String> {
+pub(super) fn created_twice(journal: &[Entry]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut twice = Vec::new();
     for entry in journal {
