@@ -75,7 +75,7 @@ impl Browser {
             );
             // Past the capture of output, so that it is seen.
             let mut stderr = std::io::stderr();
-            std::io::Write::write_fmt(&mut stderr, format_args!("skipped: {lacking}\n")).unwrap();
+            Write::write_fmt(&mut stderr, format_args!("skipped: {lacking}\n")).unwrap();
             return None;
         };
         let mut driver = Command::new(driver)
