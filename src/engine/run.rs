@@ -49,7 +49,7 @@ use crate::{
         Phase, Revision, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
-    zivver::{Rate, ZivverClient},
+    zivver::{MayWrite, Rate, ZivverClient},
 };
 
 /// R26: how long a change counts.
@@ -192,7 +192,6 @@ impl Engine {
         let recorded = self.recorded_state(request).await?;
         if recorded == Some(RunState::Ended) {
             if let Some(lock) = lock {
-                self.set_permit(None);
                 lock.release().await?;
             }
             return self.report(&id).await;
@@ -264,10 +263,7 @@ impl Engine {
             .acquire_within(&owner(id), patience)
             .await?
         {
-            Acquired::Mine(guard) => {
-                self.set_permit(Some(guard.permit()));
-                Ok(guard)
-            }
+            Acquired::Mine(guard) => Ok(guard),
             Acquired::Held(holder) => Err(RunError::LockHeld {
                 holder: format!("{}, since {}", holder.owner, holder.since),
             }),
@@ -314,7 +310,8 @@ impl Running<'_> {
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         self.engine.bury_previews().await?;
         let exchange = self.engine.exchange().await?;
-        let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
+        let zivver = self.engine.zivver().await?;
+        let zivver = std::sync::Arc::new(zivver.for_run(may_write(lock)));
         let before = zivver.counters().read();
         let result = self.phases(&exchange, &zivver, lock).await;
         self.report.requests = Requests {
@@ -359,7 +356,8 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        if lock.is_some() {
+        if let Some(lock) = lock {
+            lock.permit().check()?;
             self.recover(&fetched.world).await?;
         }
         let wishes = self.wishes();
@@ -378,9 +376,11 @@ impl Running<'_> {
         self.describe(&fetched, &plan);
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
-        if lock.is_none() {
+        let Some(lock) = lock else {
             return Ok(());
-        }
+        };
+        // Whoever has taken it over writes down plans of its own (R29).
+        lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
     }
 
@@ -870,12 +870,10 @@ impl Running<'_> {
             Phase::Ended
         };
         let saved = self.save_end(phase).instrument(span("save")).await;
-        // A preview has no lock, and must not end the right of an apply beside it to write.
-        if let Some(lock) = lock {
-            self.engine.set_permit(None);
-            if let Err(error) = lock.release().await {
-                tracing::warn!("the lock is not released and will run out by itself: {error}");
-            }
+        if let Some(lock) = lock
+            && let Err(error) = lock.release().await
+        {
+            tracing::warn!("the lock is not released and will run out by itself: {error}");
         }
         saved?;
         self.engine.announce(&self.report).await;
@@ -925,6 +923,14 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+/// R29: of this run alone, whatever else writes in this process. A preview never may (R28).
+fn may_write(lock: Option<&LockGuard>) -> MayWrite {
+    lock.map(LockGuard::permit)
+        .map_or_else(MayWrite::never, |permit| {
+            MayWrite::new(move || permit.may_write())
+        })
 }
 
 /// R29, for the report.
