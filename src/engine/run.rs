@@ -161,6 +161,13 @@ struct Running<'a> {
     earlier: Vec<ActionReport>,
 }
 
+/// How a run began.
+enum Begun<'a> {
+    Now(Box<Running<'a>>),
+    /// Another invocation brought it to its end.
+    EndedBefore(Box<Report>),
+}
+
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
@@ -187,14 +194,35 @@ impl Engine {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
+        let begun = self.begun(request, state, id, undo, started, lock.as_ref());
+        match begun.await {
+            Ok(Begun::Now(running)) => running.traced(lock).await,
+            Ok(Begun::EndedBefore(report)) => {
+                let_go(lock).await;
+                Ok(*report)
+            }
+            Err(error) => {
+                let_go(lock).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The run at its start. An error is a run that did not begin.
+    async fn begun<'a>(
+        &'a self,
+        request: &'a RunRequest,
+        state: &'a State,
+        id: RunId,
+        undo: Option<Undo>,
+        started: Instant,
+        lock: Option<&LockGuard>,
+    ) -> Result<Begun<'a>, RunError> {
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
         let recorded = self.recorded_state(request).await?;
         if recorded == Some(RunState::Ended) {
-            if let Some(lock) = lock {
-                lock.release().await?;
-            }
-            return self.report(&id).await;
+            return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
         // Once more, now that nobody else can use them.
         let approvals = self.check_approvals(request).await?;
@@ -214,7 +242,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
-        report.lock_owner = lock.as_ref().map(|_| owner_since(&id, &report.started));
+        report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -242,7 +270,7 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
-        running.traced(lock).await
+        Ok(Begun::Now(Box::new(running)))
     }
 
     async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
@@ -870,11 +898,7 @@ impl Running<'_> {
             Phase::Ended
         };
         let saved = self.save_end(phase).instrument(span("save")).await;
-        if let Some(lock) = lock
-            && let Err(error) = lock.release().await
-        {
-            tracing::warn!("the lock is not released and will run out by itself: {error}");
-        }
+        let_go(lock).await;
         saved?;
         self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
@@ -931,6 +955,15 @@ fn may_write(lock: Option<&LockGuard>) -> MayWrite {
         .map_or_else(MayWrite::never, |permit| {
             MayWrite::new(move || permit.may_write())
         })
+}
+
+/// So that the next run need not wait until the lock runs out.
+async fn let_go(lock: Option<LockGuard>) {
+    if let Some(lock) = lock
+        && let Err(error) = lock.release().await
+    {
+        tracing::warn!("the lock is not released and will run out by itself: {error}");
+    }
 }
 
 /// R29, for the report.
