@@ -46,7 +46,7 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, StateLocation, Stored,
+        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{MayWrite, Rate, ZivverClient},
@@ -460,10 +460,14 @@ impl Running<'_> {
             .into_iter()
             .filter(|kept| !known.contains(&(kept.mailbox.clone(), kept.at)))
             .collect();
-        if !new.is_empty() {
-            self.state.checkpoint(&self.id).append(&new).await?;
+        if new.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        match self.state.checkpoint(&self.id).append(&new).await {
+            // Two processes go on with one preview: the other has kept what it read, and this serves as well.
+            Err(StateError::Conflict { .. }) => Ok(()),
+            kept => Ok(kept?),
+        }
     }
 
     /// R35: plans and runs that did not come to their end.

@@ -134,7 +134,7 @@ async fn tick(engine: &Engine) -> Answer {
         time_budget: Some(engine.settings().time_budget),
         ..request
     };
-    match engine.run(&request).await {
+    match engine.run_recorded(&request).await {
         Ok(report) => match report.outcome {
             RunOutcome::Failed => Answer::Failure {
                 cause: report.error.unwrap_or_else(|| "the run failed".into()),
@@ -158,22 +158,27 @@ async fn tick(engine: &Engine) -> Answer {
     }
 }
 
-/// R34: the newest run that wrote and was cut off, if its message did not bring it to an end.
+/// R34: the newest run that writes for everybody and was cut off, if its message did not bring it to an end. It stands for the
+/// tick's own run (R28); a preview, an undo, or a run for single accounts does not.
 async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
     let runs: Vec<RunEntry<RunSummary>> = engine.state().await?.runs(20).await?;
     for entry in runs {
-        let Some(summary) = entry.summary? else {
-            continue;
+        let found = match entry.summary {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::warn!(run = %entry.id, %error, "a run that cannot be read is not gone on with");
+                continue;
+            }
         };
-        if summary.phase == Phase::Open
-            && summary.summary.state == RunState::Continues
-            && engine
-                .settings()
-                .perform_sync
-                .permit(summary.summary.mode)
-                .is_ok()
-        {
-            return Ok(Some(request_of(entry.id, summary.summary)));
+        let run = found.summary;
+        let stands_for_this_tick = found.phase == Phase::Open
+            && run.state == RunState::Continues
+            && run.mode == Mode::Apply
+            && run.accounts.is_empty()
+            && run.undo.is_none();
+        if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
+            return Ok(Some(request_of(entry.id, run)));
         }
     }
     Ok(None)
