@@ -944,12 +944,18 @@ impl Running<'_> {
     async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
         self.state.save_report(&self.id, &self.report).await?;
         self.save_summary(phase).await?;
-        if phase == Phase::Ended {
-            self.state.clear_checkpoint(&self.id).await?;
-            let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-            self.state.prune(keep, self.engine.now()).await?;
+        if phase == Phase::Ended
+            && let Err(error) = self.tidy_up().await
+        {
+            tracing::warn!(%error, "what is old is not deleted; the next run tries again");
         }
         Ok(())
+    }
+
+    async fn tidy_up(&self) -> Result<(), StateError> {
+        self.state.clear_checkpoint(&self.id).await?;
+        let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
+        self.state.prune(keep, self.engine.now()).await.map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 //! behind (R28, R29, R34, R35).
 
 mod ticks;
+mod tidying;
 mod unbegun;
 mod writers;
 
