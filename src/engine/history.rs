@@ -46,6 +46,9 @@ impl Engine {
             (Some(report), Some(summary)) => Ok(Report {
                 state: summary.state,
                 outcome: summary.outcome,
+                // A run may end without another report, such as one whose code expired while it waited.
+                error: summary.error.or(report.error),
+                ended: summary.ended.or(report.ended),
                 ..report
             }),
             (Some(report), None) => Ok(report),
