@@ -263,6 +263,9 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {
+    if let Err(problem) = form::refuse_other_sites(request) {
+        return Response::from(problem).into();
+    }
     if form::is_form(request) {
         return posted_form(engine, request).await;
     }

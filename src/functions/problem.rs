@@ -17,6 +17,8 @@ pub enum ProblemKind {
     ApplyForbidden,
     /// A form of the dashboard without a token of its page, or with an old one.
     FormExpired,
+    /// A page of another site made its browser send this.
+    CrossSite,
     UnknownPath,
     UnknownRun,
     MethodNotAllowed,
@@ -30,13 +32,14 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
         Self::BadQuery,
         Self::ApprovalInPreview,
         Self::ApplyForbidden,
+        Self::CrossSite,
         Self::UnknownPath,
         Self::UnknownRun,
         Self::MethodNotAllowed,
@@ -55,7 +58,7 @@ impl ProblemKind {
             | Self::WaitOutOfRange
             | Self::BadQuery
             | Self::ApprovalInPreview => 400,
-            Self::ApplyForbidden | Self::FormExpired => 403,
+            Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale => 409,
@@ -78,6 +81,7 @@ impl ProblemKind {
             Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
             Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
             Self::FormExpired => ("form-expired", "The form is not from an open page"),
+            Self::CrossSite => ("cross-site", "Another site may start nothing"),
             Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
             Self::UnknownRun => ("unknown-run", "There is no such run"),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
