@@ -21,12 +21,16 @@ const LOOKED_AT: usize = 20;
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl Engine {
-    /// The newest runs first. A run without a line in the history was killed before it wrote one.
+    /// The newest runs first. A run without a line in the history was killed before it wrote one; one that cannot be read
+    /// hides no other.
     pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
         let entries = self.state().await?.runs::<RunSummary>(limit).await?;
         let mut runs = Vec::with_capacity(entries.len());
         for entry in entries {
-            runs.extend(entry.summary?.map(|summary| summary.summary));
+            match entry.summary {
+                Ok(found) => runs.extend(found.map(|found| found.summary)),
+                Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
+            }
         }
         Ok(runs)
     }

@@ -460,8 +460,8 @@ fn problem(error: &RunError) -> Problem {
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
-        | RunError::Target(_)
-        | RunError::Stopped(_) => ProblemKind::Internal,
+        | RunError::Target(_) => ProblemKind::Service,
+        RunError::Stopped(_) => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())
 }
@@ -557,16 +557,10 @@ async fn account(
 ) -> Result<Response, Problem> {
     let address = SmtpAddress::parse(address)
         .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
-    let explanation = engine.explain(&address).await.map_err(|error| {
-        if matches!(
-            error,
-            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_)
-        ) {
-            problem(&error)
-        } else {
-            Problem::new(ProblemKind::State, error.to_string())
-        }
-    })?;
+    let explanation = engine
+        .explain(&address)
+        .await
+        .map_err(|error| problem(&error))?;
     Ok(views::account(&explanation, format, base))
 }
 

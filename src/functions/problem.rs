@@ -27,12 +27,14 @@ pub enum ProblemKind {
     ApprovalStale,
     TooLarge,
     Internal,
+    /// Exchange or Zivver did not answer, or not completely (R1, R14).
+    Service,
     Settings,
     State,
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -47,6 +49,7 @@ impl ProblemKind {
         Self::ApprovalStale,
         Self::TooLarge,
         Self::Internal,
+        Self::Service,
         Self::Settings,
         Self::State,
     ];
@@ -64,6 +67,7 @@ impl ProblemKind {
             Self::LockHeld | Self::ApprovalStale => 409,
             Self::TooLarge => 413,
             Self::Internal => 500,
+            Self::Service => 502,
             Self::Settings | Self::State => 503,
         }
     }
@@ -89,6 +93,7 @@ impl ProblemKind {
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
+            Self::Service => ("service", "Exchange or Zivver cannot be read"),
             Self::Settings => ("settings", "The settings cannot be used"),
             Self::State => ("state", "The state cannot be reached"),
         }

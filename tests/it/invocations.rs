@@ -3,9 +3,11 @@
 
 mod posts;
 mod reasons;
+mod services;
 mod ticks;
 mod tidying;
 mod unbegun;
+mod unreadable;
 mod writers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
