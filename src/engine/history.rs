@@ -13,8 +13,11 @@ use crate::{
     state::{Phase, RunId, lock::LockStatus},
 };
 
-/// How many of the newest runs are looked at for one that died.
-const LOOKED_AT: usize = 20;
+/// How many of the newest runs are looked at for one that died: more than begin in a day.
+const LOOKED_AT: usize = 100;
+
+/// After so long nothing comes from the queue any more.
+const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A preview on the command line has no time budget; one that works for longer than this is taken for dead, and says
 /// itself how it ended if it was not.
@@ -74,32 +77,43 @@ impl Engine {
         }
     }
 
-    /// A preview has no lock to show that its process died: one that began too long ago ends here.
-    pub(super) async fn bury_previews(&self) -> Result<(), RunError> {
-        let longest = PREVIEW_MAX.max(self.settings().time_budget * 2);
+    /// What nobody brings to its end any more ends here: a preview whose process died, since it has no lock that would show
+    /// it, and a run whose message was lost.
+    pub(super) async fn bury_the_lost(&self) -> Result<(), RunError> {
         let state = self.state().await?;
         for entry in state.runs::<RunSummary>(LOOKED_AT).await? {
             let Ok(Some(found)) = entry.summary else {
                 continue; // What cannot be read is no reason not to run.
             };
             let run = found.summary;
-            let began: Option<Timestamp> = run.started.parse().ok();
-            let is_dead = run.state == RunState::Running
-                && run.mode == Mode::Preview
-                && began
-                    .is_some_and(|began| self.now().duration_since(began).unsigned_abs() > longest);
-            if is_dead {
+            if let Some(why) = self.lost(&run) {
                 let ended = RunSummary {
                     state: RunState::Ended,
                     outcome: RunOutcome::Failed,
                     ended: Some(super::run::second(self.now()).to_string()),
-                    error: Some("the process ended in the middle; start the preview again".into()),
+                    error: Some(why.into()),
                     ..run
                 };
                 state.save_summary(&entry.id, Phase::Ended, &ended).await?;
             }
         }
         Ok(())
+    }
+
+    /// Why nobody goes on with a run, if that is so.
+    fn lost(&self, run: &RunSummary) -> Option<&'static str> {
+        let began: Timestamp = run.started.parse().ok()?;
+        let age = self.now().duration_since(began).unsigned_abs();
+        let preview_max = PREVIEW_MAX.max(self.settings().time_budget * 2);
+        match run.state {
+            RunState::Running if run.mode == Mode::Preview && age > preview_max => {
+                Some("the process ended in the middle; start the preview again")
+            }
+            RunState::Queued | RunState::Continues if age > MESSAGE_AGE_MAX => {
+                Some("its message was lost; start it again")
+            }
+            RunState::Queued | RunState::Continues | RunState::Running | RunState::Ended => None,
+        }
     }
 
     pub async fn lock_status(&self) -> Result<LockStatus, RunError> {

@@ -336,7 +336,7 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        self.engine.bury_previews().await?;
+        self.engine.bury_the_lost().await?;
         let exchange = self.engine.exchange().await?;
         let zivver = self.engine.zivver().await?;
         let zivver = std::sync::Arc::new(zivver.for_run(may_write(lock)));
