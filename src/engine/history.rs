@@ -19,6 +19,9 @@ const LOOKED_AT: usize = 100;
 /// After so long nothing comes from the queue any more.
 const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long after its end a lock is still taken for held, when its times, which are the store's, are compared with ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// A preview on the command line has no time budget; one that works for longer than this is taken for dead, and says
 /// itself how it ended if it was not.
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
@@ -35,7 +38,34 @@ impl Engine {
                 Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
             }
         }
+        for run in &mut runs {
+            self.tell_of_its_process(run).await?;
+        }
         Ok(runs)
+    }
+
+    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing.
+    async fn tell_of_its_process(&self, run: &mut RunSummary) -> Result<(), RunError> {
+        let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
+            return Ok(());
+        };
+        let is_held = match self.lock_status().await? {
+            LockStatus::Held(holder) => {
+                holder.owner.run == id && self.now() < holder.expires + CLOCKS_DIFFER
+            }
+            LockStatus::Free => false,
+        };
+        if is_held {
+            return Ok(());
+        }
+        // A run that lives saves its end before it gives the lock back.
+        if let Some(now) = self.summary(&id).await? {
+            *run = now;
+        }
+        if run.is_writing() {
+            run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        }
+        Ok(())
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
@@ -46,7 +76,10 @@ impl Engine {
     /// The report of a run; of one that has not ended, what is known of it.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
         let state = self.state().await?;
-        let summary = self.summary(run).await?;
+        let mut summary = self.summary(run).await?;
+        if let Some(summary) = &mut summary {
+            self.tell_of_its_process(summary).await?;
+        }
         let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = state.report(run).await?;
         match (report, summary) {

@@ -120,6 +120,11 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Whether it is an apply that works, or did until its process ended.
+    pub fn is_writing(&self) -> bool {
+        self.state == RunState::Running && self.mode == Mode::Apply
+    }
+
     pub fn of(report: &Report, request: &RunRequest) -> Self {
         Self {
             id: report.id.clone(),

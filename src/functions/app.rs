@@ -591,6 +591,11 @@ async fn health(engine: &Engine, runs: &[RunSummary]) -> Result<Health, Problem>
     {
         problems.push(format!("the last run failed: {error}"));
     }
+    let dead = runs.iter().filter(|run| run.is_writing());
+    for run in dead {
+        let told = run.error.iter();
+        problems.extend(told.map(|error| format!("run {}: {error}", run.id)));
+    }
     if age.is_some_and(|age| age > SUCCESS_AGE_MAX_S) {
         problems.push("no run has succeeded for 26 hours".into());
     }
