@@ -243,7 +243,8 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
-        patience: budget,
+        // Whoever gets the lock late still has time to work.
+        patience: budget / 2,
         ..request_of(message.run.clone(), summary)
     };
     match engine.run_recorded(&request).await {
@@ -419,6 +420,7 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
     }
     let run = RunRequest {
         time_budget: Some(Duration::from_secs(wait_s)),
+        punctual: true,
         ..run
     };
     match engine.run(&run).await {

@@ -2,6 +2,7 @@
 //! behind (R28, R29, R34, R35).
 
 mod killed;
+mod limits;
 mod lost;
 mod posts;
 mod reasons;
@@ -10,6 +11,7 @@ mod ticks;
 mod tidying;
 mod unbegun;
 mod unreadable;
+mod waiting;
 mod writers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
