@@ -18,6 +18,7 @@ pub mod notices;
 mod probe;
 pub mod progress;
 pub mod run;
+mod stop;
 mod undo;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use run::{RunRequest, RunSummary};
+pub use stop::Stop;
 
 use crate::{
     domain::world::Policy,
@@ -71,6 +73,8 @@ pub struct Links {
     pub otlp: Option<Otlp>,
     /// Of jitter and run ids: the same seed draws the same.
     pub seed: Option<u64>,
+    /// For whoever ends the process.
+    pub stop: Stop,
 }
 
 impl Engine {

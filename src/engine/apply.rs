@@ -12,6 +12,7 @@ use super::{
     journal::{Entry, Journal},
     live::{Created, Live, Request, StepEnd, Turn},
     progress::{Progress, Watcher},
+    stop::Stop,
 };
 use crate::{
     domain::{
@@ -42,6 +43,8 @@ pub struct Bounds {
     pub deadline: Option<Instant>,
     /// How many steps are started beyond it: [`STARTED_MIN`], or none.
     pub started_min: usize,
+    /// The process is to end.
+    pub stop: Stop,
     /// `MAX_CONSECUTIVE_FAILURES` (R32).
     pub failures_in_a_row_max: u32,
 }
@@ -238,7 +241,7 @@ impl<'a> Applying<'a> {
         let is_over = |deadline| Instant::now() >= deadline;
         let is_late =
             self.started >= self.bounds.started_min && self.bounds.deadline.is_some_and(is_over);
-        if is_late {
+        if is_late || self.bounds.stop.is_requested() {
             self.cut_off = true;
             return None;
         }

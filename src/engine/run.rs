@@ -488,10 +488,11 @@ impl Running<'_> {
         self.carry_out(&mut fetched, &plan, zivver).await
     }
 
-    /// Whether nothing more may begin, since a caller waits for the answer.
+    /// Whether nothing more may begin: the process is to end, or a caller waits for the answer.
     fn is_over(&self) -> bool {
         let is_late = |deadline| Instant::now() >= deadline;
-        self.request.punctual && self.deadline.is_some_and(is_late)
+        self.engine.shared.links.stop.is_requested()
+            || self.request.punctual && self.deadline.is_some_and(is_late)
     }
 
     /// What `reading` comes to, or `None` where this invocation is over before.
@@ -504,6 +505,7 @@ impl Running<'_> {
             biased; // What has ended counts.
             read = reading => Some(read),
             () = until(answer_by) => None,
+            () = self.engine.shared.links.stop.requested() => None,
         }
     }
 
@@ -720,6 +722,7 @@ impl Running<'_> {
             } else {
                 STARTED_MIN
             },
+            stop: self.engine.shared.links.stop.clone(),
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
         }
     }
@@ -993,6 +996,7 @@ impl Running<'_> {
         result: Result<(), RunError>,
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
+        let result = result.and_then(|()| self.unless_interrupted());
         let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_in_flight = self.is_out_of_time && self.doing == Doing::Writing;
         let is_unsettled = self.is_out_of_time && self.doing == Doing::Saving || is_in_flight;
@@ -1037,6 +1041,20 @@ impl Running<'_> {
         self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    /// Nobody goes on with a run of the command line: one that was to stop ends.
+    fn unless_interrupted(&self) -> Result<(), RunError> {
+        let is_interrupted = self.report.state == RunState::Continues
+            && self.request.trigger == Trigger::CommandLine
+            && self.engine.shared.links.stop.is_requested();
+        if !is_interrupted {
+            return Ok(());
+        }
+        Err(RunError::Stopped(match self.report.remaining {
+            0 => "interrupted before anything was written; start it again".into(),
+            left => format!("interrupted, {left} changes left; the next apply makes them (R35)"),
+        }))
     }
 
     /// What became of a plan whose end nobody saw, as far as its journal tells.

@@ -6,4 +6,5 @@ mod durability;
 mod full_run;
 pub(crate) mod office;
 mod schedule;
+mod stopping;
 mod storage;
