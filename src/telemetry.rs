@@ -315,6 +315,20 @@ mod tests {
     }
 
     #[test]
+    fn an_error_about_warnings_stays_an_error() {
+        let (_, err) = logged(LogLevel::Info, || {
+            tracing::error!(
+                levels = "error, warn, info",
+                "LOG_LEVEL \"verbose\": WARNING is no level"
+            );
+            tracing::warn!("warned");
+        });
+        assert!(!err[0].to_lowercase().contains("warn"), "{}", err[0]);
+        assert!(err[0].contains("error, wa·rn, info"), "{}", err[0]);
+        assert!(err[1].starts_with("level=WARN msg=warned"), "{}", err[1]);
+    }
+
+    #[test]
     fn no_line_from_info_on_names_anybody() {
         let text =
             "SOURCE_FILTER staff@corp.example, <o'b+c@mail.corp.example>: \"é@corp.example.\"";
