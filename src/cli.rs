@@ -180,14 +180,30 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
     })
 }
 
-/// Ctrl+C drops what is under way, so that locks and simulators are let go.
+/// The first Ctrl+C lets a run end what is in flight and save where it is; the second, or the first for anything else, drops
+/// what is under way, so that locks and simulators are let go.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     // For the sandbox Ctrl+C is the ordinary end.
     if matches!(command, Command::Sandbox { .. }) {
         return run(command, output, links).await;
     }
+    let saves = matches!(
+        command,
+        Command::Preview { .. } | Command::Apply { .. } | Command::Undo { .. }
+    );
+    let stop = links.stop.clone();
+    let mut working = Box::pin(run(command, output, links));
     tokio::select! {
-        result = run(command, output, links) => result,
+        result = &mut working => return result,
+        () = crate::functions::shutdown_signal() => {}
+    }
+    if !saves {
+        return Err(CliError::Interrupted);
+    }
+    stop.request();
+    output.say("ending what is in flight; press Ctrl+C again to stop at once");
+    tokio::select! {
+        result = working => result,
         () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
     }
 }

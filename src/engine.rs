@@ -18,9 +18,10 @@ pub mod notices;
 mod probe;
 pub mod progress;
 pub mod run;
+mod stop;
 mod undo;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
@@ -28,6 +29,7 @@ use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use run::{RunRequest, RunSummary};
+pub use stop::Stop;
 
 use crate::{
     domain::world::Policy,
@@ -35,10 +37,7 @@ use crate::{
     http::{Clock, Transport, TransportError},
     otlp::Otlp,
     settings::Settings,
-    state::{
-        RunId, State,
-        lock::{Lease, Permit},
-    },
+    state::{RunId, State, lock::Lease},
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
 };
 
@@ -59,8 +58,6 @@ struct Shared {
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
-    /// The lock of the run that may write now, if there is one (R29).
-    permit: Arc<Mutex<Option<Permit>>>,
     progress: Watcher,
 }
 
@@ -76,6 +73,8 @@ pub struct Links {
     pub otlp: Option<Otlp>,
     /// Of jitter and run ids: the same seed draws the same.
     pub seed: Option<u64>,
+    /// For whoever ends the process.
+    pub stop: Stop,
 }
 
 impl Engine {
@@ -93,7 +92,6 @@ impl Engine {
                 state,
                 zivver: OnceCell::new(),
                 exchange: OnceCell::new(),
-                permit: Arc::default(),
                 progress: Watcher::default(),
             }),
         }
@@ -144,7 +142,8 @@ impl Engine {
         )?)
     }
 
-    /// The one client of this process, since Zivver's budget is one (R30).
+    /// The one client of this process, since Zivver's budget is one (R30). It only reads: the right to write is that of a
+    /// single run (R29).
     async fn zivver(&self) -> Result<&Arc<ZivverClient>, RunError> {
         let settings = &self.shared.settings;
         self.shared
@@ -154,18 +153,13 @@ impl Engine {
                     Some(transport) => transport.clone(),
                     None => Transport::network(&settings.zivver_api_url, 32)?,
                 };
-                let permit = Arc::clone(&self.shared.permit);
-                let may_write = MayWrite::new(move || {
-                    let permit = permit.lock().unwrap_or_else(PoisonError::into_inner);
-                    permit.as_ref().is_some_and(Permit::may_write)
-                });
                 let connection = Connection {
                     base_url: settings.zivver_api_url.clone(),
                     key: ApiKey::parse(settings.zivver_api_key.expose())?,
                     rate: settings.zivver_rate,
                     policy: ZivverPolicy::new(self.shared.chance.draw()),
                     clock: self.shared.clock,
-                    may_write,
+                    may_write: MayWrite::never(),
                 };
                 Ok::<_, RunError>(Arc::new(ZivverClient::new(connection, transport)))
             })
@@ -191,14 +185,6 @@ impl Engine {
 
     fn new_run_id(&self) -> RunId {
         RunId::drawn(self.now(), self.shared.chance.draw())
-    }
-
-    fn set_permit(&self, permit: Option<Permit>) {
-        *self
-            .shared
-            .permit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = permit;
     }
 }
 

@@ -315,6 +315,51 @@ mod tests {
     }
 
     #[test]
+    fn an_error_about_warnings_stays_an_error() {
+        let (_, err) = logged(LogLevel::Info, || {
+            tracing::error!(
+                levels = "error, warn, info",
+                "LOG_LEVEL \"verbose\": WARNING is no level"
+            );
+            tracing::warn!("warned");
+        });
+        assert!(!err[0].to_lowercase().contains("warn"), "{}", err[0]);
+        assert!(err[0].contains("error, wa·rn, info"), "{}", err[0]);
+        assert!(err[1].starts_with("level=WARN msg=warned"), "{}", err[1]);
+    }
+
+    #[test]
+    fn no_line_from_info_on_names_anybody() {
+        let text =
+            "SOURCE_FILTER staff@corp.example, <o'b+c@mail.corp.example>: \"é@corp.example.\"";
+        let act = || {
+            tracing::error!(who = "anna@corp.example", "{text}");
+            tracing::info!("v=@Microsoft.KeyVault(x) a@b @ x@ {}", "=q@corp.example");
+            tracing::debug!("{text}");
+        };
+        let (out, err) = logged(LogLevel::Debug, act);
+        let told = r#"msg="SOURCE_FILTER (address), <(address)>: \"(address).\"" who=(address) "#;
+        assert!(err[0].contains(told), "{}", err[0]);
+        let told = r#"msg="v=@Microsoft.KeyVault(x) a@b @ x@ =(address)" "#;
+        assert!(out[0].contains(told), "{}", out[0]);
+        assert!(out[1].contains("staff@corp.example"), "{}", out[1]);
+    }
+
+    #[test]
+    fn a_panic_names_nobody() {
+        let (_, err) = logged(LogLevel::Info, || {
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_panic));
+            let panicked = std::panic::catch_unwind(|| panic!("no mailbox for anna@corp.example"));
+            std::panic::set_hook(hook);
+            assert!(panicked.is_err());
+        });
+        let lines = err.join("\n");
+        assert!(lines.contains("panic: no mailbox for (address)"), "{lines}");
+        assert!(!lines.contains("corp.example"), "{lines}");
+    }
+
+    #[test]
     fn an_event_is_one_plain_line_with_the_fields_of_its_spans() {
         let (out, _) = logged(LogLevel::Info, || {
             let span = tracing::info_span!(

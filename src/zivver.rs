@@ -103,19 +103,33 @@ impl fmt::Debug for MayWrite {
     }
 }
 
+/// Connections, counters and budget are those of all clients that come from one by [`Self::for_run`].
 #[derive(Debug)]
 pub struct ZivverClient {
     connection: Connection,
-    sender: Sender,
-    governor: Governor,
+    sender: Arc<Sender>,
+    governor: Arc<Governor>,
 }
 
 impl ZivverClient {
     pub fn new(connection: Connection, transport: Transport) -> Self {
         Self {
-            governor: Governor::new(connection.rate),
-            sender: Sender::new(transport, "ZIVVER_API_URL"),
+            governor: Arc::new(Governor::new(connection.rate)),
+            sender: Arc::new(Sender::new(transport, "ZIVVER_API_URL")),
             connection,
+        }
+    }
+
+    /// The same, for a run with a right of its own to write (R29).
+    #[must_use]
+    pub fn for_run(&self, may_write: MayWrite) -> Self {
+        Self {
+            connection: Connection {
+                may_write,
+                ..self.connection.clone()
+            },
+            sender: Arc::clone(&self.sender),
+            governor: Arc::clone(&self.governor),
         }
     }
 

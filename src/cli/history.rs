@@ -29,20 +29,9 @@ pub(super) async fn show(
         output.show(&report, || report::page(&report, View::new(detail)))?;
         return Ok(Status::InSync);
     }
-    let state = engine.state().await?;
-    let entries = state
-        .runs::<RunSummary>(RUNS_MAX)
-        .await
-        .map_err(RunError::from)?;
-    let mut runs = Vec::new();
-    for entry in entries {
-        match entry.summary {
-            Ok(Some(found)) => runs.push(found.summary),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
-        }
-    }
-    output.show(&runs, || page(&runs, state.place()))?;
+    let runs = engine.history(RUNS_MAX).await?;
+    let place = engine.state().await?.place();
+    output.show(&runs, || page(&runs, place))?;
     Ok(Status::InSync)
 }
 

@@ -50,10 +50,16 @@ pub(super) fn serve(port: u16) -> ExitCode {
 /// Broken settings do not end the server: each invocation says what is wrong with them.
 async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::Result<()> {
     let settings = Settings::read(settings::environment, &settings::environment_names());
+    let stop = links.stop.clone();
     let app = App::new(settings.map(|settings| Engine::new(settings, links)));
     let handle = move |invocation| {
         let app = app.clone();
         async move { app.handle(invocation).await }
     };
-    functions::serve(listener, functions::shutdown_signal(), handle).await
+    // Before the listener closes: runs hand on what they have not begun, and give their lock back.
+    let shutdown = async move {
+        functions::shutdown_signal().await;
+        stop.request();
+    };
+    functions::serve(listener, shutdown, handle).await
 }

@@ -12,6 +12,7 @@ use super::{
     journal::{Entry, Journal},
     live::{Created, Live, Request, StepEnd, Turn},
     progress::{Progress, Watcher},
+    stop::Stop,
 };
 use crate::{
     domain::{
@@ -33,13 +34,17 @@ const IN_FLIGHT_MAX: usize = 32;
 
 /// Steps that are started whatever the time is (R34): if reading alone takes longer than an invocation may, each of them
 /// must still get somewhere.
-const STARTED_MIN: usize = IN_FLIGHT_MAX;
+pub const STARTED_MIN: usize = IN_FLIGHT_MAX;
 
 /// When to stop starting work.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bounds {
     /// R34.
     pub deadline: Option<Instant>,
+    /// How many steps are started beyond it: [`STARTED_MIN`], or none.
+    pub started_min: usize,
+    /// The process is to end.
+    pub stop: Stop,
     /// `MAX_CONSECUTIVE_FAILURES` (R32).
     pub failures_in_a_row_max: u32,
 }
@@ -237,7 +242,9 @@ impl<'a> Applying<'a> {
             return None;
         }
         let is_over = |deadline| Instant::now() >= deadline;
-        if self.started >= STARTED_MIN && self.bounds.deadline.is_some_and(is_over) {
+        let is_late =
+            self.started >= self.bounds.started_min && self.bounds.deadline.is_some_and(is_over);
+        if is_late || self.bounds.stop.is_requested() {
             self.cut_off = true;
             return None;
         }

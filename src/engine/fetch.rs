@@ -529,7 +529,7 @@ pub fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
 }
 
 /// Ends at the deadline, or never.
-async fn until(deadline: Option<Instant>) {
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -13,22 +13,59 @@ use crate::{
     state::{Phase, RunId, lock::LockStatus},
 };
 
-/// How many of the newest runs are looked at for one that died.
-const LOOKED_AT: usize = 20;
+/// How many of the newest runs are looked at for one that died: more than begin in a day.
+const LOOKED_AT: usize = 100;
+
+/// After so long nothing comes from the queue any more.
+const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long after its end a lock is still taken for held, when its times, which are the store's, are compared with ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// A preview on the command line has no time budget; one that works for longer than this is taken for dead, and says
 /// itself how it ended if it was not.
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl Engine {
-    /// The newest runs first. A run without a line in the history was killed before it wrote one.
+    /// The newest runs first. A run without a line in the history was killed before it wrote one; one that cannot be read
+    /// hides no other.
     pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
         let entries = self.state().await?.runs::<RunSummary>(limit).await?;
         let mut runs = Vec::with_capacity(entries.len());
         for entry in entries {
-            runs.extend(entry.summary?.map(|summary| summary.summary));
+            match entry.summary {
+                Ok(found) => runs.extend(found.map(|found| found.summary)),
+                Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
+            }
+        }
+        for run in &mut runs {
+            self.tell_of_its_process(run).await?;
         }
         Ok(runs)
+    }
+
+    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing.
+    async fn tell_of_its_process(&self, run: &mut RunSummary) -> Result<(), RunError> {
+        let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
+            return Ok(());
+        };
+        let is_held = match self.lock_status().await? {
+            LockStatus::Held(holder) => {
+                holder.owner.run == id && self.now() < holder.expires + CLOCKS_DIFFER
+            }
+            LockStatus::Free => false,
+        };
+        if is_held {
+            return Ok(());
+        }
+        // A run that lives saves its end before it gives the lock back.
+        if let Some(now) = self.summary(&id).await? {
+            *run = now;
+        }
+        if run.is_writing() {
+            run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        }
+        Ok(())
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
@@ -39,13 +76,19 @@ impl Engine {
     /// The report of a run; of one that has not ended, what is known of it.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
         let state = self.state().await?;
-        let summary = self.summary(run).await?;
+        let mut summary = self.summary(run).await?;
+        if let Some(summary) = &mut summary {
+            self.tell_of_its_process(summary).await?;
+        }
         let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = state.report(run).await?;
         match (report, summary) {
             (Some(report), Some(summary)) => Ok(Report {
                 state: summary.state,
                 outcome: summary.outcome,
+                // A run may end without another report, such as one whose code expired while it waited.
+                error: summary.error.or(report.error),
+                ended: summary.ended.or(report.ended),
                 ..report
             }),
             (Some(report), None) => Ok(report),
@@ -67,32 +110,43 @@ impl Engine {
         }
     }
 
-    /// A preview has no lock to show that its process died: one that began too long ago ends here.
-    pub(super) async fn bury_previews(&self) -> Result<(), RunError> {
-        let longest = PREVIEW_MAX.max(self.settings().time_budget * 2);
+    /// What nobody brings to its end any more ends here: a preview whose process died, since it has no lock that would show
+    /// it, and a run whose message was lost.
+    pub(super) async fn bury_the_lost(&self) -> Result<(), RunError> {
         let state = self.state().await?;
         for entry in state.runs::<RunSummary>(LOOKED_AT).await? {
             let Ok(Some(found)) = entry.summary else {
                 continue; // What cannot be read is no reason not to run.
             };
             let run = found.summary;
-            let began: Option<Timestamp> = run.started.parse().ok();
-            let is_dead = run.state == RunState::Running
-                && run.mode == Mode::Preview
-                && began
-                    .is_some_and(|began| self.now().duration_since(began).unsigned_abs() > longest);
-            if is_dead {
+            if let Some(why) = self.lost(&run) {
                 let ended = RunSummary {
                     state: RunState::Ended,
                     outcome: RunOutcome::Failed,
                     ended: Some(super::run::second(self.now()).to_string()),
-                    error: Some("the process ended in the middle; start the preview again".into()),
+                    error: Some(why.into()),
                     ..run
                 };
                 state.save_summary(&entry.id, Phase::Ended, &ended).await?;
             }
         }
         Ok(())
+    }
+
+    /// Why nobody goes on with a run, if that is so.
+    fn lost(&self, run: &RunSummary) -> Option<&'static str> {
+        let began: Timestamp = run.started.parse().ok()?;
+        let age = self.now().duration_since(began).unsigned_abs();
+        let preview_max = PREVIEW_MAX.max(self.settings().time_budget * 2);
+        match run.state {
+            RunState::Running if run.mode == Mode::Preview && age > preview_max => {
+                Some("the process ended in the middle; start the preview again")
+            }
+            RunState::Queued | RunState::Continues if age > MESSAGE_AGE_MAX => {
+                Some("its message was lost; start it again")
+            }
+            RunState::Queued | RunState::Continues | RunState::Running | RunState::Ended => None,
+        }
     }
 
     pub async fn lock_status(&self) -> Result<LockStatus, RunError> {

@@ -15,8 +15,8 @@ use tracing::{Instrument, field::Empty};
 use self::approvals::Approval;
 use super::{
     Engine, Progress, RunError,
-    apply::{Applied, Bounds, apply},
-    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers},
+    apply::{Applied, Bounds, STARTED_MIN, apply},
+    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
     journal::{Entry, Journal, PlanRecord, deeds, read},
     progress::span,
 };
@@ -46,10 +46,10 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, StateLocation, Stored,
+        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
-    zivver::{Rate, ZivverClient},
+    zivver::{MayWrite, Rate, ZivverClient},
 };
 
 /// R26: how long a change counts.
@@ -60,6 +60,16 @@ const PREVIOUS_MAX: usize = 50;
 
 /// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
 const SLICES: u32 = 20;
+
+/// How far beyond its budget an invocation may get, which leaves the host's 10 minutes some seconds to save in (R34). Small
+/// budgets have as much: each invocation must get somewhere.
+const OVERTIME_MAX: Duration = Duration::from_secs(50);
+
+/// When a caller who waits has to be answered: the front end gives up after 230 s (`functions-host.md` 7.1).
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
+
+/// How long reading may go on beyond the deadline of a caller who waits: what was in flight has ended by then.
+const READING_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
@@ -74,6 +84,8 @@ pub struct RunRequest {
     pub approve: Vec<String>,
     /// R34: when to save and hand on.
     pub time_budget: Option<Duration>,
+    /// Somebody waits for the answer: at the deadline this invocation hands on, even where it got nowhere.
+    pub punctual: bool,
     /// How long to wait for a lock that another run has.
     pub patience: Duration,
     /// R37: the run to take back; `None` for a reconciliation.
@@ -89,6 +101,7 @@ impl RunRequest {
             accounts: BTreeSet::new(),
             approve: Vec::new(),
             time_budget: None,
+            punctual: false,
             patience: Duration::ZERO,
             undo: None,
         }
@@ -120,6 +133,11 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Whether it is an apply that works, or did until its process ended.
+    pub fn is_writing(&self) -> bool {
+        self.state == RunState::Running && self.mode == Mode::Apply
+    }
+
     pub fn of(report: &Report, request: &RunRequest) -> Self {
         Self {
             id: report.id.clone(),
@@ -147,6 +165,10 @@ struct Running<'a> {
     request: &'a RunRequest,
     started: Instant,
     deadline: Option<Instant>,
+    /// When this invocation ends, whatever it is doing.
+    ends_by: Option<Instant>,
+    doing: Doing,
+    is_out_of_time: bool,
     /// What reading and what writing have at least, however late they begin (R34).
     slice: Duration,
     memory: Memory,
@@ -159,6 +181,39 @@ struct Running<'a> {
     was_killed: bool,
     /// What earlier invocations of this run did (R34).
     earlier: Vec<ActionReport>,
+}
+
+/// What a run is at, where its time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Reading,
+    Writing,
+    /// Memory and approvals take in what is about to be written, or was.
+    Saving,
+    Verifying,
+}
+
+impl Doing {
+    fn when_time_is_up(self) -> &'static str {
+        match self {
+            Self::Reading => {
+                "time was up while reading: Exchange or Zivver is slow, or makes us wait; nothing was written, and the next run reads again (R34)"
+            }
+            Self::Writing | Self::Saving => {
+                "time was up while writing: Zivver is slow, or makes us wait; the next apply takes up the work once the lock has run out (R34, R35)"
+            }
+            Self::Verifying => {
+                "time was up while verifying: all was written, and the next run compares again (R34, R36)"
+            }
+        }
+    }
+}
+
+/// How a run began.
+enum Begun<'a> {
+    Now(Box<Running<'a>>),
+    /// Another invocation brought it to its end.
+    EndedBefore(Box<Report>),
 }
 
 impl Engine {
@@ -187,15 +242,35 @@ impl Engine {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
+        let begun = self.begun(request, state, id, undo, started, lock.as_ref());
+        match begun.await {
+            Ok(Begun::Now(running)) => running.traced(lock).await,
+            Ok(Begun::EndedBefore(report)) => {
+                let_go(lock).await;
+                Ok(*report)
+            }
+            Err(error) => {
+                let_go(lock).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The run at its start. An error is a run that did not begin.
+    async fn begun<'a>(
+        &'a self,
+        request: &'a RunRequest,
+        state: &'a State,
+        id: RunId,
+        undo: Option<Undo>,
+        started: Instant,
+        lock: Option<&LockGuard>,
+    ) -> Result<Begun<'a>, RunError> {
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
         let recorded = self.recorded_state(request).await?;
         if recorded == Some(RunState::Ended) {
-            if let Some(lock) = lock {
-                self.set_permit(None);
-                lock.release().await?;
-            }
-            return self.report(&id).await;
+            return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
         // Once more, now that nobody else can use them.
         let approvals = self.check_approvals(request).await?;
@@ -215,7 +290,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
-        report.lock_owner = lock.as_ref().map(|_| owner_since(&id, &report.started));
+        report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
@@ -233,7 +308,10 @@ impl Engine {
             request,
             started,
             deadline: request.time_budget.map(|budget| started + budget),
-            slice: request.time_budget.unwrap_or_default() / SLICES,
+            ends_by: ends_by(request, started),
+            doing: Doing::Reading,
+            is_out_of_time: false,
+            slice: slice(request),
             memory,
             revision,
             report,
@@ -243,7 +321,7 @@ impl Engine {
             earlier: Vec::new(),
         };
         running.save_summary(Phase::Open).await?;
-        running.traced(lock).await
+        Ok(Begun::Now(Box::new(running)))
     }
 
     async fn recorded_state(&self, request: &RunRequest) -> Result<Option<RunState>, RunError> {
@@ -264,10 +342,7 @@ impl Engine {
             .acquire_within(&owner(id), patience)
             .await?
         {
-            Acquired::Mine(guard) => {
-                self.set_permit(Some(guard.permit()));
-                Ok(guard)
-            }
+            Acquired::Mine(guard) => Ok(guard),
             Acquired::Held(holder) => Err(RunError::LockHeld {
                 holder: format!("{}, since {}", holder.owner, holder.since),
             }),
@@ -277,7 +352,7 @@ impl Engine {
 
 impl Running<'_> {
     /// Everything that a run does under its lock, as a trace.
-    async fn traced(mut self, lock: Option<LockGuard>) -> Result<Report, RunError> {
+    async fn traced(mut self: Box<Self>, lock: Option<LockGuard>) -> Result<Report, RunError> {
         let span = tracing::info_span!(
             target: "trace",
             "run",
@@ -290,7 +365,8 @@ impl Running<'_> {
             cloud_sync.held = Empty,
             "error.type" = Empty,
         );
-        let result = self.work(lock.as_ref()).instrument(span.clone()).await;
+        let work = self.work_in_time(lock.as_ref());
+        let result = work.instrument(span.clone()).await;
         let result = self.end(result, lock).instrument(span.clone()).await;
         match &result {
             Ok(report) => {
@@ -310,11 +386,24 @@ impl Running<'_> {
         result
     }
 
+    /// [`Self::work`], ended where the host would end the whole process, and nothing would be recorded.
+    async fn work_in_time(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        let Some(ends_by) = self.ends_by else {
+            return self.work(lock).await;
+        };
+        let worked = tokio::time::timeout_at(ends_by, self.work(lock)).await;
+        worked.unwrap_or_else(|_| {
+            self.is_out_of_time = true;
+            Err(RunError::Stopped(self.doing.when_time_is_up().into()))
+        })
+    }
+
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        self.engine.bury_previews().await?;
+        self.engine.bury_the_lost().await?;
         let exchange = self.engine.exchange().await?;
-        let zivver = std::sync::Arc::clone(self.engine.zivver().await?);
+        let zivver = self.engine.zivver().await?;
+        let zivver = std::sync::Arc::new(zivver.for_run(may_write(lock)));
         let before = zivver.counters().read();
         let result = self.phases(&exchange, &zivver, lock).await;
         self.report.requests = Requests {
@@ -342,11 +431,12 @@ impl Running<'_> {
             progress: self.engine.progress(),
         };
         let kept = self.kept().await?;
-        let mut fetched = match reader
-            .fetch(&self.memory, kept)
-            .instrument(span("fetch"))
-            .await?
-        {
+        let fetch = reader.fetch(&self.memory, kept).instrument(span("fetch"));
+        let Some(fetched) = self.unless_over(Box::pin(fetch)).await else {
+            self.report.state = RunState::Continues;
+            return Ok(());
+        };
+        let mut fetched = match fetched? {
             FetchEnd::Complete(fetched) => *fetched,
             FetchEnd::CutOff { read, of, answers } => {
                 self.keep(answers).await?;
@@ -359,7 +449,8 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        if lock.is_some() {
+        if let Some(lock) = lock {
+            lock.permit().check()?;
             self.recover(&fetched.world).await?;
         }
         let wishes = self.wishes();
@@ -370,18 +461,52 @@ impl Running<'_> {
             if stale.is_empty() {
                 break;
             }
-            let refreshed = reader.refresh(&self.memory, &mut fetched, &stale);
-            refreshed.instrument(span("refresh")).await?;
+            let refresh = reader.refresh(&self.memory, &mut fetched, &stale);
+            let refresh = refresh.instrument(span("refresh"));
+            let Some(refreshed) = self.unless_over(refresh).await else {
+                self.report.state = RunState::Continues;
+                return Ok(());
+            };
+            refreshed?;
             plan = self.plan(&fetched, &wishes);
         }
         self.report.timing.planning_ms = millis(read.elapsed());
         self.describe(&fetched, &plan);
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
-        if lock.is_none() {
+        let Some(lock) = lock else {
+            return Ok(());
+        };
+        if self.is_over() {
+            let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
+            self.keep(answers).await?;
+            self.report.state = RunState::Continues;
             return Ok(());
         }
+        // Whoever has taken it over writes down plans of its own (R29).
+        lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
+    }
+
+    /// Whether nothing more may begin: the process is to end, or a caller waits for the answer.
+    fn is_over(&self) -> bool {
+        let is_late = |deadline| Instant::now() >= deadline;
+        self.engine.shared.links.stop.is_requested()
+            || self.request.punctual && self.deadline.is_some_and(is_late)
+    }
+
+    /// What `reading` comes to, or `None` where this invocation is over before.
+    async fn unless_over<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        let answer_by = self
+            .deadline
+            .filter(|_| self.request.punctual)
+            .map(|deadline| deadline + READING_ENDS_WITHIN);
+        tokio::select! {
+            biased; // What has ended counts.
+            read = reading => Some(read),
+            () = until(answer_by) => None,
+            () = self.engine.shared.links.stop.requested() => None,
+        }
     }
 
     fn plan(&self, fetched: &Fetched, wishes: &Wishes) -> Plan {
@@ -432,10 +557,14 @@ impl Running<'_> {
             .into_iter()
             .filter(|kept| !known.contains(&(kept.mailbox.clone(), kept.at)))
             .collect();
-        if !new.is_empty() {
-            self.state.checkpoint(&self.id).append(&new).await?;
+        if new.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        match self.state.checkpoint(&self.id).append(&new).await {
+            // Two processes go on with one preview: the other has kept what it read, and this serves as well.
+            Err(StateError::Conflict { .. }) => Ok(()),
+            kept => Ok(kept?),
+        }
     }
 
     /// R35: plans and runs that did not come to their end.
@@ -454,28 +583,21 @@ impl Running<'_> {
             let Some(summary) = entry.summary? else {
                 continue;
             };
-            let was_running =
-                summary.summary.state == RunState::Running && summary.summary.mode == Mode::Apply;
-            if summary.phase == Phase::Ended || !was_running || entry.id == self.id {
+            let run = summary.summary;
+            // One that ended while it wrote is open too.
+            let is_left_behind = summary.phase == Phase::Open
+                && run.mode == Mode::Apply
+                && matches!(run.state, RunState::Running | RunState::Ended);
+            if !is_left_behind || entry.id == self.id {
                 continue;
             }
             let plans = self.done_by(&entry.id).await?;
-            self.give_back_of_killed(&summary.summary.approve, &plans, world)
+            self.give_back_of_killed(&run.approve, &plans, world)
                 .await?;
-            let interrupted = RunSummary {
-                state: RunState::Ended,
-                outcome: RunOutcome::Failed,
-                ended: Some(second(self.engine.now()).to_string()),
-                error: Some(match &summary.summary.undo {
-                    Some(run) => format!(
-                        "the process ended in the middle; undo run {run} again for the rest (R37)"
-                    ),
-                    None => format!(
-                        "the process ended in the middle; run {} took up its work (R35)",
-                        self.id
-                    ),
-                }),
-                ..summary.summary
+            let interrupted = if run.state == RunState::Ended {
+                run
+            } else {
+                self.interrupted(run)
             };
             self.state
                 .save_summary(&entry.id, Phase::Ended, &interrupted)
@@ -483,6 +605,24 @@ impl Running<'_> {
             self.report.resumed_from.push(entry.id.to_string());
         }
         Ok(())
+    }
+
+    fn interrupted(&self, run: RunSummary) -> RunSummary {
+        RunSummary {
+            state: RunState::Ended,
+            outcome: RunOutcome::Failed,
+            ended: Some(second(self.engine.now()).to_string()),
+            error: Some(match &run.undo {
+                Some(run) => format!(
+                    "the process ended in the middle; undo run {run} again for the rest (R37)"
+                ),
+                None => format!(
+                    "the process ended in the middle; run {} took up its work (R35)",
+                    self.id
+                ),
+            }),
+            ..run
+        }
     }
 
     async fn done_by(&self, run: &RunId) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
@@ -577,6 +717,12 @@ impl Running<'_> {
         let late = Instant::now() + self.slice;
         Bounds {
             deadline: self.deadline.map(|deadline| deadline.max(late)),
+            started_min: if self.request.punctual {
+                0
+            } else {
+                STARTED_MIN
+            },
+            stop: self.engine.shared.links.stop.clone(),
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
         }
     }
@@ -598,8 +744,10 @@ impl Running<'_> {
             return self.save_memory().await;
         }
         let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+        self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
         let mut journal = Journal::start(self.state.journal(&self.id), number);
+        self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
             &plan.approved,
@@ -612,6 +760,7 @@ impl Running<'_> {
         .instrument(span("apply"))
         .await;
         let journaled = journal.finish().await;
+        self.doing = Doing::Saving;
         self.report.timing.applying_ms = millis(began.elapsed());
         self.take_in(&applied, plan, &record, fetched);
         self.remember_refusals(&applied, plan, &fetched.world);
@@ -643,6 +792,7 @@ impl Running<'_> {
         given_back?;
         // What was done is remembered even if it cannot be verified.
         self.save_memory().await?;
+        self.doing = Doing::Verifying;
         let began = Instant::now();
         self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
             .instrument(span("verify"))
@@ -842,11 +992,17 @@ impl Running<'_> {
 
     /// Report, history and lock, however the run ended.
     async fn end(
-        mut self,
+        mut self: Box<Self>,
         result: Result<(), RunError>,
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
+        let result = result.and_then(|()| self.unless_interrupted());
         let continues = result.is_ok() && self.report.state == RunState::Continues;
+        let is_in_flight = self.is_out_of_time && self.doing == Doing::Writing;
+        let is_unsettled = self.is_out_of_time && self.doing == Doing::Saving || is_in_flight;
+        if is_unsettled {
+            self.take_in_journal().await;
+        }
         self.report.duration_ms = millis(self.started.elapsed());
         self.report
             .actions
@@ -867,20 +1023,61 @@ impl Running<'_> {
                     self.report.error = Some(error.to_string());
                 }
             }
-            Phase::Ended
+            // The next apply looks at what became of it (R35).
+            if is_unsettled {
+                Phase::Open
+            } else {
+                Phase::Ended
+            }
         };
         let saved = self.save_end(phase).instrument(span("save")).await;
-        // A preview has no lock, and must not end the right of an apply beside it to write.
-        if let Some(lock) = lock {
-            self.engine.set_permit(None);
-            if let Err(error) = lock.release().await {
-                tracing::warn!("the lock is not released and will run out by itself: {error}");
-            }
+        if is_in_flight {
+            // What is on its way may still arrive: nobody else writes before the lock has run out (R29).
+            drop(lock);
+        } else {
+            let_go(lock).await;
         }
         saved?;
         self.engine.announce(&self.report).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    /// Nobody goes on with a run of the command line: one that was to stop ends.
+    fn unless_interrupted(&self) -> Result<(), RunError> {
+        let is_interrupted = self.report.state == RunState::Continues
+            && self.request.trigger == Trigger::CommandLine
+            && self.engine.shared.links.stop.is_requested();
+        if !is_interrupted {
+            return Ok(());
+        }
+        Err(RunError::Stopped(match self.report.remaining {
+            0 => "interrupted before anything was written; start it again".into(),
+            left => format!("interrupted, {left} changes left; the next apply makes them (R35)"),
+        }))
+    }
+
+    /// What became of a plan whose end nobody saw, as far as its journal tells.
+    async fn take_in_journal(&mut self) {
+        for action in &mut self.report.actions {
+            action.outcome = ActionOutcome::Remaining;
+        }
+        let written = match self.done_by(&self.id).await {
+            Ok(mut plans) => plans.pop().map_or_else(Vec::new, |(_, entries)| entries),
+            Err(error) => {
+                tracing::warn!(%error, "the report does not tell what was written");
+                Vec::new()
+            }
+        };
+        for entry in written {
+            if let Some(action) = self.report.actions.get_mut(entry.action as usize) {
+                action.outcome = entry.outcome;
+                action.problems = entry.problems;
+            }
+        }
+        let is_left = |action: &&ActionReport| action.outcome == ActionOutcome::Remaining;
+        let left = self.report.actions.iter().filter(is_left).count();
+        self.report.remaining = u32::try_from(left).unwrap_or(u32::MAX);
     }
 
     /// A comparison that cannot be made is none: the run itself went well.
@@ -918,12 +1115,55 @@ impl Running<'_> {
     async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
         self.state.save_report(&self.id, &self.report).await?;
         self.save_summary(phase).await?;
-        if phase == Phase::Ended {
-            self.state.clear_checkpoint(&self.id).await?;
-            let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-            self.state.prune(keep, self.engine.now()).await?;
+        if phase == Phase::Ended
+            && let Err(error) = self.tidy_up().await
+        {
+            tracing::warn!(%error, "what is old is not deleted; the next run tries again");
         }
         Ok(())
+    }
+
+    async fn tidy_up(&self) -> Result<(), StateError> {
+        self.state.clear_checkpoint(&self.id).await?;
+        let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
+        self.state.prune(keep, self.engine.now()).await.map(drop)
+    }
+}
+
+/// R34: what reading and what writing have at least. A caller who waits gives them nothing beyond the deadline.
+fn slice(request: &RunRequest) -> Duration {
+    match request.time_budget {
+        Some(budget) if !request.punctual => budget / SLICES,
+        Some(_) | None => Duration::ZERO,
+    }
+}
+
+fn ends_by(request: &RunRequest, started: Instant) -> Option<Instant> {
+    let last = request.time_budget? + OVERTIME_MAX;
+    Some(
+        started
+            + if request.punctual {
+                last.min(ANSWER_WITHIN_MAX)
+            } else {
+                last
+            },
+    )
+}
+
+/// R29: of this run alone, whatever else writes in this process. A preview never may (R28).
+fn may_write(lock: Option<&LockGuard>) -> MayWrite {
+    lock.map(LockGuard::permit)
+        .map_or_else(MayWrite::never, |permit| {
+            MayWrite::new(move || permit.may_write())
+        })
+}
+
+/// So that the next run need not wait until the lock runs out.
+async fn let_go(lock: Option<LockGuard>) {
+    if let Some(lock) = lock
+        && let Err(error) = lock.release().await
+    {
+        tracing::warn!("the lock is not released and will run out by itself: {error}");
     }
 }
 

@@ -134,7 +134,7 @@ async fn tick(engine: &Engine) -> Answer {
         time_budget: Some(engine.settings().time_budget),
         ..request
     };
-    match engine.run(&request).await {
+    match engine.run_recorded(&request).await {
         Ok(report) => match report.outcome {
             RunOutcome::Failed => Answer::Failure {
                 cause: report.error.unwrap_or_else(|| "the run failed".into()),
@@ -158,22 +158,27 @@ async fn tick(engine: &Engine) -> Answer {
     }
 }
 
-/// R34: the newest run that wrote and was cut off, if its message did not bring it to an end.
+/// R34: the newest run that writes for everybody and was cut off, if its message did not bring it to an end. It stands for the
+/// tick's own run (R28); a preview, an undo, or a run for single accounts does not.
 async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
     let runs: Vec<RunEntry<RunSummary>> = engine.state().await?.runs(20).await?;
     for entry in runs {
-        let Some(summary) = entry.summary? else {
-            continue;
+        let found = match entry.summary {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::warn!(run = %entry.id, %error, "a run that cannot be read is not gone on with");
+                continue;
+            }
         };
-        if summary.phase == Phase::Open
-            && summary.summary.state == RunState::Continues
-            && engine
-                .settings()
-                .perform_sync
-                .permit(summary.summary.mode)
-                .is_ok()
-        {
-            return Ok(Some(request_of(entry.id, summary.summary)));
+        let run = found.summary;
+        let stands_for_this_tick = found.phase == Phase::Open
+            && run.state == RunState::Continues
+            && run.mode == Mode::Apply
+            && run.accounts.is_empty()
+            && run.undo.is_none();
+        if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
+            return Ok(Some(request_of(entry.id, run)));
         }
     }
     Ok(None)
@@ -238,7 +243,8 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
-        patience: budget,
+        // Whoever gets the lock late still has time to work.
+        patience: budget / 2,
         ..request_of(message.run.clone(), summary)
     };
     match engine.run_recorded(&request).await {
@@ -258,6 +264,9 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {
+    if let Err(problem) = form::refuse_other_sites(request) {
+        return Response::from(problem).into();
+    }
     if form::is_form(request) {
         return posted_form(engine, request).await;
     }
@@ -411,6 +420,7 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
     }
     let run = RunRequest {
         time_budget: Some(Duration::from_secs(wait_s)),
+        punctual: true,
         ..run
     };
     match engine.run(&run).await {
@@ -452,8 +462,8 @@ fn problem(error: &RunError) -> Problem {
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
-        | RunError::Target(_)
-        | RunError::Stopped(_) => ProblemKind::Internal,
+        | RunError::Target(_) => ProblemKind::Service,
+        RunError::Stopped(_) => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())
 }
@@ -549,16 +559,10 @@ async fn account(
 ) -> Result<Response, Problem> {
     let address = SmtpAddress::parse(address)
         .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
-    let explanation = engine.explain(&address).await.map_err(|error| {
-        if matches!(
-            error,
-            RunError::Settings(_) | RunError::Setup(_) | RunError::State(_)
-        ) {
-            problem(&error)
-        } else {
-            Problem::new(ProblemKind::State, error.to_string())
-        }
-    })?;
+    let explanation = engine
+        .explain(&address)
+        .await
+        .map_err(|error| problem(&error))?;
     Ok(views::account(&explanation, format, base))
 }
 
@@ -588,6 +592,11 @@ async fn health(engine: &Engine, runs: &[RunSummary]) -> Result<Health, Problem>
         && let (RunOutcome::Failed, Some(error)) = (run.outcome, &run.error)
     {
         problems.push(format!("the last run failed: {error}"));
+    }
+    let dead = runs.iter().filter(|run| run.is_writing());
+    for run in dead {
+        let told = run.error.iter();
+        problems.extend(told.map(|error| format!("run {}: {error}", run.id)));
     }
     if age.is_some_and(|age| age > SUCCESS_AGE_MAX_S) {
         problems.push("no run has succeeded for 26 hours".into());

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Problem, ProblemKind, Request};
+use super::{Format, Problem, ProblemKind, Request};
 
 /// How long a page may lie open before its forms are refused.
 const TOKEN_AGE_MAX_S: i64 = 3600;
@@ -75,16 +75,41 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
 }
 
+/// A form of a page: by its type, and by its token or its reader. Some clients give that type to any body, so JSON is none.
 pub(super) fn is_form(request: &Request) -> bool {
     let media = request
         .header("content-type")
         .and_then(|text| text.split(';').next());
+    let typed = media.is_some_and(|media| {
+        media
+            .trim()
+            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
+    let body = request.body.as_deref().unwrap_or_default().trim_start();
+    let is_json = body.is_empty() || body.starts_with('{');
     request.method == "POST"
-        && media.is_some_and(|media| {
-            media
-                .trim()
-                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        })
+        && typed
+        && !is_json
+        && (has_token(body) || Format::of(request, &Format::ALL) == Ok(Format::Html))
+}
+
+fn has_token(body: &str) -> bool {
+    url::form_urlencoded::parse(body.as_bytes()).any(|(name, _)| name == "token")
+}
+
+/// A browser says whose page makes it call; other clients say nothing. JSON needs no token, so a page of another site that
+/// posts it as text is stopped here.
+pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
+    let other = request
+        .header("sec-fetch-site")
+        .is_some_and(|site| site.trim().eq_ignore_ascii_case("cross-site"));
+    if request.method == "POST" && other {
+        return Err(Problem::new(
+            ProblemKind::CrossSite,
+            "a page of another site sent this: use the dashboard, or a client that is no browser",
+        ));
+    }
+    Ok(())
 }
 
 /// The same call with a JSON body, once the token was accepted.

@@ -17,6 +17,8 @@ pub enum ProblemKind {
     ApplyForbidden,
     /// A form of the dashboard without a token of its page, or with an old one.
     FormExpired,
+    /// A page of another site made its browser send this.
+    CrossSite,
     UnknownPath,
     UnknownRun,
     MethodNotAllowed,
@@ -25,18 +27,21 @@ pub enum ProblemKind {
     ApprovalStale,
     TooLarge,
     Internal,
+    /// Exchange or Zivver did not answer, or not completely (R1, R14).
+    Service,
     Settings,
     State,
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
         Self::BadQuery,
         Self::ApprovalInPreview,
         Self::ApplyForbidden,
+        Self::CrossSite,
         Self::UnknownPath,
         Self::UnknownRun,
         Self::MethodNotAllowed,
@@ -44,6 +49,7 @@ impl ProblemKind {
         Self::ApprovalStale,
         Self::TooLarge,
         Self::Internal,
+        Self::Service,
         Self::Settings,
         Self::State,
     ];
@@ -55,12 +61,13 @@ impl ProblemKind {
             | Self::WaitOutOfRange
             | Self::BadQuery
             | Self::ApprovalInPreview => 400,
-            Self::ApplyForbidden | Self::FormExpired => 403,
+            Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale => 409,
             Self::TooLarge => 413,
             Self::Internal => 500,
+            Self::Service => 502,
             Self::Settings | Self::State => 503,
         }
     }
@@ -78,6 +85,7 @@ impl ProblemKind {
             Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
             Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
             Self::FormExpired => ("form-expired", "The form is not from an open page"),
+            Self::CrossSite => ("cross-site", "Another site may start nothing"),
             Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
             Self::UnknownRun => ("unknown-run", "There is no such run"),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
@@ -85,6 +93,7 @@ impl ProblemKind {
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
+            Self::Service => ("service", "Exchange or Zivver cannot be read"),
             Self::Settings => ("settings", "The settings cannot be used"),
             Self::State => ("state", "The state cannot be reached"),
         }

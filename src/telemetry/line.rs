@@ -41,6 +41,7 @@ where
         line.push_str(&span_fields(ctx));
         line.push_str(&parts.fields);
         write!(line, " target={}", event.metadata().target())?;
+        let mut line = fit_to_log(line, *event.metadata().level());
         cut(&mut line);
         writeln!(writer, "{line}")
     }
@@ -74,12 +75,12 @@ where
             Level::TRACE => ("trace", AnsiColor::Cyan),
         };
         let style = Style::new().bold().fg_color(Some(colour.into()));
-        let message = plain(&parts.message);
-        write!(writer, "{style}{label}{style:#}: {message}")?;
+        let mut line = plain(&parts.message);
         if !parts.fields.is_empty() {
-            write!(writer, " ({})", parts.fields.trim_start())?;
+            write!(line, " ({})", parts.fields.trim_start())?;
         }
-        writeln!(writer)
+        let line = without_addresses(line, *event.metadata().level());
+        writeln!(writer, "{style}{label}{style:#}: {line}")
     }
 }
 
@@ -87,6 +88,60 @@ impl<'w> FormatFields<'w> for Human {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
         Logfmt.format_fields(writer, fields)
     }
+}
+
+/// Whatever was logged: from `info` on nobody is named, and the host sees no warning in an error.
+fn fit_to_log(line: String, level: Level) -> String {
+    let line = without_addresses(line, level);
+    if level == Level::ERROR {
+        without_warn(&line)
+    } else {
+        line
+    }
+}
+
+/// Panics and errors of other services say what they like, and logs are read by more people than reports.
+fn without_addresses(line: String, level: Level) -> String {
+    if level > Level::INFO || !line.contains('@') {
+        return line;
+    }
+    let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let is_domain = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.as_str();
+    while let Some(at) = rest.find('@') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let local = before.trim_end_matches(is_local).len();
+        let domain = after.trim_start_matches(is_domain);
+        let domain = &after[..after.len() - domain.len()];
+        // A field stays one: `error=…`.
+        let local = before[local..]
+            .rfind('=')
+            .map_or(local, |equals| local + equals + 1);
+        if local < at && domain.trim_matches('.').contains('.') {
+            out.push_str(&before[..local]);
+            out.push_str("(address)");
+            rest = &after[domain.trim_end_matches('.').len()..];
+        } else {
+            out.push_str(&rest[..=at]);
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The host takes any line with these four letters for a Warning (`functions-host.md` 4.3).
+fn without_warn(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.to_ascii_lowercase().find("warn") {
+        out.push_str(&rest[..at + 2]);
+        out.push('·');
+        rest = &rest[at + 2..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The fields of all spans around the event, outermost first.

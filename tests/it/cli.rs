@@ -4,6 +4,8 @@ mod bench;
 mod errors;
 mod explained;
 mod generated;
+#[cfg(unix)]
+mod interrupted;
 mod output;
 mod readme;
 mod serving;

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use cloud_sync::domain::report::RunState;
 use cloud_sync::functions::{
-    Answer, Invocation, Message, Mode, Response, Success, Timer, Trigger, serve,
+    Answer, App, Invocation, Message, Mode, Response, Success, Timer, Trigger, serve,
 };
 use cloud_sync::state::RunId;
 use serde_json::{Value, json};
@@ -15,6 +16,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
     task::JoinSet,
+};
+
+use crate::{
+    invocations::{Bench, LEASE, newcomers},
+    state::faults::Fault,
 };
 
 type Handle = Arc<dyn Fn(Invocation) -> Answer + Send + Sync>;
@@ -199,6 +205,31 @@ async fn a_panic_fails_its_invocation_only() {
             "headers": {"Content-Type": "text/plain", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
             "body": "",
         })
+    );
+}
+
+#[tokio::test]
+async fn r35_after_a_panic_in_the_middle_of_a_run_the_next_one_converges() {
+    let bench = Bench::open(newcomers(3), &[]).await;
+    let app = App::new(Ok(bench.engine(Some(LEASE))));
+    let host = Host::start(move |invocation| {
+        let app = app.clone();
+        async move { app.handle(invocation).await }
+    })
+    .await;
+    bench.weather.suffers(Fault::PanicAtPlan);
+    let tick = r#"{"Data":{}}"#;
+    assert_eq!(host.invoke("SyncTimer", tick).await.status, 500);
+    assert_eq!(bench.users(), []);
+    bench.weather.suffers(Fault::None);
+    // Nobody renews its lock any more.
+    tokio::time::sleep(LEASE.length + LEASE.margin * 2).await;
+    assert_eq!(host.invoke("SyncTimer", tick).await.status, 200);
+    assert_eq!(bench.users().len(), 3);
+    let runs = bench.engine(None).history(10).await.unwrap();
+    assert!(
+        runs.iter().all(|run| run.state == RunState::Ended),
+        "{runs:?}"
     );
 }
 

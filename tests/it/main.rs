@@ -12,6 +12,7 @@ mod functions_host;
 mod fuzz_corpus;
 mod host;
 mod infra;
+mod invocations;
 mod judges;
 mod left_behind;
 mod mail;

@@ -10,4 +10,5 @@ pub(crate) mod office;
 mod proxies;
 mod schedule;
 mod signals;
+mod stopping;
 mod storage;

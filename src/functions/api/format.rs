@@ -11,7 +11,8 @@ pub enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Markdown, Self::Csv];
+    pub(in crate::functions) const ALL: [Self; 4] =
+        [Self::Json, Self::Html, Self::Markdown, Self::Csv];
 
     pub fn content_type(self) -> &'static str {
         match self {
@@ -23,7 +24,7 @@ impl Format {
     }
 
     /// An `Accept` that fits nothing gets the first of `offered`: a report in another form is of more use than a 406.
-    pub(super) fn of(request: &Request, offered: &[Self]) -> Result<Self, Problem> {
+    pub(in crate::functions) fn of(request: &Request, offered: &[Self]) -> Result<Self, Problem> {
         let Some(wanted) = request.query.get("format") else {
             let accept = request.header("accept").unwrap_or_default();
             return Ok(negotiate(accept, offered));

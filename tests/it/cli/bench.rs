@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use cloud_sync::sandbox::{
@@ -90,6 +90,19 @@ impl Bench {
         program_in(self.folder.path(), &variables, arguments)
     }
 
+    /// The program, still at work.
+    pub(super) fn begin(&self, arguments: &[&str]) -> Child {
+        let settings = self.settings.iter();
+        let variables = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value));
+        command(self.folder.path())
+            .envs(variables)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let is_secret = |name: &str| ["ZIVVER_API_KEY", "ACCESS_TOKEN"].contains(&name);
         let secrets = self.settings.iter().filter(move |it| is_secret(&it.0));
@@ -135,11 +148,18 @@ fn program_in(folder: &Path, variables: &[(String, String)], arguments: &[&str])
     command
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .args(arguments);
-    let output = tokio::task::block_in_place(|| command.output()).unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+    tokio::task::block_in_place(|| command.output())
+        .unwrap()
+        .into()
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

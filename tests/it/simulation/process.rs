@@ -8,7 +8,7 @@ use azure_core::{
 };
 use cloud_sync::{
     domain::report::Report,
-    engine::{Engine, Links, RunError, RunRequest},
+    engine::{Engine, Links, RunError, RunRequest, Stop},
     exchange::Identity,
     http::Clock,
     sandbox::{exchange, identity, zivver},
@@ -113,6 +113,7 @@ impl Process {
             seed: Some(dice.next()),
             lease: None,
             otlp: None,
+            stop: Stop::default(),
         };
         Self {
             slot,

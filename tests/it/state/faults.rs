@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     SentTwice,
     /// The creation of an object waits until [`Faulty::let_through`].
     LateCreation,
+    /// Nothing can be deleted.
+    NoDeletion,
+    /// Whoever writes down a plan panics.
+    PanicAtPlan,
 }
 
 /// A store behind a bad network.
@@ -70,7 +74,11 @@ impl Faulty {
     fn fault(&self) -> Result<Fault> {
         match *self.fault.lock().unwrap() {
             Fault::Down => Err(down()),
-            fault @ (Fault::None | Fault::SentTwice | Fault::LateCreation) => Ok(fault),
+            fault @ (Fault::None
+            | Fault::SentTwice
+            | Fault::LateCreation
+            | Fault::NoDeletion
+            | Fault::PanicAtPlan) => Ok(fault),
         }
     }
 }
@@ -97,6 +105,10 @@ impl ObjectStore for Faulty {
         opts: PutOptions,
     ) -> Result<PutResult> {
         let fault = self.fault()?;
+        assert!(
+            fault != Fault::PanicAtPlan || !location.as_ref().contains("/plan/"),
+            "on purpose"
+        );
         if fault == Fault::LateCreation && opts.mode == PutMode::Create {
             self.late.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();
@@ -127,6 +139,7 @@ impl ObjectStore for Faulty {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         match self.fault() {
+            Ok(Fault::NoDeletion) => stream::iter([Err(down())]).boxed(),
             Ok(_) => self.store.delete_stream(locations),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }

@@ -1,0 +1,55 @@
+//! Ctrl+C while a run is under way.
+
+use std::{process::Command, time::Duration};
+
+use cloud_sync::{
+    domain::report::{Report, RunOutcome, RunState},
+    engine::RunSummary,
+    sandbox::exchange::Tenant,
+};
+
+use super::bench::{self, Bench, Ended};
+use crate::host::until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_ctrl_c_ends_what_is_in_flight_and_the_next_apply_starts_at_once() {
+    const PEOPLE: usize = 120;
+    let (_, organisation) = bench::small();
+    let tenant = (0..PEOPLE).fold(Tenant::new("corp.example"), |tenant, n| {
+        tenant.user(&format!("person{n:03}@corp.example"))
+    });
+    // Whoever has no mailbox is held, which is not what this is about.
+    let bench = Bench::start((tenant, organisation)).await;
+    bench
+        .sandbox
+        .zivver
+        .with_state(|zivver| zivver.users.clear());
+    let control = bench.sandbox.zivver.control();
+    control.set_latency(Duration::from_millis(500));
+    let apply = bench.begin(&["apply"]);
+    until("it writes", || bench.writes() > 0).await;
+    let pid = apply.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(sent.unwrap().success());
+    let ended: Ended = tokio::task::block_in_place(|| apply.wait_with_output())
+        .unwrap()
+        .into();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("press Ctrl+C again"), "{ended:?}");
+    assert!(ended.err.contains("interrupted, "), "{ended:?}");
+    control.set_latency(Duration::ZERO);
+    let created = bench.sandbox.zivver.state().users.len();
+    assert!((1..PEOPLE).contains(&created), "{created}");
+
+    let runs: Vec<RunSummary> = bench.run(&["runs", "--json"]).json();
+    assert_eq!(
+        (runs.len(), runs[0].state, runs[0].outcome),
+        (1, RunState::Ended, RunOutcome::Failed)
+    );
+    let error = runs[0].error.as_deref().unwrap();
+    assert!(error.starts_with("interrupted, "), "{error}");
+
+    let again: Report = bench.run(&["apply", "--json"]).json();
+    assert_eq!((again.converged, again.error), (Some(true), None));
+    assert_eq!(bench.sandbox.zivver.state().users.len(), PEOPLE);
+}

@@ -1,0 +1,47 @@
+//! A killed apply, before the next one has looked after it (R35).
+
+use cloud_sync::{
+    domain::report::RunState,
+    state::lock::{Acquired, Owner},
+};
+
+use super::{Bench, LEASE, apply, called, hours_ago, newcomers, request};
+
+#[tokio::test]
+async fn r35_a_killed_apply_is_told_as_such_before_the_next_has_looked_after_it() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let engine = bench.engine(None);
+    let app = bench.app();
+    let id = bench
+        .recorded(&apply(), RunState::Running, &hours_ago(1))
+        .await;
+    let told = "its process ended; the next apply takes up its work (R35)";
+    for error in [
+        engine.history(10).await.unwrap()[0].error.clone(),
+        engine.report(&id).await.unwrap().error,
+    ] {
+        assert_eq!(error.as_deref(), Some(told));
+    }
+    let health = called(&app, request("GET", "/health", &[], None)).await;
+    assert_eq!(health.status, 503);
+    assert!(health.body.contains(told), "{}", health.body);
+    let stored = engine.summary(&id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.error), (RunState::Running, None));
+
+    // One that has the lock lives.
+    let lock = bench.state.lock(LEASE);
+    let owner = Owner::of(id.clone(), |_| None);
+    let Acquired::Mine(guard) = lock.acquire(&owner).await.unwrap() else {
+        panic!("nobody has it");
+    };
+    assert_eq!(engine.history(10).await.unwrap()[0].error, None);
+    let health = called(&app, request("GET", "/health", &[], None)).await;
+    assert_eq!(health.status, 200, "{}", health.body);
+    guard.release().await.unwrap();
+
+    engine.run(&apply()).await.unwrap();
+    let ended = engine.summary(&id).await.unwrap().unwrap();
+    assert_eq!(ended.state, RunState::Ended);
+    let health = called(&app, request("GET", "/health", &[], None)).await;
+    assert_eq!(health.status, 200, "{}", health.body);
+}
