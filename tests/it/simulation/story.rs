@@ -80,6 +80,8 @@ impl Tally {
 
 struct Story {
     dice: Dice,
+    /// Of its own, so that old seeds tell their old stories.
+    slow_dice: Dice,
     plot: Plot,
     outside: Outside,
     /// Still running from the last night, by slot.
@@ -176,6 +178,7 @@ impl Story {
         };
         Self {
             dice,
+            slow_dice: Dice::new(seed, "slow nights"),
             plot,
             outside,
             warm: [None, None],
@@ -298,6 +301,8 @@ impl Story {
     }
 
     fn weather(&mut self) -> Weather {
+        let identity = *self.slow_dice.pick(&[0, 0, 0, 0, 150, 600]);
+        let hanging = *self.slow_dice.pick(&[0, 0, 0, 0, 8, 30]);
         let dice = &mut self.dice;
         let mut rate = || *dice.pick(&[0, 0, 15, 60, 200]);
         let (exchange, zivver, storage) = (rate(), rate(), rate() / 2);
@@ -315,6 +320,8 @@ impl Story {
             exchange,
             zivver,
             storage,
+            identity,
+            hanging,
             cursed,
             outage,
         }
