@@ -49,7 +49,8 @@ pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
     found
 }
 
-fn names(action: &Action) -> impl Iterator<Item = String> {
+/// An account of an action by id and by address.
+pub(super) fn names(action: &Action) -> impl Iterator<Item = String> + use<> {
     let id = action.id.as_ref().map(|id| id.as_str().to_owned());
     id.into_iter().chain([lower(action.address.as_str())])
 }
