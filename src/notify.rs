@@ -72,9 +72,17 @@ pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyEr
                 }
                 error
             }
-            Err(error) => NotifyError::Unreachable {
-                cause: error.to_string(),
-            },
+            Err(error) => {
+                let again = error.retry_reason().is_some();
+                let error = NotifyError::Unreachable {
+                    cause: error.to_string(),
+                };
+                // An answer too long to be read: the receiver has the message.
+                if !again {
+                    return Err(error);
+                }
+                error
+            }
         };
         if attempt == ATTEMPTS {
             return Err(error);

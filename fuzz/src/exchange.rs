@@ -7,6 +7,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use cloud_sync::{
     domain::{
         mailbox::normalise,
+        probe::AnswerSheet,
         source::{GroupKind, MailboxRecord, Question},
     },
     exchange::{ExchangeClient, ExchangeConfig, Identity, MailboxKey, Strategy},
@@ -156,6 +157,13 @@ pub(super) fn questions(input: &[u8]) {
         // Either way it is an answer in words; what counts is that there is one.
         drop(client.answer(&question).await);
     });
+}
+
+/// The sheet of a probe, where there is one.
+pub(super) async fn probe(answers: &[u8]) -> Option<AnswerSheet> {
+    let script = Script::new(answers, is_service);
+    let client = signed_in(&script, Strategy::Get);
+    client.probe().await.ok().map(|(sheet, ..)| sheet)
 }
 
 /// Whatever a token claims to be of, requests stay below the API's path.

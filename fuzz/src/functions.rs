@@ -60,17 +60,7 @@ pub(super) fn app(input: &[u8]) {
             seed: Some(7),
             ..Links::default()
         };
-        let settings: BTreeMap<&str, &str> = [
-            ("CLOUD_SYNC__ZIVVER_API_KEY", "Z1.1.2.canary"),
-            ("CLOUD_SYNC__CLAIMED_DOMAINS", "corp.example"),
-            ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "omit"),
-            ("CLOUD_SYNC__STATE", "memory:"),
-            ("CLOUD_SYNC__ACCESS_TOKEN", "e30.e30.c2ln"),
-        ]
-        .into();
-        let lookup = |name: &str| settings.get(name).map(|text| (*text).to_owned());
-        let settings = Settings::read(lookup, &[]).expect("these settings are fine");
-        let app = App::new(Ok(Engine::new(settings, links)));
+        let app = App::new(Ok(Engine::new(plain_settings(), links)));
         let answer = app
             .handle(Invocation {
                 id: "fuzz".to_owned(),
@@ -82,4 +72,17 @@ pub(super) fn app(input: &[u8]) {
             "a secret is told"
         );
     });
+}
+
+pub(super) fn plain_settings() -> Settings {
+    let settings: BTreeMap<&str, &str> = [
+        ("CLOUD_SYNC__ZIVVER_API_KEY", "Z1.1.2.canary"),
+        ("CLOUD_SYNC__CLAIMED_DOMAINS", "corp.example"),
+        ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "omit"),
+        ("CLOUD_SYNC__STATE", "memory:"),
+        ("CLOUD_SYNC__ACCESS_TOKEN", "e30.e30.c2ln"),
+    ]
+    .into();
+    let lookup = |name: &str| settings.get(name).map(|text| (*text).to_owned());
+    Settings::read(lookup, &[]).expect("these settings are fine")
 }

@@ -26,6 +26,17 @@ pub(super) struct Script {
     allowed: fn(&Asked) -> bool,
 }
 
+/// What stands between the lines `%%`.
+pub(super) fn parts(input: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(input);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.windows(BETWEEN.len()).position(|w| w == BETWEEN);
+        rest = end.map(|at| &text[at + BETWEEN.len()..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
@@ -38,13 +49,7 @@ pub(super) struct Asked {
 impl Script {
     /// Every request must be `allowed`: it carries a secret.
     pub(super) fn new(input: &[u8], allowed: fn(&Asked) -> bool) -> Self {
-        let mut answers = VecDeque::new();
-        let mut rest = input;
-        while let Some(at) = rest.windows(BETWEEN.len()).position(|w| w == BETWEEN) {
-            answers.push_back(Bytes::copy_from_slice(&rest[..at]));
-            rest = &rest[at + BETWEEN.len()..];
-        }
-        answers.push_back(Bytes::copy_from_slice(rest));
+        let answers: VecDeque<Bytes> = parts(input).map(Bytes::copy_from_slice).collect();
         Self {
             answers: Arc::new(Mutex::new(answers)),
             asked: Arc::default(),

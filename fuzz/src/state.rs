@@ -3,12 +3,18 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use cloud_sync::{
-    domain::{memory::Memory, report::Report},
+    domain::{
+        memory::Memory,
+        mode::{Mode, Trigger},
+        notice::Notified,
+        report::Report,
+    },
     engine::{
-        RunSummary,
+        Engine, Links, RunRequest, RunSummary,
         fetch::KeptAnswer,
         journal::{Batch, PlanRecord, deeds, read},
     },
+    http::Clock,
     state::{
         Phase, RunId, State, StateError,
         lock::{Acquired, Lease, Owner},
@@ -17,7 +23,7 @@ use cloud_sync::{
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{block_on, first_line};
+use super::{block_on, first_line, functions::plain_settings};
 
 const RUN: &str = "20261123T020000Z-0b5e77";
 
@@ -37,6 +43,9 @@ pub(super) fn state(input: &[u8]) {
         runs(&state, &run).await;
         if name.starts_with("lock/") {
             lock(&state, &run).await;
+        }
+        if let Some(code) = name.strip_prefix("approvals/") {
+            approval(state, code).await;
         }
     });
 }
@@ -77,6 +86,12 @@ async fn runs(state: &State, run: &RunId) {
     }
     drop(told(state.checkpoint::<KeptAnswer>(run).read().await));
     drop(told(state.approvals::<serde_json::Value>().await));
+    if let Ok(Some(notified)) = told(state.notified::<Notified>().await) {
+        let saved = state.save_notified(&notified).await;
+        saved.expect("it can be written");
+        let again = state.notified::<Notified>().await.expect("it can be read");
+        same(&notified, &again.expect("it is there"));
+    }
     drop(told(state.form_key("fresh".to_owned()).await));
 }
 
@@ -91,6 +106,22 @@ async fn lock(state: &State, run: &RunId) {
     };
     if let Ok(Acquired::Mine(guard)) = told(lock.acquire(&owner).await) {
         drop(told(guard.release().await));
+    }
+}
+
+/// An approval as the engine reads it: known and fresh, or refused in one line.
+async fn approval(state: State, code: &str) {
+    let links = Links {
+        state: Some(state),
+        clock: Clock::simulated("2026-11-23T02:00:00Z".parse().expect("it is a time")),
+        seed: Some(7),
+        ..Links::default()
+    };
+    let engine = Engine::new(plain_settings(), links);
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = vec![code.to_owned()];
+    if let Err(error) = engine.enqueue(&request).await {
+        assert!(!error.to_string().contains('\n'), "{error:?}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! Every parser of bytes from outside, through the front door: clients before a service that answers with the input, the
-//! handler's envelopes, settings, state. Fuzzed by `fuzz/run`, and replayed from `fuzz/corpus` by `cargo test`.
+//! sandbox before a caller who sends it, the handler's envelopes, settings, state. Fuzzed by `fuzz/run`, and replayed from `fuzz/corpus` by `cargo test`.
 //!
 //! All must end, and must not panic. What else holds stands in each target as an assertion.
 
 mod exchange;
 mod functions;
+mod probe;
+mod sandbox;
 mod script;
 mod settings;
 mod state;
@@ -19,7 +21,7 @@ pub(crate) struct Target {
     pub(crate) run: fn(&[u8]),
 }
 
-pub(crate) const ALL: [Target; 12] = [
+pub(crate) const ALL: [Target; 15] = [
     target("exchange_list", exchange::list),
     target("exchange_permissions", exchange::permissions),
     target("exchange_questions", exchange::questions),
@@ -27,6 +29,9 @@ pub(crate) const ALL: [Target; 12] = [
     target("functions_app", functions::app),
     target("functions_envelope", functions::envelope),
     target("import_settings", settings::import),
+    target("probe", probe::probe),
+    target("sandbox_exchange", sandbox::exchange),
+    target("sandbox_zivver", sandbox::zivver),
     target("settings", settings::settings),
     target("state", state::state),
     target("text", text::text),

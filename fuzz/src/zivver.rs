@@ -1,11 +1,11 @@
 //! SCIM lists, resources, errors, and the headers by which the governor steers.
 
 use cloud_sync::{
-    domain::{account::UserAccount, address::SmtpAddress, ids::ScimId},
+    domain::{account::UserAccount, address::SmtpAddress, ids::ScimId, probe::AnswerSheet},
     http::{Clock, Transport},
     zivver::{
         ApiKey, Connection, GroupExtensionBody, GroupWrite, MayWrite, MembersPatch, Policy, Rate,
-        UserExtensionBody, UserWrite, ZivverClient,
+        ReadError, UserExtensionBody, UserWrite, ZivverClient,
     },
 };
 use serde_json::{Value, json};
@@ -59,6 +59,12 @@ pub(super) fn read(input: &[u8]) {
             }
         }
     });
+}
+
+pub(super) async fn probe(answers: &[u8], sheet: &mut AnswerSheet) -> Result<(), ReadError> {
+    // Paths of the probe's own; they go to Zivver alone.
+    let script = Script::new(answers, |asked| asked.host == "app.zivver.com");
+    client(&script).probe(sheet).await
 }
 
 async fn comes_back(user: &UserAccount) {

@@ -142,7 +142,7 @@ impl Control {
             state.journal.set_entries_max(*entries_max);
         }
         if let Some(millis) = advance_millis {
-            state.skew += Duration::from_millis(*millis);
+            state.skew = state.skew.saturating_add(Duration::from_millis(*millis));
         }
     }
 
@@ -193,12 +193,14 @@ impl Control {
 
     /// Virtual time since the start.
     pub fn now(&self) -> Duration {
-        self.inner.started.elapsed() + self.state().skew
+        let skew = self.state().skew;
+        self.inner.started.elapsed().saturating_add(skew)
     }
 
     /// Moves the virtual clock forward.
     pub fn advance(&self, by: Duration) {
-        self.state().skew += by;
+        let mut state = self.state();
+        state.skew = state.skew.saturating_add(by);
     }
 
     /// Releases hanging requests (as resets), so that a server can stop.
@@ -259,7 +261,7 @@ impl Control {
     ) -> Flight {
         let mut state = self.state();
         let state = &mut *state;
-        let millis = self.inner.started.elapsed() + state.skew;
+        let millis = self.inner.started.elapsed().saturating_add(state.skew);
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let text = String::from_utf8_lossy(body);
         let fault = fault::choose(&mut state.faults, parts.method.as_str(), path, &text);
@@ -283,7 +285,8 @@ impl Control {
             state.counters.overlapping_writes += u64::from(*writers > 1);
         }
         let sequence = state.journal.push(entry);
-        let pause = state.latency + jitter(&mut state.random, state.jitter);
+        let jitter = jitter(&mut state.random, state.jitter);
+        let pause = state.latency.saturating_add(jitter);
         Flight {
             control: self.clone(),
             sequence,

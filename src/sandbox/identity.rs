@@ -174,7 +174,8 @@ impl Identity {
 
     /// Epoch seconds of the virtual clock.
     pub fn now_s(&self) -> u64 {
-        self.state().started_s + self.inner.clock.now().as_secs()
+        let since_start_s = self.inner.clock.now().as_secs();
+        self.state().started_s.saturating_add(since_start_s)
     }
 
     /// The claims of a token that was issued here, is not revoked and has not expired.
@@ -197,7 +198,7 @@ impl Identity {
                 .unwrap_or_else(|| resource.to_owned()),
             tid: settings.tenant_id.clone(),
             roles: settings.roles.clone(),
-            exp: now_s + settings.life_s,
+            exp: now_s.saturating_add(settings.life_s),
         };
         let appid = client_id.or(settings.client_id.as_deref());
         let token = encode(settings, &claims, appid, now_s, issued);

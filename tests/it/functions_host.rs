@@ -387,3 +387,46 @@ async fn what_began_ends_though_the_host_hangs_up() {
     let mut server = host.server;
     server.join_next().await.unwrap().unwrap().unwrap();
 }
+
+/// One byte more than an invocation may have.
+const TOO_LONG_BYTES: usize = 256 * 1024 * 1024 + 1;
+
+#[tokio::test]
+async fn an_invocation_longer_than_256_mebibytes_is_refused_and_the_next_is_taken() {
+    let host = Host::with(|_| done()).await;
+    for (function, status) in [("SyncHttp", 200), ("SyncTimer", 500)] {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let head = format!(
+            "POST /{function} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {TOO_LONG_BYTES}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let blanks = vec![b' '; 4 << 20];
+        let mut left = TOO_LONG_BYTES;
+        while left > 0 {
+            let chunk = left.min(blanks.len());
+            // Whoever refuses early need not hear the rest.
+            if stream.write_all(&blanks[..chunk]).await.is_err() {
+                break;
+            }
+            left -= chunk;
+        }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{function}: {answer}"
+        );
+        assert_eq!(
+            answer.contains("too-large"),
+            function == "SyncHttp",
+            "{answer}"
+        );
+    }
+    let timer =
+        json!({"Data": {"timer": {"ScheduleStatus": null, "IsPastDue": false}}, "Metadata": {}});
+    assert_eq!(
+        host.invoke("SyncTimer", &timer.to_string()).await.status,
+        200
+    );
+}

@@ -66,15 +66,15 @@ impl Drop for Server {
     }
 }
 
-struct Certificate {
+pub(crate) struct Certificate {
     _folder: tempfile::TempDir,
-    certificate: PathBuf,
-    key: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Certificate {
     /// For `localhost`, signed by itself.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
         let made = Command::new("openssl")

@@ -11,6 +11,7 @@ mod exchange_client;
 mod functions_host;
 mod fuzz_corpus;
 mod host;
+mod identity_wire;
 mod infra;
 mod invocations;
 mod judges;

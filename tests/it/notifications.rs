@@ -1,15 +1,20 @@
 //! A webhook hears of each change of state once, from runs as they are.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::post};
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger},
+        notice::{Notified, SUCCESS_AGE_MAX_S, at_tick},
         report::RunOutcome,
     },
     engine::RunRequest,
     sandbox::tenant,
+    settings::Secret,
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -156,4 +161,57 @@ async fn a_receiver_that_refuses_fails_no_run_and_hears_it_the_next_time() {
         nights.sandbox.zivver.control().clear_faults();
     }
     assert_eq!(receiver.events(), ["failed"]);
+}
+
+/// What one message comes to, and how many bodies each of two places got: the receiver, and where it sends people on to.
+async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usize; 2]) {
+    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let away = format!("http://{}/elsewhere", elsewhere.local_addr().unwrap());
+    let url = format!("http://{}/hook/{SECRET}", here.local_addr().unwrap());
+    let mut servers = JoinSet::new();
+    for (at, listener) in [here, elsewhere].into_iter().enumerate() {
+        let (counts, away) = (Arc::clone(&counts), away.clone());
+        let router = Router::new().fallback(move || {
+            counts[at].fetch_add(1, Ordering::SeqCst);
+            std::future::ready(answer(&away))
+        });
+        servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    }
+    let (_, notice) = at_tick(&Notified::default(), Some(SUCCESS_AGE_MAX_S + 1));
+    let address = Secret::new(url.parse().unwrap());
+    let sent = cloud_sync::notify::send(&address, &notice.unwrap()).await;
+    let said = match sent {
+        Ok(()) => "told".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(!said.contains(SECRET), "{said}");
+    let said = said.replace(&url[7..url.find("/hook").unwrap()], "RECEIVER");
+    (said, [0, 1].map(|at| counts[at].load(Ordering::SeqCst)))
+}
+
+#[tokio::test]
+async fn an_answer_of_64_kibibytes_is_read_and_a_longer_one_is_not_asked_for_again() {
+    let blanks = |_: &str| " ".repeat(64 * 1024).into_response();
+    assert_eq!(answered(blanks).await, ("told".to_owned(), [1, 0]));
+    let one_more = |_: &str| " ".repeat(64 * 1024 + 1).into_response();
+    let (said, counts) = answered(one_more).await;
+    insta::assert_snapshot!(said, @"the receiver of notifications could not be told: the answer of RECEIVER is larger than 65536 bytes; check CLOUD_SYNC__NOTIFY_URL");
+    // It has the message: once more would be once too often.
+    assert_eq!(counts, [1, 0]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_sends_elsewhere_is_not_followed() {
+    let redirect = |away: &str| {
+        (
+            StatusCode::TEMPORARY_REDIRECT,
+            [("location", away.to_owned())],
+        )
+            .into_response()
+    };
+    let (said, counts) = answered(redirect).await;
+    insta::assert_snapshot!(said, @"the receiver of notifications answered 307; make a new webhook and set CLOUD_SYNC__NOTIFY_URL to it");
+    assert_eq!(counts, [1, 0]);
 }

@@ -62,12 +62,13 @@ fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Container {
-    /// Creates the container, or finds that somebody else just did (409).
+    /// Creates the container, or finds that somebody else just did (409; one that is being deleted answers so too).
     pub(super) async fn create(&self) -> Result<()> {
         let mut url = self.url.clone();
         url.set_query(Some("restype=container"));
         match self.send(&Method::PUT, &url).await? {
-            (StatusCode::CREATED | StatusCode::CONFLICT, _) => Ok(()),
+            (StatusCode::CREATED, _) => Ok(()),
+            (StatusCode::CONFLICT, body) if body.contains("ContainerAlreadyExists") => Ok(()),
             (status, body) => Err(failed(Answered { status, body })),
         }
     }

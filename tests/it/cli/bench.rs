@@ -83,10 +83,17 @@ impl Bench {
     }
 
     pub(super) fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(&[], arguments)
+    }
+
+    /// With these variables beside the settings.
+    pub(super) fn run_with(&self, others: &[(&str, &str)], arguments: &[&str]) -> Ended {
         let settings = self.settings.iter();
-        let variables: Vec<_> = settings
-            .map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value.clone()))
-            .collect();
+        let settings = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value.clone()));
+        let others = others
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables: Vec<_> = settings.chain(others).collect();
         program_in(self.folder.path(), &variables, arguments)
     }
 

@@ -1,9 +1,26 @@
 //! What a person can get wrong: one clear line with the remedy, and exit code 1.
 
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, ChildStdout, Stdio},
+};
+
 use insta::assert_snapshot;
 
 use super::bench::{self, Bench};
-use cloud_sync::sandbox::exchange::ExchangeRole;
+use cloud_sync::{
+    domain::mode::{Mode, Trigger},
+    engine::{Engine, Links, RunRequest},
+    http::{Clock, Transport},
+    sandbox::exchange::ExchangeRole,
+    settings::Settings,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use crate::{mail::Certificate, tools, world::World};
 
 /// The line after "error: ". Which of Zivver's two lists fails first is chance.
 fn error(bench: &Bench, arguments: &[&str]) -> String {
@@ -122,4 +139,223 @@ async fn arguments_that_make_no_sense() {
 
     For more information, try '--help'.
     ");
+}
+
+/// `.invalid` is no name by RFC 2606, with or without a name server. What the system says differs.
+const NOBODY: &str = "https://nobody.invalid";
+
+fn without_cause(text: &str, sign: &str) -> String {
+    let (before, rest) = text.split_once(sign).unwrap();
+    let (_, after) = rest.split_once("; ").unwrap();
+    format!("{before}{sign}CAUSE; {after}")
+}
+
+/// In this process, on a paused clock: the attempts take half a minute. What is returned is what the program prints.
+async fn preview_without_name(name: &str) -> String {
+    let (tenant, organisation) = bench::small();
+    let world = World::still(tenant, organisation).await;
+    let mut settings = world.settings.clone();
+    settings.insert(format!("CLOUD_SYNC__{name}"), NOBODY.to_owned());
+    let settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
+    let (exchange, zivver) = (
+        world.sandbox.exchange.router(),
+        world.sandbox.zivver.router(),
+    );
+    let links = Links {
+        exchange: (name != "EXO_URL").then(|| Transport::InProcess(exchange)),
+        zivver: (name != "ZIVVER_API_URL").then(|| Transport::InProcess(zivver)),
+        clock: Clock::simulated(jiff::Timestamp::now()),
+        ..Links::default()
+    };
+    let request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    let report = Engine::new(settings, links).run(&request).await.unwrap();
+    let error = report.error.unwrap();
+    let error = error.replace("the functional accounts", "the accounts");
+    error.replace("the user accounts", "the accounts")
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_whose_names_do_not_exist() {
+    const SIGN: &str = "cannot reach nobody.invalid: ";
+    let exchange = without_cause(&preview_without_name("EXO_URL").await, SIGN);
+    assert_snapshot!(exchange, @"source incomplete: read the mailbox list: cannot reach nobody.invalid: CAUSE; no such host name: correct EXO_URL, or check the machine's DNS (R1)");
+    let zivver = without_cause(&preview_without_name("ZIVVER_API_URL").await, SIGN);
+    assert_snapshot!(zivver, @"target incomplete: cannot read the accounts: cannot reach nobody.invalid: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_account_whose_name_does_not_exist() {
+    let bench = Bench::start(bench::small())
+        .await
+        .with("STATE", "az://cloud-sync");
+    let storage = format!("AccountName=nobody;AccountKey=bm9ib2R5;BlobEndpoint={NOBODY}");
+    let ended = bench.run_with(&[("AzureWebJobsStorage", &storage)], &["preview"]);
+    assert_eq!((ended.code, bench.writes()), (1, 0));
+    assert_snapshot!(without_cause(&ended.err, "account nobody: "), @"error: cannot open the container in container cloud-sync of storage account nobody: CAUSE; check that the storage is up and reachable from here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_of_notifications_whose_name_does_not_exist_fails_no_run() {
+    let hook = format!("{NOBODY}/hook/canary-7f3a");
+    let bench = Bench::start(bench::small()).await.with("NOTIFY_URL", &hook);
+    bench.sandbox.zivver.control().fail_next(401);
+    bench.sandbox.zivver.control().fail_next(401);
+    let ended = bench.run(&["apply"]);
+    let line = ended
+        .err
+        .lines()
+        .find(|line| line.contains("notifications"));
+    let line = line.unwrap_or_else(|| panic!("{ended:?}"));
+    assert_snapshot!(without_cause(line, "cannot reach nobody.invalid: "), @"warning: the receiver of notifications could not be told: cannot reach nobody.invalid: CAUSE; no such host name: correct CLOUD_SYNC__NOTIFY_URL, or check the machine's DNS; check CLOUD_SYNC__NOTIFY_URL");
+    assert!(!ended.err.contains("canary"), "{}", ended.err);
+}
+
+/// Bytes both ways between a port of `::1` and the sandbox.
+async fn over_ipv6(sandbox: std::net::SocketAddr) -> Option<(String, JoinSet<()>)> {
+    let listener = match TcpListener::bind("[::1]:0").await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let missing = format!("no IPv6 on this machine: {error}");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI is set but there is {missing}"
+            );
+            skipped(&missing);
+            return None;
+        }
+    };
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut here, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut there = TcpStream::connect(sandbox).await.unwrap();
+                drop(tokio::io::copy_bidirectional(&mut here, &mut there).await);
+            });
+        }
+    });
+    Some((url, server))
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_with_ipv6_only_are_reached() {
+    let bench = Bench::start(bench::small()).await;
+    let sandbox = bench.sandbox.url();
+    let sandbox = sandbox.trim_start_matches("http://").parse().unwrap();
+    let Some((url, _server)) = over_ipv6(sandbox).await else {
+        return;
+    };
+    assert!(url.starts_with("http://[::1]:"), "{url}");
+    let bench = bench
+        .with("EXO_URL", &url)
+        .with("ZIVVER_API_URL", &format!("{url}/api"));
+    let ended = bench.run(&["preview"]);
+    // 3: read whole, and there is something to do.
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.out.contains("bob@corp.example"), "{ended:?}");
+}
+
+/// A server with a certificate that nobody has signed. It prints what became of each connection.
+const TLS_SERVER: &str = r#"
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.settimeout(20)
+    try:
+        with context.wrap_socket(connection, server_side=True) as stream:
+            said = stream.recv(65536)
+            print("READ" if said else "NOTHING", said[:40], flush=True)
+            stream.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    except OSError as error:
+        print("REFUSED", type(error).__name__, flush=True)
+"#;
+
+struct TlsServer {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl TlsServer {
+    fn start(certificate: &Certificate) -> Option<Self> {
+        let mut command = tools::python_with("ssl")?;
+        command.args(["-c", TLS_SERVER]);
+        command.arg(&certificate.certificate).arg(&certificate.key);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut port = String::new();
+        lines.read_line(&mut port).unwrap();
+        let url = format!("https://localhost:{}", port.trim());
+        Some(Self { child, lines, url })
+    }
+
+    /// What became of every connection.
+    fn stop(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.lines.by_ref().lines().map(Result::unwrap).collect()
+    }
+}
+
+/// What a preview says of such a service, which must have heard of it and nothing from it.
+async fn preview_untrusted(name: &str, server: TlsServer) -> String {
+    let url = server.url.clone();
+    let bench = Bench::start(bench::small()).await.with(name, &url);
+    let text = error(&bench, &["preview"]);
+    let text = text.replace(url.trim_start_matches("https://"), "SERVER");
+    assert_eq!(bench.writes(), 0);
+    let heard = server.stop();
+    assert!(!heard.is_empty(), "somebody came");
+    for line in heard {
+        assert!(line.starts_with("REFUSED"), "{line}");
+    }
+    // What is wrong with it depends on what this machine trusts.
+    without_cause(text.trim_end(), "invalid peer certificate: ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
+    let Some(certificate) = Certificate::new() else {
+        return;
+    };
+    let (Some(one), Some(other)) = (
+        TlsServer::start(&certificate),
+        TlsServer::start(&certificate),
+    ) else {
+        return;
+    };
+    // Side by side: each is tried three times.
+    let mut previews = JoinSet::new();
+    previews.spawn(preview_untrusted("EXO_URL", one));
+    previews.spawn(preview_untrusted("ZIVVER_API_URL", other));
+    let mut said = previews.join_all().await;
+    said.sort();
+    assert_snapshot!(said.join("\n"), @r"
+    source incomplete: read the mailbox list: cannot reach SERVER: invalid peer certificate: CAUSE; start the sandbox (cloud-sync sandbox) or correct EXO_URL (R1)
+    target incomplete: cannot read the accounts: cannot reach SERVER: invalid peer certificate: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
+    ");
+
+    // Proof that the server reads what it can: whoever trusts the certificate speaks to it.
+    let server = TlsServer::start(&certificate).unwrap();
+    let bench = Bench::start(bench::small())
+        .await
+        .with("EXO_URL", &server.url);
+    let trusted = certificate.certificate.display().to_string();
+    let ended = bench.run_with(&[("SSL_CERT_FILE", &trusted)], &["preview"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let heard = server.stop();
+    assert!(
+        heard.iter().any(|line| line.starts_with("READ")),
+        "{heard:?}"
+    );
 }

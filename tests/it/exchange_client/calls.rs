@@ -228,3 +228,162 @@ async fn nothing_secret_is_shown_by_debug() {
         "{shown}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn r31_what_503_and_429_say_about_waiting_is_obeyed_within_bounds() {
+    for code in [429, 503] {
+        for (value, at_least_s, at_most_s) in [
+            (None, 0.0, 2.5),
+            (Some("7"), 7.0, 7.5),
+            (Some("2.5"), 2.5, 3.0),
+            (Some("-5"), 0.0, 0.5),
+            (Some("NaN"), 0.0, 2.5),
+            (Some("Mon, 23 Nov 2026 10:00:09 GMT"), 8.5, 9.5),
+            (Some("Mon, 23 Nov 2020 10:00:09 GMT"), 0.0, 0.5),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 300.0, 300.5),
+            (Some("99999999999999999999"), 300.0, 300.5),
+        ] {
+            let service = fake(move |seen| {
+                if seen.number > 0 {
+                    return page(0..10, None);
+                }
+                let mut response = status(code);
+                if let Some(value) = value {
+                    response
+                        .headers_mut()
+                        .insert("retry-after", value.parse().unwrap());
+                }
+                response
+            });
+            let client = client(service);
+            let start = Instant::now();
+            assert_eq!(list(&client).await.unwrap().mailboxes.len(), 10);
+            let took_s = start.elapsed().as_secs_f64();
+            assert!(
+                (at_least_s..=at_most_s).contains(&took_s),
+                "{code} {value:?}: {took_s} s"
+            );
+            let counts = client.counters().read();
+            assert_eq!((counts.total, counts.retries), (2, 1), "{code} {value:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_service_that_always_asks_for_a_year_is_given_up_in_bounded_time() {
+    for code in [429, 503] {
+        let service = fake(move |_| {
+            let far = [("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")];
+            (StatusCode::from_u16(code).unwrap(), far).into_response()
+        });
+        let client = client(service);
+        let start = Instant::now();
+        assert!(list(&client).await.is_err());
+        let took = start.elapsed();
+        assert!(took <= Duration::from_secs(5 * 300 + 5), "{code}: {took:?}");
+        assert_eq!(client.counters().read().total, 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_json_with_more_behind_it_is_no_answer_to_anything() {
+    let trailing = |value: &Value| format!("{value}\n<!-- end -->").into_response();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let service = fake(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        trailing(&json!({"@odata.context": "x", "value": []}))
+    });
+    let client = client(service);
+    let said = [
+        list(&client).await.unwrap_err().to_string(),
+        format!("{:?}", permissions(&client, 1).await),
+        format!("{:?}", client.answer(&recipient("gone@corp.example")).await),
+        format!("{:?}", client.answer(&members(GroupKind::Security)).await),
+        format!("{:?}", client.answer(&Question::GroupDirectory).await),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    read the mailbox list: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again
+    ([(0, Unread("read the permissions of mailbox 22222222-0000-4000-8000-000000000000: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again"))], None)
+    Ok(Recipient(Failed("run Get-Recipient for gone@corp.example: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
+    Ok(Members(Failed("run Get-DistributionGroupMember for 22222222-0000-4000-8000-000000000001: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
+    Ok(Directory(Failed("run Get-DistributionGroup: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
+    "#);
+    assert_eq!(count.load(Ordering::SeqCst), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_conflict_is_no_answer() {
+    let conflict = || error(409, "M.ConflictException", "somebody else is at it");
+    let client = client(fake(move |_| conflict()));
+    let said = [
+        list(&client).await.unwrap_err().to_string(),
+        format!("{:?}", permissions(&client, 1).await),
+        format!("{:?}", client.answer(&recipient("gone@corp.example")).await),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    read the mailbox list: HTTP 409, ConflictException: somebody else is at it; please report this as a defect
+    ([(0, Unread("read the permissions of mailbox 22222222-0000-4000-8000-000000000000: HTTP 409, ConflictException: somebody else is at it; please report this as a defect"))], None)
+    Ok(Recipient(Failed("run Get-Recipient for gone@corp.example: HTTP 409, ConflictException: somebody else is at it; please report this as a defect")))
+    "#);
+}
+
+/// Never hands out a token.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait::async_trait]
+impl TokenCredential for Silent {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_never_answers_is_given_up_in_bounded_time() {
+    let identity = Identity::Credential(Arc::new(Silent));
+    let service = fake(|_| page(0..1, None));
+    let client = ExchangeClient::new(config(), identity, Transport::InProcess(service)).unwrap();
+    let start = Instant::now();
+    let error = list(&client).await.unwrap_err();
+    insta::assert_snapshot!(error, @"cannot sign in to Exchange Online: the identity endpoint does not answer; check the credential");
+    let took = start.elapsed();
+    assert!(took <= Duration::from_secs(151), "{took:?}");
+    assert_eq!(client.counters().read().total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_an_answer_beyond_64_mebibytes_is_refused_before_it_is_read() {
+    const LIMIT_BYTES: usize = 64 << 20;
+    let blanks = Bytes::from(vec![b' '; LIMIT_BYTES + 1]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &blanks).unwrap();
+    let packed = Bytes::from(packed.finish().unwrap());
+    assert!(packed.len() < LIMIT_BYTES / 100);
+    let announced = || {
+        let mut response = page(0..1, None);
+        let length = (LIMIT_BYTES + 1).to_string().parse().unwrap();
+        response.headers_mut().insert("content-length", length);
+        response
+    };
+    let bodies: [Box<dyn Fn() -> Response + Send + Sync>; 3] = [
+        Box::new(move || blanks.clone().into_response()),
+        Box::new(move || packed.clone().into_response()),
+        Box::new(announced),
+    ];
+    let mut said = Vec::new();
+    for body in bodies {
+        let client = client(fake(move |_| body()));
+        said.push(list(&client).await.unwrap_err().to_string());
+        assert_eq!(client.counters().read().total, 1);
+    }
+    insta::assert_snapshot!(said.join("\n"), @r"
+    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that EXO_URL is Exchange Online, and run again
+    read the mailbox list: HTTP 200, the unpacked answer is too large; check that EXO_URL is Exchange Online, and run again
+    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that EXO_URL is Exchange Online, and run again
+    ");
+}

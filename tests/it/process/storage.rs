@@ -1,6 +1,7 @@
 //! Storage that fails, in front of the real process: a clear error before any write, or a stop (R35).
 
 use std::{
+    convert::Infallible,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -13,6 +14,7 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures::{Stream, StreamExt as _, future::join_all, stream};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -29,6 +31,12 @@ enum Weather {
     Halves,
     /// Plans cannot be written.
     NoPlans,
+    /// Nothing is done, and nobody is answered until the weather changes.
+    Hang,
+    /// Blobs come a few bytes at a time.
+    Drip,
+    /// The connection ends in place of an answer.
+    Reset,
 }
 
 /// Azurite behind a bad network.
@@ -80,6 +88,15 @@ impl Blobs {
 
 async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     let weather = *proxy.weather.lock().unwrap();
+    if weather == Weather::Hang {
+        while *proxy.weather.lock().unwrap() == weather {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    if matches!(weather, Weather::Hang | Weather::Reset) {
+        let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset");
+        return Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(broken)])));
+    }
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().unwrap().as_str();
     let plan = parts.method == Method::PUT && path.contains("/plan/");
@@ -88,7 +105,12 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
             return StatusCode::from_u16(status).unwrap().into_response();
         }
         Weather::NoPlans if plan => return StatusCode::FORBIDDEN.into_response(),
-        Weather::Fine | Weather::Halves | Weather::NoPlans => {}
+        Weather::Fine
+        | Weather::Halves
+        | Weather::NoPlans
+        | Weather::Hang
+        | Weather::Drip
+        | Weather::Reset => {}
     }
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let mut headers = parts.headers;
@@ -111,10 +133,25 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         headers.remove(header::CONTENT_LENGTH);
         headers.remove("content-md5");
     }
-    let mut response = Response::new(Body::from(bytes));
+    let body = if weather == Weather::Drip && is_blob {
+        Body::from_stream(drops(&bytes))
+    } else {
+        Body::from(bytes)
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// A hundred drops, however long the whole is.
+fn drops(bytes: &Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+    let length = bytes.len().div_ceil(100).max(1);
+    let drops: Vec<Bytes> = bytes.chunks(length).map(Bytes::copy_from_slice).collect();
+    stream::iter(drops).then(|drop| async move {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        Ok(drop)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,4 +258,140 @@ async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
     assert_eq!(report["converged"], true, "{report}");
     office.is_in_sync();
     host.stop().await;
+}
+
+/// What a run says of storage that is so from the start.
+async fn at_the_start(weather: Weather, told: &str) {
+    let office = Office::open(4, 1).await;
+    let Some(blobs) = Blobs::open(&office).await else {
+        return;
+    };
+    let host = Host::start(blobs.settings.clone()).await;
+    blobs.becomes(weather);
+    assert!(host.timer().await.failure.is_some(), "{weather:?}");
+    let is_told = |line: &String| line.contains(told);
+    until(told, || host.log().at(Level::Error).iter().any(is_told)).await;
+    assert_eq!(office.writes(), 0, "{weather:?}");
+    // The same process; slow is no fault.
+    blobs.becomes(Weather::Drip);
+    host.timer().await.succeeded();
+    office.is_in_sync();
+    host.timer().await.succeeded();
+    host.stop().await;
+}
+
+/// A run whose storage turns so while it writes: it stops, and the next run does the rest.
+async fn in_mid_run(weather: Weather) {
+    let office = Office::open(8, 5).await;
+    let Some(blobs) = Blobs::open(&office).await else {
+        return;
+    };
+    let zivver = office.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_millis(1500));
+    let host = Host::start(blobs.settings.clone()).await;
+    let invoked = {
+        let mut run = Box::pin(host.timer());
+        let begun = until("it writes", || office.writes() >= 3);
+        tokio::select! {
+            invoked = run.as_mut() => panic!("{weather:?}: ended early: {invoked:?}"),
+            () = begun => {}
+        }
+        blobs.becomes(weather);
+        run.await
+    };
+    assert!(invoked.failure.is_some(), "{weather:?}");
+    let stopped = office.accounts() != office.expected;
+    assert!(stopped, "{weather:?}: it stopped before the end");
+    let has_error = || !host.log().at(Level::Error).is_empty();
+    until("an error", has_error).await;
+    blobs.becomes(Weather::Fine);
+    zivver.set_latency(Duration::ZERO);
+    catches_up(&host, &office).await;
+    host.stop().await;
+}
+
+/// The schedule does the rest, once the lock of the run before is free.
+async fn catches_up(host: &Host, office: &Office) {
+    let started = host
+        .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
+        .await;
+    assert_eq!(started.status, 202, "{}", started.body);
+    for invoked in host.drain().await {
+        invoked.succeeded();
+    }
+    let location = Call::get(&started.headers["location"]);
+    let report = host.call(location).await.json();
+    assert_eq!(report["converged"], true, "{report}");
+    office.is_in_sync();
+}
+
+/// R29: no write once a lease is over that could not be renewed, also when storage comes back.
+async fn hanging_for_longer_than_a_lease() {
+    const LEASE: Duration = Duration::from_secs(8);
+    let office = Office::open(8, 5).await;
+    let Some(blobs) = Blobs::open(&office).await else {
+        return;
+    };
+    // Slow enough that the lease is over long before the last write.
+    let settings = with(blobs.settings.clone(), "ZIVVER_RATE", "5/1s");
+    let settings = with(settings, "LOCK_LEASE", "8s");
+    let host = Host::start(settings).await;
+    {
+        let mut run = Box::pin(host.timer());
+        let begun = until("it writes", || office.writes() >= 3);
+        tokio::select! {
+            invoked = run.as_mut() => panic!("ended early: {invoked:?}"),
+            () = begun => {}
+        }
+        blobs.becomes(Weather::Hang);
+        tokio::time::sleep(LEASE + LEASE / 2).await;
+        let writes = office.writes();
+        tokio::time::sleep(LEASE / 2).await;
+        assert_eq!(office.writes(), writes, "the lease is over");
+        assert!(office.accounts() != office.expected);
+        blobs.becomes(Weather::Fine);
+        // The journal comes through again, and no write with it.
+        assert!(run.await.failure.is_some());
+        assert_eq!(office.writes(), writes);
+    }
+    catches_up(&host, &office).await;
+    host.stop().await;
+}
+
+/// Side by side: they mostly wait for what is tried again, and for leases.
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_r35_storage_in_bad_weather_is_told_and_stops_the_writing() {
+    let starts = [
+        (
+            Weather::Status(401),
+            "401 Unauthorized; give the identity the role",
+        ),
+        (
+            Weather::Status(404),
+            "404 Not Found; check that the storage is up",
+        ),
+        (
+            Weather::Status(409),
+            "409 Conflict; check that the storage is up",
+        ),
+        (
+            Weather::Status(412),
+            "412 Precondition Failed; check that the storage is up",
+        ),
+        (
+            Weather::Status(429),
+            "429 Too Many Requests; check that the storage is up",
+        ),
+        (
+            Weather::Reset,
+            "check that the storage is up and reachable from here",
+        ),
+    ];
+    let turns = [401, 404, 409, 412, 429].map(Weather::Status);
+    let turns = turns.into_iter().chain([Weather::Reset]);
+    futures::join!(
+        join_all(starts.map(|(weather, told)| at_the_start(weather, told))),
+        join_all(turns.map(in_mid_run)),
+        hanging_for_longer_than_a_lease(),
+    );
 }

@@ -2,7 +2,7 @@
 
 use cloud_sync::sandbox::{
     control::{ControlOptions, Fault, FaultKind},
-    exchange::{Group, GroupKind, Mailbox, Paging},
+    exchange::{Group, GroupKind, Link, Mailbox, Paging},
     zivver::{GroupExternalId, Organisation, UnknownDelegates, User},
 };
 
@@ -641,4 +641,62 @@ async fn every_way_to_read_permissions_leads_to_the_same_end() {
     }
     assert_eq!(ends[0], ends[1]);
     assert_eq!(ends[0], ends[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_r11_a_list_whose_first_page_looks_like_all_takes_nothing() {
+    let names: Vec<String> = (0..25).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for settled in [false, true] {
+        let tenant = people(&names)
+            .full_access(&at("p00"), &at("p20"))
+            .shared(&at("desk"))
+            .full_access(&at("desk"), &at("p21"))
+            .full_access(&at("desk"), &at("p01"));
+        let world = World::still(tenant, accounts(&names)).await;
+        if settled {
+            assert_converged(&world.apply().await);
+            assert_eq!(group(&world, "desk").members.len(), 2);
+            assert_eq!(user(&world, "p00").delegates, [at("p20")]);
+        }
+        let before = world.sandbox.zivver.state();
+        world.sandbox.exchange.switch(|switches| {
+            switches.page_rows_max = 10;
+            switches.link = Link::Absent;
+        });
+        forget(&world);
+        for _ in 0..2 {
+            let report = world.apply().await;
+            let after = world.sandbox.zivver.state();
+            for user in &before.users {
+                let now = after.users.iter().find(|it| it.id == user.id).unwrap();
+                assert_eq!(
+                    (now.active, &now.user_name, &now.aliases),
+                    (user.active, &user.user_name, &user.aliases),
+                    "{}",
+                    shown(&report)
+                );
+                let kept = user.delegates.iter().all(|it| now.delegates.contains(it));
+                assert!(kept, "{}", shown(&report));
+            }
+            for group in &before.groups {
+                let now = after.groups.iter().find(|it| it.id == group.id).unwrap();
+                assert_eq!(now.members, group.members, "{}", shown(&report));
+            }
+        }
+        // The whole list again, and one who is really gone: only of her Exchange says so.
+        world.sandbox.exchange.with_state(|tenant| {
+            tenant.switches.page_rows_max = 1000;
+            tenant.switches.link = Link::Good;
+            tenant
+                .mailboxes
+                .retain(|it| it.primary_smtp_address != at("p24"));
+        });
+        world.apply().await;
+        assert_converged(&world.apply().await);
+        let suspended = world.sandbox.zivver.state();
+        let suspended = suspended.users.iter().filter(|it| !it.active);
+        let suspended: Vec<_> = suspended.map(|it| it.user_name.clone()).collect();
+        assert_eq!(suspended, [at("p24")]);
+    }
 }

@@ -9,6 +9,7 @@ use cloud_sync::{
     domain::{
         guard::Class,
         mode::Mode,
+        plan::Attribute,
         report::{Report, RunState},
     },
     sandbox::zivver::{Group, Organisation, User},
@@ -66,6 +67,8 @@ pub(super) struct Write {
     pub(super) id: String,
     pub(super) address: String,
     pub(super) accepted: bool,
+    /// What it changed of its account; of a new one, everything.
+    pub(super) changed: BTreeSet<Attribute>,
 }
 
 /// A guarded change that was made.
@@ -126,6 +129,38 @@ fn has_people(group: &Group, organisation: &Organisation) -> bool {
 
 fn set(texts: &[String]) -> BTreeSet<String> {
     texts.iter().map(|text| lower(text)).collect()
+}
+
+/// What differs of the account with this id. Where it got another address, Zivver itself may have changed its aliases.
+fn changed(id: &str, before: &Organisation, after: &Organisation) -> BTreeSet<Attribute> {
+    let users = [before, after].map(|it| it.users.iter().find(|user| user.id == id));
+    let groups = [before, after].map(|it| it.groups.iter().find(|group| group.id == id));
+    let differences = match (users, groups) {
+        ([Some(old), Some(new)], _) => [
+            (Attribute::Address, old.user_name != new.user_name),
+            (Attribute::Name, old.name != new.name),
+            (Attribute::Active, old.active != new.active),
+            (Attribute::Aliases, set(&old.aliases) != set(&new.aliases)),
+            (
+                Attribute::Delegates,
+                set(&old.delegates) != set(&new.delegates),
+            ),
+        ],
+        (_, [Some(old), Some(new)]) => [
+            (Attribute::Address, old.external_id != new.external_id),
+            (Attribute::Name, old.display_name != new.display_name),
+            (Attribute::Active, false),
+            (Attribute::Aliases, set(&old.aliases) != set(&new.aliases)),
+            (Attribute::Delegates, set(&old.members) != set(&new.members)),
+        ],
+        _ => return BTreeSet::new(),
+    };
+    let renamed = differences[0].1;
+    let differences = differences.into_iter().filter(|(_, differs)| *differs);
+    let attributes = differences.map(|(attribute, _)| attribute);
+    attributes
+        .filter(|it| !renamed || *it != Attribute::Aliases)
+        .collect()
 }
 
 pub(super) fn address_of(organisation: &Organisation, id: &str) -> Option<String> {
@@ -486,6 +521,7 @@ impl Oracle {
             id: id.to_owned(),
             address,
             accepted: status.is_success(),
+            changed: changed(id, &before, after),
         };
         self.invocations[call.invocation].writes.push(write);
         for user in &after.users {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, future::poll_fn, sync::Arc, task::Poll, ti
 
 use azure_core::{
     credentials::{AccessToken, TokenCredential, TokenRequestOptions},
+    error::ErrorKind,
     time::OffsetDateTime,
 };
 use cloud_sync::{
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use super::{
     dice::Dice,
     network::{self, Service, Tasks},
-    stage::Stage,
+    stage::{Scene, Stage},
     storage::{Shelf, Way},
     time,
 };
@@ -57,8 +58,12 @@ pub(super) enum End {
     Killed,
 }
 
-/// A managed identity that the simulated Exchange knows.
-struct Credential(identity::Identity);
+/// A managed identity that the simulated Exchange knows, behind the weather.
+struct Credential {
+    identity: identity::Identity,
+    stage: Stage,
+    slot: usize,
+}
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,9 +78,19 @@ impl TokenCredential for Credential {
         _: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let expires_s = self.0.now_s() + self.0.settings().life_s;
+        let (given, pause) = self.stage.with(Scene::token_luck);
+        self.stage.thaw(self.slot).await;
+        tokio::time::sleep(pause).await;
+        if !given {
+            let cause = "the identity endpoint answered 500";
+            return Err(azure_core::Error::with_message(
+                ErrorKind::Credential,
+                cause,
+            ));
+        }
+        let expires_s = self.identity.now_s() + self.identity.settings().life_s;
         let expires = OffsetDateTime::from_unix_timestamp(i64::try_from(expires_s).unwrap());
-        Ok(AccessToken::new(self.0.mint(), expires.unwrap()))
+        Ok(AccessToken::new(self.identity.mint(), expires.unwrap()))
     }
 }
 
@@ -96,7 +111,11 @@ impl Process {
             settings,
         } = outside;
         let mut settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
-        settings.identity = Identity::Credential(Arc::new(Credential(exchange.identity().clone())));
+        settings.identity = Identity::Credential(Arc::new(Credential {
+            identity: exchange.identity().clone(),
+            stage: stage.clone(),
+            slot,
+        }));
         let connect =
             |service, inner| network::transport(stage, slot, service, inner, zivver, tasks);
         let way = Way {

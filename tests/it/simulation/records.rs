@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_sync::{
     domain::{
-        plan::{Action, ActionKind},
+        plan::{Action, ActionKind, Attribute},
         report::ActionOutcome,
     },
     engine::journal::{Entry, PlanRecord},
@@ -35,6 +35,12 @@ pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
                     "invocation {at}: a write to {id} {address} is in no plan"
                 ));
             }
+            for attribute in unplanned(write, records) {
+                let Write { id, address, .. } = write;
+                found.push(format!(
+                    "invocation {at}: {attribute:?} of {id} {address} was changed, and no plan says so"
+                ));
+            }
         }
         let record = invocation.run.as_ref().and_then(|run| records.get(run));
         if let Some(plans) = record.filter(|_| invocation.complete) {
@@ -49,7 +55,36 @@ pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
     found
 }
 
-fn names(action: &Action) -> impl Iterator<Item = String> {
+/// What a write changed though no plan ever meant to change it of this account.
+fn unplanned(write: &Write, records: &Records) -> Vec<Attribute> {
+    let actions = || {
+        let planned = records.values().flatten().flat_map(|(it, _)| &it.actions);
+        let actions = planned.map(|planned| &planned.action);
+        actions.filter(|action| names(action).any(|it| it == write.id || it == write.address))
+    };
+    let is_planned = |attribute: &Attribute| {
+        actions().any(|action| {
+            let changes = |wanted| action.changes.iter().any(|it| it.attribute == wanted);
+            changes(*attribute)
+                || match attribute {
+                    // R17: an alias that becomes the address goes first.
+                    Attribute::Aliases => changes(Attribute::Address),
+                    Attribute::Delegates => action.kind == ActionKind::Empty,
+                    Attribute::Address
+                    | Attribute::Name
+                    | Attribute::Active
+                    | Attribute::ObjectId => false,
+                }
+                // Whoever finishes what another one created.
+                || action.kind == ActionKind::Create
+        })
+    };
+    let changed = write.changed.iter().copied();
+    changed.filter(|it| !is_planned(it)).collect()
+}
+
+/// An account of an action by id and by address.
+pub(super) fn names(action: &Action) -> impl Iterator<Item = String> + use<> {
     let id = action.id.as_ref().map(|id| id.as_str().to_owned());
     id.into_iter().chain([lower(action.address.as_str())])
 }

@@ -25,6 +25,8 @@ pub(super) struct Scene {
     pub(super) oracle: Oracle,
     pub(super) processes: [ProcessState; time::PROCESSES],
     dice: Dice,
+    /// Of its own, so that the faults of old seeds stay what they were.
+    slow_dice: Dice,
     /// `None`: nobody reads it.
     trace: Option<Vec<String>>,
     /// A hash of everything that happened.
@@ -37,6 +39,10 @@ pub(super) struct Weather {
     pub(super) exchange: u64,
     pub(super) zivver: u64,
     pub(super) storage: u64,
+    /// Tokens that are refused or late.
+    pub(super) identity: u64,
+    /// Requests to the storage that take longer than a lease.
+    pub(super) hanging: u64,
     /// Objects of Exchange that fail in every attempt of an invocation.
     pub(super) cursed: u64,
     /// A service that answers nothing for a while, from and to when.
@@ -60,6 +66,7 @@ impl Stage {
             oracle,
             processes: Default::default(),
             dice: Dice::new(seed, "faults"),
+            slow_dice: Dice::new(seed, "slow"),
             trace: traced.then(Vec::new),
             fingerprint: seed,
         })))
@@ -109,6 +116,12 @@ impl Scene {
 
     pub(super) fn storage_luck(&mut self, write: bool) -> (Luck, Duration) {
         let pause = Duration::from_millis(self.dice.between(1, 12));
+        if self.slow_dice.below(1000) < self.weather.hanging {
+            let pause = Duration::from_secs(self.slow_dice.between(60, 200));
+            let done = self.slow_dice.chance(50);
+            self.tell(|| format!("storage hangs for {pause:?}, then it is done: {done}"));
+            return (if done { Luck::Good } else { Luck::Refused }, pause);
+        }
         let out = self.is_out(Service::Storage);
         if out || self.dice.below(1000) < self.weather.storage {
             let luck = match self.dice.below(if write { 4 } else { 3 }) {
@@ -122,6 +135,17 @@ impl Scene {
             return (luck, pause);
         }
         (Luck::Good, pause)
+    }
+
+    /// Whether there will be a token, and how long it takes: at times longer than anybody waits.
+    pub(super) fn token_luck(&mut self) -> (bool, Duration) {
+        if self.slow_dice.below(1000) >= self.weather.identity {
+            return (true, Duration::ZERO);
+        }
+        let pause = Duration::from_secs(*self.slow_dice.pick(&[0, 1, 140, 400]));
+        let given = !pause.is_zero() && self.slow_dice.chance(70);
+        self.tell(|| format!("token after {pause:?}: {given}"));
+        (given, pause)
     }
 
     fn is_out(&self, service: Service) -> bool {

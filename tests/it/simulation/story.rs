@@ -1,7 +1,7 @@
 //! One simulation from its seed: a world, some nights of runs in bad weather while people work, then calm.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -31,7 +31,7 @@ use super::{
     dice::Dice,
     ending::Ending,
     network::Service,
-    oracle::Oracle,
+    oracle::{Oracle, Write},
     plot::Plot,
     process::{Doom, End, Outside, Process},
     records::{self, Records},
@@ -80,6 +80,8 @@ impl Tally {
 
 struct Story {
     dice: Dice,
+    /// Of its own, so that old seeds tell their old stories.
+    slow_dice: Dice,
     plot: Plot,
     outside: Outside,
     /// Still running from the last night, by slot.
@@ -176,6 +178,7 @@ impl Story {
         };
         Self {
             dice,
+            slow_dice: Dice::new(seed, "slow nights"),
             plot,
             outside,
             warm: [None, None],
@@ -298,6 +301,8 @@ impl Story {
     }
 
     fn weather(&mut self) -> Weather {
+        let identity = *self.slow_dice.pick(&[0, 0, 0, 0, 150, 600]);
+        let hanging = *self.slow_dice.pick(&[0, 0, 0, 0, 8, 30]);
         let dice = &mut self.dice;
         let mut rate = || *dice.pick(&[0, 0, 15, 60, 200]);
         let (exchange, zivver, storage) = (rate(), rate(), rate() / 2);
@@ -315,6 +320,8 @@ impl Story {
             exchange,
             zivver,
             storage,
+            identity,
+            hanging,
             cursed,
             outage,
         }
@@ -468,7 +475,7 @@ impl Story {
             let writes = self
                 .outside
                 .stage
-                .with(|scene| scene.oracle.invocations[invocation].writes.len());
+                .with(|scene| scene.oracle.invocations[invocation].writes.clone());
             let report = match &end {
                 End::Report(report) => (**report).clone(),
                 End::NotBegun(error) => {
@@ -489,17 +496,8 @@ impl Story {
         if let Some(error) = &report.error {
             self.violation(format!("in calm a run failed: {error}"));
         }
-        let refused = report
-            .actions
-            .iter()
-            .any(|it| it.outcome == ActionOutcome::Refused || it.outcome == ActionOutcome::Partly);
-        if writes > 0 && !refused {
-            self.violation(format!(
-                "in calm the third run still made {writes} writes (R38)"
-            ));
-        }
-        if report.converged != Some(true) && !refused {
-            self.violation("in calm two runs did not converge (R36)".to_owned());
+        for text in unsettled(&report, &writes) {
+            self.violation(text);
         }
         let truth = self.outside.exchange.read(Truth::of);
         let end = self
@@ -533,6 +531,31 @@ impl Story {
             .stage
             .with(|scene| scene.oracle.violations.push(text));
     }
+}
+
+/// What a third run still wrote, and what still differs after it, but for accounts whose change Zivver refuses.
+fn unsettled(report: &Report, writes: &[Write]) -> Vec<String> {
+    let refused = report
+        .actions
+        .iter()
+        .filter(|it| matches!(it.outcome, ActionOutcome::Refused | ActionOutcome::Partly))
+        .map(|it| &it.action);
+    let excused: BTreeSet<String> = refused.flat_map(records::names).collect();
+    let is_excused = |name: &String| excused.contains(name);
+    let written = writes
+        .iter()
+        .filter(|it| !is_excused(&it.id) && !is_excused(&it.address))
+        .map(|it| format!("in calm the third run still wrote to {} (R38)", it.address));
+    let differing = report
+        .differences
+        .iter()
+        .filter(|it| !records::names(it).any(|name| is_excused(&name)))
+        .map(|it| format!("in calm {} still differs (R36)", it.address));
+    let mut found: Vec<String> = written.chain(differing).collect();
+    if report.converged != Some(true) && excused.is_empty() {
+        found.push("in calm two runs did not converge (R36)".to_owned());
+    }
+    found
 }
 
 fn tell_organisation(scene: &mut super::stage::Scene, organisation: &zivver::Organisation) {

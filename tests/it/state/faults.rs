@@ -427,3 +427,27 @@ async fn no_redirect_takes_a_secret_to_another_host() {
         assert!(here.asked().len() >= 3, "{:?}", here.asked());
     }
 }
+
+#[tokio::test]
+async fn a_container_that_is_being_deleted_is_not_taken_for_one_that_exists() {
+    fn refused(line: &str, code: &str) -> Response {
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>No.</Message></Error>"
+        );
+        let status = if line.starts_with("PUT") {
+            StatusCode::CONFLICT
+        } else {
+            StatusCode::NOT_FOUND
+        };
+        (status, body).into_response()
+    }
+    let service = Service::start(|line: &str| refused(line, "ContainerBeingDeleted")).await;
+    let error = opened(&with_key(&service.origin)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot create the container (unless you do) in container cloud-sync of storage account stexample: 409 Conflict: \
+         ContainerBeingDeleted: No.; check that the storage is up and reachable from here"
+    );
+    let service = Service::start(|line: &str| refused(line, "ContainerAlreadyExists")).await;
+    assert!(opened(&with_key(&service.origin)).await.is_ok());
+}

@@ -1,5 +1,10 @@
 //! Complete or not at all (R1).
 
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
 use cloud_sync::{
     sandbox::zivver::{Group, Paging, TotalResults},
     zivver::{ReadError, RefusalKind},
@@ -249,5 +254,117 @@ async fn a_probe_asks_where_the_lists_are() {
     client.probe(&mut AnswerSheet::default()).await.unwrap();
     for entry in zivver.control().journal() {
         assert_eq!(entry.path.matches("/scim/v2").count(), 1, "{}", entry.path);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_what_503_and_429_say_about_waiting_is_obeyed_within_bounds() {
+    for code in [429, 503] {
+        for (value, at_least_s, at_most_s) in [
+            (None, 0.0, 2.5),
+            (Some("7"), 7.0, 7.5),
+            (Some("2.5"), 2.5, 3.0),
+            (Some("-5"), 0.0, 2.5),
+            (Some("NaN"), 0.0, 2.5),
+            (Some("Mon, 23 Nov 2020 10:00:09 GMT"), 0.0, 2.5),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 0.0, 301.0),
+            (Some("99999999999999999999"), 0.0, 301.0),
+        ] {
+            let world = World::of(organisation());
+            let headers: Vec<_> = value.iter().map(|value| ("retry-after", *value)).collect();
+            world.fault(status(code, &headers, ""));
+            let start = tokio::time::Instant::now();
+            assert_eq!(world.client.users().await.unwrap().len(), 3);
+            let took_s = start.elapsed().as_secs_f64();
+            assert!(
+                (at_least_s..=at_most_s).contains(&took_s),
+                "{code} {value:?}: {took_s} s"
+            );
+            assert_eq!(world.calls(), [format!("GET {code}"), "GET 200".to_owned()]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_date_is_waited_for_by_the_servers_own_clock() {
+    for code in [429, 503] {
+        let world = World::of(organisation());
+        let headers = [
+            ("date", "Mon, 23 Nov 2026 10:00:00 GMT"),
+            ("retry-after", "Mon, 23 Nov 2026 10:00:09 GMT"),
+        ];
+        world.fault(status(code, &headers, ""));
+        let start = tokio::time::Instant::now();
+        world.client.users().await.unwrap();
+        let took_s = start.elapsed().as_secs_f64();
+        assert!((9.0..=9.5).contains(&took_s), "{code}: {took_s} s");
+    }
+}
+
+/// A client of a service that answers by the index that a page starts at.
+fn client_of(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> ZivverClient {
+    let router = Router::new().fallback(move |request: Request| {
+        let answer = answer.clone();
+        async move {
+            let query = request.uri().query().unwrap_or_default();
+            let start = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("startIndex="));
+            answer(start.map_or(1, |start| start.parse().unwrap()))
+        }
+    });
+    let connection = connection(BASE, Rate::Unlimited, MayWrite::new(|| true));
+    ZivverClient::new(connection, Transport::InProcess(router))
+}
+
+fn one_of(total: u64, number: usize) -> Response {
+    let body = format!(
+        r#"{{"totalResults":{total},"Resources":[{{"id":"{number}","userName":"u{number}@corp.example"}}]}}"#
+    );
+    body.into_response()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_total_that_changes_on_page_2_is_no_list() {
+    for later in [2, 4, 0] {
+        let client = client_of(move |start| one_of(if start == 1 { 3 } else { later }, start));
+        let error = client.users().await.unwrap_err();
+        assert!(matches!(error, ReadError::Incomplete { .. }), "{error}");
+        assert!(
+            error.to_string().contains(&format!("3 and then {later}")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_list_without_end_is_given_up() {
+    let client = client_of(|start| one_of(1_000_000, start));
+    let error = client.users().await.unwrap_err();
+    insta::assert_snapshot!(error, @"target incomplete: the list of user accounts has more than 10000 pages; start again, and ask Zivver's support if it stays so");
+    assert_eq!(client.counters().read().total, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_list_announced_as_larger_than_a_gibibyte_is_not_read() {
+    for (announced, is_read) in [((1_u64 << 30) + 1, false), (u64::MAX, false), (70, true)] {
+        let client = client_of(move |start| {
+            let mut response = one_of(1, start);
+            let length = announced.to_string().parse().unwrap();
+            response.headers_mut().insert("content-length", length);
+            response
+        });
+        let read = client.users().await;
+        if is_read {
+            assert_eq!(read.unwrap().len(), 1);
+            continue;
+        }
+        let error = read.unwrap_err();
+        assert!(
+            matches!(error, ReadError::Unavailable { .. })
+                && error.to_string().contains("larger than 1073741824 bytes"),
+            "{error}"
+        );
+        assert_eq!(client.counters().read().total, 1);
     }
 }
