@@ -288,7 +288,7 @@ mod tests {
         let error = read(&[(ENDPOINT, "http://otel.example:4318"), secret]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "OTEL_EXPORTER_OTLP_ENDPOINT would send OTEL_EXPORTER_OTLP_HEADERS in clear; use https, or a receiver on this machine"
+            "no telemetry is sent: OTEL_EXPORTER_OTLP_ENDPOINT would send OTEL_EXPORTER_OTLP_HEADERS in clear; use https, or a receiver on this machine"
         );
         assert!(read(&[(ENDPOINT, "http://localhost:4318"), secret]).is_ok());
         assert!(read(&[(ENDPOINT, "http://otel.example:4318")]).is_ok());

@@ -267,8 +267,8 @@ async fn r31_what_503_and_429_say_about_waiting_is_obeyed_within_bounds() {
             (Some("-5"), 0.0, 2.5),
             (Some("NaN"), 0.0, 2.5),
             (Some("Mon, 23 Nov 2020 10:00:09 GMT"), 0.0, 2.5),
-            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 0.0, 301.0),
-            (Some("99999999999999999999"), 0.0, 301.0),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 0.0, 61.0),
+            (Some("99999999999999999999"), 0.0, 61.0),
         ] {
             let world = World::of(organisation());
             let headers: Vec<_> = value.iter().map(|value| ("retry-after", *value)).collect();
