@@ -265,11 +265,12 @@ impl<'a> Applying<'a> {
         if let (Target::New(mailbox), Some(created)) = (planned.target, created) {
             self.live.created(mailbox, created);
         }
-        self.failures_in_a_row = if outage {
-            self.failures_in_a_row + 1
-        } else {
-            0
-        };
+        match end {
+            _ if outage => self.failures_in_a_row += 1,
+            StepEnd::Done | StepEnd::Refused => self.failures_in_a_row = 0,
+            // Zivver was not asked, so it has not answered either.
+            StepEnd::NotNeeded | StepEnd::LeftOut | StepEnd::Failed => {}
+        }
         if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
             self.stopped = Some(format!(
                 "Zivver failed {} times in a row, so the run stopped (R32): {}",

@@ -472,3 +472,19 @@ async fn r38_whatever_happened_in_the_first_run_the_third_writes_nothing() {
         assert_stable(&world).await;
     }
 }
+#[tokio::test(start_paused = true)]
+async fn r32_what_is_left_out_between_failures_does_not_end_their_row() {
+    // Each create that fails leaves out its completion at once, and nothing of that reaches Zivver.
+    let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
+    let tenant = names.iter().fold(tenant(), |tenant, name| {
+        tenant.mailbox(Mailbox::user(&at(name)).with_alias_address(&at(&format!("a.{name}"))))
+    });
+    let world = World::still(tenant, organisation()).await;
+    let fault = Fault::always(status(503, &[], "")).method("POST");
+    world.sandbox.zivver.control().inject(fault);
+    let report = world.apply().await;
+    assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+    let error = report.error.clone().unwrap();
+    assert!(error.contains("20 times in a row"), "{error}");
+}
+
