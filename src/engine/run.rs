@@ -438,9 +438,12 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// R35: plans and runs that did not come to their end.
-    async fn recover(&mut self, world: &World) -> Result<(), RunError> {
-        self.take_over(world).await?;
+    /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
+    async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
+        let took_over = self.take_over(world).await?;
+        if took_over {
+            self.save_memory().await?;
+        }
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
@@ -482,7 +485,7 @@ impl Running<'_> {
                 .await?;
             self.report.resumed_from.push(entry.id.to_string());
         }
-        Ok(())
+        Ok(took_over)
     }
 
     async fn done_by(&self, run: &RunId) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
@@ -491,18 +494,18 @@ impl Running<'_> {
     }
 
     /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
-    /// whom it was created for; also where its journal does not tell: then Zivver does.
-    async fn take_over(&mut self, world: &World) -> Result<(), RunError> {
-        let Some(InHand { run, plan }) = self.memory.in_hand.take() else {
-            return Ok(());
+    /// whom it was created for; also where its journal does not tell: then Zivver does. Gives whether there was such a plan.
+    async fn take_over(&mut self, world: &World) -> Result<bool, RunError> {
+        let Some(InHand { run, plan, ended }) = self.memory.in_hand.take() else {
+            return Ok(false);
         };
         let Some(run) = RunId::parse(&run) else {
-            return Ok(());
+            return Ok(false);
         };
         let plans = self.done_by(&run).await?;
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
-            let at = self.engine.now().as_second();
+            let at = ended.unwrap_or_else(|| self.engine.now().as_second());
             let counts = spent(record, entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
@@ -515,7 +518,7 @@ impl Running<'_> {
                 }
             }
         }
-        self.save_memory().await
+        Ok(true)
     }
 
     /// The report as far as reading and planning tell.
@@ -661,6 +664,7 @@ impl Running<'_> {
         self.memory.in_hand = Some(InHand {
             run: self.id.to_string(),
             plan: number,
+            ended: None,
         });
         self.save_memory().await?;
         plans.append(record).await?;
@@ -671,7 +675,7 @@ impl Running<'_> {
     /// What came of the plan, into report and memory.
     fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
-        let mut half_done = false;
+        let mut untold = false;
         for (at, end) in applied.actions.iter().enumerate() {
             let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             let report = &mut self.report.actions[at];
@@ -682,7 +686,8 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
-            half_done |= end.half_done;
+            // What is half done, or nobody answered for, only Zivver can tell: the next run counts, having read it.
+            untold |= end.half_done || outcome == ActionOutcome::Failed;
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -693,9 +698,15 @@ impl Running<'_> {
             self.remember_suspend(at, plan, fetched, outcome);
         }
         let now = self.engine.now().as_second();
-        self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
-        // What is half done, only Zivver can tell: the next run counts, having read it.
-        if !half_done {
+        self.memory
+            .spent
+            .retain(|spent| spent.at > now - SPENT_S);
+        if untold {
+            self.memory
+                .in_hand
+                .iter_mut()
+                .for_each(|plan| plan.ended = Some(now));
+        } else {
             let counts = counts.into_iter();
             self.memory.spent.extend(counts.map(|(class, count)| Spent {
                 at: now,
@@ -953,7 +964,7 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .collect()
 }
 
-/// R26: what a plan has done, by its journal, and where that is silent by what Zivver now shows.
+/// R26: what a plan has done, by its journal, and where that does not know by what Zivver now shows.
 fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
     let known: BTreeMap<usize, ActionOutcome> = entries
         .iter()
@@ -962,8 +973,8 @@ fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Clas
     let mut counts = BTreeMap::new();
     for (at, planned) in record.actions.iter().enumerate() {
         let done = match known.get(&at) {
+            Some(ActionOutcome::Failed) | None => planned.changed_in(world),
             Some(outcome) => happened(*outcome),
-            None => planned.changed_in(world),
         };
         if done {
             for (class, count) in &planned.guarded {
@@ -974,11 +985,14 @@ fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Clas
     counts
 }
 
-/// Whether an action may have changed something.
+/// Whether Zivver said that it did an action, or a part of it.
 fn happened(outcome: ActionOutcome) -> bool {
     match outcome {
-        ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => true,
-        ActionOutcome::Planned | ActionOutcome::Refused | ActionOutcome::Remaining => false,
+        ActionOutcome::Applied | ActionOutcome::Partly => true,
+        ActionOutcome::Planned
+        | ActionOutcome::Refused
+        | ActionOutcome::Failed
+        | ActionOutcome::Remaining => false,
     }
 }
 

@@ -1,9 +1,19 @@
 //! R26-R28: limits, approval, and who may write at all.
 
+use std::time::Duration;
+
 use cloud_sync::{
-    domain::mode::{Mode, Trigger},
+    domain::{
+        guard::Class,
+        mode::{Mode, Trigger},
+        report::{ActionOutcome, Report, RunState},
+    },
     engine::RunRequest,
-    sandbox::exchange::Mailbox,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
+    state::RunId,
 };
 
 use super::bench::*;
@@ -79,16 +89,76 @@ async fn r26_the_limit_counts_the_last_24_hours_of_all_runs() {
     };
     disable(3..6);
     assert_eq!(world.apply().await.counts.held, 3);
-    tokio::time::sleep(std::time::Duration::from_hours(25)).await;
+    tokio::time::sleep(Duration::from_hours(25)).await;
     let world = renew_token(world).await;
     assert_eq!(world.apply().await.counts.held, 0);
     assert!(!user(&world, "p05").active);
 }
 
-/// The token of the bench lives for a day.
-async fn renew_token(world: World) -> World {
-    let token = world.sandbox.exchange.identity().mint();
-    world.again_with(&[("ACCESS_TOKEN", &token)]).await
+fn status(status: u16, body: &str) -> FaultKind {
+    FaultKind::Status {
+        status,
+        headers: Vec::new(),
+        body: body.to_owned(),
+    }
+}
+
+/// So many people in step with their accounts, of whom the first so many are disabled then.
+async fn leaving(people_count: usize, leavers: usize) -> World {
+    let names = crowd(people_count);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), accounts(&names)).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        for mailbox in &mut tenant.mailboxes[..leavers] {
+            mailbox.account_disabled = Some(true);
+        }
+    });
+    world
+}
+
+fn inactive(world: &World) -> usize {
+    let state = world.sandbox.zivver.state();
+    state.users.iter().filter(|user| !user.active).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_suspend_that_failed_and_changed_nothing_does_not_count() {
+    let world = leaving(3, 1).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(503, "")).method("PUT"));
+    let failed = world.apply().await;
+    assert_eq!(failed.actions[0].outcome, ActionOutcome::Failed);
+    zivver.clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(
+        (report.held.len(), inactive(&world)),
+        (0, 1),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_suspend_that_failed_and_was_made_all_the_same_counts() {
+    let world = leaving(3, 1).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::ResetAfter).method("PUT"));
+    let failed = world.apply().await;
+    assert_eq!(failed.actions[0].outcome, ActionOutcome::Failed);
+    assert_eq!(inactive(&world), 1);
+    zivver.clear_faults();
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[1].account_disabled = Some(true);
+    });
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (1, 1),
+        "{}",
+        shown(&report)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +317,7 @@ async fn r28_a_preview_reports_what_an_apply_does_and_sends_only_gets() {
     assert!(journal.iter().all(|entry| entry.method == "GET"));
     assert_eq!(journal.len(), 2);
     let apply = world.apply().await;
-    let planned = |report: &cloud_sync::domain::report::Report| {
+    let planned = |report: &Report| {
         report
             .actions
             .iter()
