@@ -161,6 +161,69 @@ fn r26_the_last_24_hours_count() {
     ");
 }
 
+/// So many accounts, of which the first lose everything; of those, the first `done` have lost it already.
+fn cut_off(limits: &str, accounts: usize, losing: usize, done: usize) -> String {
+    let mut world = format!("limits {limits}\n");
+    for class in ["suspend", "delegates", "aliases"] {
+        world.push_str(&format!("spent {class} {done}\n"));
+    }
+    for number in 0..accounts {
+        // Three accounts each: one is suspended, one has a delegate, one an alias.
+        let (loses, lost) = (number < losing, number < done);
+        world.push_str(&format!(
+            "mailbox u{number}@{}\naccount u{number}@{}\n",
+            if loses { " disabled" } else { "" },
+            if lost { " off" } else { "" },
+        ));
+        world.push_str(&format!(
+            "mailbox v{number}@{}{}\naccount v{number}@{}{}\n",
+            if loses { "" } else { " grants=w@" },
+            if loses {
+                String::new()
+            } else {
+                format!(" alias=x{number}@")
+            },
+            if lost { "" } else { " delegates=w@" },
+            if lost {
+                String::new()
+            } else {
+                format!(" alias=x{number}@")
+            },
+        ));
+    }
+    world + "mailbox w@\naccount w@\n"
+}
+
+#[test]
+fn r35_what_a_cut_off_run_had_begun_is_finished_within_the_limits_of_an_undisturbed_one() {
+    for limits in [
+        "default",
+        "suspend=30% delegates=30% aliases=30%",
+        "suspend=5 delegates=5 aliases=5",
+    ] {
+        for (accounts, losing) in [(4, 1), (4, 2), (10, 3), (10, 5), (17, 5), (24, 7)] {
+            let whole = changes_of(&cut_off(limits, accounts, losing, 0));
+            for done in 1..losing {
+                let rest = changes_of(&cut_off(limits, accounts, losing, done));
+                for class in ["held Suspend", "held DelegateRemoval", "held AliasRemoval"] {
+                    assert!(
+                        whole.contains(class) || !rest.contains(class),
+                        "{limits}, {accounts}, {losing}, {done}:\n{rest}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn r26_what_counts_does_not_make_room_for_more() {
+    // Ten were active this morning: five could go, five went.
+    let world = cut_off("default", 10, 6, 5);
+    let held = changes_of(&world);
+    assert!(held.contains("held Suspend: u5@"), "{held}");
+}
+
 #[test]
 fn r26_a_held_delegate_stays_in_what_is_written_and_the_rest_goes() {
     let world = "

@@ -162,6 +162,60 @@ async fn r26_a_suspend_that_failed_and_was_made_all_the_same_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r35_suspends_that_were_cut_off_are_completed_as_an_undisturbed_run_had_done() {
+    // Half of ten may go, in one run or in two.
+    let world = leaving(10, 5).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(403, "")).method("PUT").after(3));
+    let stopped = world.apply().await;
+    assert!(stopped.error.is_some(), "{}", shown(&stopped));
+    assert_eq!(inactive(&world), 3);
+    zivver.clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(
+        (report.held.len(), inactive(&world)),
+        (0, 5),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_run_that_its_deadline_cuts_off_exceeds_no_limit() {
+    // 44 of 100 leave; 44 may. Cut off after 32; then one more leaves.
+    let world = leaving(100, 44).await;
+    let mut world = world.again_with(&[("MAX_SUSPEND", "44")]).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.time_budget = Some(Duration::from_secs(15));
+    let cut = world.run_for(&request).await.unwrap();
+    assert_eq!(cut.state, RunState::Continues, "{}", shown(&cut));
+    assert_eq!(inactive(&world), 32);
+    zivver.set_latency(Duration::ZERO);
+    world = world.again_with(&[]).await;
+    request.id = RunId::parse(&cut.id);
+    let ended = world.run_for(&request).await.unwrap();
+    assert_eq!(
+        (ended.counts.held, inactive(&world)),
+        (0, 44),
+        "{}",
+        shown(&ended)
+    );
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[44].account_disabled = Some(true);
+    });
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (1, 44),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn r26_changes_are_held_not_actions() {
     // Too many removed aliases; names and added aliases of the same accounts go.
     let world = crowded(&[("MAX_ALIAS_REMOVALS", "2")], |number, mailbox| {
