@@ -151,6 +151,11 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
+    /// Whether somebody can do less after it.
+    pub fn takes_access(&self) -> bool {
+        self.is_suspend() || self.is_empty_of_members() || !self.remove_delegates.is_empty()
+    }
+
     /// Whether the extension must be written (R23). For a functional account delegates are members, outside it.
     pub fn touches_extension(&self) -> bool {
         self.tie.is_some()

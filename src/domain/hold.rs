@@ -340,6 +340,15 @@ pub fn guarded_changes(delta: &Delta, accounts: &Accounts) -> BTreeMap<Class, u3
     counts
 }
 
+/// R27: the fingerprints of all guarded changes in a delta.
+pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
+    let guarded = Class::ALL
+        .into_iter()
+        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
+        .map(|(_, _, change)| change.fingerprint);
+    guarded.collect()
+}
+
 /// R27: the fingerprints in a delta that are among the approved ones.
 pub fn approved_changes(
     delta: &Delta,
@@ -349,17 +358,14 @@ pub fn approved_changes(
     if approved.is_empty() {
         return BTreeSet::new();
     }
-    let guarded = Class::ALL
-        .into_iter()
-        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
-        .map(|(_, _, change)| change.fingerprint);
     let redone =
         single_parts(delta)
             .chain(set_parts(delta, accounts))
             .map(|(_, _, what, before, after)| {
                 change(Class::Undone, delta, accounts, what, before, after).fingerprint
             });
-    guarded
+    guarded_fingerprints(delta, accounts)
+        .into_iter()
         .chain(redone)
         .filter(|fingerprint| approved.contains(fingerprint))
         .collect()

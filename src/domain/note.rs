@@ -110,6 +110,8 @@ codes! {
     InactiveNotCreated = "R21" false,
     /// A write that Zivver accepted and that changed nothing is not repeated.
     WriteHadNoEffect = "R22" false,
+    /// The same, and somebody has access still who ought to have none.
+    AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
     /// Without an object id neither key nor extension can be written.

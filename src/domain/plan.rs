@@ -366,12 +366,15 @@ fn with_effect(
         let repeated = remembered.stored == super::effect::stored(view)
             && remembered.asked == super::effect::asked(delta, &world.accounts, &world.directory);
         if repeated {
-            let text = "Zivver accepted the same change before and did not keep it";
-            notes.push(Note::new(
-                delta.address.as_str(),
-                Code::WriteHadNoEffect,
-                text,
-            ));
+            let (code, text) = if delta.takes_access() {
+                let text = "Zivver accepted before to take access away here and did not; do it in the Zivver WebApp, \
+                            or ask Zivver's support";
+                (Code::AccessNotTaken, text)
+            } else {
+                let text = "Zivver accepted the same change before and did not keep it";
+                (Code::WriteHadNoEffect, text)
+            };
+            notes.push(Note::new(delta.address.as_str(), code, text));
         }
         !repeated
     });

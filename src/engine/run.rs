@@ -29,6 +29,7 @@ use crate::{
         directory::MailboxIx,
         effect,
         guard::Class,
+        hold::guarded_fingerprints,
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
@@ -788,12 +789,17 @@ impl Running<'_> {
         zivver: &ZivverClient,
     ) -> Result<(), RunError> {
         self.engine.progress().show(Progress::Verifying);
+        let mut wishes = self.wishes();
+        // What this run did is done; what is planned again is a difference, however much room its limit has left.
+        let deltas = plan.approved.deltas().iter();
+        let accounts = &fetched.world.accounts;
+        wishes
+            .approved
+            .extend(deltas.flat_map(|delta| guarded_fingerprints(delta, accounts)));
+        wishes.approved.extend(plan.used_approvals.iter().cloned());
         let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
         fetched.world.accounts = Accounts::new(Actual { users, groups });
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
-        let mut wishes = self.wishes();
-        // What this run approved and did is done; what is planned again is a difference.
-        wishes.approved.extend(plan.used_approvals.iter().cloned());
         let again = self.plan(fetched, &wishes);
         self.report.converged = Some(again.approved.is_empty());
         self.report.differences = again.approved.actions().to_vec();

@@ -216,6 +216,22 @@ async fn r26_a_run_that_its_deadline_cuts_off_exceeds_no_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r36_a_suspend_that_zivver_ignored_differs_though_its_limit_is_used_up() {
+    let world = leaving(40, 3).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(200, "{}")).method("PUT"));
+    let report = world.apply().await;
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
+    assert_eq!(report.differences.len(), 3);
+    // It is not tried again (R22), and is not forgotten either.
+    forget(&world);
+    let again = world.apply().await;
+    assert_eq!(writes(&world), [""; 0]);
+    assert!(again.needs_attention(), "{}", shown(&again));
+    assert_eq!(notes(&again, "p00"), ["AccessNotTaken"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r26_changes_are_held_not_actions() {
     // Too many removed aliases; names and added aliases of the same accounts go.
     let world = crowded(&[("MAX_ALIAS_REMOVALS", "2")], |number, mailbox| {
