@@ -35,7 +35,7 @@ impl Engine {
             deadline: None,
             slice: Duration::ZERO,
             only: Some(only),
-            now,
+            clock: self.shared.clock,
             progress: self.progress(),
         };
         let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {

@@ -338,7 +338,7 @@ impl Running<'_> {
             policy: &policy,
             deadline: self.deadline,
             slice: self.slice,
-            now: self.engine.now().as_second(),
+            clock: self.engine.shared.clock,
             only: None,
             progress: self.engine.progress(),
         };
@@ -365,9 +365,12 @@ impl Running<'_> {
         }
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
-        // An undo rests on a journal. A fresh answer may release what was held, on another old one.
+        // An undo rests on a journal. A fresh answer may release what was held, on another old one. Each is read again once:
+        // where reading takes longer than answers are good for, there is always an old one.
+        let mut refreshed = BTreeSet::new();
         while lock.is_some() && self.undo.is_none() {
-            let stale = stale(&plan, &fetched, self.engine.now().as_second());
+            let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
+            stale.retain(|ix| refreshed.insert(*ix));
             if stale.is_empty() {
                 break;
             }

@@ -427,6 +427,29 @@ async fn r36_what_zivver_did_not_keep_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r34_reading_that_outlasts_its_answers_comes_to_an_end() {
+    // 120 mailboxes one after the other take 40 minutes, and answers are good for 30.
+    let names: Vec<String> = (0..120).map(|number| format!("p{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let tenant = people(&names)
+        .full_access(&at("p000"), &at("p001"))
+        .full_access(&at("p119"), &at("p001"));
+    let world = World::still_with(tenant, accounts(&names), &[("EXO_CONCURRENCY", "1")]).await;
+    let exchange = world.sandbox.exchange.control();
+    exchange.set_latency(Duration::from_secs(20));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(user(&world, "p000").delegates, [at("p001")]);
+    assert_eq!(user(&world, "p119").delegates, [at("p001")]);
+    // Only the answer that was too old was asked for again, once.
+    let journal = exchange.journal();
+    let reads = journal
+        .iter()
+        .filter(|entry| entry.path.contains("MailboxPermission"));
+    assert_eq!(reads.count(), 121);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r36_a_verification_that_fails_is_no_success() {
     let world = world().await;
     // The lists for the plan are read, those for the verification are not.
