@@ -360,8 +360,13 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        if lock.is_some() {
-            self.recover(&fetched.world).await?;
+        let took_over = match lock {
+            Some(_) => self.recover(&fetched.world).await?,
+            // R28: a preview counts the same, and leaves it to the next run that writes.
+            None => self.take_over(&fetched.world).await?,
+        };
+        if took_over {
+            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         }
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));

@@ -181,6 +181,83 @@ async fn r35_suspends_that_were_cut_off_are_completed_as_an_undisturbed_run_had_
     );
 }
 
+/// Three of forty leave, where three may; the run that suspends them is killed when Zivver has done it. Then more leave.
+async fn killed_in_its_suspends() -> World {
+    let world = leaving(40, 3).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    forget(&world);
+    let world = killed_after(world, 3).await;
+    let world = world.again_with(&[("MAX_SUSPEND", "3")]).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        for mailbox in &mut tenant.mailboxes[3..6] {
+            mailbox.account_disabled = Some(true);
+        }
+    });
+    assert_eq!(inactive(&world), 3);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_killed_run_did_counts() {
+    let world = killed_in_its_suspends().await;
+    let report = world.apply().await;
+    assert_eq!(report.error, None);
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+    assert!(
+        report.held[0]
+            .reason
+            .contains("after 3 in the last 24 hours")
+    );
+    assert_eq!(world.apply().await.counts.held, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_preview_counts_what_a_killed_run_did() {
+    let world = killed_in_its_suspends().await;
+    for _ in 0..2 {
+        let preview = world.preview().await;
+        assert_eq!(preview.counts.held, 3, "{}", shown(&preview));
+    }
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_killed_run_did_counts_though_the_next_invocation_only_reads() {
+    let world = killed_in_its_suspends().await;
+    let exchange = world.sandbox.exchange.control();
+    exchange.set_latency(Duration::from_secs(1));
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.time_budget = Some(Duration::from_millis(1));
+    let mut invocations = 0;
+    let report = loop {
+        let report = world.run_for(&request).await.unwrap();
+        request.id = RunId::parse(&report.id);
+        invocations += 1;
+        if report.state == RunState::Ended {
+            break report;
+        }
+    };
+    assert!(invocations > 1);
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn r26_a_run_that_its_deadline_cuts_off_exceeds_no_limit() {
     // 44 of 100 leave; 44 may. Cut off after 32; then one more leaves.
