@@ -26,6 +26,9 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
+/// How many letters of an address may be wrong for it to be taken for a slip of the hand.
+const SLIP_MAX: usize = 2;
+
 /// What one run wants beyond the policy.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -268,6 +271,7 @@ fn decide(
         notes.append(&mut settled.notes);
     }
     without_answered(&mut notes, &settled.deltas, world);
+    notes.extend(unknown_names(&wishes.scope, world));
     notes.sort_unstable();
     notes.dedup();
     let steps = order(
@@ -334,9 +338,53 @@ fn scoped(mut deltas: Vec<Delta>, world: &World, scope: &RunScope) -> Vec<Delta>
         let of_mailbox = mailbox
             .iter()
             .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
-        scope.allows(std::iter::once(&delta.address).chain(of_mailbox))
+        let of_account = match delta.target {
+            Target::Existing(ix) => &*world.accounts.get(ix).extension().aliases,
+            Target::New(_) => &[],
+        };
+        let addresses = std::iter::once(&delta.address).chain(of_mailbox);
+        scope.allows(addresses.chain(of_account))
     });
     deltas
+}
+
+/// R39: a name that nobody has may be a slip of the hand, and then nothing was done for whoever was meant.
+fn unknown_names(scope: &RunScope, world: &World) -> Vec<Note> {
+    let RunScope::Only(named) = scope else {
+        return Vec::new();
+    };
+    let unknown = named.iter().filter(|address| {
+        world.directory.with_address(address.as_str()).is_empty()
+            && world.accounts.with_address(address).is_empty()
+            && world.accounts.with_alias(address).is_empty()
+    });
+    let note = |address: &SmtpAddress| {
+        let guess = nearest(address, world)
+            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let text = format!("no mailbox and no account has this address{guess}");
+        Note::new(address.as_str(), Code::AddressUnknown, text)
+    };
+    unknown.map(note).collect()
+}
+
+fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddress> {
+    let of_mailboxes = world
+        .directory
+        .mailboxes
+        .iter()
+        .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
+    let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
+    of_mailboxes
+        .chain(of_accounts)
+        .map(|known| {
+            (
+                strsim::osa_distance(address.as_str(), known.as_str()),
+                known,
+            )
+        })
+        .filter(|(distance, _)| *distance <= SLIP_MAX)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// R22: a write that Zivver accepted and that changed nothing waits until either side changes.

@@ -546,16 +546,6 @@ impl Running<'_> {
             active: plan.base.active,
             outside: plan.accounts_outside,
         };
-        for address in &self.request.accounts {
-            let accounts = &world.accounts;
-            let is_known = !world.directory.with_address(address.as_str()).is_empty()
-                || !accounts.with_address(address).is_empty()
-                || !accounts.with_alias(address).is_empty();
-            if !is_known {
-                let text = format!("no mailbox and no account has the address {address} (R39)");
-                self.report.warnings.push(text);
-            }
-        }
         self.report.actions = plan
             .approved
             .actions()

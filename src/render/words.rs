@@ -314,6 +314,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
+        Code::AddressUnknown => "address that nobody has",
         Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

@@ -1,6 +1,9 @@
 //! R39, R40: one account.
 
-use cloud_sync::{domain::mode::Mode, sandbox::exchange::Mailbox};
+use cloud_sync::{
+    domain::{mode::Mode, report::RunOutcome},
+    sandbox::exchange::Mailbox,
+};
 
 use super::bench::*;
 use crate::world::World;
@@ -42,7 +45,16 @@ async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
 #[tokio::test(start_paused = true)]
 async fn r39_a_name_that_nobody_has_is_told() {
     let world = World::still(people(&["ann"]), organisation()).await;
-    let report = world.scoped(Mode::Preview, &[&at("ann"), &at("an")]).await;
+    for mode in [Mode::Preview, Mode::Apply] {
+        let report = world.scoped(mode, &[&at("ann"), &at("an")]).await;
+        assert_eq!(notes(&report, "an"), ["AddressUnknown"]);
+        assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+        assert_eq!(
+            report.skipped[0].text,
+            "no mailbox and no account has this address; did you mean ann@corp.example?"
+        );
+    }
+    let report = world.scoped(Mode::Preview, &[&at("zacharias")]).await;
     assert_eq!(
         report.warnings,
         ["no mailbox and no account has the address an@corp.example (R39)"]
