@@ -73,6 +73,8 @@ pub(super) enum Turn {
         new_aliases: Vec<SmtpAddress>,
         /// Whether nothing else in it differs from what Zivver has: without them it need not be sent.
         only_aliases: bool,
+        /// Whether its extension takes somebody's access away.
+        takes_access: bool,
         /// What had to be left out of it, in words (R32).
         left_out: Vec<String>,
     },
@@ -215,6 +217,7 @@ impl<'a> Live<'a> {
                     request,
                     new_aliases: Vec::new(),
                     only_aliases: false,
+                    takes_access: false,
                     left_out,
                 }
             }
@@ -281,6 +284,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: aliases,
             only_aliases: false,
+            takes_access: false,
             left_out,
         }
     }
@@ -304,6 +308,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: Vec::new(),
             only_aliases: false,
+            takes_access: false,
             left_out,
         }
     }
@@ -338,6 +343,7 @@ impl<'a> Live<'a> {
             extension: None,
         };
         let mut new_aliases = Vec::new();
+        let mut takes_access = false;
         let mut only_aliases = write.user_name.is_none()
             && write.name.is_none()
             && write.active.is_none()
@@ -364,7 +370,15 @@ impl<'a> Live<'a> {
                 aliases.extend(user.extension.aliases.iter().cloned());
                 delegates.extend(user.delegates.iter().cloned());
             }
-            if !completes || incomplete {
+            takes_access = stored_delegates
+                .iter()
+                .any(|delegate| !delegates.contains(*delegate));
+            // What was left out may have been all that differs.
+            let same = !left_out.is_empty()
+                && !self.ties(step)
+                && delegates.iter().collect::<BTreeSet<_>>() == stored_delegates
+                && aliases.iter().collect::<BTreeSet<_>>() == stored;
+            if !same && (!completes || incomplete) {
                 new_aliases = aliases
                     .iter()
                     .filter(|alias| !stored.contains(alias))
@@ -392,6 +406,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases,
             only_aliases,
+            takes_access,
             left_out,
         }
     }
@@ -468,6 +483,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases,
             only_aliases,
+            takes_access: false,
             left_out,
         }
     }
@@ -536,6 +552,66 @@ impl Request {
     pub(super) fn without_alias(&mut self, alias: &SmtpAddress) {
         if let Some(aliases) = self.aliases() {
             aliases.retain(|text| SmtpAddress::verbatim(text) != *alias);
+        }
+    }
+
+    /// The address that the account is to have with it.
+    pub(super) fn principal(&self) -> Option<&SmtpAddress> {
+        match self {
+            Self::CreateUser(address, _) | Self::CreateFunctional(address, _) => Some(address),
+            Self::UpdateUser(_, user) => user.user_name.as_ref(),
+            Self::UpdateFunctional(_, group) => group.external_id.as_ref(),
+            Self::Members(..) => None,
+        }
+    }
+
+    pub(super) fn has_alias(&self, alias: &SmtpAddress) -> bool {
+        let is_it = |text: &Box<str>| SmtpAddress::verbatim(text) == *alias;
+        self.known_aliases()
+            .is_some_and(|aliases| aliases.iter().any(is_it))
+    }
+
+    pub(super) fn has_extension(&self) -> bool {
+        self.known_aliases().is_some()
+    }
+
+    fn known_aliases(&self) -> Option<&[Box<str>]> {
+        match self {
+            Self::CreateUser(_, user) | Self::UpdateUser(_, user) => {
+                user.extension.as_ref().map(|extension| &*extension.aliases)
+            }
+            Self::CreateFunctional(_, group) | Self::UpdateFunctional(_, group) => group
+                .extension
+                .as_ref()
+                .map(|extension| &*extension.aliases),
+            Self::Members(..) => None,
+        }
+    }
+
+    /// Whether there was one, and something is left without it.
+    pub(super) fn drop_extension(&mut self) -> bool {
+        match self {
+            Self::UpdateUser(_, user) => {
+                let UserWrite {
+                    user_name,
+                    name,
+                    active,
+                    extension,
+                } = user;
+                extension.take().is_some()
+                    && (user_name.is_some() || name.is_some() || active.is_some())
+            }
+            Self::UpdateFunctional(_, group) => {
+                let GroupWrite {
+                    external_id,
+                    name,
+                    members,
+                    extension,
+                } = group;
+                extension.take().is_some()
+                    && (external_id.is_some() || name.is_some() || members.is_some())
+            }
+            Self::CreateUser(..) | Self::CreateFunctional(..) | Self::Members(..) => false,
         }
     }
 
