@@ -267,10 +267,10 @@ impl<'a> Live<'a> {
         aliases: Vec<SmtpAddress>,
         mut left_out: Vec<String>,
     ) -> Turn {
-        let members = self.ids(members, &mut left_out);
-        if members.is_empty() {
+        if !self.has_user(members) {
             return Turn::LeftOut("none of its delegates has an account (R12)".into());
         }
+        let members = self.ids(members, &mut left_out);
         let extension =
             (!aliases.is_empty()).then(|| GroupExtensionBody::of(&Extension::default(), &aliases));
         let group = GroupWrite {
@@ -399,7 +399,11 @@ impl<'a> Live<'a> {
             && write.active.is_none()
             && write.extension.is_none();
         if nothing {
-            return Turn::NotNeeded;
+            return if completes || left_out.is_empty() {
+                Turn::NotNeeded
+            } else {
+                Turn::LeftOut(left_out.join("; "))
+            };
         }
         let request = Box::new(Request::UpdateUser(user.id.clone(), write));
         Turn::Send {
@@ -425,6 +429,7 @@ impl<'a> Live<'a> {
         let completes = matches!(step.when, When::Completes(_));
         let stored: BTreeSet<&SmtpAddress> = group.extension.aliases.iter().collect();
         let has: BTreeSet<&ScimId> = group.members.iter().collect();
+        let keeps_user = members.is_none_or(|members| self.has_user(members));
         let mut members = members.map(|members| self.ids(members, &mut left_out));
         let mut aliases = aliases;
         if completes {
@@ -444,13 +449,20 @@ impl<'a> Live<'a> {
                     aliases.dedup();
                     aliases
                 });
-        } else if members.as_ref().is_some_and(Vec::is_empty) {
-            // R12: with only left-out delegates it is not emptied.
+        } else if !keeps_user {
+            // R12: with only left-out delegates it is not emptied. Other functional accounts do not keep it in use.
             left_out.push(
                 "none of its delegates has an account, so its members stay as they are (R12)"
                     .into(),
             );
             members = None;
+        } else if !left_out.is_empty() {
+            let stored: BTreeSet<&ScimId> = group
+                .members
+                .iter()
+                .filter(|id| self.goes_back(group, id))
+                .collect();
+            members = members.filter(|members| members.iter().collect::<BTreeSet<_>>() != stored);
         }
         let new_aliases: Vec<SmtpAddress> = aliases
             .iter()
@@ -486,6 +498,21 @@ impl<'a> Live<'a> {
             takes_access: false,
             left_out,
         }
+    }
+
+    /// R12: whether a person is among those who have an account by now.
+    fn has_user(&self, members: &[Delegate]) -> bool {
+        members.iter().any(|member| match member {
+            Delegate::Account(target) => {
+                matches!(self.account(*target), Some(AccountView::User(_)))
+            }
+            Delegate::Stranger(_) => false,
+        })
+    }
+
+    /// R22: not the account itself, nor what is in neither list.
+    fn goes_back(&self, group: &FunctionalAccount, id: &ScimId) -> bool {
+        *id != group.id && self.world.accounts.with_id(id).is_some()
     }
 
     /// R16: an approved tie is written though nothing else differs.

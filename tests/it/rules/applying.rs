@@ -358,6 +358,56 @@ async fn r23_a_refused_alias_of_a_desk_does_not_keep_its_members() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r12_a_desk_whose_new_delegate_is_refused_is_not_emptied_but_for_other_desks() {
+    let organisation = accounts(&["ann"]);
+    let ann = organisation.users[0].id.clone();
+    let mut organisation = organisation;
+    let team = organisation.add_group(desk("team").member(&ann));
+    organisation.add_group(desk("info").member(&ann).member(&team));
+    // Zivver has the address outside the organisation, and refuses to create it.
+    organisation.free_accounts = vec![at("fresh")];
+    let tenant = people(&["ann", "fresh"])
+        .mailbox(Mailbox::shared(&at("team")).opened_by(&at("ann")))
+        .mailbox(Mailbox::shared(&at("info")).opened_by(&at("fresh")));
+    let world = World::still(tenant, organisation).await;
+    let report = world.apply().await;
+    assert_eq!(
+        group(&world, "info").members,
+        [ann, team],
+        "{}",
+        shown(&report)
+    );
+    let writes = writes(&world);
+    assert!(
+        writes.iter().all(|write| write.starts_with("POST Users")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_what_is_left_out_may_leave_nothing_to_write() {
+    let organisation = Organisation {
+        free_accounts: vec![at("fresh")],
+        ..accounts(&["ann"])
+    };
+    let ann = organisation.users[0].id.clone();
+    let info = Mailbox::shared(&at("info"))
+        .opened_by(&at("ann"))
+        .opened_by(&at("fresh"));
+    let tenant = people(&["fresh"])
+        .mailbox(Mailbox::user(&at("ann")).opened_by(&at("fresh")))
+        .mailbox(info);
+    let world = World::still(tenant, organisation.with_group(desk("info").member(&ann))).await;
+    let report = world.apply().await;
+    let writes = writes(&world);
+    assert!(
+        writes.iter().all(|write| write.starts_with("POST Users")),
+        "{writes:?}"
+    );
+    assert_eq!(report.counts.refused, 3, "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r32_401_and_403_of_zivver_stop_at_once() {
     for code in [401, 403] {
         for method in ["GET", "PUT", "POST", "PATCH"] {
