@@ -64,6 +64,8 @@ pub struct Plan {
     pub undone: BTreeMap<ScimId, Undone>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
+    /// R2: every destructive change is held for it.
+    pub is_doubtful: bool,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
     pub accounts_outside: u32,
 }
@@ -249,9 +251,11 @@ fn decide(
     } = proposal;
     let base = Base::count(&world.accounts, policy, matching);
     let seen = seen(world, policy);
+    let doubt = doubt(&seen, memory, policy);
+    let is_doubtful = doubt.is_some();
     let circumstances = Circumstances {
         base,
-        doubt: doubt(&seen, memory, policy),
+        doubt,
         approved: wishes.approved.clone(),
         now: wishes.now,
         undone,
@@ -301,6 +305,7 @@ fn decide(
         waiting,
         undone: guarded.undone,
         seen,
+        is_doubtful,
         accounts_outside: outside(matching),
     }
 }

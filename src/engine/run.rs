@@ -827,9 +827,15 @@ impl Running<'_> {
         if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
-        let earlier = self.request.id.is_some()
-            && self.approvals.values().any(|known| !known.used.is_empty());
-        let free = plan.held.is_empty() || earlier || !plan.used_approvals.is_empty();
+        let stays_held =
+            plan.is_doubtful && plan.held.iter().any(|held| held.class.is_destructive());
+        // Who approved something else has said nothing about a source that shrank.
+        let free = plan.held.is_empty()
+            || self
+                .approvals
+                .values()
+                .filter(|known| !stays_held || known.class.is_destructive())
+                .any(|known| self.has_used(known, plan));
         let seen = plan.seen.clone();
         self.memory.baseline = Some(match self.memory.baseline.take() {
             Some(before) if !free => Baseline {
@@ -839,6 +845,16 @@ impl Running<'_> {
             },
             Some(_) | None => seen,
         });
+    }
+
+    /// R27: in this invocation, or in an earlier one of this run.
+    fn has_used(&self, approval: &Approval, plan: &Plan) -> bool {
+        let earlier = self.request.id.is_some() && !approval.used.is_empty();
+        earlier
+            || approval
+                .changes
+                .iter()
+                .any(|change| plan.used_approvals.contains(&change.fingerprint))
     }
 
     async fn save_memory(&mut self) -> Result<(), RunError> {

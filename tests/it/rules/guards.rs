@@ -407,6 +407,43 @@ async fn r26_renames_and_names_have_limits_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r02_an_approval_of_something_else_does_not_make_a_shrunken_source_the_rule() {
+    let world = leaving(10, 0).await;
+    let world = world
+        .again_with(&[("MAX_SUSPEND", "100%"), ("MAX_NAME_CHANGES", "0")])
+        .await;
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.truncate(4);
+        tenant.mailboxes[0].display_name = "New".into();
+    });
+    let report = world.apply().await;
+    assert_eq!(report.held.len(), 2, "{}", shown(&report));
+    let code = |report: &Report, class| {
+        let set = report.held.iter().find(|set| set.class == class);
+        set.unwrap().code.clone()
+    };
+    let names = world.approve(&[&code(&report, Class::NameChange)]).await;
+    assert_eq!(user(&world, "p00").name, "New");
+    assert_eq!(names.counts.held, 6, "{}", shown(&names));
+    let night = world.apply().await;
+    assert_eq!(
+        (night.counts.held, inactive(&world)),
+        (6, 0),
+        "{}",
+        shown(&night)
+    );
+    world.approve(&[&code(&night, Class::Suspend)]).await;
+    assert_eq!(inactive(&world), 6);
+    // Now it is.
+    world
+        .sandbox
+        .exchange
+        .with_state(|tenant| tenant.mailboxes.truncate(3));
+    assert_converged(&world.apply().await);
+    assert_eq!(inactive(&world), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r27_a_code_stands_for_its_changes_and_each_is_done_once() {
     let world = crowded(&[("MAX_SUSPEND", "0")], |number, mailbox| {
         mailbox.account_disabled = Some(number < 2 || number == 40);
