@@ -53,8 +53,9 @@ use crate::{
     zivver::{Rate, ZivverClient},
 };
 
-/// R26: how long a change counts.
-const SPENT_S: i64 = 24 * 60 * 60;
+/// How long a change is remembered that counts for 24 hours (R26): a clock that was ahead for a while and was set back must
+/// not have made us forget it.
+const SPENT_KEPT_S: i64 = 31 * 24 * 60 * 60;
 
 /// How far back a run to compare with is looked for.
 const PREVIOUS_MAX: usize = 50;
@@ -699,7 +700,7 @@ impl Running<'_> {
         let now = self.engine.now().as_second();
         self.memory
             .spent
-            .retain(|spent| spent.at > now - SPENT_S);
+            .retain(|spent| spent.at > now - SPENT_KEPT_S);
         if untold {
             self.memory
                 .in_hand
