@@ -212,7 +212,7 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         questions: BTreeSet<Question>,
         answers: &mut Answers,
