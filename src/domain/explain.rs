@@ -129,20 +129,7 @@ pub fn explain(
             .filter(|action| about(action.address.as_str()))
             .cloned()
             .collect(),
-        held: plan
-            .held
-            .iter()
-            .flat_map(|set| {
-                set.changes
-                    .iter()
-                    .filter(|change| about(change.address.as_str()))
-                    .map(|change| HeldFact {
-                        code: set.code.clone(),
-                        reason: set.reason.clone(),
-                        change: change.clone(),
-                    })
-            })
-            .collect(),
+        held: held_now(plan, about),
         notes: plan
             .notes
             .iter()
@@ -168,6 +155,20 @@ pub fn explain(
         );
     }
     explanation
+}
+
+fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {
+    let all = plan
+        .held
+        .iter()
+        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
+    all.filter(|(_, change)| about(change.address.as_str()))
+        .map(|(set, change)| HeldFact {
+            code: set.code.clone(),
+            reason: set.reason.clone(),
+            change: change.clone(),
+        })
+        .collect()
 }
 
 /// Whether only some permissions were read: then nobody knows who else loses access.

@@ -527,13 +527,12 @@ impl Sending {
                 return self.without_stored(&address, error);
             }
             (_, []) => return self.without_extension(error),
-            (Some(_), _) => return WayOn::OneByOne,
             (None, [only]) => {
                 let only = only.clone();
                 self.leave_out(&only, error);
                 self.suspected = Some(only);
             }
-            (None, _) => return WayOn::OneByOne,
+            (_, _) => return WayOn::OneByOne,
         }
         WayOn::Again
     }

@@ -83,6 +83,15 @@ pub(super) enum Turn {
     LeftOut(String),
 }
 
+/// The extension of a user as it is written.
+struct Extended {
+    body: UserExtensionBody,
+    new_aliases: Vec<SmtpAddress>,
+    /// Whether only new aliases differ from what Zivver has.
+    only_aliases: bool,
+    takes_access: bool,
+}
+
 /// What happened so far.
 #[derive(Debug)]
 pub(super) struct Live<'a> {
@@ -342,57 +351,18 @@ impl<'a> Live<'a> {
             active: active.filter(|active| !completes || user.active != *active),
             extension: None,
         };
-        let mut new_aliases = Vec::new();
-        let mut takes_access = false;
         let mut only_aliases = write.user_name.is_none()
             && write.name.is_none()
             && write.active.is_none()
             && !self.ties(step);
-        if let Some(extension) = extension {
-            let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
-            let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
-            for delegate in &extension.delegates {
-                match self.address(delegate) {
-                    Some(address) => {
-                        delegates.insert(address.clone());
-                    }
-                    None => left_out.push("a delegate without account".into()),
-                }
-            }
-            let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
-            let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
-            let incomplete = aliases.iter().any(|alias| !stored.contains(alias))
-                || delegates
-                    .iter()
-                    .any(|delegate| !stored_delegates.contains(delegate));
-            if completes {
-                // What an account had before it is not taken away by its creation.
-                aliases.extend(user.extension.aliases.iter().cloned());
-                delegates.extend(user.delegates.iter().cloned());
-            }
-            takes_access = stored_delegates
-                .iter()
-                .any(|delegate| !delegates.contains(*delegate));
-            // What was left out may have been all that differs.
-            let same = !left_out.is_empty()
-                && !self.ties(step)
-                && delegates.iter().collect::<BTreeSet<_>>() == stored_delegates
-                && aliases.iter().collect::<BTreeSet<_>>() == stored;
-            if !same && (!completes || incomplete) {
-                new_aliases = aliases
-                    .iter()
-                    .filter(|alias| !stored.contains(alias))
-                    .cloned()
-                    .collect();
-                only_aliases &= aliases.len() - new_aliases.len() == stored.len()
-                    && delegates.iter().collect::<BTreeSet<_>>() == stored_delegates;
-                write.extension = Some(UserExtensionBody::of(
-                    &user.extension,
-                    &aliases,
-                    &delegates,
-                    extension.key,
-                ));
-            }
+        let extended =
+            extension.and_then(|extension| self.extend(step, user, extension, &mut left_out));
+        let (mut new_aliases, mut takes_access) = (Vec::new(), false);
+        if let Some(extended) = extended {
+            only_aliases &= extended.only_aliases;
+            takes_access = extended.takes_access;
+            new_aliases = extended.new_aliases;
+            write.extension = Some(extended.body);
         }
         let nothing = write.user_name.is_none()
             && write.name.is_none()
@@ -415,6 +385,56 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// The extension whole (R23), or `None` if it need not be written.
+    fn extend(
+        &self,
+        step: &Step,
+        user: &UserAccount,
+        extension: UserExtension,
+        left_out: &mut Vec<String>,
+    ) -> Option<Extended> {
+        let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
+        let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
+        for delegate in &extension.delegates {
+            match self.address(delegate) {
+                Some(address) => {
+                    delegates.insert(address.clone());
+                }
+                None => left_out.push("a delegate without account".into()),
+            }
+        }
+        let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
+        let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
+        if matches!(step.when, When::Completes(_)) {
+            let complete = aliases.iter().all(|alias| stored.contains(alias))
+                && delegates
+                    .iter()
+                    .all(|delegate| stored_delegates.contains(delegate));
+            if complete {
+                return None;
+            }
+            // What an account had before it is not taken away by its creation.
+            aliases.extend(user.extension.aliases.iter().cloned());
+            delegates.extend(user.delegates.iter().cloned());
+        }
+        let same_delegates = delegates.iter().collect::<BTreeSet<_>>() == stored_delegates;
+        let same_aliases = aliases.iter().collect::<BTreeSet<_>>() == stored;
+        // What was left out may have been all that differs.
+        if same_delegates && same_aliases && !left_out.is_empty() && !self.ties(step) {
+            return None;
+        }
+        let is_new = |alias: &&SmtpAddress| !stored.contains(*alias);
+        let new_aliases: Vec<SmtpAddress> = aliases.iter().filter(is_new).cloned().collect();
+        Some(Extended {
+            only_aliases: aliases.len() - new_aliases.len() == stored.len() && same_delegates,
+            takes_access: stored_delegates
+                .iter()
+                .any(|delegate| !delegates.contains(*delegate)),
+            body: UserExtensionBody::of(&user.extension, &aliases, &delegates, extension.key),
+            new_aliases,
+        })
+    }
+
     fn update_functional(
         &self,
         step: &Step,
@@ -428,19 +448,10 @@ impl<'a> Live<'a> {
         };
         let completes = matches!(step.when, When::Completes(_));
         let stored: BTreeSet<&SmtpAddress> = group.extension.aliases.iter().collect();
-        let has: BTreeSet<&ScimId> = group.members.iter().collect();
-        let keeps_user = members.is_none_or(|members| self.has_user(members));
-        let mut members = members.map(|members| self.ids(members, &mut left_out));
+        let members =
+            members.and_then(|members| self.members(group, members, completes, &mut left_out));
         let mut aliases = aliases;
         if completes {
-            members = members
-                .filter(|members| members.iter().any(|id| !has.contains(id)))
-                .map(|mut members| {
-                    members.extend(group.members.iter().filter(|id| **id != group.id).cloned());
-                    members.sort();
-                    members.dedup();
-                    members
-                });
             aliases = aliases
                 .filter(|aliases| aliases.iter().any(|alias| !stored.contains(alias)))
                 .map(|mut aliases| {
@@ -449,20 +460,8 @@ impl<'a> Live<'a> {
                     aliases.dedup();
                     aliases
                 });
-        } else if !keeps_user {
-            // R12: with only left-out delegates it is not emptied. Other functional accounts do not keep it in use.
-            left_out.push(
-                "none of its delegates has an account, so its members stay as they are (R12)"
-                    .into(),
-            );
-            members = None;
         } else if !left_out.is_empty() {
-            let stored: BTreeSet<&ScimId> = group
-                .members
-                .iter()
-                .filter(|id| self.goes_back(group, id))
-                .collect();
-            members = members.filter(|members| members.iter().collect::<BTreeSet<_>>() != stored);
+            aliases = aliases.filter(|aliases| aliases.iter().collect::<BTreeSet<_>>() != stored);
         }
         let new_aliases: Vec<SmtpAddress> = aliases
             .iter()
@@ -500,6 +499,42 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// The members to write, or `None` if they stay as they are.
+    fn members(
+        &self,
+        group: &FunctionalAccount,
+        members: &[Delegate],
+        completes: bool,
+        left_out: &mut Vec<String>,
+    ) -> Option<Vec<ScimId>> {
+        let keeps_user = self.has_user(members);
+        let mut ids = self.ids(members, left_out);
+        let has: BTreeSet<&ScimId> = group.members.iter().collect();
+        if completes {
+            if ids.iter().all(|id| has.contains(id)) {
+                return None;
+            }
+            ids.extend(has.into_iter().filter(|id| **id != group.id).cloned());
+            ids.sort();
+            ids.dedup();
+            return Some(ids);
+        }
+        if !keeps_user {
+            // R12: with only left-out delegates it is not emptied. Other functional accounts do not keep it in use.
+            left_out.push(
+                "none of its delegates has an account, so its members stay as they are (R12)"
+                    .into(),
+            );
+            return None;
+        }
+        // R22: neither the account itself goes back, nor what is in neither list.
+        let goes_back =
+            |id: &&ScimId| **id != group.id && self.world.accounts.with_id(id).is_some();
+        let stored: BTreeSet<&ScimId> = has.into_iter().filter(goes_back).collect();
+        let same = ids.iter().collect::<BTreeSet<_>>() == stored;
+        (left_out.is_empty() || !same).then_some(ids)
+    }
+
     /// R12: whether a person is among those who have an account by now.
     fn has_user(&self, members: &[Delegate]) -> bool {
         members.iter().any(|member| match member {
@@ -508,11 +543,6 @@ impl<'a> Live<'a> {
             }
             Delegate::Stranger(_) => false,
         })
-    }
-
-    /// R22: not the account itself, nor what is in neither list.
-    fn goes_back(&self, group: &FunctionalAccount, id: &ScimId) -> bool {
-        *id != group.id && self.world.accounts.with_id(id).is_some()
     }
 
     /// R16: an approved tie is written though nothing else differs.
@@ -593,9 +623,10 @@ impl Request {
     }
 
     pub(super) fn has_alias(&self, alias: &SmtpAddress) -> bool {
-        let is_it = |text: &Box<str>| SmtpAddress::verbatim(text) == *alias;
-        self.known_aliases()
-            .is_some_and(|aliases| aliases.iter().any(is_it))
+        let aliases = self.known_aliases().into_iter().flatten();
+        aliases
+            .map(|text| SmtpAddress::verbatim(text))
+            .any(|known| known == *alias)
     }
 
     pub(super) fn has_extension(&self) -> bool {

@@ -161,37 +161,36 @@ fn r26_the_last_24_hours_count() {
     ");
 }
 
-/// So many accounts, of which the first lose everything; of those, the first `done` have lost it already.
-fn cut_off(limits: &str, accounts: usize, losing: usize, done: usize) -> String {
-    let mut world = format!("limits {limits}\n");
+/// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.
+fn cut_off(limits: &str, people: usize, leaving: usize, done: usize) -> String {
+    let mut lines = vec![format!("limits {limits}")];
     for class in ["suspend", "delegates", "aliases"] {
-        world.push_str(&format!("spent {class} {done}\n"));
+        lines.push(format!("spent {class} {done}"));
     }
-    for number in 0..accounts {
-        // Three accounts each: one is suspended, one has a delegate, one an alias.
-        let (loses, lost) = (number < losing, number < done);
-        world.push_str(&format!(
-            "mailbox u{number}@{}\naccount u{number}@{}\n",
-            if loses { " disabled" } else { "" },
-            if lost { " off" } else { "" },
+    for number in 0..people {
+        let (leaves, gone) = (number < leaving, number < done);
+        let when = |is_so: bool, text: &str| {
+            if is_so {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
+        let alias = format!(" alias=x{number}@");
+        lines.push(format!("mailbox u{number}@{}", when(leaves, " disabled")));
+        lines.push(format!("account u{number}@{}", when(gone, " off")));
+        let (grant, delegate) = (when(!leaves, " grants=w@"), when(!gone, " delegates=w@"));
+        lines.push(format!(
+            "mailbox v{number}@{grant}{}",
+            when(!leaves, &alias)
         ));
-        world.push_str(&format!(
-            "mailbox v{number}@{}{}\naccount v{number}@{}{}\n",
-            if loses { "" } else { " grants=w@" },
-            if loses {
-                String::new()
-            } else {
-                format!(" alias=x{number}@")
-            },
-            if lost { "" } else { " delegates=w@" },
-            if lost {
-                String::new()
-            } else {
-                format!(" alias=x{number}@")
-            },
+        lines.push(format!(
+            "account v{number}@{delegate}{}",
+            when(!gone, &alias)
         ));
     }
-    world + "mailbox w@\naccount w@\n"
+    lines.push("mailbox w@\naccount w@".into());
+    lines.join("\n")
 }
 
 #[test]

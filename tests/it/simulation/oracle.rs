@@ -1061,7 +1061,8 @@ impl Oracle {
         if class == Class::Suspend {
             // Half of what was active before whatever counts today: else a run that is cut off (R35) could not be finished.
             let earlier = today.filter(|it| it.invocation != at).count();
-            allowed = allowed.min(((self.invocations[at].active + earlier) / 2).max(1));
+            let before = self.invocations[at].active + earlier;
+            allowed = allowed.min((before / 2).max(1));
         }
         if done > allowed {
             self.violation(
