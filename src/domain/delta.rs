@@ -155,6 +155,11 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
+    /// Whether somebody can do less after it.
+    pub fn takes_access(&self) -> bool {
+        self.is_suspend() || self.is_empty_of_members() || !self.remove_delegates.is_empty()
+    }
+
     /// Whether the extension must be written (R23). For a functional account delegates are members, outside it. A tie is
     /// written with its key; without one a user's extension may erase the key that Zivver has, so for a tie alone none is sent.
     pub fn touches_extension(&self) -> bool {

@@ -1,18 +1,23 @@
 //! Why an account looks as it does: facts, rules, decision, for any address (R40).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delegation::{Delegations, Grantee},
+    delta::Delta,
     directory::{Directory, MailboxIx, Party},
-    hold::HeldChange,
+    guard::Class,
+    hold::{HeldChange, HeldSet, guarded_changes, guarded_fingerprints},
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
     note::Note,
     plan::{Action, Plan},
+    source::RecipientAnswer,
     suspended::Suspended,
     world::{MailboxScope, Policy, World},
 };
@@ -73,6 +78,13 @@ pub struct HeldFact {
     pub change: HeldChange,
 }
 
+/// The newest run that saw everybody: a plan for one address does not know what is taken from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRun {
+    pub id: String,
+    pub held: Vec<HeldSet>,
+}
+
 /// R40.
 pub fn explain(
     address: &SmtpAddress,
@@ -81,6 +93,7 @@ pub fn explain(
     memory: &Memory,
     matching: &Matching,
     plan: &Plan,
+    last: Option<&LastRun>,
 ) -> Explanation {
     let (mailboxes, accounts) = concerned(address, world, matching);
     let rejected = rejected(address, &world.directory);
@@ -116,20 +129,7 @@ pub fn explain(
             .filter(|action| about(action.address.as_str()))
             .cloned()
             .collect(),
-        held: plan
-            .held
-            .iter()
-            .flat_map(|set| {
-                set.changes
-                    .iter()
-                    .filter(|change| about(change.address.as_str()))
-                    .map(|change| HeldFact {
-                        code: set.code.clone(),
-                        reason: set.reason.clone(),
-                        change: change.clone(),
-                    })
-            })
-            .collect(),
+        held: held_now(plan, about),
         notes: plan
             .notes
             .iter()
@@ -138,12 +138,81 @@ pub fn explain(
             .collect(),
     };
     explanation.mailboxes.extend(rejected);
-    explanation.verdict = verdict(&explanation);
+    let deltas = plan.approved.deltas().iter();
+    let counted: Vec<&Delta> = deltas
+        .filter(|delta| about(delta.address.as_str()))
+        .filter(|delta| is_partial(world, policy) && counts_with_others(delta, world))
+        .collect();
+    explanation.held.extend(
+        last.into_iter()
+            .flat_map(|last| held_then(last, &counted, world)),
+    );
+    explanation.verdict = verdict(&explanation, world);
+    let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
+    if is_planned && !counted.is_empty() {
+        explanation.verdict.push_str(
+            ", as far as this address alone tells: a run counts what it takes from all together (R26)",
+        );
+    }
     explanation
 }
 
+fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {
+    let all = plan
+        .held
+        .iter()
+        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
+    all.filter(|(_, change)| about(change.address.as_str()))
+        .map(|(set, change)| HeldFact {
+            code: set.code.clone(),
+            reason: set.reason.clone(),
+            change: change.clone(),
+        })
+        .collect()
+}
+
+/// Whether only some permissions were read: then nobody knows who else loses access.
+fn is_partial(world: &World, policy: &Policy) -> bool {
+    world.directory.iter().any(|(ix, _)| {
+        let read = world
+            .delegations
+            .get(ix.0 as usize)
+            .and_then(Option::as_ref);
+        read.is_none() && policy.wants_permissions(&world.directory, ix)
+    })
+}
+
+/// R26: whether its limits depend on permissions.
+fn counts_with_others(delta: &Delta, world: &World) -> bool {
+    guarded_changes(delta, &world.accounts)
+        .keys()
+        .any(|class| matches!(class, Class::Suspend | Class::DelegateRemoval))
+}
+
+/// What the last run held of these changes.
+fn held_then<'a>(
+    last: &'a LastRun,
+    deltas: &[&Delta],
+    world: &World,
+) -> impl Iterator<Item = HeldFact> + use<'a> {
+    let planned: BTreeSet<String> = deltas
+        .iter()
+        .flat_map(|delta| guarded_fingerprints(delta, &world.accounts))
+        .collect();
+    let all = last
+        .held
+        .iter()
+        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
+    all.filter(move |(_, change)| planned.contains(&change.fingerprint))
+        .map(move |(set, change)| HeldFact {
+            code: set.code.clone(),
+            reason: format!("{} in run {}", set.reason, last.id),
+            change: change.clone(),
+        })
+}
+
 /// Whoever has the address, and whoever has an account with it.
-fn concerned(
+pub fn concerned(
     address: &SmtpAddress,
     world: &World,
     matching: &Matching,
@@ -170,7 +239,7 @@ fn concerned(
     (mailboxes, accounts)
 }
 
-fn verdict(explanation: &Explanation) -> String {
+fn verdict(explanation: &Explanation, world: &World) -> String {
     let first_note = explanation
         .notes
         .iter()
@@ -181,7 +250,7 @@ fn verdict(explanation: &Explanation) -> String {
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
-        "neither Exchange nor Zivver knows this address".into()
+        stranger(&explanation.address, world)
     } else if let Some(note) = first_note {
         format!("{} ({})", note.text, note.rule)
     } else if explanation.accounts.is_empty() {
@@ -190,6 +259,27 @@ fn verdict(explanation: &Explanation) -> String {
         "there is no mailbox, and the account is left as it is".into()
     } else {
         "in sync: nothing is to change (R38)".into()
+    }
+}
+
+/// An address without mailbox and without account.
+fn stranger(address: &str, world: &World) -> String {
+    match world.answers.recipients.get(address) {
+        Some(RecipientAnswer::Found(recipient)) => format!(
+            "Exchange has this address as a {}, which is not synchronised (R3), and Zivver has no account with it",
+            recipient.recipient_type_details
+        ),
+        Some(RecipientAnswer::Ambiguous) => {
+            "Exchange has more than one recipient with this address, none of them a mailbox, and Zivver has no account \
+             with it"
+                .into()
+        }
+        Some(RecipientAnswer::Failed(reason)) => format!(
+            "no mailbox and no account has this address; whether Exchange knows it otherwise could not be asked: {reason}"
+        ),
+        Some(RecipientAnswer::NotFound) | None => {
+            "neither Exchange nor Zivver knows this address".into()
+        }
     }
 }
 

@@ -50,6 +50,16 @@ impl Class {
         }
     }
 
+    /// R26: the classes whose changes make less of what this class is measured by.
+    pub fn shrinks_with(self) -> &'static [Self] {
+        match self {
+            Self::Suspend | Self::Stray => &[Self::Suspend, Self::Stray],
+            Self::DelegateRemoval => &[Self::DelegateRemoval],
+            Self::AliasRemoval => &[Self::AliasRemoval],
+            Self::Rename | Self::NameChange | Self::Identity | Self::Undone => &[],
+        }
+    }
+
     /// R20: takes access away. A stray is a suspend.
     pub fn is_destructive(self) -> bool {
         match self {

@@ -51,7 +51,8 @@ impl HeldChange {
     }
 }
 
-/// What R26 measures limits by: things in Zivver now, claimed and unprotected.
+/// What R26 measures limits by: things in Zivver now, claimed and unprotected. What was taken away in the last 24 hours is
+/// added to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     pub active: u32,
@@ -162,10 +163,13 @@ pub fn guard(
                 circumstances.approved.contains(&change.fingerprint)
                     || redone.contains(&(*at, part.clone()))
             });
+        let spent = |class| memory.spent_since_yesterday(class, circumstances.now);
+        let gone: u32 = class.shrinks_with().iter().copied().map(spent).sum();
         let wanted = Wanted {
             open: count(open.len()),
             approved: count(approved.len()),
-            spent: memory.spent_since_yesterday(class, circumstances.now),
+            spent: spent(class),
+            base: circumstances.base.of(class).saturating_add(gone),
         };
         used.extend(approved.into_iter().map(|found| found.2.fingerprint));
         match refusal(class, wanted, policy, circumstances) {
@@ -336,6 +340,15 @@ pub fn guarded_changes(delta: &Delta, accounts: &Accounts) -> BTreeMap<Class, u3
     counts
 }
 
+/// R27: the fingerprints of all guarded changes in a delta.
+pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
+    let guarded = Class::ALL
+        .into_iter()
+        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
+        .map(|(_, _, change)| change.fingerprint);
+    guarded.collect()
+}
+
 /// R27: the fingerprints in a delta that are among the approved ones.
 pub fn approved_changes(
     delta: &Delta,
@@ -345,17 +358,14 @@ pub fn approved_changes(
     if approved.is_empty() {
         return BTreeSet::new();
     }
-    let guarded = Class::ALL
-        .into_iter()
-        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
-        .map(|(_, _, change)| change.fingerprint);
     let redone =
         single_parts(delta)
             .chain(set_parts(delta, accounts))
             .map(|(_, _, what, before, after)| {
                 change(Class::Undone, delta, accounts, what, before, after).fingerprint
             });
-    guarded
+    guarded_fingerprints(delta, accounts)
+        .into_iter()
         .chain(redone)
         .filter(|fingerprint| approved.contains(fingerprint))
         .collect()
@@ -370,6 +380,9 @@ struct Wanted {
     approved: u32,
     /// Made in the last 24 hours.
     spent: u32,
+    /// What the limit is of: what there was before `spent`. Else a run that was cut off would leave its successor less room
+    /// than it had itself (R35).
+    base: u32,
 }
 
 /// Why the open changes of a class are held, or `None`.
@@ -383,6 +396,7 @@ fn refusal(
         open,
         approved,
         spent,
+        base,
     } = wanted;
     if open == 0 {
         return None;
@@ -395,7 +409,6 @@ fn refusal(
         return Some(doubt.clone());
     }
     let limit = policy.limits.of(class);
-    let base = circumstances.base.of(class);
     let mut allowed = limit.of(base);
     // R26: never more than half of what is active, but a lone account is not a majority.
     let mut half = "";

@@ -40,6 +40,9 @@ pub struct InHand {
     pub run: String,
     /// Counts the plans of the run, from 0.
     pub plan: u32,
+    /// When the run left off, in epoch seconds; `None` if it was killed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<i64>,
 }
 
 /// R2: the size and the settings of a run that nothing held back.

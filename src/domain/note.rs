@@ -110,6 +110,8 @@ codes! {
     InactiveNotCreated = "R21" false,
     /// A write that Zivver accepted and that changed nothing is not repeated.
     WriteHadNoEffect = "R22" false,
+    /// The same, and somebody has access still who ought to have none.
+    AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
     /// Without an object id neither key nor extension can be written.
@@ -124,6 +126,8 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
+    /// Nobody has an address that a run was asked for.
+    AddressUnknown = "R39" true,
     /// Not undone, since it is not any more what the run made of it.
     ChangedSince = "R37" true,
 }

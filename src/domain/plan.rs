@@ -26,6 +26,9 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
+/// How many letters of an address may be wrong for it to be taken for a slip of the hand.
+const SLIP_MAX: usize = 2;
+
 /// What one run wants beyond the policy.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -61,6 +64,8 @@ pub struct Plan {
     pub undone: BTreeMap<ScimId, Undone>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
+    /// R2: every destructive change is held for it.
+    pub is_doubtful: bool,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
     pub accounts_outside: u32,
 }
@@ -246,9 +251,11 @@ fn decide(
     } = proposal;
     let base = Base::count(&world.accounts, policy, matching);
     let seen = seen(world, policy);
+    let doubt = doubt(&seen, memory, policy);
+    let is_doubtful = doubt.is_some();
     let circumstances = Circumstances {
         base,
-        doubt: doubt(&seen, memory, policy),
+        doubt,
         approved: wishes.approved.clone(),
         now: wishes.now,
         undone,
@@ -268,6 +275,7 @@ fn decide(
         notes.append(&mut settled.notes);
     }
     without_answered(&mut notes, &settled.deltas, world);
+    notes.extend(unknown_names(&wishes.scope, world));
     notes.sort_unstable();
     notes.dedup();
     let steps = order(
@@ -297,6 +305,7 @@ fn decide(
         waiting,
         undone: guarded.undone,
         seen,
+        is_doubtful,
         accounts_outside: outside(matching),
     }
 }
@@ -334,9 +343,53 @@ fn scoped(mut deltas: Vec<Delta>, world: &World, scope: &RunScope) -> Vec<Delta>
         let of_mailbox = mailbox
             .iter()
             .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
-        scope.allows(std::iter::once(&delta.address).chain(of_mailbox))
+        let of_account = match delta.target {
+            Target::Existing(ix) => &*world.accounts.get(ix).extension().aliases,
+            Target::New(_) => &[],
+        };
+        let addresses = std::iter::once(&delta.address).chain(of_mailbox);
+        scope.allows(addresses.chain(of_account))
     });
     deltas
+}
+
+/// R39: a name that nobody has may be a slip of the hand, and then nothing was done for whoever was meant.
+fn unknown_names(scope: &RunScope, world: &World) -> Vec<Note> {
+    let RunScope::Only(named) = scope else {
+        return Vec::new();
+    };
+    let unknown = named.iter().filter(|address| {
+        world.directory.with_address(address.as_str()).is_empty()
+            && world.accounts.with_address(address).is_empty()
+            && world.accounts.with_alias(address).is_empty()
+    });
+    let note = |address: &SmtpAddress| {
+        let guess = nearest(address, world)
+            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let text = format!("no mailbox and no account has this address{guess}");
+        Note::new(address.as_str(), Code::AddressUnknown, text)
+    };
+    unknown.map(note).collect()
+}
+
+fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddress> {
+    let of_mailboxes = world
+        .directory
+        .mailboxes
+        .iter()
+        .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
+    let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
+    of_mailboxes
+        .chain(of_accounts)
+        .map(|known| {
+            (
+                strsim::osa_distance(address.as_str(), known.as_str()),
+                known,
+            )
+        })
+        .filter(|(distance, _)| *distance <= SLIP_MAX)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// R22: a write that Zivver accepted and that changed nothing waits until either side changes.
@@ -366,12 +419,15 @@ fn with_effect(
         let repeated = remembered.stored == super::effect::stored(view)
             && remembered.asked == super::effect::asked(delta, &world.accounts, &world.directory);
         if repeated {
-            let text = "Zivver accepted the same change before and did not keep it";
-            notes.push(Note::new(
-                delta.address.as_str(),
-                Code::WriteHadNoEffect,
-                text,
-            ));
+            let (code, text) = if delta.takes_access() {
+                let text = "Zivver accepted before to take access away here and did not; do it in the Zivver WebApp, \
+                            or ask Zivver's support";
+                (Code::AccessNotTaken, text)
+            } else {
+                let text = "Zivver accepted the same change before and did not keep it";
+                (Code::WriteHadNoEffect, text)
+            };
+            notes.push(Note::new(delta.address.as_str(), code, text));
         }
         !repeated
     });

@@ -136,6 +136,7 @@ pub async fn apply(
                     request,
                     new_aliases,
                     only_aliases,
+                    takes_access,
                     left_out,
                 } => {
                     let mut sending = Sending {
@@ -143,6 +144,8 @@ pub async fn apply(
                         request: *request,
                         open: new_aliases,
                         only_aliases,
+                        takes_access,
+                        suspected: None,
                         refused: Vec::new(),
                         refused_aliases: Vec::new(),
                     };
@@ -276,11 +279,12 @@ impl<'a> Applying<'a> {
         if let (Target::New(mailbox), Some(created)) = (planned.target, created) {
             self.live.created(mailbox, created);
         }
-        self.failures_in_a_row = if outage {
-            self.failures_in_a_row + 1
-        } else {
-            0
-        };
+        match end {
+            _ if outage => self.failures_in_a_row += 1,
+            StepEnd::Done | StepEnd::Refused => self.failures_in_a_row = 0,
+            // Zivver was not asked, so it has not answered either.
+            StepEnd::NotNeeded | StepEnd::LeftOut | StepEnd::Failed => {}
+        }
         if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
             self.stopped = Some(format!(
                 "Zivver failed {} times in a row, so the run stopped (R32): {}",
@@ -450,6 +454,10 @@ struct Sending {
     open: Vec<SmtpAddress>,
     /// Whether the request without them would change nothing.
     only_aliases: bool,
+    /// Whether the extension in it takes somebody's access away.
+    takes_access: bool,
+    /// Left out though Zivver did not name it, since it was the only new one.
+    suspected: Option<SmtpAddress>,
     refused: Vec<String>,
     refused_aliases: Vec<(SmtpAddress, String)>,
 }
@@ -460,6 +468,35 @@ enum Sent {
     Done(Option<(Created, bool)>),
     /// It was for aliases alone, and none was taken.
     NothingTaken,
+}
+
+/// Whether Zivver blames another alias than this one.
+fn names_other(error: &WriteError, alias: &SmtpAddress) -> bool {
+    let WriteError::Refused(refusal) = error else {
+        return false;
+    };
+    match &refusal.kind {
+        RefusalKind::AliasTaken(Some(named)) | RefusalKind::AliasGuest(Some(named)) => {
+            named != alias
+        }
+        RefusalKind::AliasTaken(None)
+        | RefusalKind::AliasGuest(None)
+        | RefusalKind::DomainNotOwned
+        | RefusalKind::OutsideOrganization
+        | RefusalKind::UnknownAccount
+        | RefusalKind::UnknownMember
+        | RefusalKind::InvalidDivision
+        | RefusalKind::Conflict
+        | RefusalKind::WrongUrl
+        | RefusalKind::Other => false,
+    }
+}
+
+/// What to do about a refusal.
+enum WayOn {
+    Again,
+    OneByOne,
+    None,
 }
 
 impl Sending {
@@ -489,41 +526,76 @@ impl Sending {
                 Ok(created) => return Ok(Sent::Done(created)),
                 Err(error) => error,
             };
-            let WriteError::Refused(refusal) = &error else {
-                return Err(error);
-            };
-            if self.open.is_empty() {
-                return Err(error);
-            }
-            match &refusal.kind {
-                RefusalKind::AliasTaken(named) | RefusalKind::AliasGuest(named) => {
-                    match named
-                        .as_ref()
-                        .filter(|address| self.open.contains(address))
-                        .cloned()
-                    {
-                        Some(address) => self.leave_out(&address, &error),
-                        None if self.open.len() == 1 => {
-                            let address = self.open[0].clone();
-                            self.leave_out(&address, &error);
-                        }
-                        None => return self.one_by_one().await,
-                    }
-                }
-                RefusalKind::DomainNotOwned if self.open.len() == 1 => {
-                    let address = self.open[0].clone();
-                    self.leave_out(&address, &error);
-                }
-                RefusalKind::DomainNotOwned => return self.one_by_one().await,
-                RefusalKind::OutsideOrganization
-                | RefusalKind::UnknownAccount
-                | RefusalKind::UnknownMember
-                | RefusalKind::InvalidDivision
-                | RefusalKind::Conflict
-                | RefusalKind::WrongUrl
-                | RefusalKind::Other => return Err(error),
+            match self.way_on(&error) {
+                WayOn::Again => {}
+                WayOn::OneByOne => return self.one_by_one().await,
+                WayOn::None => return Err(error),
             }
         }
+    }
+
+    /// R23: leaves out what was refused, so that the rest of the request goes.
+    fn way_on(&mut self, error: &WriteError) -> WayOn {
+        let WriteError::Refused(refusal) = error else {
+            return WayOn::None;
+        };
+        let named = match &refusal.kind {
+            RefusalKind::AliasTaken(named) | RefusalKind::AliasGuest(named) => named.clone(),
+            RefusalKind::DomainNotOwned => None,
+            RefusalKind::OutsideOrganization
+            | RefusalKind::UnknownAccount
+            | RefusalKind::UnknownMember
+            | RefusalKind::InvalidDivision
+            | RefusalKind::Conflict
+            | RefusalKind::WrongUrl
+            | RefusalKind::Other => return WayOn::None,
+        };
+        match (named, &*self.open) {
+            (Some(address), open) if open.contains(&address) => self.leave_out(&address, error),
+            (Some(address), _) if self.request.principal() == Some(&address) => return WayOn::None,
+            (Some(address), _) if self.request.has_alias(&address) => {
+                return self.without_stored(&address, error);
+            }
+            (_, []) => return self.without_extension(error),
+            (None, [only]) => {
+                let only = only.clone();
+                self.leave_out(&only, error);
+                self.suspected = Some(only);
+            }
+            (_, _) => return WayOn::OneByOne,
+        }
+        WayOn::Again
+    }
+
+    /// An alias that Zivver has is refused with everything that goes along with it. Access that is to go must go; else the
+    /// alias stays where it is, and with it all of the extension.
+    fn without_stored(&mut self, alias: &SmtpAddress, error: &WriteError) -> WayOn {
+        if !self.takes_access {
+            return self.without_extension(error);
+        }
+        self.request.without_alias(alias);
+        self.refused.push(format!(
+            "the alias {alias}, which the account had, is left out so that access is taken away: {error}"
+        ));
+        WayOn::Again
+    }
+
+    /// The rest of the request, without aliases and delegates.
+    fn without_extension(&mut self, error: &WriteError) -> WayOn {
+        if !self.request.drop_extension() {
+            return WayOn::None;
+        }
+        // It was none of those that are new.
+        if let Some(suspected) = self.suspected.take() {
+            self.refused_aliases
+                .retain(|(alias, _)| *alias != suspected);
+            self.refused.clear();
+        }
+        self.open.clear();
+        self.refused.push(format!(
+            "what goes along with an alias that the account had is not written: {error}"
+        ));
+        WayOn::Again
     }
 
     fn leave_out(&mut self, address: &SmtpAddress, error: &WriteError) {
@@ -544,8 +616,20 @@ impl Sending {
             self.request.without_alias(address);
         }
         let mut sent = Sent::NothingTaken;
-        if !self.only_aliases {
-            sent = Sent::Done(self.once().await?);
+        while !self.only_aliases {
+            match self.once().await {
+                Ok(created) => {
+                    sent = Sent::Done(created);
+                    break;
+                }
+                Err(error) => match self.way_on(&error) {
+                    WayOn::Again => {}
+                    WayOn::OneByOne | WayOn::None => return Err(error),
+                },
+            }
+        }
+        if !self.request.has_extension() {
+            return Ok(sent);
         }
         // A create is completed by its own step, which tries the aliases again.
         if matches!(
@@ -558,7 +642,9 @@ impl Sending {
             self.request.with_alias(&address);
             match self.once().await {
                 Ok(_) => sent = Sent::Done(None),
-                Err(error @ WriteError::Refused(_)) => self.leave_out(&address, &error),
+                Err(error @ WriteError::Refused(_)) if !names_other(&error, &address) => {
+                    self.leave_out(&address, &error);
+                }
                 Err(error) => return Err(error),
             }
         }

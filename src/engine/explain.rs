@@ -1,14 +1,19 @@
 //! The answer for one address (R40): reads as much as it needs, writes nothing.
 
-use super::{Engine, RunError};
+use super::{Engine, RunError, RunSummary};
 use crate::domain::{
     address::SmtpAddress,
-    explain::{Explanation, explain},
+    explain::{Explanation, LastRun, explain},
+    report::{Report, RunOutcome, RunState},
 };
+
+/// How far back a run for everybody is looked for.
+const RUNS_MAX: usize = 50;
 
 impl Engine {
     pub async fn explain(&self, address: &SmtpAddress) -> Result<Explanation, RunError> {
         let (fetched, memory, plan) = self.look(address).await?;
+        let last = self.last_for_all().await?;
         Ok(explain(
             address,
             &fetched.world,
@@ -16,6 +21,28 @@ impl Engine {
             &memory,
             &fetched.matching,
             &plan,
+            last.as_ref(),
         ))
+    }
+
+    async fn last_for_all(&self) -> Result<Option<LastRun>, RunError> {
+        let state = self.state().await?;
+        for entry in state.runs::<RunSummary>(RUNS_MAX).await? {
+            let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
+                continue;
+            };
+            let saw_everybody = summary.state == RunState::Ended
+                && summary.outcome != RunOutcome::Failed
+                && summary.accounts.is_empty()
+                && summary.undo.is_none();
+            if saw_everybody {
+                let report: Option<Report> = state.report(&entry.id).await?;
+                return Ok(report.map(|report| LastRun {
+                    id: report.id,
+                    held: report.held,
+                }));
+            }
+        }
+        Ok(None)
     }
 }

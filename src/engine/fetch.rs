@@ -31,6 +31,7 @@ use crate::{
         world::{Policy, World},
     },
     exchange::{ExchangeClient, ExchangeError, ListProgress, MailboxKey, has_self},
+    http::Clock,
     zivver::ZivverClient,
 };
 
@@ -91,8 +92,8 @@ pub struct Fetcher<'a> {
     pub slice: Duration,
     /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
     pub only: Option<&'a SmtpAddress>,
-    /// Epoch seconds.
-    pub now: i64,
+    /// Tells when an answer came.
+    pub clock: Clock,
     pub progress: &'a Watcher,
 }
 
@@ -144,6 +145,11 @@ impl Fetcher<'_> {
             });
         }
         self.join(memory, source, actual).await
+    }
+
+    /// Epoch seconds.
+    fn now(&self) -> i64 {
+        self.clock.now().as_second()
     }
 
     async fn target(&self) -> Result<Actual, crate::zivver::ReadError> {
@@ -206,7 +212,7 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         questions: BTreeSet<Question>,
         answers: &mut Answers,
@@ -233,11 +239,11 @@ impl Fetcher<'_> {
         source: &mut Source,
         kept: Vec<KeptAnswer>,
     ) -> Result<(), RunError> {
+        let now = self.now();
         let mut kept: BTreeMap<String, KeptAnswer> = kept
             .into_iter()
             .filter(|kept| {
-                self.now - kept.at
-                    <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
+                now - kept.at <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
             })
             .map(|kept| (kept.mailbox.clone(), kept))
             .collect();
@@ -317,7 +323,7 @@ impl Fetcher<'_> {
                     Some(answer) => {
                         let (at, answer) = answer?;
                         missing -= 1;
-                        source.permissions.set(places[at], self.now, &answer);
+                        source.permissions.set(places[at], self.now(), &answer);
                         source.read += 1;
                         source.gained += usize::from(is_good(&answer));
                         resolving.look_at_answer(source, places[at], &answer);
@@ -388,7 +394,7 @@ impl Fetcher<'_> {
         let mut stream = std::pin::pin!(self.exchange.permissions(keys));
         while let Some(answer) = stream.next().await {
             let (at, answer) = answer?;
-            fetched.permissions.set(places[at], self.now, &answer);
+            fetched.permissions.set(places[at], self.now(), &answer);
         }
         loop {
             let groups = GroupIndex::new(&fetched.world.answers);

@@ -73,12 +73,23 @@ pub(super) enum Turn {
         new_aliases: Vec<SmtpAddress>,
         /// Whether nothing else in it differs from what Zivver has: without them it need not be sent.
         only_aliases: bool,
+        /// Whether its extension takes somebody's access away.
+        takes_access: bool,
         /// What had to be left out of it, in words (R32).
         left_out: Vec<String>,
     },
     NotNeeded,
     /// What it rests on did not happen, in words.
     LeftOut(String),
+}
+
+/// The extension of a user as it is written.
+struct Extended {
+    body: UserExtensionBody,
+    new_aliases: Vec<SmtpAddress>,
+    /// Whether only new aliases differ from what Zivver has.
+    only_aliases: bool,
+    takes_access: bool,
 }
 
 /// What happened so far.
@@ -228,6 +239,7 @@ impl<'a> Live<'a> {
                     request,
                     new_aliases: Vec::new(),
                     only_aliases: false,
+                    takes_access: false,
                     left_out,
                 }
             }
@@ -277,10 +289,10 @@ impl<'a> Live<'a> {
         aliases: Vec<SmtpAddress>,
         mut left_out: Vec<String>,
     ) -> Turn {
-        let members = self.ids(members, &mut left_out);
-        if members.is_empty() {
+        if !self.has_user(members) {
             return Turn::LeftOut("none of its delegates has an account (R12)".into());
         }
+        let members = self.ids(members, &mut left_out);
         let extension =
             (!aliases.is_empty()).then(|| GroupExtensionBody::of(&Extension::default(), &aliases));
         let group = GroupWrite {
@@ -294,6 +306,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: aliases,
             only_aliases: false,
+            takes_access: false,
             left_out,
         }
     }
@@ -317,6 +330,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: Vec::new(),
             only_aliases: false,
+            takes_access: false,
             left_out,
         }
     }
@@ -350,63 +364,88 @@ impl<'a> Live<'a> {
             active: active.filter(|active| !completes || user.active != *active),
             extension: None,
         };
-        let mut new_aliases = Vec::new();
         let mut only_aliases = write.user_name.is_none()
             && write.name.is_none()
             && write.active.is_none()
             && !self.ties(step);
-        if let Some(extension) = extension {
-            let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
-            let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
-            for delegate in &extension.delegates {
-                match self.address(delegate) {
-                    Some(address) => {
-                        delegates.insert(address.clone());
-                    }
-                    None => left_out.push("a delegate without account".into()),
-                }
-            }
-            let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
-            let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
-            let incomplete = aliases.iter().any(|alias| !stored.contains(alias))
-                || delegates
-                    .iter()
-                    .any(|delegate| !stored_delegates.contains(delegate));
-            if completes {
-                // What an account had before it is not taken away by its creation.
-                aliases.extend(user.extension.aliases.iter().cloned());
-                delegates.extend(user.delegates.iter().cloned());
-            }
-            if !completes || incomplete {
-                new_aliases = aliases
-                    .iter()
-                    .filter(|alias| !stored.contains(alias))
-                    .cloned()
-                    .collect();
-                only_aliases &= aliases.len() - new_aliases.len() == stored.len()
-                    && delegates.iter().collect::<BTreeSet<_>>() == stored_delegates;
-                write.extension = Some(UserExtensionBody::of(
-                    &user.extension,
-                    &aliases,
-                    &delegates,
-                    extension.key,
-                ));
-            }
+        let extended =
+            extension.and_then(|extension| self.extend(step, user, extension, &mut left_out));
+        let (mut new_aliases, mut takes_access) = (Vec::new(), false);
+        if let Some(extended) = extended {
+            only_aliases &= extended.only_aliases;
+            takes_access = extended.takes_access;
+            new_aliases = extended.new_aliases;
+            write.extension = Some(extended.body);
         }
         let nothing = write.user_name.is_none()
             && write.name.is_none()
             && write.active.is_none()
             && write.extension.is_none();
         if nothing {
-            return Turn::NotNeeded;
+            return if completes || left_out.is_empty() {
+                Turn::NotNeeded
+            } else {
+                Turn::LeftOut(left_out.join("; "))
+            };
         }
         let request = Box::new(Request::UpdateUser(user.id.clone(), write));
         Turn::Send {
             request,
             new_aliases,
             only_aliases,
+            takes_access,
             left_out,
         }
+    }
+
+    /// The extension whole (R23), or `None` if it need not be written.
+    fn extend(
+        &self,
+        step: &Step,
+        user: &UserAccount,
+        extension: UserExtension,
+        left_out: &mut Vec<String>,
+    ) -> Option<Extended> {
+        let mut aliases: BTreeSet<SmtpAddress> = extension.aliases.into_iter().collect();
+        let mut delegates: BTreeSet<SmtpAddress> = BTreeSet::new();
+        for delegate in &extension.delegates {
+            match self.address(delegate) {
+                Some(address) => {
+                    delegates.insert(address.clone());
+                }
+                None => left_out.push("a delegate without account".into()),
+            }
+        }
+        let stored: BTreeSet<&SmtpAddress> = user.extension.aliases.iter().collect();
+        let stored_delegates: BTreeSet<&SmtpAddress> = user.delegates.iter().collect();
+        if matches!(step.when, When::Completes(_)) {
+            let complete = aliases.iter().all(|alias| stored.contains(alias))
+                && delegates
+                    .iter()
+                    .all(|delegate| stored_delegates.contains(delegate));
+            if complete {
+                return None;
+            }
+            // What an account had before it is not taken away by its creation.
+            aliases.extend(user.extension.aliases.iter().cloned());
+            delegates.extend(user.delegates.iter().cloned());
+        }
+        let same_delegates = delegates.iter().collect::<BTreeSet<_>>() == stored_delegates;
+        let same_aliases = aliases.iter().collect::<BTreeSet<_>>() == stored;
+        // What was left out may have been all that differs.
+        if same_delegates && same_aliases && !left_out.is_empty() && !self.ties(step) {
+            return None;
+        }
+        let is_new = |alias: &&SmtpAddress| !stored.contains(*alias);
+        let new_aliases: Vec<SmtpAddress> = aliases.iter().filter(is_new).cloned().collect();
+        Some(Extended {
+            only_aliases: aliases.len() - new_aliases.len() == stored.len() && same_delegates,
+            takes_access: stored_delegates
+                .iter()
+                .any(|delegate| !delegates.contains(*delegate)),
+            body: UserExtensionBody::of(&user.extension, &aliases, &delegates, extension.key),
+            new_aliases,
+        })
     }
 
     fn update_functional(
@@ -422,18 +461,10 @@ impl<'a> Live<'a> {
         };
         let completes = matches!(step.when, When::Completes(_));
         let stored: BTreeSet<&SmtpAddress> = group.extension.aliases.iter().collect();
-        let has: BTreeSet<&ScimId> = group.members.iter().collect();
-        let mut members = members.map(|members| self.ids(members, &mut left_out));
+        let members =
+            members.and_then(|members| self.members(group, members, completes, &mut left_out));
         let mut aliases = aliases;
         if completes {
-            members = members
-                .filter(|members| members.iter().any(|id| !has.contains(id)))
-                .map(|mut members| {
-                    members.extend(group.members.iter().filter(|id| **id != group.id).cloned());
-                    members.sort();
-                    members.dedup();
-                    members
-                });
             aliases = aliases
                 .filter(|aliases| aliases.iter().any(|alias| !stored.contains(alias)))
                 .map(|mut aliases| {
@@ -442,13 +473,8 @@ impl<'a> Live<'a> {
                     aliases.dedup();
                     aliases
                 });
-        } else if members.as_ref().is_some_and(Vec::is_empty) {
-            // R12: with only left-out delegates it is not emptied.
-            left_out.push(
-                "none of its delegates has an account, so its members stay as they are (R12)"
-                    .into(),
-            );
-            members = None;
+        } else if !left_out.is_empty() {
+            aliases = aliases.filter(|aliases| aliases.iter().collect::<BTreeSet<_>>() != stored);
         }
         let new_aliases: Vec<SmtpAddress> = aliases
             .iter()
@@ -481,8 +507,55 @@ impl<'a> Live<'a> {
             request,
             new_aliases,
             only_aliases,
+            takes_access: false,
             left_out,
         }
+    }
+
+    /// The members to write, or `None` if they stay as they are.
+    fn members(
+        &self,
+        group: &FunctionalAccount,
+        members: &[Delegate],
+        completes: bool,
+        left_out: &mut Vec<String>,
+    ) -> Option<Vec<ScimId>> {
+        let keeps_user = self.has_user(members);
+        let mut ids = self.ids(members, left_out);
+        let has: BTreeSet<&ScimId> = group.members.iter().collect();
+        if completes {
+            if ids.iter().all(|id| has.contains(id)) {
+                return None;
+            }
+            ids.extend(has.into_iter().filter(|id| **id != group.id).cloned());
+            ids.sort();
+            ids.dedup();
+            return Some(ids);
+        }
+        if !keeps_user {
+            // R12: with only left-out delegates it is not emptied. Other functional accounts do not keep it in use.
+            left_out.push(
+                "none of its delegates has an account, so its members stay as they are (R12)"
+                    .into(),
+            );
+            return None;
+        }
+        // R22: neither the account itself goes back, nor what is in neither list.
+        let goes_back =
+            |id: &&ScimId| **id != group.id && self.world.accounts.with_id(id).is_some();
+        let stored: BTreeSet<&ScimId> = has.into_iter().filter(goes_back).collect();
+        let same = ids.iter().collect::<BTreeSet<_>>() == stored;
+        (left_out.is_empty() || !same).then_some(ids)
+    }
+
+    /// R12: whether a person is among those who have an account by now.
+    fn has_user(&self, members: &[Delegate]) -> bool {
+        members.iter().any(|member| match member {
+            Delegate::Account(target) => {
+                matches!(self.account(*target), Some(AccountView::User(_)))
+            }
+            Delegate::Stranger(_) => false,
+        })
     }
 
     /// R16: an approved tie is written though nothing else differs.
@@ -549,6 +622,67 @@ impl Request {
     pub(super) fn without_alias(&mut self, alias: &SmtpAddress) {
         if let Some(aliases) = self.aliases() {
             aliases.retain(|text| SmtpAddress::verbatim(text) != *alias);
+        }
+    }
+
+    /// The address that the account is to have with it.
+    pub(super) fn principal(&self) -> Option<&SmtpAddress> {
+        match self {
+            Self::CreateUser(address, _) | Self::CreateFunctional(address, _) => Some(address),
+            Self::UpdateUser(_, user) => user.user_name.as_ref(),
+            Self::UpdateFunctional(_, group) => group.external_id.as_ref(),
+            Self::Members(..) => None,
+        }
+    }
+
+    pub(super) fn has_alias(&self, alias: &SmtpAddress) -> bool {
+        let aliases = self.known_aliases().into_iter().flatten();
+        aliases
+            .map(|text| SmtpAddress::verbatim(text))
+            .any(|known| known == *alias)
+    }
+
+    pub(super) fn has_extension(&self) -> bool {
+        self.known_aliases().is_some()
+    }
+
+    fn known_aliases(&self) -> Option<&[Box<str>]> {
+        match self {
+            Self::CreateUser(_, user) | Self::UpdateUser(_, user) => {
+                user.extension.as_ref().map(|extension| &*extension.aliases)
+            }
+            Self::CreateFunctional(_, group) | Self::UpdateFunctional(_, group) => group
+                .extension
+                .as_ref()
+                .map(|extension| &*extension.aliases),
+            Self::Members(..) => None,
+        }
+    }
+
+    /// Whether there was one, and something is left without it.
+    pub(super) fn drop_extension(&mut self) -> bool {
+        match self {
+            Self::UpdateUser(_, user) => {
+                let UserWrite {
+                    user_name,
+                    name,
+                    active,
+                    extension,
+                } = user;
+                extension.take().is_some()
+                    && (user_name.is_some() || name.is_some() || active.is_some())
+            }
+            Self::UpdateFunctional(_, group) => {
+                let GroupWrite {
+                    external_id,
+                    name,
+                    members,
+                    extension,
+                } = group;
+                extension.take().is_some()
+                    && (external_id.is_some() || name.is_some() || members.is_some())
+            }
+            Self::CreateUser(..) | Self::CreateFunctional(..) | Self::Members(..) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Both sides and the plan for them, for whoever only wants to know: nothing is written.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Engine, RunError,
@@ -8,12 +8,15 @@ use super::{
 };
 use crate::domain::{
     address::SmtpAddress,
+    directory::MailboxIx,
+    explain::concerned,
     memory::Memory,
     plan::{Plan, Wishes, plan},
+    source::Question,
 };
 
 impl Engine {
-    /// Reads both sides as a run does, but the permissions only of the mailboxes with the address `only`.
+    /// Reads both sides as a run does, but the permissions only of the mailboxes that the address `only` leads to.
     pub(super) async fn look(
         &self,
         only: &SmtpAddress,
@@ -35,12 +38,32 @@ impl Engine {
             deadline: None,
             slice: Duration::ZERO,
             only: Some(only),
-            now,
+            clock: self.shared.clock,
             progress: self.progress(),
         };
-        let FetchEnd::Complete(fetched) = reader.fetch(&memory, Vec::new()).await? else {
+        let FetchEnd::Complete(mut fetched) = reader.fetch(&memory, Vec::new()).await? else {
             unreachable!("a read without deadline is not cut off");
         };
+        let (mailboxes, accounts) = concerned(only, &fetched.world, &fetched.matching);
+        // Whose mailbox has another address than its account is known only now.
+        let unread: BTreeSet<MailboxIx> = mailboxes
+            .iter()
+            .copied()
+            .filter(|ix| fetched.permissions.at(*ix).is_none())
+            .filter(|ix| {
+                fetched
+                    .policy
+                    .wants_permissions(&fetched.world.directory, *ix)
+            })
+            .collect();
+        if !unread.is_empty() {
+            reader.refresh(&memory, &mut fetched, &unread).await?;
+        }
+        let is_nobodys = mailboxes.is_empty() && accounts.is_empty();
+        if is_nobodys && !only.as_str().is_empty() {
+            let question = BTreeSet::from([Question::Recipient(only.to_string())]);
+            reader.ask(question, &mut fetched.world.answers).await?;
+        }
         let wishes = Wishes {
             now,
             ..Wishes::default()

@@ -29,6 +29,7 @@ use crate::{
         directory::MailboxIx,
         effect,
         guard::Class,
+        hold::guarded_fingerprints,
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
@@ -52,8 +53,9 @@ use crate::{
     zivver::{MayWrite, Rate, ZivverClient},
 };
 
-/// R26: how long a change counts.
-const SPENT_S: i64 = 24 * 60 * 60;
+/// How long a change is remembered that counts for 24 hours (R26): a clock that was ahead for a while and was set back must
+/// not have made us forget it.
+const SPENT_KEPT_S: i64 = 31 * 24 * 60 * 60;
 
 /// How far back a run to compare with is looked for.
 const PREVIOUS_MAX: usize = 50;
@@ -426,7 +428,7 @@ impl Running<'_> {
             policy: &policy,
             deadline: self.deadline,
             slice: self.slice,
-            now: self.engine.now().as_second(),
+            clock: self.engine.shared.clock,
             only: None,
             progress: self.engine.progress(),
         };
@@ -449,15 +451,25 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        if let Some(lock) = lock {
-            lock.permit().check()?;
-            self.recover(&fetched.world).await?;
+        let took_over = match lock {
+            Some(lock) => {
+                lock.permit().check()?;
+                self.recover(&fetched.world).await?
+            }
+            // R28: a preview counts the same, and leaves it to the next run that writes.
+            None => self.take_over(&fetched.world).await?,
+        };
+        if took_over {
+            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         }
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
-        // An undo rests on a journal. A fresh answer may release what was held, on another old one.
+        // An undo rests on a journal. A fresh answer may release what was held, on another old one. Each is read again once:
+        // where reading takes longer than answers are good for, there is always an old one.
+        let mut refreshed = BTreeSet::new();
         while lock.is_some() && self.undo.is_none() {
-            let stale = stale(&plan, &fetched, self.engine.now().as_second());
+            let mut stale = stale(&plan, &fetched, self.engine.now().as_second());
+            stale.retain(|ix| refreshed.insert(*ix));
             if stale.is_empty() {
                 break;
             }
@@ -567,9 +579,12 @@ impl Running<'_> {
         }
     }
 
-    /// R35: plans and runs that did not come to their end.
-    async fn recover(&mut self, world: &World) -> Result<(), RunError> {
-        self.take_over(world).await?;
+    /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
+    async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
+        let took_over = self.take_over(world).await?;
+        if took_over {
+            self.save_memory().await?;
+        }
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
@@ -604,7 +619,7 @@ impl Running<'_> {
                 .await?;
             self.report.resumed_from.push(entry.id.to_string());
         }
-        Ok(())
+        Ok(took_over)
     }
 
     fn interrupted(&self, run: RunSummary) -> RunSummary {
@@ -631,18 +646,18 @@ impl Running<'_> {
     }
 
     /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
-    /// whom it was created for; also where its journal does not tell: then Zivver does.
-    async fn take_over(&mut self, world: &World) -> Result<(), RunError> {
-        let Some(InHand { run, plan }) = self.memory.in_hand.take() else {
-            return Ok(());
+    /// whom it was created for; also where its journal does not tell: then Zivver does. Gives whether there was such a plan.
+    async fn take_over(&mut self, world: &World) -> Result<bool, RunError> {
+        let Some(InHand { run, plan, ended }) = self.memory.in_hand.take() else {
+            return Ok(false);
         };
         let Some(run) = RunId::parse(&run) else {
-            return Ok(());
+            return Ok(false);
         };
         let plans = self.done_by(&run).await?;
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
-            let at = self.engine.now().as_second();
+            let at = ended.unwrap_or_else(|| self.engine.now().as_second());
             let counts = spent(record, entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
@@ -655,7 +670,7 @@ impl Running<'_> {
                 }
             }
         }
-        self.save_memory().await
+        Ok(true)
     }
 
     /// The report as far as reading and planning tell.
@@ -674,16 +689,6 @@ impl Running<'_> {
             active: plan.base.active,
             outside: plan.accounts_outside,
         };
-        for address in &self.request.accounts {
-            let accounts = &world.accounts;
-            let is_known = !world.directory.with_address(address.as_str()).is_empty()
-                || !accounts.with_address(address).is_empty()
-                || !accounts.with_alias(address).is_empty();
-            if !is_known {
-                let text = format!("no mailbox and no account has the address {address} (R39)");
-                self.report.warnings.push(text);
-            }
-        }
         self.report.actions = plan
             .approved
             .actions()
@@ -811,6 +816,7 @@ impl Running<'_> {
         self.memory.in_hand = Some(InHand {
             run: self.id.to_string(),
             plan: number,
+            ended: None,
         });
         self.save_memory().await?;
         plans.append(record).await?;
@@ -821,7 +827,7 @@ impl Running<'_> {
     /// What came of the plan, into report and memory.
     fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
-        let mut half_done = false;
+        let mut untold = false;
         for (at, end) in applied.actions.iter().enumerate() {
             let outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             let report = &mut self.report.actions[at];
@@ -832,7 +838,8 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
-            half_done |= end.half_done;
+            // What is half done, or nobody answered for, only Zivver can tell: the next run counts, having read it.
+            untold |= end.half_done || outcome == ActionOutcome::Failed;
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -843,9 +850,15 @@ impl Running<'_> {
             self.remember_suspend(at, plan, fetched, outcome);
         }
         let now = self.engine.now().as_second();
-        self.memory.spent.retain(|spent| spent.at > now - SPENT_S);
-        // What is half done, only Zivver can tell: the next run counts, having read it.
-        if !half_done {
+        self.memory
+            .spent
+            .retain(|spent| spent.at > now - SPENT_KEPT_S);
+        if untold {
+            self.memory
+                .in_hand
+                .iter_mut()
+                .for_each(|plan| plan.ended = Some(now));
+        } else {
             let counts = counts.into_iter();
             self.memory.spent.extend(counts.map(|(class, count)| Spent {
                 at: now,
@@ -927,12 +940,17 @@ impl Running<'_> {
         zivver: &ZivverClient,
     ) -> Result<(), RunError> {
         self.engine.progress().show(Progress::Verifying);
+        let mut wishes = self.wishes();
+        // What this run did is done; what is planned again is a difference, however much room its limit has left.
+        let deltas = plan.approved.deltas().iter();
+        let accounts = &fetched.world.accounts;
+        wishes
+            .approved
+            .extend(deltas.flat_map(|delta| guarded_fingerprints(delta, accounts)));
+        wishes.approved.extend(plan.used_approvals.iter().cloned());
         let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
         fetched.world.accounts = Accounts::new(Actual { users, groups });
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
-        let mut wishes = self.wishes();
-        // What this run approved and did is done; what is planned again is a difference.
-        wishes.approved.extend(plan.used_approvals.iter().cloned());
         let again = self.plan(fetched, &wishes);
         self.report.converged = Some(again.approved.is_empty());
         self.report.differences = again.approved.actions().to_vec();
@@ -962,9 +980,15 @@ impl Running<'_> {
         if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
-        let earlier = self.request.id.is_some()
-            && self.approvals.values().any(|known| !known.used.is_empty());
-        let free = plan.held.is_empty() || earlier || !plan.used_approvals.is_empty();
+        let stays_held =
+            plan.is_doubtful && plan.held.iter().any(|held| held.class.is_destructive());
+        // Who approved something else has said nothing about a source that shrank.
+        let free = plan.held.is_empty()
+            || self
+                .approvals
+                .values()
+                .filter(|known| !stays_held || known.class.is_destructive())
+                .any(|known| self.has_used(known, plan));
         let seen = plan.seen.clone();
         self.memory.baseline = Some(match self.memory.baseline.take() {
             Some(before) if !free => Baseline {
@@ -974,6 +998,16 @@ impl Running<'_> {
             },
             Some(_) | None => seen,
         });
+    }
+
+    /// R27: in this invocation, or in an earlier one of this run.
+    fn has_used(&self, approval: &Approval, plan: &Plan) -> bool {
+        let earlier = self.request.id.is_some() && !approval.used.is_empty();
+        earlier
+            || approval
+                .changes
+                .iter()
+                .any(|change| plan.used_approvals.contains(&change.fingerprint))
     }
 
     async fn save_memory(&mut self) -> Result<(), RunError> {
@@ -1193,7 +1227,7 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .collect()
 }
 
-/// R26: what a plan has done, by its journal, and where that is silent by what Zivver now shows.
+/// R26: what a plan has done, by its journal, and where that does not know by what Zivver now shows.
 fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
     let known: BTreeMap<usize, ActionOutcome> = entries
         .iter()
@@ -1202,8 +1236,8 @@ fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Clas
     let mut counts = BTreeMap::new();
     for (at, planned) in record.actions.iter().enumerate() {
         let done = match known.get(&at) {
+            Some(ActionOutcome::Failed) | None => planned.changed_in(world),
             Some(outcome) => happened(*outcome),
-            None => planned.changed_in(world),
         };
         if done {
             for (class, count) in &planned.guarded {
@@ -1214,11 +1248,14 @@ fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Clas
     counts
 }
 
-/// Whether an action may have changed something.
+/// Whether Zivver said that it did an action, or a part of it.
 fn happened(outcome: ActionOutcome) -> bool {
     match outcome {
-        ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => true,
-        ActionOutcome::Planned | ActionOutcome::Refused | ActionOutcome::Remaining => false,
+        ActionOutcome::Applied | ActionOutcome::Partly => true,
+        ActionOutcome::Planned
+        | ActionOutcome::Refused
+        | ActionOutcome::Failed
+        | ActionOutcome::Remaining => false,
     }
 }
 

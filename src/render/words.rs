@@ -306,6 +306,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::MergeCandidate => "address that is an alias of a live mailbox",
         Code::InactiveNotCreated => "disabled, or nobody has access, so no account is made",
         Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
+        Code::AccessNotTaken => "access that Zivver accepted to take away and did not",
         Code::AliasTaken => "alias that another account has",
         Code::NoKey => "user without object id, so nothing that needs the key is written",
         Code::NoObjectId => "user mailbox without object id",
@@ -313,6 +314,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
+        Code::AddressUnknown => "address that nobody has",
         Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

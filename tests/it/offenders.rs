@@ -80,3 +80,42 @@ async fn r33_the_rest_of_the_account_goes_on_and_success_clears() {
     assert_eq!(report.outcome, RunOutcome::InSync, "{report:#?}");
     assert_eq!(nights.user("anna@corp.example").aliases.len(), 2);
 }
+
+#[tokio::test]
+async fn r26_a_clock_that_was_ahead_and_is_set_back_has_forgotten_nothing() {
+    let names = ["anna", "bert", "carl", "dora"];
+    let (mut tenant, mut organisation) = (
+        Tenant::new("corp.example"),
+        Organisation::new(["corp.example"]),
+    );
+    for name in names {
+        let address = format!("{name}@corp.example");
+        let mailbox = Mailbox::user(&address).with_display_name(name);
+        organisation.add_user(User::new(&address, name).key(&mailbox.edoid));
+        tenant = tenant.mailbox(mailbox);
+    }
+    let mut nights = Nights::begin(tenant, organisation).await;
+    nights.set("MAX_SUSPEND", "1");
+    nights.night().await;
+    let change = |name: &str, change: fn(&mut Mailbox)| {
+        nights.sandbox.exchange.with_state(|tenant| {
+            change(tenant.mailbox_mut(&format!("{name}@corp.example")).unwrap());
+        });
+    };
+    change("anna", |mailbox| mailbox.account_disabled = Some(true));
+    nights.night().await;
+    assert!(!nights.user("anna@corp.example").active);
+    change("bert", |mailbox| mailbox.display_name = "Bert".into());
+    let mut ahead = nights;
+    ahead.pass_hours(96);
+    ahead.night().await;
+    assert_eq!(ahead.user("bert@corp.example").name, "Bert");
+    ahead.pass_hours(-96);
+    ahead.sandbox.exchange.with_state(|tenant| {
+        let carl = tenant.mailbox_mut("carl@corp.example").unwrap();
+        carl.account_disabled = Some(true);
+    });
+    let report = ahead.night().await;
+    assert_eq!(report.counts.held, 1, "{report:#?}");
+    assert!(ahead.user("carl@corp.example").active);
+}

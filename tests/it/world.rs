@@ -17,6 +17,7 @@ use cloud_sync::{
         zivver::{LimiterKind, Organisation},
     },
     settings::Settings,
+    state::lock::Lease,
 };
 
 /// An HTTP client of a test's own, apart from those of the program.
@@ -67,6 +68,11 @@ impl World {
 
     /// The same world and the same state, with other settings and a new process.
     pub(crate) async fn again_with(self, extra: &[(&str, &str)]) -> Self {
+        self.again(extra, None).await
+    }
+
+    /// The same, with a lock of its own length.
+    pub(crate) async fn again(self, extra: &[(&str, &str)], lease: Option<Lease>) -> Self {
         let Self {
             sandbox,
             mut settings,
@@ -80,6 +86,7 @@ impl World {
             zivver: Some(Transport::InProcess(sandbox.zivver.router())),
             state: Some(engine.state().await.unwrap().clone()),
             clock: Clock::simulated(engine.time()),
+            lease,
             ..Links::default()
         };
         let read = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();

@@ -26,6 +26,7 @@ fn explained(text: &str, names: &[&str]) -> String {
             &scene.memory,
             &matching,
             &plan,
+            None,
         );
         writeln!(out, "{name} {}", found.verdict).unwrap();
         for it in &found.mailboxes {
@@ -251,6 +252,7 @@ fn r40_a_suspended_account_tells_since_when() {
             &scene.memory,
             &matching,
             &plan,
+            None,
         );
         found.accounts[0].suspended.is_some()
     };

@@ -161,6 +161,68 @@ fn r26_the_last_24_hours_count() {
     ");
 }
 
+/// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.
+fn cut_off(limits: &str, people: usize, leaving: usize, done: usize) -> String {
+    let mut lines = vec![format!("limits {limits}")];
+    for class in ["suspend", "delegates", "aliases"] {
+        lines.push(format!("spent {class} {done}"));
+    }
+    for number in 0..people {
+        let (leaves, gone) = (number < leaving, number < done);
+        let when = |is_so: bool, text: &str| {
+            if is_so {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
+        let alias = format!(" alias=x{number}@");
+        lines.push(format!("mailbox u{number}@{}", when(leaves, " disabled")));
+        lines.push(format!("account u{number}@{}", when(gone, " off")));
+        let (grant, delegate) = (when(!leaves, " grants=w@"), when(!gone, " delegates=w@"));
+        lines.push(format!(
+            "mailbox v{number}@{grant}{}",
+            when(!leaves, &alias)
+        ));
+        lines.push(format!(
+            "account v{number}@{delegate}{}",
+            when(!gone, &alias)
+        ));
+    }
+    lines.push("mailbox w@\naccount w@".into());
+    lines.join("\n")
+}
+
+#[test]
+fn r35_what_a_cut_off_run_had_begun_is_finished_within_the_limits_of_an_undisturbed_one() {
+    for limits in [
+        "default",
+        "suspend=30% delegates=30% aliases=30%",
+        "suspend=5 delegates=5 aliases=5",
+    ] {
+        for (accounts, losing) in [(4, 1), (4, 2), (10, 3), (10, 5), (17, 5), (24, 7)] {
+            let whole = changes_of(&cut_off(limits, accounts, losing, 0));
+            for done in 1..losing {
+                let rest = changes_of(&cut_off(limits, accounts, losing, done));
+                for class in ["held Suspend", "held DelegateRemoval", "held AliasRemoval"] {
+                    assert!(
+                        whole.contains(class) || !rest.contains(class),
+                        "{limits}, {accounts}, {losing}, {done}:\n{rest}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn r26_what_counts_does_not_make_room_for_more() {
+    // Ten were active this morning: five could go, five went.
+    let world = cut_off("default", 10, 6, 5);
+    let held = changes_of(&world);
+    assert!(held.contains("held Suspend: u5@"), "{held}");
+}
+
 #[test]
 fn r26_a_held_delegate_stays_in_what_is_written_and_the_rest_goes() {
     let world = "

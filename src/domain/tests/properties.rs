@@ -497,9 +497,11 @@ proptest! {
             }
         }
         for (class, count) in counts {
-            let base = of_class(plan.base, class);
             let limit = scene.policy.limits.of(class);
             let spent = scene.memory.spent_since_yesterday(class, NOW);
+            // A limit is of what there was before what counts in it.
+            let taken = if class.is_destructive() { spent } else { 0 };
+            let base = of_class(plan.base, class) + taken;
             let mut allowed = limit.of(base);
             if limit != Limit::Off && matches!(class, Class::Suspend | Class::Stray) {
                 allowed = allowed.min((base / 2).max(1));

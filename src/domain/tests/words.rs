@@ -113,9 +113,9 @@ fn r26_what_is_held_says_how_many_of_what() {
     assert_snapshot!(told(world), @r#"
     Identity held: 1 change, where MAX_IDENTITY_CHANGES=0 allows 0 of 7 (R26)
       new@: give to another object id #other → #new
-    Stray held: 1 change, where MAX_STRAYS=0 allows 0 of 7 (R26)
+    Stray held: 1 change, where MAX_STRAYS=0 allows 0 of 9 (R26)
       stray@: suspend active → suspended
-    Suspend held: 1 change, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 7 (R26)
+    Suspend held: 1 change, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 9 (R26)
       off@: suspend active → suspended
     DelegateRemoval held: 2 changes, where MAX_DELEGATE_REMOVALS=0 allows 0 of 3 (R26)
       anna@: remove delegate bert@

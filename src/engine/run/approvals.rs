@@ -15,7 +15,7 @@ use crate::{
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
-        report::ActionOutcome,
+        report::{ActionOutcome, RunState},
         world::World,
     },
     engine::journal::{Entry, PlanRecord},
@@ -60,11 +60,23 @@ impl Engine {
                 .await?
                 .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
             if now - approval.shown > seconds(AGE_MAX) {
+                // What is left of a run that has begun goes on without it.
+                if self.has_begun(request).await? {
+                    continue;
+                }
                 return Err(RunError::ExpiredApproval(code.clone()));
             }
             approvals.insert(code.clone(), approval);
         }
         Ok(approvals)
+    }
+
+    async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
+        let recorded = self.recorded_state(request).await?;
+        Ok(matches!(
+            recorded,
+            Some(RunState::Running | RunState::Continues)
+        ))
     }
 }
 
@@ -83,12 +95,15 @@ impl Running<'_> {
             .collect()
     }
 
-    /// Every held set can be approved for 24 hours from when it was first shown.
+    /// Every held set can be approved for 24 hours from when it was last shown, or was first used: then it does not begin
+    /// anew.
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
         let now = self.engine.now().as_second();
         for held in &plan.held {
             let known: Option<Approval> = self.state.approval(&held.code).await?;
-            if known.is_some_and(|known| now - known.shown <= seconds(AGE_MAX)) {
+            let in_use =
+                |known: Approval| !known.used.is_empty() && now - known.shown <= seconds(AGE_MAX);
+            if known.is_some_and(in_use) {
                 continue;
             }
             let approval = Approval {
@@ -111,6 +126,12 @@ impl Running<'_> {
             .flat_map(|set| &set.changes)
             .map(|change| change.fingerprint.as_str())
             .collect();
+        let expired = self.request.approve.iter();
+        for code in expired.filter(|code| !self.approvals.contains_key(*code)) {
+            self.report.warnings.push(format!(
+                "the approval {code} is older than 24 hours, so the rest of this run does not use it (R27)"
+            ));
+        }
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in &approval.changes {

@@ -263,19 +263,21 @@ pub(super) fn check_primary(store: &Store, kind: Kind, address: &str) -> Result<
     }
 }
 
-/// May this account have these aliases? Those that it has already are not asked about again.
+/// May this account have these aliases? Those that it has already are not asked about again, but for a switch.
 pub(super) fn check_aliases(
     store: &Store,
     place: Option<Place>,
     aliases: &[String],
 ) -> Result<(), Refusal> {
     let is_new = |alias: &&String| place.is_none_or(|place| !store.has_alias(place, alias));
-    for alias in aliases.iter().filter(is_new) {
+    let judges_all = store.org.switches.stored_aliases_judged;
+    for alias in aliases.iter().filter(|alias| judges_all || is_new(alias)) {
         if !store.org.claims(alias) {
             return Err(Refusal::AliasNotOwned);
         }
         let is_primary = store.user_at(alias).is_some() || store.group_at(alias).is_some();
-        if is_primary || store.is_free_account(alias) || !store.alias_owners(alias).is_empty() {
+        let is_taken = is_primary || !store.alias_owners(alias).is_empty();
+        if store.is_free_account(alias) || (is_new(&alias) && is_taken) {
             return Err(Refusal::AliasTaken(alias.clone()));
         }
         if store.is_guest(alias) {

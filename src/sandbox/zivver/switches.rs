@@ -82,6 +82,8 @@ pub struct Switches {
     pub omitted_is_kept: bool,
     /// Section 3: whether `schemas` is required is not known.
     pub schemas_required: bool,
+    /// Not a row: aliases that an account has already are judged again when they are written again.
+    pub stored_aliases_judged: bool,
     pub total_results: TotalResults,
     /// The first so many resources come a second time at the end of a list.
     pub list_repeats: usize,
@@ -166,6 +168,7 @@ impl Default for Switches {
             content_type: "application/json".to_owned(),
             omitted_is_kept: true,
             schemas_required: false,
+            stored_aliases_judged: false,
             total_results: TotalResults::Right,
             list_repeats: 0,
             list_omits: 0,

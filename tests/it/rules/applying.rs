@@ -317,6 +317,129 @@ async fn r32_one_account_never_stops_another() {
     assert_eq!(report.converged, Some(false));
 }
 
+/// Ann has an alias that Zivver takes for a guest by now, and refuses with everything that goes along with it.
+async fn with_a_refused_alias(ann: Mailbox) -> World {
+    let ann_account = account("ann")
+        .alias(&at("old"))
+        .delegate(&at("ben"))
+        .delegate(&at("carl"));
+    let mut organisation = accounts(&["ben", "carl"]).with_user(ann_account);
+    organisation.guests.push(at("old"));
+    organisation.switches.stored_aliases_judged = true;
+    World::still(
+        people(&["ben", "carl"]).mailbox(ann.with_alias_address(&at("old"))),
+        organisation,
+    )
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_a_stored_alias_that_is_refused_does_not_keep_who_is_to_go() {
+    let world = with_a_refused_alias(Mailbox::user(&at("ann")).opened_by(&at("ben"))).await;
+    let report = world.apply().await;
+    let ann = user(&world, "ann");
+    assert_eq!(ann.delegates, [at("ben")], "{}", shown(&report));
+    assert_eq!(ann.aliases, [""; 0]);
+    assert_eq!(report.actions[0].outcome, ActionOutcome::Partly);
+    let problem = &report.failed[0].problems[0];
+    assert!(
+        problem.contains(&at("old")) && problem.contains("guest"),
+        "{problem}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_a_stored_alias_that_is_refused_stays_and_does_not_stop_the_rest() {
+    let ann = Mailbox::user(&at("ann"))
+        .with_display_name("New ann")
+        .with_alias_address(&at("fresh"))
+        .opened_by(&at("ben"))
+        .opened_by(&at("carl"));
+    let world = with_a_refused_alias(ann).await;
+    let report = world.apply().await;
+    let ann = user(&world, "ann");
+    assert_eq!(ann.name, "New ann", "{}", shown(&report));
+    assert_eq!((ann.aliases, ann.delegates.len()), (vec![at("old")], 2));
+    let problems = report.failed[0].problems.join("\n");
+    assert!(problems.contains(&at("old")), "{problems}");
+    assert!(!problems.contains(&at("fresh")), "{problems}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_a_refused_alias_of_a_desk_does_not_keep_its_members() {
+    let organisation = accounts(&["ann", "ben"]);
+    let ids: Vec<String> = organisation
+        .users
+        .iter()
+        .map(|user| user.id.clone())
+        .collect();
+    let mut info = desk("info").alias(&at("old"));
+    info.members = ids;
+    let mut organisation = organisation.with_group(info);
+    organisation.guests.push(at("old"));
+    organisation.switches.stored_aliases_judged = true;
+    let info = Mailbox::shared(&at("info"))
+        .with_alias_address(&at("old"))
+        .with_alias_address(&at("fresh"))
+        .opened_by(&at("ann"));
+    let world = World::still(people(&["ann", "ben"]).mailbox(info), organisation).await;
+    let report = world.apply().await;
+    let info = group(&world, "info");
+    assert_eq!(info.members, [user(&world, "ann").id], "{}", shown(&report));
+    assert_eq!(info.aliases, [at("old")]);
+    assert_eq!(report.actions[0].outcome, ActionOutcome::Partly);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_desk_whose_new_delegate_is_refused_is_not_emptied_but_for_other_desks() {
+    let organisation = accounts(&["ann"]);
+    let ann = organisation.users[0].id.clone();
+    let mut organisation = organisation;
+    let team = organisation.add_group(desk("team").member(&ann));
+    organisation.add_group(desk("info").member(&ann).member(&team));
+    // Zivver has the address outside the organisation, and refuses to create it.
+    organisation.free_accounts = vec![at("fresh")];
+    let tenant = people(&["ann", "fresh"])
+        .mailbox(Mailbox::shared(&at("team")).opened_by(&at("ann")))
+        .mailbox(Mailbox::shared(&at("info")).opened_by(&at("fresh")));
+    let world = World::still(tenant, organisation).await;
+    let report = world.apply().await;
+    assert_eq!(
+        group(&world, "info").members,
+        [ann, team],
+        "{}",
+        shown(&report)
+    );
+    let writes = writes(&world);
+    assert!(
+        writes.iter().all(|write| write.starts_with("POST Users")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_what_is_left_out_may_leave_nothing_to_write() {
+    let organisation = Organisation {
+        free_accounts: vec![at("fresh")],
+        ..accounts(&["ann"])
+    };
+    let ann = organisation.users[0].id.clone();
+    let info = Mailbox::shared(&at("info"))
+        .opened_by(&at("ann"))
+        .opened_by(&at("fresh"));
+    let tenant = people(&["fresh"])
+        .mailbox(Mailbox::user(&at("ann")).opened_by(&at("fresh")))
+        .mailbox(info);
+    let world = World::still(tenant, organisation.with_group(desk("info").member(&ann))).await;
+    let report = world.apply().await;
+    let writes = writes(&world);
+    assert!(
+        writes.iter().all(|write| write.starts_with("POST Users")),
+        "{writes:?}"
+    );
+    assert_eq!(report.counts.refused, 3, "{}", shown(&report));
+}
+
 #[tokio::test(start_paused = true)]
 async fn r32_401_and_403_of_zivver_stop_at_once() {
     for code in [401, 403] {
@@ -424,6 +547,22 @@ async fn r32_twenty_failures_in_a_row_stop_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r32_what_is_left_out_between_failures_does_not_end_their_row() {
+    // Each create that fails leaves out its completion at once, and nothing of that reaches Zivver.
+    let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
+    let tenant = names.iter().fold(tenant(), |tenant, name| {
+        tenant.mailbox(Mailbox::user(&at(name)).with_alias_address(&at(&format!("a.{name}"))))
+    });
+    let world = World::still(tenant, organisation()).await;
+    let fault = Fault::always(status(503, &[], "")).method("POST");
+    world.sandbox.zivver.control().inject(fault);
+    let report = world.apply().await;
+    assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+    let error = report.error.clone().unwrap();
+    assert!(error.contains("20 times in a row"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r32_a_storm_over_exchange_is_ridden_out() {
     let names: Vec<String> = (0..200).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -457,6 +596,29 @@ async fn r36_what_zivver_did_not_keep_is_reported() {
     assert_eq!(report.differences.len(), 1);
     assert_eq!(report.differences[0].address.as_str(), at("ann"));
     assert!(report.needs_attention());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_reading_that_outlasts_its_answers_comes_to_an_end() {
+    // 120 mailboxes one after the other take 40 minutes, and answers are good for 30.
+    let names: Vec<String> = (0..120).map(|number| format!("p{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let tenant = people(&names)
+        .full_access(&at("p000"), &at("p001"))
+        .full_access(&at("p119"), &at("p001"));
+    let world = World::still_with(tenant, accounts(&names), &[("EXO_CONCURRENCY", "1")]).await;
+    let exchange = world.sandbox.exchange.control();
+    exchange.set_latency(Duration::from_secs(20));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(user(&world, "p000").delegates, [at("p001")]);
+    assert_eq!(user(&world, "p119").delegates, [at("p001")]);
+    // Only the answer that was too old was asked for again, once.
+    let journal = exchange.journal();
+    let reads = journal
+        .iter()
+        .filter(|entry| entry.path.contains("MailboxPermission"));
+    assert_eq!(reads.count(), 121);
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,7 @@ async fn r27_one_more_that_vanished_meanwhile_stays_held() {
     assert_eq!(held(&night, Class::Suspend), [at("p012")]);
     assert_eq!(
         night.held[0].reason,
-        "1 change, after 12 in the last 24 hours, where MAX_SUSPEND=5%,min 5 allows 5 of 29 (R26)"
+        "1 change, after 12 in the last 24 hours, where MAX_SUSPEND=5%,min 5 allows 5 of 41 (R26)"
     );
     assert_converged(&world.approve(&[code(&night, Class::Suspend)]).await);
     assert_eq!(suspended(&world), (0..13).collect::<Vec<_>>());
@@ -192,6 +192,45 @@ async fn r27_an_approval_serves_over_two_invocations() {
     let once = world.approve(&[&code]).await;
     assert_eq!(held(&once, Class::Suspend), [at("p007"), at("p042")]);
     assert!(user(&world, "p007").active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_code_that_is_shown_again_serves_for_a_day_from_then() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend).to_owned();
+    tokio::time::sleep(Duration::from_hours(20)).await;
+    let world = renew_token(world).await;
+    let again = world.apply().await;
+    assert_eq!(again.held[0].code, code);
+    tokio::time::sleep(Duration::from_hours(20)).await;
+    let world = renew_token(world).await;
+    assert_converged(&world.approve(&[&code]).await);
+    assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_code_that_expires_between_two_invocations_ends_nothing_but_itself() {
+    let world = company(140).await;
+    vanish(&world, 0..42);
+    let report = world.apply().await;
+    let code = code(&report, Class::Suspend).to_owned();
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let mut request = resumable(&[&code], Duration::from_secs(15));
+    let cut = world.run_for(&request).await.unwrap();
+    assert_eq!(cut.state, RunState::Continues, "{}", shown(&cut));
+    zivver.set_latency(Duration::ZERO);
+    request.id = RunId::parse(&cut.id);
+    tokio::time::sleep(Duration::from_hours(25)).await;
+    let world = renew_token(world).await;
+    let ended = world.run_for(&request).await.unwrap();
+    assert_converged(&ended);
+    assert_eq!((suspended(&world).len(), ended.counts.held), (32, 10));
+    let warned = ended.warnings.iter().any(|text| text.contains(&code));
+    assert!(warned, "{:?}", ended.warnings);
+    // For a run of its own it is an error, as ever.
+    request.id = None;
+    assert!(world.run_for(&request).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,18 @@
 //! Words in which the tests of rules are written: small worlds, and short ways to show what became of them.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use cloud_sync::{
-    domain::report::{ActionOutcome, Report},
+    domain::{
+        mode::{Mode, Trigger},
+        report::{ActionOutcome, Report},
+    },
+    engine::RunRequest,
     sandbox::{
         exchange::{Tenant, guid},
         zivver::{Group, Organisation, User},
     },
+    state::lock::Lease,
 };
 use serde_json::Value;
 
@@ -262,6 +267,36 @@ pub(super) fn group(world: &World, local: &str) -> Group {
         .group(&at(local))
         .unwrap_or_else(|| panic!("no functional account {local}"))
         .clone()
+}
+
+/// A new process with a new token: those of the bench live for a day.
+pub(super) async fn renew_token(world: World) -> World {
+    let token = world.sandbox.exchange.identity().mint();
+    world.again_with(&[("ACCESS_TOKEN", &token)]).await
+}
+
+/// Lets a run go on until Zivver got so many writes, and kills it then. Storage, which says when its lock is over, has the
+/// clock of the machine.
+pub(super) async fn killed_after(world: World, writes: usize) -> World {
+    let lease = Lease {
+        margin: Duration::from_millis(100),
+        ..Lease::of(Duration::from_secs(2))
+    };
+    let over = lease.length + 2 * lease.margin;
+    let world = world.again(&[], Some(lease)).await;
+    let enough = async {
+        while write_count(&world) < writes {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    tokio::select! {
+        ended = world.engine.run(&request) => panic!("{ended:?}"),
+        () = enough => {}
+    }
+    world.sandbox.zivver.control().clear_faults();
+    std::thread::sleep(over);
+    world.again_with(&[]).await
 }
 
 /// Forgets what was asked so far, on both sides.

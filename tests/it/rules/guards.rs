@@ -1,9 +1,19 @@
 //! R26-R28: limits, approval, and who may write at all.
 
+use std::time::Duration;
+
 use cloud_sync::{
-    domain::mode::{Mode, Trigger},
+    domain::{
+        guard::Class,
+        mode::{Mode, Trigger},
+        report::{ActionOutcome, Report, RunState},
+    },
     engine::RunRequest,
-    sandbox::exchange::Mailbox,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
+    state::RunId,
 };
 
 use super::bench::*;
@@ -79,16 +89,223 @@ async fn r26_the_limit_counts_the_last_24_hours_of_all_runs() {
     };
     disable(3..6);
     assert_eq!(world.apply().await.counts.held, 3);
-    tokio::time::sleep(std::time::Duration::from_hours(25)).await;
+    tokio::time::sleep(Duration::from_hours(25)).await;
     let world = renew_token(world).await;
     assert_eq!(world.apply().await.counts.held, 0);
     assert!(!user(&world, "p05").active);
 }
 
-/// The token of the bench lives for a day.
-async fn renew_token(world: World) -> World {
-    let token = world.sandbox.exchange.identity().mint();
-    world.again_with(&[("ACCESS_TOKEN", &token)]).await
+fn status(status: u16, body: &str) -> FaultKind {
+    FaultKind::Status {
+        status,
+        headers: Vec::new(),
+        body: body.to_owned(),
+    }
+}
+
+/// So many people in step with their accounts, of whom the first so many are disabled then.
+async fn leaving(people_count: usize, leavers: usize) -> World {
+    let names = crowd(people_count);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), accounts(&names)).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        for mailbox in &mut tenant.mailboxes[..leavers] {
+            mailbox.account_disabled = Some(true);
+        }
+    });
+    world
+}
+
+fn inactive(world: &World) -> usize {
+    let state = world.sandbox.zivver.state();
+    state.users.iter().filter(|user| !user.active).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_suspend_that_failed_and_changed_nothing_does_not_count() {
+    let world = leaving(3, 1).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(503, "")).method("PUT"));
+    let failed = world.apply().await;
+    assert_eq!(failed.actions[0].outcome, ActionOutcome::Failed);
+    zivver.clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(
+        (report.held.len(), inactive(&world)),
+        (0, 1),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_suspend_that_failed_and_was_made_all_the_same_counts() {
+    let world = leaving(3, 1).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::ResetAfter).method("PUT"));
+    let failed = world.apply().await;
+    assert_eq!(failed.actions[0].outcome, ActionOutcome::Failed);
+    assert_eq!(inactive(&world), 1);
+    zivver.clear_faults();
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[1].account_disabled = Some(true);
+    });
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (1, 1),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_suspends_that_were_cut_off_are_completed_as_an_undisturbed_run_had_done() {
+    // Half of ten may go, in one run or in two.
+    let world = leaving(10, 5).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(403, "")).method("PUT").after(3));
+    let stopped = world.apply().await;
+    assert!(stopped.error.is_some(), "{}", shown(&stopped));
+    assert_eq!(inactive(&world), 3);
+    zivver.clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(
+        (report.held.len(), inactive(&world)),
+        (0, 5),
+        "{}",
+        shown(&report)
+    );
+}
+
+/// Three of forty leave, where three may; the run that suspends them is killed when Zivver has done it. Then more leave.
+async fn killed_in_its_suspends() -> World {
+    let world = leaving(40, 3).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    forget(&world);
+    let world = killed_after(world, 3).await;
+    let world = world.again_with(&[("MAX_SUSPEND", "3")]).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        for mailbox in &mut tenant.mailboxes[3..6] {
+            mailbox.account_disabled = Some(true);
+        }
+    });
+    assert_eq!(inactive(&world), 3);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_killed_run_did_counts() {
+    let world = killed_in_its_suspends().await;
+    let report = world.apply().await;
+    assert_eq!(report.error, None);
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+    assert!(
+        report.held[0]
+            .reason
+            .contains("after 3 in the last 24 hours")
+    );
+    assert_eq!(world.apply().await.counts.held, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_preview_counts_what_a_killed_run_did() {
+    let world = killed_in_its_suspends().await;
+    for _ in 0..2 {
+        let preview = world.preview().await;
+        assert_eq!(preview.counts.held, 3, "{}", shown(&preview));
+    }
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_killed_run_did_counts_though_the_next_invocation_only_reads() {
+    let world = killed_in_its_suspends().await;
+    let exchange = world.sandbox.exchange.control();
+    exchange.set_latency(Duration::from_secs(1));
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.time_budget = Some(Duration::from_millis(1));
+    let mut invocations = 0;
+    let report = loop {
+        let report = world.run_for(&request).await.unwrap();
+        request.id = RunId::parse(&report.id);
+        invocations += 1;
+        if report.state == RunState::Ended {
+            break report;
+        }
+    };
+    assert!(invocations > 1);
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_run_that_its_deadline_cuts_off_exceeds_no_limit() {
+    // 44 of 100 leave; 44 may. Cut off after 32; then one more leaves.
+    let world = leaving(100, 44).await;
+    let mut world = world.again_with(&[("MAX_SUSPEND", "44")]).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.time_budget = Some(Duration::from_secs(15));
+    let cut = world.run_for(&request).await.unwrap();
+    assert_eq!(cut.state, RunState::Continues, "{}", shown(&cut));
+    assert_eq!(inactive(&world), 32);
+    zivver.set_latency(Duration::ZERO);
+    world = world.again_with(&[]).await;
+    request.id = RunId::parse(&cut.id);
+    let ended = world.run_for(&request).await.unwrap();
+    assert_eq!(
+        (ended.counts.held, inactive(&world)),
+        (0, 44),
+        "{}",
+        shown(&ended)
+    );
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[44].account_disabled = Some(true);
+    });
+    let report = world.apply().await;
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (1, 44),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_a_suspend_that_zivver_ignored_differs_though_its_limit_is_used_up() {
+    let world = leaving(40, 3).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(200, "{}")).method("PUT"));
+    let report = world.apply().await;
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
+    assert_eq!(report.differences.len(), 3);
+    // It is not tried again (R22), and is not forgotten either.
+    forget(&world);
+    let again = world.apply().await;
+    assert_eq!(writes(&world), [""; 0]);
+    assert!(again.needs_attention(), "{}", shown(&again));
+    assert_eq!(notes(&again, "p00"), ["AccessNotTaken"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +407,43 @@ async fn r26_renames_and_names_have_limits_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r02_an_approval_of_something_else_does_not_make_a_shrunken_source_the_rule() {
+    let world = leaving(10, 0).await;
+    let world = world
+        .again_with(&[("MAX_SUSPEND", "100%"), ("MAX_NAME_CHANGES", "0")])
+        .await;
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.truncate(4);
+        tenant.mailboxes[0].display_name = "New".into();
+    });
+    let report = world.apply().await;
+    assert_eq!(report.held.len(), 2, "{}", shown(&report));
+    let code = |report: &Report, class| {
+        let set = report.held.iter().find(|set| set.class == class);
+        set.unwrap().code.clone()
+    };
+    let names = world.approve(&[&code(&report, Class::NameChange)]).await;
+    assert_eq!(user(&world, "p00").name, "New");
+    assert_eq!(names.counts.held, 6, "{}", shown(&names));
+    let night = world.apply().await;
+    assert_eq!(
+        (night.counts.held, inactive(&world)),
+        (6, 0),
+        "{}",
+        shown(&night)
+    );
+    world.approve(&[&code(&night, Class::Suspend)]).await;
+    assert_eq!(inactive(&world), 6);
+    // Now it is.
+    world
+        .sandbox
+        .exchange
+        .with_state(|tenant| tenant.mailboxes.truncate(3));
+    assert_converged(&world.apply().await);
+    assert_eq!(inactive(&world), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r27_a_code_stands_for_its_changes_and_each_is_done_once() {
     let world = crowded(&[("MAX_SUSPEND", "0")], |number, mailbox| {
         mailbox.account_disabled = Some(number < 2 || number == 40);
@@ -247,7 +501,7 @@ async fn r28_a_preview_reports_what_an_apply_does_and_sends_only_gets() {
     assert!(journal.iter().all(|entry| entry.method == "GET"));
     assert_eq!(journal.len(), 2);
     let apply = world.apply().await;
-    let planned = |report: &cloud_sync::domain::report::Report| {
+    let planned = |report: &Report| {
         report
             .actions
             .iter()

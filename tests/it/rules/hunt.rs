@@ -700,3 +700,26 @@ async fn r1_r11_a_list_whose_first_page_looks_like_all_takes_nothing() {
         assert_eq!(suspended, [at("p24")]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r35_whom_a_killed_run_created_and_who_is_renamed_since_is_renamed() {
+    let mut organisation = accounts(&["ben"]);
+    // Only what we remember tells whose the account is.
+    organisation.switches.external_account_id_shown = false;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 1).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        let mailbox = tenant.mailbox_mut(&at("ann")).unwrap();
+        mailbox.primary_smtp_address = at("anna");
+        mailbox.email_addresses = vec![format!("SMTP:{}", at("anna"))];
+    });
+    forget(&world);
+    let preview = world.preview().await;
+    assert_eq!(preview.actions.len(), 1, "{}", shown(&preview));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.actions[0].action, preview.actions[0].action);
+    insta::assert_snapshot!(writes(&world).join("\n"), @"PUT Users anna@ {userName:anna@} 200");
+}

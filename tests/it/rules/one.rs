@@ -1,6 +1,9 @@
 //! R39, R40: one account.
 
-use cloud_sync::{domain::mode::Mode, sandbox::exchange::Mailbox};
+use cloud_sync::{
+    domain::{mode::Mode, report::RunOutcome},
+    sandbox::exchange::Mailbox,
+};
 
 use super::bench::*;
 use crate::world::World;
@@ -15,6 +18,7 @@ async fn world() -> World {
         .mailbox(Mailbox::user(&at("ben")).with_display_name("New ben"))
         .user(&at("fresh"))
         .room(&at("room"))
+        .mail_user("adviser@partner.example")
         .user("out@elsewhere.example")
         .mailbox(
             Mailbox::shared(&at("desk"))
@@ -42,11 +46,29 @@ async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
 #[tokio::test(start_paused = true)]
 async fn r39_a_name_that_nobody_has_is_told() {
     let world = World::still(people(&["ann"]), organisation()).await;
-    let report = world.scoped(Mode::Preview, &[&at("ann"), &at("an")]).await;
+    for mode in [Mode::Preview, Mode::Apply] {
+        let report = world.scoped(mode, &[&at("ann"), &at("an")]).await;
+        assert_eq!(notes(&report, "an"), ["AddressUnknown"]);
+        assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+        assert_eq!(
+            report.skipped[0].text,
+            "no mailbox and no account has this address; did you mean ann@corp.example?"
+        );
+    }
+    let report = world.scoped(Mode::Preview, &[&at("zacharias")]).await;
     assert_eq!(
-        report.warnings,
-        ["no mailbox and no account has the address an@corp.example (R39)"]
+        report.skipped[0].text,
+        "no mailbox and no account has this address"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_an_alias_that_only_zivver_has_names_its_account() {
+    let organisation = organisation().with_user(account("ann").alias(&at("old")));
+    let world = World::still(people(&["ann"]), organisation).await;
+    let report = world.scoped(Mode::Apply, &[&at("old")]).await;
+    assert_converged(&report);
+    assert_eq!(user(&world, "ann").aliases, [""; 0], "{}", shown(&report));
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,6 +134,7 @@ async fn r40_explains_any_address_without_a_write() {
         "desk",
         "leaver",
         "nobody",
+        "adviser@partner.example",
         "ANN@CORP.example",
     ] {
         let explained = world.explain(&at(address)).await;
@@ -124,9 +147,10 @@ async fn r40_explains_any_address_without_a_write() {
     fresh: create is planned
     room: a mailbox of kind "RoomMailbox" is not synchronised (R3)
     out@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS (R13)
-    desk: update is planned
-    leaver: suspend is planned
+    desk: update is planned, as far as this address alone tells: a run counts what it takes from all together (R26)
+    leaver: suspend is planned, as far as this address alone tells: a run counts what it takes from all together (R26)
     nobody: neither Exchange nor Zivver knows this address
+    adviser@partner.example: Exchange has this address as a MailUser, which is not synchronised (R3), and Zivver has no account with it
     ANN@CORP.example: update is planned
     "#);
     assert_eq!(write_count(&world), 0);
@@ -150,4 +174,43 @@ async fn r40_says_what_both_sides_say_and_which_rules_decided() {
     let desk = world.explain(&at("desk")).await;
     let access = desk.mailboxes[0].full_access.clone().unwrap();
     assert_eq!(access.len(), 2, "{access:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r40_what_a_run_held_for_all_together_is_held_for_one() {
+    // Ten desks lose their only member: more than half of what is active, and each alone is not.
+    let mut organisation = accounts(&["ann"]);
+    let ann = organisation.users[0].id.clone();
+    let mut tenant = people(&["ann"]);
+    for number in 0..10 {
+        let name = format!("desk{number}");
+        organisation.add_group(desk(&name).member(&ann));
+        tenant = tenant.shared(&at(&name));
+    }
+    let world = World::still(tenant, organisation).await;
+    let before = world.explain(&at("desk3")).await;
+    assert_eq!(
+        before.verdict,
+        "empty is planned, as far as this address alone tells: a run counts what it takes from all together (R26)"
+    );
+    let report = world.preview().await;
+    assert_eq!(report.counts.held, 10, "{}", shown(&report));
+    let after = world.explain(&at("desk3")).await;
+    assert_eq!(after.held[0].code, report.held[0].code);
+    assert!(
+        after.verdict.starts_with("empty is held: 10 changes"),
+        "{}",
+        after.verdict
+    );
+    assert!(after.verdict.ends_with(&report.id), "{}", after.verdict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r40_the_old_address_of_a_renamed_mailbox_tells_of_its_permissions() {
+    let mut moved = Mailbox::user(&at("anna")).opened_by(&at("ben"));
+    moved.edoid = id("ann");
+    let world = World::still(people(&["ben"]).mailbox(moved), accounts(&["ann", "ben"])).await;
+    let explained = world.explain(&at("ann")).await;
+    let access = explained.mailboxes[0].full_access.as_deref();
+    assert_eq!(access, Some(&[at("ben")][..]), "{}", explained.verdict);
 }

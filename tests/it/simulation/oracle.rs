@@ -77,6 +77,8 @@ struct Deed {
     invocation: usize,
     at_ms: i64,
     class: Class,
+    /// It counts for nothing but for what there was before.
+    approved: bool,
 }
 
 /// A held change that the administrator let go.
@@ -1067,29 +1069,36 @@ impl Oracle {
 
     /// Counts a guarded change (R26).
     fn did(&mut self, at: usize, class: Class, id: &str, before: &str) {
-        if self.is_approved(class, id, before) || self.is_approved(Class::Stray, id, "") {
+        let now_ms = time::elapsed_ms();
+        let approved =
+            self.is_approved(class, id, before) || self.is_approved(Class::Stray, id, "");
+        let deed = Deed {
+            invocation: at,
+            at_ms: now_ms,
+            class,
+            approved,
+        };
+        self.deeds.push(deed);
+        if approved {
             return;
         }
-        let now_ms = time::elapsed_ms();
         if class.is_destructive() && self.invocations[at].shrunken {
             self.violation(
                 at,
                 format!("{class:?} of {before} though the source shrank to less than half (R2)"),
             );
         }
-        self.deeds.push(Deed {
-            invocation: at,
-            at_ms: now_ms,
-            class,
-        });
-        let done = self
+        let today = self
             .deeds
             .iter()
-            .filter(|it| it.class == class && it.at_ms > now_ms - DAY_MS)
-            .count();
+            .filter(|it| it.class == class && it.at_ms > now_ms - DAY_MS);
+        let done = today.clone().filter(|it| !it.approved).count();
         let mut allowed = self.limits[&class];
         if class == Class::Suspend {
-            allowed = allowed.min((self.invocations[at].active / 2).max(1));
+            // Half of what was active before whatever counts today: else a run that is cut off (R35) could not be finished.
+            let earlier = today.filter(|it| it.invocation != at).count();
+            let before = self.invocations[at].active + earlier;
+            allowed = allowed.min((before / 2).max(1));
         }
         if done > allowed {
             self.violation(
