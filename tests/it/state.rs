@@ -5,7 +5,7 @@
 
 pub(crate) mod azurite;
 mod documents;
-mod faults;
+pub(crate) mod faults;
 mod locking;
 
 use std::{path::Path as FilePath, sync::Arc, time::Duration};
