@@ -17,7 +17,7 @@ use cloud_sync::{
         zivver::{LimiterKind, Organisation},
     },
     settings::Settings,
-    state::lock::Lease,
+    state::{State, lock::Lease},
 };
 
 /// An HTTP client of a test's own, apart from those of the program.
@@ -73,6 +73,12 @@ impl World {
 
     /// The same, with a lock of its own length.
     pub(crate) async fn again(self, extra: &[(&str, &str)], lease: Option<Lease>) -> Self {
+        let state = self.engine.state().await.unwrap().clone();
+        self.over(state, extra, lease)
+    }
+
+    /// A new process with another state.
+    pub(crate) fn over(self, state: State, extra: &[(&str, &str)], lease: Option<Lease>) -> Self {
         let Self {
             sandbox,
             mut settings,
@@ -84,7 +90,7 @@ impl World {
         let links = Links {
             exchange: Some(Transport::InProcess(sandbox.exchange.router())),
             zivver: Some(Transport::InProcess(sandbox.zivver.router())),
-            state: Some(engine.state().await.unwrap().clone()),
+            state: Some(state),
             clock: Clock::simulated(engine.time()),
             lease,
             ..Links::default()

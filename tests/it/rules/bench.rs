@@ -275,14 +275,19 @@ pub(super) async fn renew_token(world: World) -> World {
     world.again_with(&[("ACCESS_TOKEN", &token)]).await
 }
 
-/// Lets a run go on until Zivver got so many writes, and kills it then. Storage, which says when its lock is over, has the
-/// clock of the machine.
-pub(super) async fn killed_after(world: World, writes: usize) -> World {
+/// A lock for tests that wait until it is over, and how long that takes.
+pub(super) fn short_lease() -> (Lease, Duration) {
     let lease = Lease {
         margin: Duration::from_millis(100),
         ..Lease::of(Duration::from_secs(2))
     };
-    let over = lease.length + 2 * lease.margin;
+    (lease, lease.length + 2 * lease.margin)
+}
+
+/// Lets a run go on until Zivver got so many writes, and kills it then. Storage, which says when its lock is over, has the
+/// clock of the machine.
+pub(super) async fn killed_after(world: World, writes: usize) -> World {
+    let (lease, over) = short_lease();
     let world = world.again(&[], Some(lease)).await;
     let enough = async {
         while write_count(&world) < writes {

@@ -1,6 +1,6 @@
 //! R26-R28: limits, approval, and who may write at all.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cloud_sync::{
     domain::{
@@ -13,11 +13,15 @@ use cloud_sync::{
         control::{Fault, FaultKind},
         exchange::Mailbox,
     },
-    state::RunId,
+    state::{RunId, State},
 };
+use object_store::memory::InMemory;
 
 use super::bench::*;
-use crate::world::World;
+use crate::{
+    state::faults::{self, Faulty},
+    world::World,
+};
 
 fn crowd(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("p{number:02}")).collect()
@@ -250,6 +254,41 @@ async fn r26_what_a_killed_run_did_counts_though_the_next_invocation_only_reads(
         }
     };
     assert!(invocations > 1);
+    assert_eq!(
+        (report.counts.held, inactive(&world)),
+        (3, 3),
+        "{}",
+        shown(&report)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_was_done_counts_though_it_could_not_be_remembered() {
+    let store = Arc::new(Faulty::over(Arc::new(InMemory::new())));
+    let state = State::over(Arc::<Faulty>::clone(&store), "store");
+    let (lease, over) = short_lease();
+    let world = leaving(40, 3)
+        .await
+        .over(state, &[("MAX_SUSPEND", "3")], Some(lease));
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT").times(3));
+    let store_fails = async {
+        while inactive(&world) < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        store.suffers(faults::Fault::Down);
+    };
+    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let (ended, ()) = tokio::join!(world.run_for(&request), store_fails);
+    assert!(ended.is_err(), "{ended:?}");
+    store.suffers(faults::Fault::None);
+    std::thread::sleep(over);
+    world.sandbox.exchange.with_state(|tenant| {
+        for mailbox in &mut tenant.mailboxes[3..6] {
+            mailbox.account_disabled = Some(true);
+        }
+    });
+    let report = world.apply().await;
     assert_eq!(
         (report.counts.held, inactive(&world)),
         (3, 3),
