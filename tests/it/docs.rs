@@ -70,6 +70,46 @@ fn links_between_pages_lead_somewhere() {
     }
 }
 
+/// All functions of the program and its tests.
+fn functions() -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    let mut folders = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let names = text.split("fn ").skip(1);
+                functions.extend(names.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())));
+            }
+        }
+    }
+    functions
+}
+
+#[test]
+fn pages_name_only_tests_that_exist() {
+    let functions = functions();
+    let is_name = |text: &str| {
+        text.matches('_').count() >= 3
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+    };
+    let mut named = 0;
+    for page in ["docs/testing.md", "docs/security.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for name in text.split('`').skip(1).step_by(2).filter(|it| is_name(it)) {
+            let test = name.rsplit("::").next().unwrap();
+            assert!(functions.contains(test), "{page} names {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named} tests are named");
+}
+
 /// Headings as GitHub turns them into anchors.
 fn anchors(page: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(page).unwrap();
