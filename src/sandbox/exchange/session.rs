@@ -269,9 +269,10 @@ impl<'a> Session<'a> {
     }
 }
 
-/// `Date` as HTTP writes it.
+/// `Date` as HTTP writes it. The last one is that of the end of the year 9998, however far the clock was moved.
 pub(super) fn http_date(epoch_s: u64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(epoch_s))
+    const LAST_S: u64 = 253_370_764_799;
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(epoch_s.min(LAST_S)))
 }
 
 /// ISO 8601 in UTC with milliseconds.

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::faults::TOO_MANY_CONCURRENT;
 use super::reply::{Content, Exception, Reply};
+use super::session::http_date;
 use super::switches::{Bucket, RefusalBody, RetryAfter, Throttle};
 
 /// What the headers show when nothing is enforced.
@@ -116,9 +117,11 @@ pub(super) fn retry_after(form: RetryAfter) -> Option<String> {
         RetryAfter::Absent => None,
         RetryAfter::Seconds(seconds) => Some(seconds.to_string()),
         RetryAfter::Millis(millis) => Some(format!("{}.{:03}", millis / 1000, millis % 1000)),
-        RetryAfter::DateIn(seconds) => Some(httpdate::fmt_http_date(
-            SystemTime::now() + Duration::from_secs(seconds),
-        )),
+        RetryAfter::DateIn(seconds) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now_s = now.map_or(0, |since| since.as_secs());
+            Some(http_date(now_s.saturating_add(seconds)))
+        }
     }
 }
 
@@ -151,5 +154,7 @@ mod tests {
         );
         let date = retry_after(RetryAfter::DateIn(7)).unwrap();
         assert!(httpdate::parse_http_date(&date).is_ok());
+        let far = retry_after(RetryAfter::DateIn(u64::MAX)).unwrap();
+        assert_eq!(far, "Thu, 31 Dec 9998 23:59:59 GMT");
     }
 }
