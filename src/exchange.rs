@@ -36,7 +36,6 @@ pub use error::{ExchangeError, Failure};
 use gate::Gate;
 use pages::{Reader, Rows, Void};
 pub use permissions::MailboxKey;
-pub(crate) use permissions::has_self;
 use token::TokenKeeper;
 pub use token::{Identity, TokenFacts};
 use wire::MailboxRow;

@@ -30,7 +30,7 @@ use crate::{
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
     },
-    exchange::{ExchangeClient, ExchangeError, ListProgress, MailboxKey, has_self},
+    exchange::{ExchangeClient, ExchangeError, ListProgress, MailboxKey},
     http::Clock,
     zivver::ZivverClient,
 };
@@ -325,7 +325,7 @@ impl Fetcher<'_> {
                         missing -= 1;
                         source.permissions.set(places[at], self.now(), &answer);
                         source.read += 1;
-                        source.gained += usize::from(is_good(&answer));
+                        source.gained += usize::from(matches!(answer, PermissionAnswer::Entries(_)));
                         resolving.look_at_answer(source, places[at], &answer);
                         self.progress.show(Progress::Reading { permissions: source.read, of: source.wanted });
                     }
@@ -502,21 +502,17 @@ pub fn kept_answers(directory: &Directory, permissions: &PermissionAnswers) -> V
         .iter()
         .filter_map(|(ix, mailbox)| {
             let (at, answer) = (permissions.at(ix)?, permissions.get(ix)?);
-            is_good(&answer).then(|| KeptAnswer {
+            let keep = match &answer {
+                PermissionAnswer::Entries(_) => true,
+                PermissionAnswer::Gone | PermissionAnswer::Unread(_) => false,
+            };
+            keep.then(|| KeptAnswer {
                 mailbox: key_text(mailbox),
                 at,
                 answer,
             })
         })
         .collect()
-}
-
-/// R34: an answer that need not be asked for again. One without SELF is no read (R8).
-fn is_good(answer: &PermissionAnswer) -> bool {
-    match answer {
-        PermissionAnswer::Entries(entries) => has_self(entries),
-        PermissionAnswer::Gone | PermissionAnswer::Unread(_) => false,
-    }
 }
 
 fn key_text(mailbox: &Mailbox) -> String {
@@ -539,41 +535,5 @@ pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::source::{MailboxRecord, PermissionEntry};
-
-    #[test]
-    fn r34_only_good_answers_are_kept() {
-        let of = |user: &str| {
-            PermissionAnswer::Entries(vec![PermissionEntry {
-                user: user.into(),
-                access_rights: vec!["FullAccess".into()],
-                deny: false,
-                inherited: false,
-            }])
-        };
-        let mailbox = |name: &str| MailboxRecord {
-            primary_smtp_address: Some(format!("{name}@corp.example")),
-            recipient_type_details: Some("SharedMailbox".into()),
-            ..MailboxRecord::default()
-        };
-        let directory = Directory::new(["a", "b", "c", "d"].map(mailbox).into());
-        let mut permissions = PermissionAnswers::new(4);
-        let answers = [
-            of("NT AUTHORITY\\SELF"),
-            of("anna@corp.example"),
-            PermissionAnswer::Gone,
-        ];
-        for (ix, answer) in (0..).map(MailboxIx).zip(&answers) {
-            permissions.set(ix, 7, answer);
-        }
-        let kept = kept_answers(&directory, &permissions);
-        let kept: Vec<_> = kept.iter().map(|kept| kept.mailbox.as_str()).collect();
-        assert_eq!(kept, ["a@corp.example"]);
     }
 }

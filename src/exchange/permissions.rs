@@ -280,7 +280,7 @@ fn unreadable(names: &[String]) -> PermissionAnswer {
 }
 
 /// Whether the mailbox's own entry is there, without which a read is not good (6.1).
-pub(crate) fn has_self(entries: &[PermissionEntry]) -> bool {
+pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
     entries.iter().any(|entry| {
         let user = entry.user.trim();
         user.eq_ignore_ascii_case(r"NT AUTHORITY\SELF") || user.eq_ignore_ascii_case("S-1-5-10")
