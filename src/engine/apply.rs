@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     journal::{Entry, Journal},
-    live::{Created, Live, Request, StepEnd, Turn},
+    live::{Created, Live, Request, StepEnd, Turn, Weight},
     progress::{Progress, Watcher},
     stop::Stop,
 };
@@ -136,7 +136,7 @@ pub async fn apply(
                     request,
                     new_aliases,
                     only_aliases,
-                    takes_access,
+                    weight,
                     left_out,
                 } => {
                     let mut sending = Sending {
@@ -144,7 +144,7 @@ pub async fn apply(
                         request: *request,
                         open: new_aliases,
                         only_aliases,
-                        takes_access,
+                        weight,
                         suspected: None,
                         refused: Vec::new(),
                         refused_aliases: Vec::new(),
@@ -454,8 +454,7 @@ struct Sending {
     open: Vec<SmtpAddress>,
     /// Whether the request without them would change nothing.
     only_aliases: bool,
-    /// Whether the extension in it takes somebody's access away.
-    takes_access: bool,
+    weight: Weight,
     /// Left out though Zivver did not name it, since it was the only new one.
     suspected: Option<SmtpAddress>,
     refused: Vec<String>,
@@ -570,7 +569,7 @@ impl Sending {
     /// An alias that Zivver has is refused with everything that goes along with it. Access that is to go must go; else the
     /// alias stays where it is, and with it all of the extension.
     fn without_stored(&mut self, alias: &SmtpAddress, error: &WriteError) -> WayOn {
-        if !self.takes_access {
+        if self.weight != Weight::TakesAccess {
             return self.without_extension(error);
         }
         self.request.without_alias(alias);
@@ -582,7 +581,7 @@ impl Sending {
 
     /// The rest of the request, without aliases and delegates.
     fn without_extension(&mut self, error: &WriteError) -> WayOn {
-        if !self.request.drop_extension() {
+        if self.weight == Weight::Ties || !self.request.drop_extension() {
             return WayOn::None;
         }
         // It was none of those that are new.

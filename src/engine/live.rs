@@ -73,8 +73,7 @@ pub(super) enum Turn {
         new_aliases: Vec<SmtpAddress>,
         /// Whether nothing else in it differs from what Zivver has: without them it need not be sent.
         only_aliases: bool,
-        /// Whether its extension takes somebody's access away.
-        takes_access: bool,
+        weight: Weight,
         /// What had to be left out of it, in words (R32).
         left_out: Vec<String>,
     },
@@ -89,7 +88,18 @@ struct Extended {
     new_aliases: Vec<SmtpAddress>,
     /// Whether only new aliases differ from what Zivver has.
     only_aliases: bool,
-    takes_access: bool,
+    weight: Weight,
+}
+
+/// Whether a request can go without its extension, where Zivver refuses that for an alias that the account had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Weight {
+    #[default]
+    Light,
+    /// It takes somebody's access away, and must go.
+    TakesAccess,
+    /// It writes the key of whoever gets the account: nothing is written without it (R16).
+    Ties,
 }
 
 /// What happened so far.
@@ -239,7 +249,7 @@ impl<'a> Live<'a> {
                     request,
                     new_aliases: Vec::new(),
                     only_aliases: false,
-                    takes_access: false,
+                    weight: Weight::Light,
                     left_out,
                 }
             }
@@ -306,7 +316,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: aliases,
             only_aliases: false,
-            takes_access: false,
+            weight: Weight::Light,
             left_out,
         }
     }
@@ -330,7 +340,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases: Vec::new(),
             only_aliases: false,
-            takes_access: false,
+            weight: Weight::Light,
             left_out,
         }
     }
@@ -370,10 +380,10 @@ impl<'a> Live<'a> {
             && !self.ties(step);
         let extended =
             extension.and_then(|extension| self.extend(step, user, extension, &mut left_out));
-        let (mut new_aliases, mut takes_access) = (Vec::new(), false);
+        let (mut new_aliases, mut weight) = (Vec::new(), Weight::Light);
         if let Some(extended) = extended {
             only_aliases &= extended.only_aliases;
-            takes_access = extended.takes_access;
+            weight = extended.weight;
             new_aliases = extended.new_aliases;
             write.extension = Some(extended.body);
         }
@@ -393,7 +403,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases,
             only_aliases,
-            takes_access,
+            weight,
             left_out,
         }
     }
@@ -438,11 +448,18 @@ impl<'a> Live<'a> {
         }
         let is_new = |alias: &&SmtpAddress| !stored.contains(*alias);
         let new_aliases: Vec<SmtpAddress> = aliases.iter().filter(is_new).cloned().collect();
+        let takes_access = stored_delegates
+            .iter()
+            .any(|delegate| !delegates.contains(*delegate));
         Some(Extended {
             only_aliases: aliases.len() - new_aliases.len() == stored.len() && same_delegates,
-            takes_access: stored_delegates
-                .iter()
-                .any(|delegate| !delegates.contains(*delegate)),
+            weight: if self.ties(step) {
+                Weight::Ties
+            } else if takes_access {
+                Weight::TakesAccess
+            } else {
+                Weight::Light
+            },
             body: UserExtensionBody::of(&user.extension, &aliases, &delegates, extension.key),
             new_aliases,
         })
@@ -507,7 +524,7 @@ impl<'a> Live<'a> {
             request,
             new_aliases,
             only_aliases,
-            takes_access: false,
+            weight: Weight::Light,
             left_out,
         }
     }

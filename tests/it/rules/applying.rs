@@ -365,6 +365,38 @@ async fn r23_a_stored_alias_that_is_refused_stays_and_does_not_stop_the_rest() {
     assert!(!problems.contains(&at("fresh")), "{problems}");
 }
 
+/// A new owner without his key could sign in to nothing, and the next run would take the account for his.
+#[tokio::test(start_paused = true)]
+async fn r16_r23_a_refused_alias_keeps_an_account_from_its_new_owner() {
+    let mut former = account("ann")
+        .alias(&at("old"))
+        .external_account_id(&id("somebody.else"));
+    former.active = false;
+    let mut organisation = organisation().with_user(former);
+    organisation.guests.push(at("old"));
+    organisation.switches.stored_aliases_judged = true;
+    let tenant = people(&[]).mailbox(
+        Mailbox::user(&at("ann"))
+            .with_display_name("New ann")
+            .with_alias_address(&at("old")),
+    );
+    let settings = [("MAX_IDENTITY_CHANGES", "100%")];
+    let world = World::still_with(tenant, organisation, &settings).await;
+    let before = user(&world, "ann");
+    for _ in 0..2 {
+        let report = world.apply().await;
+        let now = user(&world, "ann");
+        assert_eq!(
+            (now.active, &now.name, &now.sso_account_key),
+            (false, &before.name, &before.sso_account_key),
+            "{}",
+            shown(&report)
+        );
+        assert_eq!(report.actions[0].outcome, ActionOutcome::Refused);
+        assert!(report.needs_attention());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn r23_a_refused_alias_of_a_desk_does_not_keep_its_members() {
     let organisation = accounts(&["ann", "ben"]);
