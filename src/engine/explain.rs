@@ -28,7 +28,8 @@ impl Engine {
     async fn last_for_all(&self) -> Result<Option<LastRun>, RunError> {
         let state = self.state().await?;
         for entry in state.runs::<RunSummary>(RUNS_MAX).await? {
-            let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
+            // What the last run held is told besides: a document that cannot be read keeps nothing else from being told.
+            let Some(summary) = entry.summary.ok().flatten().map(|stored| stored.summary) else {
                 continue;
             };
             let saw_everybody = summary.state == RunState::Ended
@@ -36,7 +37,7 @@ impl Engine {
                 && summary.accounts.is_empty()
                 && summary.undo.is_none();
             if saw_everybody {
-                let report: Option<Report> = state.report(&entry.id).await?;
+                let report: Option<Report> = state.report(&entry.id).await.unwrap_or_default();
                 return Ok(report.map(|report| LastRun {
                     id: report.id,
                     held: report.held,

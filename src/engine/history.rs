@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many of the newest runs are looked at for one that died: more than begin in a day.
-const LOOKED_AT: usize = 100;
+pub(super) const LOOKED_AT: usize = 100;
 
 /// After so long nothing comes from the queue any more.
 const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);

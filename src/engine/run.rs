@@ -17,6 +17,7 @@ use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
+    history::LOOKED_AT,
     journal::{Entry, Journal, PlanRecord, deeds, read},
     progress::span,
 };
@@ -171,6 +172,10 @@ struct Running<'a> {
     ends_by: Option<Instant>,
     doing: Doing,
     is_out_of_time: bool,
+    /// The number in this run of the plan that is in state.
+    written_down: Option<u32>,
+    /// The report tells what came of it.
+    is_taken_in: bool,
     /// What reading and what writing have at least, however late they begin (R34).
     slice: Duration,
     memory: Memory,
@@ -313,6 +318,8 @@ impl Engine {
             ends_by: ends_by(request, started),
             doing: Doing::Reading,
             is_out_of_time: false,
+            written_down: None,
+            is_taken_in: false,
             slice: slice(request),
             memory,
             revision,
@@ -594,7 +601,7 @@ impl Running<'_> {
             }
             self.earlier = deeds(plans);
         }
-        for entry in self.state.runs::<RunSummary>(20).await? {
+        for entry in self.state.runs::<RunSummary>(LOOKED_AT).await? {
             let Some(summary) = entry.summary? else {
                 continue;
             };
@@ -655,6 +662,8 @@ impl Running<'_> {
             return Ok(false);
         };
         let plans = self.done_by(&run).await?;
+        // It did not come to its end: its suspends, which come last, go first now (R25).
+        self.memory.cut_off |= ended.is_none();
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
             let at = ended.unwrap_or_else(|| self.engine.now().as_second());
@@ -820,6 +829,7 @@ impl Running<'_> {
         });
         self.save_memory().await?;
         plans.append(record).await?;
+        self.written_down = Some(number);
         self.use_approvals(record).await?;
         Ok(number)
     }
@@ -849,6 +859,7 @@ impl Running<'_> {
             self.approved_tie(at, plan, fetched, outcome);
             self.remember_suspend(at, plan, fetched, outcome);
         }
+        self.is_taken_in = true;
         let now = self.engine.now().as_second();
         self.memory
             .spent
@@ -1034,7 +1045,7 @@ impl Running<'_> {
         let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_in_flight = self.is_out_of_time && self.doing == Doing::Writing;
         let is_unsettled = self.is_out_of_time && self.doing == Doing::Saving || is_in_flight;
-        if is_unsettled {
+        if is_unsettled && !self.is_taken_in {
             self.take_in_journal().await;
         }
         self.report.duration_ms = millis(self.started.elapsed());
@@ -1097,7 +1108,11 @@ impl Running<'_> {
             action.outcome = ActionOutcome::Remaining;
         }
         let written = match self.done_by(&self.id).await {
-            Ok(mut plans) => plans.pop().map_or_else(Vec::new, |(_, entries)| entries),
+            Ok(plans) => {
+                let number = self.written_down.and_then(|at| usize::try_from(at).ok());
+                let written = plans.into_iter().nth(number.unwrap_or(usize::MAX));
+                written.map_or_else(Vec::new, |(_, entries)| entries)
+            }
             Err(error) => {
                 tracing::warn!(%error, "the report does not tell what was written");
                 Vec::new()

@@ -593,8 +593,11 @@ async fn health(engine: &Engine, runs: &[RunSummary]) -> Result<Health, Problem>
     {
         problems.push(format!("the last run failed: {error}"));
     }
-    let dead = runs.iter().filter(|run| run.is_writing());
-    for run in dead {
+    // Whatever has succeeded since was not kept from it.
+    let since = runs
+        .iter()
+        .take_while(|run| success.is_none_or(|success| success.id != run.id));
+    for run in since.filter(|run| run.is_writing()) {
         let told = run.error.iter();
         problems.extend(told.map(|error| format!("run {}: {error}", run.id)));
     }

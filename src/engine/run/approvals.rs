@@ -24,6 +24,9 @@ use crate::{
 /// How long a code may be used after it was shown.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long it is not written anew: it was shown just now.
+const AGE_OF_LATE: Duration = Duration::from_secs(60 * 60);
+
 /// A held set as a person may approve it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Approval {
@@ -101,9 +104,16 @@ impl Running<'_> {
         let now = self.engine.now().as_second();
         for held in &plan.held {
             let known: Option<Approval> = self.state.approval(&held.code).await?;
-            let in_use =
-                |known: Approval| !known.used.is_empty() && now - known.shown <= seconds(AGE_MAX);
-            if known.is_some_and(in_use) {
+            // What was shown just now is left alone: an apply beside this run may be about to use it.
+            let stays = |known: Approval| {
+                let age = if known.used.is_empty() {
+                    AGE_OF_LATE
+                } else {
+                    AGE_MAX
+                };
+                now - known.shown <= seconds(age)
+            };
+            if known.is_some_and(stays) {
                 continue;
             }
             let approval = Approval {

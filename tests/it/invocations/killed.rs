@@ -1,11 +1,29 @@
 //! A killed apply, before the next one has looked after it (R35).
 
 use cloud_sync::{
-    domain::report::RunState,
+    domain::{
+        mode::{Mode, Trigger as StartedBy},
+        report::RunState,
+    },
+    engine::RunRequest,
     state::lock::{Acquired, Owner},
 };
 
 use super::{Bench, LEASE, apply, called, hours_ago, newcomers, request};
+
+/// Where nothing may write any more, no apply looks after it, and its history is all there is to see.
+#[tokio::test]
+async fn a_killed_apply_is_no_trouble_once_another_run_has_succeeded() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    bench
+        .recorded(&apply(), RunState::Running, &hours_ago(2))
+        .await;
+    let app = bench.app();
+    let preview = RunRequest::new(Mode::Preview, StartedBy::Timer);
+    bench.engine(None).run(&preview).await.unwrap();
+    let health = called(&app, request("GET", "/health", &[], None)).await;
+    assert_eq!(health.status, 200, "{}", health.body);
+}
 
 #[tokio::test]
 async fn r35_a_killed_apply_is_told_as_such_before_the_next_has_looked_after_it() {
