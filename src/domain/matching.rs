@@ -206,7 +206,10 @@ fn protected_mailboxes(world: &World, policy: &Policy) -> BTreeMap<MailboxIx, Pr
             protected.insert(ix, Protection { code, text });
         }
     }
-    protected.extend(duplicates(directory));
+    for (ix, protection) in duplicates(directory) {
+        // What protects a mailbox in any case goes first (R15).
+        protected.entry(ix).or_insert(protection);
+    }
     protected
 }
 
@@ -368,10 +371,17 @@ impl Matcher<'_> {
         (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
-    /// R16: nobody may use an account that only disabled user mailboxes claim, whichever of them it belongs to.
+    /// R16: nobody may use an account that only disabled user mailboxes claim, whichever of them it belongs to. Somebody else
+    /// whose address it has may be its owner, though a stronger claim stands against his.
     fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
-        let is_user = self.accounts.get(account).kind() == AccountKind::User;
-        if is_user && claimants.iter().all(|ix| self.is_only_disabled(*ix)) {
+        let known = self.accounts.get(account);
+        let owners = self.directory.with_address(known.address().as_str());
+        let are_disabled = claimants.iter().all(|ix| self.is_only_disabled(*ix))
+            && owners.iter().all(|party| match party {
+                Party::Mailbox(ix) => self.is_only_disabled(*ix),
+                Party::Rejected(_) => false,
+            });
+        if known.kind() == AccountKind::User && are_disabled {
             self.disabled_only.insert(account);
         }
     }

@@ -29,6 +29,9 @@ use super::{
 /// How many letters of an address may be wrong for it to be taken for a slip of the hand.
 const SLIP_MAX: usize = 2;
 
+/// For how many unknown names that is looked for: each is compared with every address there is.
+const GUESSES_MAX: usize = 20;
+
 /// What one run wants beyond the policy.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -363,13 +366,15 @@ fn unknown_names(scope: &RunScope, world: &World) -> Vec<Note> {
             && world.accounts.with_address(address).is_empty()
             && world.accounts.with_alias(address).is_empty()
     });
-    let note = |address: &SmtpAddress| {
-        let guess = nearest(address, world)
-            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    let note = |(at, address): (usize, &SmtpAddress)| {
+        let near = (at < GUESSES_MAX)
+            .then(|| nearest(address, world))
+            .flatten();
+        let guess = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let text = format!("no mailbox and no account has this address{guess}");
         Note::new(address.as_str(), Code::AddressUnknown, text)
     };
-    unknown.map(note).collect()
+    unknown.enumerate().map(note).collect()
 }
 
 fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddress> {
@@ -379,8 +384,11 @@ fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddres
         .iter()
         .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
     let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
+    // Each change of a letter changes at most so many bytes.
+    let length = address.as_str().len();
     of_mailboxes
         .chain(of_accounts)
+        .filter(|known| known.as_str().len().abs_diff(length) <= SLIP_MAX * 4)
         .map(|known| {
             (
                 strsim::osa_distance(address.as_str(), known.as_str()),

@@ -49,8 +49,16 @@ impl<'a> Command<'a> {
 /// Another way to ask whether there is nothing.
 struct Other<'a> {
     command: Command<'a>,
-    convert: fn(RecipientRow) -> Read<bool>,
-    confirms: fn(&[bool]) -> bool,
+    convert: fn(RecipientRow) -> Read<Said>,
+    confirms: fn(&[Said]) -> bool,
+}
+
+/// What one group says.
+#[derive(Debug)]
+struct Said {
+    /// What tells it from other groups.
+    id: Option<String>,
+    is_nothing: bool,
 }
 
 impl<'a> Other<'a> {
@@ -58,8 +66,21 @@ impl<'a> Other<'a> {
     fn group(identity: &'a str) -> Self {
         Self {
             command: Command::group(identity),
-            convert: |row| Ok(row.says_empty()),
-            confirms: |said| said == [true],
+            convert: |row| {
+                Ok(Said {
+                    id: None,
+                    is_nothing: row.says_empty(),
+                })
+            },
+            confirms: |said| {
+                matches!(
+                    said,
+                    [Said {
+                        is_nothing: true,
+                        ..
+                    }]
+                )
+            },
         }
     }
 
@@ -70,11 +91,16 @@ impl<'a> Other<'a> {
                 name: "Get-Group",
                 identity: None,
                 link_type: None,
-                properties: "Name,RecipientTypeDetails",
+                properties: "Name,RecipientTypeDetails,ExternalDirectoryObjectId,Guid",
                 void: Void::Envelope,
             },
-            convert: |row| Ok(row.says_undistributed()),
-            confirms: |said| said.iter().all(|undistributed| *undistributed),
+            convert: |row| {
+                let is_nothing = row.says_undistributed();
+                let record = row.into_record();
+                let id = RecipientRow::key(&record);
+                record.map(|_| Said { id, is_nothing })
+            },
+            confirms: |said| said.iter().all(|group| group.is_nothing),
         }
     }
 }
@@ -209,7 +235,7 @@ impl Service {
     async fn confirm(&self, command: &Command<'_>, other: &Other<'_>) -> Result<(), ExchangeError> {
         let reader = Reader {
             convert: other.convert,
-            key: |_| None,
+            key: |said| said.as_ref().ok()?.id.clone(),
             void: other.command.void,
         };
         let said = self.run(&other.command, &reader).await?.rows;

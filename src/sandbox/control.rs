@@ -366,6 +366,6 @@ fn jitter(state: &mut u64, max: Duration) -> Duration {
     if micros == 0 {
         Duration::ZERO
     } else {
-        Duration::from_micros(random(state) % (micros + 1))
+        Duration::from_micros(random(state) % micros.saturating_add(1))
     }
 }

@@ -657,6 +657,25 @@ fn r16_accounts_that_only_one_disabled_mailbox_claims_are_suspended() {
         account second@ as=u2 ext=anna
     ";
     assert_snapshot!(changes_of(not_alone), @"");
+    let of_somebody_else = "
+        mailbox anna@ disabled
+        mailbox bert@
+        account anna@ as=u1 ext=anna
+        account bert@ as=u2 ext=anna
+    ";
+    assert_snapshot!(changes_of(of_somebody_else), @"suspend anna@; active -yes +no");
+}
+
+#[test]
+fn r15_a_filtered_mailbox_of_a_doubled_primary_stays_filtered() {
+    let world = "
+        target anna
+        mailbox anna@ id=one disabled
+        rejected anna@ id=two
+        account x@ as=u1 ext=one
+        account y@ as=u2 ext=one
+    ";
+    assert_snapshot!(changes_of(world), @"");
 }
 
 #[test]

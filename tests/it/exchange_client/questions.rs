@@ -208,6 +208,35 @@ async fn r11_silence_about_groups_counts_only_if_nothing_else_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r11_silence_about_groups_is_confirmed_over_pages_of_others() {
+    let page = |first: usize, link: bool| {
+        let groups: Vec<_> = (first..first + 1000)
+            .map(|n| json!({"Name": n.to_string(), "Guid": id(n), "RecipientTypeDetails": "GroupMailbox"}))
+            .collect();
+        let mut page = json!({"value": groups});
+        if link {
+            page["@odata.nextLink"] = json!(format!("{ROOT}/InvokeCommand?%24skiptoken=2"));
+        }
+        json_response(&page)
+    };
+    let service = fake(move |seen| {
+        if seen.json()["CmdletInput"]["CmdletName"] != "Get-Group" {
+            return "".into_response();
+        }
+        let is_second = page_number(seen) == 2;
+        page(if is_second { 1001 } else { 1 }, !is_second)
+    });
+    let answer = client(service)
+        .answer(&Question::GroupDirectory)
+        .await
+        .unwrap();
+    assert!(
+        matches!(&answer, Answer::Directory(DirectoryAnswer::Complete(groups)) if groups.is_empty()),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_envelope_of_nothing_is_asked_for_again() {
     let service = fake(|seen| match seen.number {
         0 | 1 => json_response(&json!({})),
