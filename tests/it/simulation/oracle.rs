@@ -893,7 +893,15 @@ impl Oracle {
                 self.violation(at, format!("the stray {who} was stopped without approval"));
             }
         }
-        if !stray {
+        if stray {
+            // It was active before, too.
+            self.deeds.push(Deed {
+                invocation: at,
+                at_ms: time::elapsed_ms(),
+                class: Class::Suspend,
+                approved: true,
+            });
+        } else {
             self.did(at, Class::Suspend, id, "");
         }
     }
