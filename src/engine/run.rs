@@ -458,17 +458,7 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        let took_over = match lock {
-            Some(lock) => {
-                lock.permit().check()?;
-                self.recover(&fetched.world).await?
-            }
-            // R28: a preview counts the same, and leaves it to the next run that writes.
-            None => self.take_over(&fetched.world).await?,
-        };
-        if took_over {
-            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
-        }
+        self.take_up(&mut fetched, lock).await?;
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         // An undo rests on a journal. A fresh answer may release what was held, on another old one. Each is read again once:
@@ -505,6 +495,26 @@ impl Running<'_> {
         // Whoever has taken it over writes down plans of its own (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
+    }
+
+    /// R35: what a killed run did counts, and whom it created is known.
+    async fn take_up(
+        &mut self,
+        fetched: &mut Fetched,
+        lock: Option<&LockGuard>,
+    ) -> Result<(), RunError> {
+        let took_over = match lock {
+            Some(lock) => {
+                lock.permit().check()?;
+                self.recover(&fetched.world).await?
+            }
+            // R28: a preview counts the same, and leaves it to the next run that writes.
+            None => self.take_over(&fetched.world).await?,
+        };
+        if took_over {
+            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+        }
+        Ok(())
     }
 
     /// Whether nothing more may begin: the process is to end, or a caller waits for the answer.

@@ -102,8 +102,8 @@ fn pages_name_only_tests_that_exist() {
     for page in ["docs/testing.md", "docs/security.md"] {
         let text = fs::read_to_string(root().join(page)).unwrap();
         for name in text.split('`').skip(1).step_by(2).filter(|it| is_name(it)) {
-            let test = name.rsplit("::").next().unwrap();
-            assert!(functions.contains(test), "{page} names {name}");
+            let function = name.rsplit("::").next().unwrap();
+            assert!(functions.contains(function), "{page} names {name}");
             named += 1;
         }
     }
