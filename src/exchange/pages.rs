@@ -113,7 +113,8 @@ impl Service {
             if next.is_none() && page.has_more() {
                 return Err(incomplete("more rows exist, but no link to them came"));
             }
-            list.add(page.value.unwrap_or_default())
+            let is_alone = number == 1 && next.is_none();
+            list.add(page.value.unwrap_or_default(), is_alone)
                 .map_err(|Twice| incomplete("a page came twice, so the list does not advance"))?;
             on_page(number, list.rows.len());
             let Some(next) = next else {
@@ -201,15 +202,18 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
         }
     }
 
-    /// Objects that change meanwhile can move to another page, so a single row may come again; a whole page may not.
-    fn add(&mut self, page: Vec<W>) -> Result<(), Twice> {
+    /// Objects that change meanwhile can move to another page, so a single row may come again; a whole page may not. One that
+    /// is alone cannot, and most are: what a row says is not looked at for nothing.
+    fn add(&mut self, page: Vec<W>, is_alone: bool) -> Result<(), Twice> {
         let mut marks = Vec::with_capacity(page.len());
         let mut here = HashSet::new();
         self.rows.reserve(page.len());
         for row in page {
             let row = (self.reader.convert)(row);
             let Some(key) = (self.reader.key)(&row) else {
-                marks.push(content(&row));
+                if !is_alone {
+                    marks.push(content(&row));
+                }
                 self.rows.push(row);
                 continue;
             };
