@@ -374,3 +374,15 @@ fn r22_a_write_without_effect_is_not_repeated_until_either_side_changes() {
     R23 AliasTaken anna@
     ");
 }
+
+#[test]
+fn r24_an_account_is_created_with_the_aliases_that_are_its_own() {
+    let world = "
+        mailbox anna@ alias=anna@elsewhere.example,both@,nick@
+        mailbox bert@ alias=both@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    create anna@; name +anna; aliases +nick@
+    create bert@; name +bert
+    ");
+}

@@ -520,3 +520,37 @@ fn r37_what_was_undone_is_held_and_says_by_which_run() {
     scene.memory.undone.clear();
     assert!(scene.plan().plan.held.is_empty());
 }
+
+#[test]
+fn r39_a_name_that_nobody_has_is_told_with_the_one_that_may_be_meant() {
+    let world = "
+        only ana@ info@ nobody@ al@ other@ anna@
+        mailbox anna@ alias=al@
+        account anna@ as=u1 ext=anna alias=al@,other@
+        account inf@
+    ";
+    assert_snapshot!(told(world), @r"
+    Update anna@
+      R16 anna@ is its mailbox, by ExternalAccountId (R16 b)
+    R39 ana@: no mailbox and no account has this address; did you mean anna@?
+    R39 info@: no mailbox and no account has this address; did you mean inf@?
+    R39 nobody@: no mailbox and no account has this address
+    ");
+    let mut many = "only".to_owned();
+    for at in 0..25 {
+        write!(many, " x{at:02}@").unwrap();
+    }
+    many.push_str("\nmailbox x99@\naccount x99@ as=u1 ext=x99");
+    let told = told(&many);
+    assert_eq!(told.matches("no mailbox and no account").count(), 25);
+    assert_eq!(told.matches("did you mean x99@?").count(), 20);
+}
+
+#[test]
+fn r8_sids_of_the_deleted_are_told_and_those_of_the_system_are_not() {
+    let world = "
+        mailbox anna@ grants=S-1-5-21-1-2-3-4,S-1-5-32-544
+        account anna@ as=u1 ext=anna
+    ";
+    assert_snapshot!(told(world), @"R8 anna@: S-1-5-21-1-2-3-4 is a deleted principal");
+}
