@@ -39,9 +39,10 @@ const SEEDS: u64 = 300;
 const EXCUSED_PERCENT_MAX: u64 = 60;
 
 /// Seeds that found a fault once: a half answer taken for "not found", a row lost between two pages, a killed plan that was
-/// never counted, and last an approved stray that the oracle forgot. A seed is a story only as long as nothing draws
-/// otherwise: no more than a short round for those who change this. Each fault itself has a test of its own under `rules`.
-const KEPT: [u64; 6] = [10, 23, 196, 350, 1911, 6813];
+/// never counted, and two slips of the oracle: an approved stray that it forgot, an account that a list did not show yet. A
+/// seed is a story only as long as nothing draws otherwise: no more than a short round for those who change this. Each fault
+/// itself has a test of its own under `rules`.
+const KEPT: [u64; 7] = [10, 23, 196, 350, 1911, 6813, 14245];
 
 fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())

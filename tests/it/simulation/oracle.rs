@@ -1054,7 +1054,10 @@ impl Oracle {
             .into_iter()
             .flat_map(|it| &it.persons);
         let lost = self.row_may_move && suspended && !persons.any(|it| read.contains(it));
-        if certain && !right && !lost {
+        // A list that lags behind does not show a new account at all, and nobody can tell.
+        let [users, _] = &self.invocations[at].accounts;
+        let seen = users.contains(delegate);
+        if certain && !right && !lost && seen {
             let text = format!("{who} was closed to {text}, who has a right to it");
             self.violation(at, text);
         }
@@ -1069,8 +1072,7 @@ impl Oracle {
             self.violation(at, text);
         }
         // Who is in neither list is nobody's delegate to the program (R22).
-        let [users, _] = &self.invocations[at].accounts;
-        if address_of(&before, delegate).is_some() && users.contains(delegate) {
+        if address_of(&before, delegate).is_some() && seen {
             self.did(at, Class::DelegateRemoval, id, text);
         }
     }
