@@ -4,7 +4,7 @@ use super::{Engine, RunError, RunSummary};
 use crate::domain::{
     address::SmtpAddress,
     explain::{Explanation, LastRun, explain},
-    report::{Report, RunOutcome, RunState},
+    report::Report,
 };
 
 /// How far back a run for everybody is looked for.
@@ -32,11 +32,7 @@ impl Engine {
             let Some(summary) = entry.summary.ok().flatten().map(|stored| stored.summary) else {
                 continue;
             };
-            let saw_everybody = summary.state == RunState::Ended
-                && summary.outcome != RunOutcome::Failed
-                && summary.accounts.is_empty()
-                && summary.undo.is_none();
-            if saw_everybody {
+            if summary.saw_everybody() {
                 let report: Option<Report> = state.report(&entry.id).await.unwrap_or_default();
                 return Ok(report.map(|report| LastRun {
                     id: report.id,

@@ -136,6 +136,14 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Whether it came to its end, and looked at all accounts as they are.
+    pub(super) fn saw_everybody(&self) -> bool {
+        self.state == RunState::Ended
+            && self.outcome != RunOutcome::Failed
+            && self.accounts.is_empty()
+            && self.undo.is_none()
+    }
+
     /// Whether it is an apply that works, or did until its process ended.
     pub fn is_writing(&self) -> bool {
         self.state == RunState::Running && self.mode == Mode::Apply
@@ -1160,11 +1168,7 @@ impl Running<'_> {
             let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
                 continue;
             };
-            let comparable = summary.state == RunState::Ended
-                && summary.outcome != RunOutcome::Failed
-                && summary.accounts.is_empty()
-                && summary.undo.is_none();
-            if comparable {
+            if summary.saw_everybody() {
                 return Ok(self.state.report(&entry.id).await?);
             }
         }
