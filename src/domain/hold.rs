@@ -582,8 +582,7 @@ fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, 
     }
 }
 
-/// R27: equal for the same change of the same account with the same before and after. Accounts are named by id, so that a
-/// rename in the same run changes no code.
+/// R27: equal for the same change of the same account, under the same address, with the same before and after.
 fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
@@ -593,7 +592,12 @@ fn fingerprint(
     let (what, before, after) = words(delta, change, accounts);
     let account = account_of(delta, accounts);
     let class = class.map_or("", Class::setting);
-    let mut texts = vec![class.to_owned(), account, what.to_owned()];
+    let mut texts = vec![
+        class.to_owned(),
+        account,
+        delta.address.to_string(),
+        what.to_owned(),
+    ];
     let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();
     if let Change::Empty { members, .. } = change {
         let mut ids: Vec<String> = members.iter().map(id).collect();

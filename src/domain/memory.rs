@@ -145,6 +145,16 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R22, R26: what Zivver accepted just now and did not keep took nothing away.
+    pub fn give_back(&mut self, class: Class, mut count: u32) {
+        let of_class = self.spent.iter_mut().filter(|spent| spent.class == class);
+        for spent in of_class.rev() {
+            let back = count.min(spent.count);
+            spent.count -= back;
+            count -= back;
+        }
+    }
+
     /// R26: changes of a class in the 24 hours before `now` (epoch seconds).
     pub fn spent_since_yesterday(&self, class: Class, now: i64) -> u32 {
         self.spent

@@ -393,24 +393,6 @@ fn r36_verification_holds_what_the_run_held_and_nothing_else() {
 }
 
 #[test]
-fn r27_a_rename_in_the_same_run_changes_no_code() {
-    let world = |address: &str| {
-        format!(
-            "limits aliases=0
-        map anna=anna
-        mailbox new@ id=anna
-        account {address} as=anna id=anna alias=old@"
-        )
-    };
-    let code = |address: &str| {
-        let held = Scene::parse(&world(address)).plan().plan.held;
-        held.into_iter().map(|set| set.code).collect::<Vec<_>>()
-    };
-    assert_eq!(code("before@"), code("new@"));
-    assert_eq!(code("new@").len(), 1);
-}
-
-#[test]
 fn r26_the_last_24_hours_count() {
     let world = "
         limits suspend=3
