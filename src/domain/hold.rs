@@ -209,6 +209,7 @@ pub fn guard(
         held: BTreeMap::new(),
         marks: Marks::new(),
         used: BTreeSet::new(),
+        limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
     let Circumstances {
         judge,
@@ -240,6 +241,7 @@ struct Guarding<'a> {
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
     marks: Marks,
     used: BTreeSet<String>,
+    limits_keys: bool,
 }
 
 impl Guarding<'_> {
@@ -393,6 +395,13 @@ impl Guarding<'_> {
                 self.record(at, &removal, class, reason);
             }
         }
+        // The other way round: what is held now may be written without the key only if that is approved as well.
+        let open_key = self.units[first..].iter().find(|other| {
+            other.at == at && other.change == Change::SignInKey && other.state == UnitState::Open
+        });
+        if self.limits_keys && open_key.is_some() && self.deltas[at].is_in_extension(&change) {
+            self.record(at, &Change::SignInKey, class, reason);
+        }
         self.deltas[at].take_out(&change);
     }
 
@@ -417,6 +426,7 @@ impl Guarding<'_> {
         for class in order {
             if let Some((reasons, mut changes)) = self.held.remove(&class) {
                 changes.sort();
+                changes.dedup();
                 held.push(HeldSet {
                     class,
                     code: code(&changes),

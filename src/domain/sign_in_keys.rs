@@ -40,6 +40,10 @@ pub(super) fn of_deltas(
     memory: &Memory,
 ) -> Vec<Delta> {
     for delta in &mut deltas {
+        if let (Target::Existing(ix), Some(rename)) = (delta.target, &delta.rename) {
+            let aliases = &world.accounts.get(ix).extension().aliases;
+            delta.renames_to_alias = aliases.contains(&rename.to);
+        }
         if delta.kind == AccountKind::User
             && let Target::Existing(ix) = delta.target
             && let Some(key) = &delta.key
