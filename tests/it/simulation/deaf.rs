@@ -94,7 +94,12 @@ fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
             }
             Deaf::To(Attribute::Name) => new.name.clone_from(&old.name),
             Deaf::Garbles if new.name != old.name => new.name.push_str(GARBLED),
-            Deaf::To(Attribute::Aliases | Attribute::Address | Attribute::ObjectId)
+            Deaf::To(
+                Attribute::Aliases
+                | Attribute::Address
+                | Attribute::ObjectId
+                | Attribute::SignInKey,
+            )
             | Deaf::Garbles => {}
         }
     }
@@ -107,7 +112,9 @@ fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
             Deaf::Garbles if new.display_name != old.display_name => {
                 new.display_name.push_str(GARBLED);
             }
-            Deaf::To(Attribute::Active | Attribute::Address | Attribute::ObjectId)
+            Deaf::To(
+                Attribute::Active | Attribute::Address | Attribute::ObjectId | Attribute::SignInKey,
+            )
             | Deaf::Garbles => {}
         }
     }

@@ -2,18 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cloud_sync::{
-    domain::hold::{HeldChange, HeldSet},
-    sandbox::zivver::Organisation,
-};
+use cloud_sync::{domain::hold::HeldChange, sandbox::zivver::Organisation};
 
 use super::{
     oracle::id_of,
     truth::{is_claimed, lower},
 };
-
-/// Whether the program knows the classes `create` and `sign_in_key`.
-pub(super) const NEW_CLASSES: bool = false;
 
 /// A change that a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,8 +142,8 @@ impl Base {
             Guarded::Suspend | Guarded::Create => self.active,
             Guarded::DelegateRemoval => self.delegations,
             Guarded::AliasRemoval => self.aliases,
-            Guarded::Rename => self.users,
-            Guarded::NameChange | Guarded::SignInKey => self.accounts,
+            Guarded::Rename | Guarded::SignInKey => self.users,
+            Guarded::NameChange => self.accounts,
         }
     }
 }
@@ -178,16 +172,7 @@ pub(super) struct Intent {
     pub(super) effect: Effect,
 }
 
-pub(super) fn class_of(held: &HeldSet) -> String {
-    let value = serde_json::to_value(held.class).unwrap();
-    value.as_str().unwrap().to_owned()
-}
-
-pub(super) fn intents_of(
-    held: &HeldSet,
-    change: &HeldChange,
-    organisation: &Organisation,
-) -> Vec<Intent> {
+pub(super) fn intents_of(change: &HeldChange, organisation: &Organisation) -> Vec<Intent> {
     let address = lower(change.address.as_str());
     let account = id_of(organisation, &address).unwrap_or_else(|| address.clone());
     let intent = |effect| Intent {
@@ -196,20 +181,25 @@ pub(super) fn intents_of(
     };
     let (before, after) = (lower(&change.before), lower(&change.after));
     let member = |address: &str| id_of(organisation, address).map(Effect::Member);
-    match (class_of(held).as_str(), change.what.as_str()) {
-        ("create", _) => vec![intent(Effect::Create)],
-        ("sign_in_key", _) => vec![intent(Effect::SignInKey)],
-        (_, "suspend") => vec![intent(Effect::Stop)],
-        (_, "empty") => {
+    match change.what.as_str() {
+        "create the account" => vec![Intent {
+            account: address.clone(),
+            effect: Effect::Create,
+        }],
+        "replace the sign-in key" => vec![intent(Effect::SignInKey)],
+        "suspend" => vec![intent(Effect::Stop)],
+        "empty" => {
             let members = before.split_whitespace().filter_map(member);
             members.chain([Effect::Stop]).map(intent).collect()
         }
-        (_, "remove delegate") => member(&before).into_iter().map(intent).collect(),
-        (_, "remove alias") => vec![intent(Effect::Alias(before))],
-        (_, "rename") => vec![intent(Effect::Rename(after))],
-        (_, "change name") => vec![intent(Effect::Name(change.after.clone()))],
-        ("identity", _) => vec![intent(Effect::Identity(after))],
-        _ => Vec::new(),
+        "remove delegate" => member(&before).into_iter().map(intent).collect(),
+        "remove alias" => vec![intent(Effect::Alias(before))],
+        "rename" => vec![intent(Effect::Rename(after))],
+        "change name" => vec![intent(Effect::Name(change.after.clone()))],
+        "give to another object id" | "rename on the evidence of an alias" => {
+            vec![intent(Effect::Identity(after))]
+        }
+        other => panic!("{other:?} is held, and nothing says what that is"),
     }
 }
 

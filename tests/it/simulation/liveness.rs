@@ -133,8 +133,9 @@ impl Oracle {
                 let mut asked = report.accounts.iter();
                 asked.any(|it| lower(it.as_str()) == *address)
             };
-            // R39: a run for some accounts speaks of those.
-            let silent = report.converged != Some(true) || !wrong.names.iter().any(concerns);
+            // R39: a run for some accounts speaks of what they have, and not of what they may open.
+            let whose = self.names(&view, &wrong.intent.account);
+            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }
@@ -163,7 +164,7 @@ impl Oracle {
         let organisation = &self.organisation;
         let held = report.held.iter().flat_map(|held| {
             let changes = held.changes.iter();
-            changes.flat_map(|change| intents_of(held, change, organisation))
+            changes.flat_map(|change| intents_of(change, organisation))
         });
         let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for note in &report.skipped {
@@ -237,6 +238,9 @@ impl Oracle {
     }
 
     pub(super) fn names(&self, organisation: &Organisation, id: &str) -> BTreeSet<String> {
+        if id.contains('@') {
+            return BTreeSet::from([id.to_owned()]);
+        }
         let addresses = [organisation, &self.organisation].map(|it| address_of(it, id));
         let owner = self.owner(id).and_then(|(person, _)| person);
         let fact = owner.and_then(|person| self.truth().known(person));
@@ -499,6 +503,7 @@ impl Oracle {
     fn is_to_be_created(&self, intent: &Intent) -> bool {
         let address = &intent.account;
         let fact = self.truth().with_primary(address);
+        let fact = fact.filter(|person| self.account_of(person) == Ok(None));
         let fact = fact.and_then(|person| self.truth().mailboxes.get(person));
         intent.effect == Effect::Create
             && fact.is_some_and(|it| it.kind == Kind::User && it.enabled)
@@ -518,8 +523,18 @@ impl Oracle {
                 continue;
             }
             let sets = shown.held.iter().filter(|held| held.code == *code);
-            for (held, change) in sets.flat_map(|it| it.changes.iter().map(move |one| (it, one))) {
+            for change in sets.flat_map(|it| &it.changes) {
                 let address = change.address.as_str();
+                let held = told.report.held.iter().flat_map(|it| &it.changes);
+                let mut alike = held.filter(|it| {
+                    it.address == change.address
+                        && it.what == change.what
+                        && it.what != "remove delegate"
+                        && it.what != "remove alias"
+                });
+                if alike.any(|it| (&it.before, &it.after) != (&change.before, &change.after)) {
+                    continue;
+                }
                 let members = view.group(address).map(|group| {
                     let ids = group.members.iter().filter(|id| {
                         let mut users = view.users.iter();
@@ -533,7 +548,19 @@ impl Oracle {
                 if change.what == "empty" && members.is_some_and(|it| it != before) {
                     continue;
                 }
-                let again = intents_of(held, change, &self.organisation)
+                let stop = intents_of(change, &self.organisation)
+                    .into_iter()
+                    .map(|it| Intent {
+                        effect: Effect::Stop,
+                        ..it
+                    });
+                // Whoever else may open it must go as well now: another change.
+                if change.what == "remove delegate"
+                    && stop.into_iter().any(|it| told.held.contains(&it))
+                {
+                    continue;
+                }
+                let again = intents_of(change, &self.organisation)
                     .into_iter()
                     .find(|intent| told.held.contains(intent));
                 if let Some(again) = again {

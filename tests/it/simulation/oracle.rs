@@ -130,6 +130,8 @@ pub(super) struct Oracle {
     pub(super) permissions_in_bulk: bool,
     pub(super) row_may_move: bool,
     made: BTreeSet<String>,
+    /// Users whose sign-in key the program wrote.
+    keyed: BTreeSet<String>,
     pub(super) violations: Vec<String>,
 }
 
@@ -340,7 +342,7 @@ impl Oracle {
         let until_ms = time::elapsed_ms() + 24 * 60 * 60 * 1000;
         for held in report.held.iter().filter(|held| held.code == code) {
             for change in &held.changes {
-                for intent in intents_of(held, change, &self.organisation) {
+                for intent in intents_of(change, &self.organisation) {
                     if let Effect::Identity(after) = &intent.effect {
                         let heir = self.truth().with_primary(after).cloned();
                         let owner = self.owners.entry(intent.account.clone()).or_default();
@@ -557,6 +559,11 @@ impl Oracle {
             accepted: status.is_success(),
             changed: changed(id, &before, after),
         };
+        let mut parts = body.as_object().into_iter().flatten();
+        let has_key = parts.any(|(_, part)| part.get("SsoAccountKey").is_some());
+        if write.accepted && has_key && !id.is_empty() {
+            self.key_written(call.invocation, id);
+        }
         self.invocations[call.invocation].writes.push(write);
         for user in &after.users {
             match before.users.iter().find(|it| it.id == user.id) {
@@ -618,6 +625,7 @@ impl Oracle {
     ) -> Option<BTreeSet<String>> {
         self.made.insert(id.to_owned());
         let address = lower(address);
+        self.did(at, Guarded::Create, &address, &Effect::Create);
         let fits = |truth: &Truth| {
             let person = truth.with_primary(&address)?;
             let fact = &truth.mailboxes[person];
@@ -765,6 +773,18 @@ impl Oracle {
                     owner.persons = BTreeSet::from([key]);
                 }
             }
+        }
+    }
+
+    /// R23: the first key that the program writes may replace one that works; a tie is approved with its key (R16).
+    fn key_written(&mut self, at: usize, id: &str) {
+        let is_first = !self.made.contains(id) && self.keyed.insert(id.to_owned());
+        let gets_tie = self.approved.iter().any(|it| {
+            let is_tie = matches!(&it.intent.effect, Effect::Identity(to) if !to.contains('@'));
+            it.intent.account == id && is_tie
+        });
+        if is_first && !gets_tie {
+            self.did(at, Guarded::SignInKey, id, &Effect::SignInKey);
         }
     }
 
