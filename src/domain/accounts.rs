@@ -169,6 +169,7 @@ impl Accounts {
     }
 
     /// The same accounts, some of them as they are in `newer`.
+    #[must_use]
     pub fn with<'a>(&self, newer: impl Iterator<Item = AccountView<'a>>) -> Self {
         let mut actual = self.actual.clone();
         let newer: HashMap<&ScimId, AccountView<'_>> =

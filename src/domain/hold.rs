@@ -84,6 +84,7 @@ impl Base {
 
     /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
     /// it had itself (R35).
+    #[must_use]
     pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
         let taken = |class| memory.spent_since_yesterday(class, now);
         Self {

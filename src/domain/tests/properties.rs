@@ -500,10 +500,12 @@ proptest! {
             let limit = scene.policy.limits.of(class);
             let spent = scene.memory.spent_since_yesterday(class, NOW);
             // A limit is of what there was before what counts in it.
-            let taken = match class {
-                Class::Stray => scene.memory.spent_since_yesterday(Class::Suspend, NOW),
-                _ if class.is_destructive() => spent,
-                _ => 0,
+            let taken = if class == Class::Stray {
+                scene.memory.spent_since_yesterday(Class::Suspend, NOW)
+            } else if class.is_destructive() {
+                spent
+            } else {
+                0
             };
             let base = of_class(plan.base, class) + taken;
             let mut allowed = limit.of(base);
