@@ -8,14 +8,14 @@ use super::{
     delegation::{Delegations, Remark},
     delta::{Activity, Delta, Reason, Rename, Target},
     desired::{Delegates, Derived, delegates_of},
-    directory::MailboxIx,
+    directory::{MailboxIx, Party},
     guard::Class,
     hash::HashSet,
     ids::{ObjectId, SignInKey},
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
-    source::{Question, RecipientAnswer},
+    source::{Question, RecipientAnswer, RecipientRecord},
     world::{MailboxScope, Policy, SsoAccountKey, World},
 };
 
@@ -210,8 +210,8 @@ impl<'a> Differ<'a> {
             );
         }
         if !mailbox.knows_aliases {
-            let text =
-                "Exchange did not say which addresses it has, so its aliases stay as they are";
+            let text = "Exchange's list of its addresses is missing or does not show its primary address, so its aliases \
+                        stay as they are; run again, and if it stays so, look at EmailAddresses of the mailbox";
             self.note(&mailbox.primary, Code::AliasesUnknown, text);
         }
         for alias in &mailbox.aliases {
@@ -239,8 +239,17 @@ impl<'a> Differ<'a> {
             }
             Some(Delegations::Known(grants)) => {
                 for remark in &grants.remarks {
-                    let (code, text) = words(remark);
+                    let (code, text) = words(remark, &mailbox.primary);
                     self.note(&mailbox.primary, code, text);
+                }
+                for outsider in &grants.outsiders {
+                    if outsider.accounts(self.world, self.matching).is_empty() {
+                        let text = format!(
+                            "{} ({}) is no mailbox of the tenant and has no active account",
+                            outsider.label, outsider.kind
+                        );
+                        self.note(&mailbox.primary, Code::TrusteeNotAMailbox, text);
+                    }
                 }
             }
             Some(Delegations::Gone) | None => {}
@@ -414,7 +423,7 @@ impl<'a> Differ<'a> {
             delta.name = Some((name.into(), mailbox.display_name.clone()));
         }
         self.aliases(&mut delta, mailbox, view);
-        if let Delegates::Known { wanted, .. } = &derived.delegates
+        if let Delegates::Known { wanted, kept, .. } = &derived.delegates
             && !self.would_be_emptied(&derived, account)
         {
             let current = self.world.accounts.delegates_of(account).users;
@@ -425,7 +434,8 @@ impl<'a> Differ<'a> {
                 .collect();
             delta.remove_delegates = current
                 .into_iter()
-                .filter(|ix| !wanted.contains(&Target::Existing(*ix)) && !self.stays(*ix))
+                .filter(|ix| !wanted.contains(&Target::Existing(*ix)))
+                .filter(|ix| !kept.contains(ix) && !self.stays(*ix))
                 .collect();
         }
         self.needs_key(&mut delta, mailbox);
@@ -466,10 +476,23 @@ impl<'a> Differ<'a> {
         let mut asked = address.into_iter().chain(id.as_deref());
         asked.any(|text| match self.world.answers.recipients.get(text) {
             Some(RecipientAnswer::Found(recipient)) => {
-                recipient.is_user_mailbox() || !recipient.has_kind()
+                recipient.is_user_mailbox()
+                    || !recipient.has_kind()
+                    || self.is_without_addresses(recipient)
             }
             Some(RecipientAnswer::Failed(_)) => true,
             Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
+        })
+    }
+
+    /// R4: whether a recipient is a mailbox whose addresses were not read, so that nobody knows which account is its own.
+    fn is_without_addresses(&self, recipient: &RecipientRecord) -> bool {
+        let directory = &self.world.directory;
+        let id = recipient.object_id.as_deref().and_then(ObjectId::parse);
+        let parties = id.map_or(&[][..], |id| directory.with_object_id(&id));
+        parties.iter().any(|party| match party {
+            Party::Mailbox(ix) => !directory.mailbox(*ix).knows_aliases,
+            Party::Rejected(_) => false,
         })
     }
 
@@ -490,7 +513,12 @@ impl<'a> Differ<'a> {
 
     /// R12: with only left-out delegates a functional account is not emptied, so none of its members is removed.
     fn would_be_emptied(&mut self, derived: &Derived, account: AccountIx) -> bool {
-        let Delegates::Known { wanted, left_out } = &derived.delegates else {
+        let Delegates::Known {
+            wanted,
+            kept,
+            left_out,
+        } = &derived.delegates
+        else {
             return false;
         };
         let view = self.world.accounts.get(account);
@@ -498,21 +526,30 @@ impl<'a> Differ<'a> {
             return false;
         }
         let current = self.world.accounts.delegates_of(account).users;
-        if current.is_empty() || current.iter().any(|ix| self.stays(*ix)) {
+        let stays = |ix: &AccountIx| kept.contains(ix) || self.stays(*ix);
+        if current.is_empty() || current.iter().any(stays) {
             return false;
         }
-        let text = "its only delegates are left out for now, so it is not emptied";
-        self.note(&view.address().clone(), Code::DelegatesLeftOut, text);
+        let members = current.iter().map(|ix| self.world.accounts.get(*ix));
+        let members: Vec<&str> = members.map(|member| member.address().as_str()).collect();
+        let text = format!(
+            "its only delegates are left out, so it is not emptied, and {} can still open it",
+            members.join(", ")
+        );
+        self.note(view.address(), Code::DelegatesLeftOut, text);
         true
     }
 
-    /// R13, R6, R22: aliases in claimed domains; contested ones and the account's own addresses stay out of it.
+    /// R4, R13, R6, R22: aliases in claimed domains; contested ones and the account's own addresses stay out of it.
     fn aliases(&mut self, delta: &mut Delta, mailbox: &Mailbox, view: AccountView<'_>) {
         let ours = |address: &&SmtpAddress| {
             self.policy.claimed_domains.holds(address)
                 && **address != mailbox.primary
                 && !self.world.directory.is_shared_address(address)
         };
+        if !mailbox.knows_aliases {
+            return;
+        }
         let current = &view.extension().aliases;
         delta.add_aliases = mailbox
             .aliases
@@ -523,7 +560,6 @@ impl<'a> Differ<'a> {
             .collect();
         delta.remove_aliases = current
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| mailbox.aliases.binary_search(alias).is_err())
             .filter(ours)
             .cloned()
@@ -569,13 +605,16 @@ impl<'a> Differ<'a> {
         }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
-            (Delegates::Known { wanted, left_out }, AccountKind::Functional)
-                if wanted.is_empty() =>
-            {
+            (
+                Delegates::Known {
+                    wanted, left_out, ..
+                },
+                AccountKind::Functional,
+            ) if wanted.is_empty() => {
                 let (code, text) = if *left_out {
                     (
                         Code::DelegatesLeftOut,
-                        "its only delegates are left out for now, so it is not created",
+                        "its only delegates are left out, so it is not created",
                     )
                 } else {
                     (
@@ -596,6 +635,7 @@ impl<'a> Differ<'a> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
+            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)
@@ -620,6 +660,12 @@ impl<'a> Differ<'a> {
                 self.world.directory.label(*party)
             );
             self.note(&mailbox.primary, Code::DelegateLeftOut, text);
+        }
+        for (who, reason) in &derived.kept {
+            let text = format!(
+                "{who} has Full Access and an active account, but {reason}: the delegation is neither added nor removed"
+            );
+            self.note(&mailbox.primary, Code::DelegateKept, text);
         }
     }
 
@@ -662,11 +708,7 @@ impl<'a> Differ<'a> {
 
     /// Whether somebody of this very address was read: then the note is about the mailbox itself.
     fn is_own_mailbox(&self, address: &SmtpAddress) -> bool {
-        !self
-            .world
-            .directory
-            .with_address(address.as_str())
-            .is_empty()
+        !self.world.directory.with_address(address).is_empty()
     }
 
     /// R19: the principal is an address of a live mailbox that is not the account's own.
@@ -922,7 +964,8 @@ impl<'a> Differ<'a> {
             AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
             // Compared with its mailbox unless it is to be inactive; a second removal of the same alias changes nothing.
             AccountFate::Owned(mailbox) => {
-                matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
+                self.world.directory.mailbox(*mailbox).knows_aliases
+                    && matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
             }
             AccountFate::Foreign
             | AccountFate::Protected(_)
@@ -939,23 +982,27 @@ enum Status {
     AsItIs,
 }
 
-fn words(remark: &Remark) -> (Code, String) {
+fn words(remark: &Remark, mailbox: &SmtpAddress) -> (Code, String) {
     match remark {
-        Remark::DeletedPrincipal(sid) => (
+        Remark::DeletedPrincipal(entry) => (
             Code::TrusteeDeleted,
-            format!("{sid} is a deleted principal"),
+            format!(
+                "{} is a deleted principal; remove the entry with `{}`",
+                entry.user,
+                entry.removal(mailbox.as_str())
+            ),
         ),
-        Remark::NotFound(text) => (
+        Remark::NotFound(entry) => (
             Code::TrusteeNotFound,
-            format!("Exchange does not know the trustee {text}"),
+            format!(
+                "Exchange does not know the trustee {}; remove the entry with `{}`",
+                entry.user,
+                entry.removal(mailbox.as_str())
+            ),
         ),
         Remark::NoRight { group, kind } => (
             Code::GroupGivesNoRight,
             format!("the group {group:?} ({kind}) gives its members no right"),
-        ),
-        Remark::NotAMailbox { name, kind } => (
-            Code::TrusteeNotAMailbox,
-            format!("{name} ({kind}) is no mailbox of the tenant"),
         ),
         Remark::Denied(who) => (Code::TrusteeDenied, format!("access is denied to {who}")),
     }

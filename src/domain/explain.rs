@@ -219,7 +219,7 @@ pub fn concerned(
 ) -> (Vec<MailboxIx>, Vec<AccountIx>) {
     let mut mailboxes: Vec<MailboxIx> = Vec::new();
     let mut accounts: Vec<AccountIx> = Vec::new();
-    for party in world.directory.with_address(address.as_str()) {
+    for party in world.directory.with_address(address) {
         if let Party::Mailbox(ix) = party {
             mailboxes.push(*ix);
             accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
@@ -300,20 +300,16 @@ fn mailbox_facts(
         .get(ix.0 as usize)
         .and_then(Option::as_ref)
     {
-        Some(Delegations::Known(grants)) => Some(
-            grants
-                .grantees
-                .iter()
-                .map(|Grantee { party, through }| {
-                    let label = world.directory.label(*party);
-                    if through.is_empty() {
-                        label.to_owned()
-                    } else {
-                        format!("{label} via {}", through.join(" > "))
-                    }
-                })
-                .collect(),
-        ),
+        Some(Delegations::Known(grants)) => {
+            let mailboxes = grants.grantees.iter();
+            let mailboxes = mailboxes
+                .map(|Grantee { party, through }| grantee(world.directory.label(*party), through));
+            let others = grants.outsiders.iter().map(|outsider| {
+                let label = format!("{} ({})", outsider.label, outsider.kind);
+                grantee(&label, &outsider.through)
+            });
+            Some(mailboxes.chain(others).collect())
+        }
         Some(Delegations::Unknown(_) | Delegations::Gone) | None => None,
     };
     MailboxFacts {
@@ -325,6 +321,15 @@ fn mailbox_facts(
         disabled,
         full_access,
         standing: mailbox_standing(ix, world, policy, matching),
+    }
+}
+
+/// Somebody with Full Access, and the groups that it came through.
+fn grantee(label: &str, through: &[String]) -> String {
+    if through.is_empty() {
+        label.to_owned()
+    } else {
+        format!("{label} via {}", through.join(" > "))
     }
 }
 
@@ -433,7 +438,7 @@ fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
 
 fn rejected(address: &SmtpAddress, directory: &Directory) -> Vec<MailboxFacts> {
     directory
-        .with_address(address.as_str())
+        .with_address(address)
         .iter()
         .filter_map(|party| match party {
             Party::Rejected(at) => Some(&directory.rejections[*at as usize]),

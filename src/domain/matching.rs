@@ -99,9 +99,17 @@ pub struct Matching {
     pub filtered: Vec<AccountIx>,
     /// The object id that state or `ExternalAccountId` knows for an account (R16, R19), by position.
     known_object_ids: Vec<Option<ObjectId>>,
+    /// The mapping of state, by object id.
+    mapped: Vec<(ObjectId, AccountIx)>,
 }
 
 impl Matching {
+    /// The account that state has for an object id.
+    pub fn mapped(&self, id: &ObjectId) -> Option<AccountIx> {
+        let at = self.mapped.binary_search_by_key(id, |(known, _)| *known);
+        at.ok().map(|at| self.mapped[at].1)
+    }
+
     pub fn mailbox(&self, ix: MailboxIx) -> &MailboxFate {
         &self.mailboxes[ix.0 as usize]
     }
@@ -149,7 +157,10 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     while matcher.protect_evidence(&mut evidence) {
         matcher.protect_ties();
     }
-    matcher.finish(&evidence)
+    Matching {
+        mapped,
+        ..matcher.finish(&evidence)
+    }
 }
 
 /// The mapping of state, by object id; an entry whose id is not in the complete list is void.
@@ -375,7 +386,7 @@ impl Matcher<'_> {
     /// whose address it has may be its owner, though a stronger claim stands against his.
     fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
         let known = self.accounts.get(account);
-        let owners = self.directory.with_address(known.address().as_str());
+        let owners = self.directory.with_address(known.address());
         let are_disabled = claimants.iter().all(|ix| self.is_only_disabled(*ix))
             && owners.iter().all(|party| match party {
                 Party::Mailbox(ix) => self.is_only_disabled(*ix),
@@ -721,6 +732,7 @@ impl Matcher<'_> {
             claimed,
             filtered: self.filtered,
             known_object_ids,
+            mapped: Vec::new(),
         }
     }
 
@@ -733,7 +745,7 @@ impl Matcher<'_> {
         } else if is_claimed {
             AccountFate::Unowned
         } else {
-            let parties = self.directory.with_address(address.as_str()).iter();
+            let parties = self.directory.with_address(address).iter();
             let mailbox = parties.copied().find_map(|party| match party {
                 Party::Mailbox(ix) => Some(ix),
                 Party::Rejected(_) => None,

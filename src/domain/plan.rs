@@ -387,7 +387,7 @@ fn unknown_names(scope: &RunScope, world: &World) -> Vec<Note> {
         return Vec::new();
     };
     let unknown = named.iter().filter(|address| {
-        world.directory.with_address(address.as_str()).is_empty()
+        world.directory.with_address(address).is_empty()
             && world.accounts.with_address(address).is_empty()
             && world.accounts.with_alias(address).is_empty()
     });

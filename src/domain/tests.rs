@@ -15,6 +15,7 @@ mod scope;
 mod settling;
 mod shown;
 mod taken_back;
+mod trustees;
 mod undo;
 mod words;
 mod zivver;

@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     domain::{
-        address::SmtpAddress,
+        address::{SmtpAddress, ascii_domain},
         mode::PerformSync,
         note::Code,
         plan::Plan,
+        scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
     },
@@ -41,6 +42,13 @@ const KEY_REFUSED: [&str; 4] = [
     "the key was revoked, or its administrator deleted: make a new one as a full administrator",
     "ZIVVER_API_URL is another environment than the one the key is from",
     "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
+];
+
+/// Why Exchange may not have a group of `SOURCE_FILTER`, the commonest cause first.
+const FILTER_NOT_FOUND: [&str; 3] = [
+    "the entry in CLOUD_SYNC__SOURCE_FILTER is mistyped: copy the group's primary address or object id from the Exchange admin center",
+    "the group was renamed or deleted: write its object id, which a new name does not change",
+    "the group belongs to another tenant than the one that this identity is signed in to",
 ];
 
 /// Addresses that a finding names at most.
@@ -231,8 +239,15 @@ impl Engine {
             }
             Err(error) => {
                 let forbidden = matches!(&error, RunError::Source(ExchangeError::Permission(_)));
-                let grant: &[&str] = if forbidden { &GRANT } else { &[] };
-                checkup.add(Level::Error, "exchange", error.to_string(), grant);
+                let no_group = matches!(&error, RunError::SourceFilter(reason) if reason.contains(NO_SUCH_GROUP));
+                let remedy: &[&str] = if forbidden {
+                    &GRANT
+                } else if no_group {
+                    &FILTER_NOT_FOUND
+                } else {
+                    &[]
+                };
+                checkup.add(Level::Error, "exchange", error.to_string(), remedy);
             }
         }
     }
@@ -311,17 +326,18 @@ fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
 
 /// R13: a forgotten domain, and one that is claimed in vain.
 fn domains(checkup: &mut Checkup, fetched: &Fetched) {
-    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let domain = |address: &SmtpAddress| ascii_domain(address.domain()).into_owned();
+    let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for domain in fetched.policy.claimed_domains.iter() {
-        found.insert(domain, (0, 0));
+        found.insert(domain.to_owned(), (0, 0));
     }
     for (ix, mailbox) in fetched.world.directory.iter() {
         if fetched.policy.scope_of(&fetched.world.directory, ix) != MailboxScope::OtherKind {
-            found.entry(mailbox.primary.domain()).or_default().0 += 1;
+            found.entry(domain(&mailbox.primary)).or_default().0 += 1;
         }
     }
     for (_, account) in fetched.world.accounts.iter() {
-        found.entry(account.address().domain()).or_default().1 += 1;
+        found.entry(domain(account.address())).or_default().1 += 1;
     }
     for (domain, (mailboxes, accounts)) in found {
         let is_claimed = fetched

@@ -404,6 +404,7 @@ impl Fetcher<'_> {
                     open.extend(questions(
                         &fetched.world.directory,
                         &groups,
+                        Party::Mailbox(*ix),
                         &answer,
                         &fetched.world.answers,
                     ));
@@ -441,7 +442,14 @@ impl Resolving {
     }
 
     fn look_at_answer(&mut self, source: &Source, ix: MailboxIx, answer: &PermissionAnswer) {
-        let missing = questions(&source.directory, &self.groups, answer, &source.answers);
+        let owner = Party::Mailbox(ix);
+        let missing = questions(
+            &source.directory,
+            &self.groups,
+            owner,
+            answer,
+            &source.answers,
+        );
         if missing.is_empty() {
             self.waiting.remove(&ix);
             return;

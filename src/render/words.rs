@@ -172,6 +172,7 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
             | Code::DelegationsUnknown
             | Code::MailboxGone
             | Code::DelegatePruned
+            | Code::DelegateKept
             | Code::DelegatesLeftOut
             | Code::DelegateLeftOut
     )
@@ -293,6 +294,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         }
         Code::MailboxGone => "mailbox that vanished while it was read",
         Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
+        Code::DelegateKept => {
+            "Full Access of somebody whose own mailbox is not synchronised, left as it is"
+        }
         Code::DelegatesLeftOut => "waits for its only delegates",
         Code::OutsideClaimedDomains => "outside the claimed domains",
         Code::OutsideSourceFilter => "not in the source filter",

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use crate::domain::address::SmtpAddress;
+use crate::domain::address::{SmtpAddress, ascii_domain};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
@@ -190,8 +190,10 @@ pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
 /// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).
 fn is_domain(text: &str) -> bool {
     let labels: Vec<&str> = text.split('.').collect();
+    let ascii = ascii_domain(text);
     labels.len() > 1
-        && text.len() <= 253
+        && ascii.is_ascii()
+        && ascii.len() <= 253
         && labels.iter().all(|label| {
             !label.is_empty()
                 && label.len() <= 63

@@ -16,3 +16,4 @@ mod numbers;
 mod one;
 mod reading;
 mod scope;
+mod trustees;

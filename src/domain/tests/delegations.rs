@@ -458,7 +458,7 @@ fn r10_a_security_group_without_mail_inside_another_is_unknown() {
     ";
     assert_snapshot!(plan_of(world), @r"
     R11 DelegationsUnknown anna@
-    R10 GroupGivesNoRight bert@
+    R11 DelegationsUnknown bert@
     ");
 }
 

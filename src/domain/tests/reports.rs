@@ -6,6 +6,7 @@ use crate::domain::{
     accounts::Accounts,
     delegation::{GroupIndex, questions},
     diff::absence_questions,
+    directory::{MailboxIx, Party},
     guard::Class,
     hold::{HeldChange, HeldSet},
     ids::{ObjectId, ScimId},
@@ -296,6 +297,7 @@ fn r9_only_what_is_not_found_otherwise_is_asked_for() {
         questions(
             &world.directory,
             &GroupIndex::new(answers),
+            Party::Mailbox(MailboxIx(0)),
             &answer,
             answers,
         )

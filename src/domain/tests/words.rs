@@ -350,11 +350,11 @@ fn r11_what_is_unknown_says_why_whatever_the_order() {
       R19 the mailbox has no account
     R11 anna@: its delegates stay as they are: the members of the group "Shown" could not be read: throttled
     R11 bert@: its delegates stay as they are: the members of the group "Shown" could not be read: throttled
-    R11 carl@: its delegates stay as they are: the trustee "Unasked" was not looked up
-    R11 dora@: its delegates stay as they are: Exchange's answer has no SELF entry, so it is not complete
-    R10 emil@: ext (MailUser) is no mailbox of the tenant
-    R11 finn@: its delegates stay as they are: the trustee "Named" fits more than one recipient
-    R11 gina@: its delegates stay as they are: access is denied to "Club", a group that cannot be expanded
+    R11 carl@: its delegates stay as they are: the trustee "Unasked" was not looked up; run again
+    R11 dora@: its delegates stay as they are: Exchange's answer has no SELF entry, so it is not complete; run again, and if it stays so, compare with `Get-MailboxPermission` and ask Microsoft's support
+    R10 emil@: ext (MailUser) is no mailbox of the tenant and has no active account
+    R11 finn@: its delegates stay as they are: the trustee "Named" fits more than one recipient; remove the entry with `Remove-MailboxPermission -Identity 'finn@' -User 'Named' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
+    R11 gina@: its delegates stay as they are: access is denied to "Club", a group that cannot be expanded; remove the entry with `Remove-MailboxPermission -Identity 'gina@' -User 'Club' -AccessRights FullAccess -Deny`, and deny access by the address of a person or of a mail-enabled security group
     "#);
 }
 
@@ -384,8 +384,8 @@ fn r9_a_look_up_by_alias_or_display_name_alone_is_unknown() {
       R16 carl@ is its mailbox, by equal address (R16 c)
     Update emil@
       R16 emil@ is its mailbox, by equal address (R16 c)
-    R11 anna@: its delegates stay as they are: the trustee "Nick" is only the alias or the display name of a mailbox
-    R11 dora@: its delegates stay as they are: the trustee "Shown" is only the alias or the display name of a mailbox
+    R11 anna@: its delegates stay as they are: the trustee "Nick" is only the alias or the display name of a mailbox; remove the entry with `Remove-MailboxPermission -Identity 'anna@' -User 'Nick' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
+    R11 dora@: its delegates stay as they are: the trustee "Shown" is only the alias or the display name of a mailbox; remove the entry with `Remove-MailboxPermission -Identity 'dora@' -User 'Shown' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
     "#);
 }
 
@@ -437,7 +437,7 @@ fn r12_why_somebody_is_no_delegate() {
     R6 dup@: 2 mailboxes have the primary address dup@
     R14 far@: it is not in the source filter
     R15 filtered@: TARGET_FILTER entry "filtered@" matches its address
-    R12 info@: its only delegates are left out for now, so it is not emptied
+    R12 info@: its only delegates are left out, so it is not emptied, and carl@ can still open it
     R32 info@: dup@ is left out as a delegate: 2 mailboxes have the primary address dup@
     R15 kind@: TARGET_FILTER entry "kind@" matches its address
     R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person
@@ -551,5 +551,5 @@ fn r8_sids_of_the_deleted_are_told_and_those_of_the_system_are_not() {
         mailbox anna@ grants=S-1-5-21-1-2-3-4,S-1-5-32-544
         account anna@ as=u1 ext=anna
     ";
-    assert_snapshot!(told(world), @"R8 anna@: S-1-5-21-1-2-3-4 is a deleted principal");
+    assert_snapshot!(told(world), @"R8 anna@: S-1-5-21-1-2-3-4 is a deleted principal; remove the entry with `Remove-MailboxPermission -Identity 'anna@' -User 'S-1-5-21-1-2-3-4' -AccessRights FullAccess`");
 }

@@ -71,10 +71,12 @@ fn lists_are_comma_separated_or_json() {
 
 #[test]
 fn r13_domains_are_valid_and_lower_cased() {
-    let read = domains(r#"["Corp.Example","corp.example", "bücher.example"]"#).unwrap();
+    let read =
+        domains(r#"["Corp.Example","corp.example", "bücher.example", "xn--bcher-kva.example"]"#)
+            .unwrap();
     assert_eq!(
         read.iter().collect::<Vec<_>>(),
-        ["bücher.example", "corp.example"]
+        ["corp.example", "xn--bcher-kva.example"]
     );
     for text in [
         "@corp.example",

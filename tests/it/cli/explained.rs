@@ -177,7 +177,7 @@ async fn r40_every_case_has_its_answer() {
       R19 merged@corp.example: its address is an alias of eve@corp.example; merge the two accounts in the Zivver WebApp
 
     ----
-    team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name (R11)
+    team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name; remove the entry with `Remove-MailboxPermission -Identity 'team@corp.example' -User 'Former Colleague' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group (R11)
 
     Exchange Online
       team@corp.example "Team"  SharedMailbox
@@ -191,7 +191,7 @@ async fn r40_every_case_has_its_answer() {
         belongs to the mailbox team@corp.example (R16)
 
     What the rules say
-      R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name
+      R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name; remove the entry with `Remove-MailboxPermission -Identity 'team@corp.example' -User 'Former Colleague' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
 
     ----
     supplier@corp.example: suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
