@@ -31,6 +31,7 @@ pub mod probe;
 pub mod remedies;
 pub mod report;
 pub mod scope;
+pub mod seen;
 pub mod settle;
 pub mod since;
 pub mod source;

@@ -176,6 +176,7 @@ impl Engine {
             sso_account_key: settings.sso_account_key,
             limits: settings.limits.clone(),
             min_source_ratio: settings.min_source_ratio,
+            min_target_ratio: settings.min_target_ratio,
         }
     }
 

@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::{
     domain::{
-        account::{FunctionalAccount, UserAccount},
+        account::{Actual, FunctionalAccount, RejectedAccount, UserAccount},
         address::SmtpAddress,
         ids::ScimId,
     },
@@ -103,6 +103,23 @@ impl fmt::Debug for MayWrite {
     }
 }
 
+/// A complete list (R1).
+#[derive(Debug)]
+pub struct Listed<A> {
+    pub accounts: Vec<A>,
+    /// Rows that cannot be understood: accounts all the same.
+    pub rejected: Vec<RejectedAccount>,
+}
+
+impl<A> Default for Listed<A> {
+    fn default() -> Self {
+        Self {
+            accounts: Vec::new(),
+            rejected: Vec::new(),
+        }
+    }
+}
+
 /// Connections, counters and budget are those of all clients that come from one by [`Self::for_run`].
 #[derive(Debug)]
 pub struct ZivverClient {
@@ -137,13 +154,26 @@ impl ZivverClient {
         self.sender.counters()
     }
 
+    /// Both lists, side by side (R1).
+    pub async fn accounts(&self) -> Result<Actual, ReadError> {
+        let (users, groups) = tokio::try_join!(self.users(), self.groups())?;
+        let mut rejected = users.rejected;
+        rejected.extend(groups.rejected);
+        rejected.sort_unstable_by(|a, b| (&a.label, &a.id).cmp(&(&b.label, &b.id)));
+        Ok(Actual {
+            users: users.accounts,
+            groups: groups.accounts,
+            rejected,
+        })
+    }
+
     /// All users (R1).
-    pub async fn users(&self) -> Result<Vec<UserAccount>, ReadError> {
+    pub async fn users(&self) -> Result<Listed<UserAccount>, ReadError> {
         self.list().await
     }
 
     /// All functional accounts (R1).
-    pub async fn groups(&self) -> Result<Vec<FunctionalAccount>, ReadError> {
+    pub async fn groups(&self) -> Result<Listed<FunctionalAccount>, ReadError> {
         self.list().await
     }
 

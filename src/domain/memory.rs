@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     guard::Class,
     ids::{ObjectId, ScimId},
+    seen::SeenAccounts,
 };
 
 /// Everything that later runs need to know.
@@ -17,6 +18,9 @@ pub struct Memory {
     pub mapping: BTreeMap<ObjectId, ScimId>,
     /// R2: what the last run saw that nothing held back.
     pub baseline: Option<Baseline>,
+    /// R2: the accounts of Zivver that the last apply saw or created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_accounts: Option<SeenAccounts>,
     /// R22: accepted writes that changed nothing, by account.
     pub without_effect: BTreeMap<ScimId, WithoutEffect>,
     /// R26: guarded changes of the last 24 hours.

@@ -48,6 +48,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// An account of Zivver that cannot be understood, or that something is tied to.
+    AccountRejected = "R1" true,
     /// A room, an equipment mailbox and the like.
     KindNotSynchronised = "R3" false,
     /// An entry of `EmailAddresses` is no address.

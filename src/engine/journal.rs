@@ -327,7 +327,7 @@ mod tests {
             let world = World {
                 accounts: Accounts::new(Actual {
                     users: vec![user],
-                    groups: Vec::new(),
+                    ..Actual::default()
                 }),
                 ..World::default()
             };

@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     domain::{
-        account::Actual,
         accounts::Accounts,
         address::SmtpAddress,
         delta::{Activity, Target},
@@ -34,6 +33,7 @@ use crate::{
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
         mode::{Mode, Trigger},
+        note::Code,
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
         report::{
@@ -41,6 +41,7 @@ use crate::{
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
+        seen::SeenAccounts,
         since::since,
         suspended::still_suspended,
         undo::Undo,
@@ -715,6 +716,7 @@ impl Running<'_> {
             functional: number(world.accounts.actual().groups.len()),
             active: plan.base.active,
             outside: plan.accounts_outside,
+            rejected: number(world.accounts.rejected().len()),
         };
         self.report.actions = plan
             .approved
@@ -767,6 +769,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let mapping = std::mem::take(&mut self.memory.mapping);
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
+        self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -877,6 +880,9 @@ impl Running<'_> {
             self.approved_tie(at, plan, fetched, outcome);
             self.remember_suspend(at, plan, fetched, outcome);
         }
+        if let Some(seen) = &mut self.memory.seen_accounts {
+            seen.extend(applied.created.values());
+        }
         self.is_taken_in = true;
         let now = self.engine.now().as_second();
         self.memory
@@ -977,18 +983,28 @@ impl Running<'_> {
             .approved
             .extend(deltas.flat_map(|delta| guarded_fingerprints(delta, accounts)));
         wishes.approved.extend(plan.used_approvals.iter().cloned());
-        let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
-        fetched.world.accounts = Accounts::new(Actual { users, groups });
+        let actual = zivver.accounts().await?;
+        let before = SeenAccounts::of(&fetched.world.accounts);
+        if let Some(doubt) = before.doubt(&actual, fetched.policy.min_target_ratio) {
+            return Err(doubt.into());
+        }
+        fetched.world.accounts = Accounts::new(actual);
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         let again = self.plan(fetched, &wishes);
         self.report.converged = Some(again.approved.is_empty());
         self.report.differences = again.approved.actions().to_vec();
+        // What this run made of an account that cannot be understood any more, nobody can tell.
+        let rejected = again.notes.into_iter();
+        let rejected = rejected.filter(|note| note.code == Code::AccountRejected);
+        self.report.skipped.extend(rejected);
+        self.report.skipped.sort_unstable();
+        self.report.skipped.dedup();
         if self.undo.is_some() {
             return Ok(());
         }
         self.memory
             .without_effect
-            .retain(|id, _| fetched.world.accounts.with_id(id).is_some());
+            .retain(|id, _| fetched.world.accounts.lists(id));
         for (action, delta) in again.approved.actions().iter().zip(again.approved.deltas()) {
             if let (Target::Existing(ix), Some(id)) = (delta.target, &action.id)
                 && touched.contains(id)

@@ -273,6 +273,7 @@ pub(crate) fn class(class: Class) -> &'static str {
 /// Why something was left alone, where many are counted.
 pub(crate) fn code(code: Code) -> &'static str {
     match code {
+        Code::AccountRejected => "account that cannot be understood, or tied to one",
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
         Code::AliasMalformed => "an alias that is no mail address",
         Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",

@@ -37,6 +37,17 @@ pub enum Gap {
     TooLong { total: u64, received: u64 },
     #[error("has the id {id} twice")]
     Repeated { id: String },
+    #[error("has the row {label}, which cannot be understood: {reason}")]
+    Rejected { label: String, reason: String },
+    #[error(
+        "has {rejected} of {rows} rows that cannot be understood, the first of them {label}: {reason}"
+    )]
+    ManyRejected {
+        rejected: usize,
+        rows: usize,
+        label: String,
+        reason: String,
+    },
     #[error("has an address twice")]
     Ambiguous,
     #[error("has more than {pages_max} pages")]
