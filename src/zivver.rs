@@ -6,6 +6,7 @@
 mod call;
 mod create;
 mod error;
+mod gate;
 mod governor;
 mod key;
 mod list;
@@ -31,6 +32,7 @@ use crate::{
 use call::{Access, Call, MediaType};
 pub use create::Creation;
 pub use error::{Gap, ReadError, WriteError};
+pub use gate::Gate;
 use governor::Governor;
 pub use governor::Rate;
 pub use key::{ApiKey, ApiKeyError};
@@ -126,6 +128,7 @@ pub struct ZivverClient {
     connection: Connection,
     sender: Arc<Sender>,
     governor: Arc<Governor>,
+    gate: Gate,
 }
 
 impl ZivverClient {
@@ -134,6 +137,7 @@ impl ZivverClient {
             governor: Arc::new(Governor::new(connection.rate)),
             sender: Arc::new(Sender::new(transport, "ZIVVER_API_URL")),
             connection,
+            gate: Gate::default(),
         }
     }
 
@@ -147,7 +151,13 @@ impl ZivverClient {
             },
             sender: Arc::clone(&self.sender),
             governor: Arc::clone(&self.governor),
+            gate: Gate::default(),
         }
+    }
+
+    /// Keeps this run from sending further writes, for a while or for good.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub fn counters(&self) -> &Counters {

@@ -116,6 +116,8 @@ codes! {
     AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
+    /// Zivver does not own the domain of these aliases.
+    DomainNotOwned = "R23" true,
     /// Without an object id neither key nor extension can be written.
     NoKey = "R23" true,
     /// A user mailbox without object id.

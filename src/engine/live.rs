@@ -29,6 +29,8 @@ pub(super) enum StepEnd {
     Failed,
     /// Not sent, since what it rests on did not happen.
     LeftOut,
+    /// Not sent, since the run stopped: as good as not started.
+    Unsent,
 }
 
 /// An account that this run created, as Zivver answered, or that it found where one was to be created.
@@ -80,6 +82,8 @@ pub(super) enum Turn {
     NotNeeded,
     /// What it rests on did not happen, in words.
     LeftOut(String),
+    /// All that it is for are aliases in domains that Zivver does not own (R23).
+    Unowned,
 }
 
 /// The extension of a user as it is written.
@@ -674,6 +678,13 @@ impl Request {
         aliases
             .map(|text| SmtpAddress::verbatim(text))
             .any(|known| known == *alias)
+    }
+
+    pub(super) fn alias_domains(&self) -> BTreeSet<String> {
+        let aliases = self.known_aliases().into_iter().flatten();
+        aliases
+            .map(|text| SmtpAddress::verbatim(text).domain().to_owned())
+            .collect()
     }
 
     pub(super) fn has_extension(&self) -> bool {

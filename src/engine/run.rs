@@ -781,7 +781,8 @@ impl Running<'_> {
         let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
         self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
-        let mut journal = Journal::start(self.state.journal(&self.id), number);
+        let mut journal =
+            Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
         self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
@@ -883,6 +884,8 @@ impl Running<'_> {
         if let Some(seen) = &mut self.memory.seen_accounts {
             seen.extend(applied.created.values());
         }
+        self.report.skipped.extend_from_slice(&applied.notes);
+        self.report.skipped.sort_unstable();
         self.is_taken_in = true;
         let now = self.engine.now().as_second();
         self.memory

@@ -309,6 +309,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
         Code::AccessNotTaken => "access that Zivver accepted to take away and did not",
         Code::AliasTaken => "alias that another account has",
+        Code::DomainNotOwned => "alias in a domain that Zivver does not own",
         Code::NoKey => "user without object id, so nothing that needs the key is written",
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
