@@ -84,6 +84,7 @@ var defaults = {
   EXO_CONCURRENCY: '16'
   SSO_ACCOUNT_KEY: ssoAccountKey
   MIN_SOURCE_RATIO: '0.5'
+  MIN_TARGET_RATIO: '0.5'
   MAX_SUSPEND: '5%,min 5'
   MAX_DELEGATE_REMOVALS: '10%,min 20'
   MAX_ALIAS_REMOVALS: '10%,min 20'

@@ -35,6 +35,7 @@ pub mod probe;
 pub mod remedies;
 pub mod report;
 pub mod scope;
+pub mod seen;
 pub mod settle;
 mod sign_in_keys;
 pub mod since;

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod apply;
 mod chance;
 pub mod check;
+mod domains;
 pub mod error;
 pub mod explain;
 pub mod fetch;
@@ -176,6 +177,7 @@ impl Engine {
             sso_account_key: settings.sso_account_key,
             limits: settings.limits.clone(),
             min_source_ratio: settings.min_source_ratio,
+            min_target_ratio: settings.min_target_ratio,
         }
     }
 

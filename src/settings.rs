@@ -73,6 +73,8 @@ pub struct Settings {
     pub sso_account_key: SsoAccountKey,
     /// 0 to 1 (R2).
     pub min_source_ratio: f64,
+    /// 0 to 1 (R2).
+    pub min_target_ratio: f64,
     pub limits: Limits,
     /// R32.
     pub max_consecutive_failures: u32,
@@ -226,6 +228,7 @@ impl Settings {
                 value::sso_account_key,
             ),
             min_source_ratio: r.or("MIN_SOURCE_RATIO", 0.5, value::ratio),
+            min_target_ratio: r.or("MIN_TARGET_RATIO", 0.5, value::ratio),
             limits: read_limits(r),
             max_consecutive_failures: r.or("MAX_CONSECUTIVE_FAILURES", 20, |text| {
                 value::number(text, 1, 1_000_000)

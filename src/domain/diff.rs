@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
     delegation::{Delegations, Remark},
@@ -114,6 +115,9 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
             .notes
             .push(Note::new(&*rejection.label, Code::Rejected, text));
     }
+    for row in world.accounts.rejected() {
+        differ.out.notes.push(rejected_account(row));
+    }
     for (ix, mailbox) in world.directory.iter() {
         differ.mailbox(ix, mailbox);
     }
@@ -133,6 +137,26 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
     notes.sort_unstable();
     notes.dedup();
     Diff { deltas, notes }
+}
+
+/// R1
+fn rejected_account(row: &RejectedAccount) -> Note {
+    let kind = match row.kind {
+        AccountKind::User => "user account",
+        AccountKind::Functional => "functional account",
+    };
+    let id = match &row.id {
+        Some(id) => format!(" with the id {id}"),
+        None => " without a usable id".into(),
+    };
+    let name = row.name.as_ref();
+    let name = name.map_or_else(String::new, |name| format!(" and the name {name:?}"));
+    let text = format!(
+        "cannot understand the {kind}{id}{name} in Zivver: {}; it and what is tied to it stay as they are; correct it in the \
+         Zivver WebApp, or ask Zivver's support",
+        row.reason
+    );
+    Note::new(&*row.label, Code::AccountRejected, text)
 }
 
 /// Every change of an account says whose account it is (R16).
@@ -454,6 +478,12 @@ impl<'a> Differ<'a> {
                 .holds(self.world.accounts.get(delegate).address())
     }
 
+    /// Whether a functional account has a member that no rule may take out, among these or among the rejected (R1).
+    fn keeps_member(&self, account: AccountIx, members: &[AccountIx]) -> bool {
+        members.iter().any(|member| self.stays(*member))
+            || self.world.accounts.has_rejected_member(account)
+    }
+
     /// R11, R19: a user whose mailbox was not on the list, though Exchange has it or could not be asked. The list lost a row, and
     /// with it who is behind the names in permissions.
     fn is_unread_user(&self, ix: AccountIx) -> bool {
@@ -502,7 +532,7 @@ impl<'a> Differ<'a> {
             Delegates::Known { wanted, .. } if !wanted.is_empty() => Status::Active,
             Delegates::Known { left_out, .. } => {
                 let current = self.world.accounts.delegates_of(account).users;
-                if *left_out || current.iter().any(|ix| self.stays(*ix)) {
+                if *left_out || self.keeps_member(account, &current) {
                     Status::AsItIs
                 } else {
                     Status::Inactive
@@ -526,8 +556,8 @@ impl<'a> Differ<'a> {
             return false;
         }
         let current = self.world.accounts.delegates_of(account).users;
-        let stays = |ix: &AccountIx| kept.contains(ix) || self.stays(*ix);
-        if current.is_empty() || current.iter().any(stays) {
+        let stays = |ix: &AccountIx| kept.contains(ix);
+        if current.is_empty() || current.iter().any(stays) || self.keeps_member(account, &current) {
             return false;
         }
         let members = current.iter().map(|ix| self.world.accounts.get(*ix));
@@ -558,12 +588,28 @@ impl<'a> Differ<'a> {
             .filter(ours)
             .cloned()
             .collect();
+        self.without_rejected(&mut delta.add_aliases, mailbox);
         delta.remove_aliases = current
             .iter()
             .filter(|alias| mailbox.aliases.binary_search(alias).is_err())
             .filter(ours)
             .cloned()
             .collect();
+    }
+
+    /// R1: an alias that a rejected account has stays with it.
+    fn without_rejected(&mut self, aliases: &mut BTreeSet<SmtpAddress>, mailbox: &Mailbox) {
+        aliases.retain(|alias| {
+            let Some(row) = self.world.accounts.rejected_with_address(alias) else {
+                return true;
+            };
+            let text = format!(
+                "the alias {alias} is left out: it belongs to {}, which cannot be understood",
+                row.label
+            );
+            self.note(&mailbox.primary, Code::AliasTaken, text);
+            false
+        });
     }
 
     /// R23: in the mode `object_id` a user without a valid key gets no extension.
@@ -642,6 +688,7 @@ impl<'a> Differ<'a> {
             })
             .cloned()
             .collect();
+        self.without_rejected(&mut delta.add_aliases, mailbox);
         self.out.deltas.push(delta);
     }
 
@@ -853,7 +900,7 @@ impl<'a> Differ<'a> {
         if members.is_empty() {
             return;
         }
-        if members.iter().any(|member| self.stays(*member)) {
+        if self.keeps_member(ix, &members) {
             let text = "it has a member that may not be taken out, so it is not emptied";
             self.note(&delta.address.clone(), Code::DelegatesLeftOut, text);
             return;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delegation::{Delegations, Grantee},
@@ -97,6 +98,7 @@ pub fn explain(
 ) -> Explanation {
     let (mailboxes, accounts) = concerned(address, world, matching);
     let rejected = rejected(address, &world.directory);
+    let rejected_account = world.accounts.rejected_with_address(address);
     let names: Vec<String> = std::iter::once(address.to_string())
         .chain(
             mailboxes
@@ -109,6 +111,7 @@ pub fn explain(
                 .map(|ix| world.accounts.get(*ix).address().to_string()),
         )
         .chain(rejected.iter().map(|facts| facts.primary.clone()))
+        .chain(rejected_account.map(|row| row.label.clone()))
         .collect();
     let about = |text: &str| names.iter().any(|name| name == text);
     let mut explanation = Explanation {
@@ -138,6 +141,9 @@ pub fn explain(
             .collect(),
     };
     explanation.mailboxes.extend(rejected);
+    explanation
+        .accounts
+        .extend(rejected_account.map(rejected_account_facts));
     let deltas = plan.approved.deltas().iter();
     let counted: Vec<&Delta> = deltas
         .filter(|delta| about(delta.address.as_str()))
@@ -409,6 +415,22 @@ fn account_facts(
             .filter(|_| !accounts.is_active(ix))
             .map(|at| Suspended::at(account.address(), *at)),
         standing: account_standing(matching.account(ix), &world.directory),
+    }
+}
+
+fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
+    let text = |address: &SmtpAddress| address.to_string();
+    AccountFacts {
+        id: row.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        kind: row.kind,
+        address: row.address.as_ref().map(text).unwrap_or_default(),
+        name: row.name.clone().unwrap_or_default(),
+        active: row.active,
+        aliases: row.aliases.iter().map(text).collect(),
+        delegates: Vec::new(),
+        external_account_id: row.object_id.as_ref().map(ToString::to_string),
+        suspended: None,
+        standing: format!("cannot be understood: {} (R1)", row.reason),
     }
 }
 

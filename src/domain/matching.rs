@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
     delegation::Delegations,
@@ -148,6 +149,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
         filtered: Vec::new(),
     };
     matcher.claim(&mapped);
+    matcher.rejected_accounts();
     matcher.mismatched_kinds();
     matcher.functional_renames();
     matcher.filtered_accounts();
@@ -420,6 +422,55 @@ impl Matcher<'_> {
         }
     }
 
+    /// R1, R7: mailboxes that are tied to an account that cannot be understood, as those are that a rejected mailbox is tied to.
+    fn rejected_accounts(&mut self) {
+        if self.accounts.rejected().is_empty() {
+            return;
+        }
+        let by_object_id: HashMap<ObjectId, &RejectedAccount> = self
+            .accounts
+            .rejected()
+            .iter()
+            .filter_map(|row| Some((row.object_id?, row)))
+            .collect();
+        for (ix, mailbox) in self.directory.iter() {
+            if !matches!(
+                self.policy.scope_of(self.directory, ix),
+                MailboxScope::In | MailboxScope::OutsideFilter
+            ) {
+                continue;
+            }
+            let by_identity = mailbox.object_id.as_ref().and_then(|id| {
+                let mapped = self.memory.mapping.get(id);
+                let mapped = mapped.and_then(|id| self.accounts.rejected_with_id(id));
+                mapped.or_else(|| by_object_id.get(id).copied())
+            });
+            let row = by_identity
+                .or_else(|| self.accounts.rejected_with_address(&mailbox.primary))
+                .or_else(|| self.rejected_evidence(ix, mailbox));
+            if let Some(row) = row {
+                let protection = Protection {
+                    code: Code::AccountRejected,
+                    text: format!(
+                        "its account in Zivver is or may be {}, which cannot be understood: {}",
+                        row.label, row.reason
+                    ),
+                };
+                self.protected.entry(ix).or_insert(protection);
+            }
+        }
+    }
+
+    /// R17: a mailbox without account may have that under another of its addresses.
+    fn rejected_evidence(&self, ix: MailboxIx, mailbox: &Mailbox) -> Option<&RejectedAccount> {
+        if self.claims[ix.0 as usize].is_some() {
+            return None;
+        }
+        let upn = user_principal_address(mailbox);
+        let mut addresses = mailbox.aliases.iter().chain(&upn);
+        addresses.find_map(|address| self.accounts.rejected_with_address(address))
+    }
+
     /// R18.
     fn mismatched_kinds(&mut self) {
         let mut protected = Vec::new();
@@ -510,10 +561,7 @@ impl Matcher<'_> {
             {
                 continue;
             }
-            let upn = mailbox
-                .user_principal_name
-                .as_deref()
-                .and_then(|text| SmtpAddress::parse(text).ok());
+            let upn = user_principal_address(mailbox);
             let candidates: BTreeSet<AccountIx> = mailbox
                 .aliases
                 .iter()
@@ -657,6 +705,7 @@ impl Matcher<'_> {
         if matches!(
             code,
             Code::Rejected
+                | Code::AccountRejected
                 | Code::DuplicatePrimary
                 | Code::MailboxGone
                 | Code::ClaimConflict
@@ -785,6 +834,11 @@ impl Matcher<'_> {
             *fate = MailboxFate::Protected(protection);
         }
     }
+}
+
+fn user_principal_address(mailbox: &Mailbox) -> Option<SmtpAddress> {
+    let text = mailbox.user_principal_name.as_deref()?;
+    SmtpAddress::parse(text).ok()
 }
 
 /// What state knows first, then what `ExternalAccountId` says.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
+    seen::SeenAccounts,
     world::SsoAccountKey,
 };
 
@@ -19,6 +20,9 @@ pub struct Memory {
     pub mapping: BTreeMap<ObjectId, ScimId>,
     /// R2: what the last run saw that nothing held back.
     pub baseline: Option<Baseline>,
+    /// R2: the accounts of Zivver that the last apply saw or created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_accounts: Option<SeenAccounts>,
     /// R22: changes that Zivver accepted and did not keep, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Ineffective>,
     /// R23: the sign-in keys that this program wrote, by account.

@@ -48,6 +48,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// An account of Zivver that cannot be understood, or that something is tied to.
+    AccountRejected = "R1" true,
     /// A room, an equipment mailbox and the like.
     KindNotSynchronised = "R3" false,
     /// An entry of `EmailAddresses` is no address.
@@ -116,6 +118,8 @@ codes! {
     AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
+    /// Zivver does not own the domain of these aliases.
+    DomainNotOwned = "R23" true,
     /// Without an object id neither key nor extension can be written.
     NoKey = "R23" true,
     /// A user mailbox without object id.

@@ -639,10 +639,9 @@ impl Ordering<'_> {
             .chain(&current.functional)
             .map(|ix| Delegate::Account(Target::Existing(*ix)))
             .collect();
-        let strangers = current
-            .strangers
-            .into_iter()
-            .filter(|address| !self.domains.holds(address));
+        let strangers = current.strangers.into_iter().filter(|address| {
+            !self.domains.holds(address) || self.accounts.may_be_rejected(address)
+        });
         delegates.extend(strangers.map(Delegate::Stranger));
         if with_additions {
             delegates.extend(delta.add_delegates.iter().copied().map(Delegate::Account));

@@ -628,7 +628,7 @@ pub fn next_mapping(
         }
     }
     mapping.retain(|object_id, id| {
-        let is_there = world.accounts.with_id(id).is_some();
+        let is_there = world.accounts.lists(id);
         (is_there || !world.directory.with_object_id(object_id).is_empty())
             && matched.get(id).is_none_or(|owner| *owner == object_id)
     });

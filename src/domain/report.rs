@@ -130,6 +130,9 @@ pub struct TargetFacts {
     pub active: u32,
     /// R13: outside the claimed domains, left alone.
     pub outside: u32,
+    /// R1: cannot be understood, left alone.
+    #[serde(default)]
+    pub rejected: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

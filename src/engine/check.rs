@@ -438,6 +438,11 @@ fn notes(checkup: &mut Checkup, plan: &Plan) {
             "mend the mailbox in Exchange (R5)",
         ),
         (
+            Code::AccountRejected,
+            "accounts of Zivver that are not understood, or mailboxes tied to one",
+            "correct the account in the Zivver WebApp, or ask Zivver's support (R1)",
+        ),
+        (
             Code::NoObjectId,
             "user mailboxes without object id",
             "look whether directory synchronisation works (R24)",

@@ -1,8 +1,11 @@
 //! Why a run did not begin, or failed: one line each, with cause and remedy.
 
 use crate::{
-    domain::mode::WritesForbidden, exchange::ExchangeError, settings::SettingsError,
-    state::StateError, zivver::ReadError,
+    domain::{mode::WritesForbidden, seen::TargetDoubt},
+    exchange::ExchangeError,
+    settings::SettingsError,
+    state::StateError,
+    zivver::ReadError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,9 @@ pub enum RunError {
     /// R1
     #[error("{} (R1)", target(.0))]
     Target(#[from] ReadError),
+    /// R2
+    #[error(transparent)]
+    TargetDoubt(#[from] TargetDoubt),
     /// R27
     #[error("no held set has the code {0:?}; the report of the last run lists the codes (R27)")]
     UnknownApproval(String),

@@ -27,6 +27,7 @@ use crate::{
         matching::{Matching, match_accounts},
         memory::Memory,
         scope::{SourceFilter, source_filter},
+        seen::target_doubt,
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
     },
@@ -132,8 +133,7 @@ impl Fetcher<'_> {
         memory: &Memory,
         kept: Vec<KeptAnswer>,
     ) -> Result<FetchEnd, RunError> {
-        let target = async { self.target().await.map_err(RunError::from) };
-        let target = target.instrument(span("read Zivver"));
+        let target = self.target(memory).instrument(span("read Zivver"));
         let source = self.source(kept).instrument(span("read Exchange"));
         let (source, actual) = tokio::try_join!(Box::pin(source), target)?;
         if source.cut_off {
@@ -152,9 +152,12 @@ impl Fetcher<'_> {
         self.clock.now().as_second()
     }
 
-    async fn target(&self) -> Result<Actual, crate::zivver::ReadError> {
-        let (users, groups) = tokio::try_join!(self.zivver.users(), self.zivver.groups())?;
-        Ok(Actual { users, groups })
+    async fn target(&self, memory: &Memory) -> Result<Actual, RunError> {
+        let actual = self.zivver.accounts().await?;
+        match target_doubt(memory, &actual, self.policy.min_target_ratio) {
+            Some(doubt) => Err(doubt.into()),
+            None => Ok(actual),
+        }
     }
 
     async fn source(&self, kept: Vec<KeptAnswer>) -> Result<Source, RunError> {

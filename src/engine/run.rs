@@ -39,6 +39,7 @@ use crate::{
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
+        seen::SeenAccounts,
         since::since,
         suspended::still_suspended,
         undo::Undo,
@@ -725,6 +726,7 @@ impl Running<'_> {
             functional: number(world.accounts.actual().groups.len()),
             active: plan.base.active,
             outside: plan.accounts_outside,
+            rejected: number(world.accounts.rejected().len()),
         };
         self.report.actions = plan
             .approved
@@ -777,6 +779,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let mapping = std::mem::take(&mut self.memory.mapping);
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
+        self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -790,7 +793,8 @@ impl Running<'_> {
         let record = PlanRecord::of(plan, &fetched.world, by);
         self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
-        let mut journal = Journal::start(self.state.journal(&self.id), number);
+        let mut journal =
+            Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
         self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
@@ -890,6 +894,11 @@ impl Running<'_> {
             self.remember_key(at, plan, fetched, applied);
             self.remember_suspend(at, plan, fetched, outcome);
         }
+        if let Some(seen) = &mut self.memory.seen_accounts {
+            seen.extend(applied.created.values());
+        }
+        self.report.skipped.extend_from_slice(&applied.notes);
+        self.report.skipped.sort_unstable();
         self.is_taken_in = true;
         let now = self.engine.now().as_second();
         self.memory

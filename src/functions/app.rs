@@ -462,7 +462,8 @@ fn problem(error: &RunError) -> Problem {
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
-        | RunError::Target(_) => ProblemKind::Service,
+        | RunError::Target(_)
+        | RunError::TargetDoubt(_) => ProblemKind::Service,
         RunError::Stopped(_) => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())

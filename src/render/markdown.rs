@@ -201,11 +201,15 @@ fn read(out: &mut String, report: &Report) {
             source.rejected
         ),
     );
+    let rejected = match target.rejected {
+        0 => String::new(),
+        rejected => format!(", {rejected} not understood"),
+    };
     item(
         out,
         "Read from Zivver",
         &format!(
-            "{} users and {} functional accounts, {} active, {} outside the claimed domains",
+            "{} users and {} functional accounts, {} active, {} outside the claimed domains{rejected}",
             target.users, target.functional, target.active, target.outside
         ),
     );

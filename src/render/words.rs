@@ -277,6 +277,7 @@ pub(crate) fn class(class: Class) -> &'static str {
 /// Why something was left alone, where many are counted.
 pub(crate) fn code(code: Code) -> &'static str {
     match code {
+        Code::AccountRejected => "account that cannot be understood, or tied to one",
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
         Code::AliasMalformed => "an alias that is no mail address",
         Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
@@ -315,6 +316,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
         Code::AccessNotTaken => "access that Zivver accepted to take away and did not",
         Code::AliasTaken => "alias that another account has",
+        Code::DomainNotOwned => "alias in a domain that Zivver does not own",
         Code::NoKey => "user without object id, so nothing that needs the key is written",
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",

@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 34] = [
+pub const MANUAL: [ManualEntry; 35] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -140,6 +140,13 @@ pub const MANUAL: [ManualEntry; 34] = [
         "number, 0 to 1",
         "R2",
         "Below this share of the mailboxes of the last good run, everything that takes access away is held.",
+    ),
+    entry(
+        "MIN_TARGET_RATIO",
+        Value("0.5"),
+        "number, 0 to 1",
+        "R2",
+        "Below this share of the accounts that earlier runs saw, the lists of Zivver are not believed and the run fails; `0` for one apply accepts that accounts were deleted.",
     ),
     entry(
         "MAX_SUSPEND",

@@ -42,6 +42,7 @@ fn defaults_are_those_of_the_rules() {
     assert_eq!(settings.exo_permissions, Strategy::Get);
     assert_eq!(settings.exo_concurrency, 16);
     assert!((settings.min_source_ratio - 0.5).abs() < f64::EPSILON);
+    assert!((settings.min_target_ratio - 0.5).abs() < f64::EPSILON);
     assert_eq!(settings.max_consecutive_failures, 20);
     assert_eq!(settings.time_budget.as_secs(), 540);
     assert_eq!(settings.zivver_rate, Rate::default());

@@ -234,6 +234,9 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
     if target.outside > 0 {
         write!(out, ", {} outside the claimed domains", target.outside)?;
     }
+    if target.rejected > 0 {
+        write!(out, ", {} not understood", target.rejected)?;
+    }
     writeln!(out, "{DIM:#}")
 }
 

@@ -165,6 +165,7 @@ impl Scene {
                 sso_account_key: SsoAccountKey::ObjectId,
                 limits: no_limits(),
                 min_source_ratio: 0.5,
+                min_target_ratio: 0.5,
             },
             memory: Memory::default(),
             wishes: Wishes {
