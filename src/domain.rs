@@ -25,6 +25,7 @@ pub mod mailbox;
 pub mod matching;
 pub mod memory;
 pub mod mode;
+pub mod named;
 pub mod note;
 pub mod notice;
 pub mod offenders;

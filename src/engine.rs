@@ -16,6 +16,7 @@ pub mod journal;
 mod live;
 mod look;
 pub mod notices;
+mod open_files;
 mod probe;
 pub mod progress;
 pub mod run;
@@ -79,7 +80,10 @@ pub struct Links {
 }
 
 impl Engine {
-    pub fn new(settings: Settings, links: Links) -> Self {
+    pub fn new(mut settings: Settings, links: Links) -> Self {
+        if links.exchange.is_none() {
+            open_files::fit(&mut settings);
+        }
         let state = OnceCell::new_with(links.state.clone());
         Self {
             shared: Arc::new(Shared {

@@ -16,6 +16,7 @@ use super::{
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
+    named::{names, nearest, suggestion},
     note::Note,
     plan::{Action, Plan},
     source::RecipientAnswer,
@@ -99,21 +100,8 @@ pub fn explain(
     let (mailboxes, accounts) = concerned(address, world, matching);
     let rejected = rejected(address, &world.directory);
     let rejected_account = world.accounts.rejected_with_address(address);
-    let names: Vec<String> = std::iter::once(address.to_string())
-        .chain(
-            mailboxes
-                .iter()
-                .map(|ix| world.directory.mailbox(*ix).primary.to_string()),
-        )
-        .chain(
-            accounts
-                .iter()
-                .map(|ix| world.accounts.get(*ix).address().to_string()),
-        )
-        .chain(rejected.iter().map(|facts| facts.primary.clone()))
-        .chain(rejected_account.map(|row| row.label.clone()))
-        .collect();
-    let about = |text: &str| names.iter().any(|name| name == text);
+    let names = names(address, world, matching);
+    let about = |text: &str| names.contains(text);
     let mut explanation = Explanation {
         address: address.to_string(),
         verdict: String::new(),
@@ -153,7 +141,7 @@ pub fn explain(
         last.into_iter()
             .flat_map(|last| held_then(last, &counted, world)),
     );
-    explanation.verdict = verdict(&explanation, world);
+    explanation.verdict = verdict(address, &explanation, world);
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
     if is_planned && !counted.is_empty() {
         explanation.verdict.push_str(
@@ -245,7 +233,7 @@ pub fn concerned(
     (mailboxes, accounts)
 }
 
-fn verdict(explanation: &Explanation, world: &World) -> String {
+fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> String {
     let first_note = explanation
         .notes
         .iter()
@@ -256,7 +244,7 @@ fn verdict(explanation: &Explanation, world: &World) -> String {
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
-        stranger(&explanation.address, world)
+        stranger(address, world)
     } else if let Some(note) = first_note {
         format!("{} ({})", note.text, note.rule)
     } else if explanation.accounts.is_empty() {
@@ -269,8 +257,8 @@ fn verdict(explanation: &Explanation, world: &World) -> String {
 }
 
 /// An address without mailbox and without account.
-fn stranger(address: &str, world: &World) -> String {
-    match world.answers.recipients.get(address) {
+fn stranger(address: &SmtpAddress, world: &World) -> String {
+    match world.answers.recipients.get(address.as_str()) {
         Some(RecipientAnswer::Found(recipient)) => format!(
             "Exchange has this address as a {}, which is not synchronised (R3), and Zivver has no account with it",
             recipient.recipient_type_details
@@ -284,7 +272,8 @@ fn stranger(address: &str, world: &World) -> String {
             "no mailbox and no account has this address; whether Exchange knows it otherwise could not be asked: {reason}"
         ),
         Some(RecipientAnswer::NotFound) | None => {
-            "neither Exchange nor Zivver knows this address".into()
+            let suggestion = suggestion(&nearest(address, world));
+            format!("neither Exchange nor Zivver knows this address{suggestion}")
         }
     }
 }

@@ -132,7 +132,7 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
-    /// Nobody has an address that a run was asked for.
+    /// No mailbox and no account has an address that a run was asked for. Such a run fails now; stored reports have this.
     AddressUnknown = "R39" true,
     /// Not undone, since it is not any more what the run made of it.
     ChangedSince = "R37" true,

@@ -1,7 +1,11 @@
 //! Why a run did not begin, or failed: one line each, with cause and remedy.
 
 use crate::{
-    domain::{mode::WritesForbidden, seen::TargetDoubt},
+    domain::{
+        mode::WritesForbidden,
+        named::{UnknownAddress, in_words},
+        seen::TargetDoubt,
+    },
     exchange::ExchangeError,
     settings::SettingsError,
     state::StateError,
@@ -55,6 +59,9 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R39
+    #[error("{}", in_words(.0))]
+    UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
     /// The run stopped in the middle (R32).

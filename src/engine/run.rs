@@ -32,6 +32,7 @@ use crate::{
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
+        named::{names, unknown_addresses},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
         report::{
@@ -191,12 +192,14 @@ struct Running<'a> {
     approvals: BTreeMap<String, Approval>,
     /// R37: where the deltas come from, if not from the two sides.
     undo: Option<Undo>,
-    /// An earlier invocation of this run was killed (R35).
-    was_killed: bool,
+    /// How an earlier invocation left this run: still running if it was killed (R34, R35).
+    recorded: Option<RunState>,
     /// What earlier invocations of this run did (R34).
     earlier: Vec<ActionReport>,
     /// R26: the state in which the run began, if an earlier invocation counted it.
     began: Option<Base>,
+    /// R39: the names that the report is about; empty for all.
+    named: BTreeSet<String>,
 }
 
 /// What a run is at, where its time is up.
@@ -335,9 +338,10 @@ impl Engine {
             report,
             approvals,
             undo,
-            was_killed: recorded == Some(RunState::Running),
+            recorded,
             earlier: Vec::new(),
             began: None,
+            named: BTreeSet::new(),
         };
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
@@ -464,6 +468,7 @@ impl Running<'_> {
                 return Ok(());
             }
         };
+        self.find_named(&fetched)?;
         let read = Instant::now();
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
@@ -505,6 +510,20 @@ impl Running<'_> {
         // Whoever has taken it over writes down plans of its own (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
+    }
+
+    /// R39: a run for named accounts knows all of them, or does nothing.
+    fn find_named(&mut self, fetched: &Fetched) -> Result<(), RunError> {
+        let accounts = &self.request.accounts;
+        let unknown = unknown_addresses(accounts, &fetched.world);
+        // An earlier invocation may have given an account another address.
+        let has_begun = matches!(self.recorded, Some(RunState::Running | RunState::Continues));
+        if !unknown.is_empty() && !has_begun {
+            return Err(RunError::UnknownAccounts(unknown));
+        }
+        let names = |address| names(address, &fetched.world, &fetched.matching);
+        self.named = accounts.iter().flat_map(names).collect();
+        Ok(())
     }
 
     /// R35: what a killed run did counts, and whom it created is known.
@@ -617,7 +636,7 @@ impl Running<'_> {
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
-            if self.was_killed {
+            if self.recorded == Some(RunState::Running) {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
@@ -1060,6 +1079,9 @@ impl Running<'_> {
         self.report
             .actions
             .splice(0..0, std::mem::take(&mut self.earlier));
+        if !self.named.is_empty() {
+            self.report.narrow(&self.named);
+        }
         self.report.count();
         let phase = if continues {
             Phase::Open
@@ -1074,6 +1096,9 @@ impl Running<'_> {
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
+                    if let RunError::UnknownAccounts(unknown) = error {
+                        self.report.unknown_accounts = unknown;
+                    }
                 }
             }
             // The next apply looks at what became of it (R35).

@@ -197,7 +197,13 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 /// What a run that was recorded means for the host: its summary, and a message where work is left.
 fn ended(report: &Report) -> Success {
     let line = report.summary_line();
-    if let Some(error) = &report.error {
+    let unknown = report.unknown_accounts.len();
+    if unknown > 0 {
+        // The error names addresses.
+        tracing::warn!(
+            "{line}: no mailbox and no account has {unknown} of the named addresses (R39)"
+        );
+    } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
         tracing::info!(outcome = ?report.outcome, "{line}");
@@ -427,6 +433,9 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
         Ok(report) => {
             let response = match report.state {
                 RunState::Continues => accepted(request, &report.id, "continues"),
+                RunState::Ended if !report.unknown_accounts.is_empty() => {
+                    unknown_accounts(&report).into()
+                }
                 RunState::Queued | RunState::Running | RunState::Ended => {
                     Response::json(200, &report)
                 }
@@ -438,6 +447,18 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
         }
         Err(error) => Response::from(problem(&error)).into(),
     }
+}
+
+/// R39: nothing was done for a name that means nothing.
+fn unknown_accounts(report: &Report) -> Problem {
+    let detail = report.error.clone().unwrap_or_default();
+    let accounts = report.unknown_accounts.iter().map(|unknown| {
+        let nearest = unknown.nearest.iter().map(ToString::to_string);
+        serde_json::json!({"address": unknown.address.as_str(), "nearest": nearest.collect::<Vec<_>>()})
+    });
+    Problem::new(ProblemKind::UnknownAccount, detail)
+        .with("run", report.id.as_str())
+        .with("unknown_accounts", accounts.collect::<Vec<_>>())
 }
 
 fn accepted(request: &Request, id: &str, state: &str) -> Response {
@@ -459,6 +480,7 @@ fn problem(error: &RunError) -> Problem {
         RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
         RunError::UnknownRun(_) => ProblemKind::UnknownRun,
+        RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)

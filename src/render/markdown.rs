@@ -183,6 +183,9 @@ fn facts(out: &mut String, report: &Report) {
         let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         item(out, "Only for", &codes(&accounts));
     }
+    if let Some(others) = report.others.and_then(words::others) {
+        item(out, "Other accounts", &text(&others));
+    }
     read(out, report);
     work(out, report);
 }

@@ -10,7 +10,7 @@ use crate::domain::{
     mode::{Mode, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
 };
 
@@ -46,6 +46,9 @@ pub(crate) fn verdict(report: &Report) -> &'static str {
     match (report.converged, report.mode) {
         (None, Mode::Preview) => "A preview writes nothing, so there is nothing to verify.",
         (None, Mode::Apply) => "Not verified: nothing was applied to its end.",
+        (Some(true), _) if !report.accounts.is_empty() => {
+            "Read again after applying, the named accounts are as planned."
+        }
         (Some(true), _) if report.held.is_empty() => {
             "Read again after applying, Zivver follows Exchange."
         }
@@ -54,6 +57,18 @@ pub(crate) fn verdict(report: &Report) -> &'static str {
         }
         (Some(false), _) => "Read again after applying, these accounts still differ.",
     }
+}
+
+/// R39: what a run for named accounts does not list; `None` where that is nothing.
+pub(crate) fn others(others: Others) -> Option<String> {
+    if others.findings == 0 {
+        return None;
+    }
+    let findings = number(others.findings, "finding", "findings");
+    let attention = thousands(others.attention.into());
+    Some(format!(
+        "not listed: {findings} about other accounts, {attention} to look at; a run for all accounts lists them (R39)"
+    ))
 }
 
 /// `2026-11-23T02:00:07Z` as `2026-11-23 02:00 UTC`.

@@ -125,7 +125,7 @@ pub const MANUAL: [ManualEntry; 35] = [
         Value("16"),
         "number, 1 to 100",
         "",
-        "The most requests in flight towards Exchange Online. The limiter finds its own level below it.",
+        "The most requests in flight towards Exchange Online. The limiter finds its own level below it. Fewer where the process may open too few files.",
     ),
     entry(
         "SSO_ACCOUNT_KEY",

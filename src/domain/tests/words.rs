@@ -14,6 +14,8 @@ use crate::domain::{
     hold::{approved_changes, guarded_changes},
     ids::ScimId,
     memory::{SourceState, Undone},
+    named::{in_words, unknown_addresses},
+    scope::RunScope,
 };
 
 /// The reasons of actions and held sets, and the texts of notes.
@@ -521,28 +523,34 @@ fn r37_what_was_undone_is_held_and_says_by_which_run() {
 }
 
 #[test]
-fn r39_a_name_that_nobody_has_is_told_with_the_one_that_may_be_meant() {
+fn r39_an_address_that_no_mailbox_and_no_account_has_comes_with_the_nearest_ones() {
+    let unknown = |text: &str| {
+        let scene = Scene::parse(text);
+        let RunScope::Only(named) = &scene.wishes.scope else {
+            panic!("for everybody");
+        };
+        unknown_addresses(named, &scene.world())
+    };
     let world = "
-        only ana@ info@ nobody@ al@ other@ anna@
+        only ana@ info@ nobody@ al@ other@ anna@ anna@corp.test anna@else.example
         mailbox anna@ alias=al@
+        mailbox hanna@
         account anna@ as=u1 ext=anna alias=al@,other@
         account inf@
     ";
-    assert_snapshot!(told(world), @r"
-    Update anna@
-      R16 anna@ is its mailbox, by ExternalAccountId (R16 b)
-    R39 ana@: no mailbox and no account has this address; did you mean anna@?
-    R39 info@: no mailbox and no account has this address; did you mean inf@?
-    R39 nobody@: no mailbox and no account has this address
-    ");
+    let found = unknown(world);
+    assert_snapshot!(in_words(&found).replace("@corp.example", "@"), @"no mailbox and no account has the addresses ana@ (did you mean anna@, al@ or hanna@?), anna@corp.test (did you mean anna@?), anna@else.example (did you mean anna@?), info@ (did you mean inf@?), nobody@; nothing is written: correct them and start again (R39)");
+    assert_eq!(unknown("only anna@\nmailbox anna@"), []);
     let mut many = "only".to_owned();
     for at in 0..25 {
         write!(many, " x{at:02}@").unwrap();
     }
     many.push_str("\nmailbox x99@\naccount x99@ as=u1 ext=x99");
-    let told = told(&many);
-    assert_eq!(told.matches("no mailbox and no account").count(), 25);
-    assert_eq!(told.matches("did you mean x99@?").count(), 20);
+    let found = unknown(&many);
+    assert_eq!(found.len(), 25);
+    let text = in_words(&found);
+    assert_eq!(text.matches("did you mean x99@corp.example?").count(), 20);
+    assert!(text.contains(", and 5 more; nothing is written"), "{text}");
 }
 
 #[test]

@@ -230,6 +230,9 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     assert_eq!(host.call(bad).await.status, 400);
     let one = json!({"mode": "apply", "accounts": ["hired001@corp.example"], "wait": 60});
     assert_eq!(host.call(Call::post(START, &one)).await.status, 200);
+    let unknown = json!({"accounts": ["hired999@corp.example"], "wait": 60});
+    let unknown = host.call(Call::post(START, &unknown)).await;
+    assert_eq!(unknown.status, 422, "{}", unknown.body);
     host.timer().await.succeeded();
     host.queue.send(b"hired000@corp.example").unwrap();
     host.drain().await;
