@@ -30,6 +30,7 @@ pub mod plan;
 pub mod probe;
 pub mod remedies;
 pub mod report;
+pub mod schedule;
 pub mod scope;
 pub mod settle;
 pub mod since;
