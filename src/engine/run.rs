@@ -290,10 +290,11 @@ impl Engine {
         // Once more, now that nobody else can use them.
         let approvals = self.check_approvals(request).await?;
         let stored: Option<Stored<Memory>> = state.memory().await?;
-        let (memory, revision) = stored.map_or_else(
+        let (mut memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
             |stored| (stored.value, Some(stored.revision)),
         );
+        memory.correct_times(self.now().as_second());
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -684,7 +685,8 @@ impl Running<'_> {
         self.memory.cut_off |= ended.is_none();
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
-            let at = ended.unwrap_or_else(|| self.engine.now().as_second());
+            let now = self.engine.now().as_second();
+            let at = ended.map_or(now, |ended| ended.min(now));
             let counts = spent(record, entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
