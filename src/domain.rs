@@ -15,6 +15,7 @@ pub mod effect;
 pub mod explain;
 pub mod guard;
 pub mod hash;
+pub mod health;
 pub mod hold;
 pub mod ids;
 mod index;
