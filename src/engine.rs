@@ -11,6 +11,7 @@ mod domains;
 pub mod error;
 pub mod explain;
 pub mod fetch;
+pub mod health;
 pub mod history;
 pub mod journal;
 mod live;
@@ -23,7 +24,7 @@ pub mod run;
 mod stop;
 mod undo;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
@@ -61,6 +62,8 @@ struct Shared {
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
     progress: Watcher,
+    /// When a tick failed that is not in the history (epoch seconds), and why.
+    unrecorded: Mutex<Option<(i64, String)>>,
 }
 
 /// How the outside is reached; what is `None` is made from the settings when it is first needed.
@@ -98,6 +101,7 @@ impl Engine {
                 zivver: OnceCell::new(),
                 exchange: OnceCell::new(),
                 progress: Watcher::default(),
+                unrecorded: Mutex::default(),
             }),
         }
     }
@@ -187,6 +191,17 @@ impl Engine {
 
     fn now(&self) -> jiff::Timestamp {
         self.shared.clock.now()
+    }
+
+    fn unrecorded(&self) -> Option<(i64, String)> {
+        let unrecorded = &self.shared.unrecorded;
+        let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        unrecorded.clone()
+    }
+
+    fn remember_unrecorded(&self, at: i64, error: String) {
+        let unrecorded = &self.shared.unrecorded;
+        *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
     }
 
     fn new_run_id(&self) -> RunId {

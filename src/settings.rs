@@ -16,6 +16,7 @@ use url::Url;
 use crate::{
     domain::{
         guard::{Class, Limit, Limits},
+        health::Host,
         mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
@@ -86,6 +87,8 @@ pub struct Settings {
     pub keep_runs: u32,
     pub notify_url: Option<Secret<Url>>,
     pub mail: Option<MailSettings>,
+    /// What decides whether the Functions host starts the timer.
+    pub host: Host,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -239,6 +242,7 @@ impl Settings {
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
+            host: read_host(&lookup),
             warnings: r.typos(),
         };
         reader.finish()?;
@@ -305,6 +309,27 @@ fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<Mai
         from: from?,
         to: to?,
     })
+}
+
+/// Settings of the host itself, as it reads them: on Linux a `.` in a name may have become `_`.
+fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
+    let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
+    let is_on = |name: &String| {
+        set(name).is_some_and(|text| {
+            let text = text.trim();
+            text == "1" || text.eq_ignore_ascii_case("true")
+        })
+    };
+    let names = ["SyncTimer", "SyncQueue"].into_iter().flat_map(|function| {
+        [".", "__", "_"].map(|dot| format!("AzureWebJobs{dot}{function}{dot}Disabled"))
+    });
+    Host {
+        is_present: ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"]
+            .into_iter()
+            .any(|name| set(name).is_some()),
+        schedule: set("SYNC_SCHEDULE"),
+        disabled: names.filter(is_on).collect(),
+    }
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

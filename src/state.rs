@@ -14,6 +14,7 @@
 //! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
 //! | `approvals/<code>` | replaced | what became of an approval (R27) |
 //! | `notified` | replaced | what the last notification said |
+//! | `first-seen` | replaced | when the app was first seen (R28) |
 //! | `form-key` | created | what the tokens in the forms of the dashboard are made with |
 //! | `lock/<epoch>/…` | created | see [`lock`] |
 //!
@@ -61,6 +62,7 @@ const CHECKPOINT: &str = "checkpoint";
 const APPROVALS: &str = "approvals";
 const NOTIFIED: &str = "notified";
 const FORM_KEY: &str = "form-key";
+const FIRST_SEEN: &str = "first-seen";
 
 /// The state in one place. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -307,6 +309,15 @@ impl State {
 
     pub async fn save_notified<N: Serialize>(&self, notified: &N) -> Result<(), StateError> {
         self.objects.save(NOTIFIED, NOTIFIED, notified).await
+    }
+
+    /// When the app was first seen.
+    pub async fn first_seen<T: DeserializeOwned>(&self) -> Result<Option<T>, StateError> {
+        self.objects.load(FIRST_SEEN, FIRST_SEEN).await
+    }
+
+    pub async fn save_first_seen<T: Serialize>(&self, seen: &T) -> Result<(), StateError> {
+        self.objects.save(FIRST_SEEN, FIRST_SEEN, seen).await
     }
 
     /// The key of this state's form tokens: `fresh` becomes it where there is none yet.

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use super::{
     Engine, RunError,
     fetch::{Fetched, key},
+    run::second,
 };
 use crate::{
     domain::{
         address::{SmtpAddress, ascii_domain},
+        health::Problem,
         mode::PerformSync,
         note::Code,
         plan::Plan,
@@ -50,6 +52,8 @@ const FILTER_NOT_FOUND: [&str; 3] = [
     "the group was renamed or deleted: write its object id, which a new name does not change",
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
+/// Times of the schedule that are named.
+const UPCOMING: usize = 3;
 
 /// Addresses that a finding names at most.
 const NAMED_MAX: usize = 5;
@@ -117,7 +121,9 @@ impl Engine {
     pub async fn check(&self) -> Checkup {
         let mut checkup = Checkup::default();
         self.check_settings(&mut checkup);
+        self.check_schedule(&mut checkup);
         self.check_state(&mut checkup).await;
+        self.check_health(&mut checkup).await;
         let signed_in = self.check_identity(&mut checkup).await;
         let key_works = self.check_key(&mut checkup).await;
         if signed_in && key_works {
@@ -137,7 +143,7 @@ impl Engine {
             PerformSync::OnDemand => {
                 "PERFORM_SYNC is on-demand: only a person's apply writes (R28)"
             }
-            PerformSync::Always => "PERFORM_SYNC is true: the timer writes (R28)",
+            PerformSync::Always => "PERFORM_SYNC is true: what the timer starts writes (R28)",
         };
         checkup.add(Level::Good, "settings", writing, &[]);
         if settings.sso_account_key == SsoAccountKey::Omit {
@@ -153,6 +159,53 @@ impl Engine {
                         Enterprise applications, Zivver, Single sign-on, Attributes & Claims (user.objectid is object_id, \
                         user.userprincipalname is user_principal_name, user.mail is primary_address) (R23)";
             checkup.add(Level::Good, "settings", text, &[]);
+        }
+    }
+
+    /// R28: when the host starts the timer, if it ever does.
+    fn check_schedule(&self, checkup: &mut Checkup) {
+        let host = &self.settings().host;
+        for problem in host.problems() {
+            checkup.add(Level::Error, "schedule", problem.to_string(), &[]);
+        }
+        if let (Some(text), Some(Ok(schedule))) = (&host.schedule, host.schedule()) {
+            let upcoming = schedule.upcoming(self.now(), UPCOMING);
+            let upcoming: Vec<String> = upcoming
+                .iter()
+                .map(|time| second(*time).to_string())
+                .collect();
+            let plan = if schedule.is_time_span() {
+                ", counted from now; an interval needs an App Service plan"
+            } else {
+                ""
+            };
+            let text = format!(
+                "SYNC_SCHEDULE {text:?} is next due at {} (UTC){plan}",
+                upcoming.join(", ")
+            );
+            checkup.add(Level::Good, "schedule", text, &[]);
+        }
+    }
+
+    /// R28: the same as `/health`. Where no host starts runs, nobody waits for one.
+    async fn check_health(&self, checkup: &mut Checkup) {
+        // What state cannot tell is told already.
+        let Ok(problems) = self.problems_of_runs().await else {
+            return;
+        };
+        let is_grave = |problem: &Problem| {
+            self.settings().host.is_present || matches!(problem, Problem::Unreadable(_))
+        };
+        for problem in problems {
+            let text = problem.to_string();
+            let level = if is_grave(&problem) {
+                Level::Error
+            } else {
+                Level::Warning
+            };
+            if !checkup.findings.iter().any(|finding| finding.text == text) {
+                checkup.add(level, "health", text, &[]);
+            }
         }
     }
 

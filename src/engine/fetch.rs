@@ -23,6 +23,7 @@ use crate::{
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
+        health::CLOCKS_DIFFER_S,
         mailbox::{Mailbox, MailboxKind},
         matching::{Matching, match_accounts},
         memory::Memory,
@@ -246,7 +247,9 @@ impl Fetcher<'_> {
         let mut kept: BTreeMap<String, KeptAnswer> = kept
             .into_iter()
             .filter(|kept| {
-                now - kept.at <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
+                let age_max = i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX);
+                // What a clock that was ahead kept has no age.
+                (-CLOCKS_DIFFER_S..=age_max).contains(&(now - kept.at))
             })
             .map(|kept| (kept.mailbox.clone(), kept))
             .collect();

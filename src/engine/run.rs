@@ -18,7 +18,7 @@ use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
-    history::LOOKED_AT,
+    history::{LOOKED_AT, Past},
     journal::{Entry, Journal, PlanRecord, deeds, read},
     progress::span,
 };
@@ -28,6 +28,7 @@ use crate::{
         delta::{Activity, Target},
         directory::MailboxIx,
         guard::Class,
+        health::{self, epoch},
         hold::Base,
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WrittenKey},
@@ -136,12 +137,19 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Whether it came to its end, and looked at all accounts as they are.
-    pub(super) fn saw_everybody(&self) -> bool {
-        self.state == RunState::Ended
-            && self.outcome != RunOutcome::Failed
-            && self.accounts.is_empty()
-            && self.undo.is_none()
+    /// What health judges. Of an apply whose process ended, [`Engine::history`] writes an error.
+    pub fn facts(&self) -> health::Run<'_> {
+        health::Run {
+            id: &self.id,
+            mode: self.mode,
+            state: self.state,
+            outcome: self.outcome,
+            started: epoch(&self.started),
+            ended: self.ended.as_deref().and_then(epoch),
+            error: self.error.as_deref(),
+            is_for_all: self.accounts.is_empty() && self.undo.is_none(),
+            was_killed: self.is_writing() && self.error.is_some(),
+        }
     }
 
     /// Whether it is an apply that works, or did until its process ended.
@@ -241,7 +249,12 @@ impl Engine {
         // A run holds much: it lives on the heap, whoever waits for it.
         let result = Box::pin(self.run_once(request)).await;
         if let Some(otlp) = &self.shared.links.otlp {
-            otlp.export(result.as_ref().ok()).await;
+            let report = result.as_ref().ok();
+            let setting = self.settings().perform_sync;
+            otlp.export(
+                report.map(|report| (report, health::Run::from(report).is_success(setting))),
+            )
+            .await;
         }
         result
     }
@@ -294,10 +307,11 @@ impl Engine {
         // Once more, now that nobody else can use them.
         let approvals = self.check_approvals(request).await?;
         let stored: Option<Stored<Memory>> = state.memory().await?;
-        let (memory, revision) = stored.map_or_else(
+        let (mut memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
             |stored| (stored.value, Some(stored.revision)),
         );
+        memory.correct_times(self.now().as_second());
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -423,7 +437,8 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        self.engine.bury_the_lost().await?;
+        let unreadable = self.engine.bury_the_lost().await?;
+        self.report.warnings.extend(unreadable);
         let exchange = self.engine.exchange().await?;
         let zivver = self.engine.zivver().await?;
         let zivver = std::sync::Arc::new(zivver.for_run(may_write(lock)));
@@ -643,19 +658,15 @@ impl Running<'_> {
             self.began = plans.first().and_then(|(record, _)| record.began);
             self.earlier = deeds(plans);
         }
-        for entry in self.state.runs::<RunSummary>(LOOKED_AT).await? {
-            let Some(summary) = entry.summary? else {
-                continue;
-            };
-            let run = summary.summary;
+        for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
-            let is_left_behind = summary.phase == Phase::Open
+            let is_left_behind = phase == Phase::Open
                 && run.mode == Mode::Apply
                 && matches!(run.state, RunState::Running | RunState::Ended);
-            if !is_left_behind || entry.id == self.id {
+            if !is_left_behind || id == self.id {
                 continue;
             }
-            let plans = self.done_by(&entry.id).await?;
+            let plans = self.done_by(&id).await?;
             self.give_back_of_killed(&run.approve, &plans, world)
                 .await?;
             let interrupted = if run.state == RunState::Ended {
@@ -664,9 +675,9 @@ impl Running<'_> {
                 self.interrupted(run)
             };
             self.state
-                .save_summary(&entry.id, Phase::Ended, &interrupted)
+                .save_summary(&id, Phase::Ended, &interrupted)
                 .await?;
-            self.report.resumed_from.push(entry.id.to_string());
+            self.report.resumed_from.push(id.to_string());
         }
         Ok(took_over)
     }
@@ -708,7 +719,8 @@ impl Running<'_> {
         self.memory.cut_off |= ended.is_none();
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
-            let at = ended.unwrap_or_else(|| self.engine.now().as_second());
+            let now = self.engine.now().as_second();
+            let at = ended.map_or(now, |ended| ended.min(now));
             let counts = spent(record, entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
@@ -1176,18 +1188,12 @@ impl Running<'_> {
 
     /// The newest other run that was for everybody and did not fail.
     async fn previous(&self) -> Result<Option<Report>, RunError> {
-        for entry in self.state.runs::<RunSummary>(PREVIOUS_MAX).await? {
-            if entry.id == self.id {
-                continue;
-            }
-            let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
-                continue;
-            };
-            if summary.saw_everybody() {
-                return Ok(self.state.report(&entry.id).await?);
-            }
+        let past = self.engine.past(PREVIOUS_MAX).await?.runs;
+        let mut others = past.into_iter().filter(|past| past.id != self.id);
+        match others.find(|past| past.run.facts().saw_everybody()) {
+            Some(before) => Ok(self.state.report(&before.id).await?),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     async fn save_end(&self, phase: Phase) -> Result<(), RunError> {

@@ -301,7 +301,7 @@ pub const MANUAL: [ManualEntry; 35] = [
 
 /// Read by the Functions host, so it has no prefix.
 const SCHEDULE: &str = "\
-| `SYNC_SCHEDULE` | `0 0 2 * * *` | NCRONTAB, six fields, UTC | When the timer runs. The only one without prefix: the host \
+| `SYNC_SCHEDULE` | `0 0 2 * * *` | NCRONTAB, six fields, UTC | When the timer runs; `check` says the next three times. The only one without prefix: the host \
 reads it, and cannot read names with `__` under `func start`. | |\n";
 
 /// `docs/settings.md`.
