@@ -195,6 +195,11 @@ impl State {
 
     /// Oldest first. Folders with other names are not ours.
     async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
+    /// The run with the latest id.
+    pub async fn newest_run(&self) -> Result<Option<RunId>, StateError> {
+        Ok(self.run_ids().await?.pop())
+    }
+
         let folders = self.objects.folders(RUNS).await?;
         Ok(folders
             .iter()

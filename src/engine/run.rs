@@ -247,7 +247,10 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),

@@ -4,6 +4,7 @@
 mod killed;
 mod limits;
 mod lost;
+mod order;
 mod posts;
 mod reasons;
 mod services;

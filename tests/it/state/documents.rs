@@ -21,7 +21,7 @@ over_each_store!(
 );
 
 fn run_at(second: i64) -> RunId {
-    RunId::new(Timestamp::from_second(1_795_399_200 + second).unwrap())
+    RunId::drawn(Timestamp::from_second(1_795_399_200 + second).unwrap(), 0)
 }
 
 async fn overwrite(bench: &Bench, name: &str, bytes: &[u8]) {
