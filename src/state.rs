@@ -120,6 +120,7 @@ impl State {
                     cause,
                 };
                 fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
+                keep_to_this_user();
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| failed(error.to_string()))?;
                 // A journal that a power cut can take back is none (R35).
@@ -356,6 +357,17 @@ impl State {
 }
 
 fn summary_name(run: &RunId) -> String {
+/// Files are created with mode 0600 and folders with 0700, as reports and journals hold names and addresses. The store creates
+/// them itself and takes no mode, so this is set for the whole process.
+#[cfg(unix)]
+fn keep_to_this_user() {
+    use rustix::{fs::Mode, process::umask};
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+#[cfg(not(unix))]
+fn keep_to_this_user() {}
+
     format!("{RUNS}/{run}/summary")
 }
 
