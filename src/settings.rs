@@ -82,6 +82,8 @@ pub struct Settings {
     /// How long a run that died keeps the next one waiting (R29).
     pub lock_lease: Duration,
     pub keep_runs: u32,
+    /// How long a run stays that wrote (R35).
+    pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
     pub mail: Option<MailSettings>,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
@@ -234,6 +236,7 @@ impl Settings {
             state: read_state(r, &lookup),
             lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
+            keep_applied: r.or("KEEP_APPLIED", KEEP_APPLIED, value::days),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
             warnings: r.typos(),
@@ -256,6 +259,8 @@ impl Settings {
         })
     }
 }
+
+const KEEP_APPLIED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
 

@@ -27,7 +27,8 @@
 //!
 //! # Retention
 //!
-//! [`State::prune`], called by the holder of the lock at the end of a run, keeps the newest runs, and every run that has not ended.
+//! [`State::prune`], called at the end of a run, keeps every run that has not ended, runs that wrote for a time, and of the others
+//! the newest.
 
 mod azure;
 mod envelope;
@@ -52,7 +53,7 @@ use lock::{Lease, Lock};
 pub use objects::Revision;
 use objects::{Created, Objects};
 pub use parts::Parts;
-pub use retention::Pruned;
+pub use retention::{Keep, Pruned};
 pub use run_id::RunId;
 
 const MEMORY: &str = "memory";
@@ -119,8 +120,8 @@ impl State {
                     place: place.clone(),
                     cause,
                 };
-                fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
                 keep_to_this_user();
+                fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| failed(error.to_string()))?;
                 // A journal that a power cut can take back is none (R35).
@@ -194,13 +195,13 @@ impl State {
             .collect())
     }
 
-    /// Oldest first. Folders with other names are not ours.
-    async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
     /// The run with the latest id.
     pub async fn newest_run(&self) -> Result<Option<RunId>, StateError> {
         Ok(self.run_ids().await?.pop())
     }
 
+    /// Oldest first. Folders with other names are not ours.
+    async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
         let folders = self.objects.folders(RUNS).await?;
         Ok(folders
             .iter()
@@ -356,7 +357,6 @@ impl State {
     }
 }
 
-fn summary_name(run: &RunId) -> String {
 /// Files are created with mode 0600 and folders with 0700, as reports and journals hold names and addresses. The store creates
 /// them itself and takes no mode, so this is set for the whole process.
 #[cfg(unix)]
@@ -368,6 +368,7 @@ fn keep_to_this_user() {
 #[cfg(not(unix))]
 fn keep_to_this_user() {}
 
+fn summary_name(run: &RunId) -> String {
     format!("{RUNS}/{run}/summary")
 }
 

@@ -48,7 +48,7 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
+        Keep, Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{MayWrite, Rate, ZivverClient},
@@ -1191,8 +1191,16 @@ impl Running<'_> {
 
     async fn tidy_up(&self) -> Result<(), StateError> {
         self.state.clear_checkpoint(&self.id).await?;
-        let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-        self.state.prune(keep, self.engine.now()).await.map(drop)
+        let settings = self.engine.settings();
+        let keep = Keep {
+            runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),
+            applied: settings.keep_applied,
+        };
+        // R28: what tells since when no run has succeeded.
+        let mode = settings.perform_sync.timer_mode();
+        let is_success = |run: &RunSummary| run.saw_everybody() && run.mode == mode;
+        let now = self.engine.now();
+        self.state.prune(keep, is_success, now).await.map(drop)
     }
 }
 

@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 31] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -31,6 +31,7 @@ pub const NAMES: [&str; 30] = [
     "STATE",
     "LOCK_LEASE",
     "KEEP_RUNS",
+    "KEEP_APPLIED",
     "NOTIFY_URL",
     "SMTP_URL",
     "SMTP_FROM",
