@@ -364,7 +364,7 @@ impl Engine {
         {
             Acquired::Mine(guard) => Ok(guard),
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!("{}, since {}", holder.owner, holder.since),
+                holder: holder.to_string(),
             }),
         }
     }

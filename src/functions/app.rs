@@ -110,7 +110,7 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
     }
 }
 
-/// The schedule: goes on with what was cut off, else begins a run (R28, R34).
+/// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
     let answer = tick(engine).await;
     engine.announce_silence().await;
@@ -118,7 +118,7 @@ async fn timer(engine: &Engine) -> Answer {
 }
 
 async fn tick(engine: &Engine) -> Answer {
-    let request = match cut_off(engine).await {
+    let request = match unfinished(engine).await {
         Ok(Some(request)) => request,
         Ok(None) => RunRequest::new(
             engine.settings().perform_sync.timer_mode(),
@@ -144,10 +144,35 @@ async fn tick(engine: &Engine) -> Answer {
             | RunOutcome::ChangesPending
             | RunOutcome::NeedsAttention => ended(&report).into(),
         },
-        Err(error @ RunError::LockHeld { .. }) => {
-            tracing::info!("this tick does nothing: {error}");
+        Err(error @ RunError::LockHeld { .. }) => hand_over(engine, request, &error).await,
+        Err(error) => Answer::Failure {
+            cause: error.to_string(),
+        },
+    }
+}
+
+/// R29: the queue's function waits for the lock. A run that a message carries already is not sent again: if that message is
+/// lost, the next tick goes on with the run.
+async fn hand_over(engine: &Engine, request: RunRequest, held: &RunError) -> Answer {
+    if let Some(run) = &request.id {
+        let line = format!("run {run} waits in the queue: {held}");
+        tracing::info!("{line}");
+        return Success {
+            logs: vec![line],
+            ..Success::default()
+        }
+        .into();
+    }
+    match engine.enqueue(&request).await {
+        Ok(run) => {
+            let line = format!("run {run} was handed to the queue: {held}");
+            tracing::info!("{line}");
             Success {
-                logs: vec![error.to_string()],
+                next: vec![Message {
+                    run,
+                    mode: request.mode,
+                }],
+                logs: vec![line],
                 ..Success::default()
             }
             .into()
@@ -158,9 +183,9 @@ async fn tick(engine: &Engine) -> Answer {
     }
 }
 
-/// R34: the newest run that writes for everybody and was cut off, if its message did not bring it to an end. It stands for the
-/// tick's own run (R28); a preview, an undo, or a run for single accounts does not.
-async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
+/// R34: the newest run that writes for everybody and was cut off, or that a tick handed to the queue (R29), if its message did
+/// not bring it to an end. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
+async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
     let runs: Vec<RunEntry<RunSummary>> = engine.state().await?.runs(20).await?;
     for entry in runs {
         let found = match entry.summary {
@@ -172,8 +197,13 @@ async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
             }
         };
         let run = found.summary;
+        let is_unfinished = match run.state {
+            RunState::Continues => true,
+            RunState::Queued => run.trigger == StartedBy::Timer,
+            RunState::Running | RunState::Ended => false,
+        };
         let stands_for_this_tick = found.phase == Phase::Open
-            && run.state == RunState::Continues
+            && is_unfinished
             && run.mode == Mode::Apply
             && run.accounts.is_empty()
             && run.undo.is_none();

@@ -1,6 +1,7 @@
 //! Invocations without a host around them: who may write, who goes on with what, when an invocation ends, and what it leaves
 //! behind (R28, R29, R34, R35).
 
+mod handover;
 mod killed;
 mod limits;
 mod lost;
