@@ -100,6 +100,7 @@ var defaults = {
   STATE: ''
   LOCK_LEASE: '60s'
   KEEP_RUNS: '90'
+  KEEP_APPLIED: '400d'
   NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
   SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
   SMTP_FROM: ''

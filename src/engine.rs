@@ -58,6 +58,7 @@ struct Shared {
     lease: Lease,
     clock: Clock,
     chance: Chance,
+    newest_id: Mutex<Option<RunId>>,
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
@@ -96,6 +97,7 @@ impl Engine {
                 settings,
                 clock: links.clock,
                 chance: Chance::new(links.seed),
+                newest_id: Mutex::default(),
                 links,
                 state,
                 zivver: OnceCell::new(),
@@ -204,8 +206,18 @@ impl Engine {
         *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
     }
 
-    fn new_run_id(&self) -> RunId {
-        RunId::drawn(self.now(), self.shared.chance.draw())
+    /// R28: later than every run in state, and than every other id of this process, whose run may not be in state yet.
+    async fn new_run_id(&self) -> Result<RunId, RunError> {
+        let in_state = self.state().await?.newest_run().await?;
+        let shared = &self.shared;
+        let mut newest = shared
+            .newest_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = newest.take().max(in_state);
+        let id = RunId::after(before.as_ref(), self.now(), shared.chance.draw());
+        *newest = Some(id.clone());
+        Ok(id)
     }
 }
 

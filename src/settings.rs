@@ -85,6 +85,8 @@ pub struct Settings {
     /// How long a run that died keeps the next one waiting (R29).
     pub lock_lease: Duration,
     pub keep_runs: u32,
+    /// How long a run stays that wrote (R35).
+    pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
@@ -240,6 +242,7 @@ impl Settings {
             state: read_state(r, &lookup),
             lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
+            keep_applied: r.or("KEEP_APPLIED", KEEP_APPLIED, value::days),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
             host: read_host(&lookup),
@@ -263,6 +266,8 @@ impl Settings {
         })
     }
 }
+
+const KEEP_APPLIED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
 

@@ -28,7 +28,8 @@
 //!
 //! # Retention
 //!
-//! [`State::prune`], called by the holder of the lock at the end of a run, keeps the newest runs, and every run that has not ended.
+//! [`State::prune`], called at the end of a run, keeps every run that has not ended, runs that wrote for a time, and of the others
+//! the newest.
 
 mod azure;
 mod envelope;
@@ -53,7 +54,7 @@ use lock::{Lease, Lock};
 pub use objects::Revision;
 use objects::{Created, Objects};
 pub use parts::Parts;
-pub use retention::Pruned;
+pub use retention::{Keep, Pruned};
 pub use run_id::RunId;
 
 const MEMORY: &str = "memory";
@@ -121,6 +122,7 @@ impl State {
                     place: place.clone(),
                     cause,
                 };
+                keep_to_this_user();
                 fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| failed(error.to_string()))?;
@@ -193,6 +195,11 @@ impl State {
         Ok(entries
             .map(|(id, summary)| RunEntry { id, summary })
             .collect())
+    }
+
+    /// The run with the latest id.
+    pub async fn newest_run(&self) -> Result<Option<RunId>, StateError> {
+        Ok(self.run_ids().await?.pop())
     }
 
     /// Oldest first. Folders with other names are not ours.
@@ -360,6 +367,17 @@ impl State {
             .collect())
     }
 }
+
+/// Files are created with mode 0600 and folders with 0700, as reports and journals hold names and addresses. The store creates
+/// them itself and takes no mode, so this is set for the whole process.
+#[cfg(unix)]
+fn keep_to_this_user() {
+    use rustix::{fs::Mode, process::umask};
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+#[cfg(not(unix))]
+fn keep_to_this_user() {}
 
 fn summary_name(run: &RunId) -> String {
     format!("{RUNS}/{run}/summary")

@@ -176,28 +176,29 @@ impl Engine {
     /// R28: records a failed tick that has no run: in the history, or in this process if the history cannot be written.
     pub async fn record_failed_tick(&self, error: &RunError) {
         let now = second(self.now());
-        let id = self.new_run_id();
-        let request = RunRequest::new(self.timer_mode(), Trigger::Timer);
-        let begun = Report::begin(
-            id.to_string(),
-            request.mode,
-            request.trigger,
-            now.to_string(),
-        );
-        let report = Report {
-            state: RunState::Ended,
-            outcome: RunOutcome::Failed,
-            ended: Some(now.to_string()),
-            error: Some(error.to_string()),
-            ..begun
-        };
         let saved = async {
+            let id = self.new_run_id().await?;
+            let request = RunRequest::new(self.timer_mode(), Trigger::Timer);
+            let begun = Report::begin(
+                id.to_string(),
+                request.mode,
+                request.trigger,
+                now.to_string(),
+            );
+            let report = Report {
+                state: RunState::Ended,
+                outcome: RunOutcome::Failed,
+                ended: Some(now.to_string()),
+                error: Some(error.to_string()),
+                ..begun
+            };
             let summary = RunSummary::of(&report, &request);
             let state = self.state().await?;
-            Ok::<_, RunError>(state.save_summary(&id, Phase::Ended, &summary).await?)
+            state.save_summary(&id, Phase::Ended, &summary).await?;
+            Ok::<_, RunError>(report)
         };
         match saved.await {
-            Ok(()) => self.announce(&report).await,
+            Ok(report) => self.announce(&report).await,
             Err(unsaved) => {
                 tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
                 self.remember_unrecorded(now.as_second(), error.to_string());

@@ -189,7 +189,7 @@ impl Engine {
     /// Writes down what is wanted, so that a message with the run's id is enough to do it. Codes are checked first.
     pub async fn enqueue(&self, request: &RunRequest) -> Result<RunId, RunError> {
         self.check_approvals(request).await?;
-        let id = self.new_run_id();
+        let id = self.new_run_id().await?;
         let mut report = Report::begin(
             id.to_string(),
             request.mode,

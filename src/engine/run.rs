@@ -49,7 +49,7 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
+        Keep, Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{MayWrite, Rate, ZivverClient},
@@ -264,7 +264,10 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),
@@ -381,7 +384,7 @@ impl Engine {
         {
             Acquired::Mine(guard) => Ok(guard),
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!("{}, since {}", holder.owner, holder.since),
+                holder: holder.to_string(),
             }),
         }
     }
@@ -1209,8 +1212,16 @@ impl Running<'_> {
 
     async fn tidy_up(&self) -> Result<(), StateError> {
         self.state.clear_checkpoint(&self.id).await?;
-        let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-        self.state.prune(keep, self.engine.now()).await.map(drop)
+        let settings = self.engine.settings();
+        let keep = Keep {
+            runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),
+            applied: settings.keep_applied,
+        };
+        // R28: what tells since when no run has succeeded.
+        let setting = settings.perform_sync;
+        let is_success = |run: &RunSummary| run.facts().is_success(setting);
+        let now = self.engine.now();
+        self.state.prune(keep, is_success, now).await.map(drop)
     }
 }
 

@@ -98,7 +98,7 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
     }
 }
 
-/// The schedule: goes on with what was cut off, else begins a run (R28, R34).
+/// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
     engine.note_first_seen().await;
     let answer = tick(engine).await;
@@ -107,7 +107,11 @@ async fn timer(engine: &Engine) -> Answer {
 }
 
 async fn tick(engine: &Engine) -> Answer {
-    match ticked(engine).await {
+    let request = match tick_request(engine).await {
+        Ok(request) => request,
+        Err(error) => return failed_tick(engine, &error).await,
+    };
+    match engine.run_recorded(&request).await {
         Ok(report) => match report.outcome {
             RunOutcome::Failed => Answer::Failure {
                 cause: report.error.unwrap_or_else(|| "the run failed".into()),
@@ -117,39 +121,70 @@ async fn tick(engine: &Engine) -> Answer {
             | RunOutcome::ChangesPending
             | RunOutcome::NeedsAttention => ended(engine, &report).into(),
         },
-        Err(error @ RunError::LockHeld { .. }) => {
-            tracing::info!("this tick does nothing: {error}");
+        Err(error @ RunError::LockHeld { .. }) => hand_over(engine, request, &error).await,
+        Err(error) => failed_tick(engine, &error).await,
+    }
+}
+
+/// R29: the queue's function waits for the lock. A run that a message carries already is not sent again: if that message is
+/// lost, the next tick goes on with the run.
+async fn hand_over(engine: &Engine, request: RunRequest, held: &RunError) -> Answer {
+    if let Some(run) = &request.id {
+        let line = format!("run {run} waits in the queue: {held}");
+        tracing::info!("{line}");
+        return Success {
+            logs: vec![line],
+            ..Success::default()
+        }
+        .into();
+    }
+    match engine.enqueue(&request).await {
+        Ok(run) => {
+            let line = format!("run {run} was handed to the queue: {held}");
+            tracing::info!("{line}");
             Success {
-                logs: vec![error.to_string()],
+                next: vec![Message {
+                    run,
+                    mode: request.mode,
+                }],
+                logs: vec![line],
                 ..Success::default()
             }
             .into()
         }
-        Err(error) => {
-            engine.record_failed_tick(&error).await;
-            Answer::Failure {
-                cause: error.to_string(),
-            }
-        }
+        Err(error) => failed_tick(engine, &error).await,
     }
 }
 
-async fn ticked(engine: &Engine) -> Result<Report, RunError> {
+/// The run that this tick takes up or begins.
+async fn tick_request(engine: &Engine) -> Result<RunRequest, RunError> {
     let mode = engine.settings().perform_sync.timer_mode();
-    let cut_off = cut_off(engine).await?;
-    let request = RunRequest {
+    let unfinished = unfinished(engine).await?;
+    Ok(RunRequest {
         time_budget: Some(engine.settings().time_budget),
-        ..cut_off.unwrap_or_else(|| RunRequest::new(mode, StartedBy::Timer))
-    };
-    engine.run_recorded(&request).await
+        ..unfinished.unwrap_or_else(|| RunRequest::new(mode, StartedBy::Timer))
+    })
 }
 
-/// R34: the newest run that writes for everybody and was cut off, if its message did not bring it to an end. It stands for the
-/// tick's own run (R28); a preview, an undo, or a run for single accounts does not.
-async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
+/// R28: what could not be recorded as a run is recorded as a tick.
+async fn failed_tick(engine: &Engine, error: &RunError) -> Answer {
+    engine.record_failed_tick(error).await;
+    Answer::Failure {
+        cause: error.to_string(),
+    }
+}
+
+/// R34: the newest run that writes for everybody and was cut off, or that a tick handed to the queue (R29), if its message did
+/// not bring it to an end. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
+async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
     for Past { id, phase, run } in engine.past(20).await?.runs {
+        let is_unfinished = match run.state {
+            RunState::Continues => true,
+            RunState::Queued => run.trigger == StartedBy::Timer,
+            RunState::Running | RunState::Ended => false,
+        };
         let stands_for_this_tick = phase == Phase::Open
-            && run.state == RunState::Continues
+            && is_unfinished
             && run.mode == Mode::Apply
             && run.accounts.is_empty()
             && run.undo.is_none();

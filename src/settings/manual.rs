@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 35] = [
+pub const MANUAL: [ManualEntry; 36] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -251,8 +251,15 @@ pub const MANUAL: [ManualEntry; 35] = [
         "KEEP_RUNS",
         Value("90"),
         "number, 1 or more",
-        "",
-        "How many runs are kept with their reports.",
+        "R35",
+        "How many runs that wrote nothing, such as previews, are kept with their reports.",
+    ),
+    entry(
+        "KEEP_APPLIED",
+        Value("400d"),
+        "days, `1d` to `3650d`",
+        "R35",
+        "How long a run that wrote is kept with its report and journal. Only as long can it be undone.",
     ),
     entry(
         "NOTIFY_URL",

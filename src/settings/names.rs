@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 34] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -34,6 +34,7 @@ pub const NAMES: [&str; 33] = [
     "STATE",
     "LOCK_LEASE",
     "KEEP_RUNS",
+    "KEEP_APPLIED",
     "NOTIFY_URL",
     "SMTP_URL",
     "SMTP_FROM",

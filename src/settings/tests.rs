@@ -48,6 +48,7 @@ fn defaults_are_those_of_the_rules() {
     assert_eq!(settings.zivver_rate, Rate::default());
     assert_eq!(settings.state, StateLocation::Folder(".cloud-sync".into()));
     assert_eq!(settings.keep_runs, 90);
+    assert_eq!(settings.keep_applied.as_secs(), 400 * 86_400);
     assert!(settings.notify_url.is_none());
     assert_eq!(settings.target_filter, TargetFilter::default());
     assert!(settings.source_filter.is_empty());

@@ -311,6 +311,16 @@ pub(super) fn lease(text: &str) -> Parsed<Duration> {
     }
 }
 
+/// `400d`: whole days, at most ten years.
+pub(super) fn days(text: &str) -> Parsed<Duration> {
+    const DAY_S: u64 = 86_400;
+    let days = unquoted(text).trim().strip_suffix(['d', 'D']);
+    match days.and_then(|days| days.trim_end().parse::<u64>().ok()) {
+        Some(days) if (1..=3650).contains(&days) => Ok(Duration::from_secs(days * DAY_S)),
+        _ => Err(not_one_of(text, "days, from `1d` to `3650d`")),
+    }
+}
+
 fn seconds(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     let mut rest = text.trim();

@@ -1,10 +1,12 @@
 //! Invocations without a host around them: who may write, who goes on with what, when an invocation ends, and what it leaves
 //! behind (R28, R29, R34, R35).
 
+mod handover;
 mod health;
 mod killed;
 mod limits;
 mod lost;
+mod order;
 mod posts;
 mod reasons;
 mod services;

@@ -212,3 +212,14 @@ fn r26_limits_are_read_in_any_case() {
         "\"101%\" is not understood"
     );
 }
+
+#[test]
+fn days_are_whole_and_at_most_ten_years() {
+    for (text, days) in [("400d", 400), ("1 d", 1), ("\"3650D\"", 3650)] {
+        let read = super::days(text).map(|kept| kept.as_secs());
+        assert_eq!(read, Ok(days * 86_400), "{text}");
+    }
+    for text in ["", "d", "400", "0d", "3651d", "1d1d", "-1d", "24h"] {
+        assert!(days(text).is_err(), "{text}");
+    }
+}
