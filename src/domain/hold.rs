@@ -221,9 +221,14 @@ fn hold_undone(
         let Target::Existing(ix) = delta.target else {
             continue;
         };
-        // Who an account belongs to is the first question (R16), and held by itself.
         let id = accounts.get(ix).id();
-        let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
+        // Who an account belongs to is the first question (R16), and held by itself.
+        let delta = if delta.waits_for_identity() {
+            delta.unless_approved.as_deref_mut()
+        } else {
+            Some(delta)
+        };
+        let (Some(delta), Some(entry)) = (delta, undone.get_mut(id)) else {
             continue;
         };
         for (part, word, change) in redoing(delta, accounts, &entry.changes) {
@@ -589,7 +594,10 @@ fn change(
 /// whose members may not be removed is none.
 fn take_out(delta: &mut Delta, part: &Part) {
     match part {
-        Part::Identity => clear(delta),
+        Part::Identity => match delta.unless_approved.take() {
+            Some(instead) => *delta = *instead,
+            None => clear(delta),
+        },
         Part::Stop => {
             delta.activity = None;
             if delta.kind == AccountKind::Functional {

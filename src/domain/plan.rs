@@ -268,13 +268,13 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
-    let mut settled = settle(guarded.deltas, &world.accounts, &world.directory);
+    let mut settled = settle(guarded.deltas, world, matching);
     notes.append(&mut settled.notes);
     // What was held or left out is not part of what was asked for, so only now is some of it recognised.
     let before = settled.deltas.len();
     settled.deltas = with_effect(settled.deltas, world, memory, &mut notes);
     if settled.deltas.len() < before {
-        settled = settle(settled.deltas, &world.accounts, &world.directory);
+        settled = settle(settled.deltas, world, matching);
         notes.append(&mut settled.notes);
     }
     without_answered(&mut notes, &settled.deltas, world);

@@ -4,6 +4,7 @@ mod changes;
 mod delegations;
 mod explained;
 mod guards;
+mod leavers;
 mod matching;
 mod notation;
 mod offenders;

@@ -260,7 +260,10 @@ fn r11_a_delegate_whose_mailbox_the_list_lost_stays_a_delegate() {
         account bert@ ext=bert
         found bert@ MailUser
     ";
-    assert_snapshot!(changes_of(gone), @"update anna@; delegates -bert@");
+    assert_snapshot!(changes_of(gone), @r"
+    update anna@; delegates -bert@
+    suspend bert@; active -yes +no
+    ");
 }
 
 #[test]
