@@ -510,6 +510,8 @@ fn name(recipient: &RecipientRecord) -> &str {
         &recipient.name,
         &recipient.primary_smtp_address,
         &recipient.identity,
+        &recipient.object_id,
+        &recipient.guid,
     ]
     .into_iter()
     .flatten()
@@ -521,9 +523,9 @@ fn name(recipient: &RecipientRecord) -> &str {
 /// A recipient that is none of the mailboxes that were read. A user mailbox among them was lost from the list, or came
 /// after it: then who may open is not known in full (R1, R11).
 fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
-    let label = recipient
-        .primary_smtp_address
-        .as_deref()
+    let address = recipient.primary_smtp_address.as_deref().map(str::trim);
+    let label = address
+        .filter(|address| !address.is_empty())
         .unwrap_or_else(|| name(recipient));
     if !recipient.has_kind() {
         return Err(format!(
