@@ -595,6 +595,8 @@ pub(super) fn name(recipient: &RecipientRecord) -> &str {
         &recipient.name,
         &recipient.primary_smtp_address,
         &recipient.identity,
+        &recipient.object_id,
+        &recipient.guid,
     ]
     .into_iter()
     .flatten()

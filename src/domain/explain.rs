@@ -403,7 +403,7 @@ fn account_facts(
             .get(account.id())
             .filter(|_| !accounts.is_active(ix))
             .map(|at| Suspended::at(account.address(), *at)),
-        standing: account_standing(matching.account(ix), &world.directory),
+        standing: account_standing(ix, world, matching),
     }
 }
 
@@ -423,9 +423,18 @@ fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
     }
 }
 
-fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
-    let primary = |ix: &MailboxIx| directory.mailbox(*ix).primary.clone();
-    match fate {
+fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
+    let primary = |ix: &MailboxIx| world.directory.mailbox(*ix).primary.clone();
+    let own = || match matching.known_object_id(ix) {
+        None => "tied to no object id".to_owned(),
+        Some(id) => match world.answers.recipients.get(&id.to_string()) {
+            Some(RecipientAnswer::NotFound) => {
+                format!("tied to the object id {id}, which Exchange does not have any more")
+            }
+            _ => format!("tied to the object id {id}"),
+        },
+    };
+    match matching.account(ix) {
         AccountFate::Foreign => "outside the claimed domains, never touched (R13)".into(),
         AccountFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
         AccountFate::Owned(ix) => format!("belongs to the mailbox {} (R16)", primary(ix)),
@@ -439,11 +448,12 @@ fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
         AccountFate::Evidence(ix) => format!("may belong to the mailbox {} (R17)", primary(ix)),
         AccountFate::MergeCandidate(ix) => {
             format!(
-                "has no mailbox of its own; its address belongs to {} (R19)",
-                primary(ix)
+                "has no mailbox of its own; its address belongs to {}; {} (R19)",
+                primary(ix),
+                own()
             )
         }
-        AccountFate::Unowned => "has no mailbox (R19)".into(),
+        AccountFate::Unowned => format!("has no mailbox; {} (R19)", own()),
     }
 }
 

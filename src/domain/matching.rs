@@ -343,9 +343,14 @@ impl Matcher<'_> {
             (Level::Principal, _) => self.accounts.with_address(&mailbox.primary),
         };
         let fits = |ix: &AccountIx| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox);
-        let only_fitting = level == Level::Principal && listed.iter().any(fits);
+        let only_fitting = listed.iter().any(fits);
         let listed = listed.iter().copied();
-        listed.filter(move |ix| !only_fitting || fits(ix))
+        // R18, R19: an account of the other kind that is tied to another object id is not this mailbox's.
+        listed.filter(move |ix| {
+            level != Level::Principal
+                || fits(ix)
+                || (!only_fitting && self.other_tie(*ix, mailbox).is_none())
+        })
     }
 
     /// All claims by state: both sides sorted by object id, and walked once.

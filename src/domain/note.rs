@@ -106,6 +106,8 @@ codes! {
     KindMismatch = "R18" true,
     /// Exchange still knows the address or object id of an account without mailbox.
     RecipientExists = "R19" false,
+    /// Another recipient has the address, and no object id tells whether the account is of it.
+    OwnerUnknown = "R19" true,
     /// Exchange could not say whether the address or object id is gone.
     AbsenceUnknown = "R19" true,
     /// The principal is an alias of a live mailbox.

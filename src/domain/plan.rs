@@ -291,7 +291,7 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let settled = settle(guarded.deltas, &world.accounts, &world.directory);
+    let settled = settle(guarded.deltas, world, matching);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();

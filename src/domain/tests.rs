@@ -5,6 +5,7 @@ mod delegations;
 mod explained;
 mod guards;
 mod health;
+mod leavers;
 mod matching;
 mod notation;
 mod offenders;

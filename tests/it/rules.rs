@@ -9,6 +9,7 @@ mod changes;
 mod delegations;
 mod guards;
 mod hunt;
+mod leavers;
 mod mailboxes;
 mod matching;
 mod model;

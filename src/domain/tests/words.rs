@@ -117,7 +117,8 @@ fn r26_what_is_held_says_how_many_of_what() {
       new@: give to another object id #other → #new
     Stray held: 1 change, where MAX_STRAYS=0 allows 0 of 9 (R26)
       stray@: suspend active → suspended
-    Suspend held: 1 change, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 9 (R26)
+    Suspend held: 2 changes, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 9 (R26)
+      new@: suspend active → suspended
       off@: suspend active → suspended
     DelegateRemoval held: 2 changes, where MAX_DELEGATE_REMOVALS=0 allows 0 of 3 (R26)
       anna@: remove delegate bert@
@@ -133,7 +134,7 @@ fn r26_what_is_held_says_how_many_of_what() {
       anna@: change name Old → New
       bert@: change name bert → bert.b
     R15 filtered@: TARGET_FILTER entry "filtered@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person
+    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
     "#);
 }
 
@@ -422,6 +423,8 @@ fn r12_why_somebody_is_no_delegate() {
     Suspend carl@
       R16 carl@ is its mailbox, by equal address (R16 c)
       R14 its mailbox is not in the source filter
+    Suspend new@
+      R19 its mailbox is gone from Exchange, and new@ now belongs to a mailbox with another object id
     Identity held: 1 change, where MAX_IDENTITY_CHANGES=0 allows 0 of 4 (R26)
       new@: give to another object id #other → #new
     R12 anna@: far@ is no delegate: it is not in the source filter (R14)
@@ -442,7 +445,7 @@ fn r12_why_somebody_is_no_delegate() {
     R12 info@: its only delegates are left out, so it is not emptied, and carl@ can still open it
     R32 info@: dup@ is left out as a delegate: 2 mailboxes have the primary address dup@
     R15 kind@: TARGET_FILTER entry "kind@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person
+    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
     R24 nokey@: the mailbox has no object id, so no account is created
     R21 off@: its mailbox is disabled, so no account is created
     R13 out@other.example: the domain other.example is not among CLAIMED_DOMAINS
@@ -469,28 +472,27 @@ fn r19_why_an_account_without_mailbox_stays() {
         account still@ ext=still
         found #still MailUser
     ";
-    assert_snapshot!(told(world), @r"
+    assert_snapshot!(told(world), @r#"
     Create bert@
       R19 the mailbox has no account
     Suspend gone@
-      R19 its address is an alias of anna@, and its own object id #gone is gone
+      R19 its mailbox is gone from Exchange, and its address is now an alias of the mailbox anna@
     Update live@
       R16 anna@ is its mailbox, by ExternalAccountId (R16 b)
       R17 the mailbox's address is now anna@
-    R17 anna@: live@ cannot become anna@, which is still an address of anna@; merge or mend by hand
-    R19 anna@: the mailbox anna@ has another account, so this one is nobody's; merge or remove it by hand
-    R23 anna@: the alias gone@ is left out: it still belongs to gone@
-    R23 anna@: the alias idle@ is left out: it still belongs to idle@
-    R23 anna@: the alias merge@ is left out: it still belongs to merge@
+    R17 anna@: live@ cannot become anna@, which is still the address of the account of "anna", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R19 anna@: its address is now that of the mailbox anna@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R23 anna@: the alias gone@ is left out: it is still the alias of the account of "anna" (anna@), which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R23 anna@: the alias idle@ is left out: it is still the alias of the account of "anna" (anna@), which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R23 anna@: the alias merge@ is left out: it is still the address of the account of "merge", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
     R23 anna@: another mailbox now has one of its aliases, but without its object id the alias cannot be released
-    R19 asked@: whether asked@ is gone could not be asked: throttled
-    R23 bert@: the alias still@ is left out: it still belongs to still@
-    R19 found@: Exchange still has found@ as a MailUser
-    R19 idle@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
-    R19 merge@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
-    R19 still@: its address is an alias of bert@; merge the two accounts in the Zivver WebApp
-    R19 two@: Exchange still has more than one recipient two@
-    ");
+    R19 asked@: whether asked@ is gone could not be asked: throttled; its owner can still sign in
+    R23 bert@: the alias still@ is left out: it is still the address of the account of "still", whose own mailbox is not in the list; merge the accounts, or give that one another address, in the Zivver WebApp
+    R19 found@: Exchange still has found@ as a MailUser, and no object id says whether the account is of it; its owner can still sign in
+    R19 merge@: its address is now an alias of the mailbox anna@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R19 still@: its address is now an alias of the mailbox bert@, and Exchange still has #still as a MailUser; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R19 two@: Exchange still has more than one recipient two@, and no object id says whether the account is of it; its owner can still sign in
+    "#);
 }
 
 #[test]
