@@ -215,7 +215,7 @@ async fn r19_a_merge_candidate_is_reported_and_suspended_only_when_its_own_id_is
     let report = world.apply().await;
     insta::assert_snapshot!(shown(&report), @r"
     NeedsAttention, converged
-    Update eve@; Aliases +known@
+    Update eve@; SignInKey -unknown +7dfbab40-8440-4a5c-884a-e78161bececf; Aliases +known@
     Suspend known@; Address -known@ +cloud-sync-65b7733901c7@; Active -yes +no
     R23 AliasTaken: eve@
     R19 MergeCandidate: merged@

@@ -391,7 +391,10 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
 
 #[tokio::test(start_paused = true)]
 async fn r01_a_rejected_account_stays_a_member_and_a_delegate() {
-    let world = office().await;
+    let world = office()
+        .await
+        .again_with(&[("MAX_DELEGATE_REMOVALS", "100%")])
+        .await;
     world.sandbox.exchange.with_state(|tenant| {
         *tenant = tenant
             .clone()
