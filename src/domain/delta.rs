@@ -65,6 +65,8 @@ pub struct Delta {
     pub add_delegates: BTreeSet<Target>,
     pub remove_delegates: BTreeSet<AccountIx>,
     pub reasons: Vec<Reason>,
+    /// R16, R19: what happens to the account instead, while nobody has approved who it belongs to.
+    pub unless_approved: Option<Box<Self>>,
 }
 
 /// R17.
@@ -120,6 +122,7 @@ impl Delta {
             add_delegates: BTreeSet::new(),
             remove_delegates: BTreeSet::new(),
             reasons: Vec::new(),
+            unless_approved: None,
         }
     }
 
@@ -134,6 +137,7 @@ impl Delta {
             key_change,
             reasons: _,
             renames_to_alias: _,
+            unless_approved: _,
             create,
             tie,
             rename,

@@ -84,6 +84,7 @@ impl Base {
 
     /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
     /// it had itself (R35).
+    #[must_use]
     pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
         let taken = |class| memory.spent_since_yesterday(class, now);
         Self {
@@ -205,6 +206,8 @@ pub fn guard(
     let mut guarding = Guarding {
         deltas,
         accounts,
+        approved: circumstances.approved,
+        redone: BTreeSet::new(),
         units: Vec::new(),
         held: BTreeMap::new(),
         marks: Marks::new(),
@@ -212,13 +215,12 @@ pub fn guard(
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
     let Circumstances {
-        judge,
-        approved,
-        now,
-        undone,
+        judge, now, undone, ..
     } = circumstances;
-    let (undone, redone) = guarding.hold_undone(undone, approved);
-    guarding.list(approved, &redone);
+    let undone = guarding.hold_undone(undone);
+    for at in 0..guarding.deltas.len() {
+        guarding.list(at);
+    }
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
@@ -236,6 +238,9 @@ pub fn guard(
 struct Guarding<'a> {
     deltas: Vec<Delta>,
     accounts: &'a Accounts,
+    approved: &'a BTreeSet<String>,
+    /// R37: what was undone and is approved, by [`key_of`].
+    redone: BTreeSet<String>,
     units: Vec<Unit>,
     /// By class, with the reasons of its changes.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
@@ -246,48 +251,17 @@ struct Guarding<'a> {
 
 impl Guarding<'_> {
     /// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
-    /// is not undone any more. Gives what is undone still, and the keys of what is done again.
-    fn hold_undone(
-        &mut self,
-        mut undone: BTreeMap<ScimId, Undone>,
-        approved: &BTreeSet<String>,
-    ) -> (BTreeMap<ScimId, Undone>, BTreeSet<String>) {
-        let mut redone = BTreeSet::new();
+    /// is not undone any more. Gives what is undone still.
+    fn hold_undone(&mut self, mut undone: BTreeMap<ScimId, Undone>) -> BTreeMap<ScimId, Undone> {
         let mut runs = BTreeSet::new();
         for at in 0..self.deltas.len() {
-            let delta = &self.deltas[at];
-            let Target::Existing(ix) = delta.target else {
+            let Target::Existing(ix) = self.deltas[at].target else {
                 continue;
             };
-            // Who an account belongs to is the first question (R16), and held by itself.
-            let id = self.accounts.get(ix).id();
-            let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
-                continue;
-            };
-            for change in delta.changes() {
-                let keys: Vec<String> = change
-                    .parts()
-                    .iter()
-                    .filter_map(|part| part.key(self.accounts))
-                    .collect();
-                if !keys.iter().any(|key| entry.changes.contains(key)) {
-                    continue;
-                }
-                let fingerprint = fingerprint(
-                    Some(Class::Undone),
-                    &self.deltas[at],
-                    &change,
-                    self.accounts,
-                );
-                if approved.contains(&fingerprint) {
-                    self.used.insert(fingerprint);
-                    redone.insert(mark_key(&self.deltas[at], &change, self.accounts));
-                    entry.changes.retain(|undone| !keys.contains(undone));
-                } else {
-                    runs.insert(entry.run.clone());
-                    self.record(at, &change, Class::Undone, "");
-                    self.deltas[at].take_out(&change);
-                }
+            if let Some(entry) = undone.get_mut(self.accounts.get(ix).id())
+                && self.hold_undone_of(at, &mut entry.changes)
+            {
+                runs.insert(entry.run.clone());
             }
         }
         undone.retain(|_, entry| !entry.changes.is_empty());
@@ -298,38 +272,80 @@ impl Guarding<'_> {
                 runs.join(", ")
             )]);
         }
-        (undone, redone)
+        undone
     }
 
-    /// Lists all changes that a limit applies to.
-    fn list(&mut self, approved: &BTreeSet<String>, redone: &BTreeSet<String>) {
-        for (at, delta) in self.deltas.iter().enumerate() {
-            for change in delta.changes() {
-                let classes = change.classes();
-                if classes.is_empty() {
-                    continue;
-                }
-                let fingerprint = (!approved.is_empty())
-                    .then(|| fingerprint(None, delta, &change, self.accounts));
-                let is_approved = fingerprint.is_some_and(|fingerprint| {
-                    let is_approved = approved.contains(&fingerprint);
-                    if is_approved {
-                        self.used.insert(fingerprint);
-                    }
-                    is_approved
-                }) || (!redone.is_empty()
-                    && redone.contains(&mark_key(delta, &change, self.accounts)));
-                self.units.push(Unit {
-                    at,
-                    change,
-                    classes,
-                    state: if is_approved {
-                        UnitState::Approved
-                    } else {
-                        UnitState::Open
-                    },
-                });
+    /// Whether something of the delta is held.
+    fn hold_undone_of(&mut self, at: usize, undone: &mut BTreeSet<String>) -> bool {
+        // Who an account belongs to is the first question (R16), and held by itself; what happens meanwhile is not.
+        let waits = self.deltas[at].waits_for_identity();
+        let mut subject = if waits {
+            match &self.deltas[at].unless_approved {
+                Some(instead) => Delta::clone(instead),
+                None => return false,
             }
+        } else {
+            self.deltas[at].clone()
+        };
+        let mut is_held = false;
+        for change in subject.changes() {
+            let keys: Vec<String> = change
+                .parts()
+                .iter()
+                .filter_map(|part| part.key(self.accounts))
+                .collect();
+            if !keys.iter().any(|key| undone.contains(key)) {
+                continue;
+            }
+            let fingerprint = fingerprint(Some(Class::Undone), &subject, &change, self.accounts);
+            if self.approved.contains(&fingerprint) {
+                self.used.insert(fingerprint);
+                self.redone
+                    .insert(mark_key(&subject, &change, self.accounts));
+                undone.retain(|undone| !keys.contains(undone));
+            } else {
+                is_held = true;
+                self.record(&subject, &change, Class::Undone, "");
+                subject.take_out(&change);
+            }
+        }
+        if waits {
+            self.deltas[at].unless_approved = Some(Box::new(subject));
+        } else {
+            self.deltas[at] = subject;
+        }
+        is_held
+    }
+
+    /// Lists the changes of a delta that a limit applies to.
+    fn list(&mut self, at: usize) {
+        let delta = &self.deltas[at];
+        for change in delta.changes() {
+            let classes = change.classes();
+            if classes.is_empty() {
+                continue;
+            }
+            let mut is_approved = !self.redone.is_empty()
+                && self
+                    .redone
+                    .contains(&mark_key(delta, &change, self.accounts));
+            if !self.approved.is_empty() {
+                let fingerprint = fingerprint(None, delta, &change, self.accounts);
+                if self.approved.contains(&fingerprint) {
+                    self.used.insert(fingerprint);
+                    is_approved = true;
+                }
+            }
+            self.units.push(Unit {
+                at,
+                change,
+                classes,
+                state: if is_approved {
+                    UnitState::Approved
+                } else {
+                    UnitState::Open
+                },
+            });
         }
     }
 
@@ -358,7 +374,11 @@ impl Guarding<'_> {
 
     /// R36: the same changes as before, each where it was held.
     fn hold_marked(&mut self, marks: &Marks) {
-        for unit in 0..self.units.len() {
+        let mut next = 0;
+        // Holding one may list others, which happen meanwhile.
+        while next < self.units.len() {
+            let unit = next;
+            next += 1;
             let Unit {
                 at, change, state, ..
             } = &self.units[unit];
@@ -374,7 +394,8 @@ impl Guarding<'_> {
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;
-        self.record(at, &change, class, reason);
+        let delta = self.deltas[at].clone();
+        self.record(&delta, &change, class, reason);
         let is_whole = change.is_whole_delta();
         let is_key = change == Change::SignInKey;
         let rests =
@@ -385,28 +406,31 @@ impl Guarding<'_> {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, &self.deltas[at]) {
+            if other == unit || !rests(&self.units[other].change, &delta) {
                 continue;
             }
             let was_open = self.units[other].state == UnitState::Open;
             self.units[other].state = UnitState::Out;
             if was_open && is_key {
                 let removal = self.units[other].change.clone();
-                self.record(at, &removal, class, reason);
+                self.record(&delta, &removal, class, reason);
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        let open_key = self.units[first..].iter().find(|other| {
-            other.at == at && other.change == Change::SignInKey && other.state == UnitState::Open
-        });
-        if self.limits_keys && open_key.is_some() && self.deltas[at].is_in_extension(&change) {
-            self.record(at, &Change::SignInKey, class, reason);
+        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
+        let open_key =
+            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
+        if self.limits_keys && open_key && delta.is_in_extension(&change) {
+            self.record(&delta, &Change::SignInKey, class, reason);
         }
+        let happens_meanwhile = is_whole && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
+        if happens_meanwhile {
+            self.list(at);
+        }
     }
 
-    fn record(&mut self, at: usize, change: &Change, class: Class, reason: &str) {
-        let delta = &self.deltas[at];
+    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
         let (reasons, changes) = self.held.entry(class).or_default();
         reasons.insert(reason.to_owned());
         changes.push(held_change(class, delta, change, self.accounts));

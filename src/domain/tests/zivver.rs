@@ -58,6 +58,7 @@ impl Zivver {
         Actual {
             users: self.users.values().cloned().collect(),
             groups: self.groups.values().cloned().collect(),
+            rejected: Vec::new(),
         }
     }
 

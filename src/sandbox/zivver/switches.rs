@@ -89,6 +89,10 @@ pub struct Switches {
     pub list_repeats: usize,
     /// So many resources are missing at the end of a list, though `totalResults` counts them.
     pub list_omits: usize,
+    /// A list has so many resources at most, and `totalResults` agrees: the others are as if they were not there.
+    pub lists_show_max: Option<usize>,
+    /// What is other in the resource of the account with this id: a JSON merge patch (RFC 7396).
+    pub odd_rows: BTreeMap<String, Value>,
 }
 
 /// Row 3: what `startIndex` and `count` do.
@@ -172,6 +176,8 @@ impl Default for Switches {
             total_results: TotalResults::Right,
             list_repeats: 0,
             list_omits: 0,
+            lists_show_max: None,
+            odd_rows: BTreeMap::new(),
         }
     }
 }

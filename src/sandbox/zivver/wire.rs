@@ -19,7 +19,9 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 pub(super) fn user(user: &User, switches: &Switches) -> Value {
     let mut resource = Map::new();
     resource.insert("id".to_owned(), json!(user.id));
-    resource.insert("userName".to_owned(), json!(user.user_name));
+    if !user.user_name.is_empty() {
+        resource.insert("userName".to_owned(), json!(user.user_name));
+    }
     resource.insert("name".to_owned(), json!({ "formatted": user.name }));
     if let Some(nick_name) = &user.nick_name {
         resource.insert("nickName".to_owned(), json!(nick_name));
@@ -56,16 +58,19 @@ pub(super) fn group(group: &Group, switches: &Switches) -> Value {
     let location = format!("/scim/v2/Groups/{}", group.id);
     let mut extension = json!({ "aliases": group.aliases });
     show_identifier(&mut extension, group.external_account_id.as_ref(), switches);
-    json!({
+    let mut resource = json!({
         "id": group.id,
-        "externalId": group.external_id,
         "displayName": group.display_name,
         "members": members,
         "meta": { "created": group.created.to_string(), "location": location, "resourceType": "Group" },
         "schemas": [CORE_GROUP, ZIVVER_GROUP, ENTERPRISE],
         ENTERPRISE: division(group.division.as_ref()),
         ZIVVER_GROUP: extension,
-    })
+    });
+    if !group.external_id.is_empty() {
+        resource["externalId"] = json!(group.external_id);
+    }
+    resource
 }
 
 fn division(division: Option<&String>) -> Value {
