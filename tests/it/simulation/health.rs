@@ -13,13 +13,18 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// What a wrong clock may take from a span or add to it.
 const CLOCKS_MS: i64 = HOUR_MS / 2;
 
+/// How long a message is under way at most.
+const QUEUED_MS: i64 = 4000;
+
 /// One invocation, when it has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Beat {
     began_ms: i64,
     ended_ms: i64,
-    /// By the clock of its process.
+    /// By the clock of its process, the latest.
     clock_ms: i64,
+    /// Where it is known.
+    id: Option<String>,
     what: What,
 }
 
@@ -35,8 +40,25 @@ enum What {
     Unclear,
 }
 
+/// When an invocation began, and what the clock of its process said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    at_ms: i64,
+    clock_ms: i64,
+}
+
+impl Began {
+    pub(super) fn now(slot: usize) -> Self {
+        let at_ms = time::elapsed_ms();
+        Self {
+            at_ms,
+            clock_ms: at_ms + time::wrong_by_ms(slot),
+        }
+    }
+}
+
 impl Beat {
-    pub(super) fn of(began_ms: i64, slot: usize, request: &RunRequest, end: &End) -> Self {
+    pub(super) fn of(began: Began, slot: usize, request: &RunRequest, end: &End) -> Self {
         let is_whole = request.accounts.is_empty() && request.undo.is_none();
         let what = match end {
             End::Report(report) if report.state == RunState::Ended => {
@@ -49,10 +71,15 @@ impl Beat {
             End::Report(_) | End::NotBegun(_) | End::Killed => What::Unclear,
         };
         let ended_ms = time::elapsed_ms();
+        let id = match end {
+            End::Report(report) => Some(report.id.clone()),
+            End::NotBegun(_) | End::Killed => request.id.as_ref().map(ToString::to_string),
+        };
         Self {
-            began_ms,
+            id,
+            began_ms: began.at_ms,
             ended_ms,
-            clock_ms: ended_ms + time::wrong_by_ms(slot),
+            clock_ms: began.clock_ms.max(ended_ms + time::wrong_by_ms(slot)),
             what,
         }
     }
@@ -94,7 +121,10 @@ impl Pulse {
             .filter(counts)
             .max_by_key(|it| it.began_ms)?;
         let overlaps = |it: &Beat| it.ended_ms > last.began_ms && it.began_ms != last.began_ms;
-        let alone = !self.beats.iter().any(overlaps);
+        let alone = !self
+            .beats
+            .iter()
+            .any(|it| overlaps(it) || self.is_out_of_order(it, last));
         let after = self.beats.iter().filter(|it| it.began_ms > last.began_ms);
         let clear = after.clone().all(|it| it.what == What::Aside);
         if status == 200 && alone && last.what == What::Failure {
@@ -107,6 +137,17 @@ impl Pulse {
             return told("though the newest apply for everybody has succeeded and nothing is open");
         }
         None
+    }
+
+    /// Runs are ordered by their ids, and one that waits in a queue has had its id for a while.
+    fn is_out_of_order(&self, before: &Beat, last: &Beat) -> bool {
+        let same = self.beats.iter().filter(|it| it.id == last.id);
+        let first_ms = same.map(|it| it.began_ms).min().unwrap_or_default();
+        before.began_ms < last.began_ms
+            && match (&before.id, &last.id) {
+                (Some(before), Some(last)) => before > last,
+                _ => before.began_ms > first_ms - QUEUED_MS,
+            }
     }
 
     /// Whether nothing was killed or cut off that a later apply did not take up.

@@ -40,13 +40,14 @@ const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_o
 
 /// All that can keep the account of somebody who is gone for good: Exchange could not be asked, or the account is part of
 /// something that cannot be told.
-const OF_LEAVERS: [&str; 6] = [
+const OF_LEAVERS: [&str; 7] = [
     "absence_unknown",
     "delegations_unknown",
     "mailbox_gone",
     "delegates_left_out",
     "claim_conflict",
     "duplicate_primary",
+    "functional_rename",
 ];
 
 /// What the oracle keeps from one report to the next.
@@ -405,11 +406,17 @@ impl Oracle {
             let mut others = truth.mailboxes.iter();
             let other =
                 others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
-            let (Some((_, other)), false) =
+            let (Some((heir, other)), false) =
                 (other, own.is_some_and(|it| it.addresses.contains(&alias)))
             else {
                 continue;
             };
+            // R22: what is out of use gives it up for an account that is there or comes.
+            let users = &self.organisation.users;
+            let is_out_of_use = users.iter().any(|it| it.id == *id && !it.active);
+            if is_out_of_use && self.account_of(heir) == Ok(None) && !other.wants_account() {
+                continue;
+            }
             let mut names = self.names(organisation, id);
             names.extend(other.addresses.iter().cloned());
             found.push(Wrong {

@@ -34,6 +34,9 @@ const KEPT_MS: i64 = 31 * 60 * 1000;
 /// A day, but for what a wrong clock may take from it.
 const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
 
+/// Lists that lag for longer show no change in time (R22).
+const LAG_MAX: Duration = Duration::from_secs(60);
+
 /// How long it is kept what Zivver held.
 const PAST_MS: i64 = 20 * 60 * 1000;
 
@@ -98,6 +101,8 @@ struct Deed {
     class: Guarded,
     /// It counts for nothing but for what there was before.
     approved: bool,
+    /// The lists show it so late that its run takes it for one without effect (R22).
+    shown_late: bool,
 }
 
 /// A held change that the administrator let go.
@@ -225,11 +230,12 @@ impl Oracle {
         self.violations.push(text);
     }
 
-    /// Somebody changed Zivver by hand. What a killed run did and people took back, its successor cannot see (R35).
+    /// Somebody changed Zivver by hand. What a run did that was killed or failed, and people took back, its successor cannot
+    /// see (R35).
     pub(super) fn changed_by_hand(&mut self) {
         let invocations = &self.invocations;
         self.deeds
-            .retain(|deed| invocations[deed.invocation].run.is_some());
+            .retain(|deed| invocations[deed.invocation].complete);
     }
 
     fn zivver_changed(&mut self, organisation: Organisation) {
@@ -1056,13 +1062,36 @@ impl Oracle {
             let ours = |person: &&String| !truth.recipients.contains_key(*person);
             persons.any(|person| ours(&person) && fact.grantees.contains(person))
         };
-        // A row that a moved page lost may have been the one that a trustee's name belongs to.
-        if !self.row_may_move && !self.is_right(at, id, right) {
+        // A row that a moved page lost may have been the one that a trustee's name belongs to. A list that lags may have shown
+        // somebody whose removal is held.
+        if !self.row_may_move
+            && !self.was_seen_open(at, id, delegate)
+            && !self.is_right(at, id, right)
+        {
             self.violation(
                 at,
                 format!("{who} was opened to {text} of {persons:?}, who has no right to it"),
             );
         }
+    }
+
+    fn was_seen_open(&self, at: usize, id: &str, delegate: Option<&str>) -> bool {
+        let Some(delegate) = delegate else {
+            return false;
+        };
+        let mut seen = self.invocations[at].seen.iter().flatten();
+        seen.any(|seen| {
+            let mut groups = seen.groups.iter().filter(|it| it.id == id);
+            let is_member = groups.any(|it| it.members.iter().any(|member| member == delegate));
+            let mut users = seen.users.iter().filter(|it| it.id == id);
+            let address = address_of(seen, delegate);
+            is_member
+                || users.any(|it| {
+                    address
+                        .as_ref()
+                        .is_some_and(|address| set(&it.delegates).contains(address))
+                })
+        })
     }
 
     fn delegate_removed(
@@ -1127,7 +1156,8 @@ impl Oracle {
             self.violation(at, text);
         }
         // Who is in neither list is nobody's delegate to the program (R22).
-        if address_of(&before, delegate).is_some() && seen {
+        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
+        if address_of(&before, delegate).is_some() && seen && is_known {
             let effect = Effect::Member(delegate.to_owned());
             self.did(at, Guarded::DelegateRemoval, id, &effect);
         }
@@ -1144,6 +1174,7 @@ impl Oracle {
             clock_ms,
             class,
             approved,
+            shown_late: self.lag > LAG_MAX,
         };
         self.deeds.push(deed);
         if approved {
@@ -1156,7 +1187,11 @@ impl Oracle {
         }
         let first = self.invocations[at].first;
         let today = self.deeds.iter().filter(|it| {
-            it.class == class && it.at_ms > now_ms - DAY_MS && it.clock_ms > clock_ms - DAY_MS
+            let counts = !it.shown_late || self.invocations[it.invocation].first == first;
+            counts
+                && it.class == class
+                && it.at_ms > now_ms - DAY_MS
+                && it.clock_ms > clock_ms - DAY_MS
         });
         let done = today.clone().filter(|it| !it.approved).count();
         // Of what was there before whatever counts today: else a run that is cut off (R35) could not be finished.

@@ -35,7 +35,7 @@ use super::{
     dice::Dice,
     ending::Ending,
     guarded::{Guarded, Limit},
-    health::{Beat, Pulse},
+    health::{Beat, Began, Pulse},
     network::Service,
     oracle::{Oracle, Write},
     plot::Plot,
@@ -567,9 +567,9 @@ impl Story {
                 .outside
                 .stage
                 .with(|scene| begin(scene, 0, &request, None));
-            let began_ms = time::elapsed_ms();
+            let began = Began::now(0);
             let end = process.run(&request, &Doom::default()).await;
-            let beat = Beat::of(began_ms, 0, &request, &end);
+            let beat = Beat::of(began, 0, &request, &end);
             let writes = self
                 .outside
                 .stage
@@ -919,9 +919,9 @@ impl Errand {
                 .take()
                 .unwrap_or_else(|| Process::start(outside, slot, &mut dice));
             let invocation = stage.with(|scene| begin(scene, slot, &request, continues));
-            let began_ms = time::elapsed_ms();
+            let began = Began::now(slot);
             let end = running.run(&request, &doom).await;
-            let beat = Beat::of(began_ms, slot, &request, &end);
+            let beat = Beat::of(began, slot, &request, &end);
             continues = Some(invocation);
             let again = match &end {
                 End::Killed => {
