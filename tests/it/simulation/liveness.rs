@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     guarded::{Effect, Intent, intents_of, is_ours},
-    oracle::{Oracle, address_of, id_of},
+    oracle::{Oracle, address_of, has_people, id_of},
     time,
     truth::{Fact, Kind, lower},
 };
@@ -97,6 +97,13 @@ fn has_expired(shown: &Report) -> bool {
     let shown: Timestamp = shown.started.parse().unwrap();
     let age = (time::RIGHT_CLOCK)().duration_since(shown);
     age > SignedDuration::from_hours(23) || age.is_negative()
+}
+
+fn is_active(organisation: &Organisation, id: &str) -> bool {
+    let mut users = organisation.users.iter();
+    let mut groups = organisation.groups.iter();
+    users.any(|it| it.id == id && it.active)
+        || groups.any(|it| it.id == id && has_people(it, organisation))
 }
 
 fn code_of(note: &Note) -> String {
@@ -204,7 +211,7 @@ impl Oracle {
             .collect();
         let listed = |id: &String| {
             self.invocations[at]
-                .accounts
+                .planned_by
                 .iter()
                 .any(|it| it.contains(id))
         };
@@ -298,7 +305,8 @@ impl Oracle {
         let follows = fact.filter(|it| known && !user.active && it.kind == Kind::User && ours(it));
         let leaves = follows.filter(|it| {
             let other = truth.with_primary(&lower(who));
-            !it.enabled && other.is_some() && !it.addresses.contains(&lower(who))
+            let is_wanted = other.is_some_and(|other| self.is_in_use(other));
+            !it.enabled && is_wanted && !it.addresses.contains(&lower(who))
         });
         let is_free = |address: &String| {
             let alias = |it: &String| lower(it) == *address;
@@ -390,6 +398,12 @@ impl Oracle {
         }
     }
 
+    /// Whether a mailbox has an account, or ought to have one.
+    fn is_in_use(&self, person: &str) -> bool {
+        let fact = self.truth().mailboxes.get(person);
+        self.account_of(person) != Ok(None) || fact.is_some_and(Fact::wants_account)
+    }
+
     /// Aliases that are addresses of other people.
     fn wrong_addresses(
         &self,
@@ -412,9 +426,7 @@ impl Oracle {
                 continue;
             };
             // R22: what is out of use gives it up for an account that is there or comes.
-            let users = &self.organisation.users;
-            let is_out_of_use = users.iter().any(|it| it.id == *id && !it.active);
-            if is_out_of_use && self.account_of(heir) == Ok(None) && !other.wants_account() {
+            if !is_active(organisation, id) && !self.is_in_use(heir) {
                 continue;
             }
             let mut names = self.names(organisation, id);
@@ -592,7 +604,7 @@ impl Told<'_> {
         // Who an account belongs to is the first question (R16), also of whom it may open.
         let waits = match &intent.effect {
             Effect::Member(member) => {
-                of_account(member, &is_identity)
+                of_account(member, &|it| is_identity(it) || *it == Effect::Stop)
                     || of_account(&intent.account, &|it| *it == Effect::Stop)
             }
             _ => false,

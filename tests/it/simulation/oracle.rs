@@ -70,6 +70,8 @@ pub(super) struct Invocation {
     expected: BTreeSet<String>,
     mailboxes: BTreeSet<String>,
     pub(super) accounts: [BTreeSet<String>; 2],
+    /// The same, as it was before its first write.
+    pub(super) planned_by: [BTreeSet<String>; 2],
     mailboxes_read: bool,
     accounts_read: [bool; 2],
     permissions_read: BTreeSet<String>,
@@ -140,7 +142,7 @@ pub(super) struct Oracle {
     pub(super) violations: Vec<String>,
 }
 
-fn has_people(group: &Group, organisation: &Organisation) -> bool {
+pub(super) fn has_people(group: &Group, organisation: &Organisation) -> bool {
     group
         .members
         .iter()
@@ -498,6 +500,7 @@ impl Oracle {
         invocation.accounts[of].extend(ids.map(str::to_owned));
         if invocation.writes.is_empty() {
             invocation.seen[of] = Some(Arc::clone(&shown));
+            invocation.planned_by[of] = invocation.accounts[of].clone();
         }
         let there: BTreeSet<&String> = if of == 0 {
             shown.users.iter().map(|it| &it.id).collect()
