@@ -127,7 +127,10 @@ impl Judge<'_> {
         let is_ours = |it: &String| is_claimed(it);
         let aliases: BTreeSet<String> =
             aliases.iter().map(|it| lower(it)).filter(is_ours).collect();
-        let wanted = fact.addresses.iter().filter(|it| *it != who && is_claimed(it));
+        let wanted = fact
+            .addresses
+            .iter()
+            .filter(|it| *it != who && is_claimed(it));
         let wanted: BTreeSet<String> = wanted.cloned().collect();
         if name != fact.name || aliases != wanted {
             return Some(format!(

@@ -143,7 +143,8 @@ impl Oracle {
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
             let whose = self.names(&view, &wrong.intent.account);
-            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
+            let others = report.others.as_ref().is_some_and(|it| it.attention > 0);
+            let silent = report.converged != Some(true) || others || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }

@@ -1144,7 +1144,8 @@ impl Oracle {
         // A list that lags behind does not show a new account at all, and nobody can tell.
         let [users, _] = &self.invocations[at].accounts;
         let seen = users.contains(delegate);
-        if certain && !right && !lost && seen {
+        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
+        if certain && !right && !lost && seen && is_known {
             let text = format!("{who} was closed to {text}, who has a right to it");
             self.violation(at, text);
         }
@@ -1159,7 +1160,6 @@ impl Oracle {
             self.violation(at, text);
         }
         // Who is in neither list is nobody's delegate to the program (R22).
-        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
         if address_of(&before, delegate).is_some() && seen && is_known {
             let effect = Effect::Member(delegate.to_owned());
             self.did(at, Guarded::DelegateRemoval, id, &effect);
