@@ -165,6 +165,7 @@ fn all(store: &Store, kind: Kind) -> Vec<Place> {
             places.swap(index, usize::try_from(other).unwrap_or_default());
         }
     }
+    places.truncate(store.org.switches.lists_show_max.unwrap_or(usize::MAX));
     places
 }
 
@@ -218,9 +219,35 @@ fn render(store: &Store, places: &[Place], query: &Query) -> Bytes {
 }
 
 pub(super) fn resource(store: &Store, place: Place) -> Value {
-    match place {
-        Place::User(index) => wire::user(&store.org.users[index], &store.org.switches),
-        Place::Group(index) => wire::group(&store.org.groups[index], &store.org.switches),
+    let switches = &store.org.switches;
+    let mut resource = match place {
+        Place::User(index) => wire::user(&store.org.users[index], switches),
+        Place::Group(index) => wire::group(&store.org.groups[index], switches),
+    };
+    if let Some(patch) = switches.odd_rows.get(id_of(store, place)) {
+        merge(&mut resource, patch);
+    }
+    resource
+}
+
+/// RFC 7396.
+fn merge(value: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *value = patch.clone();
+        return;
+    };
+    if !value.is_object() {
+        *value = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(members) = value else {
+        return;
+    };
+    for (name, patch) in patch {
+        if patch.is_null() {
+            members.remove(name);
+        } else {
+            merge(members.entry(name.clone()).or_insert(Value::Null), patch);
+        }
     }
 }
 

@@ -19,7 +19,9 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 pub(super) fn user(user: &User, switches: &Switches) -> Value {
     let mut resource = Map::new();
     resource.insert("id".to_owned(), json!(user.id));
-    resource.insert("userName".to_owned(), json!(user.user_name));
+    if !user.user_name.is_empty() {
+        resource.insert("userName".to_owned(), json!(user.user_name));
+    }
     resource.insert("name".to_owned(), json!({ "formatted": user.name }));
     if let Some(nick_name) = &user.nick_name {
         resource.insert("nickName".to_owned(), json!(nick_name));
