@@ -315,6 +315,8 @@ fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {
         name_changes: limit(Class::NameChange),
         strays: limit(Class::Stray),
         identity_changes: limit(Class::Identity),
+        creates: limit(Class::Create),
+        sign_in_key_changes: limit(Class::SignInKey),
     }
 }
 

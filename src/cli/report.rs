@@ -134,7 +134,11 @@ fn write_action_with_end(
 fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
     let name = words::attribute(change.attribute);
     match change.attribute {
-        Attribute::Address | Attribute::Name | Attribute::Active | Attribute::ObjectId => {
+        Attribute::Address
+        | Attribute::Name
+        | Attribute::Active
+        | Attribute::ObjectId
+        | Attribute::SignInKey => {
             let before = change.before.join(", ");
             let after = change.after.join(", ");
             match (before.is_empty(), after.is_empty()) {
@@ -177,6 +181,7 @@ fn value(attribute: Attribute, text: &str) -> String {
         Attribute::Address
         | Attribute::Active
         | Attribute::ObjectId
+        | Attribute::SignInKey
         | Attribute::Aliases
         | Attribute::Delegates => inert(text).to_string(),
     }

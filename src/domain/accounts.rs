@@ -4,6 +4,7 @@ use super::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
+    hash::HashMap,
     ids::{Guid, ObjectId, ScimId},
     index::Index,
 };
@@ -165,6 +166,24 @@ impl Accounts {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same accounts, some of them as they are in `newer`.
+    pub fn with<'a>(&self, newer: impl Iterator<Item = AccountView<'a>>) -> Self {
+        let mut actual = self.actual.clone();
+        let newer: HashMap<&ScimId, AccountView<'_>> =
+            newer.map(|account| (account.id(), account)).collect();
+        for user in &mut actual.users {
+            if let Some(AccountView::User(newer)) = newer.get(&user.id) {
+                user.clone_from(newer);
+            }
+        }
+        for group in &mut actual.groups {
+            if let Some(AccountView::Functional(newer)) = newer.get(&group.id) {
+                group.clone_from(newer);
+            }
+        }
+        Self::new(actual)
     }
 
     pub fn actual(&self) -> &Actual {

@@ -10,7 +10,7 @@ use super::{
     address::SmtpAddress,
     directory::MailboxIx,
     guard::Class,
-    ids::ObjectId,
+    ids::{ObjectId, SignInKey},
 };
 
 /// An account that is there, or the one that this plan creates for a mailbox.
@@ -47,7 +47,9 @@ pub struct Delta {
     /// The object id of the mailbox, where whose account it is must be approved (R16, R17): also where it is written nowhere.
     pub owner: Option<ObjectId>,
     /// The key for the extension of a user (R23).
-    pub key: Option<ObjectId>,
+    pub key: Option<SignInKey>,
+    /// What writing the key means, where it matters.
+    pub key_change: Option<KeyChange>,
     /// With the name of the new account.
     pub create: Option<Box<str>>,
     /// R16: from this object id to the owner's.
@@ -69,6 +71,15 @@ pub struct Rename {
     pub to: SmtpAddress,
     /// `Rename` by (a) or (b), `Identity` by alias evidence.
     pub class: Class,
+}
+
+/// R23: what is known of the key that an extension replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChange {
+    /// This program has not written one: a working sign-in may end.
+    First,
+    /// This program wrote another one, and the mailbox has changed since.
+    Updated,
 }
 
 /// A change of status (R19).
@@ -95,6 +106,7 @@ impl Delta {
             mailbox,
             owner: None,
             key: None,
+            key_change: None,
             create: None,
             tie: None,
             rename: None,
@@ -116,6 +128,7 @@ impl Delta {
             mailbox: _,
             owner: _,
             key: _,
+            key_change,
             reasons: _,
             create,
             tie,
@@ -128,6 +141,7 @@ impl Delta {
             remove_delegates,
         } = self;
         create.is_none()
+            && *key_change != Some(KeyChange::Updated)
             && tie.is_none()
             && rename.is_none()
             && name.is_none()
@@ -155,15 +169,11 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
-    /// Whether somebody can do less after it.
-    pub fn takes_access(&self) -> bool {
-        self.is_suspend() || self.is_empty_of_members() || !self.remove_delegates.is_empty()
-    }
-
     /// Whether the extension must be written (R23). For a functional account delegates are members, outside it. A tie is
     /// written with its key; without one a user's extension may erase the key that Zivver has, so for a tie alone none is sent.
     pub fn touches_extension(&self) -> bool {
-        (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
+        self.key_change == Some(KeyChange::Updated)
+            || (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
             || !self.add_aliases.is_empty()
             || !self.remove_aliases.is_empty()
             || (self.kind == AccountKind::User && self.touches_delegates())

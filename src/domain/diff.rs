@@ -11,7 +11,7 @@ use super::{
     directory::MailboxIx,
     guard::Class,
     hash::HashSet,
-    ids::ObjectId,
+    ids::{ObjectId, SignInKey},
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
@@ -255,7 +255,7 @@ impl<'a> Differ<'a> {
             account.address().clone(),
             Some(ix),
         );
-        delta.key = self.key(mailbox);
+        delta.key = self.policy.sign_in_key(mailbox);
         if let Some(other) = &found.tied_to_other {
             let text = format!(
                 "the account belongs to the object id {other}, the mailbox has {}: perhaps another person",
@@ -308,7 +308,7 @@ impl<'a> Differ<'a> {
             view.address().clone(),
             Some(ix),
         );
-        delta.key = self.key(mailbox);
+        delta.key = self.policy.sign_in_key(mailbox);
         delta.owner = mailbox.object_id;
         delta.rename = Some(Rename {
             to: mailbox.primary.clone(),
@@ -532,7 +532,7 @@ impl<'a> Differ<'a> {
 
     /// R23: in the mode `object_id` a user without a valid key gets no extension.
     fn needs_key(&mut self, delta: &mut Delta, mailbox: &Mailbox) {
-        if self.policy.sso_account_key == SsoAccountKey::ObjectId
+        if self.policy.needs_key()
             && delta.kind == AccountKind::User
             && delta.key.is_none()
             && delta.touches_extension()
@@ -544,13 +544,6 @@ impl<'a> Differ<'a> {
             delta.remove_aliases.clear();
             delta.add_delegates.clear();
             delta.remove_delegates.clear();
-        }
-    }
-
-    fn key(&self, mailbox: &Mailbox) -> Option<ObjectId> {
-        match self.policy.sso_account_key {
-            SsoAccountKey::ObjectId => mailbox.object_id,
-            SsoAccountKey::Omit => None,
         }
     }
 
@@ -599,7 +592,7 @@ impl<'a> Differ<'a> {
         }
         delta.because("R19", "the mailbox has no account");
         delta.create = Some(mailbox.display_name.clone());
-        delta.key = self.key(mailbox);
+        delta.key = self.policy.sign_in_key(mailbox);
         delta.add_aliases = mailbox
             .aliases
             .iter()
@@ -859,13 +852,9 @@ impl<'a> Differ<'a> {
             .collect();
         for (holder, addresses) in released {
             let view = self.world.accounts.get(holder);
-            let key = match self.policy.sso_account_key {
-                SsoAccountKey::ObjectId => self.object_id_of(holder).copied(),
-                SsoAccountKey::Omit => None,
-            };
-            let without_key = view.kind() == AccountKind::User
-                && key.is_none()
-                && self.policy.sso_account_key == SsoAccountKey::ObjectId;
+            let key = self.key_of(holder);
+            let without_key =
+                view.kind() == AccountKind::User && key.is_none() && self.policy.needs_key();
             if without_key {
                 let text = "another mailbox now has one of its aliases, but without its object id the alias cannot be released";
                 self.note(&view.address().clone(), Code::NoKey, text);
@@ -893,11 +882,21 @@ impl<'a> Differ<'a> {
         }
     }
 
-    /// The object id of an account's mailbox, or what is known of the one that it had.
-    fn object_id_of(&self, account: AccountIx) -> Option<&ObjectId> {
+    /// R23: the key of an account, also where its mailbox is gone.
+    fn key_of(&self, account: AccountIx) -> Option<SignInKey> {
         let mailbox = self.mailbox_of(account);
-        let own = mailbox.and_then(|ix| self.world.directory.mailbox(ix).object_id.as_ref());
-        own.or_else(|| self.matching.known_object_id(account))
+        let own = mailbox.and_then(|ix| self.policy.sign_in_key(self.world.directory.mailbox(ix)));
+        own.or_else(|| match self.policy.sso_account_key {
+            SsoAccountKey::ObjectId => self
+                .matching
+                .known_object_id(account)
+                .copied()
+                .map(SignInKey::ObjectId),
+            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(
+                self.world.accounts.get(account).address().as_str().into(),
+            )),
+            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
+        })
     }
 
     fn mailbox_of(&self, account: AccountIx) -> Option<MailboxIx> {

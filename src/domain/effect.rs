@@ -1,7 +1,7 @@
-//! Hashes by which a change that was asked for, and what Zivver then stored, are recognised in a later run (R22, R33).
+//! Hashes by which a change that was asked for is recognised in a later run (R33).
 
 use super::{
-    accounts::{AccountView, Accounts},
+    accounts::Accounts,
     delta::{Activity, Delta},
     directory::Directory,
     hold::digest,
@@ -32,6 +32,9 @@ pub fn asked(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Strin
     }));
     texts.extend(delta.add_aliases.iter().map(|alias| format!("+{alias}")));
     texts.extend(delta.remove_aliases.iter().map(|alias| format!("-{alias}")));
+    if delta.writes_new_key() {
+        texts.extend(delta.key.iter().map(|key| format!("key {key}")));
+    }
     let mut delegates: Vec<String> = delta
         .add_delegates
         .iter()
@@ -43,29 +46,6 @@ pub fn asked(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Strin
                 .map(|ix| format!("-delegate {}", accounts.get(*ix).address())),
         )
         .collect();
-    delegates.sort();
-    texts.extend(delegates);
-    digest(texts.iter().map(String::as_str))
-}
-
-/// All of an account that is compared.
-pub fn stored(account: AccountView<'_>) -> String {
-    let mut texts = vec![account.address().to_string(), account.name().to_owned()];
-    let mut aliases: Vec<String> = account
-        .extension()
-        .aliases
-        .iter()
-        .map(|alias| format!("alias {alias}"))
-        .collect();
-    aliases.sort();
-    texts.extend(aliases);
-    let mut delegates: Vec<String> = match account {
-        AccountView::User(user) => {
-            texts.push(user.active.to_string());
-            user.delegates.iter().map(ToString::to_string).collect()
-        }
-        AccountView::Functional(group) => group.members.iter().map(ToString::to_string).collect(),
-    };
     delegates.sort();
     texts.extend(delegates);
     digest(texts.iter().map(String::as_str))

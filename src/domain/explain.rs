@@ -141,7 +141,7 @@ pub fn explain(
     let deltas = plan.approved.deltas().iter();
     let counted: Vec<&Delta> = deltas
         .filter(|delta| about(delta.address.as_str()))
-        .filter(|delta| is_partial(world, policy) && counts_with_others(delta, world))
+        .filter(|delta| is_partial(world, policy) && counts_with_others(delta))
         .collect();
     explanation.held.extend(
         last.into_iter()
@@ -183,8 +183,8 @@ fn is_partial(world: &World, policy: &Policy) -> bool {
 }
 
 /// R26: whether its limits depend on permissions.
-fn counts_with_others(delta: &Delta, world: &World) -> bool {
-    guarded_changes(delta, &world.accounts)
+fn counts_with_others(delta: &Delta) -> bool {
+    guarded_changes(delta)
         .keys()
         .any(|class| matches!(class, Class::Suspend | Class::DelegateRemoval))
 }

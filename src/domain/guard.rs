@@ -20,20 +20,26 @@ pub enum Class {
     Stray,
     /// Giving an account to another object id, or renaming it on the evidence of an alias.
     Identity,
+    /// New accounts: each costs a licence.
+    Create,
+    /// Writing a sign-in key where this program has not written one before (R23).
+    SignInKey,
     /// R37: doing again what a person has undone. It has no setting: it is always held.
     Undone,
 }
 
 impl Class {
-    /// Those with a limit that can be set.
-    pub const ALL: [Self; 7] = [
+    /// Those with a limit that can be set, the gravest first: a change that counts in several is held under the first (R26).
+    pub const ALL: [Self; 9] = [
+        Self::Identity,
+        Self::Stray,
         Self::Suspend,
+        Self::SignInKey,
         Self::DelegateRemoval,
         Self::AliasRemoval,
         Self::Rename,
         Self::NameChange,
-        Self::Stray,
-        Self::Identity,
+        Self::Create,
     ];
 
     /// The setting that holds its limit, without prefix; for `Undone` only a name.
@@ -46,17 +52,9 @@ impl Class {
             Self::NameChange => "MAX_NAME_CHANGES",
             Self::Stray => "MAX_STRAYS",
             Self::Identity => "MAX_IDENTITY_CHANGES",
+            Self::Create => "MAX_CREATES",
+            Self::SignInKey => "MAX_SIGN_IN_KEY_CHANGES",
             Self::Undone => "UNDONE",
-        }
-    }
-
-    /// R26: the classes whose changes make less of what this class is measured by.
-    pub fn shrinks_with(self) -> &'static [Self] {
-        match self {
-            Self::Suspend | Self::Stray => &[Self::Suspend, Self::Stray],
-            Self::DelegateRemoval => &[Self::DelegateRemoval],
-            Self::AliasRemoval => &[Self::AliasRemoval],
-            Self::Rename | Self::NameChange | Self::Identity | Self::Undone => &[],
         }
     }
 
@@ -64,7 +62,12 @@ impl Class {
     pub fn is_destructive(self) -> bool {
         match self {
             Self::Suspend | Self::DelegateRemoval | Self::AliasRemoval | Self::Stray => true,
-            Self::Rename | Self::NameChange | Self::Identity | Self::Undone => false,
+            Self::Rename
+            | Self::NameChange
+            | Self::Identity
+            | Self::Create
+            | Self::SignInKey
+            | Self::Undone => false,
         }
     }
 }
@@ -189,6 +192,8 @@ pub struct Limits {
     pub name_changes: Limit,
     pub strays: Limit,
     pub identity_changes: Limit,
+    pub creates: Limit,
+    pub sign_in_key_changes: Limit,
 }
 
 impl Default for Limits {
@@ -205,6 +210,8 @@ impl Default for Limits {
             name_changes: percent(20, 20),
             strays: Limit::Count(0),
             identity_changes: Limit::Count(0),
+            creates: percent(20, 25),
+            sign_in_key_changes: Limit::Count(0),
         }
     }
 }
@@ -219,6 +226,8 @@ impl Limits {
             Class::NameChange => self.name_changes,
             Class::Stray => self.strays,
             Class::Identity => self.identity_changes,
+            Class::Create => self.creates,
+            Class::SignInKey => self.sign_in_key_changes,
             Class::Undone => Limit::Count(0),
         }
     }

@@ -1,5 +1,5 @@
 //! Takes out of the deltas what exceeds a limit, or what a shrunken source makes doubtful (R2, R26, R27). Changes are
-//! held, not accounts: the rest of a delta goes on.
+//! held, not accounts: the rest of a delta is applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, Rename, Target},
+    change::{Change, account_of, key_of},
+    delta::{Delta, Target},
     guard::{Class, Limit},
     ids::ScimId,
     matching::Matching,
     memory::{Memory, Undone},
-    undo::words,
     world::Policy,
 };
 
@@ -51,8 +51,7 @@ impl HeldChange {
     }
 }
 
-/// What R26 measures limits by: things in Zivver now, claimed and unprotected. What was taken away in the last 24 hours is
-/// added to it.
+/// What R26 measures limits by: things in Zivver, claimed and unprotected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     pub active: u32,
@@ -83,270 +82,375 @@ impl Base {
         base
     }
 
+    /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
+    /// it had itself (R35).
+    pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
+        let taken = |class| memory.spent_since_yesterday(class, now);
+        Self {
+            active: self.active.saturating_add(taken(Class::Suspend)),
+            delegations: self
+                .delegations
+                .saturating_add(taken(Class::DelegateRemoval)),
+            aliases: self.aliases.saturating_add(taken(Class::AliasRemoval)),
+            ..self
+        }
+    }
+
     fn of(self, class: Class) -> u32 {
         match class {
-            Class::Suspend | Class::Stray | Class::Identity => self.active,
+            Class::Suspend | Class::Stray | Class::Identity | Class::Create => self.active,
             Class::DelegateRemoval => self.delegations,
             Class::AliasRemoval => self.aliases,
-            Class::Rename => self.users,
+            Class::Rename | Class::SignInKey => self.users,
             Class::NameChange | Class::Undone => self.accounts,
         }
     }
 }
 
-/// What decides beside the limits.
+/// Why whole classes are held whatever their limits say (R2).
 #[derive(Debug, Clone, Default)]
-pub struct Circumstances {
-    pub base: Base,
-    /// R2: why every destructive change is held.
-    pub doubt: Option<String>,
+pub struct Doubt {
+    /// Every destructive change.
+    pub destructive: Option<String>,
+    /// Every create.
+    pub creates: Option<String>,
+}
+
+impl Doubt {
+    pub fn about(&self, class: Class) -> Option<&String> {
+        let creates = self.creates.as_ref().filter(|_| class == Class::Create);
+        let destructive = self.destructive.as_ref();
+        creates.or(destructive.filter(|_| class.is_destructive()))
+    }
+}
+
+/// What is held: the changes of a class that exceed its limit, or those that the run has held already.
+#[derive(Debug, Clone, Copy)]
+pub enum Judge<'a> {
+    Limits {
+        /// The state in which the run began, with what was taken away in the 24 hours before.
+        base: Base,
+        doubt: &'a Doubt,
+    },
+    /// R36: verification.
+    AsBefore(&'a Marks),
+}
+
+/// What decides beside the limits.
+#[derive(Debug)]
+pub struct Circumstances<'a> {
+    pub judge: Judge<'a>,
     /// R27: fingerprints of changes that a person approved.
-    pub approved: BTreeSet<String>,
+    pub approved: &'a BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
     /// R37: what was undone and is to be held.
     pub undone: BTreeMap<ScimId, Undone>,
 }
 
-/// The deltas that may go on, and what is held beside them.
+/// Held changes by [`key_of`], to be recognised when Zivver has been read again.
+pub type Marks = BTreeMap<String, Mark>;
+
+/// In which set a change is held, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub class: Class,
+    pub reason: String,
+}
+
+/// The deltas that are applied, and what is held beside them.
 #[derive(Debug)]
 pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
+    pub marks: Marks,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
-    /// R26: how many changes of each class go on.
-    pub counts: BTreeMap<Class, u32>,
     /// R37: what is undone still, without what was approved.
     pub undone: BTreeMap<ScimId, Undone>,
 }
 
-/// Which part of a delta a guarded change is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Identity,
-    Stop,
-    Rename,
-    Name,
-    Alias(SmtpAddress),
-    Delegate(AccountIx),
-    Resume,
-    NewAlias(SmtpAddress),
-    NewDelegate(Target),
+/// A change that counts in a limit.
+struct Unit {
+    /// Position of its delta.
+    at: usize,
+    change: Change,
+    classes: Vec<(Class, u32)>,
+    state: UnitState,
 }
 
-/// R26 and R2, class by class. What a held class takes with it does not count for the classes after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnitState {
+    Open,
+    Approved,
+    /// Held, or taken out with what it rests on.
+    Out,
+}
+
+impl Unit {
+    fn weight(&self, class: Class) -> u32 {
+        let of_class = self.classes.iter().filter(|(of, _)| *of == class);
+        of_class.map(|(_, weight)| weight).sum()
+    }
+}
+
+/// R2, R26, R37: each change goes on, or is held once, in a set under its gravest class.
 pub fn guard(
-    mut deltas: Vec<Delta>,
+    deltas: Vec<Delta>,
     accounts: &Accounts,
     policy: &Policy,
     memory: &Memory,
-    circumstances: &Circumstances,
+    circumstances: Circumstances<'_>,
 ) -> Guarded {
-    let mut held = Vec::new();
-    let mut used = BTreeSet::new();
-    let mut counts = BTreeMap::new();
-    let (undone, redone) = hold_undone(&mut deltas, accounts, circumstances, &mut held, &mut used);
-    let order = [
-        Class::Identity,
-        Class::Stray,
-        Class::Suspend,
-        Class::DelegateRemoval,
-        Class::AliasRemoval,
-        Class::Rename,
-        Class::NameChange,
-    ];
-    for class in order {
-        let found = changes_of(class, &deltas, accounts);
-        let (approved, open): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|(at, part, change)| {
-                circumstances.approved.contains(&change.fingerprint)
-                    || redone.contains(&(*at, part.clone()))
-            });
-        let spent = |class| memory.spent_since_yesterday(class, circumstances.now);
-        let gone: u32 = class.shrinks_with().iter().copied().map(spent).sum();
-        let wanted = Wanted {
-            open: count(open.len()),
-            approved: count(approved.len()),
-            spent: spent(class),
-            base: circumstances.base.of(class).saturating_add(gone),
-        };
-        used.extend(approved.into_iter().map(|found| found.2.fingerprint));
-        match refusal(class, wanted, policy, circumstances) {
-            None if open.is_empty() => {}
-            None => {
-                counts.insert(class, count(open.len()));
-            }
-            Some(reason) => {
-                let mut changes = Vec::with_capacity(open.len());
-                for (at, part, change) in open {
-                    take_out(&mut deltas[at], &part);
-                    changes.push(change);
+    let mut guarding = Guarding {
+        deltas,
+        accounts,
+        units: Vec::new(),
+        held: BTreeMap::new(),
+        marks: Marks::new(),
+        used: BTreeSet::new(),
+    };
+    let Circumstances {
+        judge,
+        approved,
+        now,
+        undone,
+    } = circumstances;
+    let (undone, redone) = guarding.hold_undone(undone, approved);
+    guarding.list(approved, &redone);
+    match judge {
+        Judge::Limits { base, doubt } => {
+            for class in Class::ALL {
+                let wanted = guarding.wanted(class, memory.spent_since_yesterday(class, now), base);
+                if let Some(reason) = refusal(class, wanted, policy, doubt) {
+                    guarding.hold_class(class, &reason);
                 }
-                changes.sort();
-                held.push(HeldSet {
-                    class,
-                    code: code(&changes),
-                    reason,
-                    changes,
+            }
+        }
+        Judge::AsBefore(marks) => guarding.hold_marked(marks),
+    }
+    guarding.finish(undone)
+}
+
+struct Guarding<'a> {
+    deltas: Vec<Delta>,
+    accounts: &'a Accounts,
+    units: Vec<Unit>,
+    /// By class, with the reasons of its changes.
+    held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
+    marks: Marks,
+    used: BTreeSet<String>,
+}
+
+impl Guarding<'_> {
+    /// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
+    /// is not undone any more. Gives what is undone still, and the keys of what is done again.
+    fn hold_undone(
+        &mut self,
+        mut undone: BTreeMap<ScimId, Undone>,
+        approved: &BTreeSet<String>,
+    ) -> (BTreeMap<ScimId, Undone>, BTreeSet<String>) {
+        let mut redone = BTreeSet::new();
+        let mut runs = BTreeSet::new();
+        for at in 0..self.deltas.len() {
+            let delta = &self.deltas[at];
+            let Target::Existing(ix) = delta.target else {
+                continue;
+            };
+            // Who an account belongs to is the first question (R16), and held by itself.
+            let id = self.accounts.get(ix).id();
+            let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
+                continue;
+            };
+            for change in delta.changes() {
+                let keys: Vec<String> = change
+                    .parts()
+                    .iter()
+                    .filter_map(|part| part.key(self.accounts))
+                    .collect();
+                if !keys.iter().any(|key| entry.changes.contains(key)) {
+                    continue;
+                }
+                let fingerprint = fingerprint(
+                    Some(Class::Undone),
+                    &self.deltas[at],
+                    &change,
+                    self.accounts,
+                );
+                if approved.contains(&fingerprint) {
+                    self.used.insert(fingerprint);
+                    redone.insert(mark_key(&self.deltas[at], &change, self.accounts));
+                    entry.changes.retain(|undone| !keys.contains(undone));
+                } else {
+                    runs.insert(entry.run.clone());
+                    self.record(at, &change, Class::Undone, "");
+                    self.deltas[at].take_out(&change);
+                }
+            }
+        }
+        undone.retain(|_, entry| !entry.changes.is_empty());
+        if let Some((reasons, _)) = self.held.get_mut(&Class::Undone) {
+            let runs: Vec<String> = runs.into_iter().collect();
+            *reasons = BTreeSet::from([format!(
+                "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
+                runs.join(", ")
+            )]);
+        }
+        (undone, redone)
+    }
+
+    /// Lists all changes that a limit applies to.
+    fn list(&mut self, approved: &BTreeSet<String>, redone: &BTreeSet<String>) {
+        for (at, delta) in self.deltas.iter().enumerate() {
+            for change in delta.changes() {
+                let classes = change.classes();
+                if classes.is_empty() {
+                    continue;
+                }
+                let fingerprint = (!approved.is_empty())
+                    .then(|| fingerprint(None, delta, &change, self.accounts));
+                let is_approved = fingerprint.is_some_and(|fingerprint| {
+                    let is_approved = approved.contains(&fingerprint);
+                    if is_approved {
+                        self.used.insert(fingerprint);
+                    }
+                    is_approved
+                }) || (!redone.is_empty()
+                    && redone.contains(&mark_key(delta, &change, self.accounts)));
+                self.units.push(Unit {
+                    at,
+                    change,
+                    classes,
+                    state: if is_approved {
+                        UnitState::Approved
+                    } else {
+                        UnitState::Open
+                    },
                 });
             }
         }
     }
-    deltas.retain(|delta| !delta.is_empty());
-    Guarded {
-        deltas,
-        held,
-        used,
-        counts,
-        undone,
+
+    fn wanted(&self, class: Class, spent: u32, base: Base) -> Wanted {
+        let sum = |state| {
+            let units = self.units.iter().filter(|unit| unit.state == state);
+            units.map(|unit| unit.weight(class)).sum()
+        };
+        Wanted {
+            open: sum(UnitState::Open),
+            approved: sum(UnitState::Approved),
+            spent,
+            base: base.of(class),
+        }
     }
-}
 
-/// Parts of deltas, by position of the delta.
-type Parts = Vec<(usize, Part)>;
-
-/// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
-/// is not undone any more.
-fn hold_undone(
-    deltas: &mut [Delta],
-    accounts: &Accounts,
-    circumstances: &Circumstances,
-    held: &mut Vec<HeldSet>,
-    used: &mut BTreeSet<String>,
-) -> (BTreeMap<ScimId, Undone>, Parts) {
-    let mut undone = circumstances.undone.clone();
-    let (mut redone, mut changes, mut runs) = (Parts::new(), Vec::new(), BTreeSet::new());
-    for (at, delta) in deltas.iter_mut().enumerate() {
-        let Target::Existing(ix) = delta.target else {
-            continue;
-        };
-        // Who an account belongs to is the first question (R16), and held by itself.
-        let id = accounts.get(ix).id();
-        let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
-            continue;
-        };
-        for (part, word, change) in redoing(delta, accounts, &entry.changes) {
-            if circumstances.approved.contains(&change.fingerprint) {
-                used.insert(change.fingerprint);
-                redone.push((at, part));
-                entry.changes.remove(&word);
-            } else {
-                take_out(delta, &part);
-                runs.insert(entry.run.clone());
-                changes.push(change);
+    fn hold_class(&mut self, class: Class, reason: &str) {
+        for unit in 0..self.units.len() {
+            let is_open = self.units[unit].state == UnitState::Open;
+            if is_open && self.units[unit].weight(class) > 0 {
+                let gravest = self.units[unit].classes[0].0;
+                self.hold(unit, gravest, reason);
             }
         }
     }
-    undone.retain(|_, entry| !entry.changes.is_empty());
-    if !changes.is_empty() {
-        changes.sort();
-        let runs: Vec<String> = runs.into_iter().collect();
-        held.push(HeldSet {
-            class: Class::Undone,
-            code: code(&changes),
-            reason: format!(
-                "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
-                runs.join(", ")
-            ),
-            changes,
-        });
-    }
-    (undone, redone)
-}
 
-/// A part in the words of [`Undone::changes`], and with what it does, before and after.
-type Told = (Part, String, &'static str, String, String);
-
-/// The parts of a delta that are among the undone changes.
-fn redoing(
-    delta: &Delta,
-    accounts: &Accounts,
-    undone: &BTreeSet<String>,
-) -> Vec<(Part, String, HeldChange)> {
-    single_parts(delta)
-        .chain(set_parts(delta, accounts))
-        .filter(|(_, word, ..)| undone.contains(word))
-        .map(|(part, word, what, before, after)| {
-            let change = change(Class::Undone, delta, accounts, what, before, after);
-            (part, word, change)
-        })
-        .collect()
-}
-
-fn single_parts(delta: &Delta) -> impl Iterator<Item = Told> {
-    let rename = delta.rename.as_ref().map(|Rename { to, .. }| {
-        let (before, after) = (delta.address.to_string(), to.to_string());
-        (Part::Rename, words::address(to), "rename", before, after)
-    });
-    let name = delta.name.as_ref().map(|(before, after)| {
-        let word = words::name(after);
-        let (before, after) = (before.to_string(), after.to_string());
-        (Part::Name, word, "change name", before, after)
-    });
-    let status = delta.activity.map(|activity| {
-        let (part, word, what, before, after) = match activity {
-            Activity::Resume => (Part::Resume, words::RESUME, "resume", "inactive", "active"),
-            Activity::Suspend(_) => (Part::Stop, words::STOP, "suspend", "active", "suspended"),
-            Activity::Empty(_) => (Part::Stop, words::STOP, "empty", "members", "no members"),
-        };
-        (part, word.into(), what, before.into(), after.into())
-    });
-    rename.into_iter().chain(name).chain(status)
-}
-
-fn set_parts(delta: &Delta, accounts: &Accounts) -> impl Iterator<Item = Told> {
-    let new_aliases = delta.add_aliases.iter().map(|alias| {
-        let (part, word) = (Part::NewAlias(alias.clone()), words::alias(true, alias));
-        (part, word, "add alias", String::new(), alias.to_string())
-    });
-    let old_aliases = delta.remove_aliases.iter().map(|alias| {
-        let (part, word) = (Part::Alias(alias.clone()), words::alias(false, alias));
-        (part, word, "remove alias", alias.to_string(), String::new())
-    });
-    let new_delegates = delta
-        .add_delegates
-        .iter()
-        .filter_map(|target| match target {
-            Target::Existing(ix) => {
-                let who = accounts.get(*ix);
-                let (part, word) = (Part::NewDelegate(*target), words::delegate(true, who.id()));
-                let after = who.address().to_string();
-                Some((part, word, "add delegate", String::new(), after))
+    /// R36: the same changes as before, each where it was held.
+    fn hold_marked(&mut self, marks: &Marks) {
+        for unit in 0..self.units.len() {
+            let Unit {
+                at, change, state, ..
+            } = &self.units[unit];
+            let mark = marks.get(&mark_key(&self.deltas[*at], change, self.accounts));
+            if let Some(mark) = mark.filter(|_| *state == UnitState::Open) {
+                self.hold(unit, mark.class, &mark.reason);
             }
-            Target::New(_) => None,
-        });
-    let old_delegates = delta.remove_delegates.iter().map(|ix| {
-        let who = accounts.get(*ix);
-        let (part, word) = (Part::Delegate(*ix), words::delegate(false, who.id()));
-        let before = who.address().to_string();
-        (part, word, "remove delegate", before, String::new())
-    });
-    new_aliases
-        .chain(old_aliases)
-        .chain(new_delegates)
-        .chain(old_delegates)
+        }
+    }
+
+    /// Holds a change under a class, with what rests on it. What a held key keeps from being removed is shown with it, so
+    /// that one code releases both (R27).
+    fn hold(&mut self, unit: usize, class: Class, reason: &str) {
+        let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
+        self.units[unit].state = UnitState::Out;
+        self.record(at, &change, class, reason);
+        let is_whole = change.is_whole_delta();
+        let is_key = change == Change::SignInKey;
+        let rests =
+            |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
+        let from = self.units[..unit].iter().rposition(|other| other.at != at);
+        let first = from.map_or(0, |last| last + 1);
+        for other in first..self.units.len() {
+            if self.units[other].at != at {
+                break;
+            }
+            if other == unit || !rests(&self.units[other].change, &self.deltas[at]) {
+                continue;
+            }
+            let was_open = self.units[other].state == UnitState::Open;
+            self.units[other].state = UnitState::Out;
+            if was_open && is_key {
+                let removal = self.units[other].change.clone();
+                self.record(at, &removal, class, reason);
+            }
+        }
+        self.deltas[at].take_out(&change);
+    }
+
+    fn record(&mut self, at: usize, change: &Change, class: Class, reason: &str) {
+        let delta = &self.deltas[at];
+        let (reasons, changes) = self.held.entry(class).or_default();
+        reasons.insert(reason.to_owned());
+        changes.push(held_change(class, delta, change, self.accounts));
+        let mark = Mark {
+            class,
+            reason: reason.to_owned(),
+        };
+        let key = mark_key(delta, change, self.accounts);
+        self.marks.insert(key, mark);
+    }
+
+    fn finish(mut self, undone: BTreeMap<ScimId, Undone>) -> Guarded {
+        self.deltas.retain(|delta| !delta.is_empty());
+        // Those that a person has undone first, then by gravity.
+        let order = std::iter::once(Class::Undone).chain(Class::ALL);
+        let mut held = Vec::new();
+        for class in order {
+            if let Some((reasons, mut changes)) = self.held.remove(&class) {
+                changes.sort();
+                held.push(HeldSet {
+                    class,
+                    code: code(&changes),
+                    reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
+                    changes,
+                });
+            }
+        }
+        Guarded {
+            deltas: self.deltas,
+            held,
+            marks: self.marks,
+            used: self.used,
+            undone,
+        }
+    }
 }
 
-/// R26: how many guarded changes of each class a delta holds, approved or not.
-pub fn guarded_changes(delta: &Delta, accounts: &Accounts) -> BTreeMap<Class, u32> {
+/// R26: how many changes a delta counts in each class, approved or not.
+pub fn guarded_changes(delta: &Delta) -> BTreeMap<Class, u32> {
     let mut counts = BTreeMap::new();
-    for class in Class::ALL {
-        let changes = changes_of(class, std::slice::from_ref(delta), accounts);
-        if !changes.is_empty() {
-            counts.insert(class, count(changes.len()));
-        }
+    for (class, weight) in delta.changes().iter().flat_map(Change::classes) {
+        *counts.entry(class).or_default() += weight;
     }
     counts
 }
 
 /// R27: the fingerprints of all guarded changes in a delta.
 pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
-    let guarded = Class::ALL
-        .into_iter()
-        .flat_map(|class| changes_of(class, std::slice::from_ref(delta), accounts))
-        .map(|(_, _, change)| change.fingerprint);
-    guarded.collect()
+    let changes = delta.changes().into_iter();
+    changes
+        .filter(|change| !change.classes().is_empty())
+        .map(|change| fingerprint(None, delta, &change, accounts))
+        .collect()
 }
 
 /// R27: the fingerprints in a delta that are among the approved ones.
@@ -358,40 +462,32 @@ pub fn approved_changes(
     if approved.is_empty() {
         return BTreeSet::new();
     }
-    let redone =
-        single_parts(delta)
-            .chain(set_parts(delta, accounts))
-            .map(|(_, _, what, before, after)| {
-                change(Class::Undone, delta, accounts, what, before, after).fingerprint
-            });
-    guarded_fingerprints(delta, accounts)
-        .into_iter()
-        .chain(redone)
-        .filter(|fingerprint| approved.contains(fingerprint))
+    let changes = delta.changes();
+    let all = changes.iter().flat_map(|change| {
+        [None, Some(Class::Undone)].map(|class| fingerprint(class, delta, change, accounts))
+    });
+    all.filter(|fingerprint| approved.contains(fingerprint))
         .collect()
 }
 
 /// Changes of one class.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
-    /// Those that nobody approved.
+    /// Those without an approval.
     open: u32,
     /// They go on in any case, and leave that much less room for the others (R27).
     approved: u32,
     /// Made in the last 24 hours.
     spent: u32,
-    /// What the limit is of: what there was before `spent`. Else a run that was cut off would leave its successor less room
-    /// than it had itself (R35).
+    /// What the limit is of.
     base: u32,
 }
 
+/// R26: a run never takes away more than half of what is there, but so few are not a majority.
+const HALF_MIN: u32 = 3;
+
 /// Why the open changes of a class are held, or `None`.
-fn refusal(
-    class: Class,
-    wanted: Wanted,
-    policy: &Policy,
-    circumstances: &Circumstances,
-) -> Option<String> {
+fn refusal(class: Class, wanted: Wanted, policy: &Policy, doubt: &Doubt) -> Option<String> {
     let Wanted {
         open,
         approved,
@@ -401,23 +497,16 @@ fn refusal(
     if open == 0 {
         return None;
     }
-    if let Some(doubt) = circumstances
-        .doubt
-        .as_ref()
-        .filter(|_| class.is_destructive())
-    {
+    if let Some(doubt) = doubt.about(class) {
         return Some(doubt.clone());
     }
     let limit = policy.limits.of(class);
     let mut allowed = limit.of(base);
-    // R26: never more than half of what is active, but a lone account is not a majority.
+    let most = (base / 2).max(HALF_MIN);
     let mut half = "";
-    if matches!(class, Class::Suspend | Class::Stray)
-        && limit != Limit::Off
-        && allowed > (base / 2).max(1)
-    {
-        allowed = (base / 2).max(1);
-        half = ", and never more than half of what is active";
+    if class.is_destructive() && limit != Limit::Off && allowed > most {
+        allowed = most;
+        half = ", and never more than half of what is there";
     }
     let all = u64::from(open) + u64::from(approved) + u64::from(spent);
     (all > u64::from(allowed)).then(|| {
@@ -437,195 +526,97 @@ fn refusal(
     })
 }
 
-fn changes_of(
-    class: Class,
-    deltas: &[Delta],
-    accounts: &Accounts,
-) -> Vec<(usize, Part, HeldChange)> {
-    let mut found = Vec::new();
-    for (at, delta) in deltas.iter().enumerate() {
-        let mut add = |part, what: &str, before: String, after: String| {
-            found.push((
-                at,
-                part,
-                change(class, delta, accounts, what, before, after),
-            ));
-        };
-        match class {
-            Class::Undone => {} // Known by what was undone, not by what it is.
-            Class::Identity => identity(delta, &mut add),
-            Class::Stray | Class::Suspend => stop(class, delta, accounts, &mut add),
-            Class::DelegateRemoval => {
-                for ix in &delta.remove_delegates {
-                    let address = accounts.get(*ix).address().to_string();
-                    add(
-                        Part::Delegate(*ix),
-                        "remove delegate",
-                        address,
-                        String::new(),
-                    );
-                }
-            }
-            Class::AliasRemoval => {
-                for alias in &delta.remove_aliases {
-                    add(
-                        Part::Alias(alias.clone()),
-                        "remove alias",
-                        alias.to_string(),
-                        String::new(),
-                    );
-                }
-            }
-            Class::Rename => {
-                if let Some(rename) = delta.rename.as_ref().filter(|rename| rename.class == class) {
-                    add(
-                        Part::Rename,
-                        "rename",
-                        delta.address.to_string(),
-                        rename.to.to_string(),
-                    );
-                }
-            }
-            Class::NameChange => {
-                if let Some((before, after)) = &delta.name {
-                    add(
-                        Part::Name,
-                        "change name",
-                        before.to_string(),
-                        after.to_string(),
-                    );
-                }
-            }
-        }
-    }
-    found
+/// A change of a delta, as later runs recognise it.
+fn mark_key(delta: &Delta, change: &Change, accounts: &Accounts) -> String {
+    let key = change.key(accounts).unwrap_or_default();
+    key_of(&account_of(delta, accounts), &key)
 }
 
-fn stop(
-    class: Class,
-    delta: &Delta,
-    accounts: &Accounts,
-    add: &mut impl FnMut(Part, &str, String, String),
-) {
-    match delta.activity {
-        Some(Activity::Suspend(of)) if of == class => {
-            add(Part::Stop, "suspend", "active".into(), "suspended".into());
-        }
-        Some(Activity::Empty(of)) if of == class => {
-            let members = delta
-                .remove_delegates
-                .iter()
-                .map(|ix| accounts.get(*ix).address().as_str());
-            add(
-                Part::Stop,
-                "empty",
-                members.collect::<Vec<_>>().join(" "),
-                "no members".into(),
-            );
-        }
-        Some(Activity::Suspend(_) | Activity::Empty(_) | Activity::Resume) | None => {}
-    }
-}
-
-fn identity(delta: &Delta, add: &mut impl FnMut(Part, &str, String, String)) {
-    if let Some(tie) = &delta.tie {
-        let after = delta
-            .owner
-            .map_or_else(|| "no object id".to_owned(), |id| id.to_string());
-        add(
-            Part::Identity,
-            "give to another object id",
-            tie.to_string(),
-            after,
-        );
-    } else if let Some(rename) = delta
-        .rename
-        .as_ref()
-        .filter(|rename| rename.class == Class::Identity)
-    {
-        add(
-            Part::Identity,
-            "rename on the evidence of an alias",
-            delta.address.to_string(),
-            rename.to.to_string(),
-        );
-    }
-}
-
-fn change(
-    class: Class,
-    delta: &Delta,
-    accounts: &Accounts,
-    what: &str,
-    before: String,
-    after: String,
-) -> HeldChange {
-    let id = match delta.target {
-        Target::Existing(ix) => accounts.get(ix).id().as_str(),
-        Target::New(_) => "",
-    };
-    // R16, R17: who gets an account is part of what is approved, also where no address tells it.
-    let owner = delta.owner.filter(|_| class == Class::Identity);
-    let texts = [
-        class.setting(),
-        id,
-        delta.address.as_str(),
-        what,
-        &before,
-        &after,
-    ];
-    let owner = owner.map(|id| id.to_string());
-    let fingerprint = digest(texts.into_iter().chain(owner.as_deref()));
+fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts) -> HeldChange {
+    let (what, before, after) = words(delta, change, accounts);
+    let undone = (class == Class::Undone).then_some(class);
     HeldChange {
         address: delta.address.clone(),
         what: what.into(),
         before,
         after,
-        fingerprint,
+        fingerprint: fingerprint(undone, delta, change, accounts),
     }
 }
 
-/// Removes a held part. What rests on it goes with it: a delta whose owner is in doubt goes whole (R16), an `empty`
-/// whose members may not be removed is none.
-fn take_out(delta: &mut Delta, part: &Part) {
-    match part {
-        Part::Identity => clear(delta),
-        Part::Stop => {
-            delta.activity = None;
-            if delta.kind == AccountKind::Functional {
-                delta.remove_delegates.clear();
-            }
+/// What a change does, with before and after.
+fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, String, String) {
+    let none = String::new;
+    let address = |ix| accounts.get(ix).address().to_string();
+    match change {
+        Change::Create { name } => ("create the account", none(), name.to_string()),
+        Change::Tie { from, to } => {
+            let to = to.map_or_else(|| "no object id".to_owned(), |id| id.to_string());
+            ("give to another object id", from.to_string(), to)
         }
-        Part::Rename => delta.rename = None,
-        Part::Name => delta.name = None,
-        Part::Alias(alias) => {
-            delta.remove_aliases.remove(alias);
+        Change::Rename { to, class } => {
+            let what = if *class == Class::Identity {
+                "rename on the evidence of an alias"
+            } else {
+                "rename"
+            };
+            (what, delta.address.to_string(), to.to_string())
         }
-        Part::Resume => delta.activity = None,
-        Part::NewAlias(alias) => {
-            delta.add_aliases.remove(alias);
+        Change::Name { from, to } => ("change name", from.to_string(), to.to_string()),
+        Change::Resume => ("resume", "inactive".into(), "active".into()),
+        Change::Suspend { .. } => ("suspend", "active".into(), "suspended".into()),
+        Change::Empty { members, .. } => {
+            let members: Vec<String> = members.iter().copied().map(address).collect();
+            ("empty", members.join(" "), "no members".into())
         }
-        Part::NewDelegate(target) => {
-            delta.add_delegates.remove(target);
+        Change::SignInKey => {
+            let key = delta.key.as_ref().map(ToString::to_string);
+            let key = key.unwrap_or_default();
+            ("replace the sign-in key", "unknown".into(), key)
         }
-        Part::Delegate(ix) => {
-            delta.remove_delegates.remove(ix);
-            if delta.is_empty_of_members() {
-                delta.activity = None;
-            }
-        }
+        Change::AddAlias(alias) => ("add alias", none(), alias.to_string()),
+        Change::RemoveAlias(alias) => ("remove alias", alias.to_string(), none()),
+        Change::AddDelegate(Target::Existing(ix)) => ("add delegate", none(), address(*ix)),
+        Change::AddDelegate(Target::New(_)) => ("add delegate", none(), none()),
+        Change::RemoveDelegate(ix) => ("remove delegate", address(*ix), none()),
     }
 }
 
-fn clear(delta: &mut Delta) {
-    delta.tie = None;
-    delta.rename = None;
-    delta.name = None;
-    delta.activity = None;
-    delta.add_aliases.clear();
-    delta.remove_aliases.clear();
-    delta.add_delegates.clear();
-    delta.remove_delegates.clear();
+/// R27: equal for the same change of the same account, under the same address, with the same before and after.
+fn fingerprint(
+    class: Option<Class>,
+    delta: &Delta,
+    change: &Change,
+    accounts: &Accounts,
+) -> String {
+    let (what, before, after) = words(delta, change, accounts);
+    let account = account_of(delta, accounts);
+    let class = class.map_or("", Class::setting);
+    let mut texts = vec![
+        class.to_owned(),
+        account,
+        delta.address.to_string(),
+        what.to_owned(),
+    ];
+    let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();
+    if let Change::Empty { members, .. } = change {
+        let mut ids: Vec<String> = members.iter().map(id).collect();
+        ids.sort();
+        texts.extend(ids);
+    } else if let Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) = change {
+        texts.push(id(ix));
+    } else {
+        texts.extend([before, after]);
+    }
+    // R16, R17: who gets an account is part of what is approved, also where no address tells it.
+    if change
+        .classes()
+        .first()
+        .is_some_and(|(class, _)| *class == Class::Identity)
+    {
+        texts.extend(delta.owner.map(|id| id.to_string()));
+    }
+    digest(texts.iter().map(String::as_str))
 }
 
 /// R27: a short name for exactly these changes.

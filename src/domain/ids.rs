@@ -38,6 +38,23 @@ impl From<ObjectId> for String {
     }
 }
 
+/// R23: the value that is written as `SsoAccountKey`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignInKey {
+    ObjectId(ObjectId),
+    /// A user principal name or an address.
+    Name(Arc<str>),
+}
+
+impl fmt::Display for SignInKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ObjectId(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 /// Any GUID as a number: a small key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid(u128);

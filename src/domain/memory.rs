@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{
     guard::Class,
-    ids::{ObjectId, ScimId},
+    ids::{ObjectId, ScimId, SignInKey},
+    world::SsoAccountKey,
 };
 
 /// Everything that later runs need to know.
@@ -17,8 +19,10 @@ pub struct Memory {
     pub mapping: BTreeMap<ObjectId, ScimId>,
     /// R2: what the last run saw that nothing held back.
     pub baseline: Option<Baseline>,
-    /// R22: accepted writes that changed nothing, by account.
-    pub without_effect: BTreeMap<ScimId, WithoutEffect>,
+    /// R22: changes that Zivver accepted and did not keep, by [`super::change::key_of`].
+    pub ineffective: BTreeMap<String, Ineffective>,
+    /// R23: the sign-in keys that this program wrote, by account.
+    pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
     /// R33: refused changes; the keys are those of [`super::offenders`].
@@ -55,13 +59,39 @@ pub struct Baseline {
     pub tenant_id: String,
     pub claimed_domains: BTreeSet<String>,
     pub source_filter: BTreeSet<String>,
+    /// `None` for a run that did not remember it.
+    #[serde(default)]
+    pub target_filter: Option<BTreeSet<String>>,
 }
 
-/// R22: fingerprints of what was asked for and of what Zivver stored then.
+/// R22: a change that Zivver accepted and did not keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WithoutEffect {
-    pub asked: String,
-    pub stored: String,
+pub struct Ineffective {
+    /// Runs in a row in which it was sent.
+    pub times: u32,
+    /// Epoch seconds of the last time.
+    pub last: i64,
+    /// The run of the last time.
+    pub run: String,
+}
+
+/// R23: what is remembered of a key that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenKey {
+    pub by: SsoAccountKey,
+    /// Of the key's text.
+    pub hash: u64,
+}
+
+impl WrittenKey {
+    pub fn of(by: SsoAccountKey, key: &SignInKey) -> Self {
+        let hash = Sha256::digest(key.to_string());
+        let first = hash.first_chunk().copied().unwrap_or_default();
+        Self {
+            by,
+            hash: u64::from_le_bytes(first),
+        }
+    }
 }
 
 /// R26: so many changes of a class were made at that time (epoch seconds).
@@ -115,6 +145,16 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R22, R26: what Zivver accepted just now and did not keep took nothing away.
+    pub fn give_back(&mut self, class: Class, mut count: u32) {
+        let of_class = self.spent.iter_mut().filter(|spent| spent.class == class);
+        for spent in of_class.rev() {
+            let back = count.min(spent.count);
+            spent.count -= back;
+            count -= back;
+        }
+    }
+
     /// R26: changes of a class in the 24 hours before `now` (epoch seconds).
     pub fn spent_since_yesterday(&self, class: Class, now: i64) -> u32 {
         self.spent

@@ -108,8 +108,8 @@ codes! {
     MergeCandidate = "R19" true,
     /// Disabled, or a shared mailbox without delegates, and without account.
     InactiveNotCreated = "R21" false,
-    /// A write that Zivver accepted and that changed nothing is not repeated.
-    WriteHadNoEffect = "R22" false,
+    /// A change that Zivver accepted and did not keep.
+    WriteHadNoEffect = "R22" true,
     /// The same, and somebody has access still who ought to have none.
     AccessNotTaken = "R22" true,
     /// Another account has this alias.

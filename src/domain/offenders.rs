@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     accounts::{AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, Target},
+    delta::{Activity, Delta, KeyChange, Target},
     effect::asked,
     ids::ScimId,
     memory::Offender,
@@ -181,14 +181,23 @@ fn refused(
     offenders.insert(key, offender);
 }
 
-/// When a change may be tried again, in epoch seconds: after 1, 2, 4 and then always 7 days.
+/// When a change may be tried again, in epoch seconds.
 fn again(offender: &Offender) -> i64 {
-    let days = match offender.times.checked_sub(TIMES) {
-        None => return i64::MIN,
-        Some(more @ 0..=2) => 1 << more,
-        Some(_) => 7,
+    match offender.times.checked_sub(TIMES - 1) {
+        None | Some(0) => i64::MIN,
+        Some(times) => offender.last + wait_s(times),
+    }
+}
+
+/// How long a change waits that failed `times` times, at least once: 1, 2, 4 and then always 7 days.
+pub(super) fn wait_s(times: u32) -> i64 {
+    let days = match times {
+        0..=1 => 1,
+        2 => 2,
+        3 => 4,
+        _ => 7,
     };
-    offender.last + days * DAY_S - EARLY_S
+    days * DAY_S - EARLY_S
 }
 
 /// The SCIM id, or the address of what is to be created.
@@ -234,6 +243,7 @@ fn fingerprint(
         Part::Alias(alias) => return Some(alias.to_string()),
         Part::Address => {
             rest.tie = None;
+            rest.key_change = None;
             rest.add_aliases.clear();
             rest.add_delegates.clear();
         }
@@ -269,6 +279,7 @@ fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
         Part::Account | Part::Completion => {
             delta.create = None;
             delta.tie = None;
+            delta.key_change = delta.key_change.filter(|key| *key == KeyChange::First);
             delta.add_aliases.clear();
             if delta.rename.is_none() {
                 delta.name = None;

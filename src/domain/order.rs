@@ -280,7 +280,7 @@ impl Ordering<'_> {
                 aliases: without,
                 aliases_if_refused: None,
                 delegates: self.delegates(delta, ix, false),
-                key: delta.key,
+                key: delta.key.clone(),
             };
             let call = Call::UpdateUser {
                 address: None,
@@ -351,7 +351,7 @@ impl Ordering<'_> {
             aliases,
             aliases_if_refused,
             delegates: self.delegates(delta, ix, true),
-            key: delta.key,
+            key: delta.key.clone(),
         };
         // The position of the rename is put in when it is known.
         let (extension, when, phase) = if needs_more {
@@ -408,7 +408,7 @@ impl Ordering<'_> {
             .copied()
             .map(Delegate::Account)
             .collect();
-        let (address, key) = (delta.address.clone(), delta.key);
+        let (address, key) = (delta.address.clone(), delta.key.clone());
         let call = match delta.kind {
             AccountKind::User => Call::CreateUser { address, name, key },
             AccountKind::Functional => Call::CreateFunctional {
@@ -502,7 +502,7 @@ impl Ordering<'_> {
                     aliases,
                     aliases_if_refused: None,
                     delegates,
-                    key: delta.key,
+                    key: delta.key.clone(),
                 }),
             },
             AccountKind::Functional => Call::UpdateFunctional {
@@ -567,7 +567,7 @@ impl Ordering<'_> {
                     aliases: self.aliases_after(delta, ix, true),
                     aliases_if_refused: None,
                     delegates: self.delegates(delta, ix, true),
-                    key: delta.key,
+                    key: delta.key.clone(),
                 }),
             },
             AccountKind::Functional => Call::UpdateFunctional {
@@ -592,7 +592,7 @@ impl Ordering<'_> {
                     aliases,
                     aliases_if_refused: None,
                     delegates: self.delegates(delta, ix, false),
-                    key: delta.key,
+                    key: delta.key.clone(),
                 }),
             },
             AccountKind::Functional => Call::UpdateFunctional {

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::{AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, Reason, Target},
+    delta::{Activity, Delta, KeyChange, Reason, Target},
     diff::{Diff, diff},
     directory::Directory,
-    guard::Class,
     hash::HashMap,
-    hold::{Base, Circumstances, HeldSet, guard},
+    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, guard},
     ids::{ObjectId, ScimId},
+    ineffective,
     matching::{AccountFate, MailboxFate, Matching},
     memory::{Baseline, Memory, Undone},
     note::{Code, Note},
@@ -21,6 +21,7 @@ use super::{
     order::order,
     scope::RunScope,
     settle::settle,
+    sign_in_keys,
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     world::{MailboxScope, Policy, World},
@@ -43,6 +44,10 @@ pub struct Wishes {
     pub now: i64,
     /// R25: the last run was cut off.
     pub stops_first: bool,
+    /// R26: the state in which the run began, if an earlier plan of it counted that.
+    pub began: Option<Base>,
+    /// R36: verification holds what the run held, and nothing else.
+    pub held: Option<Marks>,
 }
 
 /// Everything that is decided about a run.
@@ -53,10 +58,16 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// R15: how many addresses each entry of the target filter matches.
     pub filter_counts: BTreeMap<String, usize>,
-    /// What the percentages of R26 are of.
+    /// What is in Zivver now.
     pub base: Base,
-    /// R26: guarded changes that go on, by class.
-    pub guarded: BTreeMap<Class, u32>,
+    /// R26: what the percentages are of.
+    pub began: Base,
+    /// What is held, to be recognised by verification.
+    pub marks: Marks,
+    /// R22: what is said of proposed changes that Zivver did not keep before, by [`super::change::key_of`].
+    pub ineffective: BTreeMap<String, Note>,
+    /// R22, R33: some changes wait for a later day.
+    pub is_waiting: bool,
     /// R27: fingerprints of approved changes that are carried out.
     pub used_approvals: BTreeSet<String>,
     /// What was asked for before the guard, by target.
@@ -67,8 +78,7 @@ pub struct Plan {
     pub undone: BTreeMap<ScimId, Undone>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
-    /// R2: every destructive change is held for it.
-    pub is_doubtful: bool,
+    pub doubt: Doubt,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
     pub accounts_outside: u32,
 }
@@ -145,6 +155,8 @@ pub enum Attribute {
     Name,
     Active,
     ObjectId,
+    /// R23: the key that single sign-on finds the user by.
+    SignInKey,
     Aliases,
     Delegates,
 }
@@ -155,6 +167,8 @@ struct Proposal {
     notes: Vec<Note>,
     /// R33
     waiting: BTreeSet<String>,
+    /// R22
+    ineffective: ineffective::Known,
     /// R37: what was undone and is to be held.
     undone: BTreeMap<ScimId, Undone>,
 }
@@ -197,14 +211,18 @@ fn propose(
     wishes: &Wishes,
 ) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
+    let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
     let deltas = scoped(deltas, world, &wishes.scope);
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
-    let deltas = with_effect(withheld.deltas, world, memory, &mut notes);
+    let mut deltas = withheld.deltas;
+    let ineffective = ineffective::withhold(&mut deltas, world, memory, wishes);
+    notes.extend(ineffective.notes.values().cloned());
     Proposal {
         deltas,
         notes,
         waiting: withheld.waiting,
+        ineffective,
         undone: still_undone(world, policy, matching, memory),
     }
 }
@@ -219,10 +237,12 @@ pub fn plan_undo(
     wishes: &Wishes,
 ) -> Plan {
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
+    let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
     let proposal = Proposal {
         deltas: scoped(deltas, world, &wishes.scope),
         notes,
         waiting: BTreeSet::new(),
+        ineffective: ineffective::Known::default(),
         undone: BTreeMap::new(),
     };
     let mut plan = decide(proposal, world, policy, memory, matching, wishes);
@@ -250,16 +270,25 @@ fn decide(
         deltas,
         mut notes,
         waiting,
+        ineffective,
         undone,
     } = proposal;
     let base = Base::count(&world.accounts, policy, matching);
+    let began = wishes
+        .began
+        .unwrap_or_else(|| base.with_taken(memory, wishes.now));
     let seen = seen(world, policy);
     let doubt = doubt(&seen, memory, policy);
-    let is_doubtful = doubt.is_some();
+    let judge = match &wishes.held {
+        None => Judge::Limits {
+            base: began,
+            doubt: &doubt,
+        },
+        Some(marks) => Judge::AsBefore(marks),
+    };
     let circumstances = Circumstances {
-        base,
-        doubt,
-        approved: wishes.approved.clone(),
+        judge,
+        approved: &wishes.approved,
         now: wishes.now,
         undone,
     };
@@ -267,16 +296,9 @@ fn decide(
         .iter()
         .map(|delta| (delta.target, delta.clone()))
         .collect();
-    let guarded = guard(deltas, &world.accounts, policy, memory, &circumstances);
-    let mut settled = settle(guarded.deltas, &world.accounts, &world.directory);
-    notes.append(&mut settled.notes);
-    // What was held or left out is not part of what was asked for, so only now is some of it recognised.
-    let before = settled.deltas.len();
-    settled.deltas = with_effect(settled.deltas, world, memory, &mut notes);
-    if settled.deltas.len() < before {
-        settled = settle(settled.deltas, &world.accounts, &world.directory);
-        notes.append(&mut settled.notes);
-    }
+    let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
+    let settled = settle(guarded.deltas, &world.accounts, &world.directory);
+    notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.extend(unknown_names(&wishes.scope, world));
     notes.sort_unstable();
@@ -302,13 +324,16 @@ fn decide(
         notes,
         filter_counts: filter_counts(world, policy, matching),
         base,
-        guarded: guarded.counts,
+        began,
+        marks: guarded.marks,
+        is_waiting: !waiting.is_empty() || ineffective.is_waiting,
+        ineffective: ineffective.notes,
         used_approvals: guarded.used,
         proposed,
         waiting,
         undone: guarded.undone,
         seen,
-        is_doubtful,
+        doubt,
         accounts_outside: outside(matching),
     }
 }
@@ -400,48 +425,6 @@ fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddres
         .map(|(_, known)| known)
 }
 
-/// R22: a write that Zivver accepted and that changed nothing waits until either side changes.
-fn with_effect(
-    mut deltas: Vec<Delta>,
-    world: &World,
-    memory: &Memory,
-    notes: &mut Vec<Note>,
-) -> Vec<Delta> {
-    // Who is another after this plan may well be kept as a delegate now.
-    let changing: BTreeSet<Target> = deltas
-        .iter()
-        .filter(|delta| delta.rename.is_some() || delta.activity == Some(Activity::Resume))
-        .map(|delta| delta.target)
-        .collect();
-    deltas.retain(|delta| {
-        let Target::Existing(ix) = delta.target else {
-            return true;
-        };
-        if !delta.add_delegates.is_disjoint(&changing) {
-            return true;
-        }
-        let view = world.accounts.get(ix);
-        let Some(remembered) = memory.without_effect.get(view.id()) else {
-            return true;
-        };
-        let repeated = remembered.stored == super::effect::stored(view)
-            && remembered.asked == super::effect::asked(delta, &world.accounts, &world.directory);
-        if repeated {
-            let (code, text) = if delta.takes_access() {
-                let text = "Zivver accepted before to take access away here and did not; do it in the Zivver WebApp, \
-                            or ask Zivver's support";
-                (Code::AccessNotTaken, text)
-            } else {
-                let text = "Zivver accepted the same change before and did not keep it";
-                (Code::WriteHadNoEffect, text)
-            };
-            notes.push(Note::new(delta.address.as_str(), code, text));
-        }
-        !repeated
-    });
-    deltas
-}
-
 fn seen(world: &World, policy: &Policy) -> Baseline {
     let in_scope = world
         .directory
@@ -456,15 +439,37 @@ fn seen(world: &World, policy: &Policy) -> Baseline {
         tenant_id: world.tenant_id.clone(),
         claimed_domains: policy.claimed_domains.iter().map(str::to_owned).collect(),
         source_filter: policy.source_filter.clone(),
+        target_filter: Some(policy.target_filter.entries().map(str::to_owned).collect()),
     }
 }
 
-/// R2: why nothing destructive may happen, or `None`.
-fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Option<String> {
-    let baseline = memory.baseline.as_ref()?;
-    let shrunk =
-        |now: u32, before: u32| f64::from(now) < policy.min_source_ratio * f64::from(before);
+/// R2: why destructive changes, or creates, are held whatever their limits say.
+fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt {
+    let Some(baseline) = &memory.baseline else {
+        return Doubt::default();
+    };
+    let changed = |what: &str| Some(format!("{what} changed since the last complete run (R2)"));
+    let scope = if seen.tenant_id != baseline.tenant_id {
+        changed("the tenant")
+    } else if seen.claimed_domains != baseline.claimed_domains {
+        changed("CLAIMED_DOMAINS")
+    } else if seen.source_filter != baseline.source_filter {
+        changed("SOURCE_FILTER")
+    } else {
+        None
+    };
+    let is_other_target =
+        baseline.target_filter.is_some() && seen.target_filter != baseline.target_filter;
+    let target = changed("TARGET_FILTER").filter(|_| is_other_target);
+    Doubt {
+        destructive: shrunk(seen, baseline, policy).or_else(|| scope.clone()),
+        creates: scope.or(target),
+    }
+}
+
+fn shrunk(seen: &Baseline, baseline: &Baseline, policy: &Policy) -> Option<String> {
     let ratio = policy.min_source_ratio;
+    let shrunk = |now: u32, before: u32| f64::from(now) < ratio * f64::from(before);
     if shrunk(seen.mailboxes, baseline.mailboxes) {
         Some(format!(
             "Exchange listed {} mailboxes and {} the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
@@ -475,12 +480,6 @@ fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Option<String> {
             "{} mailboxes are in scope and {} were the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
             seen.in_scope, baseline.in_scope
         ))
-    } else if seen.tenant_id != baseline.tenant_id {
-        Some("the tenant is another one than the last time (R2)".into())
-    } else if seen.claimed_domains != baseline.claimed_domains {
-        Some("CLAIMED_DOMAINS changed since the last time (R2)".into())
-    } else if seen.source_filter != baseline.source_filter {
-        Some("SOURCE_FILTER changed since the last time (R2)".into())
     } else {
         None
     }
@@ -568,6 +567,17 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
     if let Some(before) = &delta.tie {
         let after = delta.owner.iter().map(ToString::to_string).collect();
         add(Attribute::ObjectId, vec![before.to_string()], after);
+    }
+    if let (true, Some(key)) = (delta.writes_new_key(), &delta.key) {
+        let before = match delta.key_change {
+            Some(KeyChange::First) => "unknown",
+            Some(KeyChange::Updated) | None => "the key written before",
+        };
+        add(
+            Attribute::SignInKey,
+            vec![before.into()],
+            vec![key.to_string()],
+        );
     }
     let texts = |set: &BTreeSet<SmtpAddress>| set.iter().map(ToString::to_string).collect();
     add(

@@ -59,6 +59,11 @@ impl TargetFilter {
         Self(patterns.collect())
     }
 
+    /// The entries, as written in the setting.
+    pub fn entries(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|pattern| &*pattern.text)
+    }
+
     /// The first entry that matches, as it was written in the setting.
     pub fn matched(&self, address: &SmtpAddress) -> Option<&str> {
         self.0

@@ -1,7 +1,7 @@
 //! The requests of a plan: complete values in a fixed order. Nothing is left to choose when they are carried out; where
 //! a request depends on an earlier answer, the step says on which, and a pure function decides (R24, R31).
 
-use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::ObjectId};
+use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::SignInKey};
 
 /// Position of a step in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +57,7 @@ pub enum Call {
     CreateUser {
         address: SmtpAddress,
         name: Box<str>,
-        key: Option<ObjectId>,
+        key: Option<SignInKey>,
     },
     /// POST with members and aliases (R24).
     CreateFunctional {
@@ -90,7 +90,7 @@ pub struct UserExtension {
     /// The aliases to send instead when the rename before was refused: the one that was dropped for it is put back.
     pub aliases_if_refused: Option<(StepIx, Vec<SmtpAddress>)>,
     pub delegates: Vec<Delegate>,
-    pub key: Option<ObjectId>,
+    pub key: Option<SignInKey>,
 }
 
 /// R22: a delegate is an account; its address or id is looked up when the request is sent.

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
+    change::Change,
     delegation::{Delegations, Grantee},
     delta::{Activity, Delta, Rename, Target},
     directory::{MailboxIx, Party},
     guard::Class,
     hold::digest,
-    ids::{ObjectId, ScimId},
+    ids::{ObjectId, ScimId, SignInKey},
     matching::{AccountFate, Matching},
     memory::{Memory, SourceState, Undone},
     note::{Code, Note},
@@ -191,7 +192,7 @@ impl Touched {
                     }
                 }
                 // Delegates are told apart by their accounts; an object id is no attribute of an account's user.
-                Attribute::Delegates | Attribute::ObjectId => {}
+                Attribute::Delegates | Attribute::ObjectId | Attribute::SignInKey => {}
             }
         }
     }
@@ -225,11 +226,18 @@ fn new_delta(
         view.address().clone(),
         mailbox,
     );
-    if policy.sso_account_key == SsoAccountKey::ObjectId && view.kind() == AccountKind::User {
-        delta.key = mailbox
-            .and_then(|ix| world.directory.mailbox(ix).object_id)
-            .or_else(|| matching.known_object_id(ix).copied())
-            .or(touched.object_id);
+    if view.kind() == AccountKind::User {
+        let own = mailbox.and_then(|ix| policy.sign_in_key(world.directory.mailbox(ix)));
+        delta.key = own.or_else(|| match policy.sso_account_key {
+            SsoAccountKey::ObjectId => {
+                let known = matching.known_object_id(ix).copied();
+                known.or(touched.object_id).map(SignInKey::ObjectId)
+            }
+            SsoAccountKey::PrimaryAddress => {
+                Some(SignInKey::Name(touched.address.0.as_str().into()))
+            }
+            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
+        });
     }
     delta
 }
@@ -277,7 +285,7 @@ impl Reverser<'_> {
         self.aliases();
         self.delegates();
         self.status();
-        let without_key = self.policy.sso_account_key == SsoAccountKey::ObjectId
+        let without_key = self.policy.needs_key()
             && self.delta.kind == AccountKind::User
             && self.delta.key.is_none();
         if without_key && self.delta.touches_extension() {
@@ -554,10 +562,13 @@ pub fn undone_after(
         let mut changes = undone
             .remove(&id)
             .map_or_else(BTreeSet::new, |before| before.changes);
-        for text in texts(delta, &world.accounts) {
-            changes.remove(&text);
+        for change in delta.changes().iter().flat_map(Change::parts) {
+            if let Some(key) = change.key(&world.accounts) {
+                changes.remove(&key);
+            }
+            let inverse = change.inverse(&delta.address);
+            changes.extend(inverse.and_then(|change| change.key(&world.accounts)));
         }
-        changes.extend(opposites(delta, &world.accounts));
         let entry = Undone {
             run: undo.run.clone(),
             source: source_state(world, policy, matching, ix),
@@ -566,81 +577,4 @@ pub fn undone_after(
         undone.insert(id, entry);
     }
     undone
-}
-
-/// A change of status, of an alias, of a delegate, in the words of [`Undone::changes`].
-pub(super) mod words {
-    use super::{ScimId, SmtpAddress};
-
-    pub(in crate::domain) const RESUME: &str = "resume";
-    pub(in crate::domain) const STOP: &str = "stop";
-
-    pub(in crate::domain) fn address(address: &SmtpAddress) -> String {
-        format!("address {address}")
-    }
-
-    pub(in crate::domain) fn name(name: &str) -> String {
-        format!("name {name}")
-    }
-
-    pub(in crate::domain) fn alias(comes: bool, alias: &SmtpAddress) -> String {
-        format!("{}alias {alias}", if comes { '+' } else { '-' })
-    }
-
-    pub(in crate::domain) fn delegate(comes: bool, id: &ScimId) -> String {
-        format!("{}delegate {id}", if comes { '+' } else { '-' })
-    }
-}
-
-fn texts(delta: &Delta, accounts: &Accounts) -> BTreeSet<String> {
-    let mut texts = sets(delta, accounts, true);
-    texts.extend(delta.rename.iter().map(|rename| words::address(&rename.to)));
-    texts.extend(delta.name.iter().map(|(_, after)| words::name(after)));
-    texts.extend(delta.activity.map(|activity| {
-        match activity {
-            Activity::Resume => words::RESUME,
-            Activity::Suspend(_) | Activity::Empty(_) => words::STOP,
-        }
-        .to_owned()
-    }));
-    texts
-}
-
-fn opposites(delta: &Delta, accounts: &Accounts) -> BTreeSet<String> {
-    let mut texts = sets(delta, accounts, false);
-    texts.extend(delta.rename.iter().map(|_| words::address(&delta.address)));
-    texts.extend(delta.name.iter().map(|(before, _)| words::name(before)));
-    texts.extend(delta.activity.map(|activity| {
-        match activity {
-            Activity::Resume => words::STOP,
-            Activity::Suspend(_) | Activity::Empty(_) => words::RESUME,
-        }
-        .to_owned()
-    }));
-    texts
-}
-
-/// Aliases and delegates, as they are changed or the other way round.
-fn sets(delta: &Delta, accounts: &Accounts, as_is: bool) -> BTreeSet<String> {
-    let id = |ix: &AccountIx| accounts.get(*ix).id();
-    let comes = delta
-        .add_aliases
-        .iter()
-        .map(|alias| words::alias(as_is, alias));
-    let goes = delta
-        .remove_aliases
-        .iter()
-        .map(|alias| words::alias(!as_is, alias));
-    let delegates = delta
-        .add_delegates
-        .iter()
-        .filter_map(|target| match target {
-            Target::Existing(ix) => Some(words::delegate(as_is, id(ix))),
-            Target::New(_) => None,
-        });
-    let removed = delta
-        .remove_delegates
-        .iter()
-        .map(|ix| words::delegate(!as_is, id(ix)));
-    comes.chain(goes).chain(delegates).chain(removed).collect()
 }

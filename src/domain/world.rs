@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     accounts::Accounts,
     delegation::Delegations,
     directory::{Directory, MailboxIx},
     guard::Limits,
-    mailbox::MailboxKind,
+    ids::SignInKey,
+    mailbox::{Mailbox, MailboxKind},
     scope::{ClaimedDomains, SourceMembers, TargetFilter},
     source::Answers,
 };
@@ -40,11 +43,13 @@ pub struct Policy {
     pub min_source_ratio: f64,
 }
 
-/// R23: what is written as `SsoAccountKey`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// R23: what is written as `SsoAccountKey`, at creation and with each extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SsoAccountKey {
-    /// The object id, at creation and with each extension.
     ObjectId,
+    UserPrincipalName,
+    PrimaryAddress,
     /// Never sent.
     Omit,
 }
@@ -62,6 +67,23 @@ pub enum MailboxScope {
 }
 
 impl Policy {
+    /// R23: the key of a user with this mailbox; `None` if it is not known, or none is sent.
+    pub fn sign_in_key(&self, mailbox: &Mailbox) -> Option<SignInKey> {
+        match self.sso_account_key {
+            SsoAccountKey::ObjectId => mailbox.object_id.map(SignInKey::ObjectId),
+            SsoAccountKey::UserPrincipalName => {
+                mailbox.user_principal_name.clone().map(SignInKey::Name)
+            }
+            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(mailbox.primary.as_str().into())),
+            SsoAccountKey::Omit => None,
+        }
+    }
+
+    /// R23: whether an extension may not be written without a key.
+    pub fn needs_key(&self) -> bool {
+        self.sso_account_key != SsoAccountKey::Omit
+    }
+
     pub fn scope_of(&self, directory: &Directory, ix: MailboxIx) -> MailboxScope {
         let mailbox = directory.mailbox(ix);
         if matches!(mailbox.kind, MailboxKind::Other(_)) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     journal::{Entry, Journal},
-    live::{Created, Live, Request, StepEnd, Turn, Weight},
+    live::{Answered, Live, Request, StepEnd, Turn, Weight},
     progress::{Progress, Watcher},
     stop::Stop,
 };
@@ -20,6 +20,7 @@ use crate::{
         delta::Target,
         directory::MailboxIx,
         ids::ScimId,
+        ineffective::Asked,
         offenders::{Part, Refusal},
         plan::ApprovedPlan,
         report::ActionOutcome,
@@ -59,6 +60,8 @@ pub struct Applied {
     /// Whether the deadline came before all was started (R34).
     pub cut_off: bool,
     pub created: BTreeMap<MailboxIx, ScimId>,
+    /// The accounts as the last accepted request of each left them, where Zivver said so.
+    pub(super) answers: BTreeMap<ScimId, Answered>,
 }
 
 /// What came of one action.
@@ -68,6 +71,8 @@ pub struct ActionEnd {
     pub problems: Vec<String>,
     /// To be recognised in a later run (R33).
     pub refusals: Vec<Refusal>,
+    /// Of the requests that Zivver accepted (R22).
+    pub asked: Asked,
     /// Some of its steps were carried out, and others not started.
     pub half_done: bool,
 }
@@ -76,10 +81,13 @@ pub struct ActionEnd {
 struct Ended {
     step: StepIx,
     end: StepEnd,
-    created: Option<Created>,
+    created: Option<Answered>,
     /// Whether `created` was found by its address (R31).
     found: bool,
     problems: Vec<String>,
+    /// What was accepted, and the account after it.
+    asked: Asked,
+    answer: Option<Answered>,
     /// Of the whole request.
     refusal: Option<String>,
     /// Of single aliases, which were left out of it (R23).
@@ -98,6 +106,8 @@ impl Ended {
             created: None,
             found: false,
             problems: Vec::new(),
+            asked: Asked::default(),
+            answer: None,
             refusal: None,
             refused_aliases: Vec::new(),
             outage: false,
@@ -148,6 +158,7 @@ pub async fn apply(
                         suspected: None,
                         refused: Vec::new(),
                         refused_aliases: Vec::new(),
+                        answer: None,
                     };
                     in_flight.push(async move {
                         let result = sending.run().await;
@@ -185,6 +196,7 @@ struct Applying<'a> {
     /// Where the suspends and empties at the end of the plan begin, and how many steps before them have not ended.
     stops_from: usize,
     open_before_stops: usize,
+    answers: BTreeMap<ScimId, Answered>,
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
@@ -225,6 +237,7 @@ impl<'a> Applying<'a> {
             open,
             stops_from,
             open_before_stops: stops_from,
+            answers: BTreeMap::new(),
             failures_in_a_row: 0,
             stopped: None,
             cut_off: false,
@@ -268,6 +281,8 @@ impl<'a> Applying<'a> {
             created,
             found: _,
             problems,
+            asked,
+            answer,
             refusal,
             refused_aliases,
             outage,
@@ -299,7 +314,11 @@ impl<'a> Applying<'a> {
         if (step.0 as usize) < self.stops_from {
             self.open_before_stops -= 1;
         }
+        if let Some(answer) = answer {
+            self.answers.insert(answer.id().clone(), answer);
+        }
         let summary = &mut self.actions[action];
+        summary.asked.merge(asked);
         summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
         summary.problems.extend(problems);
         let whole = refusal.and_then(|text| {
@@ -381,6 +400,7 @@ impl<'a> Applying<'a> {
                 .map(|(mailbox, created)| (*mailbox, created.id().clone()))
                 .collect(),
             actions: self.actions,
+            answers: self.answers,
             stopped: self.stopped,
         }
     }
@@ -459,12 +479,14 @@ struct Sending {
     suspected: Option<SmtpAddress>,
     refused: Vec<String>,
     refused_aliases: Vec<(SmtpAddress, String)>,
+    /// The account after the last accepted request.
+    answer: Option<Answered>,
 }
 
 /// What became of a request that was understood.
 enum Sent {
     /// With the account of a create, and whether it was found by its address.
-    Done(Option<(Created, bool)>),
+    Done(Option<(Answered, bool)>),
     /// It was for aliases alone, and none was taken.
     NothingTaken,
 }
@@ -510,6 +532,10 @@ impl Sending {
             Ok(Sent::NothingTaken) => Ended::new(step, StepEnd::Refused),
             Err(error) => failed(step, &error),
         };
+        if ended.end == StepEnd::Done {
+            ended.asked = self.request.asked();
+            ended.answer = self.answer;
+        }
         ended.refused_aliases = self.refused_aliases;
         ended.problems.splice(0..0, self.refused);
         ended
@@ -650,23 +676,33 @@ impl Sending {
         Ok(sent)
     }
 
-    async fn once(&self) -> Result<Option<(Created, bool)>, WriteError> {
+    async fn once(&mut self) -> Result<Option<(Answered, bool)>, WriteError> {
         match &self.request {
             Request::CreateUser(address, user) => {
                 let creation: Creation<_> = self.zivver.create_user(address, user).await?;
-                let created = Created::User(creation.account().clone());
+                let created = Answered::User(creation.account().clone());
                 Ok(Some((created, creation.is_found())))
             }
             Request::CreateFunctional(address, group) => {
                 let creation: Creation<_> = self.zivver.create_group(address, group).await?;
-                let created = Created::Functional(creation.account().clone());
+                let created = Answered::Functional(creation.account().clone());
                 Ok(Some((created, creation.is_found())))
             }
-            Request::UpdateUser(id, user) => self.zivver.update_user(id, user).await.map(|_| None),
-            Request::UpdateFunctional(id, group) => {
-                self.zivver.update_group(id, group).await.map(|_| None)
+            Request::UpdateUser(id, user) => {
+                let answer = self.zivver.update_user(id, user).await?;
+                self.answer = answer.map(Answered::User);
+                Ok(None)
             }
-            Request::Members(id, patch) => self.zivver.patch_members(id, patch).await.map(|_| None),
+            Request::UpdateFunctional(id, group) => {
+                let answer = self.zivver.update_group(id, group).await?;
+                self.answer = answer.map(Answered::Functional);
+                Ok(None)
+            }
+            Request::Members(id, patch) => {
+                let answer = self.zivver.patch_members(id, patch).await?;
+                self.answer = answer.map(Answered::Functional);
+                Ok(None)
+            }
         }
     }
 }

@@ -132,7 +132,12 @@ impl Engine {
             PerformSync::Always => "PERFORM_SYNC is true: the timer writes (R28)",
         };
         checkup.add(Level::Good, "settings", writing, &[]);
-        if settings.sso_account_key == SsoAccountKey::Omit {
+        if settings.sso_account_key != SsoAccountKey::Omit {
+            let text = "SSO_ACCOUNT_KEY must name the source of the claim ZivverAccountKey: look it up in Entra under \
+                        Enterprise applications, Zivver, Single sign-on, Attributes & Claims (user.objectid is object_id, \
+                        user.userprincipalname is user_principal_name, user.mail is primary_address) (R23)";
+            checkup.add(Level::Good, "settings", text, &[]);
+        } else {
             let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
             checkup.add(
                 Level::Warning,

@@ -15,12 +15,13 @@ use crate::{
         address::SmtpAddress,
         delta::{Delta, Target},
         guard::Class,
-        hold::{approved_changes, guarded_changes},
+        hold::{Base, approved_changes, guarded_changes},
         ids::{ObjectId, ScimId},
-        plan::{Action, ApprovedPlan},
+        memory::WrittenKey,
+        plan::{Action, Plan},
         report::{ActionOutcome, ActionReport},
         undo::{AddedDelegate, DelegateChanges},
-        world::World,
+        world::{SsoAccountKey, World},
     },
     state::{Parts, StateError},
 };
@@ -28,6 +29,9 @@ use crate::{
 /// The plan of one invocation, with every account as it was before (R35, R37).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanRecord {
+    /// R26: the state in which the run began.
+    #[serde(default)]
+    pub began: Option<Base>,
     pub actions: Vec<PlannedAction>,
 }
 
@@ -48,6 +52,9 @@ pub struct PlannedAction {
     /// R27: fingerprints of the approved changes in it.
     #[serde(default)]
     pub approved: BTreeSet<String>,
+    /// R23: the sign-in key that it writes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<WrittenKey>,
 }
 
 /// The before-image of an account; its delegates by the addresses they then had.
@@ -80,12 +87,13 @@ pub struct Batch {
 }
 
 impl PlanRecord {
-    /// `approved` are the fingerprints of changes that a person approved (R27).
-    pub fn of(plan: &ApprovedPlan, world: &World, approved: &BTreeSet<String>) -> Self {
-        let actions = plan
+    /// `by` is what keys are made of (R23).
+    pub fn of(plan: &Plan, world: &World, by: SsoAccountKey) -> Self {
+        let approved = &plan.approved;
+        let actions = approved
             .actions()
             .iter()
-            .zip(plan.deltas())
+            .zip(approved.deltas())
             .map(|(action, delta)| {
                 let before = match delta.target {
                     Target::Existing(ix) => Some(before(world, world.accounts.get(ix))),
@@ -99,11 +107,17 @@ impl PlanRecord {
                     before,
                     object_id,
                     delegates: delegates(delta, world),
-                    guarded: guarded_changes(delta, &world.accounts),
-                    approved: approved_changes(delta, &world.accounts, approved),
+                    guarded: guarded_changes(delta),
+                    approved: approved_changes(delta, &world.accounts, &plan.used_approvals),
+                    key: delta
+                        .key
+                        .as_ref()
+                        .filter(|_| delta.create.is_some() || delta.touches_extension())
+                        .map(|key| WrittenKey::of(by, key)),
                 }
             });
         Self {
+            began: Some(plan.began),
             actions: actions.collect(),
         }
     }
@@ -302,6 +316,7 @@ mod tests {
             delegates: DelegateChanges::default(),
             guarded: BTreeMap::new(),
             approved: BTreeSet::new(),
+            key: None,
         }
     }
 

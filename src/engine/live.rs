@@ -11,6 +11,7 @@ use crate::{
         delta::Target,
         directory::MailboxIx,
         ids::ScimId,
+        ineffective::Asked,
         plan::ApprovedPlan,
         step::{Call, Delegate, Step, StepIx, UserExtension, When},
         world::World,
@@ -31,14 +32,14 @@ pub(super) enum StepEnd {
     LeftOut,
 }
 
-/// An account that this run created, as Zivver answered, or that it found where one was to be created.
+/// An account as Zivver answered: created, found where one was to be created, or changed.
 #[derive(Debug, Clone)]
-pub(super) enum Created {
+pub(super) enum Answered {
     User(UserAccount),
     Functional(FunctionalAccount),
 }
 
-impl Created {
+impl Answered {
     pub(super) fn id(&self) -> &ScimId {
         match self {
             Self::User(user) => &user.id,
@@ -46,7 +47,7 @@ impl Created {
         }
     }
 
-    fn view(&self) -> AccountView<'_> {
+    pub(super) fn view(&self) -> AccountView<'_> {
         match self {
             Self::User(user) => AccountView::User(user),
             Self::Functional(group) => AccountView::Functional(group),
@@ -108,7 +109,7 @@ pub(super) struct Live<'a> {
     world: &'a World,
     plan: &'a ApprovedPlan,
     ends: Vec<Option<StepEnd>>,
-    created: BTreeMap<MailboxIx, Created>,
+    created: BTreeMap<MailboxIx, Answered>,
     renamed: HashMap<AccountIx, SmtpAddress>,
 }
 
@@ -146,7 +147,7 @@ impl<'a> Live<'a> {
     }
 
     /// R16, R31: why an account that was found where one was to be created is not the mailbox's.
-    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Created) -> Option<String> {
+    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Answered) -> Option<String> {
         let tied = found.view().external_object_id()?;
         let mailbox = self.world.directory.mailbox(mailbox);
         (mailbox.object_id != Some(tied)).then(|| {
@@ -158,11 +159,11 @@ impl<'a> Live<'a> {
         })
     }
 
-    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Created) {
+    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Answered) {
         self.created.insert(mailbox, account);
     }
 
-    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Created> {
+    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Answered> {
         &self.created
     }
 
@@ -234,7 +235,7 @@ impl<'a> Live<'a> {
         };
         match &step.call {
             Call::CreateUser { address, name, key } => {
-                let extension = (*key).map(|key| UserExtensionBody {
+                let extension = key.clone().map(|key| UserExtensionBody {
                     key: Some(key),
                     ..UserExtensionBody::default()
                 });
@@ -583,7 +584,7 @@ impl<'a> Live<'a> {
     fn account(&self, target: Target) -> Option<AccountView<'_>> {
         match target {
             Target::Existing(ix) => Some(self.world.accounts.get(ix)),
-            Target::New(mailbox) => self.created.get(&mailbox).map(Created::view),
+            Target::New(mailbox) => self.created.get(&mailbox).map(Answered::view),
         }
     }
 
@@ -621,6 +622,55 @@ impl<'a> Live<'a> {
 }
 
 impl Request {
+    /// R22: what it asks Zivver to store, as far as the service can be taken at its word: a create drops the extension.
+    pub(super) fn asked(&self) -> Asked {
+        let addresses = |texts: &[Box<str>]| {
+            let addresses = texts.iter().map(|text| SmtpAddress::verbatim(text));
+            addresses.collect::<BTreeSet<_>>()
+        };
+        match self {
+            Self::CreateUser(address, user) => Asked {
+                address: Some(address.clone()),
+                name: user.name.clone(),
+                active: user.active,
+                key: user.extension.as_ref().and_then(|it| it.key.clone()),
+                ..Asked::default()
+            },
+            Self::CreateFunctional(address, group) => Asked {
+                address: Some(address.clone()),
+                name: group.name.clone(),
+                members: group.members.clone().map(BTreeSet::from_iter),
+                ..Asked::default()
+            },
+            Self::UpdateUser(_, user) => {
+                let extension = user.extension.as_ref();
+                Asked {
+                    address: user.user_name.clone(),
+                    name: user.name.clone(),
+                    active: user.active,
+                    aliases: extension.map(|it| addresses(&it.aliases)),
+                    delegates: extension.map(|it| addresses(&it.delegates)),
+                    key: extension.and_then(|it| it.key.clone()),
+                    members: None,
+                }
+            }
+            Self::UpdateFunctional(_, group) => Asked {
+                name: group.name.clone(),
+                members: group.members.clone().map(BTreeSet::from_iter),
+                aliases: group.extension.as_ref().map(|it| addresses(&it.aliases)),
+                ..Asked::default()
+            },
+            Self::Members(_, MembersPatch::RemoveAll) => Asked {
+                members: Some(BTreeSet::new()),
+                ..Asked::default()
+            },
+            Self::Members(_, MembersPatch::Replace(members)) => Asked {
+                members: Some(members.iter().cloned().collect()),
+                ..Asked::default()
+            },
+        }
+    }
+
     fn aliases(&mut self) -> Option<&mut Vec<Box<str>>> {
         match self {
             Self::CreateUser(_, user) | Self::UpdateUser(_, user) => user

@@ -1,6 +1,7 @@
 //! One run from its start to its report.
 
 mod approvals;
+mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,16 +24,13 @@ use super::{
 };
 use crate::{
     domain::{
-        account::Actual,
-        accounts::Accounts,
         address::SmtpAddress,
         delta::{Activity, Target},
         directory::MailboxIx,
-        effect,
         guard::Class,
-        hold::guarded_fingerprints,
+        hold::Base,
         matching::match_accounts,
-        memory::{Baseline, InHand, Memory, Spent, WithoutEffect},
+        memory::{Baseline, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
@@ -196,6 +194,8 @@ struct Running<'a> {
     was_killed: bool,
     /// What earlier invocations of this run did (R34).
     earlier: Vec<ActionReport>,
+    /// R26: the state in which the run began, if an earlier invocation counted it.
+    began: Option<Base>,
 }
 
 /// What a run is at, where its time is up.
@@ -336,6 +336,7 @@ impl Engine {
             undo,
             was_killed: recorded == Some(RunState::Running),
             earlier: Vec::new(),
+            began: None,
         };
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
@@ -570,6 +571,8 @@ impl Running<'_> {
             approved: self.approved(),
             now: self.engine.now().as_second(),
             stops_first: self.memory.cut_off,
+            began: self.began,
+            held: None,
         }
     }
 
@@ -617,6 +620,7 @@ impl Running<'_> {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
+            self.began = plans.first().and_then(|(record, _)| record.began);
             self.earlier = deeds(plans);
         }
         for entry in self.state.runs::<RunSummary>(LOOKED_AT).await? {
@@ -690,6 +694,12 @@ impl Running<'_> {
             self.memory.spent.extend(counts);
             for (at, planned) in record.actions.iter().enumerate() {
                 let entry = entries.iter().find(|entry| entry.action as usize == at);
+                let done = entry.filter(|entry| happened(entry.outcome));
+                if let (Some(key), Some(entry)) = (planned.key, done)
+                    && let Some(id) = entry.created.as_ref().or(planned.action.id.as_ref())
+                {
+                    self.memory.keys.insert(id.clone(), key);
+                }
                 if let Some(object_id) = &planned.object_id
                     && let Some(id) = planned.created_in(entry, world)
                 {
@@ -771,11 +781,13 @@ impl Running<'_> {
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
         if plan.approved.is_empty() {
-            self.report.converged = Some(true);
+            self.report.converged = Some(!plan.is_waiting);
+            self.forget_kept(plan);
             self.settle_baseline(plan);
             return self.save_memory().await;
         }
-        let record = PlanRecord::of(&plan.approved, &fetched.world, &plan.used_approvals);
+        let by = fetched.policy.sso_account_key;
+        let record = PlanRecord::of(plan, &fetched.world, by);
         self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
         let mut journal = Journal::start(self.state.journal(&self.id), number);
@@ -812,7 +824,7 @@ impl Running<'_> {
             self.report.state = RunState::Continues;
             return Ok(());
         }
-        if let Some(stopped) = applied.stopped.or(journaled.err()) {
+        if let Some(stopped) = applied.stopped.clone().or(journaled.err()) {
             self.memory.cut_off = true;
             // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
             // by the journal.
@@ -826,7 +838,7 @@ impl Running<'_> {
         self.save_memory().await?;
         self.doing = Doing::Verifying;
         let began = Instant::now();
-        self.verify(fetched, plan, &applied_targets(plan, &self.report), zivver)
+        self.verify(fetched, plan, &applied, zivver)
             .instrument(span("verify"))
             .await?;
         self.report.timing.verifying_ms = millis(began.elapsed());
@@ -875,6 +887,7 @@ impl Running<'_> {
                 self.memory.mapping.insert(*object_id, id.clone());
             }
             self.approved_tie(at, plan, fetched, outcome);
+            self.remember_key(at, plan, fetched, applied);
             self.remember_suspend(at, plan, fetched, outcome);
         }
         self.is_taken_in = true;
@@ -943,6 +956,18 @@ impl Running<'_> {
         }
     }
 
+    /// R23: a key that was written once is not held again.
+    fn remember_key(&mut self, at: usize, plan: &Plan, fetched: &Fetched, applied: &Applied) {
+        let id = match plan.approved.deltas()[at].target {
+            Target::Existing(ix) => Some(fetched.world.accounts.get(ix).id()),
+            Target::New(mailbox) => applied.created.get(&mailbox),
+        };
+        if let (Some(id), Some(key)) = (id, &applied.actions[at].asked.key) {
+            let key = WrittenKey::of(fetched.policy.sso_account_key, key);
+            self.memory.keys.insert(id.clone(), key);
+        }
+    }
+
     fn remember_suspend(
         &mut self,
         at: usize,
@@ -960,63 +985,19 @@ impl Running<'_> {
         }
     }
 
-    /// R36: both lists once more, and the difference.
-    async fn verify(
-        &mut self,
-        fetched: &mut Fetched,
-        plan: &Plan,
-        touched: &BTreeSet<crate::domain::ids::ScimId>,
-        zivver: &ZivverClient,
-    ) -> Result<(), RunError> {
-        self.engine.progress().show(Progress::Verifying);
-        let mut wishes = self.wishes();
-        // What this run did is done; what is planned again is a difference, however much room its limit has left.
-        let deltas = plan.approved.deltas().iter();
-        let accounts = &fetched.world.accounts;
-        wishes
-            .approved
-            .extend(deltas.flat_map(|delta| guarded_fingerprints(delta, accounts)));
-        wishes.approved.extend(plan.used_approvals.iter().cloned());
-        let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
-        fetched.world.accounts = Accounts::new(Actual { users, groups });
-        fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
-        let again = self.plan(fetched, &wishes);
-        self.report.converged = Some(again.approved.is_empty());
-        self.report.differences = again.approved.actions().to_vec();
-        if self.undo.is_some() {
-            return Ok(());
-        }
-        self.memory
-            .without_effect
-            .retain(|id, _| fetched.world.accounts.with_id(id).is_some());
-        for (action, delta) in again.approved.actions().iter().zip(again.approved.deltas()) {
-            if let (Target::Existing(ix), Some(id)) = (delta.target, &action.id)
-                && touched.contains(id)
-            {
-                let stored = effect::stored(fetched.world.accounts.get(ix));
-                let remembered = WithoutEffect {
-                    asked: action.fingerprint.clone(),
-                    stored,
-                };
-                self.memory.without_effect.insert(id.clone(), remembered);
-            }
-        }
-        Ok(())
-    }
-
     /// R2: only an approval, or a run in which nothing is held, moves the baseline down.
     fn settle_baseline(&mut self, plan: &Plan) {
         if !self.request.accounts.is_empty() || self.undo.is_some() {
             return;
         }
-        let stays_held =
-            plan.is_doubtful && plan.held.iter().any(|held| held.class.is_destructive());
-        // Who approved something else has said nothing about a source that shrank.
+        let doubts = |class| plan.doubt.about(class).is_some();
+        let stays_held = plan.held.iter().any(|held| doubts(held.class));
+        // An approval of something else says nothing about a source or a scope that is in doubt.
         let free = plan.held.is_empty()
             || self
                 .approvals
                 .values()
-                .filter(|known| !stays_held || known.class.is_destructive())
+                .filter(|known| !stays_held || doubts(known.class))
                 .any(|known| self.has_used(known, plan));
         let seen = plan.seen.clone();
         self.memory.baseline = Some(match self.memory.baseline.take() {
@@ -1286,17 +1267,6 @@ fn happened(outcome: ActionOutcome) -> bool {
         | ActionOutcome::Failed
         | ActionOutcome::Remaining => false,
     }
-}
-
-/// Accounts whose write Zivver accepted.
-fn applied_targets(plan: &Plan, report: &Report) -> BTreeSet<crate::domain::ids::ScimId> {
-    plan.approved
-        .actions()
-        .iter()
-        .zip(&report.actions)
-        .filter(|(_, report)| report.outcome == ActionOutcome::Applied)
-        .filter_map(|(action, _)| action.id.clone())
-        .collect()
 }
 
 fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {

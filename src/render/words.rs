@@ -252,6 +252,7 @@ pub(crate) fn attribute(attribute: Attribute) -> &'static str {
         Attribute::Name => "name",
         Attribute::Active => "active",
         Attribute::ObjectId => "object id",
+        Attribute::SignInKey => "sign-in key",
         Attribute::Aliases => "aliases",
         Attribute::Delegates => "delegates",
     }
@@ -266,6 +267,8 @@ pub(crate) fn class(class: Class) -> &'static str {
         Class::NameChange => "changed names",
         Class::Stray => "accounts that never had a mailbox",
         Class::Identity => "accounts that would go to somebody else",
+        Class::Create => "new accounts",
+        Class::SignInKey => "replaced sign-in keys",
         Class::Undone => "changes that a person has undone",
     }
 }

@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 32] = [
+pub const MANUAL: [ManualEntry; 34] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -130,9 +130,9 @@ pub const MANUAL: [ManualEntry; 32] = [
     entry(
         "SSO_ACCOUNT_KEY",
         Required,
-        "`object_id`, `omit`",
+        "`object_id`, `user_principal_name`, `primary_address`, `omit`",
         "R23",
-        "What people sign in to Zivver with: their Entra object id, or something that this program must not write.",
+        "The source of the claim `ZivverAccountKey` in Entra, by which people sign in to Zivver. `omit` if none of these is its source.",
     ),
     entry(
         "MIN_SOURCE_RATIO",
@@ -189,6 +189,20 @@ pub const MANUAL: [ManualEntry; 32] = [
         "limit",
         "R16, R17, R26",
         "Accounts that would go to another person, as far as can be told: namesakes, re-created users.",
+    ),
+    entry(
+        "MAX_CREATES",
+        Value("20%,min 25"),
+        "limit",
+        "R26",
+        "Accounts created in 24 hours; percentages are of active accounts.",
+    ),
+    entry(
+        "MAX_SIGN_IN_KEY_CHANGES",
+        Value("0"),
+        "limit",
+        "R23, R26",
+        "Users whose sign-in key is written for the first time, which may replace a key that works. Approve it once for each account.",
     ),
     entry(
         "MAX_CONSECUTIVE_FAILURES",

@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 32] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -25,6 +25,8 @@ pub const NAMES: [&str; 30] = [
     "MAX_NAME_CHANGES",
     "MAX_STRAYS",
     "MAX_IDENTITY_CHANGES",
+    "MAX_CREATES",
+    "MAX_SIGN_IN_KEY_CHANGES",
     "MAX_CONSECUTIVE_FAILURES",
     "TIME_BUDGET",
     "ZIVVER_RATE",

@@ -35,7 +35,7 @@ fn defaults_are_those_of_the_rules() {
     let limits = Class::ALL.map(|class| settings.limits.of(class).to_string());
     assert_eq!(
         limits.join(" | "),
-        "5%,min 5 | 10%,min 20 | 10%,min 20 | 5%,min 5 | 20%,min 20 | 0 | 0"
+        "0 | 0 | 5%,min 5 | 0 | 10%,min 20 | 10%,min 20 | 5%,min 5 | 20%,min 20 | 20%,min 25"
     );
     assert_eq!(settings.perform_sync, PerformSync::Never);
     assert!(matches!(settings.identity, Identity::DeveloperTools));
@@ -81,7 +81,7 @@ fn every_problem_is_told_at_once_with_its_remedy() {
     CLOUD_SYNC__PERFORM_SYNC "yes" is not understood: write `false`, `on-demand` or `true`
     CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID "me" is not understood: write the client id (a GUID) of a user-assigned identity
     IDENTITY_HEADER is not set although IDENTITY_ENDPOINT is: leave both to the platform; on a computer of your own unset both
-    CLOUD_SYNC__SSO_ACCOUNT_KEY "upn" is not understood: write `object_id` or `omit`
+    CLOUD_SYNC__SSO_ACCOUNT_KEY "upn" is not understood: write `object_id`, `user_principal_name`, `primary_address` or `omit`
     CLOUD_SYNC__MAX_SUSPEND "a few" is not understood: write a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit
     CLOUD_SYNC__TIME_BUDGET "9" is not understood: write a duration with units, from `1s` to `24h`, such as `9m`, `90s` or `1h30m`
     CLOUD_SYNC__STATE "s3" is no kind of state: write az://container, file:///path or memory:

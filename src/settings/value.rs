@@ -216,8 +216,13 @@ pub(super) fn perform_sync(text: &str) -> Parsed<PerformSync> {
 pub(super) fn sso_account_key(text: &str) -> Parsed<SsoAccountKey> {
     match unquoted(text).to_ascii_lowercase().as_str() {
         "object_id" => Ok(SsoAccountKey::ObjectId),
+        "user_principal_name" => Ok(SsoAccountKey::UserPrincipalName),
+        "primary_address" => Ok(SsoAccountKey::PrimaryAddress),
         "omit" => Ok(SsoAccountKey::Omit),
-        _ => Err(not_one_of(text, "`object_id` or `omit`")),
+        _ => Err(not_one_of(
+            text,
+            "`object_id`, `user_principal_name`, `primary_address` or `omit`",
+        )),
     }
 }
 

@@ -6,7 +6,7 @@ use super::wire::{ENTERPRISE_USER, GROUP, USER, ZIVVER_GROUP, ZIVVER_USER};
 use crate::domain::{
     account::Extension,
     address::SmtpAddress,
-    ids::{ObjectId, ScimId},
+    ids::{ScimId, SignInKey},
 };
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -41,7 +41,7 @@ pub struct UserExtensionBody {
     /// [`Extension::rest`] as read.
     pub rest: Vec<(Box<str>, Value)>,
     /// `SsoAccountKey`.
-    pub key: Option<ObjectId>,
+    pub key: Option<SignInKey>,
 }
 
 /// The whole extension of a functional account.
@@ -71,7 +71,7 @@ impl UserExtensionBody {
         read: &Extension,
         aliases: impl IntoIterator<Item = &'a SmtpAddress>,
         delegates: impl IntoIterator<Item = &'a SmtpAddress>,
-        key: Option<ObjectId>,
+        key: Option<SignInKey>,
     ) -> Self {
         Self {
             aliases: spelled(read, aliases),
@@ -192,6 +192,7 @@ fn values(members: &[ScimId]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::ObjectId;
 
     fn address(text: &str) -> SmtpAddress {
         SmtpAddress::parse(text).unwrap()
@@ -215,7 +216,8 @@ mod tests {
         let (old, new) = (address("old@corp.example"), address("new@corp.example"));
         read.spelling.insert(old.clone(), "Old@corp.example".into());
         read.rest.push(("externalAccountID".into(), json!("E1")));
-        let key = ObjectId::parse("22222222-0000-4000-8000-000000000001");
+        let id = ObjectId::parse("22222222-0000-4000-8000-000000000001");
+        let key = id.map(SignInKey::ObjectId);
         let write = UserWrite {
             extension: Some(UserExtensionBody::of(&read, [&old, &new], [], key)),
             ..UserWrite::default()
@@ -231,7 +233,8 @@ mod tests {
 
     #[test]
     fn r24_a_creation_names_address_name_and_key() {
-        let key = ObjectId::parse("22222222-0000-4000-8000-000000000001");
+        let id = ObjectId::parse("22222222-0000-4000-8000-000000000001");
+        let key = id.map(SignInKey::ObjectId);
         let write = UserWrite {
             user_name: Some(address("anna@corp.example")),
             name: Some("Anna".into()),

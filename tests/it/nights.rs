@@ -74,7 +74,9 @@ impl Nights {
                 | "MAX_DELEGATE_REMOVALS"
                 | "MAX_ALIAS_REMOVALS"
                 | "MAX_RENAMES"
-                | "MAX_NAME_CHANGES" => "100%".to_owned(),
+                | "MAX_NAME_CHANGES"
+                | "MAX_CREATES"
+                | "MAX_SIGN_IN_KEY_CHANGES" => "100%".to_owned(),
                 _ => return None,
             })
         };

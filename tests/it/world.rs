@@ -135,6 +135,9 @@ impl World {
             ("PERFORM_SYNC", "true".into()),
             ("ZIVVER_RATE", "unlimited".into()),
             ("STATE", "memory:".into()),
+            // What most worlds of the tests are about is not how many accounts are new.
+            ("MAX_CREATES", "100%".into()),
+            ("MAX_SIGN_IN_KEY_CHANGES", "100%".into()),
         ]
         .into_iter()
         .map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value))

@@ -17,7 +17,7 @@ use cloud_sync::{
     domain::{
         account::Extension,
         address::SmtpAddress,
-        ids::{ObjectId, ScimId},
+        ids::{ObjectId, ScimId, SignInKey},
         probe::AnswerSheet,
     },
     http::{Clock, Transport},
@@ -125,7 +125,7 @@ fn named(name: &str) -> UserWrite {
 }
 
 fn with_aliases(read: &Extension, aliases: &[SmtpAddress]) -> UserWrite {
-    let key = ObjectId::parse(KEY);
+    let key = ObjectId::parse(KEY).map(SignInKey::ObjectId);
     UserWrite {
         extension: Some(UserExtensionBody::of(read, aliases, [], key)),
         ..UserWrite::default()

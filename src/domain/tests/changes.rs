@@ -2,11 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{
-    notation::Scene,
-    shown::{changes_of, plan_of, shown},
-};
-use crate::domain::{effect, memory::WithoutEffect};
+use super::shown::{changes_of, plan_of};
 
 #[test]
 fn r19_a_disabled_user_is_suspended_and_nothing_else_of_it_is_compared() {
@@ -347,31 +343,62 @@ fn r24_a_user_without_object_id_is_not_created() {
 }
 
 #[test]
-fn r22_a_write_without_effect_is_not_repeated_until_either_side_changes() {
-    let text = "
-        mailbox anna@ alias=taken@,kept@
-        account anna@
-        account far@other.example alias=taken@
-    ";
-    let mut scene = Scene::parse(text);
-    let planned = scene.plan();
-    let action = &planned.plan.approved.actions()[0];
-    let id = action.id.clone().unwrap();
-    let account = planned.world.accounts.with_id(&id).unwrap();
-    let remembered = WithoutEffect {
-        asked: action.fingerprint.clone(),
-        stored: effect::stored(planned.world.accounts.get(account)),
+fn r22_an_addition_without_effect_waits_a_day_and_is_named() {
+    let world = |ago: u32| {
+        format!(
+            "mailbox anna@ alias=kept@ name=New
+            account anna@ name=Old
+            kept-not key=anna_+alias_kept@corp.example ago={ago}"
+        )
     };
-    scene.memory.without_effect.insert(id, remembered);
-    assert_snapshot!(shown(&scene.plan()), @r"
+    assert_snapshot!(plan_of(&world(3600)), @r"
+    update anna@; name -Old +New
+    0. anna@: name [New]
     R22 WriteHadNoEffect anna@
-    R23 AliasTaken anna@
     ");
-    scene.actual.users[0].name = "changed in Zivver".into();
-    assert_snapshot!(shown(&scene.plan()), @r"
-    update anna@; name -changed in Zivver +anna; aliases +kept@
-    0. anna@: name [anna] aliases [kept@] delegates [] key [#anna]
-    R23 AliasTaken anna@
+    assert_snapshot!(plan_of(&world(86_000)), @r"
+    update anna@; name -Old +New; aliases +kept@
+    0. anna@: name [New] aliases [kept@] delegates [] key [#anna]
+    R22 WriteHadNoEffect anna@
+    ");
+}
+
+#[test]
+fn r22_what_takes_something_away_is_sent_again_in_every_run() {
+    let world = "
+        mailbox bert@
+        mailbox carl@ disabled
+        mailbox anna@
+        account anna@ alias=old@ delegates=bert@
+        account bert@
+        account carl@
+        kept-not key=anna_-alias_old@corp.example
+        kept-not key=anna_-delegate_bert times=2
+        kept-not key=carl_stop times=9
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases -old@; delegates -bert@
+    suspend carl@; active -yes +no
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. carl@: active [false]
+    R22 WriteHadNoEffect anna@
+    R22 AccessNotTaken anna@
+    R22 AccessNotTaken carl@
+    ");
+}
+
+#[test]
+fn r22_a_person_who_asks_for_an_account_waits_for_nothing() {
+    let world = "
+        mailbox anna@ alias=kept@
+        account anna@
+        kept-not key=anna_+alias_kept@corp.example
+        only anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +kept@
+    0. anna@: aliases [kept@] delegates [] key [#anna]
+    R22 WriteHadNoEffect anna@
     ");
 }
 

@@ -2,7 +2,16 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of},
+};
+use crate::domain::{
+    guard::{Class, Limit},
+    hold::{Base, Marks},
+    ids::{ScimId, SignInKey},
+    memory::WrittenKey,
+};
 
 #[test]
 fn r26_suspends_within_the_limit_go_on() {
@@ -96,6 +105,22 @@ fn r26_a_class_over_its_limit_is_held_as_a_whole() {
 
 #[test]
 fn r26_never_more_than_half_of_what_is_active() {
+    let world = |disabled: usize| {
+        let person = |at: usize| {
+            let disabled = if at < disabled { "disabled" } else { "" };
+            format!("mailbox p{at}@ {disabled}\naccount p{at}@\n")
+        };
+        format!(
+            "limits suspend=50\n{}",
+            (0..8).map(person).collect::<String>()
+        )
+    };
+    let held = |disabled| Scene::parse(&world(disabled)).plan().plan.held.len();
+    assert_eq!((held(4), held(5)), (0, 1));
+}
+
+#[test]
+fn r26_half_of_a_few_is_three() {
     let world = "
         limits default
         mailbox anna@ disabled
@@ -106,8 +131,50 @@ fn r26_never_more_than_half_of_what_is_active() {
         account carl@
     ";
     assert_snapshot!(changes_of(world), @r"
-    held Suspend: anna@ suspend [active] -> [suspended]
-    held Suspend: bert@ suspend [active] -> [suspended]
+    suspend anna@; active -yes +no
+    suspend bert@; active -yes +no
+    ");
+}
+
+#[test]
+fn r26_never_more_than_half_of_the_delegates() {
+    let world = "
+        limits default
+        shared info@ grants=anna@,bert@
+        functional info@ members=anna,bert,carl,dora,emil,fred
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+        mailbox dora@
+        account dora@
+        mailbox emil@
+        account emil@
+        mailbox fred@
+        account fred@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held DelegateRemoval: info@ remove delegate [carl@] -> []
+    held DelegateRemoval: info@ remove delegate [dora@] -> []
+    held DelegateRemoval: info@ remove delegate [emil@] -> []
+    held DelegateRemoval: info@ remove delegate [fred@] -> []
+    ");
+}
+
+#[test]
+fn r26_never_more_than_half_of_the_aliases() {
+    let world = "
+        limits default
+        mailbox anna@ alias=a@
+        account anna@ alias=a@,b@,c@,d@,e@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held AliasRemoval: anna@ remove alias [b@] -> []
+    held AliasRemoval: anna@ remove alias [c@] -> []
+    held AliasRemoval: anna@ remove alias [d@] -> []
+    held AliasRemoval: anna@ remove alias [e@] -> []
     ");
 }
 
@@ -128,16 +195,201 @@ fn r26_the_half_rule_is_off_with_the_limit() {
 #[test]
 fn r26_the_half_rule_holds_for_strays_too() {
     let world = "
-        limits strays=50
+        limits strays=50 suspend=50
         mailbox carl@
         account carl@
         account anna@
         account bert@
+        account dora@
+        account emil@
     ";
     assert_snapshot!(changes_of(world), @r"
     held Stray: anna@ suspend [active] -> [suspended]
     held Stray: bert@ suspend [active] -> [suspended]
+    held Stray: dora@ suspend [active] -> [suspended]
+    held Stray: emil@ suspend [active] -> [suspended]
     ");
+}
+
+#[test]
+fn r26_a_stray_counts_as_a_suspend() {
+    let world = "
+        limits strays=50 suspend=0
+        mailbox carl@
+        account carl@
+        account anna@
+    ";
+    assert_snapshot!(changes_of(world), @r"held Stray: anna@ suspend [active] -> [suspended]");
+}
+
+#[test]
+fn r26_an_empty_of_a_stray_is_held_once_and_released_by_one_code() {
+    let world = "
+        limits strays=0 suspend=0 delegates=0
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        functional info@ members=anna,bert
+    ";
+    assert_snapshot!(changes_of(world), @r"held Stray: info@ empty [anna@ bert@] -> [no members]");
+    assert_snapshot!(changes_of(&format!("{world}\napprove strays")), @r"empty info@; active -yes +no; delegates -anna@ -bert@");
+}
+
+#[test]
+fn r26_creates_have_a_limit() {
+    let world = "
+        limits creates=1
+        mailbox anna@ alias=a@
+        mailbox bert@
+        shared info@ grants=anna@,carl@
+        mailbox carl@
+        account carl@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held Create: anna@ create the account [] -> [anna]
+    held Create: bert@ create the account [] -> [bert]
+    held Create: info@ create the account [] -> [info]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\napprove creates")), @r"
+    create anna@; name +anna; aliases +a@
+    create bert@; name +bert
+    create info@; name +info; delegates +anna@ +carl@
+    ");
+}
+
+#[test]
+fn r2_a_changed_scope_holds_creates() {
+    let world = |baseline: &str| {
+        let text =
+            format!("baseline {baseline}\nmailbox anna@\nmailbox bert@ disabled\naccount bert@");
+        let plan = Scene::parse(&text).plan().plan;
+        let held: Vec<_> = plan.held.iter().map(|set| set.class).collect();
+        held
+    };
+    use Class::{Create, Suspend};
+    assert_eq!(world("filter=pilot@"), [Suspend, Create]);
+    assert_eq!(world("domains=corp.example,old.example"), [Suspend, Create]);
+    assert_eq!(world("tenant=other"), [Suspend, Create]);
+    assert_eq!(world("target=boss@"), [Create]);
+    assert_eq!(world(""), []);
+    assert_eq!(world("mailboxes=9"), [Suspend]);
+}
+
+#[test]
+fn r23_a_key_that_may_replace_another_is_held_with_what_needs_it() {
+    let world = "
+        new-keys
+        limits keys=0
+        mailbox anna@ alias=new@ name=New grants=bert@
+        account anna@ name=Old alias=old@ delegates=carl@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    update anna@; name -Old +New
+    held SignInKey: anna@ remove alias [old@] -> []
+    held SignInKey: anna@ remove delegate [carl@] -> []
+    held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\nlimits aliases=0 delegates=0\napprove keys")), @r"update anna@; name -Old +New; signinkey -unknown +#anna; aliases -old@ +new@; delegates -carl@ +bert@");
+}
+
+#[test]
+fn r23_a_key_is_held_only_where_an_extension_is_written() {
+    let world = "
+        new-keys
+        limits keys=0 aliases=0
+        mailbox anna@ name=New
+        account anna@ name=Old
+        mailbox bert@ disabled
+        account bert@
+        mailbox carl@ alias=c@
+        shared info@ grants=anna@
+        functional info@ alias=i@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    update anna@; name -Old +New
+    suspend bert@; active -yes +no
+    create carl@; name +carl; aliases +c@
+    resume info@; active -no +yes; delegates +anna@
+    held AliasRemoval: info@ remove alias [i@] -> []
+    ");
+}
+
+#[test]
+fn r23_the_key_of_a_name_follows_its_mailbox() {
+    let world = |key: &str| {
+        format!(
+            "key {key}
+        mailbox anna@ upn=anna@ad.example
+        account anna@"
+        )
+    };
+    let keys = |scene: &Scene| {
+        let planned = scene.plan();
+        planned.plan.approved.actions().len()
+    };
+    for (key, before, now) in [
+        ("upn", "old@ad.example", "anna@ad.example"),
+        ("address", "old@corp.example", "anna@corp.example"),
+    ] {
+        let mut scene = Scene::parse(&world(key));
+        assert_eq!(keys(&scene), 0, "{key}: not written by this program");
+        for (written, updates) in [(before, 1), (now, 0)] {
+            let written = WrittenKey::of(
+                scene.policy.sso_account_key,
+                &SignInKey::Name(written.into()),
+            );
+            scene.memory.keys.insert(ScimId::new("anna"), written);
+            assert_eq!(keys(&scene), updates, "{key}");
+        }
+    }
+}
+
+#[test]
+fn r26_percentages_are_of_the_state_in_which_the_run_began() {
+    let world = "
+        limits delegates=50%
+        shared info@ grants=anna@
+        functional info@ members=anna,bert
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+    ";
+    let mut scene = Scene::parse(world);
+    let held = |scene: &Scene| scene.plan().plan.held.len();
+    assert_eq!(held(&scene), 0);
+    let began = scene.plan().plan.began;
+    scene.wishes.began = Some(Base {
+        delegations: 1,
+        ..began
+    });
+    assert_eq!(held(&scene), 1);
+}
+
+#[test]
+fn r36_verification_holds_what_the_run_held_and_nothing_else() {
+    let world = "
+        limits aliases=0 suspend=0
+        mailbox anna@ name=New
+        account anna@ name=Old alias=old@
+        mailbox bert@ disabled
+        account bert@
+    ";
+    let mut scene = Scene::parse(world);
+    let before = scene.plan().plan;
+    scene.wishes.held = Some(before.marks.clone());
+    scene.policy.limits.suspend = Limit::Count(9);
+    scene.policy.limits.name_changes = Limit::Count(0);
+    let after = scene.plan().plan;
+    assert_eq!(after.held, before.held);
+    assert_eq!(after.approved.actions(), before.approved.actions());
+    scene.wishes.held = Some(Marks::new());
+    assert_eq!(scene.plan().plan.held, []);
 }
 
 #[test]
@@ -271,10 +523,7 @@ fn r26_an_empty_needs_its_members_removed() {
         mailbox bert@
         account bert@
     ";
-    assert_snapshot!(changes_of(world), @r"
-    held DelegateRemoval: info@ remove delegate [anna@] -> []
-    held DelegateRemoval: info@ remove delegate [bert@] -> []
-    ");
+    assert_snapshot!(changes_of(world), @r"held Suspend: info@ empty [anna@ bert@] -> [no members]");
 }
 
 #[test]

@@ -20,12 +20,13 @@ use crate::domain::{
     accounts::Accounts,
     address::SmtpAddress,
     delegation::{GroupIndex, questions, resolve},
+    delta::Target,
     diff::absence_questions,
     directory::{Directory, Party},
     guard::{Class, Limit, Limits},
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
-    memory::{Baseline, Memory, Spent},
+    memory::{Baseline, Ineffective, Memory, Spent, WrittenKey},
     plan::{Plan, Wishes, plan},
     scope::{ClaimedDomains, RunScope, SourceFilter, TargetFilter, source_filter},
     source::{
@@ -53,6 +54,8 @@ pub(super) struct Scene {
     pub approve: Vec<Class>,
     /// Whether absence questions stay unanswered.
     unasked: bool,
+    /// Whether each sign-in key is written for the first time (R23).
+    new_keys: bool,
 }
 
 /// A plan with what it was made from.
@@ -170,6 +173,7 @@ impl Scene {
             },
             approve: Vec::new(),
             unasked: false,
+            new_keys: false,
         };
         for line in &lines {
             scene.line(line);
@@ -209,7 +213,23 @@ impl Scene {
             }
             "domains" => self.policy.claimed_domains = ClaimedDomains::new(&line.words),
             "target" => self.policy.target_filter = TargetFilter::new(&line.words),
-            "key" => self.policy.sso_account_key = SsoAccountKey::Omit,
+            "key" => {
+                self.policy.sso_account_key = match line.words[0] {
+                    "upn" => SsoAccountKey::UserPrincipalName,
+                    "address" => SsoAccountKey::PrimaryAddress,
+                    _ => SsoAccountKey::Omit,
+                };
+            }
+            "kept-not" => {
+                let [key, times] = ["key", "times"].map(|field| line.word(field).unwrap_or("1"));
+                let entry = Ineffective {
+                    times: times.parse().unwrap(),
+                    last: NOW - line.word("ago").map_or(0, |text| text.parse().unwrap()),
+                    run: "R1".into(),
+                };
+                let key = key.replace('_', " ");
+                self.memory.ineffective.insert(key, entry);
+            }
             "limits" => self.limits(line),
             "spent" => self.memory.spent.push(Spent {
                 at: NOW - if line.has("old") { 86_400 } else { 86_399 },
@@ -224,6 +244,7 @@ impl Scene {
             "stops-first" => self.wishes.stops_first = true,
             "approve" => self.approve = line.words.iter().map(|name| class(name)).collect(),
             "unasked" => self.unasked = true,
+            "new-keys" => self.new_keys = true,
             "group" | "groups" | "source" => {}
             other => panic!("what is {other:?}?"),
         }
@@ -288,6 +309,8 @@ impl Scene {
                 Class::NameChange => limits.name_changes = limit,
                 Class::Stray => limits.strays = limit,
                 Class::Identity => limits.identity_changes = limit,
+                Class::Create => limits.creates = limit,
+                Class::SignInKey => limits.sign_in_key_changes = limit,
                 Class::Undone => panic!("it has no limit to set"),
             }
         }
@@ -305,6 +328,10 @@ impl Scene {
             tenant_id: line.word("tenant").unwrap_or("").into(),
             claimed_domains: domains.into_iter().map(str::to_owned).collect(),
             source_filter: line.list("filter").into_iter().map(str::to_owned).collect(),
+            target_filter: line
+                .word("target")
+                .is_some()
+                .then(|| line.list("target").into_iter().map(str::to_owned).collect()),
         });
     }
 
@@ -433,6 +460,12 @@ impl Scene {
         }
         let mut wishes = self.wishes.clone();
         let mut made = plan(&world, &self.policy, &self.memory, &matching, &wishes);
+        let memory = if self.new_keys {
+            self.memory.clone()
+        } else {
+            keys_written(self, &world, &made)
+        };
+        made = plan(&world, &self.policy, &memory, &matching, &wishes);
         if !self.approve.is_empty() {
             let held = made
                 .held
@@ -442,7 +475,7 @@ impl Scene {
                 .flat_map(|set| &set.changes)
                 .map(|change| change.fingerprint.clone())
                 .collect();
-            made = plan(&world, &self.policy, &self.memory, &matching, &wishes);
+            made = plan(&world, &self.policy, &memory, &matching, &wishes);
         }
         Planned {
             world,
@@ -450,6 +483,19 @@ impl Scene {
             plan: made,
         }
     }
+}
+
+/// The memory of a scene in which every key that a plan writes was written before.
+pub(super) fn keys_written(scene: &Scene, world: &World, plan: &Plan) -> Memory {
+    let mut memory = scene.memory.clone();
+    for delta in plan.proposed.values() {
+        if let (Target::Existing(ix), Some(key)) = (delta.target, &delta.key) {
+            let key = WrittenKey::of(scene.policy.sso_account_key, key);
+            let id = world.accounts.get(ix).id().clone();
+            memory.keys.entry(id).or_insert(key);
+        }
+    }
+    memory
 }
 
 /// What a tenant with just these mailboxes says about an address or an object id.
@@ -530,6 +576,8 @@ fn class(name: &str) -> Class {
         "names" => Class::NameChange,
         "strays" => Class::Stray,
         "identity" => Class::Identity,
+        "creates" => Class::Create,
+        "keys" => Class::SignInKey,
         other => panic!("no class is called {other:?}"),
     }
 }
@@ -544,5 +592,7 @@ fn no_limits() -> Limits {
         name_changes: Limit::Off,
         strays: Limit::Count(0),
         identity_changes: Limit::Count(0),
+        creates: Limit::Off,
+        sign_in_key_changes: Limit::Off,
     }
 }

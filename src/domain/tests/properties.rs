@@ -500,11 +500,15 @@ proptest! {
             let limit = scene.policy.limits.of(class);
             let spent = scene.memory.spent_since_yesterday(class, NOW);
             // A limit is of what there was before what counts in it.
-            let taken = if class.is_destructive() { spent } else { 0 };
+            let taken = match class {
+                Class::Stray => scene.memory.spent_since_yesterday(Class::Suspend, NOW),
+                _ if class.is_destructive() => spent,
+                _ => 0,
+            };
             let base = of_class(plan.base, class) + taken;
             let mut allowed = limit.of(base);
-            if limit != Limit::Off && matches!(class, Class::Suspend | Class::Stray) {
-                allowed = allowed.min((base / 2).max(1));
+            if limit != Limit::Off && class.is_destructive() {
+                allowed = allowed.min((base / 2).max(3));
             }
             prop_assert!(count == 0 || count.saturating_add(spent) <= allowed,
                 "{class:?} {count}\n{text}\n{}", shown(&planned));
@@ -630,8 +634,12 @@ fn counted(delta: &Delta) -> Vec<(Class, u32)> {
         (Class::NameChange, u32::from(delta.name.is_some())),
     ];
     if let Some(Activity::Suspend(class) | Activity::Empty(class)) = delta.activity {
-        counts.push((class, 1));
+        counts.push((Class::Suspend, 1));
+        if class == Class::Stray {
+            counts.push((class, 1));
+        }
     }
+    counts.push((Class::Create, u32::from(delta.create.is_some())));
     if let Some(rename) = &delta.rename {
         counts.push((rename.class, 1));
     } else if delta.tie.is_some() {
@@ -642,11 +650,11 @@ fn counted(delta: &Delta) -> Vec<(Class, u32)> {
 
 fn of_class(base: Base, class: Class) -> u32 {
     match class {
-        Class::Suspend | Class::Stray | Class::Identity => base.active,
+        Class::Suspend | Class::Stray | Class::Identity | Class::Create => base.active,
         Class::Undone => 0,
         Class::DelegateRemoval => base.delegations,
         Class::AliasRemoval => base.aliases,
-        Class::Rename => base.users,
+        Class::Rename | Class::SignInKey => base.users,
         Class::NameChange => base.accounts,
     }
 }

@@ -6,7 +6,6 @@ use crate::domain::{
     accounts::Accounts,
     delegation::{GroupIndex, questions},
     diff::absence_questions,
-    effect::stored,
     guard::Class,
     hold::{HeldChange, HeldSet},
     ids::{ObjectId, ScimId},
@@ -259,36 +258,6 @@ fn r22_addresses_are_sent_as_zivver_spelled_them() {
         .insert(address("anna@"), "Anna@Corp.Example".into());
     assert_eq!(extension.spell(&address("anna@")), "Anna@Corp.Example");
     assert_eq!(extension.spell(&address("bert@")), "bert@corp.example");
-}
-
-#[test]
-fn r22_what_is_stored_is_told_apart_by_all_that_is_compared() {
-    let mut hashes: Vec<String> = [
-        "account anna@",
-        "account anna@ name=Other",
-        "account anna@ off",
-        "account anna@ alias=a@",
-        "account anna@ delegates=a@",
-        "account anna@ alias=a@,b@",
-        "functional anna@ members=a",
-        "functional anna@ members=a,b",
-    ]
-    .map(|text| {
-        let accounts = Accounts::new(Scene::parse(text).actual);
-        stored(accounts.iter().next().unwrap().1)
-    })
-    .into();
-    hashes.sort();
-    hashes.dedup();
-    assert_eq!(hashes.len(), 8);
-    let of = |text: &str| {
-        let accounts = Accounts::new(Scene::parse(text).actual);
-        stored(accounts.iter().next().unwrap().1)
-    };
-    assert_eq!(
-        of("account anna@ alias=a@,b@ delegates=c@,d@"),
-        of("account anna@ alias=b@,a@ delegates=d@,c@")
-    );
 }
 
 #[test]

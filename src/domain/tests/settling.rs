@@ -3,15 +3,10 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::{Planned, Scene, address},
+    notation::{Planned, Scene},
     shown::{changes_of, plan_of, shown},
 };
-use crate::domain::{
-    effect::{asked, stored},
-    ids::ScimId,
-    memory::WithoutEffect,
-    plan::next_mapping,
-};
+use crate::domain::{memory::Ineffective, plan::next_mapping};
 
 #[test]
 fn r25_what_falls_out_takes_with_it_whatever_rests_on_it() {
@@ -257,47 +252,6 @@ fn r24_r25_a_functional_account_waits_for_a_member_at_an_address_that_becomes_fr
 }
 
 #[test]
-fn r22_what_has_no_effect_releases_nothing() {
-    // The alias of bert@ goes to anna@; that Zivver does not let it go shows only once the name is held.
-    let text = "
-        limits names=0
-        mailbox anna@ alias=x@
-        account anna@
-        mailbox bert@ name=New
-        account bert@ name=Old alias=x@
-    ";
-    let mut scene = Scene::parse(text);
-    let planned = scene.plan();
-    let deltas = planned.plan.approved.deltas();
-    let bert = deltas
-        .iter()
-        .find(|delta| delta.address == address("bert@"))
-        .unwrap();
-    let (accounts, directory) = (&planned.world.accounts, &planned.world.directory);
-    let view = accounts.get(accounts.with_id(&ScimId::new("bert")).unwrap());
-    let without = WithoutEffect {
-        asked: asked(bert, accounts, directory),
-        stored: stored(view),
-    };
-    assert_snapshot!(shown(&planned), @r"
-    update anna@; aliases +x@
-    update bert@; aliases -x@
-    held NameChange: bert@ change name [Old] -> [New]
-    0. bert@: aliases [] delegates [] key [#bert]
-    1. anna@: aliases [x@] delegates [] key [#anna]; after 0; claims x@ of 0
-    ");
-    scene
-        .memory
-        .without_effect
-        .insert(ScimId::new("bert"), without);
-    assert_snapshot!(shown(&scene.plan()), @r"
-    held NameChange: bert@ change name [Old] -> [New]
-    R23 AliasTaken anna@
-    R22 WriteHadNoEffect bert@
-    ");
-}
-
-#[test]
 fn r22_a_delegate_that_becomes_another_is_tried_again() {
     let plan = |bert: &str| {
         let text = format!(
@@ -306,22 +260,15 @@ fn r22_a_delegate_that_becomes_another_is_tried_again() {
             {bert}"
         );
         let mut scene = Scene::parse(&text);
-        let planned = scene.plan();
-        let deltas = planned.plan.approved.deltas();
-        let anna = deltas
-            .iter()
-            .find(|delta| delta.address == address("anna@"))
-            .unwrap();
-        let (accounts, directory) = (&planned.world.accounts, &planned.world.directory);
-        let view = accounts.get(accounts.with_id(&ScimId::new("anna")).unwrap());
-        let without = WithoutEffect {
-            asked: asked(anna, accounts, directory),
-            stored: stored(view),
+        let entry = Ineffective {
+            times: 1,
+            last: scene.wishes.now,
+            run: "R1".into(),
         };
         scene
             .memory
-            .without_effect
-            .insert(ScimId::new("anna"), without);
+            .ineffective
+            .insert("anna +delegate bert".into(), entry);
         let again = shown(&scene.plan());
         again
             .lines()

@@ -3,13 +3,13 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::{Planned, Scene},
+    notation::{Planned, Scene, keys_written},
     shown::shown,
     undo::{night, run_of, taken_back, undone},
 };
 use crate::domain::{
     ids::ScimId,
-    memory::{SourceState, Undone},
+    memory::{Memory, SourceState, Undone},
     plan::plan_undo,
     undo::Undo,
 };
@@ -412,14 +412,11 @@ fn r37_what_an_undo_brings_back_is_barred_no_longer() {
     let Planned {
         world, matching, ..
     } = scene.plan();
-    let plan = plan_undo(
-        &undo,
-        &world,
-        &scene.policy,
-        &scene.memory,
-        &matching,
-        &scene.wishes,
-    );
+    let planned = |memory: &Memory| {
+        let (policy, wishes) = (&scene.policy, &scene.wishes);
+        plan_undo(&undo, &world, policy, memory, &matching, wishes)
+    };
+    let plan = planned(&keys_written(&scene, &world, &planned(&scene.memory)));
     let barred: Vec<&String> = plan.undone[&ScimId::new("anna")].changes.iter().collect();
     assert_eq!(barred, ["name New", "name Third"]);
 }

@@ -1,13 +1,14 @@
 //! R37: the reverse of a run, and what is held after it.
 
 use super::{
-    notation::{Planned, Scene, object_id},
+    notation::{Planned, Scene, keys_written, object_id},
     properties::sound,
     shown::shown,
 };
 use crate::domain::{
     delta::Target,
     ids::{ObjectId, ScimId},
+    memory::Memory,
     plan::plan_undo,
     undo::{AddedDelegate, Deed, DelegateChanges, Undo},
 };
@@ -57,14 +58,11 @@ pub(super) fn taken_back(undo: &Undo, now: &str) -> (String, Scene) {
         matching,
         plan: _,
     } = scene.plan();
-    let plan = plan_undo(
-        undo,
-        &world,
-        &scene.policy,
-        &scene.memory,
-        &matching,
-        &scene.wishes,
-    );
+    let planned = |memory: &Memory| {
+        let (policy, wishes) = (&scene.policy, &scene.wishes);
+        plan_undo(undo, &world, policy, memory, &matching, wishes)
+    };
+    let plan = planned(&keys_written(&scene, &world, &planned(&scene.memory)));
     scene.memory.undone.clone_from(&plan.undone);
     let planned = Planned {
         world,

@@ -8,7 +8,7 @@ use crate::domain::{
     account::{Actual, Extension, FunctionalAccount, UserAccount},
     address::SmtpAddress,
     delta::Target,
-    ids::{ObjectId, ScimId},
+    ids::{ScimId, SignInKey},
     step::{Call, Delegate, Step, StepIx, UserExtension, When},
 };
 
@@ -17,21 +17,21 @@ use crate::domain::{
 pub(super) struct Zivver {
     pub users: BTreeMap<ScimId, UserAccount>,
     pub groups: BTreeMap<ScimId, FunctionalAccount>,
-    pub keys: BTreeMap<ScimId, ObjectId>,
+    pub keys: BTreeMap<ScimId, SignInKey>,
     created: usize,
 }
 
 /// A request as it goes out: nothing in it is looked up any more.
 #[derive(Debug, Clone)]
 enum Request {
-    PostUser(SmtpAddress, String, Option<ObjectId>),
+    PostUser(SmtpAddress, String, Option<SignInKey>),
     PostGroup(SmtpAddress, String, Vec<ScimId>),
     PutUser {
         id: ScimId,
         address: Option<SmtpAddress>,
         name: Option<String>,
         active: Option<bool>,
-        extension: Option<(Vec<SmtpAddress>, Vec<SmtpAddress>, Option<ObjectId>)>,
+        extension: Option<(Vec<SmtpAddress>, Vec<SmtpAddress>, Option<SignInKey>)>,
     },
     PutGroup {
         id: ScimId,
@@ -204,7 +204,7 @@ impl Zivver {
         address: Option<SmtpAddress>,
         name: Option<String>,
         active: Option<bool>,
-        extension: Option<(Vec<SmtpAddress>, Vec<SmtpAddress>, Option<ObjectId>)>,
+        extension: Option<(Vec<SmtpAddress>, Vec<SmtpAddress>, Option<SignInKey>)>,
     ) -> Result<ScimId, String> {
         let old = self.users.get(&id).ok_or("400 Unknown account")?.clone();
         let moves_to = address.as_ref().filter(|address| **address != old.address);
@@ -461,7 +461,7 @@ impl<'a> Execution<'a> {
         };
         Some(match &step.call {
             Call::CreateUser { address, name, key } => {
-                Request::PostUser(address.clone(), name.to_string(), *key)
+                Request::PostUser(address.clone(), name.to_string(), key.clone())
             }
             Call::CreateFunctional {
                 address,
@@ -489,7 +489,7 @@ impl<'a> Execution<'a> {
                     (
                         free(self.aliases(extension)),
                         self.delegates(&extension.delegates),
-                        extension.key,
+                        extension.key.clone(),
                     )
                 }),
             },

@@ -65,6 +65,8 @@ impl Bench {
             ("ACCESS_TOKEN", sandbox.exchange.identity().mint()),
             ("EXO_URL", sandbox.exchange_url()),
             ("SSO_ACCOUNT_KEY", "object_id".to_owned()),
+            ("MAX_CREATES", "100%".to_owned()),
+            ("MAX_SIGN_IN_KEY_CHANGES", "100%".to_owned()),
             ("STATE", format!("{state}state")),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value));

@@ -101,7 +101,7 @@ async fn the_sandbox_prints_settings_that_work() {
         .spawn()
         .unwrap();
     let mut running = Running(child);
-    let exports = tokio::task::block_in_place(|| lines(&mut running, 9));
+    let exports = tokio::task::block_in_place(|| lines(&mut running, 11));
     let settings: Vec<(&str, &str)> = exports
         .iter()
         .map(|line| line.strip_prefix("export ").unwrap())

@@ -308,6 +308,8 @@ pub(crate) fn settings(
         ("CLOUD_SYNC__CLAIMED_DOMAINS", DOMAIN),
         ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "object_id"),
         ("CLOUD_SYNC__PERFORM_SYNC", "true"),
+        ("CLOUD_SYNC__MAX_CREATES", "100%"),
+        ("CLOUD_SYNC__MAX_SIGN_IN_KEY_CHANGES", "100%"),
         ("CLOUD_SYNC__STATE", state),
         // Long enough that nobody alive loses it where a machine stands still for seconds.
         ("CLOUD_SYNC__LOCK_LEASE", "15s"),

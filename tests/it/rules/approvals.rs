@@ -136,6 +136,27 @@ async fn r27_one_more_that_vanished_meanwhile_stays_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r27_the_code_that_a_run_prints_is_that_of_the_next() {
+    let tenant = people(&["ann", "ben"]);
+    let mut organisation = accounts(&["ann", "ben"]);
+    organisation.users[0].aliases = vec![at("old")];
+    let world = World::still_with(tenant, organisation, &[("MAX_ALIAS_REMOVALS", "0")]).await;
+    assert_eq!(world.apply().await.counts.held, 1);
+    world.sandbox.exchange.with_state(|tenant| {
+        let mailbox = tenant.mailbox_mut(&at("ann")).unwrap();
+        mailbox.primary_smtp_address = at("new");
+        mailbox.email_addresses = vec![format!("SMTP:{}", at("new"))];
+    });
+    // The account is renamed, and what is held of it with it.
+    let report = world.apply().await;
+    assert_eq!(held(&report, Class::AliasRemoval), [at("new")]);
+    let code = code(&report, Class::AliasRemoval);
+    assert_converged(&world.approve(&[code]).await);
+    assert_eq!(user(&world, "new").aliases, [""; 0]);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn r27_a_change_that_is_no_longer_the_same_is_refused_alone() {
     let (world, report) = a_third_vanishes().await;
     // One came back, one got another address by hand: neither is what was approved.

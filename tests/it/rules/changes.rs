@@ -1,9 +1,12 @@
 //! R19-R25: what changes, and in which requests.
 
-use cloud_sync::sandbox::{
-    control::{Fault, FaultKind},
-    exchange::{Contact, Mailbox, faults},
-    zivver::{Group, User},
+use cloud_sync::{
+    domain::mode::Mode,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::{Contact, Mailbox, faults},
+        zivver::{Group, User},
+    },
 };
 
 use super::bench::*;
@@ -297,7 +300,7 @@ async fn r22_members_that_are_no_users_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r22_a_write_that_changed_nothing_is_not_repeated_until_either_side_changes() {
+async fn r22_an_addition_that_changed_nothing_waits_a_day_or_for_a_person() {
     let tenant = people(&["ann", "ben"]).full_access(&at("ann"), &at("ben"));
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;
     // Accepted, and not kept.
@@ -315,14 +318,51 @@ async fn r22_a_write_that_changed_nothing_is_not_repeated_until_either_side_chan
     let report = world.apply().await;
     assert_eq!(write_count(&world), 1, "{}", shown(&report));
     assert_eq!(notes(&report, "ann"), ["WriteHadNoEffect"]);
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
     world.sandbox.zivver.control().clear_faults();
     world
         .sandbox
         .exchange
         .with_state(|tenant| tenant.mailbox_mut(&at("ann")).unwrap().display_name = "New".into());
-    assert_converged(&world.apply().await);
+    let report = world.apply().await;
+    assert_eq!(user(&world, "ann").name, "New");
+    assert_eq!(user(&world, "ann").delegates, [""; 0], "{}", shown(&report));
+    let report = world.scoped(Mode::Apply, &[&at("ann")]).await;
+    assert_converged(&report);
+    assert_eq!(notes(&report, "ann"), [""; 0]);
     assert_eq!(user(&world, "ann").delegates, [at("ben")]);
     assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r22_a_suspend_that_changed_nothing_is_sent_in_every_run() {
+    let tenant = people(&["ben"]).mailbox(Mailbox::user(&at("ann")).disabled());
+    let world = World::still(tenant, accounts(&["ann", "ben"])).await;
+    world.sandbox.zivver.control().inject(
+        Fault::always(FaultKind::Status {
+            status: 200,
+            headers: Vec::new(),
+            body: String::new(),
+        })
+        .method("PUT"),
+    );
+    for runs in 1..=4 {
+        let report = world.apply().await;
+        assert_eq!(write_count(&world), runs, "{}", shown(&report));
+        assert_eq!(notes(&report, "ann"), ["AccessNotTaken"]);
+        assert_eq!(report.converged, Some(false));
+    }
+    world.sandbox.zivver.control().clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(notes(&report, "ann"), [""; 0]);
+    assert!(!user(&world, "ann").active);
+    // Made active by hand: nothing of before keeps it so.
+    world.sandbox.zivver.with_state(|organisation| {
+        organisation.user_mut(&at("ann")).unwrap().active = true;
+    });
+    assert_converged(&world.apply().await);
+    assert!(!user(&world, "ann").active);
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,7 +73,8 @@ fn unplanned(write: &Write, records: &Records) -> Vec<Attribute> {
                     Attribute::Address
                     | Attribute::Name
                     | Attribute::Active
-                    | Attribute::ObjectId => false,
+                    | Attribute::ObjectId
+                    | Attribute::SignInKey => false,
                 }
                 // Whoever finishes what another one created.
                 || action.kind == ActionKind::Create

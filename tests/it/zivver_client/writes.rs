@@ -16,7 +16,7 @@ const DORA: &str = "dora@corp.example";
 fn new_user() -> UserWrite {
     UserWrite {
         extension: Some(UserExtensionBody {
-            key: ObjectId::parse(KEY),
+            key: ObjectId::parse(KEY).map(SignInKey::ObjectId),
             ..UserExtensionBody::default()
         }),
         ..named("Dora")

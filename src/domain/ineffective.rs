@@ -1,0 +1,367 @@
+//! Changes that Zivver accepted and did not keep (R22). What takes something away is sent again in every run, anything else
+//! after 1, 2, 4 and then always 7 days.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    address::SmtpAddress,
+    change::{Change, account_of, key_of},
+    delta::{Activity, Delta, Target},
+    ids::{ScimId, SignInKey},
+    memory::{Ineffective, Memory},
+    note::{Code, Note},
+    offenders::wait_s,
+    plan::Wishes,
+    scope::RunScope,
+    world::World,
+};
+
+/// What is known of the proposed changes from earlier runs.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What is said of those that Zivver did not keep, by [`key_of`].
+    pub notes: BTreeMap<String, Note>,
+    /// Whether some of them wait.
+    pub is_waiting: bool,
+}
+
+/// Takes out what waits for a later day, and names what Zivver did not keep before. A person who asks for an account
+/// waits for nothing.
+pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes: &Wishes) -> Known {
+    let mut known = Known::default();
+    if memory.ineffective.is_empty() {
+        return known;
+    }
+    // A delegate who is renamed or resumed in this plan may be kept now.
+    let changing: BTreeSet<Target> = deltas
+        .iter()
+        .filter(|delta| delta.rename.is_some() || delta.activity == Some(Activity::Resume))
+        .map(|delta| delta.target)
+        .collect();
+    for delta in deltas.iter_mut() {
+        let account = account_of(delta, &world.accounts);
+        for change in delta.changes() {
+            let key = change
+                .key(&world.accounts)
+                .map(|key| key_of(&account, &key));
+            let Some((key, before)) = key.and_then(|key| {
+                let before = memory.ineffective.get(&key)?;
+                Some((key, before))
+            }) else {
+                continue;
+            };
+            let again = before.last + wait_s(before.times);
+            let is_new =
+                matches!(&change, Change::AddDelegate(target) if changing.contains(target));
+            let waits = !change.is_destructive()
+                && !is_new
+                && wishes.scope == RunScope::All
+                && wishes.now < again;
+            let text = text(&change, before.times, waits.then_some(again));
+            let note = Note::new(delta.address.as_str(), code(&change), text);
+            known.notes.insert(key, note);
+            if waits {
+                known.is_waiting = true;
+                delta.take_out(&change);
+            }
+        }
+    }
+    deltas.retain(|delta| !delta.is_empty());
+    known
+}
+
+fn code(change: &Change) -> Code {
+    if change.takes_access() {
+        Code::AccessNotTaken
+    } else {
+        Code::WriteHadNoEffect
+    }
+}
+
+/// `again` is when a change that waits is sent again, in epoch seconds.
+fn text(change: &Change, times: u32, again: Option<i64>) -> String {
+    let runs = if times == 1 { "run" } else { "runs" };
+    if change.takes_access() {
+        return format!(
+            "Zivver accepted {} in {times} {runs} and did not do it, so the access is still open; each run sends it again: \
+             do it in the Zivver WebApp, or ask Zivver's support",
+            what(change)
+        );
+    }
+    let when = match again.map(Timestamp::from_second) {
+        Some(Ok(time)) => format!("it is sent again after {time}"),
+        Some(Err(_)) | None => "it is sent again".to_owned(),
+    };
+    format!(
+        "Zivver accepted {} in {times} {runs} and did not keep it; {when}",
+        what(change)
+    )
+}
+
+fn what(change: &Change) -> String {
+    match change {
+        Change::Create { .. } => "the account".into(),
+        Change::Tie { .. } => "the object id".into(),
+        Change::Rename { to, .. } => format!("the address {to}"),
+        Change::Name { to, .. } => format!("the name {to:?}"),
+        Change::Resume => "to resume the account".into(),
+        Change::Suspend { .. } | Change::Empty { .. } => "to suspend the account".into(),
+        Change::SignInKey => "the sign-in key".into(),
+        Change::AddAlias(alias) => format!("the alias {alias}"),
+        Change::RemoveAlias(alias) => format!("to remove the alias {alias}"),
+        Change::AddDelegate(_) => "a delegate".into(),
+        Change::RemoveDelegate(_) => "to remove a delegate".into(),
+    }
+}
+
+/// What the accepted requests of one action asked Zivver to store; `None` for what they did not mention.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub address: Option<SmtpAddress>,
+    pub name: Option<String>,
+    pub active: Option<bool>,
+    pub aliases: Option<BTreeSet<SmtpAddress>>,
+    /// Of a user.
+    pub delegates: Option<BTreeSet<SmtpAddress>>,
+    /// Of a functional account.
+    pub members: Option<BTreeSet<ScimId>>,
+    pub key: Option<SignInKey>,
+}
+
+impl Asked {
+    /// With what a later request of the action asked.
+    pub fn merge(&mut self, later: Self) {
+        let Self {
+            address,
+            name,
+            active,
+            aliases,
+            delegates,
+            members,
+            key,
+        } = later;
+        self.address = address.or(self.address.take());
+        self.name = name.or(self.name.take());
+        self.active = active.or(self.active);
+        self.aliases = aliases.or(self.aliases.take());
+        self.delegates = delegates.or(self.delegates.take());
+        self.members = members.or(self.members.take());
+        self.key = key.or(self.key.take());
+    }
+}
+
+/// One action that was sent, and what Zivver was asked with it.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    pub delta: &'a Delta,
+    pub asked: &'a Asked,
+    /// The account that it created.
+    pub created: Option<&'a ScimId>,
+}
+
+/// A change that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentChange {
+    /// By which later runs know it: [`key_of`].
+    pub key: String,
+    pub account: ScimId,
+    /// For reports.
+    pub address: SmtpAddress,
+    pub change: Change,
+    /// Whether Zivver shows it.
+    pub is_kept: bool,
+}
+
+/// R22: each change that was sent, compared with what Zivver shows. `created` are all accounts of the run.
+pub fn compare(
+    sent: &Sent<'_>,
+    before: &Accounts,
+    now: &Accounts,
+    created: &BTreeMap<Target, ScimId>,
+) -> Vec<SentChange> {
+    let Sent { delta, asked, .. } = sent;
+    let id = match delta.target {
+        Target::Existing(ix) => before.get(ix).id(),
+        Target::New(_) => match sent.created {
+            Some(id) => id,
+            None => return Vec::new(),
+        },
+    };
+    let comparing = Comparing {
+        asked,
+        before,
+        now,
+        created,
+        kind: delta.kind,
+        account: now.with_id(id),
+    };
+    // An account that was deleted meanwhile has nothing to compare, unless it was to be created.
+    if comparing.account.is_none() && delta.create.is_none() {
+        return Vec::new();
+    }
+    let sent = delta.changes().into_iter();
+    sent.filter_map(|change| {
+        let is_kept = comparing.is_kept(&change)?;
+        let key = match &change {
+            Change::AddDelegate(target @ Target::New(_)) => {
+                format!("+delegate {}", created.get(target)?)
+            }
+            change => change.key(before)?,
+        };
+        let account = match &change {
+            Change::Create { .. } => delta.address.to_string(),
+            _ => id.to_string(),
+        };
+        Some(SentChange {
+            key: key_of(&account, &key),
+            account: id.clone(),
+            address: delta.address.clone(),
+            change,
+            is_kept,
+        })
+    })
+    .collect()
+}
+
+struct Comparing<'a> {
+    asked: &'a Asked,
+    before: &'a Accounts,
+    now: &'a Accounts,
+    created: &'a BTreeMap<Target, ScimId>,
+    kind: AccountKind,
+    account: Option<AccountIx>,
+}
+
+impl Comparing<'_> {
+    /// `None` if the change was not asked for in an accepted request, or cannot be read back.
+    fn is_kept(&self, change: &Change) -> Option<bool> {
+        if let Change::Create { .. } = change {
+            return self.asked.address.as_ref().map(|_| self.account.is_some());
+        }
+        let ix = self.account?;
+        let view = self.now.get(ix);
+        match change {
+            Change::Create { .. } | Change::Tie { .. } | Change::SignInKey => None,
+            Change::Rename { to, .. } => {
+                (self.asked.address.as_ref() == Some(to)).then(|| view.address() == to)
+            }
+            Change::Name { to, .. } => {
+                let asked = self.asked.name.as_deref() == Some(&**to);
+                asked.then(|| view.name().trim() == &**to)
+            }
+            Change::Resume => self.asks_status(true).then(|| self.now.is_active(ix)),
+            Change::Suspend { .. } => self.asks_status(false).then(|| !self.now.is_active(ix)),
+            Change::Empty { members, .. } => {
+                let left = members.iter().filter(|member| self.has_delegate(**member));
+                self.asked.members.as_ref().map(|_| left.count() == 0)
+            }
+            Change::AddAlias(alias) => {
+                let asked = self.asked.aliases.as_ref()?.contains(alias);
+                asked.then(|| has_alias(view, alias))
+            }
+            Change::RemoveAlias(alias) => {
+                let asked = !self.asked.aliases.as_ref()?.contains(alias);
+                asked.then(|| !has_alias(view, alias))
+            }
+            Change::AddDelegate(target) => {
+                let id = self.id_of(*target)?;
+                let asked = self.asks_delegate(id)?;
+                asked.then(|| self.shows_delegate(id))
+            }
+            Change::RemoveDelegate(delegate) => {
+                let asked = !self.asks_delegate(self.before.get(*delegate).id())?;
+                asked.then(|| !self.has_delegate(*delegate))
+            }
+        }
+    }
+
+    fn asks_status(&self, active: bool) -> bool {
+        match self.kind {
+            AccountKind::User => self.asked.active == Some(active),
+            AccountKind::Functional => {
+                let members = self.asked.members.as_ref();
+                members.is_some_and(|members| active != members.is_empty())
+            }
+        }
+    }
+
+    fn id_of(&self, target: Target) -> Option<&ScimId> {
+        match target {
+            Target::Existing(ix) => Some(self.before.get(ix).id()),
+            Target::New(_) => self.created.get(&target),
+        }
+    }
+
+    /// Whether the delegate is in the set that was sent; `None` if none was.
+    fn asks_delegate(&self, id: &ScimId) -> Option<bool> {
+        match self.kind {
+            AccountKind::Functional => Some(self.asked.members.as_ref()?.contains(id)),
+            AccountKind::User => {
+                let asked = self.asked.delegates.as_ref()?;
+                // A delegate may have been renamed in this run.
+                let address = |accounts: &Accounts| {
+                    let ix = accounts.with_id(id)?;
+                    Some(accounts.get(ix).address().clone())
+                };
+                let addresses = [address(self.before), address(self.now)];
+                Some(
+                    addresses
+                        .into_iter()
+                        .flatten()
+                        .any(|it| asked.contains(&it)),
+                )
+            }
+        }
+    }
+
+    fn has_delegate(&self, before: AccountIx) -> bool {
+        self.shows_delegate(self.before.get(before).id())
+    }
+
+    fn shows_delegate(&self, id: &ScimId) -> bool {
+        let (Some(account), Some(delegate)) = (self.account, self.now.with_id(id)) else {
+            return false;
+        };
+        self.now.delegates_of(account).users.contains(&delegate)
+    }
+}
+
+fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
+    view.extension().aliases.contains(alias)
+}
+
+/// Takes in what a run sent: counts once a run what was not kept, forgets what was kept. Gives what is to be said of the
+/// former.
+pub fn remember(
+    ineffective: &mut BTreeMap<String, Ineffective>,
+    sent: &[SentChange],
+    run: &str,
+    now: i64,
+) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for change in sent {
+        if change.is_kept {
+            ineffective.remove(&change.key);
+            continue;
+        }
+        let times = match ineffective.get(&change.key) {
+            Some(before) if before.run == run => before.times,
+            Some(before) => before.times.saturating_add(1),
+            None => 1,
+        };
+        let entry = Ineffective {
+            times,
+            last: now,
+            run: run.to_owned(),
+        };
+        ineffective.insert(change.key.clone(), entry);
+        let again = (!change.change.is_destructive()).then(|| now + wait_s(times));
+        let text = text(&change.change, times, again);
+        let note = Note::new(change.address.as_str(), code(&change.change), text);
+        notes.push(note);
+    }
+    notes
+}

@@ -1,0 +1,186 @@
+//! What a run made of Zivver, read back (R22, R36).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Running;
+use crate::{
+    domain::{
+        account::Actual,
+        accounts::Accounts,
+        delta::Target,
+        ids::ScimId,
+        ineffective::{Sent, SentChange, compare, remember},
+        matching::match_accounts,
+        plan::Plan,
+        report::ActionOutcome,
+    },
+    engine::{
+        Progress, RunError,
+        apply::Applied,
+        fetch::{Fetched, until},
+        live::Answered,
+    },
+    zivver::ZivverClient,
+};
+
+/// How long lists may lag behind writes before a difference counts (R22).
+const LIST_LAG_MAX: Duration = Duration::from_secs(60);
+
+/// How long the first look at lists that lag waits; each next one waits twice as long.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What verification saw.
+struct Seen {
+    accounts: Accounts,
+    changes: Vec<SentChange>,
+    /// Whether the lists had the time that they may need.
+    is_final: bool,
+}
+
+impl Running<'_> {
+    /// R36: both lists once more, and what differs from the plan. What this run held is neither a difference nor without
+    /// effect.
+    pub(super) async fn verify(
+        &mut self,
+        fetched: &mut Fetched,
+        plan: &Plan,
+        applied: &Applied,
+        zivver: &ZivverClient,
+    ) -> Result<(), RunError> {
+        self.engine.progress().show(Progress::Verifying);
+        let seen = self
+            .look(&fetched.world.accounts, plan, applied, zivver)
+            .await?;
+        fetched.world.accounts = seen.accounts;
+        fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+        let mut wishes = self.wishes();
+        wishes.approved.extend(plan.used_approvals.iter().cloned());
+        wishes.held = Some(plan.marks.clone());
+        let again = self.plan(fetched, &wishes);
+        self.report.converged = Some(again.approved.is_empty() && !again.is_waiting);
+        self.report.differences = again.approved.actions().to_vec();
+        // Some of what was held may be gone by what the run did: its codes are those of the next run.
+        self.report.held.clone_from(&again.held);
+        self.offer_approvals(&again).await?;
+        if self.undo.is_none() && seen.is_final {
+            self.remember_effects(plan, &seen.changes);
+        }
+        Ok(())
+    }
+
+    /// Reads until Zivver shows all that was sent, or the lists have had their time.
+    async fn look(
+        &self,
+        before: &Accounts,
+        plan: &Plan,
+        applied: &Applied,
+        zivver: &ZivverClient,
+    ) -> Result<Seen, RunError> {
+        let last = Instant::now() + LIST_LAG_MAX;
+        let until_when = self.deadline.map_or(last, |deadline| deadline.min(last));
+        let mut wait = LOOK_AGAIN_AFTER;
+        loop {
+            let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
+            let accounts = Accounts::new(Actual { users, groups });
+            let changes = sent_changes(plan, applied, before, &accounts);
+            let lags = lags(&changes, plan, applied, before, &accounts);
+            let next = Instant::now() + wait;
+            let is_stopped = self.engine.shared.links.stop.is_requested();
+            if !lags || next > until_when || is_stopped {
+                return Ok(Seen {
+                    accounts,
+                    changes,
+                    is_final: !lags || next > last,
+                });
+            }
+            drop(accounts);
+            tokio::select! {
+                () = until(Some(next)) => {}
+                () = self.engine.shared.links.stop.requested() => {}
+            }
+            wait *= 2;
+        }
+    }
+
+    /// R22: what was sent and not kept is sent again, and named until it is kept.
+    fn remember_effects(&mut self, plan: &Plan, changes: &[SentChange]) {
+        let outdated: Vec<_> = changes
+            .iter()
+            .filter_map(|change| plan.ineffective.get(&change.key))
+            .collect();
+        self.report.skipped.retain(|note| !outdated.contains(&note));
+        self.forget_kept(plan);
+        for change in changes.iter().filter(|change| !change.is_kept) {
+            for (class, count) in change.change.classes() {
+                self.memory.give_back(class, count);
+            }
+        }
+        let now = self.engine.now().as_second();
+        let notes = remember(&mut self.memory.ineffective, changes, self.id.as_str(), now);
+        self.report.skipped.extend(notes);
+        self.report.skipped.sort_unstable();
+        self.report.skipped.dedup();
+    }
+
+    /// Forgets changes without effect that are not proposed any more: Zivver shows them, or their cause is gone.
+    pub(super) fn forget_kept(&mut self, plan: &Plan) {
+        if self.request.accounts.is_empty() && self.undo.is_none() {
+            self.memory
+                .ineffective
+                .retain(|key, _| plan.ineffective.contains_key(key));
+        }
+    }
+}
+
+fn sent_changes(
+    plan: &Plan,
+    applied: &Applied,
+    before: &Accounts,
+    now: &Accounts,
+) -> Vec<SentChange> {
+    let created: BTreeMap<Target, ScimId> = applied
+        .created
+        .iter()
+        .map(|(mailbox, id)| (Target::New(*mailbox), id.clone()))
+        .collect();
+    let sent = applied.actions.iter().zip(plan.approved.deltas());
+    let accepted = sent.filter(|(end, _)| {
+        matches!(
+            end.outcome,
+            Some(ActionOutcome::Applied | ActionOutcome::Partly)
+        )
+    });
+    accepted
+        .flat_map(|(end, delta)| {
+            let sent = Sent {
+                delta,
+                asked: &end.asked,
+                created: created.get(&delta.target),
+            };
+            compare(&sent, before, now, &created)
+        })
+        .collect()
+}
+
+/// Whether some change is missing from the lists only: the answer to its write, where there was one, shows it.
+fn lags(
+    changes: &[SentChange],
+    plan: &Plan,
+    applied: &Applied,
+    before: &Accounts,
+    now: &Accounts,
+) -> bool {
+    if changes.iter().all(|change| change.is_kept) {
+        return false;
+    }
+    let answered = now.with(applied.answers.values().map(Answered::view));
+    let by_answers = sent_changes(plan, applied, before, &answered);
+    let denied = |change: &&SentChange| {
+        let answer = by_answers.iter().find(|other| other.key == change.key);
+        applied.answers.contains_key(&change.account) && answer.is_some_and(|it| !it.is_kept)
+    };
+    let mut missing = changes.iter().filter(|change| !change.is_kept);
+    !missing.all(|change| denied(&change))
+}
