@@ -10,6 +10,7 @@ use super::{
     delta::{Activity, Delta, KeyChange, Reason, Target},
     diff::{Diff, diff},
     directory::Directory,
+    guard::Class,
     hash::HashMap,
     hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, guard},
     ids::{ObjectId, ScimId},
@@ -58,6 +59,8 @@ pub struct Plan {
     pub began: Base,
     /// What is held, to be recognised by verification.
     pub marks: Marks,
+    /// R26: the classes that exceed their limit, with what it was of.
+    pub exceeded: BTreeMap<Class, u32>,
     /// R22: what is said of proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
     /// R22, R33: some changes wait for a later day.
@@ -319,6 +322,7 @@ fn decide(
         base,
         began,
         marks: guarded.marks,
+        exceeded: guarded.exceeded,
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         used_approvals: guarded.used,

@@ -817,6 +817,9 @@ impl Running<'_> {
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
+        if self.request.accounts.is_empty() && self.undo.is_none() {
+            self.memory.held_of.clone_from(&plan.exceeded);
+        }
         if plan.approved.is_empty() {
             self.report.converged = Some(!plan.is_waiting);
             self.forget_kept(plan);

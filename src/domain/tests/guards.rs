@@ -592,3 +592,24 @@ fn r26_percentages_are_of_what_is_claimed_and_unprotected() {
     held NameChange: bert@ change name [Old] -> [New]
     ");
 }
+
+#[test]
+fn r36_what_was_held_does_not_come_within_its_limit_by_growth() {
+    let world = |accounts: usize| {
+        let person = |at: usize| format!("mailbox p{at}@\naccount p{at}@\n");
+        let people: String = (0..accounts).map(person).collect();
+        format!(
+            "limits suspend=20%\n{people}mailbox anna@ disabled\naccount anna@\nmailbox bert@ disabled\naccount bert@"
+        )
+    };
+    let mut scene = Scene::parse(&world(6));
+    let held = scene.plan().plan;
+    assert_eq!(held.held.len(), 1);
+    assert_eq!(held.exceeded, [(Class::Suspend, 8)].into());
+    scene = Scene::parse(&world(20));
+    assert_eq!(scene.plan().plan.held, []);
+    scene.memory.held_of = held.exceeded;
+    assert_eq!(scene.plan().plan.held.len(), 1);
+    scene.policy.limits.suspend = Limit::Count(2);
+    assert_eq!(scene.plan().plan.held, []);
+}
