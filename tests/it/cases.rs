@@ -85,6 +85,7 @@ cases! {
     r22_creates_while_lists_lag = "creates-while-lists-lag",
     r22_disabled_leaver_keeps_what_no_one_wants = "disabled-leaver-keeps-what-no-one-wants",
     r22_held_then_many_creates = "held-then-many-creates",
+    r22_held_then_many_creates_approved = "held-then-many-creates-approved",
     r22_lagging_list_then_return = "lagging-list-then-return",
     r22_list_lags_fifty_ms = "list-lags-fifty-ms",
     r22_list_lags_ten_minutes = "list-lags-ten-minutes",
