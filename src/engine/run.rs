@@ -780,6 +780,7 @@ impl Running<'_> {
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
+        self.memory.give_back(&plan.untaken);
         if plan.approved.is_empty() {
             self.report.converged = Some(!plan.is_waiting);
             self.forget_kept(plan);

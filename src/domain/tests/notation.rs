@@ -226,6 +226,7 @@ impl Scene {
                     times: times.parse().unwrap(),
                     last: NOW - line.word("ago").map_or(0, |text| text.parse().unwrap()),
                     run: "R1".into(),
+                    is_counted: line.has("counted"),
                 };
                 let key = key.replace('_', " ");
                 self.memory.ineffective.insert(key, entry);
