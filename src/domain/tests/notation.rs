@@ -44,7 +44,7 @@ pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) struct Scene {
     pub records: Vec<MailboxRecord>,
     /// By primary and object id as written.
-    permissions: HashMap<(String, String), PermissionAnswer>,
+    pub permissions: HashMap<(String, String), PermissionAnswer>,
     pub answers: Answers,
     pub actual: Actual,
     pub policy: Policy,
