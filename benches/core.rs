@@ -239,5 +239,6 @@ fn policy() -> Policy {
         sso_account_key: SsoAccountKey::ObjectId,
         limits: Limits::default(),
         min_source_ratio: 0.5,
+        min_target_ratio: 0.5,
     }
 }

@@ -84,6 +84,7 @@ var defaults = {
   EXO_CONCURRENCY: '16'
   SSO_ACCOUNT_KEY: ssoAccountKey
   MIN_SOURCE_RATIO: '0.5'
+  MIN_TARGET_RATIO: '0.5'
   MAX_SUSPEND: '5%,min 5'
   MAX_DELEGATE_REMOVALS: '10%,min 20'
   MAX_ALIAS_REMOVALS: '10%,min 20'
@@ -99,6 +100,7 @@ var defaults = {
   STATE: ''
   LOCK_LEASE: '60s'
   KEEP_RUNS: '90'
+  KEEP_APPLIED: '400d'
   NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
   SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
   SMTP_FROM: ''

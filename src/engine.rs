@@ -7,21 +7,24 @@ pub mod answers;
 pub mod apply;
 mod chance;
 pub mod check;
+mod domains;
 pub mod error;
 pub mod explain;
 pub mod fetch;
+pub mod health;
 pub mod history;
 pub mod journal;
 mod live;
 mod look;
 pub mod notices;
+mod open_files;
 mod probe;
 pub mod progress;
 pub mod run;
 mod stop;
 mod undo;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
@@ -55,10 +58,13 @@ struct Shared {
     lease: Lease,
     clock: Clock,
     chance: Chance,
+    newest_id: Mutex<Option<RunId>>,
     state: OnceCell<State>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
     progress: Watcher,
+    /// When a tick failed that is not in the history (epoch seconds), and why.
+    unrecorded: Mutex<Option<(i64, String)>>,
 }
 
 /// How the outside is reached; what is `None` is made from the settings when it is first needed.
@@ -78,7 +84,10 @@ pub struct Links {
 }
 
 impl Engine {
-    pub fn new(settings: Settings, links: Links) -> Self {
+    pub fn new(mut settings: Settings, links: Links) -> Self {
+        if links.exchange.is_none() {
+            open_files::fit(&mut settings);
+        }
         let state = OnceCell::new_with(links.state.clone());
         Self {
             shared: Arc::new(Shared {
@@ -88,11 +97,13 @@ impl Engine {
                 settings,
                 clock: links.clock,
                 chance: Chance::new(links.seed),
+                newest_id: Mutex::default(),
                 links,
                 state,
                 zivver: OnceCell::new(),
                 exchange: OnceCell::new(),
                 progress: Watcher::default(),
+                unrecorded: Mutex::default(),
             }),
         }
     }
@@ -176,6 +187,7 @@ impl Engine {
             sso_account_key: settings.sso_account_key,
             limits: settings.limits.clone(),
             min_source_ratio: settings.min_source_ratio,
+            min_target_ratio: settings.min_target_ratio,
         }
     }
 
@@ -183,8 +195,29 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    fn new_run_id(&self) -> RunId {
-        RunId::drawn(self.now(), self.shared.chance.draw())
+    fn unrecorded(&self) -> Option<(i64, String)> {
+        let unrecorded = &self.shared.unrecorded;
+        let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        unrecorded.clone()
+    }
+
+    fn remember_unrecorded(&self, at: i64, error: String) {
+        let unrecorded = &self.shared.unrecorded;
+        *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
+    }
+
+    /// R28: later than every run in state, and than every other id of this process, whose run may not be in state yet.
+    async fn new_run_id(&self) -> Result<RunId, RunError> {
+        let in_state = self.state().await?.newest_run().await?;
+        let shared = &self.shared;
+        let mut newest = shared
+            .newest_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = newest.take().max(in_state);
+        let id = RunId::after(before.as_ref(), self.now(), shared.chance.draw());
+        *newest = Some(id.clone());
+        Ok(id)
     }
 }
 

@@ -10,6 +10,7 @@ mod retry;
 
 use std::{
     future::Future,
+    io::ErrorKind,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -153,7 +154,7 @@ pub enum SendError {
         host: String,
         cause: String,
         remedy: String,
-        /// A loopback address on which nobody listens.
+        /// A loopback address: what listens there is started soon, or not at all.
         nobody_there: bool,
     },
     /// It may have arrived and worked.
@@ -356,11 +357,19 @@ impl Exchange {
     fn refused(&self, error: reqwest::Error, setting: &str, loopback: bool) -> SendError {
         let (host, dns) = (self.host.clone(), error.is_dns());
         let sent = !error.is_connect() && !error.is_builder();
-        let cause = root_cause(&error.without_url());
+        let handshake = handshake_failure(&error);
+        let mut cause = root_cause(&error.without_url());
         if sent {
             return SendError::Broken { host, cause };
         }
-        let remedy = if loopback {
+        if handshake.is_some() {
+            cause.insert_str(0, "TLS handshake failed: ");
+        }
+        let remedy = if let Some(Handshake::Certificate) = handshake {
+            format!("let this machine trust the issuer of the certificate, or correct {setting}")
+        } else if let Some(Handshake::Other) = handshake {
+            format!("check that the service speaks TLS, and the scheme, host and port in {setting}")
+        } else if loopback {
             format!("start the sandbox (cloud-sync sandbox) or correct {setting}")
         } else if dns {
             format!("no such host name: correct {setting}, or check the machine's DNS")
@@ -402,6 +411,38 @@ impl Exchange {
             limit_bytes: self.limit_bytes,
         }
     }
+}
+
+/// What failed in a TLS handshake: the service was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    Certificate,
+    Other,
+}
+
+fn handshake_failure(error: &(dyn std::error::Error + 'static)) -> Option<Handshake> {
+    let mut next = Some(error);
+    let mut hung_up = false;
+    while let Some(error) = next {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(_)) => return Some(Handshake::Certificate),
+            Some(_) => return Some(Handshake::Other),
+            None => {}
+        }
+        // An I/O error passes over what it wraps when it is asked for its source.
+        let io = error.downcast_ref::<std::io::Error>();
+        hung_up |= io.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            )
+        });
+        next = match io.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    hung_up.then_some(Handshake::Other)
 }
 
 /// The innermost cause of an error: what the operating system or the peer said.

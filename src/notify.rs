@@ -167,13 +167,19 @@ mod tests {
             assert!(shown.contains("[U+202E]gpj"), "{shown}");
         }
     }
-    use crate::domain::notice::{Notified, SUCCESS_AGE_MAX_S, at_tick};
+    use crate::domain::{
+        health::Overdue,
+        notice::{Notified, at_tick},
+    };
 
     #[test]
     fn one_body_serves_teams_slack_and_programs() {
-        let notice = at_tick(&Notified::default(), Some(SUCCESS_AGE_MAX_S + 1))
-            .1
-            .unwrap();
+        let overdue = Overdue {
+            age_s: 27 * 3600,
+            age_max_s: 26 * 3600,
+            has_succeeded: true,
+        };
+        let notice = at_tick(&Notified::default(), Some(overdue)).1.unwrap();
         let body = body(&notice);
         assert_eq!(body["type"], "message");
         assert_eq!(body["event"], "no_success");

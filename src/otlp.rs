@@ -78,8 +78,9 @@ impl Otlp {
         self.shared.spans.clone().with_filter(filter)
     }
 
-    /// Sends what ended since the last time; `report` is what the metrics are made of.
-    pub async fn export(&self, report: Option<&Report>) {
+    /// Sends what ended since the last time; the report is what the metrics are made of, with whether the run is a
+    /// success (R28).
+    pub async fn export(&self, report: Option<(&Report, bool)>) {
         let sending = async {
             let (spans, dropped) = self.shared.spans.take();
             if dropped > 0 {
@@ -89,8 +90,8 @@ impl Otlp {
                 self.send(Signal::Traces, &self.traces(spans.to_vec()))
                     .await?;
             }
-            if let Some(report) = report {
-                let metrics = self.metrics(report);
+            if let Some((report, is_success)) = report {
+                let metrics = self.metrics(report, is_success);
                 self.send(Signal::Metrics, &metrics).await?;
             }
             Ok::<_, OtlpError>(())
@@ -111,13 +112,13 @@ impl Otlp {
     }
 
     /// `ExportMetricsServiceRequest`
-    fn metrics(&self, report: &Report) -> Message {
+    fn metrics(&self, report: &Report, is_success: bool) -> Message {
         let mut totals = self
             .shared
             .totals
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        totals.add(report);
+        totals.add(report, is_success);
         let metrics = totals.metrics(report, spans::now());
         let scoped = Message::default()
             .one(1, "scope", scope())

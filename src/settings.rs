@@ -16,6 +16,7 @@ use url::Url;
 use crate::{
     domain::{
         guard::{Class, Limit, Limits},
+        health::Host,
         mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
@@ -73,6 +74,8 @@ pub struct Settings {
     pub sso_account_key: SsoAccountKey,
     /// 0 to 1 (R2).
     pub min_source_ratio: f64,
+    /// 0 to 1 (R2).
+    pub min_target_ratio: f64,
     pub limits: Limits,
     /// R32.
     pub max_consecutive_failures: u32,
@@ -82,8 +85,12 @@ pub struct Settings {
     /// How long a run that died keeps the next one waiting (R29).
     pub lock_lease: Duration,
     pub keep_runs: u32,
+    /// How long a run stays that wrote (R35).
+    pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
     pub mail: Option<MailSettings>,
+    /// What decides whether the Functions host starts the timer.
+    pub host: Host,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -226,6 +233,7 @@ impl Settings {
                 value::sso_account_key,
             ),
             min_source_ratio: r.or("MIN_SOURCE_RATIO", 0.5, value::ratio),
+            min_target_ratio: r.or("MIN_TARGET_RATIO", 0.5, value::ratio),
             limits: read_limits(r),
             max_consecutive_failures: r.or("MAX_CONSECUTIVE_FAILURES", 20, |text| {
                 value::number(text, 1, 1_000_000)
@@ -234,8 +242,10 @@ impl Settings {
             state: read_state(r, &lookup),
             lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
             keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
+            keep_applied: r.or("KEEP_APPLIED", KEEP_APPLIED, value::days),
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
+            host: read_host(&lookup),
             warnings: r.typos(),
         };
         reader.finish()?;
@@ -256,6 +266,8 @@ impl Settings {
         })
     }
 }
+
+const KEEP_APPLIED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
 
@@ -302,6 +314,27 @@ fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<Mai
         from: from?,
         to: to?,
     })
+}
+
+/// Settings of the host itself, as it reads them: on Linux a `.` in a name may have become `_`.
+fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
+    let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
+    let is_on = |name: &String| {
+        set(name).is_some_and(|text| {
+            let text = text.trim();
+            text == "1" || text.eq_ignore_ascii_case("true")
+        })
+    };
+    let names = ["SyncTimer", "SyncQueue"].into_iter().flat_map(|function| {
+        [".", "__", "_"].map(|dot| format!("AzureWebJobs{dot}{function}{dot}Disabled"))
+    });
+    Host {
+        is_present: ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"]
+            .into_iter()
+            .any(|name| set(name).is_some()),
+        schedule: set("SYNC_SCHEDULE"),
+        disabled: names.filter(is_on).collect(),
+    }
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

@@ -14,6 +14,7 @@
 //! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
 //! | `approvals/<code>` | replaced | what became of an approval (R27) |
 //! | `notified` | replaced | what the last notification said |
+//! | `first-seen` | replaced | when the app was first seen (R28) |
 //! | `form-key` | created | what the tokens in the forms of the dashboard are made with |
 //! | `lock/<epoch>/…` | created | see [`lock`] |
 //!
@@ -27,7 +28,8 @@
 //!
 //! # Retention
 //!
-//! [`State::prune`], called by the holder of the lock at the end of a run, keeps the newest runs, and every run that has not ended.
+//! [`State::prune`], called at the end of a run, keeps every run that has not ended, runs that wrote for a time, and of the others
+//! the newest.
 
 mod azure;
 mod envelope;
@@ -52,7 +54,7 @@ use lock::{Lease, Lock};
 pub use objects::Revision;
 use objects::{Created, Objects};
 pub use parts::Parts;
-pub use retention::Pruned;
+pub use retention::{Keep, Pruned};
 pub use run_id::RunId;
 
 const MEMORY: &str = "memory";
@@ -61,6 +63,7 @@ const CHECKPOINT: &str = "checkpoint";
 const APPROVALS: &str = "approvals";
 const NOTIFIED: &str = "notified";
 const FORM_KEY: &str = "form-key";
+const FIRST_SEEN: &str = "first-seen";
 
 /// The state in one place. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -119,6 +122,7 @@ impl State {
                     place: place.clone(),
                     cause,
                 };
+                keep_to_this_user();
                 fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| failed(error.to_string()))?;
@@ -191,6 +195,11 @@ impl State {
         Ok(entries
             .map(|(id, summary)| RunEntry { id, summary })
             .collect())
+    }
+
+    /// The run with the latest id.
+    pub async fn newest_run(&self) -> Result<Option<RunId>, StateError> {
+        Ok(self.run_ids().await?.pop())
     }
 
     /// Oldest first. Folders with other names are not ours.
@@ -309,6 +318,15 @@ impl State {
         self.objects.save(NOTIFIED, NOTIFIED, notified).await
     }
 
+    /// When the app was first seen.
+    pub async fn first_seen<T: DeserializeOwned>(&self) -> Result<Option<T>, StateError> {
+        self.objects.load(FIRST_SEEN, FIRST_SEEN).await
+    }
+
+    pub async fn save_first_seen<T: Serialize>(&self, seen: &T) -> Result<(), StateError> {
+        self.objects.save(FIRST_SEEN, FIRST_SEEN, seen).await
+    }
+
     /// The key of this state's form tokens: `fresh` becomes it where there is none yet.
     pub async fn form_key(&self, fresh: String) -> Result<String, StateError> {
         if let Some(key) = self.objects.load(FORM_KEY, FORM_KEY).await? {
@@ -349,6 +367,17 @@ impl State {
             .collect())
     }
 }
+
+/// Files are created with mode 0600 and folders with 0700, as reports and journals hold names and addresses. The store creates
+/// them itself and takes no mode, so this is set for the whole process.
+#[cfg(unix)]
+fn keep_to_this_user() {
+    use rustix::{fs::Mode, process::umask};
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+#[cfg(not(unix))]
+fn keep_to_this_user() {}
 
 fn summary_name(run: &RunId) -> String {
     format!("{RUNS}/{run}/summary")

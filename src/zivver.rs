@@ -6,6 +6,7 @@
 mod call;
 mod create;
 mod error;
+mod gate;
 mod governor;
 mod key;
 mod list;
@@ -22,7 +23,7 @@ use url::Url;
 
 use crate::{
     domain::{
-        account::{FunctionalAccount, UserAccount},
+        account::{Actual, FunctionalAccount, RejectedAccount, UserAccount},
         address::SmtpAddress,
         ids::ScimId,
     },
@@ -31,6 +32,7 @@ use crate::{
 use call::{Access, Call, MediaType};
 pub use create::Creation;
 pub use error::{Gap, ReadError, WriteError};
+pub use gate::Gate;
 use governor::Governor;
 pub use governor::Rate;
 pub use key::{ApiKey, ApiKeyError};
@@ -103,12 +105,30 @@ impl fmt::Debug for MayWrite {
     }
 }
 
+/// A complete list (R1).
+#[derive(Debug)]
+pub struct Listed<A> {
+    pub accounts: Vec<A>,
+    /// Rows that cannot be understood: accounts all the same.
+    pub rejected: Vec<RejectedAccount>,
+}
+
+impl<A> Default for Listed<A> {
+    fn default() -> Self {
+        Self {
+            accounts: Vec::new(),
+            rejected: Vec::new(),
+        }
+    }
+}
+
 /// Connections, counters and budget are those of all clients that come from one by [`Self::for_run`].
 #[derive(Debug)]
 pub struct ZivverClient {
     connection: Connection,
     sender: Arc<Sender>,
     governor: Arc<Governor>,
+    gate: Gate,
 }
 
 impl ZivverClient {
@@ -117,6 +137,7 @@ impl ZivverClient {
             governor: Arc::new(Governor::new(connection.rate)),
             sender: Arc::new(Sender::new(transport, "ZIVVER_API_URL")),
             connection,
+            gate: Gate::default(),
         }
     }
 
@@ -130,20 +151,39 @@ impl ZivverClient {
             },
             sender: Arc::clone(&self.sender),
             governor: Arc::clone(&self.governor),
+            gate: Gate::default(),
         }
+    }
+
+    /// Keeps this run from sending further writes, for a while or for good.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub fn counters(&self) -> &Counters {
         self.sender.counters()
     }
 
+    /// Both lists, side by side (R1).
+    pub async fn accounts(&self) -> Result<Actual, ReadError> {
+        let (users, groups) = tokio::try_join!(self.users(), self.groups())?;
+        let mut rejected = users.rejected;
+        rejected.extend(groups.rejected);
+        rejected.sort_unstable_by(|a, b| (&a.label, &a.id).cmp(&(&b.label, &b.id)));
+        Ok(Actual {
+            users: users.accounts,
+            groups: groups.accounts,
+            rejected,
+        })
+    }
+
     /// All users (R1).
-    pub async fn users(&self) -> Result<Vec<UserAccount>, ReadError> {
+    pub async fn users(&self) -> Result<Listed<UserAccount>, ReadError> {
         self.list().await
     }
 
     /// All functional accounts (R1).
-    pub async fn groups(&self) -> Result<Vec<FunctionalAccount>, ReadError> {
+    pub async fn groups(&self) -> Result<Listed<FunctionalAccount>, ReadError> {
         self.list().await
     }
 

@@ -103,6 +103,7 @@ async fn lock(state: &State, run: &RunId) {
         run: run.clone(),
         host: "fuzz".to_owned(),
         pid: 1,
+        process: None,
     };
     if let Ok(Acquired::Mine(guard)) = told(lock.acquire(&owner).await) {
         drop(told(guard.release().await));

@@ -53,7 +53,7 @@ pub(super) fn read(input: &[u8]) {
             b"find group" => drop(client.find_group(&address).await),
             _ => {
                 let users = client.users().await.unwrap_or_default();
-                for user in users.iter().take(3) {
+                for user in users.accounts.iter().take(3) {
                     comes_back(user).await;
                 }
             }
@@ -91,6 +91,7 @@ async fn comes_back(user: &UserAccount) {
     let list = json!({ "totalResults": 1, "Resources": [body] });
     let script = Script::new(format!("200\n\n{list}").as_bytes(), is_zivver);
     let again = client(&script).users().await.expect("it can be read");
+    let again = again.accounts;
     let (old, new) = (&user.extension, &again[0].extension);
     assert_eq!(old.aliases, new.aliases);
     assert_eq!(user.delegates, again[0].delegates);

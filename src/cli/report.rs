@@ -38,7 +38,12 @@ const KINDS: [ActionKind; 6] = [
     ActionKind::Empty,
 ];
 
-pub(super) fn page(report: &Report, view: View) -> String {
+pub(super) fn page(report: &Report, mut view: View) -> String {
+    if !report.accounts.is_empty() {
+        // R39: what is asked for by name is shown in full.
+        view.detail.all = true;
+        view.detail.skipped = true;
+    }
     let mut out = String::new();
     write(&mut out, report, view).expect("writing to a string does not fail");
     out

@@ -5,13 +5,44 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{address::SmtpAddress, ids::ScimId};
+use super::{
+    accounts::AccountKind,
+    address::SmtpAddress,
+    ids::{ObjectId, ScimId},
+};
 
 /// Both lists, each complete (R1).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Actual {
     pub users: Vec<UserAccount>,
     pub groups: Vec<FunctionalAccount>,
+    /// Rows of either list that cannot be understood.
+    pub rejected: Vec<RejectedAccount>,
+}
+
+/// A row that is an account but cannot be understood: left untouched (R1), with everything tied to it (R7). Every field
+/// holds what can be read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedAccount {
+    /// The list that it is in.
+    pub kind: AccountKind,
+    pub id: Option<ScimId>,
+    /// The principal.
+    pub address: Option<SmtpAddress>,
+    pub name: Option<String>,
+    pub active: bool,
+    pub aliases: Vec<SmtpAddress>,
+    /// `ExternalAccountId`, where it is a GUID.
+    pub object_id: Option<ObjectId>,
+    /// What reports call it: its address, id or name, else its place in the list.
+    pub label: String,
+    pub reason: String,
+}
+
+impl RejectedAccount {
+    pub fn addresses(&self) -> impl Iterator<Item = &SmtpAddress> {
+        self.address.iter().chain(&self.aliases)
+    }
 }
 
 /// A SCIM User.

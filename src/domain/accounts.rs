@@ -1,7 +1,7 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
 use super::{
-    account::{Actual, Extension, FunctionalAccount, UserAccount},
+    account::{Actual, Extension, FunctionalAccount, RejectedAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
     hash::HashMap,
@@ -86,6 +86,9 @@ pub struct Accounts {
     by_address: Index<SmtpAddress, AccountIx>,
     by_alias: Index<SmtpAddress, AccountIx>,
     by_object_id: Index<Guid, AccountIx>,
+    /// Positions in `actual.rejected`.
+    rejected_by_id: HashMap<ScimId, u32>,
+    rejected_by_address: HashMap<SmtpAddress, u32>,
     /// Who is a member of each functional account, without ids of nobody, one account after the other.
     members: Vec<AccountIx>,
     /// Where the members of each functional account end in `members`.
@@ -134,7 +137,18 @@ impl Accounts {
         self.external = external;
         (self.by_id, self.by_address) = (by_id, by_address);
         (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
+        self.index_rejected();
         self.find_members();
+    }
+
+    fn index_rejected(&mut self) {
+        for (at, row) in self.actual.rejected.iter().enumerate() {
+            let at = to_u32(at);
+            self.rejected_by_id
+                .extend(row.id.iter().map(|id| (id.clone(), at)));
+            self.rejected_by_address
+                .extend(row.addresses().map(|address| (address.clone(), at)));
+        }
     }
 
     fn find_members(&mut self) {
@@ -169,6 +183,7 @@ impl Accounts {
     }
 
     /// The same accounts, some of them as they are in `newer`.
+    #[must_use]
     pub fn with<'a>(&self, newer: impl Iterator<Item = AccountView<'a>>) -> Self {
         let mut actual = self.actual.clone();
         let newer: HashMap<&ScimId, AccountView<'_>> =
@@ -206,6 +221,55 @@ impl Accounts {
 
     pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
         self.by_id.get(id).last().copied()
+    }
+
+    /// R1: accounts that are there and cannot be understood.
+    pub fn rejected(&self) -> &[RejectedAccount] {
+        &self.actual.rejected
+    }
+
+    pub fn rejected_with_id(&self, id: &ScimId) -> Option<&RejectedAccount> {
+        let at = self.rejected_by_id.get(id)?;
+        self.actual.rejected.get(*at as usize)
+    }
+
+    /// The rejected account that has this address as principal or alias, as far as that can be read.
+    pub fn rejected_with_address(&self, address: &SmtpAddress) -> Option<&RejectedAccount> {
+        let at = self.rejected_by_address.get(address)?;
+        self.actual.rejected.get(*at as usize)
+    }
+
+    /// R7: whether an id that is no account's may be that of a rejected one: one row may lack its id.
+    pub fn may_be_rejected_id(&self, id: &ScimId) -> bool {
+        self.with_id(id).is_none()
+            && (self.rejected_with_id(id).is_some()
+                || self.rejected().iter().any(|row| row.id.is_none()))
+    }
+
+    /// Whether Zivver has, or may have, an account with this id, understood or not.
+    pub fn lists(&self, id: &ScimId) -> bool {
+        self.with_id(id).is_some() || self.may_be_rejected_id(id)
+    }
+
+    /// R7: whether an address that is no account's may be that of a rejected user.
+    pub fn may_be_rejected(&self, address: &SmtpAddress) -> bool {
+        let mut rejected = self.rejected().iter();
+        rejected.any(|row| match &row.address {
+            Some(_) => row.addresses().any(|known| known == address),
+            None => row.kind == AccountKind::User,
+        })
+    }
+
+    /// R7: whether a rejected user is a member of this functional account, and so may not be taken out.
+    pub fn has_rejected_member(&self, ix: AccountIx) -> bool {
+        let AccountView::Functional(group) = self.get(ix) else {
+            return false;
+        };
+        !self.rejected().is_empty()
+            && group.members.iter().any(|id| {
+                let row = self.rejected_with_id(id);
+                self.may_be_rejected_id(id) && row.is_none_or(|row| row.kind == AccountKind::User)
+            })
     }
 
     /// `ExternalAccountId`, where it is a GUID (R16).
@@ -282,7 +346,7 @@ impl Accounts {
             AccountView::User(user) => user.active,
             AccountView::Functional(_) => {
                 let mut members = self.members_of(ix).iter();
-                members.any(|member| self.is_user(*member))
+                members.any(|member| self.is_user(*member)) || self.has_rejected_member(ix)
             }
         }
     }
@@ -297,4 +361,63 @@ pub struct CurrentDelegates {
     pub functional: Vec<AccountIx>,
     /// Delegate addresses that are no account of the organisation.
     pub strangers: Vec<SmtpAddress>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(kind: AccountKind, id: Option<&str>, address: Option<&str>) -> RejectedAccount {
+        RejectedAccount {
+            kind,
+            id: id.map(ScimId::new),
+            address: address.map(SmtpAddress::verbatim),
+            name: None,
+            active: true,
+            aliases: Vec::new(),
+            object_id: None,
+            label: String::new(),
+            reason: String::new(),
+        }
+    }
+
+    fn accounts(row: RejectedAccount) -> Accounts {
+        Accounts::new(Actual {
+            groups: vec![FunctionalAccount {
+                id: ScimId::new("g"),
+                address: SmtpAddress::verbatim("desk@corp.example"),
+                name: String::new(),
+                extension: Extension::default(),
+                members: vec![ScimId::new("u")],
+            }],
+            rejected: vec![row],
+            ..Actual::default()
+        })
+    }
+
+    #[test]
+    fn r01_what_a_row_does_not_tell_may_be_anything() {
+        const USER: AccountKind = AccountKind::User;
+        const FUNCTIONAL: AccountKind = AccountKind::Functional;
+        let ann = "ann@corp.example";
+        for (kind, id, address, is_member, may_be_ann) in [
+            (USER, Some("u"), Some(ann), true, true),
+            (USER, Some("u"), None, true, true),
+            (USER, Some("other"), Some("ben@corp.example"), false, false),
+            (USER, None, Some("ben@corp.example"), true, false),
+            (USER, None, None, true, true),
+            (FUNCTIONAL, Some("u"), None, false, false),
+        ] {
+            let accounts = accounts(rejected(kind, id, address));
+            let desk = AccountIx(0);
+            let told = format!("{kind:?} {id:?} {address:?}");
+            assert_eq!(accounts.has_rejected_member(desk), is_member, "{told}");
+            assert_eq!(accounts.is_active(desk), is_member, "{told}");
+            assert_eq!(
+                accounts.may_be_rejected(&SmtpAddress::verbatim(ann)),
+                may_be_ann,
+                "{told}"
+            );
+        }
+    }
 }

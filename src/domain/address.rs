@@ -1,12 +1,12 @@
 //! SMTP addresses: canonical from the wire on (R4).
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, fmt, hash, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// An address in canonical form: trimmed and lower-cased. Equality and order are those of the canonical text, so two
-/// spellings of one address are one address (R4, R22). Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// An address, trimmed and lower-cased. Equality, order and hash are those of the text with its domain in ASCII form, so all
+/// spellings of one address are one address (R4, R22), and each is written back as it was read. Cheap to clone.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SmtpAddress(Arc<str>);
 
@@ -23,6 +23,7 @@ impl SmtpAddress {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let trimmed = text.trim();
         let usable = trimmed.rsplit_once('@').is_some_and(|(local, domain)| {
+            let domain = ascii_domain(domain);
             !local.is_empty()
                 && !local.contains('@')
                 && domain.contains('.')
@@ -66,6 +67,66 @@ impl SmtpAddress {
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
+
+    /// The text as it is, and where its domain is international, with the domain in ASCII and in Unicode.
+    pub fn spellings(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let international = !self.domain().is_ascii() || self.domain().contains("xn--");
+        let others = international.then(|| {
+            let ascii = ascii_form(&self.0);
+            let local = self.0.len() - self.domain().len();
+            let (unicode, _) = idna::domain_to_unicode(self.domain());
+            [ascii, Cow::Owned(format!("{}{unicode}", &self.0[..local]))]
+        });
+        std::iter::once(Cow::Borrowed(self.as_str())).chain(others.into_iter().flatten())
+    }
+}
+
+impl PartialEq for SmtpAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for SmtpAddress {}
+
+impl PartialOrd for SmtpAddress {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SmtpAddress {
+    fn cmp(&self, other: &Self) -> Ordering {
+        ascii_form(&self.0).cmp(&ascii_form(&other.0))
+    }
+}
+
+impl hash::Hash for SmtpAddress {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        ascii_form(&self.0).hash(state);
+    }
+}
+
+/// The domain of an address in ASCII (punycode); every other text as it is.
+pub(super) fn ascii_form(text: &str) -> Cow<'_, str> {
+    // Nearly every address: no allocation.
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    match text.rsplit_once('@') {
+        Some((local, domain)) if !domain.is_ascii() => {
+            Cow::Owned(format!("{local}@{}", ascii_domain(domain)))
+        }
+        Some(_) | None => Cow::Borrowed(text),
+    }
+}
+
+/// The ASCII form of a domain in lower case, or the domain itself where it has none.
+pub fn ascii_domain(domain: &str) -> Cow<'_, str> {
+    if domain.is_ascii() {
+        return Cow::Borrowed(domain);
+    }
+    idna::domain_to_ascii(domain).map_or(Cow::Borrowed(domain), Cow::Owned)
 }
 
 impl fmt::Display for SmtpAddress {
@@ -77,12 +138,6 @@ impl fmt::Display for SmtpAddress {
 impl fmt::Debug for SmtpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl std::borrow::Borrow<str> for SmtpAddress {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 
@@ -117,5 +172,34 @@ mod tests {
         }
         let long = format!("{}@corp.example", "a".repeat(300));
         assert_eq!(SmtpAddress::parse(&long).unwrap().as_str(), long);
+    }
+
+    #[test]
+    fn r4_both_forms_of_an_international_domain_are_one_domain() {
+        let unicode = SmtpAddress::parse("Jörg@BÜCHER.example").unwrap();
+        let ascii = SmtpAddress::parse("jörg@xn--bcher-kva.example").unwrap();
+        assert_eq!(unicode, ascii);
+        assert_eq!(unicode.cmp(&ascii), Ordering::Equal);
+        let both = std::collections::HashSet::from([unicode.clone(), ascii.clone()]);
+        assert_eq!(both.len(), 1);
+        // Each survives unchanged.
+        assert_eq!(unicode.as_str(), "jörg@bücher.example");
+        assert_eq!(ascii.as_str(), "jörg@xn--bcher-kva.example");
+        let spellings: Vec<_> = ascii.spellings().skip(1).collect();
+        assert_eq!(
+            spellings,
+            ["jörg@xn--bcher-kva.example", "jörg@bücher.example"]
+        );
+        for (one, other) in [
+            ("jörg@corp.example", "jorg@corp.example"),
+            ("jörg@bücher.example", "jorg@bücher.example"),
+            ("jörg@bücher.example", "jörg@bucher.example"),
+        ] {
+            assert_ne!(SmtpAddress::verbatim(one), SmtpAddress::verbatim(other));
+        }
+        assert_eq!(
+            SmtpAddress::parse("info@例え。テスト").unwrap(),
+            SmtpAddress::verbatim("info@xn--r8jz45g.xn--zckzah")
+        );
     }
 }

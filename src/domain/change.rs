@@ -244,8 +244,8 @@ impl Delta {
     /// with its key (R23).
     pub fn take_out(&mut self, change: &Change) {
         match change {
-            Change::Create { .. } | Change::Tie { .. } => self.clear(),
-            Change::Rename { .. } if change.is_whole_delta() => self.clear(),
+            Change::Create { .. } | Change::Tie { .. } => self.give_up(),
+            Change::Rename { .. } if change.is_whole_delta() => self.give_up(),
             Change::Rename { .. } => self.rename = None,
             Change::Name { .. } => self.name = None,
             Change::Resume | Change::Suspend { .. } => self.activity = None,
@@ -269,6 +269,14 @@ impl Delta {
         if self.kind == AccountKind::User {
             self.add_delegates.clear();
             self.remove_delegates.clear();
+        }
+    }
+
+    /// What happens until a person has approved it, if anything (R16, R19).
+    fn give_up(&mut self) {
+        match self.unless_approved.take() {
+            Some(instead) => *self = *instead,
+            None => self.clear(),
         }
     }
 

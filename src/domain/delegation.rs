@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     address::SmtpAddress,
     directory::{Directory, Party},
-    hash::HashMap,
     ids::ObjectId,
+    outsider::Outsider,
     source::{
-        Answers, DirectoryAnswer, GroupKind, MembersAnswer, PermissionAnswer, PermissionEntry,
-        Question, RecipientAnswer, RecipientRecord,
+        Answers, DirectoryAnswer, GroupKind, MembersAnswer, Nature, PermissionAnswer,
+        PermissionEntry, Question, RecipientAnswer, RecipientRecord,
     },
+    trustee::{DeadEntry, counts, is_bare_name, is_down_level, is_self, is_sid},
 };
+
+pub use super::group_index::GroupIndex;
 
 /// Past this depth of nested groups the delegations are unknown (`exchange-online.md` 6.4).
 const GROUP_DEPTH_MAX: usize = 100;
@@ -23,7 +26,7 @@ const GROUP_DEPTH_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delegations {
     Known(Grants),
-    /// With the reason in words (R11).
+    /// With the reason in words, and what a person can do about it (R11).
     Unknown(String),
     /// The mailbox vanished between list and read: protected for this run (R11).
     Gone,
@@ -34,6 +37,8 @@ pub enum Delegations {
 pub struct Grants {
     /// Each once, in the order of the parties.
     pub grantees: Box<[Grantee]>,
+    /// Who has it, too, and is no mailbox that was read (R12).
+    pub outsiders: Box<[Outsider]>,
     pub remarks: BTreeSet<Remark>,
 }
 
@@ -49,13 +54,11 @@ pub struct Grantee {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
     /// The SID of a deleted principal (R8).
-    DeletedPrincipal(String),
-    /// "Not found" for an address or a GUID (R11).
-    NotFound(String),
+    DeletedPrincipal(DeadEntry),
+    /// "Not found" for an address, a GUID or a down-level name (R9, R11).
+    NotFound(DeadEntry),
     /// A group that gives no right by itself, with its kind (R10).
     NoRight { group: String, kind: String },
-    /// A recipient that is no mailbox of the tenant, with its kind.
-    NotAMailbox { name: String, kind: String },
     /// A Deny takes this trustee out (R8).
     Denied(String),
 }
@@ -64,18 +67,20 @@ pub enum Remark {
 pub fn questions(
     directory: &Directory,
     groups: &GroupIndex,
+    owner: Party,
     answer: &PermissionAnswer,
     answers: &Answers,
 ) -> BTreeSet<Question> {
     let mut walk = Walk {
         directory,
         groups,
+        owner,
         answers,
         missing: BTreeSet::new(),
     };
     if let PermissionAnswer::Entries(entries) = answer {
         // The result does not matter: the walk collects what it misses.
-        let _unfinished = walk.grants(entries, None);
+        let _unfinished = walk.grants(entries);
     }
     walk.missing
 }
@@ -95,10 +100,11 @@ pub fn resolve(
             let mut walk = Walk {
                 directory,
                 groups,
+                owner,
                 answers,
                 missing: BTreeSet::new(),
             };
-            match walk.grants(entries, Some(owner)) {
+            match walk.grants(entries) {
                 Ok(grants) => Delegations::Known(grants),
                 Err(reason) => Delegations::Unknown(reason),
             }
@@ -106,51 +112,11 @@ pub fn resolve(
     }
 }
 
-/// Names of the groups in the directory, for R9. Built once per answer to [`Question::GroupDirectory`].
-#[derive(Debug, Default)]
-pub struct GroupIndex {
-    /// `Name`, `Identity`, `Alias` and primary address, lower-cased, to positions in the answer.
-    by_name: HashMap<String, BTreeSet<usize>>,
-    by_display_name: HashMap<String, BTreeSet<usize>>,
-}
-
-impl GroupIndex {
-    pub fn new(answers: &Answers) -> Self {
-        let mut index = Self::default();
-        if let Some(DirectoryAnswer::Complete(groups)) = &answers.directory {
-            for (at, group) in groups.iter().enumerate() {
-                let names = [
-                    &group.name,
-                    &group.identity,
-                    &group.alias,
-                    &group.primary_smtp_address,
-                    &group.object_id,
-                    &group.guid,
-                ];
-                for name in names.into_iter().flatten() {
-                    index
-                        .by_name
-                        .entry(name.trim().to_lowercase())
-                        .or_default()
-                        .insert(at);
-                }
-                if let Some(name) = &group.display_name {
-                    index
-                        .by_display_name
-                        .entry(name.trim().to_lowercase())
-                        .or_default()
-                        .insert(at);
-                }
-            }
-        }
-        index
-    }
-}
-
 /// Who a trustee text stands for.
 enum Trustee<'a> {
     Party(Party),
     Group(&'a RecipientRecord),
+    Outsider(Outsider),
     /// Nobody, with the remark for the report.
     Nobody(Remark),
 }
@@ -158,6 +124,8 @@ enum Trustee<'a> {
 struct Walk<'a> {
     directory: &'a Directory,
     groups: &'a GroupIndex,
+    /// Whose permissions these are.
+    owner: Party,
     answers: &'a Answers,
     missing: BTreeSet<Question>,
 }
@@ -166,26 +134,68 @@ struct Walk<'a> {
 #[derive(Default)]
 struct Gathered {
     grantees: BTreeMap<Party, Vec<String>>,
+    /// By [`Outsider::key`].
+    outsiders: BTreeMap<String, Outsider>,
     remarks: BTreeSet<Remark>,
 }
 
-/// The reason why something is unknown, in words.
+impl Gathered {
+    /// The shortest way through groups is kept, and of those the first (R25).
+    fn add(&mut self, party: Party, path: &[String]) {
+        let via = self.grantees.entry(party).or_insert_with(|| path.to_vec());
+        if (path.len(), path) < (via.len(), via) {
+            *via = path.to_vec();
+        }
+    }
+
+    fn add_outsider(&mut self, outsider: Outsider, path: &[String]) {
+        let path: Box<[String]> = path.into();
+        let kept = self
+            .outsiders
+            .entry(outsider.key())
+            .or_insert_with(|| Outsider {
+                through: path.clone(),
+                ..outsider
+            });
+        if (path.len(), &path) < (kept.through.len(), &kept.through) {
+            kept.through = path;
+        }
+    }
+
+    /// R8: a Deny takes its trustee out, however it was allowed.
+    fn deny(&mut self, denied: Self, directory: &Directory) {
+        self.remarks.extend(denied.remarks);
+        let parties = denied.grantees.into_keys();
+        let parties: Vec<_> = parties
+            .filter(|party| self.grantees.remove(party).is_some())
+            .map(|party| Remark::Denied(directory.label(party).into()))
+            .collect();
+        let outsiders = denied.outsiders.into_keys();
+        let outsiders: Vec<_> = outsiders
+            .filter_map(|key| self.outsiders.remove(&key))
+            .map(|outsider| Remark::Denied(outsider.label))
+            .collect();
+        self.remarks.extend(parties.into_iter().chain(outsiders));
+    }
+}
+
+/// The reason why something is unknown, in words, with what to do about it.
 type Unknown = String;
 
 impl<'a> Walk<'a> {
-    fn grants(
-        &mut self,
-        entries: &[PermissionEntry],
-        owner: Option<Party>,
-    ) -> Result<Grants, Unknown> {
+    fn grants(&mut self, entries: &[PermissionEntry]) -> Result<Grants, Unknown> {
         if !entries.iter().any(|entry| is_self(entry.user.trim())) {
-            return Err("Exchange's answer has no SELF entry, so it is not complete".into());
+            return Err(
+                "Exchange's answer has no SELF entry, so it is not complete; run again, and if it stays so, compare with \
+                 `Get-MailboxPermission` and ask Microsoft's support"
+                    .into(),
+            );
         }
-        let mut grants = Gathered::default();
-        let mut denied = BTreeSet::new();
+        let mut allowed = Gathered::default();
+        let mut denied = Gathered::default();
         let mut unknown = None;
         for entry in entries.iter().filter(|entry| counts(entry)) {
-            match self.entry(entry, &mut grants, &mut denied) {
+            match self.entry(entry, &mut allowed, &mut denied) {
                 Ok(()) => {}
                 // All entries are walked, so that all questions are known at once.
                 Err(reason) => least(&mut unknown, reason),
@@ -194,17 +204,9 @@ impl<'a> Walk<'a> {
         if let Some(reason) = unknown {
             return Err(reason);
         }
-        for party in &denied {
-            if grants.grantees.remove(party).is_some() {
-                grants
-                    .remarks
-                    .insert(Remark::Denied(self.directory.label(*party).into()));
-            }
-        }
-        if let Some(owner) = owner {
-            grants.grantees.remove(&owner); // R8: the mailbox itself
-        }
-        let grantees = grants.grantees.into_iter();
+        allowed.deny(denied, self.directory);
+        allowed.grantees.remove(&self.owner); // R8: the mailbox itself
+        let grantees = allowed.grantees.into_iter();
         Ok(Grants {
             grantees: grantees
                 .map(|(party, through)| Grantee {
@@ -212,118 +214,172 @@ impl<'a> Walk<'a> {
                     through: through.into(),
                 })
                 .collect(),
-            remarks: grants.remarks,
+            outsiders: allowed.outsiders.into_values().collect(),
+            remarks: allowed.remarks,
         })
     }
 
     fn entry(
         &mut self,
         entry: &PermissionEntry,
-        grants: &mut Gathered,
-        denied: &mut BTreeSet<Party>,
+        allowed: &mut Gathered,
+        denied: &mut Gathered,
     ) -> Result<(), Unknown> {
-        match self.trustee(entry.user.trim())? {
+        let trustee = self.trustee(entry)?;
+        let gathered = if entry.deny { denied } else { allowed };
+        match trustee {
             Trustee::Nobody(remark) => {
-                grants.remarks.insert(remark);
+                gathered.remarks.insert(remark);
             }
-            Trustee::Party(party) if entry.deny => {
-                denied.insert(party);
+            Trustee::Party(party) => gathered.add(party, &[]),
+            Trustee::Outsider(outsider) => gathered.add_outsider(outsider, &[]),
+            Trustee::Group(group) if entry.deny && !is_expandable(group) => {
+                return Err(format!(
+                    "access is denied to {:?}, a group that cannot be expanded; {}",
+                    name(group),
+                    self.replace(entry)
+                ));
             }
-            Trustee::Party(party) => {
-                grants.grantees.insert(party, Vec::new());
-            }
-            Trustee::Group(group) if entry.deny => {
-                denied.extend(self.denied_members(group, &mut grants.remarks)?);
-            }
-            Trustee::Group(group) => self.expand(group, grants)?,
+            // Who is behind a distribution list in it has no token of the group, so that a Deny does not reach him.
+            Trustee::Group(group) => self.expand(entry, group, gathered)?,
         }
         Ok(())
     }
 
+    /// What a person does about an entry that cannot be told: R11 keeps the delegates until then.
+    fn replace(&self, entry: &PermissionEntry) -> String {
+        let removal = DeadEntry::of(entry).removal(self.directory.label(self.owner));
+        let verb = if entry.deny { "deny" } else { "grant" };
+        format!(
+            "remove the entry with `{removal}`, and {verb} access by the address of a person or of a mail-enabled security group"
+        )
+    }
+
     /// R9. Each step is asked only where the one before found nobody.
-    fn trustee(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
+    fn trustee(&mut self, entry: &PermissionEntry) -> Result<Trustee<'a>, Unknown> {
+        let text = entry.user.trim();
         let key = text.to_lowercase();
         if is_sid(&key) {
             // R8: the well-known ones were left out before.
-            return Ok(Trustee::Nobody(Remark::DeletedPrincipal(text.into())));
+            return Ok(Trustee::Nobody(Remark::DeletedPrincipal(DeadEntry::of(
+                entry,
+            ))));
         }
-        for found in [
-            self.directory.with_upn(&key),
-            self.directory.with_address(&key),
-            self.directory.with_id(&key),
-        ] {
-            match found {
-                [] => {}
-                [party] => return Ok(Trustee::Party(*party)),
-                _ => return Err(format!("the trustee {text:?} fits more than one mailbox")),
-            }
+        let found = self.mailbox(entry, &key)?;
+        let is_own = found == Some(self.owner) && !is_bare_name(&key);
+        if let Some(party) = found.filter(|_| !is_own) {
+            return Ok(Trustee::Party(party));
         }
         let Some(directory) = &self.answers.directory else {
             self.missing.insert(Question::GroupDirectory);
-            return Err("the groups were not read".into());
+            return Err("the groups were not read; run again".into());
         };
-        let DirectoryAnswer::Complete(groups) = directory else {
-            return Err(format!(
-                "the trustee {text:?} may be a group, and the groups could not be read"
-            ));
+        let groups = match directory {
+            DirectoryAnswer::Complete(groups) => groups,
+            DirectoryAnswer::Failed(reason) => {
+                return Err(format!(
+                    "the trustee {text:?} may be a group, and the groups could not be read: {reason}"
+                ));
+            }
         };
-        let mailboxes = self.directory.with_name(&key);
         let named = self.groups.by_name.get(&key);
+        let mut called = named.into_iter().flatten();
+        if is_own && !called.any(|at| has_name(&groups[*at], &key)) {
+            return Ok(Trustee::Party(self.owner));
+        }
+        let mailboxes = self.directory.with_name(&key);
         match (mailboxes, named.map_or(0, BTreeSet::len)) {
+            // Whom Exchange means is not for us to say.
+            ([_], 0) if self.directory.is_shown_elsewhere(&key) => return self.ask(entry),
             ([party], 0) => return Ok(Trustee::Party(*party)),
             ([], 1) => return Ok(group_at(groups, named)),
             ([], 0) => {}
             _ => {
                 return Err(format!(
-                    "the trustee {text:?} fits more than one mailbox or group"
+                    "the trustee {text:?} fits more than one mailbox or group; {}",
+                    self.replace(entry)
                 ));
             }
         }
         let displayed = self.groups.by_display_name.get(&key);
         match displayed.map_or(0, BTreeSet::len) {
-            0 => self.ask(text),
+            0 => self.ask(entry),
             1 => Ok(group_at(groups, displayed)),
-            _ => Err(format!("the trustee {text:?} fits more than one group")),
+            _ => Err(format!(
+                "the trustee {text:?} fits more than one group; {}",
+                self.replace(entry)
+            )),
         }
     }
 
-    /// The look-up of what neither a mailbox nor a group of the directory is called.
-    fn ask(&mut self, text: &str) -> Result<Trustee<'a>, Unknown> {
+    /// The mailbox that has this text as UPN, as an address or as an id.
+    fn mailbox(&self, entry: &PermissionEntry, key: &str) -> Result<Option<Party>, Unknown> {
+        let by_address = || self.directory.with_address(&SmtpAddress::verbatim(key));
+        let found = match self.directory.with_upn(key) {
+            [] => match by_address() {
+                [] => self.directory.with_id(key),
+                found => found,
+            },
+            found => found,
+        };
+        match found {
+            [] => Ok(None),
+            [party] => Ok(Some(*party)),
+            _ => Err(format!(
+                "the trustee {:?} fits more than one mailbox; {}",
+                entry.user.trim(),
+                self.replace(entry)
+            )),
+        }
+    }
+
+    /// The look-up of what neither a mailbox nor a group of the directory is certainly called.
+    fn ask(&mut self, entry: &PermissionEntry) -> Result<Trustee<'a>, Unknown> {
+        let text = entry.user.trim();
         // One question for all spellings.
         let key = text.to_lowercase();
         match self.answers.recipients.get(&key) {
             None => {
                 self.missing.insert(Question::Recipient(key));
-                Err(format!("the trustee {text:?} was not looked up"))
+                Err(format!("the trustee {text:?} was not looked up; run again"))
             }
-            Some(RecipientAnswer::Found(recipient)) => self.found(text, recipient),
-            // R11: an answer only for an address or a GUID.
-            Some(RecipientAnswer::NotFound) if !is_bare_name(text) => {
-                Ok(Trustee::Nobody(Remark::NotFound(text.into())))
+            Some(RecipientAnswer::Found(recipient)) => self.found(entry, recipient),
+            // R9, R11: an answer only for an address, a GUID or a down-level name.
+            Some(RecipientAnswer::NotFound) if !is_bare_name(text) || is_down_level(text) => {
+                Ok(Trustee::Nobody(Remark::NotFound(DeadEntry::of(entry))))
             }
             Some(RecipientAnswer::NotFound) => Err(format!(
-                "the trustee {text:?} is only a name, and Exchange finds nothing of that name"
+                "the trustee {text:?} is only a name, and Exchange finds nothing of that name; {}",
+                self.replace(entry)
             )),
-            Some(RecipientAnswer::Ambiguous) => {
-                Err(format!("the trustee {text:?} fits more than one recipient"))
-            }
+            Some(RecipientAnswer::Ambiguous) => Err(format!(
+                "the trustee {text:?} fits more than one recipient; {}",
+                self.replace(entry)
+            )),
             Some(RecipientAnswer::Failed(reason)) => Err(format!(
                 "the trustee {text:?} could not be looked up: {reason}"
             )),
         }
     }
 
-    fn found(&self, text: &str, recipient: &'a RecipientRecord) -> Result<Trustee<'a>, Unknown> {
-        if GroupKind::from_recipient_type(&recipient.recipient_type_details).is_some() {
+    fn found(
+        &self,
+        entry: &PermissionEntry,
+        recipient: &'a RecipientRecord,
+    ) -> Result<Trustee<'a>, Unknown> {
+        let text = entry.user.trim();
+        if matches!(recipient.nature(), Nature::Group(_)) {
             return Ok(Trustee::Group(recipient));
         }
         let Some(party) = self.member(recipient)? else {
-            return Ok(Trustee::Nobody(not_a_mailbox(recipient)?));
+            let address = SmtpAddress::parse(text).is_ok().then_some(text);
+            return Outsider::new(recipient, address).map(Trustee::Outsider);
         };
         // A hit is taken by its id (`exchange-online.md` 6.3), unless it shows that R9 forbids the way to it.
         if is_bare_name(text) && is_only_shown_as(text, recipient) {
             return Err(format!(
-                "the trustee {text:?} is only the alias or the display name of a mailbox"
+                "the trustee {text:?} is only the alias or the display name of a mailbox; {}",
+                self.replace(entry)
             ));
         }
         Ok(Trustee::Party(party))
@@ -339,7 +395,7 @@ impl<'a> Walk<'a> {
                 [party] => return Ok(Some(*party)),
                 _ => {
                     return Err(format!(
-                        "the object id {id} is that of more than one mailbox"
+                        "the object id {id} is that of more than one mailbox; run again"
                     ));
                 }
             }
@@ -347,35 +403,20 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// R8: a Deny of a group takes all its members out; one that cannot be expanded makes it unknown.
-    fn denied_members(
-        &mut self,
-        group: &'a RecipientRecord,
-        remarks: &mut BTreeSet<Remark>,
-    ) -> Result<BTreeSet<Party>, Unknown> {
-        let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
-        if kind != Some(GroupKind::Security) {
-            return Err(format!(
-                "access is denied to {:?}, a group that cannot be expanded",
-                name(group)
-            ));
-        }
-        let mut inner = Gathered::default();
-        self.expand(group, &mut inner)?;
-        // Who is behind a distribution list in it has no token of the group, so that the Deny does not reach him.
-        remarks.extend(inner.remarks);
-        Ok(inner.grantees.into_keys().collect())
-    }
-
     /// R10: nested security groups to any depth, safe against cycles.
-    fn expand(&mut self, group: &'a RecipientRecord, grants: &mut Gathered) -> Result<(), Unknown> {
+    fn expand(
+        &mut self,
+        entry: &PermissionEntry,
+        group: &'a RecipientRecord,
+        grants: &mut Gathered,
+    ) -> Result<(), Unknown> {
         let mut seen = BTreeSet::new();
         let mut unknown = None;
         let mut level = vec![(group, Vec::new())];
         for _ in 0..GROUP_DEPTH_MAX {
             let mut next = Vec::new();
             for (group, above) in level {
-                match self.group(group, &above, &mut seen, grants) {
+                match self.group(entry, group, &above, &mut seen, grants) {
                     Ok(nested) => next.extend(nested),
                     Err(reason) => least(&mut unknown, reason),
                 }
@@ -386,42 +427,34 @@ impl<'a> Walk<'a> {
             level = next;
         }
         Err(format!(
-            "the group {:?} is nested deeper than {GROUP_DEPTH_MAX} levels",
-            name(group)
+            "the group {:?} is nested deeper than {GROUP_DEPTH_MAX} levels; {}",
+            name(group),
+            self.replace(entry)
         ))
     }
 
-    /// One group: its mailboxes go to `grants`, its security groups are returned with the path to them.
+    /// One group: its mailboxes go to `grants`, its groups are returned with the path to them.
     fn group(
         &mut self,
+        entry: &PermissionEntry,
         group: &'a RecipientRecord,
         above: &[String],
         seen: &mut BTreeSet<String>,
         grants: &mut Gathered,
     ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
         let label = name(group);
-        if !group.has_kind() {
-            return Err(format!(
-                "Exchange does not say what kind of group {label:?} is"
-            ));
-        }
-        let kind = GroupKind::from_recipient_type(&group.recipient_type_details);
-        // As a trustee it does not work (`exchange-online.md` 6.2), inside another one it gives its members a right.
-        if kind == Some(GroupKind::PlainSecurity) && !above.is_empty() {
-            return Err(format!(
-                "the group {label:?} has no mail, so it cannot be expanded by object id"
-            ));
-        }
-        if kind != Some(GroupKind::Security) {
-            let kind = group.recipient_type_details.clone();
-            grants.remarks.insert(Remark::NoRight {
-                group: label.into(),
-                kind,
-            });
+        if let Some(remark) = gives_no_right(group) {
+            grants.remarks.insert(remark);
             return Ok(Vec::new());
         }
+        if !is_expandable(group) {
+            return Err(format!("{}; {}", obscure(group), self.replace(entry)));
+        }
         let identity = members_identity(group).ok_or_else(|| {
-            format!("the group {label:?} has no identifier, so its members cannot be asked for")
+            format!(
+                "the group {label:?} has no identifier, so its members cannot be asked for; {}",
+                self.replace(entry)
+            )
         })?;
         if !seen.insert(identity.clone()) {
             return Ok(Vec::new());
@@ -433,10 +466,17 @@ impl<'a> Walk<'a> {
                     "the members of the group {label:?} could not be read: {reason}"
                 ));
             }
+            Some(MembersAnswer::NotFound) => {
+                return Err(format!(
+                    "Exchange does not find the group {label:?} any more; run again"
+                ));
+            }
             None => {
                 let kind = GroupKind::Security;
                 self.missing.insert(Question::Members { identity, kind });
-                return Err(format!("the members of the group {label:?} were not read"));
+                return Err(format!(
+                    "the members of the group {label:?} were not read; run again"
+                ));
             }
         };
         let mut path = above.to_vec();
@@ -444,31 +484,76 @@ impl<'a> Walk<'a> {
         let mut nested = Vec::new();
         let mut unknown = None;
         for member in members {
-            if GroupKind::from_recipient_type(&member.recipient_type_details).is_some() {
-                nested.push((member, path.clone()));
-                continue;
-            }
-            match self.member(member) {
-                Ok(Some(party)) => {
-                    let via = grants.grantees.entry(party).or_insert_with(|| path.clone());
-                    if (path.len(), &path) < (via.len(), via) {
-                        via.clone_from(&path);
-                    }
-                }
-                Ok(None) => match not_a_mailbox(member) {
-                    Ok(remark) => drop(grants.remarks.insert(remark)),
-                    Err(reason) => least(&mut unknown, reason),
-                },
+            match self.member_of_group(member, &path, grants) {
+                Ok(true) => nested.push((member, path.clone())),
+                Ok(false) => {}
                 Err(reason) => least(&mut unknown, reason),
             }
         }
         unknown.map_or(Ok(nested), Err)
     }
+
+    /// Takes somebody in a group up, or says that it is a group itself.
+    fn member_of_group(
+        &self,
+        member: &RecipientRecord,
+        path: &[String],
+        grants: &mut Gathered,
+    ) -> Result<bool, Unknown> {
+        if matches!(member.nature(), Nature::Group(_)) {
+            return Ok(true);
+        }
+        match self.member(member)? {
+            Some(party) => grants.add(party, path),
+            None => grants.add_outsider(Outsider::new(member, None)?, path),
+        }
+        Ok(false)
+    }
 }
 
-/// R9, R11: neither an address nor a GUID. A name may well have an `@` in it.
-fn is_bare_name(text: &str) -> bool {
-    SmtpAddress::parse(text).is_err() && ObjectId::parse(text).is_none()
+/// R10: only a security group with mail is asked for its members.
+fn is_expandable(group: &RecipientRecord) -> bool {
+    group.nature() == Nature::Group(GroupKind::Security)
+}
+
+/// R10: the kinds that give no right by themselves.
+fn gives_no_right(group: &RecipientRecord) -> Option<Remark> {
+    match group.nature() {
+        Nature::Group(
+            GroupKind::Distribution
+            | GroupKind::Microsoft365
+            | GroupKind::Dynamic
+            | GroupKind::Role,
+        ) => Some(Remark::NoRight {
+            group: name(group).into(),
+            kind: group.recipient_type_details.clone(),
+        }),
+        Nature::Group(GroupKind::Security | GroupKind::NonUniversal | GroupKind::PlainSecurity)
+        | Nature::Individual
+        | Nature::Unclear => None,
+    }
+}
+
+/// Why it is unknown whether a group gives its members a right.
+fn obscure(group: &RecipientRecord) -> String {
+    let label = name(group);
+    let kind = group.recipient_type_details.trim();
+    match group.nature() {
+        _ if kind.is_empty() => format!("Exchange does not say what kind of group {label:?} is"),
+        Nature::Group(GroupKind::PlainSecurity) => {
+            format!("the group {label:?} ({kind}) has no mail, so its members cannot be read")
+        }
+        Nature::Group(_) | Nature::Individual | Nature::Unclear => format!(
+            "the group {label:?} is a {kind}, of which it is not known whether it gives its members a right"
+        ),
+    }
+}
+
+/// R9: whether a text in lower case is the name of a recipient, and not its address or alias.
+fn has_name(recipient: &RecipientRecord, key: &str) -> bool {
+    let names = [&recipient.name, &recipient.identity];
+    let mut names = names.into_iter().flatten();
+    names.any(|name| name.trim().to_lowercase() == key)
 }
 
 /// R9: whether a recipient has this text as its alias or display name, and not as its name. Neither need be unique.
@@ -504,64 +589,18 @@ fn group_at<'a>(groups: &'a [RecipientRecord], at: Option<&BTreeSet<usize>>) -> 
     Trustee::Group(&groups[at])
 }
 
-fn name(recipient: &RecipientRecord) -> &str {
+pub(super) fn name(recipient: &RecipientRecord) -> &str {
     [
         &recipient.display_name,
         &recipient.name,
         &recipient.primary_smtp_address,
         &recipient.identity,
+        &recipient.object_id,
+        &recipient.guid,
     ]
     .into_iter()
     .flatten()
     .map(|text| text.trim())
     .find(|text| !text.is_empty())
     .unwrap_or("(no name)")
-}
-
-/// A recipient that is none of the mailboxes that were read. A user mailbox among them was lost from the list, or came
-/// after it: then who may open is not known in full (R1, R11).
-fn not_a_mailbox(recipient: &RecipientRecord) -> Result<Remark, Unknown> {
-    let label = recipient
-        .primary_smtp_address
-        .as_deref()
-        .unwrap_or_else(|| name(recipient));
-    if !recipient.has_kind() {
-        return Err(format!(
-            "Exchange does not say what kind of recipient {label} is"
-        ));
-    }
-    if recipient.is_user_mailbox() {
-        return Err(format!(
-            "{label} is a user mailbox, but the mailbox list does not show it"
-        ));
-    }
-    Ok(Remark::NotAMailbox {
-        name: label.into(),
-        kind: recipient.recipient_type_details.clone(),
-    })
-}
-
-/// R8, and `exchange-online.md` 6.1: Full Access, not inherited, not the system's.
-fn counts(entry: &PermissionEntry) -> bool {
-    let full_access = entry
-        .access_rights
-        .iter()
-        .flat_map(|rights| rights.split(','))
-        .any(|right| right.trim().eq_ignore_ascii_case("FullAccess"));
-    let user = entry.user.trim().to_lowercase();
-    let well_known =
-        user.starts_with("nt authority\\") || (is_sid(&user) && !user.starts_with("s-1-5-21-"));
-    full_access && !entry.inherited && !well_known && !user.is_empty()
-}
-
-/// Whether a text in lower case is a SID, and not the name or the address of somebody who is called like one.
-fn is_sid(text: &str) -> bool {
-    text.strip_prefix("s-1-").is_some_and(|rest| {
-        rest.split('-')
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-    })
-}
-
-fn is_self(user: &str) -> bool {
-    user.eq_ignore_ascii_case("NT AUTHORITY\\SELF") || user.eq_ignore_ascii_case("S-1-5-10")
 }

@@ -63,6 +63,8 @@ pub struct Delta {
     pub add_delegates: BTreeSet<Target>,
     pub remove_delegates: BTreeSet<AccountIx>,
     pub reasons: Vec<Reason>,
+    /// R16, R19: what happens to the account instead, while nobody has approved who it belongs to.
+    pub unless_approved: Option<Box<Self>>,
 }
 
 /// R17.
@@ -117,6 +119,7 @@ impl Delta {
             add_delegates: BTreeSet::new(),
             remove_delegates: BTreeSet::new(),
             reasons: Vec::new(),
+            unless_approved: None,
         }
     }
 
@@ -130,6 +133,7 @@ impl Delta {
             key: _,
             key_change,
             reasons: _,
+            unless_approved: _,
             create,
             tie,
             rename,

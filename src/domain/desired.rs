@@ -10,6 +10,7 @@ use super::{
     mailbox::MailboxKind,
     matching::{MailboxFate, Matching},
     note::Code,
+    outsider::accounts_of_mailbox,
     world::{MailboxScope, Policy, World},
 };
 
@@ -21,13 +22,17 @@ pub struct Derived {
     pub pruned: BTreeMap<Party, String>,
     /// For now: protected, or an account that cannot be created.
     pub left_out: BTreeMap<Party, String>,
+    /// R12: whose own mailbox is not judged here, by name, with the reason.
+    pub kept: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delegates {
     Known {
         wanted: BTreeSet<Target>,
-        /// Whether somebody is left out for now.
+        /// R12: accounts whose delegation is neither added nor removed.
+        kept: BTreeSet<AccountIx>,
+        /// Whether somebody is left out: for now, or kept.
         left_out: bool,
     },
     /// R11: they stay as they are.
@@ -39,6 +44,8 @@ enum Judged {
     Delegate(Target),
     Pruned(String),
     LeftOut(String),
+    /// Active accounts, and why they are kept.
+    Kept(BTreeSet<AccountIx>, String),
 }
 
 /// R12 for the mailbox `ix`. `own` is its account: nobody is a delegate of himself.
@@ -53,6 +60,7 @@ pub fn delegates_of(
         delegates: Delegates::Unknown,
         pruned: BTreeMap::new(),
         left_out: BTreeMap::new(),
+        kept: BTreeMap::new(),
     };
     let Some(Delegations::Known(grants)) = world
         .delegations
@@ -62,6 +70,7 @@ pub fn delegates_of(
         return derived;
     };
     let mut wanted = BTreeSet::new();
+    let mut kept = BTreeSet::new();
     for Grantee { party, .. } in &grants.grantees {
         match judge(world, policy, matching, *party) {
             Judged::Delegate(target) if own.map(Target::Existing) == Some(target) => {}
@@ -74,11 +83,26 @@ pub fn delegates_of(
             Judged::LeftOut(reason) => {
                 derived.left_out.insert(*party, reason);
             }
+            Judged::Kept(accounts, reason) => {
+                kept.extend(accounts);
+                let label = world.directory.label(*party).to_owned();
+                derived.kept.insert(label, reason);
+            }
         }
     }
+    for outsider in &grants.outsiders {
+        let accounts = outsider.accounts(world, matching);
+        if !accounts.is_empty() {
+            kept.extend(accounts);
+            let reason = format!("Exchange has it as a {}", outsider.kind);
+            derived.kept.insert(outsider.label.clone(), reason);
+        }
+    }
+    kept.retain(|account| Some(*account) != own);
     derived.delegates = Delegates::Known {
         wanted,
-        left_out: !derived.left_out.is_empty(),
+        left_out: !derived.left_out.is_empty() || !kept.is_empty(),
+        kept,
     };
     derived
 }
@@ -88,14 +112,21 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         return Judged::LeftOut("its mailbox is not understood (R5)".into());
     };
     let mailbox = world.directory.mailbox(ix);
-    let MailboxKind::User { disabled } = mailbox.kind else {
-        return Judged::Pruned("it is no user mailbox".into());
+    let disabled = match &mailbox.kind {
+        MailboxKind::User { disabled } => *disabled,
+        MailboxKind::Shared => return Judged::Pruned("it is no user mailbox".into()),
+        MailboxKind::Other(kind) => {
+            let reason = format!("its mailbox is a {kind} (R3)");
+            return kept_or_pruned(world, matching, ix, reason, "it is no user mailbox");
+        }
     };
     match policy.scope_of(&world.directory, ix) {
         MailboxScope::In => {}
         MailboxScope::OtherKind => return Judged::Pruned("it is no user mailbox".into()),
         MailboxScope::OutsideDomains => {
-            return Judged::Pruned("it is outside the claimed domains (R13)".into());
+            let reason = "its mailbox is outside the claimed domains (R13)".into();
+            let pruned = "it is outside the claimed domains (R13)";
+            return kept_or_pruned(world, matching, ix, reason, pruned);
         }
         MailboxScope::OutsideFilter => {
             return Judged::Pruned("it is not in the source filter (R14)".into());
@@ -135,5 +166,21 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         MailboxFate::OutsideDomains => {
             Judged::Pruned("it is outside the claimed domains (R13)".into())
         }
+    }
+}
+
+/// R12: what Exchange grants to somebody whose mailbox is not judged here is not taken from an active account.
+fn kept_or_pruned(
+    world: &World,
+    matching: &Matching,
+    ix: MailboxIx,
+    kept: String,
+    pruned: &str,
+) -> Judged {
+    let accounts = accounts_of_mailbox(world, matching, ix);
+    if accounts.is_empty() {
+        Judged::Pruned(pruned.into())
+    } else {
+        Judged::Kept(accounts, kept)
     }
 }

@@ -1,22 +1,29 @@
 //! The two sides compared: what should change, and what is left alone and why (R12, R19–R25).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod leavers;
+
+use std::collections::BTreeSet;
+
+use leavers::known_id;
+
+pub use leavers::absence_questions;
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
     delegation::{Delegations, Remark},
     delta::{Activity, Delta, Reason, Rename, Target},
     desired::{Delegates, Derived, delegates_of},
-    directory::MailboxIx,
+    directory::{MailboxIx, Party},
     guard::Class,
     hash::HashSet,
-    ids::{ObjectId, SignInKey},
+    ids::ObjectId,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
-    source::{Question, RecipientAnswer},
-    world::{MailboxScope, Policy, SsoAccountKey, World},
+    source::{RecipientAnswer, RecipientRecord},
+    world::{MailboxScope, Policy, World},
 };
 
 /// The result of `diff`: deltas by address, and notes.
@@ -24,76 +31,6 @@ use super::{
 pub struct Diff {
     pub deltas: Vec<Delta>,
     pub notes: Vec<Note>,
-}
-
-/// What Exchange must be asked about accounts that have no mailbox, or another's (R19). An answer that is there is not asked
-/// again.
-pub fn absence_questions(
-    world: &World,
-    policy: &Policy,
-    matching: &Matching,
-) -> BTreeSet<Question> {
-    let mut questions = BTreeSet::new();
-    let keeps_functional = policy.keeps_functional_accounts(&world.directory);
-    for (ix, account) in world.accounts.iter() {
-        let asked: Vec<String> = match matching.account(ix) {
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_) => continue,
-            AccountFate::Owned(_) | AccountFate::Unowned | AccountFate::MergeCandidate(_)
-                if !world.accounts.is_active(ix)
-                    || (account.kind() == AccountKind::Functional && keeps_functional) =>
-            {
-                continue;
-            }
-            AccountFate::Owned(mailbox) => {
-                let found = unread_owner(world, matching, *mailbox);
-                let id = found.filter(|_| is_to_stop(world, policy, *mailbox));
-                id.map(ToString::to_string).into_iter().collect()
-            }
-            AccountFate::Unowned => std::iter::once(account.address().to_string())
-                .chain(known_id(matching, ix))
-                .collect(),
-            AccountFate::MergeCandidate(_) => known_id(matching, ix).into_iter().collect(),
-        };
-        questions.extend(
-            asked
-                .into_iter()
-                .filter(|text| !world.answers.recipients.contains_key(text))
-                .map(Question::Recipient),
-        );
-    }
-    questions
-}
-
-/// R16: the object id that an account is tied to, where the mailbox that claims it has another one and none was read that has
-/// it.
-fn unread_owner<'a>(
-    world: &World,
-    matching: &'a Matching,
-    mailbox: MailboxIx,
-) -> Option<&'a ObjectId> {
-    let MailboxFate::Matched(found) = matching.mailbox(mailbox) else {
-        return None;
-    };
-    let id = found.tied_to_other.as_ref()?;
-    world.directory.with_object_id(id).is_empty().then_some(id)
-}
-
-/// Whether the account of a mailbox is to be suspended or emptied for what the mailbox is.
-fn is_to_stop(world: &World, policy: &Policy, ix: MailboxIx) -> bool {
-    let disabled = world.directory.mailbox(ix).kind == (MailboxKind::User { disabled: true });
-    match policy.scope_of(&world.directory, ix) {
-        MailboxScope::In => disabled,
-        MailboxScope::OutsideFilter => true,
-        MailboxScope::OtherKind | MailboxScope::OutsideDomains => false,
-    }
-}
-
-fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
-    matching.known_object_id(ix).map(ToString::to_string)
 }
 
 /// Compares every mailbox with its account and every account with its mailbox.
@@ -114,6 +51,9 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
             .notes
             .push(Note::new(&*rejection.label, Code::Rejected, text));
     }
+    for row in world.accounts.rejected() {
+        differ.out.notes.push(rejected_account(row));
+    }
     for (ix, mailbox) in world.directory.iter() {
         differ.mailbox(ix, mailbox);
     }
@@ -133,6 +73,26 @@ pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
     notes.sort_unstable();
     notes.dedup();
     Diff { deltas, notes }
+}
+
+/// R1
+fn rejected_account(row: &RejectedAccount) -> Note {
+    let kind = match row.kind {
+        AccountKind::User => "user account",
+        AccountKind::Functional => "functional account",
+    };
+    let id = match &row.id {
+        Some(id) => format!(" with the id {id}"),
+        None => " without a usable id".into(),
+    };
+    let name = row.name.as_ref();
+    let name = name.map_or_else(String::new, |name| format!(" and the name {name:?}"));
+    let text = format!(
+        "cannot understand the {kind}{id}{name} in Zivver: {}; it and what is tied to it stay as they are; correct it in the \
+         Zivver WebApp, or ask Zivver's support",
+        row.reason
+    );
+    Note::new(&*row.label, Code::AccountRejected, text)
 }
 
 /// Every change of an account says whose account it is (R16).
@@ -160,7 +120,7 @@ struct Differ<'a> {
     out: Diff,
 }
 
-impl<'a> Differ<'a> {
+impl Differ<'_> {
     fn note(&mut self, address: &SmtpAddress, code: Code, text: impl Into<String>) {
         self.out.notes.push(Note::new(address.as_str(), code, text));
     }
@@ -210,8 +170,8 @@ impl<'a> Differ<'a> {
             );
         }
         if !mailbox.knows_aliases {
-            let text =
-                "Exchange did not say which addresses it has, so its aliases stay as they are";
+            let text = "Exchange's list of its addresses is missing or does not show its primary address, so its aliases \
+                        stay as they are; run again, and if it stays so, look at EmailAddresses of the mailbox";
             self.note(&mailbox.primary, Code::AliasesUnknown, text);
         }
         for alias in &mailbox.aliases {
@@ -239,8 +199,17 @@ impl<'a> Differ<'a> {
             }
             Some(Delegations::Known(grants)) => {
                 for remark in &grants.remarks {
-                    let (code, text) = words(remark);
+                    let (code, text) = words(remark, &mailbox.primary);
                     self.note(&mailbox.primary, code, text);
+                }
+                for outsider in &grants.outsiders {
+                    if outsider.accounts(self.world, self.matching).is_empty() {
+                        let text = format!(
+                            "{} ({}) is no mailbox of the tenant and has no active account",
+                            outsider.label, outsider.kind
+                        );
+                        self.note(&mailbox.primary, Code::TrusteeNotAMailbox, text);
+                    }
                 }
             }
             Some(Delegations::Gone) | None => {}
@@ -256,34 +225,21 @@ impl<'a> Differ<'a> {
             Some(ix),
         );
         delta.key = self.policy.sign_in_key(mailbox);
-        if let Some(other) = &found.tied_to_other {
-            let text = format!(
-                "the account belongs to the object id {other}, the mailbox has {}: perhaps another person",
-                mailbox
-                    .object_id
-                    .map_or_else(|| "none".to_owned(), |id| id.to_string())
-            );
-            self.note(&mailbox.primary, Code::IdentityChange, text);
-        }
+        let other = found.tied_to_other.as_ref();
+        let stop = other.and_then(|id| self.identity_change(mailbox, found.account, id));
         if mailbox.kind == (MailboxKind::User { disabled: true }) {
             if !self.belongs_to_somebody_else(ix, account) {
+                follow(&mut delta, mailbox, found);
                 self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
             }
             return;
         }
         if found.tied_to_other.is_some() && mailbox.object_id.is_none() {
+            self.out.deltas.extend(stop);
             return; // Nobody can approve a tie to nothing.
         }
-        if found.level != Level::Principal && *account.address() != mailbox.primary {
-            delta.rename = Some(Rename {
-                to: mailbox.primary.clone(),
-                class: Class::Rename,
-            });
-            delta.because(
-                "R17",
-                format!("the mailbox's address is now {}", mailbox.primary),
-            );
-        }
+        delta.unless_approved = stop.map(Box::new);
+        follow(&mut delta, mailbox, found);
         delta.tie.clone_from(&found.tied_to_other);
         delta.owner = delta.tie.and(mailbox.object_id);
         self.attributes(delta, ix, mailbox, found.account);
@@ -315,10 +271,10 @@ impl<'a> Differ<'a> {
             class: Class::Identity,
         });
         delta.because("R17", text);
-        if mailbox.kind == (MailboxKind::User { disabled: true }) {
-            self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
-        } else {
+        if mailbox.kind != (MailboxKind::User { disabled: true }) {
             self.attributes(delta, ix, mailbox, account);
+        } else if self.world.accounts.is_active(account) {
+            self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
         }
     }
 
@@ -356,19 +312,6 @@ impl<'a> Differ<'a> {
                 "its mailbox is not in the source filter",
             ),
         }
-    }
-
-    /// R16, R19: an account that is tied to a mailbox which was not read, and of which Exchange does not say that it is gone, is
-    /// not stopped for what another mailbox is that has its address now.
-    fn belongs_to_somebody_else(&mut self, mailbox: MailboxIx, account: AccountView<'_>) -> bool {
-        let Some(id) = unread_owner(self.world, self.matching, mailbox) else {
-            return false;
-        };
-        let presence = self.presence(&id.to_string());
-        if let Some((code, words)) = &presence {
-            self.note(account.address(), *code, &**words);
-        }
-        presence.is_some()
     }
 
     /// R22: name, status, aliases and delegates of an account that is to be active, or stays as it is.
@@ -414,7 +357,7 @@ impl<'a> Differ<'a> {
             delta.name = Some((name.into(), mailbox.display_name.clone()));
         }
         self.aliases(&mut delta, mailbox, view);
-        if let Delegates::Known { wanted, .. } = &derived.delegates
+        if let Delegates::Known { wanted, kept, .. } = &derived.delegates
             && !self.would_be_emptied(&derived, account)
         {
             let current = self.world.accounts.delegates_of(account).users;
@@ -425,7 +368,8 @@ impl<'a> Differ<'a> {
                 .collect();
             delta.remove_delegates = current
                 .into_iter()
-                .filter(|ix| !wanted.contains(&Target::Existing(*ix)) && !self.stays(*ix))
+                .filter(|ix| !wanted.contains(&Target::Existing(*ix)))
+                .filter(|ix| !kept.contains(ix) && !self.stays(*ix))
                 .collect();
         }
         self.needs_key(&mut delta, mailbox);
@@ -442,6 +386,12 @@ impl<'a> Differ<'a> {
                 .policy
                 .claimed_domains
                 .holds(self.world.accounts.get(delegate).address())
+    }
+
+    /// Whether a functional account has a member that no rule may take out, among these or among the rejected (R1).
+    fn keeps_member(&self, account: AccountIx, members: &[AccountIx]) -> bool {
+        members.iter().any(|member| self.stays(*member))
+            || self.world.accounts.has_rejected_member(account)
     }
 
     /// R11, R19: a user whose mailbox was not on the list, though Exchange has it or could not be asked. The list lost a row, and
@@ -466,10 +416,23 @@ impl<'a> Differ<'a> {
         let mut asked = address.into_iter().chain(id.as_deref());
         asked.any(|text| match self.world.answers.recipients.get(text) {
             Some(RecipientAnswer::Found(recipient)) => {
-                recipient.is_user_mailbox() || !recipient.has_kind()
+                recipient.is_user_mailbox()
+                    || !recipient.has_kind()
+                    || self.is_without_addresses(recipient)
             }
             Some(RecipientAnswer::Failed(_)) => true,
             Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
+        })
+    }
+
+    /// R4: whether a recipient is a mailbox whose addresses were not read, so that nobody knows which account is its own.
+    fn is_without_addresses(&self, recipient: &RecipientRecord) -> bool {
+        let directory = &self.world.directory;
+        let id = recipient.object_id.as_deref().and_then(ObjectId::parse);
+        let parties = id.map_or(&[][..], |id| directory.with_object_id(&id));
+        parties.iter().any(|party| match party {
+            Party::Mailbox(ix) => !directory.mailbox(*ix).knows_aliases,
+            Party::Rejected(_) => false,
         })
     }
 
@@ -479,7 +442,7 @@ impl<'a> Differ<'a> {
             Delegates::Known { wanted, .. } if !wanted.is_empty() => Status::Active,
             Delegates::Known { left_out, .. } => {
                 let current = self.world.accounts.delegates_of(account).users;
-                if *left_out || current.iter().any(|ix| self.stays(*ix)) {
+                if *left_out || self.keeps_member(account, &current) {
                     Status::AsItIs
                 } else {
                     Status::Inactive
@@ -490,7 +453,12 @@ impl<'a> Differ<'a> {
 
     /// R12: with only left-out delegates a functional account is not emptied, so none of its members is removed.
     fn would_be_emptied(&mut self, derived: &Derived, account: AccountIx) -> bool {
-        let Delegates::Known { wanted, left_out } = &derived.delegates else {
+        let Delegates::Known {
+            wanted,
+            kept,
+            left_out,
+        } = &derived.delegates
+        else {
             return false;
         };
         let view = self.world.accounts.get(account);
@@ -498,21 +466,30 @@ impl<'a> Differ<'a> {
             return false;
         }
         let current = self.world.accounts.delegates_of(account).users;
-        if current.is_empty() || current.iter().any(|ix| self.stays(*ix)) {
+        let stays = |ix: &AccountIx| kept.contains(ix);
+        if current.is_empty() || current.iter().any(stays) || self.keeps_member(account, &current) {
             return false;
         }
-        let text = "its only delegates are left out for now, so it is not emptied";
-        self.note(&view.address().clone(), Code::DelegatesLeftOut, text);
+        let members = current.iter().map(|ix| self.world.accounts.get(*ix));
+        let members: Vec<&str> = members.map(|member| member.address().as_str()).collect();
+        let text = format!(
+            "its only delegates are left out, so it is not emptied, and {} can still open it",
+            members.join(", ")
+        );
+        self.note(view.address(), Code::DelegatesLeftOut, text);
         true
     }
 
-    /// R13, R6, R22: aliases in claimed domains; contested ones and the account's own addresses stay out of it.
+    /// R4, R13, R6, R22: aliases in claimed domains; contested ones and the account's own addresses stay out of it.
     fn aliases(&mut self, delta: &mut Delta, mailbox: &Mailbox, view: AccountView<'_>) {
         let ours = |address: &&SmtpAddress| {
             self.policy.claimed_domains.holds(address)
                 && **address != mailbox.primary
                 && !self.world.directory.is_shared_address(address)
         };
+        if !mailbox.knows_aliases {
+            return;
+        }
         let current = &view.extension().aliases;
         delta.add_aliases = mailbox
             .aliases
@@ -521,13 +498,28 @@ impl<'a> Differ<'a> {
             .filter(ours)
             .cloned()
             .collect();
+        self.without_rejected(&mut delta.add_aliases, mailbox);
         delta.remove_aliases = current
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| mailbox.aliases.binary_search(alias).is_err())
             .filter(ours)
             .cloned()
             .collect();
+    }
+
+    /// R1: an alias that a rejected account has stays with it.
+    fn without_rejected(&mut self, aliases: &mut BTreeSet<SmtpAddress>, mailbox: &Mailbox) {
+        aliases.retain(|alias| {
+            let Some(row) = self.world.accounts.rejected_with_address(alias) else {
+                return true;
+            };
+            let text = format!(
+                "the alias {alias} is left out: it belongs to {}, which cannot be understood",
+                row.label
+            );
+            self.note(&mailbox.primary, Code::AliasTaken, text);
+            false
+        });
     }
 
     /// R23: in the mode `object_id` a user without a valid key gets no extension.
@@ -569,13 +561,16 @@ impl<'a> Differ<'a> {
         }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
-            (Delegates::Known { wanted, left_out }, AccountKind::Functional)
-                if wanted.is_empty() =>
-            {
+            (
+                Delegates::Known {
+                    wanted, left_out, ..
+                },
+                AccountKind::Functional,
+            ) if wanted.is_empty() => {
                 let (code, text) = if *left_out {
                     (
                         Code::DelegatesLeftOut,
-                        "its only delegates are left out for now, so it is not created",
+                        "its only delegates are left out, so it is not created",
                     )
                 } else {
                     (
@@ -596,12 +591,14 @@ impl<'a> Differ<'a> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
+            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)
             })
             .cloned()
             .collect();
+        self.without_rejected(&mut delta.add_aliases, mailbox);
         self.out.deltas.push(delta);
     }
 
@@ -621,6 +618,12 @@ impl<'a> Differ<'a> {
             );
             self.note(&mailbox.primary, Code::DelegateLeftOut, text);
         }
+        for (who, reason) in &derived.kept {
+            let text = format!(
+                "{who} has Full Access and an active account, but {reason}: the delegation is neither added nor removed"
+            );
+            self.note(&mailbox.primary, Code::DelegateKept, text);
+        }
     }
 
     fn account(&mut self, ix: AccountIx, account: AccountView<'_>) {
@@ -634,6 +637,8 @@ impl<'a> Differ<'a> {
                 );
                 self.note(account.address(), Code::OutsideClaimedDomains, text);
             }
+            AccountFate::Protected(protection)
+                if self.stops_though_protected(ix, account, protection.code) => {}
             AccountFate::Protected(protection) => {
                 let own = matches!(
                     protection.code,
@@ -662,139 +667,10 @@ impl<'a> Differ<'a> {
 
     /// Whether somebody of this very address was read: then the note is about the mailbox itself.
     fn is_own_mailbox(&self, address: &SmtpAddress) -> bool {
-        !self
-            .world
-            .directory
-            .with_address(address.as_str())
-            .is_empty()
+        !self.world.directory.with_address(address).is_empty()
     }
 
-    /// R19: the principal is an address of a live mailbox that is not the account's own.
-    fn merge_candidate(&mut self, ix: AccountIx, account: AccountView<'_>, mailbox: MailboxIx) {
-        let owner = &self.world.directory.mailbox(mailbox).primary;
-        let gone = self.matching.known_object_id(ix).filter(|id| {
-            self.live_tie(ix).is_none()
-                && self.world.answers.recipients.get(&id.to_string())
-                    == Some(&RecipientAnswer::NotFound)
-        });
-        if owner == account.address() {
-            let text = format!(
-                "the mailbox {owner} has another account, so this one is nobody's; merge or remove it by hand"
-            );
-            self.note(account.address(), Code::MergeCandidate, text);
-        } else if let (Some(id), true) = (gone, self.world.accounts.is_active(ix)) {
-            let text =
-                format!("its address is an alias of {owner}, and its own object id {id} is gone");
-            self.stop(ix, account, Class::Suspend, &text);
-        } else {
-            let text = format!(
-                "its address is an alias of {owner}; merge the two accounts in the Zivver WebApp"
-            );
-            self.note(account.address(), Code::MergeCandidate, text);
-        }
-    }
-
-    /// R19: no mailbox at all. Exchange was asked for the address and the object id.
-    fn absent(&mut self, ix: AccountIx, account: AccountView<'_>) {
-        if !self.world.accounts.is_active(ix) {
-            return;
-        }
-        if account.kind() == AccountKind::Functional && self.keeps_functional {
-            let text = "no shared mailbox is in the source filter, so functional accounts stay as they are";
-            self.note(account.address(), Code::FunctionalOutsideSourceFilter, text);
-            return;
-        }
-        if let Some(mailbox) = self.live_tie(ix) {
-            let text = format!(
-                "the object id of {mailbox} is on it too; merge the two accounts in the Zivver WebApp"
-            );
-            self.note(account.address(), Code::MergeCandidate, text);
-            self.kept.insert(ix);
-            return;
-        }
-        let id = known_id(self.matching, ix);
-        let mut asked = std::iter::once(account.address().as_str()).chain(id.as_deref());
-        if let Some((code, words)) = asked.find_map(|text| self.presence(text)) {
-            self.note(account.address(), code, words);
-            self.kept.insert(ix);
-            return;
-        }
-        if id.is_some() {
-            self.stop(
-                ix,
-                account,
-                Class::Suspend,
-                "its mailbox is gone from Exchange",
-            );
-        } else {
-            self.stop(
-                ix,
-                account,
-                Class::Stray,
-                "no mailbox has its address, and it never belonged to one",
-            );
-        }
-    }
-
-    /// R19: what Exchange said of an address or object id, unless it is a clean "not found".
-    fn presence(&self, text: &str) -> Option<(Code, String)> {
-        Some(match self.world.answers.recipients.get(text) {
-            Some(RecipientAnswer::NotFound) => return None,
-            Some(RecipientAnswer::Found(recipient)) => {
-                let kind = &recipient.recipient_type_details;
-                (
-                    Code::RecipientExists,
-                    format!("Exchange still has {text} as a {kind}"),
-                )
-            }
-            Some(RecipientAnswer::Ambiguous) => (
-                Code::RecipientExists,
-                format!("Exchange still has more than one recipient {text}"),
-            ),
-            Some(RecipientAnswer::Failed(reason)) => (
-                Code::AbsenceUnknown,
-                format!("whether {text} is gone could not be asked: {reason}"),
-            ),
-            None => (
-                Code::AbsenceUnknown,
-                format!("whether {text} is gone was not asked"),
-            ),
-        })
-    }
-
-    /// A mailbox that was read and has an object id of the account, though another account is its own.
-    fn live_tie(&self, ix: AccountIx) -> Option<&'a str> {
-        let directory = &self.world.directory;
-        let known = self.matching.known_object_id(ix);
-        let ties = [known, self.world.accounts.external_object_id(ix)];
-        ties.into_iter().flatten().find_map(|id| {
-            let parties = directory.with_object_id(id).iter();
-            let live = parties
-                .copied()
-                .find(|party| directory.object_id(*party) == Some(id))?;
-            Some(directory.label(live))
-        })
-    }
-
-    fn stop(&mut self, ix: AccountIx, account: AccountView<'_>, class: Class, why: &str) {
-        let delta = Delta::new(
-            Target::Existing(ix),
-            account.kind(),
-            account.address().clone(),
-            None,
-        );
-        match account.kind() {
-            AccountKind::User => {
-                let mut delta = delta;
-                delta.activity = Some(Activity::Suspend(class));
-                delta.because("R19", why);
-                self.out.deltas.push(delta);
-            }
-            AccountKind::Functional => self.empty(delta, ix, class, "R19", why),
-        }
-    }
-
-    /// R19, R22: while an account is to be inactive only its status is compared.
+    /// R19, R22: while an account is to be inactive only its status and its addresses are compared.
     fn suspend(&mut self, mut delta: Delta, rule: &str, why: &str) {
         let Target::Existing(ix) = delta.target else {
             return;
@@ -802,135 +678,27 @@ impl<'a> Differ<'a> {
         if self.world.accounts.is_active(ix) {
             delta.activity = Some(Activity::Suspend(Class::Suspend));
             delta.because(rule, why);
-            self.out.deltas.push(delta);
         }
-    }
-
-    fn empty(&mut self, mut delta: Delta, ix: AccountIx, class: Class, rule: &str, why: &str) {
-        let members = self.world.accounts.delegates_of(ix).users;
-        if members.is_empty() {
-            return;
-        }
-        if members.iter().any(|member| self.stays(*member)) {
-            let text = "it has a member that may not be taken out, so it is not emptied";
-            self.note(&delta.address.clone(), Code::DelegatesLeftOut, text);
-            return;
-        }
-        delta.activity = Some(Activity::Empty(class));
-        delta.remove_delegates = members.into_iter().collect();
-        delta.because(rule, why);
         self.out.deltas.push(delta);
     }
 
-    /// R25: an alias that a live mailbox now has is released from an account that no longer keeps up with Exchange:
-    /// one without mailbox, or one that is to be inactive.
-    fn releases(&mut self) {
-        let mut released: BTreeMap<AccountIx, BTreeSet<SmtpAddress>> = BTreeMap::new();
-        for delta in &self.out.deltas {
-            let claims = delta
-                .add_aliases
-                .iter()
-                .chain(delta.rename.as_ref().map(|rename| &rename.to))
-                .chain(delta.create.as_ref().map(|_| &delta.address));
-            for address in claims {
-                if self.world.directory.is_shared_address(address) {
-                    continue; // R6: it stays where Zivver has it.
-                }
-                for holder in self.world.accounts.with_alias(address) {
-                    if Target::Existing(*holder) != delta.target && self.may_release(*holder) {
-                        released.entry(*holder).or_default().insert(address.clone());
-                    }
-                }
-            }
-        }
-        let at: BTreeMap<Target, usize> = self
-            .out
-            .deltas
-            .iter()
-            .enumerate()
-            .map(|(at, delta)| (delta.target, at))
-            .collect();
-        for (holder, addresses) in released {
-            let view = self.world.accounts.get(holder);
-            let key = self.key_of(holder);
-            let without_key =
-                view.kind() == AccountKind::User && key.is_none() && self.policy.needs_key();
-            if without_key {
-                let text = "another mailbox now has one of its aliases, but without its object id the alias cannot be released";
-                self.note(&view.address().clone(), Code::NoKey, text);
-                continue;
-            }
-            let at = at
-                .get(&Target::Existing(holder))
-                .copied()
-                .unwrap_or_else(|| {
-                    let delta = Delta::new(
-                        Target::Existing(holder),
-                        view.kind(),
-                        view.address().clone(),
-                        self.mailbox_of(holder),
-                    );
-                    self.out.deltas.push(delta);
-                    self.out.deltas.len() - 1
-                });
-            let delta = &mut self.out.deltas[at];
-            delta.key = delta.key.take().or(key);
-            for address in addresses {
-                delta.because("R25", format!("{address} now belongs to a live mailbox"));
-                delta.remove_aliases.insert(address);
-            }
-        }
+    fn empty(&mut self, delta: Delta, ix: AccountIx, class: Class, rule: &str, why: &str) {
+        let emptied = self.emptying(delta, ix, class, rule, why);
+        self.out.deltas.extend(emptied);
     }
+}
 
-    /// R23: the key of an account, also where its mailbox is gone.
-    fn key_of(&self, account: AccountIx) -> Option<SignInKey> {
-        let mailbox = self.mailbox_of(account);
-        let own = mailbox.and_then(|ix| self.policy.sign_in_key(self.world.directory.mailbox(ix)));
-        own.or_else(|| match self.policy.sso_account_key {
-            SsoAccountKey::ObjectId => self
-                .matching
-                .known_object_id(account)
-                .copied()
-                .map(SignInKey::ObjectId),
-            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(
-                self.world.accounts.get(account).address().as_str().into(),
-            )),
-            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
-        })
+/// R17, R22: an account that is tied by (a) or (b) follows its mailbox to another address, also while it is to be inactive.
+fn follow(delta: &mut Delta, mailbox: &Mailbox, found: &Match) {
+    if found.level == Level::Principal || delta.address == mailbox.primary {
+        return;
     }
-
-    fn mailbox_of(&self, account: AccountIx) -> Option<MailboxIx> {
-        match self.matching.account(account) {
-            AccountFate::Owned(mailbox) => Some(*mailbox),
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_)
-            | AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned => None,
-        }
-    }
-
-    fn may_release(&self, holder: AccountIx) -> bool {
-        let kind = self.world.accounts.get(holder).kind();
-        if self.kept.contains(&holder) || (kind == AccountKind::Functional && self.keeps_functional)
-        {
-            return false;
-        }
-        match self.matching.account(holder) {
-            AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
-            // Compared with its mailbox unless it is to be inactive; a second removal of the same alias changes nothing.
-            AccountFate::Owned(mailbox) => {
-                matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
-            }
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_) => false,
-        }
-    }
+    delta.rename = Some(Rename {
+        to: mailbox.primary.clone(),
+        class: Class::Rename,
+    });
+    let fact = format!("the mailbox's address is now {}", mailbox.primary);
+    delta.because("R17", fact);
 }
 
 enum Status {
@@ -939,23 +707,27 @@ enum Status {
     AsItIs,
 }
 
-fn words(remark: &Remark) -> (Code, String) {
+fn words(remark: &Remark, mailbox: &SmtpAddress) -> (Code, String) {
     match remark {
-        Remark::DeletedPrincipal(sid) => (
+        Remark::DeletedPrincipal(entry) => (
             Code::TrusteeDeleted,
-            format!("{sid} is a deleted principal"),
+            format!(
+                "{} is a deleted principal; remove the entry with `{}`",
+                entry.user,
+                entry.removal(mailbox.as_str())
+            ),
         ),
-        Remark::NotFound(text) => (
+        Remark::NotFound(entry) => (
             Code::TrusteeNotFound,
-            format!("Exchange does not know the trustee {text}"),
+            format!(
+                "Exchange does not know the trustee {}; remove the entry with `{}`",
+                entry.user,
+                entry.removal(mailbox.as_str())
+            ),
         ),
         Remark::NoRight { group, kind } => (
             Code::GroupGivesNoRight,
             format!("the group {group:?} ({kind}) gives its members no right"),
-        ),
-        Remark::NotAMailbox { name, kind } => (
-            Code::TrusteeNotAMailbox,
-            format!("{name} ({kind}) is no mailbox of the tenant"),
         ),
         Remark::Denied(who) => (Code::TrusteeDenied, format!("access is denied to {who}")),
     }

@@ -1,10 +1,10 @@
 //! All mailboxes of the tenant, in one fixed order, with the indices by which a trustee or an account finds them
 //! (R6, R9).
 
-use std::sync::Arc;
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use super::{
-    address::SmtpAddress,
+    address::{SmtpAddress, ascii_form},
     ids::{Guid, ObjectId},
     index::Index,
     mailbox::{Mailbox, Normalised, Rejection, normalise},
@@ -32,6 +32,8 @@ pub struct Directory {
     by_upn: Index<Arc<str>, Party>,
     by_id: Index<Guid, Party>,
     by_name: Index<Arc<str>, Party>,
+    /// R9: names of one that are display names of another, in lower case.
+    shown_elsewhere: BTreeSet<String>,
 }
 
 impl Directory {
@@ -76,7 +78,7 @@ impl Directory {
             for address in std::iter::once(&mailbox.primary).chain(&mailbox.aliases) {
                 by_address.add(address.clone(), party);
             }
-            add(&mut by_upn, &mailbox.user_principal_name, party);
+            add_upn(&mut by_upn, mailbox.user_principal_name.as_ref(), party);
             add(&mut by_name, &mailbox.names, party);
             let ids = mailbox.object_id.iter().map(Guid::from);
             for id in ids.chain(mailbox.guids.iter().copied()) {
@@ -88,7 +90,7 @@ impl Directory {
             for address in &rejection.addresses {
                 by_address.add(address.clone(), party);
             }
-            add(&mut by_upn, &rejection.user_principal_name, party);
+            add_upn(&mut by_upn, rejection.user_principal_name.as_ref(), party);
             add(&mut by_name, &rejection.names, party);
             let ids = rejection.object_id.iter().map(Guid::from);
             for id in ids.chain(rejection.guids.iter().copied()) {
@@ -97,6 +99,21 @@ impl Directory {
         }
         (self.by_address, self.by_upn) = (by_address, by_upn);
         (self.by_id, self.by_name) = (by_id, by_name);
+        self.shown_elsewhere = self.find_shown_elsewhere();
+    }
+
+    fn find_shown_elsewhere(&self) -> BTreeSet<String> {
+        let mailboxes = self.iter();
+        let mailboxes = mailboxes.map(|(ix, it)| (Party::Mailbox(ix), Some(&it.display_name)));
+        let rejections = self.rejections.iter().enumerate();
+        let rejections =
+            rejections.map(|(at, it)| (Party::Rejected(to_u32(at)), it.display_name.as_ref()));
+        mailboxes
+            .chain(rejections)
+            .filter_map(|(party, name)| Some((party, name?.trim().to_lowercase())))
+            .filter(|(party, name)| self.with_name(name).iter().any(|named| named != party))
+            .map(|(_, name)| name)
+            .collect()
     }
 
     pub fn mailbox(&self, ix: MailboxIx) -> &Mailbox {
@@ -112,13 +129,13 @@ impl Directory {
     }
 
     /// Everybody who has this address, as primary or as alias.
-    pub fn with_address(&self, address: &str) -> &[Party] {
+    pub fn with_address(&self, address: &SmtpAddress) -> &[Party] {
         self.by_address.get(address)
     }
 
     /// By `UserPrincipalName`; `text` in lower case.
     pub fn with_upn(&self, text: &str) -> &[Party] {
-        self.by_upn.get(text)
+        self.by_upn.get(&*ascii_form(text))
     }
 
     /// By object id, `Guid` or `ExchangeObjectId`; `text` in lower case.
@@ -134,6 +151,11 @@ impl Directory {
     /// By `Name` or `Identity`; `text` in lower case.
     pub fn with_name(&self, text: &str) -> &[Party] {
         self.by_name.get(text)
+    }
+
+    /// R9: whether a `Name` or `Identity`, in lower case, is the display name of another mailbox.
+    pub fn is_shown_elsewhere(&self, name: &str) -> bool {
+        self.shown_elsewhere.contains(name)
     }
 
     /// Whether the object of this mailbox was listed more than once, with something changed in between.
@@ -156,7 +178,7 @@ impl Directory {
 
     /// R6: an address of more than one mailbox. As a primary it stays its owner's; as an alias it is contested.
     pub fn is_shared_address(&self, address: &SmtpAddress) -> bool {
-        !self.by_address.several(address.as_str()).is_empty()
+        !self.by_address.several(address).is_empty()
     }
 
     /// What a report calls a party.
@@ -176,6 +198,15 @@ fn add<'a>(
     for text in texts {
         index.add(Arc::clone(text), party);
     }
+}
+
+fn add_upn(index: &mut Index<Arc<str>, Party>, name: Option<&Arc<str>>, party: Party) {
+    let Some(name) = name else { return };
+    let key = match ascii_form(name) {
+        Cow::Borrowed(_) => Arc::clone(name),
+        Cow::Owned(ascii) => Arc::from(ascii),
+    };
+    index.add(key, party);
 }
 
 /// Tenants have at most some hundred thousand mailboxes; positions are kept small.

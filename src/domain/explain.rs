@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delegation::{Delegations, Grantee},
@@ -15,6 +16,7 @@ use super::{
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
+    named::{names, nearest, suggestion},
     note::Note,
     plan::{Action, Plan},
     source::RecipientAnswer,
@@ -97,20 +99,9 @@ pub fn explain(
 ) -> Explanation {
     let (mailboxes, accounts) = concerned(address, world, matching);
     let rejected = rejected(address, &world.directory);
-    let names: Vec<String> = std::iter::once(address.to_string())
-        .chain(
-            mailboxes
-                .iter()
-                .map(|ix| world.directory.mailbox(*ix).primary.to_string()),
-        )
-        .chain(
-            accounts
-                .iter()
-                .map(|ix| world.accounts.get(*ix).address().to_string()),
-        )
-        .chain(rejected.iter().map(|facts| facts.primary.clone()))
-        .collect();
-    let about = |text: &str| names.iter().any(|name| name == text);
+    let rejected_account = world.accounts.rejected_with_address(address);
+    let names = names(address, world, matching);
+    let about = |text: &str| names.contains(text);
     let mut explanation = Explanation {
         address: address.to_string(),
         verdict: String::new(),
@@ -138,6 +129,9 @@ pub fn explain(
             .collect(),
     };
     explanation.mailboxes.extend(rejected);
+    explanation
+        .accounts
+        .extend(rejected_account.map(rejected_account_facts));
     let deltas = plan.approved.deltas().iter();
     let counted: Vec<&Delta> = deltas
         .filter(|delta| about(delta.address.as_str()))
@@ -147,7 +141,7 @@ pub fn explain(
         last.into_iter()
             .flat_map(|last| held_then(last, &counted, world)),
     );
-    explanation.verdict = verdict(&explanation, world);
+    explanation.verdict = verdict(address, &explanation, world);
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
     if is_planned && !counted.is_empty() {
         explanation.verdict.push_str(
@@ -219,7 +213,7 @@ pub fn concerned(
 ) -> (Vec<MailboxIx>, Vec<AccountIx>) {
     let mut mailboxes: Vec<MailboxIx> = Vec::new();
     let mut accounts: Vec<AccountIx> = Vec::new();
-    for party in world.directory.with_address(address.as_str()) {
+    for party in world.directory.with_address(address) {
         if let Party::Mailbox(ix) = party {
             mailboxes.push(*ix);
             accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
@@ -239,7 +233,7 @@ pub fn concerned(
     (mailboxes, accounts)
 }
 
-fn verdict(explanation: &Explanation, world: &World) -> String {
+fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> String {
     let first_note = explanation
         .notes
         .iter()
@@ -250,7 +244,7 @@ fn verdict(explanation: &Explanation, world: &World) -> String {
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
-        stranger(&explanation.address, world)
+        stranger(address, world)
     } else if let Some(note) = first_note {
         format!("{} ({})", note.text, note.rule)
     } else if explanation.accounts.is_empty() {
@@ -263,8 +257,8 @@ fn verdict(explanation: &Explanation, world: &World) -> String {
 }
 
 /// An address without mailbox and without account.
-fn stranger(address: &str, world: &World) -> String {
-    match world.answers.recipients.get(address) {
+fn stranger(address: &SmtpAddress, world: &World) -> String {
+    match world.answers.recipients.get(address.as_str()) {
         Some(RecipientAnswer::Found(recipient)) => format!(
             "Exchange has this address as a {}, which is not synchronised (R3), and Zivver has no account with it",
             recipient.recipient_type_details
@@ -278,7 +272,8 @@ fn stranger(address: &str, world: &World) -> String {
             "no mailbox and no account has this address; whether Exchange knows it otherwise could not be asked: {reason}"
         ),
         Some(RecipientAnswer::NotFound) | None => {
-            "neither Exchange nor Zivver knows this address".into()
+            let suggestion = suggestion(&nearest(address, world));
+            format!("neither Exchange nor Zivver knows this address{suggestion}")
         }
     }
 }
@@ -300,20 +295,16 @@ fn mailbox_facts(
         .get(ix.0 as usize)
         .and_then(Option::as_ref)
     {
-        Some(Delegations::Known(grants)) => Some(
-            grants
-                .grantees
-                .iter()
-                .map(|Grantee { party, through }| {
-                    let label = world.directory.label(*party);
-                    if through.is_empty() {
-                        label.to_owned()
-                    } else {
-                        format!("{label} via {}", through.join(" > "))
-                    }
-                })
-                .collect(),
-        ),
+        Some(Delegations::Known(grants)) => {
+            let mailboxes = grants.grantees.iter();
+            let mailboxes = mailboxes
+                .map(|Grantee { party, through }| grantee(world.directory.label(*party), through));
+            let others = grants.outsiders.iter().map(|outsider| {
+                let label = format!("{} ({})", outsider.label, outsider.kind);
+                grantee(&label, &outsider.through)
+            });
+            Some(mailboxes.chain(others).collect())
+        }
         Some(Delegations::Unknown(_) | Delegations::Gone) | None => None,
     };
     MailboxFacts {
@@ -325,6 +316,15 @@ fn mailbox_facts(
         disabled,
         full_access,
         standing: mailbox_standing(ix, world, policy, matching),
+    }
+}
+
+/// Somebody with Full Access, and the groups that it came through.
+fn grantee(label: &str, through: &[String]) -> String {
+    if through.is_empty() {
+        label.to_owned()
+    } else {
+        format!("{label} via {}", through.join(" > "))
     }
 }
 
@@ -403,13 +403,38 @@ fn account_facts(
             .get(account.id())
             .filter(|_| !accounts.is_active(ix))
             .map(|at| Suspended::at(account.address(), *at)),
-        standing: account_standing(matching.account(ix), &world.directory),
+        standing: account_standing(ix, world, matching),
     }
 }
 
-fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
-    let primary = |ix: &MailboxIx| directory.mailbox(*ix).primary.clone();
-    match fate {
+fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
+    let text = |address: &SmtpAddress| address.to_string();
+    AccountFacts {
+        id: row.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        kind: row.kind,
+        address: row.address.as_ref().map(text).unwrap_or_default(),
+        name: row.name.clone().unwrap_or_default(),
+        active: row.active,
+        aliases: row.aliases.iter().map(text).collect(),
+        delegates: Vec::new(),
+        external_account_id: row.object_id.as_ref().map(ToString::to_string),
+        suspended: None,
+        standing: format!("cannot be understood: {} (R1)", row.reason),
+    }
+}
+
+fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
+    let primary = |ix: &MailboxIx| world.directory.mailbox(*ix).primary.clone();
+    let own = || match matching.known_object_id(ix) {
+        None => "tied to no object id".to_owned(),
+        Some(id) => match world.answers.recipients.get(&id.to_string()) {
+            Some(RecipientAnswer::NotFound) => {
+                format!("tied to the object id {id}, which Exchange does not have any more")
+            }
+            _ => format!("tied to the object id {id}"),
+        },
+    };
+    match matching.account(ix) {
         AccountFate::Foreign => "outside the claimed domains, never touched (R13)".into(),
         AccountFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
         AccountFate::Owned(ix) => format!("belongs to the mailbox {} (R16)", primary(ix)),
@@ -423,17 +448,18 @@ fn account_standing(fate: &AccountFate, directory: &Directory) -> String {
         AccountFate::Evidence(ix) => format!("may belong to the mailbox {} (R17)", primary(ix)),
         AccountFate::MergeCandidate(ix) => {
             format!(
-                "has no mailbox of its own; its address belongs to {} (R19)",
-                primary(ix)
+                "has no mailbox of its own; its address belongs to {}; {} (R19)",
+                primary(ix),
+                own()
             )
         }
-        AccountFate::Unowned => "has no mailbox (R19)".into(),
+        AccountFate::Unowned => format!("has no mailbox; {} (R19)", own()),
     }
 }
 
 fn rejected(address: &SmtpAddress, directory: &Directory) -> Vec<MailboxFacts> {
     directory
-        .with_address(address.as_str())
+        .with_address(address)
         .iter()
         .filter_map(|party| match party {
             Party::Rejected(at) => Some(&directory.rejections[*at as usize]),

@@ -84,6 +84,7 @@ impl Base {
 
     /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
     /// it had itself (R35).
+    #[must_use]
     pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
         let taken = |class| memory.spent_since_yesterday(class, now);
         Self {
@@ -205,19 +206,20 @@ pub fn guard(
     let mut guarding = Guarding {
         deltas,
         accounts,
+        approved: circumstances.approved,
+        redone: BTreeSet::new(),
         units: Vec::new(),
         held: BTreeMap::new(),
         marks: Marks::new(),
         used: BTreeSet::new(),
     };
     let Circumstances {
-        judge,
-        approved,
-        now,
-        undone,
+        judge, now, undone, ..
     } = circumstances;
-    let (undone, redone) = guarding.hold_undone(undone, approved);
-    guarding.list(approved, &redone);
+    let undone = guarding.hold_undone(undone);
+    for at in 0..guarding.deltas.len() {
+        guarding.list(at);
+    }
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
@@ -235,6 +237,9 @@ pub fn guard(
 struct Guarding<'a> {
     deltas: Vec<Delta>,
     accounts: &'a Accounts,
+    approved: &'a BTreeSet<String>,
+    /// R37: what was undone and is approved, by [`key_of`].
+    redone: BTreeSet<String>,
     units: Vec<Unit>,
     /// By class, with the reasons of its changes.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
@@ -244,48 +249,17 @@ struct Guarding<'a> {
 
 impl Guarding<'_> {
     /// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
-    /// is not undone any more. Gives what is undone still, and the keys of what is done again.
-    fn hold_undone(
-        &mut self,
-        mut undone: BTreeMap<ScimId, Undone>,
-        approved: &BTreeSet<String>,
-    ) -> (BTreeMap<ScimId, Undone>, BTreeSet<String>) {
-        let mut redone = BTreeSet::new();
+    /// is not undone any more. Gives what is undone still.
+    fn hold_undone(&mut self, mut undone: BTreeMap<ScimId, Undone>) -> BTreeMap<ScimId, Undone> {
         let mut runs = BTreeSet::new();
         for at in 0..self.deltas.len() {
-            let delta = &self.deltas[at];
-            let Target::Existing(ix) = delta.target else {
+            let Target::Existing(ix) = self.deltas[at].target else {
                 continue;
             };
-            // Who an account belongs to is the first question (R16), and held by itself.
-            let id = self.accounts.get(ix).id();
-            let Some(entry) = undone.get_mut(id).filter(|_| !delta.waits_for_identity()) else {
-                continue;
-            };
-            for change in delta.changes() {
-                let keys: Vec<String> = change
-                    .parts()
-                    .iter()
-                    .filter_map(|part| part.key(self.accounts))
-                    .collect();
-                if !keys.iter().any(|key| entry.changes.contains(key)) {
-                    continue;
-                }
-                let fingerprint = fingerprint(
-                    Some(Class::Undone),
-                    &self.deltas[at],
-                    &change,
-                    self.accounts,
-                );
-                if approved.contains(&fingerprint) {
-                    self.used.insert(fingerprint);
-                    redone.insert(mark_key(&self.deltas[at], &change, self.accounts));
-                    entry.changes.retain(|undone| !keys.contains(undone));
-                } else {
-                    runs.insert(entry.run.clone());
-                    self.record(at, &change, Class::Undone, "");
-                    self.deltas[at].take_out(&change);
-                }
+            if let Some(entry) = undone.get_mut(self.accounts.get(ix).id())
+                && self.hold_undone_of(at, &mut entry.changes)
+            {
+                runs.insert(entry.run.clone());
             }
         }
         undone.retain(|_, entry| !entry.changes.is_empty());
@@ -296,38 +270,80 @@ impl Guarding<'_> {
                 runs.join(", ")
             )]);
         }
-        (undone, redone)
+        undone
     }
 
-    /// Lists all changes that a limit applies to.
-    fn list(&mut self, approved: &BTreeSet<String>, redone: &BTreeSet<String>) {
-        for (at, delta) in self.deltas.iter().enumerate() {
-            for change in delta.changes() {
-                let classes = change.classes();
-                if classes.is_empty() {
-                    continue;
-                }
-                let fingerprint = (!approved.is_empty())
-                    .then(|| fingerprint(None, delta, &change, self.accounts));
-                let is_approved = fingerprint.is_some_and(|fingerprint| {
-                    let is_approved = approved.contains(&fingerprint);
-                    if is_approved {
-                        self.used.insert(fingerprint);
-                    }
-                    is_approved
-                }) || (!redone.is_empty()
-                    && redone.contains(&mark_key(delta, &change, self.accounts)));
-                self.units.push(Unit {
-                    at,
-                    change,
-                    classes,
-                    state: if is_approved {
-                        UnitState::Approved
-                    } else {
-                        UnitState::Open
-                    },
-                });
+    /// Whether something of the delta is held.
+    fn hold_undone_of(&mut self, at: usize, undone: &mut BTreeSet<String>) -> bool {
+        // Who an account belongs to is the first question (R16), and held by itself; what happens meanwhile is not.
+        let waits = self.deltas[at].waits_for_identity();
+        let mut subject = if waits {
+            match &self.deltas[at].unless_approved {
+                Some(instead) => Delta::clone(instead),
+                None => return false,
             }
+        } else {
+            self.deltas[at].clone()
+        };
+        let mut is_held = false;
+        for change in subject.changes() {
+            let keys: Vec<String> = change
+                .parts()
+                .iter()
+                .filter_map(|part| part.key(self.accounts))
+                .collect();
+            if !keys.iter().any(|key| undone.contains(key)) {
+                continue;
+            }
+            let fingerprint = fingerprint(Some(Class::Undone), &subject, &change, self.accounts);
+            if self.approved.contains(&fingerprint) {
+                self.used.insert(fingerprint);
+                self.redone
+                    .insert(mark_key(&subject, &change, self.accounts));
+                undone.retain(|undone| !keys.contains(undone));
+            } else {
+                is_held = true;
+                self.record(&subject, &change, Class::Undone, "");
+                subject.take_out(&change);
+            }
+        }
+        if waits {
+            self.deltas[at].unless_approved = Some(Box::new(subject));
+        } else {
+            self.deltas[at] = subject;
+        }
+        is_held
+    }
+
+    /// Lists the changes of a delta that a limit applies to.
+    fn list(&mut self, at: usize) {
+        let delta = &self.deltas[at];
+        for change in delta.changes() {
+            let classes = change.classes();
+            if classes.is_empty() {
+                continue;
+            }
+            let mut is_approved = !self.redone.is_empty()
+                && self
+                    .redone
+                    .contains(&mark_key(delta, &change, self.accounts));
+            if !self.approved.is_empty() {
+                let fingerprint = fingerprint(None, delta, &change, self.accounts);
+                if self.approved.contains(&fingerprint) {
+                    self.used.insert(fingerprint);
+                    is_approved = true;
+                }
+            }
+            self.units.push(Unit {
+                at,
+                change,
+                classes,
+                state: if is_approved {
+                    UnitState::Approved
+                } else {
+                    UnitState::Open
+                },
+            });
         }
     }
 
@@ -356,7 +372,11 @@ impl Guarding<'_> {
 
     /// R36: the same changes as before, each where it was held.
     fn hold_marked(&mut self, marks: &Marks) {
-        for unit in 0..self.units.len() {
+        let mut next = 0;
+        // Holding one may list others, which happen meanwhile.
+        while next < self.units.len() {
+            let unit = next;
+            next += 1;
             let Unit {
                 at, change, state, ..
             } = &self.units[unit];
@@ -372,7 +392,8 @@ impl Guarding<'_> {
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;
-        self.record(at, &change, class, reason);
+        let delta = self.deltas[at].clone();
+        self.record(&delta, &change, class, reason);
         let is_whole = change.is_whole_delta();
         let is_key = change == Change::SignInKey;
         let rests =
@@ -383,21 +404,24 @@ impl Guarding<'_> {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, &self.deltas[at]) {
+            if other == unit || !rests(&self.units[other].change, &delta) {
                 continue;
             }
             let was_open = self.units[other].state == UnitState::Open;
             self.units[other].state = UnitState::Out;
             if was_open && is_key {
                 let removal = self.units[other].change.clone();
-                self.record(at, &removal, class, reason);
+                self.record(&delta, &removal, class, reason);
             }
         }
+        let happens_meanwhile = is_whole && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
+        if happens_meanwhile {
+            self.list(at);
+        }
     }
 
-    fn record(&mut self, at: usize, change: &Change, class: Class, reason: &str) {
-        let delta = &self.deltas[at];
+    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
         let (reasons, changes) = self.held.entry(class).or_default();
         reasons.insert(reason.to_owned());
         changes.push(held_change(class, delta, change, self.accounts));

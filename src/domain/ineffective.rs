@@ -210,15 +210,15 @@ pub fn compare(
     let sent = delta.changes().into_iter();
     sent.filter_map(|change| {
         let is_kept = comparing.is_kept(&change)?;
-        let key = match &change {
-            Change::AddDelegate(target @ Target::New(_)) => {
-                format!("+delegate {}", created.get(target)?)
-            }
-            change => change.key(before)?,
+        let key = if let Change::AddDelegate(target @ Target::New(_)) = &change {
+            format!("+delegate {}", created.get(target)?)
+        } else {
+            change.key(before)?
         };
-        let account = match &change {
-            Change::Create { .. } => delta.address.to_string(),
-            _ => id.to_string(),
+        let account = if matches!(change, Change::Create { .. }) {
+            delta.address.to_string()
+        } else {
+            id.to_string()
         };
         Some(SentChange {
             key: key_of(&account, &key),

@@ -18,7 +18,7 @@ pub struct Mailbox {
     pub kind: MailboxKind,
     pub display_name: Box<str>,
     pub aliases: Vec<SmtpAddress>,
-    /// Whether Exchange said which addresses it has: unknown is not empty.
+    /// R4: whether Exchange said in full which addresses it has: unknown is not empty.
     pub knows_aliases: bool,
     /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
     pub user_principal_name: Option<Arc<str>>,
@@ -55,6 +55,8 @@ pub struct Rejection {
     pub addresses: Vec<SmtpAddress>,
     pub user_principal_name: Option<Arc<str>>,
     pub names: Vec<Arc<str>>,
+    /// As received.
+    pub display_name: Option<Box<str>>,
     pub guids: Vec<Guid>,
 }
 
@@ -125,6 +127,7 @@ pub fn normalise(record: &MailboxRecord) -> Normalised {
         addresses,
         user_principal_name: lower(record.user_principal_name.as_deref()),
         names,
+        display_name: record.display_name.as_deref().map(Into::into),
         guids,
     }))
 }
@@ -170,7 +173,8 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
             Some(Ok(_)) | None => {}
         }
     }
-    aliases.sort();
+    // Of equal addresses the same spelling is kept, whatever the order in which they came (R25).
+    aliases.sort_by(|a, b| (a, a.as_str()).cmp(&(b, b.as_str())));
     aliases.dedup();
     aliases.shrink_to_fit();
     malformed_aliases.sort();
@@ -179,6 +183,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
         None | Some("") => primary.as_str().into(), // R4
         Some(name) => name.into(),
     };
+    let knows_aliases = shows_primary(record, &primary);
     let user_principal_name = lower(record.user_principal_name.as_deref()).map(|name| {
         // Mostly they are the same: then they share one text.
         if *name == *primary.as_str() {
@@ -193,12 +198,21 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
         kind,
         display_name,
         aliases,
-        knows_aliases: record.email_addresses.is_some(),
+        knows_aliases,
         user_principal_name,
         names,
         guids,
         malformed_aliases,
     }
+}
+
+/// R4: only a list with the primary address in it was read properly (`exchange-online.md` 6.6).
+fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
+    let mut entries = record.email_addresses.iter().flatten();
+    entries.any(|entry| {
+        let text = entry.trim().strip_prefix("SMTP:");
+        text.and_then(|text| SmtpAddress::parse(text).ok()).as_ref() == Some(primary)
+    })
 }
 
 /// The address of an entry with the prefix `smtp:` in any case, or without prefix; `None` for X500, SIP and the like
@@ -306,6 +320,38 @@ mod tests {
         );
         assert_eq!(mailbox.malformed_aliases, ["smtp:broken".into()]);
         assert_eq!(&*mailbox.display_name, "Anna");
+    }
+
+    #[test]
+    fn r4_addresses_are_unknown_unless_the_list_shows_the_primary() {
+        for (entries, knows) in [
+            (None, false),
+            (Some(vec![]), false),
+            (Some(vec!["smtp:b@corp.example"]), false),
+            (Some(vec!["smtp:anna@corp.example"]), false),
+            (
+                Some(vec!["SMTP:b@corp.example", "smtp:anna@corp.example"]),
+                false,
+            ),
+            (Some(vec!["SIP:anna@corp.example"]), false),
+            (Some(vec![" SMTP:ANNA@corp.Example "]), true),
+        ] {
+            let email_addresses =
+                entries.map(|all: Vec<&str>| all.into_iter().map(String::from).collect());
+            let row = MailboxRecord {
+                email_addresses,
+                ..record()
+            };
+            let mailbox = normalise(&row).unwrap();
+            assert_eq!(mailbox.knows_aliases, knows, "{:?}", row.email_addresses);
+        }
+        let row = MailboxRecord {
+            primary_smtp_address: Some("anna@xn--bcher-kva.example".into()),
+            email_addresses: Some(vec!["SMTP:Anna@Bücher.example".into()]),
+            ..record()
+        };
+        let mailbox = normalise(&row).unwrap();
+        assert!(mailbox.knows_aliases && mailbox.aliases.is_empty());
     }
 
     #[test]

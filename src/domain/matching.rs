@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    account::RejectedAccount,
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
     delegation::Delegations,
@@ -99,9 +100,17 @@ pub struct Matching {
     pub filtered: Vec<AccountIx>,
     /// The object id that state or `ExternalAccountId` knows for an account (R16, R19), by position.
     known_object_ids: Vec<Option<ObjectId>>,
+    /// The mapping of state, by object id.
+    mapped: Vec<(ObjectId, AccountIx)>,
 }
 
 impl Matching {
+    /// The account that state has for an object id.
+    pub fn mapped(&self, id: &ObjectId) -> Option<AccountIx> {
+        let at = self.mapped.binary_search_by_key(id, |(known, _)| *known);
+        at.ok().map(|at| self.mapped[at].1)
+    }
+
     pub fn mailbox(&self, ix: MailboxIx) -> &MailboxFate {
         &self.mailboxes[ix.0 as usize]
     }
@@ -140,6 +149,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
         filtered: Vec::new(),
     };
     matcher.claim(&mapped);
+    matcher.rejected_accounts();
     matcher.mismatched_kinds();
     matcher.functional_renames();
     matcher.filtered_accounts();
@@ -149,7 +159,10 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     while matcher.protect_evidence(&mut evidence) {
         matcher.protect_ties();
     }
-    matcher.finish(&evidence)
+    Matching {
+        mapped,
+        ..matcher.finish(&evidence)
+    }
 }
 
 /// The mapping of state, by object id; an entry whose id is not in the complete list is void.
@@ -330,9 +343,14 @@ impl Matcher<'_> {
             (Level::Principal, _) => self.accounts.with_address(&mailbox.primary),
         };
         let fits = |ix: &AccountIx| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox);
-        let only_fitting = level == Level::Principal && listed.iter().any(fits);
+        let only_fitting = listed.iter().any(fits);
         let listed = listed.iter().copied();
-        listed.filter(move |ix| !only_fitting || fits(ix))
+        // R18, R19: an account of the other kind that is tied to another object id is not this mailbox's.
+        listed.filter(move |ix| {
+            level != Level::Principal
+                || fits(ix)
+                || (!only_fitting && self.other_tie(*ix, mailbox).is_none())
+        })
     }
 
     /// All claims by state: both sides sorted by object id, and walked once.
@@ -375,7 +393,7 @@ impl Matcher<'_> {
     /// whose address it has may be its owner, though a stronger claim stands against his.
     fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
         let known = self.accounts.get(account);
-        let owners = self.directory.with_address(known.address().as_str());
+        let owners = self.directory.with_address(known.address());
         let are_disabled = claimants.iter().all(|ix| self.is_only_disabled(*ix))
             && owners.iter().all(|party| match party {
                 Party::Mailbox(ix) => self.is_only_disabled(*ix),
@@ -407,6 +425,55 @@ impl Matcher<'_> {
                 text,
             });
         }
+    }
+
+    /// R1, R7: mailboxes that are tied to an account that cannot be understood, as those are that a rejected mailbox is tied to.
+    fn rejected_accounts(&mut self) {
+        if self.accounts.rejected().is_empty() {
+            return;
+        }
+        let by_object_id: HashMap<ObjectId, &RejectedAccount> = self
+            .accounts
+            .rejected()
+            .iter()
+            .filter_map(|row| Some((row.object_id?, row)))
+            .collect();
+        for (ix, mailbox) in self.directory.iter() {
+            if !matches!(
+                self.policy.scope_of(self.directory, ix),
+                MailboxScope::In | MailboxScope::OutsideFilter
+            ) {
+                continue;
+            }
+            let by_identity = mailbox.object_id.as_ref().and_then(|id| {
+                let mapped = self.memory.mapping.get(id);
+                let mapped = mapped.and_then(|id| self.accounts.rejected_with_id(id));
+                mapped.or_else(|| by_object_id.get(id).copied())
+            });
+            let row = by_identity
+                .or_else(|| self.accounts.rejected_with_address(&mailbox.primary))
+                .or_else(|| self.rejected_evidence(ix, mailbox));
+            if let Some(row) = row {
+                let protection = Protection {
+                    code: Code::AccountRejected,
+                    text: format!(
+                        "its account in Zivver is or may be {}, which cannot be understood: {}",
+                        row.label, row.reason
+                    ),
+                };
+                self.protected.entry(ix).or_insert(protection);
+            }
+        }
+    }
+
+    /// R17: a mailbox without account may have that under another of its addresses.
+    fn rejected_evidence(&self, ix: MailboxIx, mailbox: &Mailbox) -> Option<&RejectedAccount> {
+        if self.claims[ix.0 as usize].is_some() {
+            return None;
+        }
+        let upn = user_principal_address(mailbox);
+        let mut addresses = mailbox.aliases.iter().chain(&upn);
+        addresses.find_map(|address| self.accounts.rejected_with_address(address))
     }
 
     /// R18.
@@ -499,10 +566,7 @@ impl Matcher<'_> {
             {
                 continue;
             }
-            let upn = mailbox
-                .user_principal_name
-                .as_deref()
-                .and_then(|text| SmtpAddress::parse(text).ok());
+            let upn = user_principal_address(mailbox);
             let candidates: BTreeSet<AccountIx> = mailbox
                 .aliases
                 .iter()
@@ -646,6 +710,7 @@ impl Matcher<'_> {
         if matches!(
             code,
             Code::Rejected
+                | Code::AccountRejected
                 | Code::DuplicatePrimary
                 | Code::MailboxGone
                 | Code::ClaimConflict
@@ -721,6 +786,7 @@ impl Matcher<'_> {
             claimed,
             filtered: self.filtered,
             known_object_ids,
+            mapped: Vec::new(),
         }
     }
 
@@ -733,7 +799,7 @@ impl Matcher<'_> {
         } else if is_claimed {
             AccountFate::Unowned
         } else {
-            let parties = self.directory.with_address(address.as_str()).iter();
+            let parties = self.directory.with_address(address).iter();
             let mailbox = parties.copied().find_map(|party| match party {
                 Party::Mailbox(ix) => Some(ix),
                 Party::Rejected(_) => None,
@@ -773,6 +839,11 @@ impl Matcher<'_> {
             *fate = MailboxFate::Protected(protection);
         }
     }
+}
+
+fn user_principal_address(mailbox: &Mailbox) -> Option<SmtpAddress> {
+    let text = mailbox.user_principal_name.as_deref()?;
+    SmtpAddress::parse(text).ok()
 }
 
 /// What state knows first, then what `ExternalAccountId` says.

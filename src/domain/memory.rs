@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
+    seen::SeenAccounts,
     world::SsoAccountKey,
 };
 
@@ -19,6 +20,9 @@ pub struct Memory {
     pub mapping: BTreeMap<ObjectId, ScimId>,
     /// R2: what the last run saw that nothing held back.
     pub baseline: Option<Baseline>,
+    /// R2: the accounts of Zivver that the last apply saw or created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_accounts: Option<SeenAccounts>,
     /// R22: changes that Zivver accepted and did not keep, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Ineffective>,
     /// R23: the sign-in keys that this program wrote, by account.
@@ -171,12 +175,57 @@ impl Memory {
         }
     }
 
-    /// R26: changes of a class in the 24 hours before `now` (epoch seconds).
+    /// What was written while the clock was ahead has happened by `now` (epoch seconds), and counts for 24 hours from then.
+    pub fn correct_times(&mut self, now: i64) {
+        for spent in &mut self.spent {
+            spent.at = spent.at.min(now);
+        }
+        for offender in self.offenders.values_mut() {
+            offender.last = offender.last.min(now);
+        }
+        for entry in self.ineffective.values_mut() {
+            entry.last = entry.last.min(now);
+        }
+        for at in self.suspended.values_mut() {
+            *at = (*at).min(now);
+        }
+    }
+
+    /// R26: changes of a class in the 24 hours before `now` (epoch seconds), and after it.
     pub fn spent_since_yesterday(&self, class: Class, now: i64) -> u32 {
         self.spent
             .iter()
             .filter(|spent| spent.class == class && spent.at > now - 86_400)
             .map(|spent| spent.count)
             .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    #[test]
+    fn r26_what_a_clock_that_was_ahead_wrote_counts_for_24_hours_from_now() {
+        let now = 1_800_000_000;
+        for ahead in [1, DAY, 400 * DAY] {
+            let mut memory = Memory {
+                spent: vec![Spent {
+                    at: now + ahead,
+                    class: Class::Suspend,
+                    count: 3,
+                }],
+                ..Memory::default()
+            };
+            assert_eq!(memory.spent_since_yesterday(Class::Suspend, now), 3);
+            memory.correct_times(now);
+            for (later, counted) in [(0, 3), (DAY - 1, 3), (DAY, 0)] {
+                memory.correct_times(now + later);
+                let spent = memory.spent_since_yesterday(Class::Suspend, now + later);
+                assert_eq!(spent, counted, "{ahead} {later}");
+            }
+        }
     }
 }

@@ -48,6 +48,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// An account of Zivver that cannot be understood, or that something is tied to.
+    AccountRejected = "R1" true,
     /// A room, an equipment mailbox and the like.
     KindNotSynchronised = "R3" false,
     /// An entry of `EmailAddresses` is no address.
@@ -78,6 +80,8 @@ codes! {
     MailboxGone = "R11" false,
     /// Full Access, but no account that could be a delegate.
     DelegatePruned = "R12" false,
+    /// Full Access of somebody whose own mailbox is not synchronised: neither added nor removed.
+    DelegateKept = "R12" false,
     /// Neither created nor emptied, since its only delegates are left out for now.
     DelegatesLeftOut = "R12" false,
     /// The primary address is in no claimed domain.
@@ -102,6 +106,8 @@ codes! {
     KindMismatch = "R18" true,
     /// Exchange still knows the address or object id of an account without mailbox.
     RecipientExists = "R19" false,
+    /// Another recipient has the address, and no object id tells whether the account is of it.
+    OwnerUnknown = "R19" true,
     /// Exchange could not say whether the address or object id is gone.
     AbsenceUnknown = "R19" true,
     /// The principal is an alias of a live mailbox.
@@ -114,6 +120,8 @@ codes! {
     AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
+    /// Zivver does not own the domain of these aliases.
+    DomainNotOwned = "R23" true,
     /// Without an object id neither key nor extension can be written.
     NoKey = "R23" true,
     /// A user mailbox without object id.
@@ -126,7 +134,7 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
-    /// Nobody has an address that a run was asked for.
+    /// No mailbox and no account has an address that a run was asked for. Such a run fails now; stored reports have this.
     AddressUnknown = "R39" true,
     /// Not undone, since it is not any more what the run made of it.
     ChangedSince = "R37" true,

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guard::Class,
+    health::{Overdue, Run},
+    mode::PerformSync,
     report::{Counts, Report, RunOutcome, RunState},
 };
-
-/// Without a success for so many seconds something is wrong: a nightly run, and two hours.
-pub const SUCCESS_AGE_MAX_S: i64 = 26 * 3600;
 
 /// What was last told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +54,15 @@ pub struct HeldLine {
     pub code: String,
 }
 
-/// What a run that ended means to what was told before. A run for a few accounts says nothing about the whole.
-pub fn after_run(before: &Notified, report: &Report) -> (Notified, Option<Notice>) {
-    if report.state != RunState::Ended || !report.accounts.is_empty() {
+/// What a run that ended means to what was told before. An undo and a run for a few accounts say nothing about the whole, and
+/// only a success ends an alarm (R28).
+pub fn after_run(
+    before: &Notified,
+    report: &Report,
+    setting: PerformSync,
+) -> (Notified, Option<Notice>) {
+    let run = Run::from(report);
+    if report.state != RunState::Ended || !run.is_for_all {
         return (before.clone(), None);
     }
     if report.outcome == RunOutcome::Failed {
@@ -70,6 +75,13 @@ pub fn after_run(before: &Notified, report: &Report) -> (Notified, Option<Notice
     }
     let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
     let is_new = held.iter().any(|class| !before.held.contains(class));
+    if !run.is_success(setting) {
+        let after = Notified {
+            held: before.held.union(&held).copied().collect(),
+            ..before.clone()
+        };
+        return (after, is_new.then(|| newly_held(report)));
+    }
     let was_bad = *before != Notified::default();
     let notice = if is_new {
         Some(newly_held(report))
@@ -89,26 +101,28 @@ pub fn after_run(before: &Notified, report: &Report) -> (Notified, Option<Notice
     (after, notice)
 }
 
-/// What the time since the last success means (seconds; `None` before the first).
-pub fn at_tick(before: &Notified, success_age_s: Option<i64>) -> (Notified, Option<Notice>) {
-    let silent = success_age_s.is_some_and(|age| age > SUCCESS_AGE_MAX_S);
-    if !silent || before.silent {
+/// What it means that no run has succeeded for too long.
+pub fn at_tick(before: &Notified, overdue: Option<Overdue>) -> (Notified, Option<Notice>) {
+    let Some(overdue) = overdue.filter(|_| !before.silent) else {
         return (before.clone(), None);
-    }
-    let hours = success_age_s.unwrap_or_default() / 3600;
+    };
+    let hours = overdue.age_s / 3600;
+    let since = if overdue.has_succeeded {
+        format!("The last success was {hours} hours ago.")
+    } else {
+        format!("The app was first seen {hours} hours ago.")
+    };
     let notice = Notice {
         event: Event::NoSuccess,
-        title: "Cloud Sync: no run has succeeded for 26 hours".into(),
-        text: format!(
-            "The last success was {hours} hours ago. Look at the last runs on the dashboard, or run `cloud-sync check`."
-        ),
+        title: format!("Cloud Sync: {overdue}"),
+        text: format!("{since} Look at the last runs on the dashboard, or run `cloud-sync check`."),
         run: None,
         counts: None,
         held: Vec::new(),
     };
     (
         Notified {
-            silent,
+            silent: true,
             ..before.clone()
         },
         Some(notice),
@@ -193,7 +207,7 @@ mod tests {
         let mut before = Notified::default();
         let mut events = Vec::new();
         for report in story {
-            let (after, notice) = after_run(&before, report);
+            let (after, notice) = after_run(&before, report, PerformSync::Always);
             before = after;
             events.push(notice.map(|notice| notice.event));
         }
@@ -254,21 +268,58 @@ mod tests {
     }
 
     #[test]
+    fn r28_only_a_success_ends_an_alarm() {
+        let alarmed = Notified {
+            failed: true,
+            silent: true,
+            held: [Class::Suspend].into(),
+        };
+        let preview = Report {
+            mode: Mode::Preview,
+            ..run(RunOutcome::InSync, &[])
+        };
+        let undo = Report {
+            undoes: Some("r".into()),
+            ..run(RunOutcome::InSync, &[])
+        };
+        let scoped = Report {
+            accounts: vec![crate::domain::address::SmtpAddress::verbatim(
+                "a@corp.example",
+            )],
+            ..run(RunOutcome::InSync, &[])
+        };
+        for report in [&preview, &undo, &scoped] {
+            let (after, notice) = after_run(&alarmed, report, PerformSync::Always);
+            assert_eq!((&after, notice), (&alarmed, None), "{report:?}");
+        }
+        for setting in [PerformSync::Never, PerformSync::OnDemand] {
+            let (after, notice) = after_run(&alarmed, &preview, setting);
+            assert_eq!(after, Notified::default());
+            assert_eq!(notice.map(|notice| notice.event), Some(Event::Recovered));
+        }
+    }
+
+    #[test]
     fn silence_is_told_once_until_a_success() {
         let fresh = Notified::default();
         assert_eq!(at_tick(&fresh, None).1, None);
-        assert_eq!(at_tick(&fresh, Some(SUCCESS_AGE_MAX_S)).1, None);
-        let (silent, notice) = at_tick(&fresh, Some(SUCCESS_AGE_MAX_S + 1));
+        let overdue = Overdue {
+            age_s: 27 * 3600,
+            age_max_s: 26 * 3600,
+            has_succeeded: true,
+        };
+        let (silent, notice) = at_tick(&fresh, Some(overdue));
         assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
-        assert_eq!(at_tick(&silent, Some(SUCCESS_AGE_MAX_S + 99)).1, None);
+        assert_eq!(at_tick(&silent, Some(overdue)).1, None);
         let held = [Class::Suspend];
         let waiting = Notified {
             held: held.into(),
             ..silent.clone()
         };
-        let (_, notice) = after_run(&waiting, &run(RunOutcome::NeedsAttention, &held));
+        let setting = PerformSync::Always;
+        let (_, notice) = after_run(&waiting, &run(RunOutcome::NeedsAttention, &held), setting);
         assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
-        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]));
+        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting);
         assert_eq!(
             (after, notice.map(|notice| notice.event)),
             (fresh, Some(Event::Recovered))

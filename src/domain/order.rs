@@ -66,6 +66,7 @@ pub fn order(
         last_of: HashMap::default(),
         released_by: HashMap::default(),
         made_by: HashMap::default(),
+        renamed: HashMap::default(),
         stop: if stops_first {
             Phase::StopFirst
         } else {
@@ -99,6 +100,8 @@ struct Ordering<'a> {
     released_by: HashMap<SmtpAddress, usize>,
     /// Which draft creates an account.
     made_by: HashMap<Target, usize>,
+    /// Which draft gives an account its new address, by delta.
+    renamed: HashMap<usize, usize>,
     stop: Phase,
 }
 
@@ -178,9 +181,9 @@ impl Ordering<'_> {
             .filter(|at| self.deltas[*at].rename.is_some())
             .collect();
         let prepared: Vec<Prepared> = renamed.iter().map(|at| self.prepare(*at)).collect();
-        let changed = self.addresses();
+        self.renamed = self.addresses();
         for (at, prepared) in renamed.into_iter().zip(prepared) {
-            self.after_rename(at, changed[&at], prepared);
+            self.after_rename(at, self.renamed[&at], prepared);
         }
     }
 
@@ -306,8 +309,8 @@ impl Ordering<'_> {
         };
         let active = match delta.activity {
             Some(Activity::Resume) => Some(true),
-            Some(Activity::Suspend(_)) => Some(false),
-            Some(Activity::Empty(_)) | None => None,
+            Some(Activity::Suspend(_)) if self.stop == Phase::Stop => Some(false),
+            Some(Activity::Suspend(_) | Activity::Empty(_)) | None => None,
         };
         let name = delta.name.as_ref().map(|(_, after)| after.clone());
         let call = rename_call(rename.to.clone(), name, active);
@@ -538,9 +541,13 @@ impl Ordering<'_> {
             let Target::Existing(ix) = delta.target else {
                 continue;
             };
+            // The status goes along with a rename, but it does not depend on it.
+            let when = match self.renamed.get(&at) {
+                Some(renamed) => DraftWhen::IfRefused(*renamed),
+                None => DraftWhen::Always,
+            };
             let call = match delta.activity {
-                // With a rename the status goes along.
-                Some(Activity::Suspend(_)) if delta.rename.is_none() => Call::UpdateUser {
+                Some(Activity::Suspend(_)) => Call::UpdateUser {
                     address: None,
                     name: None,
                     active: Some(false),
@@ -549,9 +556,9 @@ impl Ordering<'_> {
                 Some(Activity::Empty(_)) => Call::Empty {
                     keep: self.accounts.delegates_of(ix).functional,
                 },
-                Some(Activity::Suspend(_) | Activity::Resume) | None => continue,
+                Some(Activity::Resume) | None => continue,
             };
-            self.push(self.stop, at, call, DraftWhen::Always);
+            self.push(self.stop, at, call, when);
         }
     }
 
@@ -639,10 +646,9 @@ impl Ordering<'_> {
             .chain(&current.functional)
             .map(|ix| Delegate::Account(Target::Existing(*ix)))
             .collect();
-        let strangers = current
-            .strangers
-            .into_iter()
-            .filter(|address| !self.domains.holds(address));
+        let strangers = current.strangers.into_iter().filter(|address| {
+            !self.domains.holds(address) || self.accounts.may_be_rejected(address)
+        });
         delegates.extend(strangers.map(Delegate::Stranger));
         if with_additions {
             delegates.extend(delta.add_delegates.iter().copied().map(Delegate::Account));
@@ -789,7 +795,7 @@ fn draft_ix(at: usize) -> StepIx {
 }
 
 /// An address that nobody has, in the account's own domain, the same in every run.
-fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
+pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
     let hash = digest([account.id().as_str(), address.as_str()].into_iter());
     SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))
 }

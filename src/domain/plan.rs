@@ -30,12 +30,6 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
-/// How many letters of an address may be wrong for it to be taken for a slip of the hand.
-const SLIP_MAX: usize = 2;
-
-/// For how many unknown names that is looked for: each is compared with every address there is.
-const GUESSES_MAX: usize = 20;
-
 /// What one run wants beyond the policy.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -309,10 +303,9 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let settled = settle(guarded.deltas, &world.accounts, &world.directory);
+    let settled = settle(guarded.deltas, world, matching);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
-    notes.extend(unknown_names(&wishes.scope, world));
     notes.sort_unstable();
     notes.dedup();
     let steps = order(
@@ -392,50 +385,6 @@ fn scoped(mut deltas: Vec<Delta>, world: &World, scope: &RunScope) -> Vec<Delta>
         scope.allows(addresses.chain(of_account))
     });
     deltas
-}
-
-/// R39: a name that nobody has may be a slip of the hand, and then nothing was done for whoever was meant.
-fn unknown_names(scope: &RunScope, world: &World) -> Vec<Note> {
-    let RunScope::Only(named) = scope else {
-        return Vec::new();
-    };
-    let unknown = named.iter().filter(|address| {
-        world.directory.with_address(address.as_str()).is_empty()
-            && world.accounts.with_address(address).is_empty()
-            && world.accounts.with_alias(address).is_empty()
-    });
-    let note = |(at, address): (usize, &SmtpAddress)| {
-        let near = (at < GUESSES_MAX)
-            .then(|| nearest(address, world))
-            .flatten();
-        let guess = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        let text = format!("no mailbox and no account has this address{guess}");
-        Note::new(address.as_str(), Code::AddressUnknown, text)
-    };
-    unknown.enumerate().map(note).collect()
-}
-
-fn nearest<'a>(address: &SmtpAddress, world: &'a World) -> Option<&'a SmtpAddress> {
-    let of_mailboxes = world
-        .directory
-        .mailboxes
-        .iter()
-        .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
-    let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
-    // Each change of a letter changes at most so many bytes.
-    let length = address.as_str().len();
-    of_mailboxes
-        .chain(of_accounts)
-        .filter(|known| known.as_str().len().abs_diff(length) <= SLIP_MAX * 4)
-        .map(|known| {
-            (
-                strsim::osa_distance(address.as_str(), known.as_str()),
-                known,
-            )
-        })
-        .filter(|(distance, _)| *distance <= SLIP_MAX)
-        .min()
-        .map(|(_, known)| known)
 }
 
 fn seen(world: &World, policy: &Policy) -> Baseline {
@@ -641,7 +590,7 @@ pub fn next_mapping(
         }
     }
     mapping.retain(|object_id, id| {
-        let is_there = world.accounts.with_id(id).is_some();
+        let is_there = world.accounts.lists(id);
         (is_there || !world.directory.with_object_id(object_id).is_empty())
             && matched.get(id).is_none_or(|owner| *owner == object_id)
     });

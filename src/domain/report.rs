@@ -1,6 +1,6 @@
 //! What a run says about itself: one model for the terminal, HTTP, state and notifications.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::{
     address::SmtpAddress,
     hold::HeldSet,
     mode::{Mode, Trigger},
+    named::UnknownAddress,
     note::Note,
     plan::{Action, ActionKind},
     since::Since,
@@ -38,6 +39,12 @@ pub struct Report {
     /// R39: the accounts that the run was restricted to; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accounts: Vec<SmtpAddress>,
+    /// R39: those of `accounts` that no mailbox and no account has; the run failed because of them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unknown_accounts: Vec<UnknownAddress>,
+    /// R39: what a run for named accounts found about all other accounts; `None` for a run over everything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub others: Option<Others>,
     /// R37: the run that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undoes: Option<String>,
@@ -130,6 +137,17 @@ pub struct TargetFacts {
     pub active: u32,
     /// R13: outside the claimed domains, left alone.
     pub outside: u32,
+    /// R1: cannot be understood, left alone.
+    #[serde(default)]
+    pub rejected: u32,
+}
+
+/// R39: findings about accounts that a run was not for, by count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    pub findings: u32,
+    /// Those of them that need attention.
+    pub attention: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +236,8 @@ impl Report {
             ended: None,
             duration_ms: 0,
             accounts: Vec::new(),
+            unknown_accounts: Vec::new(),
+            others: None,
             undoes: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
@@ -240,6 +260,21 @@ impl Report {
             suspended: Vec::new(),
             since: None,
         }
+    }
+
+    /// R39: keeps what is about accounts with these names, and counts the rest.
+    pub fn narrow(&mut self, names: &BTreeSet<String>) {
+        let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
+            .into_iter()
+            .partition(|note| names.contains(&note.address));
+        let attention = others.iter().filter(|note| note.code.needs_attention());
+        self.others = Some(Others {
+            findings: super::directory::to_u32(others.len()),
+            attention: super::directory::to_u32(attention.count()),
+        });
+        self.skipped = own;
+        self.suspended
+            .retain(|account| names.contains(account.address.as_str()));
     }
 
     /// Counts what the lists hold; to be called when they are complete.

@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    address::SmtpAddress,
+    address::{SmtpAddress, ascii_domain},
     delegation::{is_only_shown_as, members_identity},
     ids::ObjectId,
     mailbox::Mailbox,
-    source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
+    source::{
+        Answers, GroupKind, MembersAnswer, Nature, Question, RecipientAnswer, RecipientRecord,
+    },
 };
 
 /// Past this depth of nested groups a source filter counts as not read.
 const GROUP_DEPTH_MAX: usize = 100;
 
-/// R13: the domains of the organisation, lower-cased; equality, no sub-domains.
+/// R14: how the reason begins where an entry of `SOURCE_FILTER` is nobody's name.
+pub const NO_SUCH_GROUP: &str = "Exchange has no group of this address, object id or name";
+
+/// R13: the domains of the organisation, lower-cased and in ASCII form (R4); equality, no sub-domains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClaimedDomains(BTreeSet<Box<str>>);
 
@@ -22,13 +27,13 @@ impl ClaimedDomains {
         Self(
             domains
                 .into_iter()
-                .map(|domain| domain.as_ref().trim().to_lowercase().into())
+                .map(|domain| ascii_domain(&domain.as_ref().trim().to_lowercase()).into())
                 .collect(),
         )
     }
 
     pub fn holds(&self, address: &SmtpAddress) -> bool {
-        self.0.contains(address.domain())
+        self.0.contains(&*ascii_domain(address.domain()))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
@@ -68,7 +73,7 @@ impl TargetFilter {
     pub fn matched(&self, address: &SmtpAddress) -> Option<&str> {
         self.0
             .iter()
-            .find(|pattern| pattern.matches(address.as_str()))
+            .find(|pattern| pattern.matches(address))
             .map(|pattern| &*pattern.text)
     }
 
@@ -86,11 +91,7 @@ impl TargetFilter {
             return counts;
         }
         for address in addresses {
-            for pattern in self
-                .0
-                .iter()
-                .filter(|pattern| pattern.matches(address.as_str()))
-            {
+            for pattern in self.0.iter().filter(|pattern| pattern.matches(address)) {
                 *counts.entry(pattern.text.to_string()).or_default() += 1;
             }
         }
@@ -99,12 +100,14 @@ impl TargetFilter {
 }
 
 impl Pattern {
-    fn matches(&self, address: &str) -> bool {
-        if self.lower.contains('*') {
-            wildcard(&self.lower, address)
-        } else {
-            address.contains(&*self.lower)
-        }
+    fn matches(&self, address: &SmtpAddress) -> bool {
+        address.spellings().any(|text| {
+            if self.lower.contains('*') {
+                wildcard(&self.lower, &text)
+            } else {
+                text.contains(&*self.lower)
+            }
+        })
     }
 }
 
@@ -193,18 +196,24 @@ impl<'a> Membership<'a> {
             Some(RecipientAnswer::Found(recipient)) => recipient,
             // A security group without mail is no recipient: `Get-Group` finds it.
             Some(RecipientAnswer::NotFound) => {
+                if self.answers.members.get(entry) == Some(&MembersAnswer::NotFound) {
+                    return Err(format!("{NO_SUCH_GROUP}; check its spelling"));
+                }
                 let rows = self.plain_group(entry, seen)?;
                 return self.descend(rows, seen);
             }
             Some(RecipientAnswer::Ambiguous) => {
-                return Err("more than one recipient has this name".into());
+                return Err(
+                    "more than one recipient has this name; write the object id of the group"
+                        .into(),
+                );
             }
             Some(RecipientAnswer::Failed(reason)) => return Err(reason.clone()),
         };
         if !group.has_kind() {
             return Err("Exchange does not say what kind of recipient it is".into());
         }
-        if GroupKind::from_recipient_type(&group.recipient_type_details).is_none() {
+        if group_kind(group).is_none() {
             return Err(format!(
                 "it is a {}, not a group",
                 group.recipient_type_details
@@ -222,12 +231,10 @@ impl<'a> Membership<'a> {
         for _ in 0..GROUP_DEPTH_MAX {
             let mut next = Vec::new();
             for row in level {
-                next.extend(
-                    match GroupKind::from_recipient_type(&row.recipient_type_details) {
-                        Some(kind) => self.group(row, kind, seen)?,
-                        None => self.member(row, seen)?,
-                    },
-                );
+                next.extend(match group_kind(row) {
+                    Some(kind) => self.group(row, kind, seen)?,
+                    None => self.member(row, seen)?,
+                });
             }
             if next.is_empty() {
                 return Ok(());
@@ -275,6 +282,9 @@ impl<'a> Membership<'a> {
     ) -> Result<Option<&'a [RecipientRecord]>, String> {
         match self.answers.members.get(&identity) {
             Some(MembersAnswer::Complete(members)) => Ok(Some(members)),
+            Some(MembersAnswer::NotFound) => Err(format!(
+                "its member {identity:?} is not found as a group; run again, or take it out of the group"
+            )),
             Some(MembersAnswer::Failed(reason)) => Err(reason.clone()),
             None => {
                 self.missing.insert(Question::Members { identity, kind });
@@ -338,7 +348,7 @@ fn found_member<'a>(
     name: &str,
     found: &'a RecipientRecord,
 ) -> Result<&'a [RecipientRecord], String> {
-    let is_group = GroupKind::from_recipient_type(&found.recipient_type_details).is_some();
+    let is_group = group_kind(found).is_some();
     if !found.has_kind() {
         return Err(format!(
             "Exchange does not say what kind of recipient its member {name:?} is"
@@ -356,6 +366,16 @@ fn found_member<'a>(
         ));
     }
     Ok(std::slice::from_ref(found))
+}
+
+/// How the members of a row are asked for, where it may be a group. A kind that is not known may be one: what is no group has
+/// no members to read, and fails the filter.
+fn group_kind(row: &RecipientRecord) -> Option<GroupKind> {
+    match row.nature() {
+        Nature::Group(kind) => Some(kind),
+        Nature::Unclear => row.has_kind().then_some(GroupKind::Distribution),
+        Nature::Individual => None,
+    }
 }
 
 fn object_id(row: &RecipientRecord) -> Option<ObjectId> {
@@ -400,6 +420,13 @@ mod tests {
         assert!(domains.holds(&address("a@CORP.example")));
         assert!(!domains.holds(&address("a@sub.corp.example")));
         assert!(!domains.holds(&SmtpAddress::verbatim("corp.example")));
+        for domain in ["BÜCHER.example", "xn--bcher-kva.example"] {
+            let domains = ClaimedDomains::new([domain]);
+            for text in ["a@bücher.example", "a@XN--BCHER-KVA.example"] {
+                assert!(domains.holds(&address(text)), "{domain} {text}");
+            }
+            assert!(!domains.holds(&address("a@bucher.example")));
+        }
     }
 
     #[test]
@@ -415,6 +442,9 @@ mod tests {
             ("an*an@corp.example", "an@corp.example", false),
             ("a*a*@corp.example", "aa@corp.example", true),
             ("*a@corp.example*e", "a@corp.example", false),
+            ("*@bücher.example", "anna@xn--bcher-kva.example", true),
+            ("@xn--bcher-kva.example", "anna@bücher.example", true),
+            ("BÜCH", "anna@xn--bcher-kva.example", true),
             ("", "anna@corp.example", false),
             (" ", "anna@corp.example", false),
         ] {

@@ -7,8 +7,11 @@ use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
-    directory::Directory,
+    matching::{AccountFate, Matching},
     note::{Code, Note},
+    order::aside,
+    source::RecipientAnswer,
+    world::World,
 };
 
 /// What is left, and what was left out.
@@ -19,14 +22,15 @@ pub struct Settled {
 }
 
 /// Repeats until nothing more falls out: a rename that falls out keeps its old address from the next.
-pub fn settle(deltas: Vec<Delta>, accounts: &Accounts, directory: &Directory) -> Settled {
+pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled {
     let mut settling = Settling {
         deltas,
-        accounts,
-        directory,
+        accounts: &world.accounts,
+        world,
+        matching,
         notes: Vec::new(),
     };
-    while settling.addresses() | settling.delegates() {}
+    while settling.leavers() | settling.addresses() | settling.delegates() {}
     let Settling {
         mut deltas,
         mut notes,
@@ -41,11 +45,41 @@ pub fn settle(deltas: Vec<Delta>, accounts: &Accounts, directory: &Directory) ->
 struct Settling<'a> {
     deltas: Vec<Delta>,
     accounts: &'a Accounts,
-    directory: &'a Directory,
+    world: &'a World,
+    matching: &'a Matching,
     notes: Vec<Note>,
 }
 
 impl Settling<'_> {
+    /// R22: the account of a leaver goes to an address that nobody has only while it is inactive, and only for somebody who
+    /// gets the old one. Says whether one stays after all.
+    fn leavers(&mut self) -> bool {
+        let is_aside = |delta: &Delta| match (&delta.rename, delta.target, delta.mailbox) {
+            (Some(rename), Target::Existing(ix), None) => {
+                rename.to == aside(self.accounts.get(ix), &delta.address)
+            }
+            _ => false,
+        };
+        let is_inactive = |delta: &Delta| match delta.target {
+            Target::Existing(ix) => !self.accounts.is_active(ix) || delta.is_suspend(),
+            Target::New(_) => false,
+        };
+        let staying: Vec<usize> = (0..self.deltas.len())
+            .filter(|at| is_aside(&self.deltas[*at]))
+            .filter(|at| {
+                let delta = &self.deltas[*at];
+                let mut wanted = self.deltas.iter().flat_map(claims);
+                !is_inactive(delta) || !wanted.any(|address| *address == delta.address)
+            })
+            .collect();
+        for at in &staying {
+            let delta = &mut self.deltas[*at];
+            delta.rename = None;
+            delta.reasons.retain(|reason| reason.rule != "R22");
+        }
+        !staying.is_empty()
+    }
+
     /// One pass over all claims of addresses; says whether one fell out.
     fn addresses(&mut self) -> bool {
         let by_target: BTreeMap<Target, usize> = self
@@ -102,6 +136,7 @@ impl Settling<'_> {
     }
 
     fn leave_out(&mut self, at: usize, address: &SmtpAddress, holder: AccountIx) {
+        let (taken, remedy) = self.taken(address, holder);
         let holder = self.accounts.get(holder);
         let label = self.directory_label(at);
         let delta = &mut self.deltas[at];
@@ -109,10 +144,7 @@ impl Settling<'_> {
             delta.create = None;
             delta.add_aliases.clear();
             delta.add_delegates.clear();
-            let text = format!(
-                "{address} is still an address of {}, so no account can be created for it; merge or mend by hand",
-                holder.address()
-            );
+            let text = format!("no account can be created for {address}, which {taken}; {remedy}");
             self.notes.push(Note::new(label, Code::AddressTaken, text));
         } else if delta
             .rename
@@ -121,21 +153,83 @@ impl Settling<'_> {
         {
             let from = delta.address.clone();
             delta.rename = None;
-            let text = format!(
-                "{from} cannot become {address}, which is still an address of {}; merge or mend by hand",
-                holder.address()
-            );
+            let text = format!("{from} cannot become {address}, which {taken}; {remedy}");
             self.notes.push(Note::new(label, Code::RenameBlocked, text));
         } else {
             delta.add_aliases.remove(address);
             // Its own old address, while the rename is held: nothing that a person need mend.
             if holder.address() != &delta.address {
-                let text = format!(
-                    "the alias {address} is left out: it still belongs to {}",
-                    holder.address()
-                );
+                let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
+        }
+    }
+
+    /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
+    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, &'static str) {
+        let view = self.accounts.get(holder);
+        let (account, remedy) = match view.kind() {
+            AccountKind::User if self.accounts.is_active(holder) && self.is_gone(holder) => {
+                ("account", "it gives the address up once it is suspended")
+            }
+            AccountKind::User if self.accounts.is_active(holder) => (
+                "account",
+                "merge the accounts, or give that one another address, in the Zivver WebApp",
+            ),
+            AccountKind::User => (
+                "suspended account",
+                "give that account another address in the Zivver WebApp",
+            ),
+            AccountKind::Functional => (
+                "functional account",
+                "rename or convert that account in the Zivver WebApp",
+            ),
+        };
+        let relation = if view.address() == address {
+            "address"
+        } else {
+            "alias"
+        };
+        let name = match view.name().trim() {
+            "" => String::new(),
+            name => format!(" of {name:?}"),
+        };
+        let at = if view.address() == address {
+            String::new()
+        } else {
+            format!(" ({})", view.address())
+        };
+        let whereabouts = self.whereabouts(holder);
+        let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
+        (text, remedy)
+    }
+
+    /// R19: whether Exchange cleanly says that the object id of an account does not exist.
+    fn is_gone(&self, holder: AccountIx) -> bool {
+        self.answer(holder) == Some(&RecipientAnswer::NotFound)
+    }
+
+    fn answer(&self, holder: AccountIx) -> Option<&RecipientAnswer> {
+        let id = self.matching.known_object_id(holder)?;
+        self.world.answers.recipients.get(&id.to_string())
+    }
+
+    fn whereabouts(&self, holder: AccountIx) -> String {
+        match self.matching.account(holder) {
+            AccountFate::Owned(mailbox)
+            | AccountFate::MailboxOutsideDomains(mailbox)
+            | AccountFate::Evidence(mailbox) => {
+                let mailbox = &self.world.directory.mailbox(*mailbox).primary;
+                format!("whose mailbox is now {mailbox}")
+            }
+            AccountFate::OwnedByDisabled => "whose mailboxes are disabled".into(),
+            AccountFate::Foreign => "which is outside the claimed domains".into(),
+            AccountFate::Protected(_) => "which is protected".into(),
+            AccountFate::MergeCandidate(_) | AccountFate::Unowned => match self.answer(holder) {
+                Some(RecipientAnswer::NotFound) => "whose mailbox is gone".into(),
+                Some(_) => "whose own mailbox is not in the list".into(),
+                None => "which has no mailbox".into(),
+            },
         }
     }
 
@@ -144,7 +238,7 @@ impl Settling<'_> {
         delta
             .mailbox
             .map_or(delta.address.as_str(), |ix| {
-                self.directory.mailbox(ix).primary.as_str()
+                self.world.directory.mailbox(ix).primary.as_str()
             })
             .to_owned()
     }
@@ -173,7 +267,7 @@ impl Settling<'_> {
             for target in missing {
                 self.deltas[at].add_delegates.remove(&target);
                 if let Target::New(ix) = target {
-                    let who = &self.directory.mailbox(ix).primary;
+                    let who = &self.world.directory.mailbox(ix).primary;
                     let text = format!("{who} is left out as a delegate: it has no account yet");
                     self.notes
                         .push(Note::new(label.clone(), Code::DelegateLeftOut, text));

@@ -61,9 +61,45 @@ pub struct RecipientRecord {
     pub display_name: Option<String>,
     pub alias: Option<String>,
     pub primary_smtp_address: Option<String>,
+    /// `prefix:address`; only of what is no mailbox of the list, which has them itself.
+    #[serde(default)]
+    pub email_addresses: Vec<String>,
+}
+
+/// What a recipient is as a trustee (R10, R12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    Group(GroupKind),
+    Individual,
+    /// Of a kind that is not known: perhaps a group.
+    Unclear,
 }
 
 impl RecipientRecord {
+    pub fn nature(&self) -> Nature {
+        let kind = self.recipient_type_details.trim();
+        if let Some(kind) = GroupKind::from_recipient_type(kind) {
+            return Nature::Group(kind);
+        }
+        let kind = kind.to_lowercase();
+        let known = ["publicfolder", "computer", "microsoftexchange"];
+        let is_individual = ["mailbox", "user", "contact"]
+            .iter()
+            .any(|end| kind.ends_with(end))
+            && !kind.contains("group");
+        if is_individual || known.contains(&&*kind) {
+            Nature::Individual
+        } else {
+            Nature::Unclear
+        }
+    }
+
+    /// Whether its kind has an address: only an account without mail has none.
+    pub fn should_have_mail(&self) -> bool {
+        let kind = self.recipient_type_details.to_lowercase();
+        kind.contains("mail") || kind.contains("contact")
+    }
+
     /// Whether Exchange says what it is. Without a kind it is nothing in particular: unknown is not empty.
     pub fn has_kind(&self) -> bool {
         !self.recipient_type_details.trim().is_empty()
@@ -98,6 +134,8 @@ pub enum RecipientAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MembersAnswer {
     Complete(Vec<RecipientRecord>),
+    /// There is no such group.
+    NotFound,
     /// Not read to the end, with the reason in words (R11, R14).
     Failed(String),
 }
@@ -126,8 +164,10 @@ pub enum Question {
 pub enum GroupKind {
     /// `MailUniversalSecurityGroup`: gives rights to its members (R10). `Get-DistributionGroupMember`.
     Security,
-    /// `MailUniversalDistributionGroup`, `MailNonUniversalGroup`, `RoomList`. `Get-DistributionGroupMember`.
+    /// `MailUniversalDistributionGroup`, `RoomList`. `Get-DistributionGroupMember`.
     Distribution,
+    /// `MailNonUniversalGroup`: a security group or a list, which it does not say. `Get-DistributionGroupMember`.
+    NonUniversal,
     /// `GroupMailbox`. `Get-UnifiedGroupLinks -LinkType Members`.
     Microsoft365,
     /// `DynamicDistributionGroup`. `Get-DynamicDistributionGroupMember`.
@@ -144,7 +184,7 @@ impl GroupKind {
         let known = [
             ("MailUniversalSecurityGroup", Self::Security),
             ("MailUniversalDistributionGroup", Self::Distribution),
-            ("MailNonUniversalGroup", Self::Distribution),
+            ("MailNonUniversalGroup", Self::NonUniversal),
             ("RoomList", Self::Distribution),
             ("GroupMailbox", Self::Microsoft365),
             ("DynamicDistributionGroup", Self::Dynamic),

@@ -97,7 +97,8 @@ pub struct UserExtension {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delegate {
     Account(Target),
-    /// An address that is no account of the organisation, outside the claimed domains (R13).
+    /// An address that is no account of the organisation, outside the claimed domains (R13), or that of a rejected account
+    /// (R1).
     Stranger(SmtpAddress),
 }
 

@@ -60,7 +60,9 @@ pub fn still_suspended(memory: &mut Memory, accounts: &Accounts) -> Vec<Suspende
         AccountView::User(user) if !user.active => Some(user.address.clone()),
         AccountView::User(_) | AccountView::Functional(_) => None,
     };
-    memory.suspended.retain(|id, _| address(id).is_some());
+    memory
+        .suspended
+        .retain(|id, _| address(id).is_some() || accounts.may_be_rejected_id(id));
     let mut all: Vec<Suspended> = memory
         .suspended
         .iter()

@@ -83,7 +83,11 @@ pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching)
     for (id, touched) in touched(undo, &world.accounts) {
         let address = touched.address.0.clone();
         let Some(ix) = world.accounts.with_id(&id) else {
-            let text = "its account is no more";
+            let text = if world.accounts.lists(&id) {
+                "its account cannot be understood, so nothing is undone on it"
+            } else {
+                "its account is no more"
+            };
             reversal
                 .notes
                 .push(Note::new(address.as_str(), Code::ChangedSince, text));
@@ -447,6 +451,7 @@ impl Reverser<'_> {
             self.delta.activity = Some(Activity::Resume);
         } else if !adds
             && !now.is_empty()
+            && !self.world.accounts.has_rejected_member(self.ix)
             && now
                 .iter()
                 .all(|member| self.delta.remove_delegates.contains(member))
@@ -534,12 +539,11 @@ pub fn still_undone(
     memory
         .undone
         .iter()
-        .filter(|(id, undone)| {
-            world.accounts.with_id(id).is_some_and(|ix| {
-                undone
-                    .source
-                    .is_like(&source_state(world, policy, matching, ix))
-            })
+        .filter(|(id, undone)| match world.accounts.with_id(id) {
+            Some(ix) => undone
+                .source
+                .is_like(&source_state(world, policy, matching, ix)),
+            None => world.accounts.lists(id),
         })
         .map(|(id, undone)| (id.clone(), undone.clone()))
         .collect()

@@ -41,6 +41,8 @@ pub struct Policy {
     pub limits: Limits,
     /// R2.
     pub min_source_ratio: f64,
+    /// R2.
+    pub min_target_ratio: f64,
 }
 
 /// R23: what is written as `SsoAccountKey`, at creation and with each extension.

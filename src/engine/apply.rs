@@ -9,6 +9,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use super::{
+    domains::{Admission, AliasDomains, Refused},
     journal::{Entry, Journal},
     live::{Answered, Live, Request, StepEnd, Turn, Weight},
     progress::{Progress, Watcher},
@@ -21,6 +22,7 @@ use crate::{
         directory::MailboxIx,
         ids::ScimId,
         ineffective::Asked,
+        note::Note,
         offenders::{Part, Refusal},
         plan::ApprovedPlan,
         report::ActionOutcome,
@@ -62,6 +64,8 @@ pub struct Applied {
     pub created: BTreeMap<MailboxIx, ScimId>,
     /// The accounts as the last accepted request of each left them, where Zivver said so.
     pub(super) answers: BTreeMap<ScimId, Answered>,
+    /// What concerns many actions.
+    pub notes: Vec<Note>,
 }
 
 /// What came of one action.
@@ -92,6 +96,10 @@ struct Ended {
     refusal: Option<String>,
     /// Of single aliases, which were left out of it (R23).
     refused_aliases: Vec<(SmtpAddress, String)>,
+    /// Those of them whose domain is the cause.
+    unowned: Refused,
+    /// Aliases were left out because of what is known of their domain.
+    in_part: bool,
     /// The service did not answer (R32).
     outage: bool,
     /// Everything must stop (R29, R32).
@@ -110,6 +118,8 @@ impl Ended {
             answer: None,
             refusal: None,
             refused_aliases: Vec::new(),
+            unowned: Refused::default(),
+            in_part: false,
             outage: false,
             fatal: None,
         }
@@ -133,9 +143,10 @@ pub async fn apply(
     });
     loop {
         while in_flight.len() < IN_FLIGHT_MAX
-            && let Some((step, turn)) = applying.next(journal)
+            && let Some((step, turn, in_part)) = applying.next(journal)
         {
             match turn {
+                Turn::Unowned => applying.ended(Ended::new(step, StepEnd::LeftOut), journal),
                 Turn::NotNeeded => applying.ended(Ended::new(step, StepEnd::NotNeeded), journal),
                 Turn::LeftOut(why) => {
                     let mut ended = Ended::new(step, StepEnd::LeftOut);
@@ -159,15 +170,22 @@ pub async fn apply(
                         refused: Vec::new(),
                         refused_aliases: Vec::new(),
                         answer: None,
+                        unowned: Vec::new(),
+                        has_sent: false,
+                        has_succeeded: false,
                     };
                     in_flight.push(async move {
                         let result = sending.run().await;
                         let mut ended = sending.ended(step, result);
                         ended.problems.extend(left_out);
+                        ended.in_part = in_part;
                         ended
                     });
                 }
             }
+        }
+        if let Some(cause) = &applying.stopped {
+            zivver.gate().close(cause);
         }
         let Some(ended) = in_flight.next().await else {
             break;
@@ -184,6 +202,7 @@ pub async fn apply(
 struct Applying<'a> {
     plan: &'a ApprovedPlan,
     live: Live<'a>,
+    domains: AliasDomains,
     bounds: Bounds,
     /// Steps whose prerequisites have all ended, in plan order.
     ready: BTreeSet<StepIx>,
@@ -229,6 +248,7 @@ impl<'a> Applying<'a> {
         Self {
             plan,
             live: Live::new(world, plan),
+            domains: AliasDomains::new(world),
             bounds,
             ready,
             waiting,
@@ -246,8 +266,28 @@ impl<'a> Applying<'a> {
         }
     }
 
-    /// The next step whose turn it is, unless nothing more is to be started.
-    fn next(&mut self, journal: &Journal) -> Option<(StepIx, Turn)> {
+    /// The next step whose turn it is, and whether aliases are left out of it for their domain (R23).
+    fn next(&mut self, journal: &Journal) -> Option<(StepIx, Turn, bool)> {
+        loop {
+            let step = self.next_ready(journal)?;
+            let mut turn = self.live.turn(step);
+            let in_part = match &turn {
+                Turn::Send { new_aliases, .. } => {
+                    let action = self.live.step(step).action;
+                    match self.domains.admit(step, action, new_aliases) {
+                        Admission::Wait => continue,
+                        Admission::Without(unowned) => leave_out_unowned(&mut turn, &unowned),
+                    }
+                }
+                Turn::NotNeeded | Turn::LeftOut(_) | Turn::Unowned => false,
+            };
+            self.started += 1;
+            return Some((step, turn, in_part));
+        }
+    }
+
+    /// Unless nothing more is to be started.
+    fn next_ready(&mut self, journal: &Journal) -> Option<StepIx> {
         if self.ready.is_empty() {
             return None;
         }
@@ -269,12 +309,15 @@ impl<'a> Applying<'a> {
         if first.0 as usize >= self.stops_from && self.open_before_stops > 0 {
             return None;
         }
-        let step = self.ready.pop_first()?;
-        self.started += 1;
-        Some((step, self.live.turn(step)))
+        self.ready.pop_first()
     }
 
     fn ended(&mut self, ended: Ended, journal: &mut Journal) {
+        if ended.end == StepEnd::Unsent {
+            self.stopped = self.stopped.take().or_else(|| journal.failure());
+            self.stopped = self.stopped.take().or(ended.fatal);
+            return;
+        }
         let Ended {
             step,
             end,
@@ -285,28 +328,20 @@ impl<'a> Applying<'a> {
             answer,
             refusal,
             refused_aliases,
+            unowned,
+            in_part,
             outage,
             fatal,
         } = self.without_another(ended);
         self.done += 1;
         let planned = self.live.step(step);
         let action = planned.action as usize;
+        self.ready
+            .extend(self.domains.ended(step, planned.action, &unowned));
         if let (Target::New(mailbox), Some(created)) = (planned.target, created) {
             self.live.created(mailbox, created);
         }
-        match end {
-            _ if outage => self.failures_in_a_row += 1,
-            StepEnd::Done | StepEnd::Refused => self.failures_in_a_row = 0,
-            // Zivver was not asked, so it has not answered either.
-            StepEnd::NotNeeded | StepEnd::LeftOut | StepEnd::Failed => {}
-        }
-        if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
-            self.stopped = Some(format!(
-                "Zivver failed {} times in a row, so the run stopped (R32): {}",
-                self.failures_in_a_row,
-                problems.first().map_or("", String::as_str)
-            ));
-        }
+        self.count_failure(&end, outage, problems.first());
         if let Some(fatal) = fatal {
             self.stopped.get_or_insert(fatal);
         }
@@ -319,7 +354,11 @@ impl<'a> Applying<'a> {
         }
         let summary = &mut self.actions[action];
         summary.asked.merge(asked);
-        summary.outcome = Some(combine(summary.outcome, &end, !problems.is_empty()));
+        summary.outcome = Some(combine(
+            summary.outcome,
+            &end,
+            in_part || !problems.is_empty(),
+        ));
         summary.problems.extend(problems);
         let whole = refusal.and_then(|text| {
             let part = part(planned)?;
@@ -340,6 +379,23 @@ impl<'a> Applying<'a> {
             if *waiting == 0 {
                 self.ready.insert(dependent);
             }
+        }
+    }
+
+    /// R32
+    fn count_failure(&mut self, end: &StepEnd, outage: bool, problem: Option<&String>) {
+        match end {
+            _ if outage => self.failures_in_a_row += 1,
+            StepEnd::Done | StepEnd::Refused => self.failures_in_a_row = 0,
+            // Zivver was not asked, so it has not answered either.
+            StepEnd::NotNeeded | StepEnd::LeftOut | StepEnd::Failed | StepEnd::Unsent => {}
+        }
+        if self.failures_in_a_row >= self.bounds.failures_in_a_row_max && self.stopped.is_none() {
+            self.stopped = Some(format!(
+                "Zivver failed {} times in a row, so the run stopped (R32): {}",
+                self.failures_in_a_row,
+                problem.map_or("", String::as_str)
+            ));
         }
     }
 
@@ -402,8 +458,33 @@ impl<'a> Applying<'a> {
             actions: self.actions,
             answers: self.answers,
             stopped: self.stopped,
+            notes: self.domains.notes(),
         }
     }
+}
+
+/// Whether some aliases were left out. Where there is nothing else to send, the request is none.
+fn leave_out_unowned(turn: &mut Turn, unowned: &[SmtpAddress]) -> bool {
+    let Turn::Send {
+        request,
+        new_aliases,
+        only_aliases,
+        ..
+    } = turn
+    else {
+        return false;
+    };
+    if unowned.is_empty() {
+        return false;
+    }
+    for alias in unowned {
+        request.without_alias(alias);
+    }
+    new_aliases.retain(|alias| !unowned.contains(alias));
+    if *only_aliases && new_aliases.is_empty() {
+        *turn = Turn::Unowned;
+    }
+    true
 }
 
 /// What of an action is refused with a step, or `None` for a step that only puts something back.
@@ -434,6 +515,7 @@ fn combine(before: Option<ActionOutcome>, end: &StepEnd, in_part: bool) -> Actio
         StepEnd::Done if in_part => ActionOutcome::Partly,
         StepEnd::Done => ActionOutcome::Applied,
         StepEnd::NotNeeded => return before.unwrap_or(ActionOutcome::Applied),
+        StepEnd::Unsent => return before.unwrap_or(ActionOutcome::Remaining),
         StepEnd::Refused | StepEnd::LeftOut => ActionOutcome::Refused,
         StepEnd::Failed => ActionOutcome::Failed,
     };
@@ -455,11 +537,20 @@ fn failed(step: StepIx, error: &WriteError) -> Ended {
             outage: true,
             ..Ended::new(step, StepEnd::Failed)
         },
-        WriteError::Unauthorized { .. }
-        | WriteError::Forbidden { .. }
-        | WriteError::Stopped { .. } => Ended {
+        WriteError::Unauthorized { .. } | WriteError::Forbidden { .. } => Ended {
             fatal: Some(error.to_string()),
             ..Ended::new(step, StepEnd::Failed)
+        },
+        WriteError::Stopped { was_sent, .. } => Ended {
+            fatal: Some(error.to_string()),
+            ..Ended::new(
+                step,
+                if *was_sent {
+                    StepEnd::Failed
+                } else {
+                    StepEnd::Unsent
+                },
+            )
         },
     };
     ended.problems.push(error.to_string());
@@ -481,6 +572,10 @@ struct Sending {
     refused_aliases: Vec<(SmtpAddress, String)>,
     /// The account after the last accepted request.
     answer: Option<Answered>,
+    /// Aliases that were refused for their domain.
+    unowned: Vec<SmtpAddress>,
+    has_sent: bool,
+    has_succeeded: bool,
 }
 
 /// What became of a request that was understood.
@@ -535,6 +630,16 @@ impl Sending {
         if ended.end == StepEnd::Done {
             ended.asked = self.request.asked();
             ended.answer = self.answer;
+        }
+        if ended.end == StepEnd::Unsent && self.has_sent {
+            ended.end = StepEnd::Failed;
+        }
+        if !self.unowned.is_empty() {
+            ended.unowned = Refused {
+                others: self.request.alias_domains(),
+                aliases: self.unowned,
+                rest_accepted: self.has_succeeded,
+            };
         }
         ended.refused_aliases = self.refused_aliases;
         ended.problems.splice(0..0, self.refused);
@@ -614,6 +719,7 @@ impl Sending {
         if let Some(suspected) = self.suspected.take() {
             self.refused_aliases
                 .retain(|(alias, _)| *alias != suspected);
+            self.unowned.retain(|alias| *alias != suspected);
             self.refused.clear();
         }
         self.open.clear();
@@ -631,6 +737,9 @@ impl Sending {
         if let WriteError::Refused(refusal) = error {
             let text = format!("{} {}", refusal.status, refusal.text);
             self.refused_aliases.push((address.clone(), text));
+            if refusal.kind == RefusalKind::DomainNotOwned {
+                self.unowned.push(address.clone());
+            }
         }
     }
 
@@ -664,6 +773,9 @@ impl Sending {
             return Ok(sent);
         }
         for address in open {
+            if self.is_unowned(&address) {
+                continue;
+            }
             self.request.with_alias(&address);
             match self.once().await {
                 Ok(_) => sent = Sent::Done(None),
@@ -676,7 +788,25 @@ impl Sending {
         Ok(sent)
     }
 
+    fn is_unowned(&self, address: &SmtpAddress) -> bool {
+        let mut unowned = self.unowned.iter();
+        unowned.any(|known| known.domain() == address.domain())
+    }
+
     async fn once(&mut self) -> Result<Option<(Answered, bool)>, WriteError> {
+        let sent = self.send().await;
+        self.has_succeeded |= sent.is_ok();
+        self.has_sent |= !matches!(
+            sent,
+            Err(WriteError::Stopped {
+                was_sent: false,
+                ..
+            })
+        );
+        sent
+    }
+
+    async fn send(&mut self) -> Result<Option<(Answered, bool)>, WriteError> {
         match &self.request {
             Request::CreateUser(address, user) => {
                 let creation: Creation<_> = self.zivver.create_user(address, user).await?;

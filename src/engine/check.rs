@@ -10,13 +10,16 @@ use tokio::time::Instant;
 use super::{
     Engine, RunError,
     fetch::{Fetched, key},
+    run::second,
 };
 use crate::{
     domain::{
-        address::SmtpAddress,
+        address::{SmtpAddress, ascii_domain},
+        health::Problem,
         mode::PerformSync,
         note::Code,
         plan::Plan,
+        scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
     },
@@ -42,6 +45,15 @@ const KEY_REFUSED: [&str; 4] = [
     "ZIVVER_API_URL is another environment than the one the key is from",
     "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
 ];
+
+/// Why Exchange may not have a group of `SOURCE_FILTER`, the commonest cause first.
+const FILTER_NOT_FOUND: [&str; 3] = [
+    "the entry in CLOUD_SYNC__SOURCE_FILTER is mistyped: copy the group's primary address or object id from the Exchange admin center",
+    "the group was renamed or deleted: write its object id, which a new name does not change",
+    "the group belongs to another tenant than the one that this identity is signed in to",
+];
+/// Times of the schedule that are named.
+const UPCOMING: usize = 3;
 
 /// Addresses that a finding names at most.
 const NAMED_MAX: usize = 5;
@@ -109,7 +121,9 @@ impl Engine {
     pub async fn check(&self) -> Checkup {
         let mut checkup = Checkup::default();
         self.check_settings(&mut checkup);
+        self.check_schedule(&mut checkup);
         self.check_state(&mut checkup).await;
+        self.check_health(&mut checkup).await;
         let signed_in = self.check_identity(&mut checkup).await;
         let key_works = self.check_key(&mut checkup).await;
         if signed_in && key_works {
@@ -129,15 +143,10 @@ impl Engine {
             PerformSync::OnDemand => {
                 "PERFORM_SYNC is on-demand: only a person's apply writes (R28)"
             }
-            PerformSync::Always => "PERFORM_SYNC is true: the timer writes (R28)",
+            PerformSync::Always => "PERFORM_SYNC is true: what the timer starts writes (R28)",
         };
         checkup.add(Level::Good, "settings", writing, &[]);
-        if settings.sso_account_key != SsoAccountKey::Omit {
-            let text = "SSO_ACCOUNT_KEY must name the source of the claim ZivverAccountKey: look it up in Entra under \
-                        Enterprise applications, Zivver, Single sign-on, Attributes & Claims (user.objectid is object_id, \
-                        user.userprincipalname is user_principal_name, user.mail is primary_address) (R23)";
-            checkup.add(Level::Good, "settings", text, &[]);
-        } else {
+        if settings.sso_account_key == SsoAccountKey::Omit {
             let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
             checkup.add(
                 Level::Warning,
@@ -145,6 +154,58 @@ impl Engine {
                 text,
                 &["CLOUD_SYNC__SSO_ACCOUNT_KEY=object_id"],
             );
+        } else {
+            let text = "SSO_ACCOUNT_KEY must name the source of the claim ZivverAccountKey: look it up in Entra under \
+                        Enterprise applications, Zivver, Single sign-on, Attributes & Claims (user.objectid is object_id, \
+                        user.userprincipalname is user_principal_name, user.mail is primary_address) (R23)";
+            checkup.add(Level::Good, "settings", text, &[]);
+        }
+    }
+
+    /// R28: when the host starts the timer, if it ever does.
+    fn check_schedule(&self, checkup: &mut Checkup) {
+        let host = &self.settings().host;
+        for problem in host.problems() {
+            checkup.add(Level::Error, "schedule", problem.to_string(), &[]);
+        }
+        if let (Some(text), Some(Ok(schedule))) = (&host.schedule, host.schedule()) {
+            let upcoming = schedule.upcoming(self.now(), UPCOMING);
+            let upcoming: Vec<String> = upcoming
+                .iter()
+                .map(|time| second(*time).to_string())
+                .collect();
+            let plan = if schedule.is_time_span() {
+                ", counted from now; an interval needs an App Service plan"
+            } else {
+                ""
+            };
+            let text = format!(
+                "SYNC_SCHEDULE {text:?} is next due at {} (UTC){plan}",
+                upcoming.join(", ")
+            );
+            checkup.add(Level::Good, "schedule", text, &[]);
+        }
+    }
+
+    /// R28: the same as `/health`. Where no host starts runs, nobody waits for one.
+    async fn check_health(&self, checkup: &mut Checkup) {
+        // What state cannot tell is told already.
+        let Ok(problems) = self.problems_of_runs().await else {
+            return;
+        };
+        let is_grave = |problem: &Problem| {
+            self.settings().host.is_present || matches!(problem, Problem::Unreadable(_))
+        };
+        for problem in problems {
+            let text = problem.to_string();
+            let level = if is_grave(&problem) {
+                Level::Error
+            } else {
+                Level::Warning
+            };
+            if !checkup.findings.iter().any(|finding| finding.text == text) {
+                checkup.add(level, "health", text, &[]);
+            }
         }
     }
 
@@ -231,8 +292,15 @@ impl Engine {
             }
             Err(error) => {
                 let forbidden = matches!(&error, RunError::Source(ExchangeError::Permission(_)));
-                let grant: &[&str] = if forbidden { &GRANT } else { &[] };
-                checkup.add(Level::Error, "exchange", error.to_string(), grant);
+                let no_group = matches!(&error, RunError::SourceFilter(reason) if reason.contains(NO_SUCH_GROUP));
+                let remedy: &[&str] = if forbidden {
+                    &GRANT
+                } else if no_group {
+                    &FILTER_NOT_FOUND
+                } else {
+                    &[]
+                };
+                checkup.add(Level::Error, "exchange", error.to_string(), remedy);
             }
         }
     }
@@ -311,17 +379,18 @@ fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
 
 /// R13: a forgotten domain, and one that is claimed in vain.
 fn domains(checkup: &mut Checkup, fetched: &Fetched) {
-    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let domain = |address: &SmtpAddress| ascii_domain(address.domain()).into_owned();
+    let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for domain in fetched.policy.claimed_domains.iter() {
-        found.insert(domain, (0, 0));
+        found.insert(domain.to_owned(), (0, 0));
     }
     for (ix, mailbox) in fetched.world.directory.iter() {
         if fetched.policy.scope_of(&fetched.world.directory, ix) != MailboxScope::OtherKind {
-            found.entry(mailbox.primary.domain()).or_default().0 += 1;
+            found.entry(domain(&mailbox.primary)).or_default().0 += 1;
         }
     }
     for (_, account) in fetched.world.accounts.iter() {
-        found.entry(account.address().domain()).or_default().1 += 1;
+        found.entry(domain(account.address())).or_default().1 += 1;
     }
     for (domain, (mailboxes, accounts)) in found {
         let is_claimed = fetched
@@ -420,6 +489,11 @@ fn notes(checkup: &mut Checkup, plan: &Plan) {
             Code::Rejected,
             "mailboxes that are not understood",
             "mend the mailbox in Exchange (R5)",
+        ),
+        (
+            Code::AccountRejected,
+            "accounts of Zivver that are not understood, or mailboxes tied to one",
+            "correct the account in the Zivver WebApp, or ask Zivver's support (R1)",
         ),
         (
             Code::NoObjectId,

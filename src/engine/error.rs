@@ -1,8 +1,15 @@
 //! Why a run did not begin, or failed: one line each, with cause and remedy.
 
 use crate::{
-    domain::mode::WritesForbidden, exchange::ExchangeError, settings::SettingsError,
-    state::StateError, zivver::ReadError,
+    domain::{
+        mode::WritesForbidden,
+        named::{UnknownAddress, in_words},
+        seen::TargetDoubt,
+    },
+    exchange::ExchangeError,
+    settings::SettingsError,
+    state::StateError,
+    zivver::ReadError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,9 @@ pub enum RunError {
     /// R1
     #[error("{} (R1)", target(.0))]
     Target(#[from] ReadError),
+    /// R2
+    #[error(transparent)]
+    TargetDoubt(#[from] TargetDoubt),
     /// R27
     #[error("no held set has the code {0:?}; the report of the last run lists the codes (R27)")]
     UnknownApproval(String),
@@ -49,6 +59,9 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R39
+    #[error("{}", in_words(.0))]
+    UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
     /// The run stopped in the middle (R32).

@@ -1,6 +1,6 @@
 //! The answer for one address (R40): reads as much as it needs, writes nothing.
 
-use super::{Engine, RunError, RunSummary};
+use super::{Engine, RunError};
 use crate::domain::{
     address::SmtpAddress,
     explain::{Explanation, LastRun, explain},
@@ -26,20 +26,20 @@ impl Engine {
     }
 
     async fn last_for_all(&self) -> Result<Option<LastRun>, RunError> {
-        let state = self.state().await?;
-        for entry in state.runs::<RunSummary>(RUNS_MAX).await? {
-            // What the last run held is told besides: a document that cannot be read keeps nothing else from being told.
-            let Some(summary) = entry.summary.ok().flatten().map(|stored| stored.summary) else {
-                continue;
-            };
-            if summary.saw_everybody() {
-                let report: Option<Report> = state.report(&entry.id).await.unwrap_or_default();
-                return Ok(report.map(|report| LastRun {
-                    id: report.id,
-                    held: report.held,
-                }));
-            }
-        }
-        Ok(None)
+        let mut past = self.past(RUNS_MAX).await?.runs.into_iter();
+        let Some(last) = past.find(|past| past.run.facts().saw_everybody()) else {
+            return Ok(None);
+        };
+        // What the last run held is told besides: a document that cannot be read keeps nothing else from being told.
+        let report: Option<Report> = self
+            .state()
+            .await?
+            .report(&last.id)
+            .await
+            .unwrap_or_default();
+        Ok(report.map(|report| LastRun {
+            id: report.id,
+            held: report.held,
+        }))
     }
 }

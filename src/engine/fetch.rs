@@ -23,10 +23,12 @@ use crate::{
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
+        health::CLOCKS_DIFFER_S,
         mailbox::{Mailbox, MailboxKind},
         matching::{Matching, match_accounts},
         memory::Memory,
         scope::{SourceFilter, source_filter},
+        seen::target_doubt,
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
     },
@@ -132,8 +134,7 @@ impl Fetcher<'_> {
         memory: &Memory,
         kept: Vec<KeptAnswer>,
     ) -> Result<FetchEnd, RunError> {
-        let target = async { self.target().await.map_err(RunError::from) };
-        let target = target.instrument(span("read Zivver"));
+        let target = self.target(memory).instrument(span("read Zivver"));
         let source = self.source(kept).instrument(span("read Exchange"));
         let (source, actual) = tokio::try_join!(Box::pin(source), target)?;
         if source.cut_off {
@@ -152,9 +153,12 @@ impl Fetcher<'_> {
         self.clock.now().as_second()
     }
 
-    async fn target(&self) -> Result<Actual, crate::zivver::ReadError> {
-        let (users, groups) = tokio::try_join!(self.zivver.users(), self.zivver.groups())?;
-        Ok(Actual { users, groups })
+    async fn target(&self, memory: &Memory) -> Result<Actual, RunError> {
+        let actual = self.zivver.accounts().await?;
+        match target_doubt(memory, &actual, self.policy.min_target_ratio) {
+            Some(doubt) => Err(doubt.into()),
+            None => Ok(actual),
+        }
     }
 
     async fn source(&self, kept: Vec<KeptAnswer>) -> Result<Source, RunError> {
@@ -243,7 +247,9 @@ impl Fetcher<'_> {
         let mut kept: BTreeMap<String, KeptAnswer> = kept
             .into_iter()
             .filter(|kept| {
-                now - kept.at <= i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX)
+                let age_max = i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX);
+                // What a clock that was ahead kept has no age.
+                (-CLOCKS_DIFFER_S..=age_max).contains(&(now - kept.at))
             })
             .map(|kept| (kept.mailbox.clone(), kept))
             .collect();
@@ -404,6 +410,7 @@ impl Fetcher<'_> {
                     open.extend(questions(
                         &fetched.world.directory,
                         &groups,
+                        Party::Mailbox(*ix),
                         &answer,
                         &fetched.world.answers,
                     ));
@@ -441,7 +448,14 @@ impl Resolving {
     }
 
     fn look_at_answer(&mut self, source: &Source, ix: MailboxIx, answer: &PermissionAnswer) {
-        let missing = questions(&source.directory, &self.groups, answer, &source.answers);
+        let owner = Party::Mailbox(ix);
+        let missing = questions(
+            &source.directory,
+            &self.groups,
+            owner,
+            answer,
+            &source.answers,
+        );
         if missing.is_empty() {
             self.waiting.remove(&ix);
             return;

@@ -26,46 +26,78 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// itself how it ended if it was not.
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// A run of the history as it is in state.
+#[derive(Debug)]
+pub struct Past {
+    pub id: RunId,
+    pub phase: Phase,
+    pub run: RunSummary,
+}
+
+/// The newest runs first, and why others among them cannot be read.
+#[derive(Debug, Default)]
+pub struct PastRuns {
+    pub runs: Vec<Past>,
+    pub unreadable: Vec<String>,
+}
+
 impl Engine {
-    /// The newest runs first. A run without a line in the history was killed before it wrote one; one that cannot be read
-    /// hides no other.
-    pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
-        let entries = self.state().await?.runs::<RunSummary>(limit).await?;
-        let mut runs = Vec::with_capacity(entries.len());
-        for entry in entries {
+    /// What the history holds of the newest runs. A run without a line was killed before it wrote one; a line that cannot be
+    /// read is a warning, and hides no other (R35).
+    pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
+        let mut past = PastRuns::default();
+        for entry in self.state().await?.runs::<RunSummary>(limit).await? {
             match entry.summary {
-                Ok(found) => runs.extend(found.map(|found| found.summary)),
-                Err(error) => tracing::warn!(run = %entry.id, %error, "cannot show a run"),
+                Ok(found) => past.runs.extend(found.map(|found| Past {
+                    id: entry.id,
+                    phase: found.phase,
+                    run: found.summary,
+                })),
+                Err(error) => {
+                    tracing::warn!(run = %entry.id, %error, "a run of the history cannot be read");
+                    past.unreadable.push(format!(
+                        "run {} is left out of the history: {error}",
+                        entry.id
+                    ));
+                }
             }
         }
+        Ok(past)
+    }
+
+    /// The newest runs first, for people.
+    pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
+        let past = self.past(limit).await?.runs;
+        let mut runs: Vec<RunSummary> = past.into_iter().map(|past| past.run).collect();
         for run in &mut runs {
-            self.tell_of_its_process(run).await?;
+            self.tell_of_its_process(run).await;
         }
         Ok(runs)
     }
 
-    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing.
-    async fn tell_of_its_process(&self, run: &mut RunSummary) -> Result<(), RunError> {
+    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing. What
+    /// cannot be read tells nothing.
+    async fn tell_of_its_process(&self, run: &mut RunSummary) {
         let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
-            return Ok(());
+            return;
         };
-        let is_held = match self.lock_status().await? {
-            LockStatus::Held(holder) => {
+        let is_held = match self.lock_status().await {
+            Ok(LockStatus::Held(holder)) => {
                 holder.owner.run == id && self.now() < holder.expires + CLOCKS_DIFFER
             }
-            LockStatus::Free => false,
+            Ok(LockStatus::Free) => false,
+            Err(_) => return,
         };
         if is_held {
-            return Ok(());
+            return;
         }
         // A run that lives saves its end before it gives the lock back.
-        if let Some(now) = self.summary(&id).await? {
+        if let Ok(Some(now)) = self.summary(&id).await {
             *run = now;
         }
         if run.is_writing() {
             run.error = Some("its process ended; the next apply takes up its work (R35)".into());
         }
-        Ok(())
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
@@ -78,7 +110,7 @@ impl Engine {
         let state = self.state().await?;
         let mut summary = self.summary(run).await?;
         if let Some(summary) = &mut summary {
-            self.tell_of_its_process(summary).await?;
+            self.tell_of_its_process(summary).await;
         }
         let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = state.report(run).await?;
@@ -111,14 +143,11 @@ impl Engine {
     }
 
     /// What nobody brings to its end any more ends here: a preview whose process died, since it has no lock that would show
-    /// it, and a run whose message was lost.
-    pub(super) async fn bury_the_lost(&self) -> Result<(), RunError> {
+    /// it, and a run whose message was lost. Gives what cannot be read.
+    pub(super) async fn bury_the_lost(&self) -> Result<Vec<String>, RunError> {
         let state = self.state().await?;
-        for entry in state.runs::<RunSummary>(LOOKED_AT).await? {
-            let Ok(Some(found)) = entry.summary else {
-                continue; // What cannot be read is no reason not to run.
-            };
-            let run = found.summary;
+        let past = self.past(LOOKED_AT).await?;
+        for Past { id, run, .. } in past.runs {
             if let Some(why) = self.lost(&run) {
                 let ended = RunSummary {
                     state: RunState::Ended,
@@ -127,10 +156,10 @@ impl Engine {
                     error: Some(why.into()),
                     ..run
                 };
-                state.save_summary(&entry.id, Phase::Ended, &ended).await?;
+                state.save_summary(&id, Phase::Ended, &ended).await?;
             }
         }
-        Ok(())
+        Ok(past.unreadable)
     }
 
     /// Why nobody goes on with a run, if that is so.
@@ -160,7 +189,7 @@ impl Engine {
     /// Writes down what is wanted, so that a message with the run's id is enough to do it. Codes are checked first.
     pub async fn enqueue(&self, request: &RunRequest) -> Result<RunId, RunError> {
         self.check_approvals(request).await?;
-        let id = self.new_run_id();
+        let id = self.new_run_id().await?;
         let mut report = Report::begin(
             id.to_string(),
             request.mode,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use crate::{
         world::{SsoAccountKey, World},
     },
     state::{Parts, StateError},
+    zivver::Gate,
 };
 
 /// The plan of one invocation, with every account as it was before (R35, R37).
@@ -173,8 +175,11 @@ fn before(world: &World, account: AccountView<'_>) -> Before {
     }
 }
 
-/// Appends outcomes in the background, as many at a time as have come in: writing to Zivver does not wait for storage,
-/// but stops when storage fails.
+/// How long outcomes may be on their way to storage before writing waits for them (R35).
+const APPEND_MAX: Duration = Duration::from_millis(500);
+
+/// Appends outcomes in the background, as many at a time as have come in. Writing to Zivver waits for storage that is slow,
+/// and stops when storage fails.
 #[derive(Debug)]
 pub struct Journal {
     sender: Option<mpsc::UnboundedSender<Entry>>,
@@ -183,7 +188,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub fn start(mut parts: Parts<Batch>, plan: u32) -> Self {
+    pub fn start(mut parts: Parts<Batch>, plan: u32, gate: Gate) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let failure = Arc::new(Mutex::new(None));
         let mut task = JoinSet::new();
@@ -195,9 +200,11 @@ impl Journal {
                     plan,
                     entries: std::mem::take(&mut entries),
                 };
-                if let Err(error) = parts.append(&batch).await {
-                    *failed.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(error.to_string());
+                if let Err(error) = append(&mut parts, &batch, &gate).await {
+                    let failure =
+                        format!("the journal cannot be written, so the run stopped: {error}");
+                    gate.close(&failure);
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                     return;
                 }
             }
@@ -219,11 +226,8 @@ impl Journal {
 
     /// Why nothing more can be written down.
     pub fn failure(&self) -> Option<String> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map(|cause| format!("the journal cannot be written, so the run stopped: {cause}"))
+        let failure = self.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until everything is written.
@@ -232,6 +236,17 @@ impl Journal {
         while self.task.join_next().await.is_some() {}
         self.failure().map_or(Ok(()), Err)
     }
+}
+
+async fn append(parts: &mut Parts<Batch>, batch: &Batch, gate: &Gate) -> Result<(), StateError> {
+    let mut appending = std::pin::pin!(parts.append(batch));
+    if let Ok(appended) = tokio::time::timeout(APPEND_MAX, appending.as_mut()).await {
+        return appended;
+    }
+    gate.pause();
+    appending.await?;
+    gate.resume();
+    Ok(())
 }
 
 /// The plans of a run with their outcomes, for undo and for the count of the last 24 hours.
@@ -363,7 +378,7 @@ mod tests {
             let world = World {
                 accounts: Accounts::new(Actual {
                     users: vec![user],
-                    groups: Vec::new(),
+                    ..Actual::default()
                 }),
                 ..World::default()
             };

@@ -30,6 +30,8 @@ pub(super) enum StepEnd {
     Failed,
     /// Not sent, since what it rests on did not happen.
     LeftOut,
+    /// Not sent, since the run stopped: as good as not started.
+    Unsent,
 }
 
 /// An account as Zivver answered: created, found where one was to be created, or changed.
@@ -81,6 +83,8 @@ pub(super) enum Turn {
     NotNeeded,
     /// What it rests on did not happen, in words.
     LeftOut(String),
+    /// All that it is for are aliases in domains that Zivver does not own (R23).
+    Unowned,
 }
 
 /// The extension of a user as it is written.
@@ -327,10 +331,13 @@ impl<'a> Live<'a> {
         let Some(account) = self.account(step.target) else {
             return Turn::LeftOut("the account was not created".into());
         };
-        let keep: Vec<ScimId> = keep
+        let mut keep: Vec<ScimId> = keep
             .iter()
             .map(|ix| self.world.accounts.get(*ix).id().clone())
             .collect();
+        if let AccountView::Functional(group) = account {
+            keep.extend(self.rejected_members(group).cloned());
+        }
         let patch = if keep.is_empty() {
             MembersPatch::RemoveAll
         } else {
@@ -538,8 +545,9 @@ impl<'a> Live<'a> {
         completes: bool,
         left_out: &mut Vec<String>,
     ) -> Option<Vec<ScimId>> {
-        let keeps_user = self.has_user(members);
+        let keeps_user = self.has_user(members) || self.has_rejected_user(group);
         let mut ids = self.ids(members, left_out);
+        ids.extend(self.rejected_members(group).cloned());
         let has: BTreeSet<&ScimId> = group.members.iter().collect();
         if completes {
             if ids.iter().all(|id| has.contains(id)) {
@@ -559,11 +567,24 @@ impl<'a> Live<'a> {
             return None;
         }
         // R22: neither the account itself goes back, nor what is in neither list.
-        let goes_back =
-            |id: &&ScimId| **id != group.id && self.world.accounts.with_id(id).is_some();
+        let goes_back = |id: &&ScimId| **id != group.id && self.world.accounts.lists(id);
         let stored: BTreeSet<&ScimId> = has.into_iter().filter(goes_back).collect();
         let same = ids.iter().collect::<BTreeSet<_>>() == stored;
         (left_out.is_empty() || !same).then_some(ids)
+    }
+
+    /// R1: members that cannot be understood go back as they are.
+    fn rejected_members<'b>(
+        &'b self,
+        group: &'b FunctionalAccount,
+    ) -> impl Iterator<Item = &'b ScimId> {
+        let members = group.members.iter();
+        members.filter(|id| **id != group.id && self.world.accounts.may_be_rejected_id(id))
+    }
+
+    fn has_rejected_user(&self, group: &FunctionalAccount) -> bool {
+        let ix = self.world.accounts.with_id(&group.id);
+        ix.is_some_and(|ix| self.world.accounts.has_rejected_member(ix))
     }
 
     /// R12: whether a person is among those who have an account by now.
@@ -707,6 +728,13 @@ impl Request {
         aliases
             .map(|text| SmtpAddress::verbatim(text))
             .any(|known| known == *alias)
+    }
+
+    pub(super) fn alias_domains(&self) -> BTreeSet<String> {
+        let aliases = self.known_aliases().into_iter().flatten();
+        aliases
+            .map(|text| SmtpAddress::verbatim(text).domain().to_owned())
+            .collect()
     }
 
     pub(super) fn has_extension(&self) -> bool {

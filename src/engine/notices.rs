@@ -3,16 +3,17 @@
 use crate::{
     domain::{
         notice::{Notice, Notified, after_run, at_tick},
-        report::{Report, RunOutcome, RunState},
+        report::{Report, RunState},
     },
-    engine::{Engine, RunError, RunSummary},
+    engine::{Engine, RunError},
     mail, notify,
 };
 
 impl Engine {
     /// Tells of a run that ended, if that changes what was told before.
     pub(super) async fn announce(&self, report: &Report) {
-        self.tell(|before| after_run(before, report)).await;
+        let setting = self.settings().perform_sync;
+        self.tell(|before| after_run(before, report, setting)).await;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
             && let Err(error) = mail::send(settings, report).await
@@ -23,18 +24,10 @@ impl Engine {
 
     /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.
     pub async fn announce_silence(&self) {
-        match self.success_age_s().await {
-            Ok(age) => self.tell(|before| at_tick(before, age)).await,
+        match self.overdue().await {
+            Ok(overdue) => self.tell(|before| at_tick(before, overdue)).await,
             Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
         }
-    }
-
-    /// Seconds since the last run that ended without failing; `None` before the first.
-    pub async fn success_age_s(&self) -> Result<Option<i64>, RunError> {
-        let runs = self.history(100).await?;
-        let ended = last_success(&runs)
-            .and_then(|run| run.ended.as_deref()?.parse::<jiff::Timestamp>().ok());
-        Ok(ended.map(|ended| self.now().as_second() - ended.as_second()))
     }
 
     async fn tell(&self, decide: impl FnOnce(&Notified) -> (Notified, Option<Notice>)) {
@@ -61,11 +54,4 @@ impl Engine {
             tracing::warn!("cannot remember what was notified: {error}");
         }
     }
-}
-
-/// The newest run that ended and did not fail.
-pub fn last_success(runs: &[RunSummary]) -> Option<&RunSummary> {
-    runs.iter().find(|run| {
-        run.state == RunState::Ended && run.outcome != RunOutcome::Failed && run.ended.is_some()
-    })
 }

@@ -17,7 +17,7 @@ use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
-    history::LOOKED_AT,
+    history::{LOOKED_AT, Past},
     journal::{Entry, Journal, PlanRecord, deeds, read},
     progress::span,
 };
@@ -28,10 +28,12 @@ use crate::{
         delta::{Activity, Target},
         directory::MailboxIx,
         guard::Class,
+        health::{self, epoch},
         hold::Base,
         matching::match_accounts,
         memory::{Baseline, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
+        named::{names, unknown_addresses},
         offenders::{Occasion, Tried, remember},
         plan::{Plan, Wishes, next_mapping, plan, plan_undo},
         report::{
@@ -39,6 +41,7 @@ use crate::{
             ServiceRequests, SourceFacts, TargetFacts,
         },
         scope::RunScope,
+        seen::SeenAccounts,
         since::since,
         suspended::still_suspended,
         undo::Undo,
@@ -46,7 +49,7 @@ use crate::{
     },
     http::RequestCounts,
     state::{
-        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
+        Keep, Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
     zivver::{MayWrite, Rate, ZivverClient},
@@ -134,12 +137,19 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Whether it came to its end, and looked at all accounts as they are.
-    pub(super) fn saw_everybody(&self) -> bool {
-        self.state == RunState::Ended
-            && self.outcome != RunOutcome::Failed
-            && self.accounts.is_empty()
-            && self.undo.is_none()
+    /// What health judges. Of an apply whose process ended, [`Engine::history`] writes an error.
+    pub fn facts(&self) -> health::Run<'_> {
+        health::Run {
+            id: &self.id,
+            mode: self.mode,
+            state: self.state,
+            outcome: self.outcome,
+            started: epoch(&self.started),
+            ended: self.ended.as_deref().and_then(epoch),
+            error: self.error.as_deref(),
+            is_for_all: self.accounts.is_empty() && self.undo.is_none(),
+            was_killed: self.is_writing() && self.error.is_some(),
+        }
     }
 
     /// Whether it is an apply that works, or did until its process ended.
@@ -190,12 +200,14 @@ struct Running<'a> {
     approvals: BTreeMap<String, Approval>,
     /// R37: where the deltas come from, if not from the two sides.
     undo: Option<Undo>,
-    /// An earlier invocation of this run was killed (R35).
-    was_killed: bool,
+    /// How an earlier invocation left this run: still running if it was killed (R34, R35).
+    recorded: Option<RunState>,
     /// What earlier invocations of this run did (R34).
     earlier: Vec<ActionReport>,
     /// R26: the state in which the run began, if an earlier invocation counted it.
     began: Option<Base>,
+    /// R39: the names that the report is about; empty for all.
+    named: BTreeSet<String>,
 }
 
 /// What a run is at, where its time is up.
@@ -237,7 +249,12 @@ impl Engine {
         // A run holds much: it lives on the heap, whoever waits for it.
         let result = Box::pin(self.run_once(request)).await;
         if let Some(otlp) = &self.shared.links.otlp {
-            otlp.export(result.as_ref().ok()).await;
+            let report = result.as_ref().ok();
+            let setting = self.settings().perform_sync;
+            otlp.export(
+                report.map(|report| (report, health::Run::from(report).is_success(setting))),
+            )
+            .await;
         }
         result
     }
@@ -247,7 +264,10 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = request.id.clone().unwrap_or_else(|| self.new_run_id());
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(super::undo::load(state, run).await?),
@@ -290,10 +310,11 @@ impl Engine {
         // Once more, now that nobody else can use them.
         let approvals = self.check_approvals(request).await?;
         let stored: Option<Stored<Memory>> = state.memory().await?;
-        let (memory, revision) = stored.map_or_else(
+        let (mut memory, revision) = stored.map_or_else(
             || (Memory::default(), None),
             |stored| (stored.value, Some(stored.revision)),
         );
+        memory.correct_times(self.now().as_second());
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -334,9 +355,10 @@ impl Engine {
             report,
             approvals,
             undo,
-            was_killed: recorded == Some(RunState::Running),
+            recorded,
             earlier: Vec::new(),
             began: None,
+            named: BTreeSet::new(),
         };
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
@@ -362,7 +384,7 @@ impl Engine {
         {
             Acquired::Mine(guard) => Ok(guard),
             Acquired::Held(holder) => Err(RunError::LockHeld {
-                holder: format!("{}, since {}", holder.owner, holder.since),
+                holder: holder.to_string(),
             }),
         }
     }
@@ -418,7 +440,8 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        self.engine.bury_the_lost().await?;
+        let unreadable = self.engine.bury_the_lost().await?;
+        self.report.warnings.extend(unreadable);
         let exchange = self.engine.exchange().await?;
         let zivver = self.engine.zivver().await?;
         let zivver = std::sync::Arc::new(zivver.for_run(may_write(lock)));
@@ -463,6 +486,7 @@ impl Running<'_> {
                 return Ok(());
             }
         };
+        self.find_named(&fetched)?;
         let read = Instant::now();
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
@@ -504,6 +528,20 @@ impl Running<'_> {
         // Whoever has taken it over writes down plans of its own (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
+    }
+
+    /// R39: a run for named accounts knows all of them, or does nothing.
+    fn find_named(&mut self, fetched: &Fetched) -> Result<(), RunError> {
+        let accounts = &self.request.accounts;
+        let unknown = unknown_addresses(accounts, &fetched.world);
+        // An earlier invocation may have given an account another address.
+        let has_begun = matches!(self.recorded, Some(RunState::Running | RunState::Continues));
+        if !unknown.is_empty() && !has_begun {
+            return Err(RunError::UnknownAccounts(unknown));
+        }
+        let names = |address| names(address, &fetched.world, &fetched.matching);
+        self.named = accounts.iter().flat_map(names).collect();
+        Ok(())
     }
 
     /// R35: what a killed run did counts, and whom it created is known.
@@ -616,26 +654,22 @@ impl Running<'_> {
         if self.request.id.is_some() {
             let id = self.id.clone();
             let plans = self.done_by(&id).await?;
-            if self.was_killed {
+            if self.recorded == Some(RunState::Running) {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
             self.began = plans.first().and_then(|(record, _)| record.began);
             self.earlier = deeds(plans);
         }
-        for entry in self.state.runs::<RunSummary>(LOOKED_AT).await? {
-            let Some(summary) = entry.summary? else {
-                continue;
-            };
-            let run = summary.summary;
+        for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
-            let is_left_behind = summary.phase == Phase::Open
+            let is_left_behind = phase == Phase::Open
                 && run.mode == Mode::Apply
                 && matches!(run.state, RunState::Running | RunState::Ended);
-            if !is_left_behind || entry.id == self.id {
+            if !is_left_behind || id == self.id {
                 continue;
             }
-            let plans = self.done_by(&entry.id).await?;
+            let plans = self.done_by(&id).await?;
             self.give_back_of_killed(&run.approve, &plans, world)
                 .await?;
             let interrupted = if run.state == RunState::Ended {
@@ -644,9 +678,9 @@ impl Running<'_> {
                 self.interrupted(run)
             };
             self.state
-                .save_summary(&entry.id, Phase::Ended, &interrupted)
+                .save_summary(&id, Phase::Ended, &interrupted)
                 .await?;
-            self.report.resumed_from.push(entry.id.to_string());
+            self.report.resumed_from.push(id.to_string());
         }
         Ok(took_over)
     }
@@ -688,7 +722,8 @@ impl Running<'_> {
         self.memory.cut_off |= ended.is_none();
         // Without the record nothing was sent.
         if let Some((record, entries)) = plans.get(plan as usize) {
-            let at = ended.unwrap_or_else(|| self.engine.now().as_second());
+            let now = self.engine.now().as_second();
+            let at = ended.map_or(now, |ended| ended.min(now));
             let counts = record.spent(entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
@@ -725,6 +760,7 @@ impl Running<'_> {
             functional: number(world.accounts.actual().groups.len()),
             active: plan.base.active,
             outside: plan.accounts_outside,
+            rejected: number(world.accounts.rejected().len()),
         };
         self.report.actions = plan
             .approved
@@ -777,6 +813,7 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         let mapping = std::mem::take(&mut self.memory.mapping);
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
+        self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
@@ -791,7 +828,8 @@ impl Running<'_> {
         let record = PlanRecord::of(plan, &fetched.world, by);
         self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
-        let mut journal = Journal::start(self.state.journal(&self.id), number);
+        let mut journal =
+            Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
         self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
@@ -891,6 +929,11 @@ impl Running<'_> {
             self.remember_key(at, plan, fetched, applied);
             self.remember_suspend(at, plan, fetched, outcome);
         }
+        if let Some(seen) = &mut self.memory.seen_accounts {
+            seen.extend(applied.created.values());
+        }
+        self.report.skipped.extend_from_slice(&applied.notes);
+        self.report.skipped.sort_unstable();
         self.is_taken_in = true;
         let now = self.engine.now().as_second();
         self.memory
@@ -1052,6 +1095,9 @@ impl Running<'_> {
         self.report
             .actions
             .splice(0..0, std::mem::take(&mut self.earlier));
+        if !self.named.is_empty() {
+            self.report.narrow(&self.named);
+        }
         self.report.count();
         let phase = if continues {
             Phase::Open
@@ -1066,6 +1112,9 @@ impl Running<'_> {
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
+                    if let RunError::UnknownAccounts(unknown) = error {
+                        self.report.unknown_accounts = unknown;
+                    }
                 }
             }
             // The next apply looks at what became of it (R35).
@@ -1143,18 +1192,12 @@ impl Running<'_> {
 
     /// The newest other run that was for everybody and did not fail.
     async fn previous(&self) -> Result<Option<Report>, RunError> {
-        for entry in self.state.runs::<RunSummary>(PREVIOUS_MAX).await? {
-            if entry.id == self.id {
-                continue;
-            }
-            let Some(summary) = entry.summary?.map(|stored| stored.summary) else {
-                continue;
-            };
-            if summary.saw_everybody() {
-                return Ok(self.state.report(&entry.id).await?);
-            }
+        let past = self.engine.past(PREVIOUS_MAX).await?.runs;
+        let mut others = past.into_iter().filter(|past| past.id != self.id);
+        match others.find(|past| past.run.facts().saw_everybody()) {
+            Some(before) => Ok(self.state.report(&before.id).await?),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
@@ -1170,8 +1213,16 @@ impl Running<'_> {
 
     async fn tidy_up(&self) -> Result<(), StateError> {
         self.state.clear_checkpoint(&self.id).await?;
-        let keep = usize::try_from(self.engine.settings().keep_runs).unwrap_or(usize::MAX);
-        self.state.prune(keep, self.engine.now()).await.map(drop)
+        let settings = self.engine.settings();
+        let keep = Keep {
+            runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),
+            applied: settings.keep_applied,
+        };
+        // R28: what tells since when no run has succeeded.
+        let setting = settings.perform_sync;
+        let is_success = |run: &RunSummary| run.facts().is_success(setting);
+        let now = self.engine.now();
+        self.state.prune(keep, is_success, now).await.map(drop)
     }
 }
 

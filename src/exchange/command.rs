@@ -19,7 +19,10 @@ use crate::domain::source::{
 /// The service itself gives a cmdlet up to 15 minutes; ours take seconds.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 
-const RECIPIENT_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
+const GROUP_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
+
+/// With all addresses: the account of a trustee that is no mailbox may have any of them (R12).
+const RECIPIENT_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,EmailAddresses,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
 
 type Read<T> = Result<T, Vec<String>>;
 
@@ -147,7 +150,7 @@ impl Service {
             name: "Get-DistributionGroup",
             identity: None,
             link_type: None,
-            properties: RECIPIENT_PROPERTIES,
+            properties: GROUP_PROPERTIES,
             void: Void::Envelope,
         };
         Ok(match self.confirmed(&command, &Other::all_groups()).await {
@@ -191,7 +194,9 @@ impl Service {
             return Ok(MembersAnswer::Failed(reason.to_owned()));
         }
         let (name, link_type) = match kind {
-            GroupKind::Security | GroupKind::Distribution => ("Get-DistributionGroupMember", None),
+            GroupKind::Security | GroupKind::Distribution | GroupKind::NonUniversal => {
+                ("Get-DistributionGroupMember", None)
+            }
             GroupKind::Microsoft365 => ("Get-UnifiedGroupLinks", Some("Members")),
             GroupKind::Dynamic => ("Get-DynamicDistributionGroupMember", None),
             GroupKind::Role => ("Get-RoleGroupMember", None),
@@ -206,7 +211,7 @@ impl Service {
         };
         let read = match kind {
             GroupKind::PlainSecurity => self.named_members(&Command::group(identity)).await,
-            GroupKind::Security | GroupKind::Distribution => {
+            GroupKind::Security | GroupKind::Distribution | GroupKind::NonUniversal => {
                 self.confirmed(&command, &Other::group(identity)).await
             }
             GroupKind::Microsoft365 | GroupKind::Dynamic | GroupKind::Role => {
@@ -215,6 +220,10 @@ impl Service {
         };
         Ok(match read {
             Ok(records) => MembersAnswer::Complete(records),
+            Err(ExchangeError::NotFound(_)) => {
+                self.outages_in_a_row.store(0, Ordering::Relaxed);
+                MembersAnswer::NotFound
+            }
             Err(error) => MembersAnswer::Failed(self.survivable(error)?),
         })
     }

@@ -383,6 +383,7 @@ pub(super) struct RecipientRow {
     display_name: Loose,
     alias: Loose,
     primary_smtp_address: Loose,
+    email_addresses: Loose,
     /// Only of `Get-Group`: the names of its members.
     members: Loose,
 }
@@ -406,9 +407,19 @@ impl RecipientRow {
             display_name: text(self.display_name, "DisplayName"),
             alias: text(self.alias, "Alias"),
             primary_smtp_address: text(self.primary_smtp_address, "PrimarySmtpAddress"),
+            email_addresses: Vec::new(),
         };
+        let email_addresses = self.email_addresses.texts("EmailAddresses", &mut malformed);
         if malformed.is_empty() {
-            Ok(record)
+            let is_listed = record.has_kind() && record.may_be_in_scope();
+            Ok(RecipientRecord {
+                email_addresses: if is_listed {
+                    Vec::new()
+                } else {
+                    email_addresses
+                },
+                ..record
+            })
         } else {
             Err(malformed)
         }
@@ -440,7 +451,8 @@ impl RecipientRow {
                 | GroupKind::Role
                 | GroupKind::PlainSecurity,
             ) => true,
-            Some(GroupKind::Security | GroupKind::Distribution) | None => false,
+            Some(GroupKind::Security | GroupKind::Distribution | GroupKind::NonUniversal)
+            | None => false,
         }
     }
 

@@ -51,7 +51,7 @@ impl ApiCall {
         match (resource, request.method.as_str()) {
             (Resource::Root | Resource::Runs, "POST") => {
                 check_query(request, &[])?;
-                StartBody::parse(request.body.as_deref()).map(Self::Start)
+                StartBody::parse(body::json(request)?).map(Self::Start)
             }
             (Resource::Root, "GET") => {
                 // The dashboard's field for an address comes as `account`.
@@ -68,7 +68,7 @@ impl ApiCall {
             (Resource::Undo(id), "POST") => {
                 let run = known_shape(id)?;
                 check_query(request, &[])?;
-                UndoBody::parse(request.body.as_deref()).map(|body| Self::Undo { run, body })
+                UndoBody::parse(body::json(request)?).map(|body| Self::Undo { run, body })
             }
             (Resource::Account(address), "GET") => Ok(Self::Account {
                 address: address.to_owned(),
@@ -269,6 +269,7 @@ mod tests {
     #[test]
     fn a_start_reads_its_body() {
         let with_body = Request {
+            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
             body: Some(r#"{"mode":"apply","accounts":["anna@corp.example"],"wait":30}"#.to_owned()),
             ..request("POST", "/runs")
         };

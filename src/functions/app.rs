@@ -15,14 +15,16 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
+        health::Run,
         mode::{Mode, Trigger as StartedBy},
-        notice::SUCCESS_AGE_MAX_S,
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
-    engine::{Engine, RunError, RunRequest, RunSummary, check::Checkup, notices::last_success},
-    settings::{SettingsError, environment},
-    state::{Phase, RunEntry, RunId, lock::LockStatus},
+    engine::{
+        Engine, RunError, RunRequest, RunSummary, check::Checkup, health::Health, history::Past,
+    },
+    settings::SettingsError,
+    state::{Phase, RunId},
 };
 
 /// The newest runs that the history shows.
@@ -36,20 +38,6 @@ const RETRY_AFTER_S: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
-}
-
-/// How things stand.
-#[derive(Debug, Serialize)]
-pub(super) struct Health {
-    pub(super) status: &'static str,
-    /// Why the status is not `ok`.
-    pub(super) problems: Vec<String>,
-    pub(super) last_success: Option<String>,
-    pub(super) last_success_age_s: Option<i64>,
-    pub(super) last_run: Option<RunSummary>,
-    pub(super) lock: String,
-    pub(super) state: String,
-    pub(super) version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -110,29 +98,18 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
     }
 }
 
-/// The schedule: goes on with what was cut off, else begins a run (R28, R34).
+/// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
+    engine.note_first_seen().await;
     let answer = tick(engine).await;
     engine.announce_silence().await;
     answer
 }
 
 async fn tick(engine: &Engine) -> Answer {
-    let request = match cut_off(engine).await {
-        Ok(Some(request)) => request,
-        Ok(None) => RunRequest::new(
-            engine.settings().perform_sync.timer_mode(),
-            StartedBy::Timer,
-        ),
-        Err(error) => {
-            return Answer::Failure {
-                cause: error.to_string(),
-            };
-        }
-    };
-    let request = RunRequest {
-        time_budget: Some(engine.settings().time_budget),
-        ..request
+    let request = match tick_request(engine).await {
+        Ok(request) => request,
+        Err(error) => return failed_tick(engine, &error).await,
     };
     match engine.run_recorded(&request).await {
         Ok(report) => match report.outcome {
@@ -142,43 +119,77 @@ async fn tick(engine: &Engine) -> Answer {
             RunOutcome::Open
             | RunOutcome::InSync
             | RunOutcome::ChangesPending
-            | RunOutcome::NeedsAttention => ended(&report).into(),
+            | RunOutcome::NeedsAttention => ended(engine, &report).into(),
         },
-        Err(error @ RunError::LockHeld { .. }) => {
-            tracing::info!("this tick does nothing: {error}");
+        Err(error @ RunError::LockHeld { .. }) => hand_over(engine, request, &error).await,
+        Err(error) => failed_tick(engine, &error).await,
+    }
+}
+
+/// R29: the queue's function waits for the lock. A run that a message carries already is not sent again: if that message is
+/// lost, the next tick goes on with the run.
+async fn hand_over(engine: &Engine, request: RunRequest, held: &RunError) -> Answer {
+    if let Some(run) = &request.id {
+        let line = format!("run {run} waits in the queue: {held}");
+        tracing::info!("{line}");
+        return Success {
+            logs: vec![line],
+            ..Success::default()
+        }
+        .into();
+    }
+    match engine.enqueue(&request).await {
+        Ok(run) => {
+            let line = format!("run {run} was handed to the queue: {held}");
+            tracing::info!("{line}");
             Success {
-                logs: vec![error.to_string()],
+                next: vec![Message {
+                    run,
+                    mode: request.mode,
+                }],
+                logs: vec![line],
                 ..Success::default()
             }
             .into()
         }
-        Err(error) => Answer::Failure {
-            cause: error.to_string(),
-        },
+        Err(error) => failed_tick(engine, &error).await,
     }
 }
 
-/// R34: the newest run that writes for everybody and was cut off, if its message did not bring it to an end. It stands for the
-/// tick's own run (R28); a preview, an undo, or a run for single accounts does not.
-async fn cut_off(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
-    let runs: Vec<RunEntry<RunSummary>> = engine.state().await?.runs(20).await?;
-    for entry in runs {
-        let found = match entry.summary {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::warn!(run = %entry.id, %error, "a run that cannot be read is not gone on with");
-                continue;
-            }
+/// The run that this tick takes up or begins.
+async fn tick_request(engine: &Engine) -> Result<RunRequest, RunError> {
+    let mode = engine.settings().perform_sync.timer_mode();
+    let unfinished = unfinished(engine).await?;
+    Ok(RunRequest {
+        time_budget: Some(engine.settings().time_budget),
+        ..unfinished.unwrap_or_else(|| RunRequest::new(mode, StartedBy::Timer))
+    })
+}
+
+/// R28: what could not be recorded as a run is recorded as a tick.
+async fn failed_tick(engine: &Engine, error: &RunError) -> Answer {
+    engine.record_failed_tick(error).await;
+    Answer::Failure {
+        cause: error.to_string(),
+    }
+}
+
+/// R34: the newest run that writes for everybody and was cut off, or that a tick handed to the queue (R29), if its message did
+/// not bring it to an end. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
+async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
+    for Past { id, phase, run } in engine.past(20).await?.runs {
+        let is_unfinished = match run.state {
+            RunState::Continues => true,
+            RunState::Queued => run.trigger == StartedBy::Timer,
+            RunState::Running | RunState::Ended => false,
         };
-        let run = found.summary;
-        let stands_for_this_tick = found.phase == Phase::Open
-            && run.state == RunState::Continues
+        let stands_for_this_tick = phase == Phase::Open
+            && is_unfinished
             && run.mode == Mode::Apply
             && run.accounts.is_empty()
             && run.undo.is_none();
         if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
-            return Ok(Some(request_of(entry.id, run)));
+            return Ok(Some(request_of(id, run)));
         }
     }
     Ok(None)
@@ -195,12 +206,20 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
 }
 
 /// What a run that was recorded means for the host: its summary, and a message where work is left.
-fn ended(report: &Report) -> Success {
+fn ended(engine: &Engine, report: &Report) -> Success {
     let line = report.summary_line();
-    if let Some(error) = &report.error {
+    let unknown = report.unknown_accounts.len();
+    if unknown > 0 {
+        // The error names addresses.
+        tracing::warn!(
+            "{line}: no mailbox and no account has {unknown} of the named addresses (R39)"
+        );
+    } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
-        tracing::info!(outcome = ?report.outcome, "{line}");
+        // R28: what the alert on missing successes looks for.
+        let success = Run::from(report).is_success(engine.settings().perform_sync);
+        tracing::info!(outcome = ?report.outcome, success, "{line}");
     }
     Success {
         response: None,
@@ -248,7 +267,7 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
         ..request_of(message.run.clone(), summary)
     };
     match engine.run_recorded(&request).await {
-        Ok(report) => ended(&report).into(),
+        Ok(report) => ended(engine, &report).into(),
         Err(error @ RunError::LockHeld { .. }) => {
             tracing::info!("handed on: {error}");
             Success {
@@ -427,17 +446,32 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
         Ok(report) => {
             let response = match report.state {
                 RunState::Continues => accepted(request, &report.id, "continues"),
+                RunState::Ended if !report.unknown_accounts.is_empty() => {
+                    unknown_accounts(&report).into()
+                }
                 RunState::Queued | RunState::Running | RunState::Ended => {
                     Response::json(200, &report)
                 }
             };
             Answer::Success(Success {
                 response: Some(response),
-                ..ended(&report)
+                ..ended(engine, &report)
             })
         }
         Err(error) => Response::from(problem(&error)).into(),
     }
+}
+
+/// R39: nothing was done for a name that means nothing.
+fn unknown_accounts(report: &Report) -> Problem {
+    let detail = report.error.clone().unwrap_or_default();
+    let accounts = report.unknown_accounts.iter().map(|unknown| {
+        let nearest = unknown.nearest.iter().map(ToString::to_string);
+        serde_json::json!({"address": unknown.address.as_str(), "nearest": nearest.collect::<Vec<_>>()})
+    });
+    Problem::new(ProblemKind::UnknownAccount, detail)
+        .with("run", report.id.as_str())
+        .with("unknown_accounts", accounts.collect::<Vec<_>>())
 }
 
 fn accepted(request: &Request, id: &str, state: &str) -> Response {
@@ -459,10 +493,12 @@ fn problem(error: &RunError) -> Problem {
         RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
         RunError::UnknownRun(_) => ProblemKind::UnknownRun,
+        RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
-        | RunError::Target(_) => ProblemKind::Service,
+        | RunError::Target(_)
+        | RunError::TargetDoubt(_) => ProblemKind::Service,
         RunError::Stopped(_) => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())
@@ -529,7 +565,7 @@ fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
 
 async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
-    let health = health(engine, &runs).await?;
+    let health = health(engine).await?;
     let ended = runs
         .iter()
         .find(|run| run.state == RunState::Ended && run.accounts.is_empty());
@@ -538,7 +574,6 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         None => None,
     };
     let token = form_key(engine).await?.token(engine.time().as_second());
-    let schedule = environment("SYNC_SCHEDULE");
     let progress = *engine.progress().subscribe().borrow();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
@@ -546,7 +581,8 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         runs: &runs,
         last: last.as_ref(),
         progress,
-        schedule: schedule.as_deref(),
+        host: &engine.settings().host,
+        now: engine.time(),
     };
     Ok(dashboard.page())
 }
@@ -568,52 +604,15 @@ async fn account(
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
-    let health = health(engine, &history(engine).await?).await?;
+    let health = health(engine).await?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
 }
 
-async fn health(engine: &Engine, runs: &[RunSummary]) -> Result<Health, Problem> {
-    let state = engine.state().await.map_err(|error| problem(&error))?;
-    let lock = match engine
-        .lock_status()
-        .await
-        .map_err(|error| problem(&error))?
-    {
-        LockStatus::Free => "free".to_owned(),
-        LockStatus::Held(holder) => format!("held by {holder}"),
-    };
-    let success = last_success(runs);
-    let age = success
-        .and_then(|run| run.ended.as_deref()?.parse::<jiff::Timestamp>().ok())
-        .map(|ended| engine.time().as_second() - ended.as_second());
-    let mut problems = Vec::new();
-    if let Some(run) = runs.iter().find(|run| run.state == RunState::Ended)
-        && let (RunOutcome::Failed, Some(error)) = (run.outcome, &run.error)
-    {
-        problems.push(format!("the last run failed: {error}"));
-    }
-    // Whatever has succeeded since was not kept from it.
-    let since = runs
-        .iter()
-        .take_while(|run| success.is_none_or(|success| success.id != run.id));
-    for run in since.filter(|run| run.is_writing()) {
-        let told = run.error.iter();
-        problems.extend(told.map(|error| format!("run {}: {error}", run.id)));
-    }
-    if age.is_some_and(|age| age > SUCCESS_AGE_MAX_S) {
-        problems.push("no run has succeeded for 26 hours".into());
-    }
-    Ok(Health {
-        status: if problems.is_empty() { "ok" } else { "failing" },
-        last_success: success.and_then(|run| run.ended.clone()),
-        last_success_age_s: age,
-        last_run: runs.first().cloned(),
-        lock,
-        state: state.place().to_owned(),
-        version: env!("CARGO_PKG_VERSION"),
-        problems,
-    })
+/// As `GET /health`, for a page.
+async fn health(engine: &Engine) -> Result<Health, Problem> {
+    engine.note_first_seen().await;
+    engine.health().await.map_err(|error| problem(&error))
 }
 
 impl From<Success> for Answer {

@@ -6,14 +6,15 @@ mod trend;
 
 use std::collections::BTreeMap;
 
-use super::{Response, app::Health, views};
+use super::{Response, views};
 use crate::{
     domain::{
+        health::Host,
         mode::PerformSync,
         note::Code,
         report::{Report, RunState},
     },
-    engine::{Progress, RunSummary},
+    engine::{Progress, RunSummary, health::Health},
     render::{
         html::{Html, Page, Tone, account_search, report::held_set},
         words,
@@ -36,7 +37,8 @@ pub(super) struct Dashboard<'a> {
     pub(super) last: Option<&'a Report>,
     pub(super) progress: Progress,
     /// When the timer starts, as the host was told.
-    pub(super) schedule: Option<&'a str>,
+    pub(super) host: &'a Host,
+    pub(super) now: jiff::Timestamp,
 }
 
 impl Dashboard<'_> {
@@ -74,7 +76,14 @@ impl Dashboard<'_> {
     fn status(&self, html: &mut Html) {
         let health = self.health;
         let (tone, word, lead) = if health.problems.is_empty() {
+            // R28: until there is a success, nothing says that runs succeed.
+            let has_succeeded = health.last_success.is_some();
             match self.last.map(Report::needs_attention) {
+                Some(_) if !has_succeeded => (
+                    Tone::Plain,
+                    "no success yet",
+                    "No run for all accounts has yet done what the timer is to do.",
+                ),
                 Some(true) => (
                     Tone::Notice,
                     "needs attention",
@@ -133,10 +142,7 @@ impl Dashboard<'_> {
                 PerformSync::Always => "on schedule, and when a person starts it",
             })
         });
-        html.fact("Schedule", |html| match self.schedule {
-            Some(schedule) => html.raw("<code>").text(schedule).raw("</code> UTC"),
-            None => html.raw("that of the function SyncTimer"),
-        });
+        html.fact("Schedule", |html| self.schedule(html));
         if let Some(report) = self.last {
             html.fact("Active accounts", |html| {
                 let in_scope = words::number(report.source.in_scope, "mailbox", "mailboxes");
@@ -147,6 +153,21 @@ impl Dashboard<'_> {
             });
         }
         html.raw("</dl></section>");
+    }
+
+    fn schedule<'h>(&self, html: &'h mut Html) -> &'h mut Html {
+        let Some(text) = &self.host.schedule else {
+            return html.raw("that of the function SyncTimer");
+        };
+        html.raw("<code>").text(text).raw("</code> UTC");
+        let schedule = self.host.schedule().and_then(Result::ok);
+        match schedule.and_then(|schedule| schedule.next(self.now)) {
+            Some(next) => html
+                .raw(" <span class=\"soft\">next at ")
+                .text(&words::moment(&next.to_string()))
+                .raw("</span>"),
+            None => html,
+        }
     }
 
     fn running(&self, html: &mut Html) {

@@ -75,7 +75,8 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
 }
 
-/// A form of a page: by its type, and by its token or its reader. Some clients give that type to any body, so JSON is none.
+/// A form of a page: by its type, and by its token or its reader. Some clients give that type to any body, so JSON is none:
+/// its type is refused later, with the way out.
 pub(super) fn is_form(request: &Request) -> bool {
     let media = request
         .header("content-type")
@@ -97,16 +98,16 @@ fn has_token(body: &str) -> bool {
     url::form_urlencoded::parse(body.as_bytes()).any(|(name, _)| name == "token")
 }
 
-/// A browser says whose page makes it call; other clients say nothing. JSON needs no token, so a page of another site that
-/// posts it as text is stopped here.
+/// A browser says whose page makes it call; other clients say nothing.
 pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
-    let other = request
-        .header("sec-fetch-site")
-        .is_some_and(|site| site.trim().eq_ignore_ascii_case("cross-site"));
+    let other = request.header("sec-fetch-site").is_some_and(|site| {
+        let own = ["same-origin", "none"];
+        !own.iter().any(|own| site.trim().eq_ignore_ascii_case(own))
+    });
     if request.method == "POST" && other {
         return Err(Problem::new(
             ProblemKind::CrossSite,
-            "a page of another site sent this: use the dashboard, or a client that is no browser",
+            "a page of another origin sent this: use the dashboard, or a client that is no browser",
         ));
     }
     Ok(())
@@ -156,8 +157,13 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
             "this form is older than an hour, or not from this page: open the dashboard again and repeat",
         ));
     }
+    let mut headers = request.headers.clone();
+    // The token proves more than an origin does, also behind a proxy that gives the call another host.
+    headers.remove("origin");
+    headers.insert("content-type".into(), "application/json".into());
     Ok(Request {
         body: Some(Value::Object(members).to_string()),
+        headers,
         ..request.clone()
     })
 }

@@ -21,7 +21,13 @@ pub enum ProblemKind {
     CrossSite,
     UnknownPath,
     UnknownRun,
+    /// R39: no mailbox and no account has an address that the run is for.
+    UnknownAccount,
     MethodNotAllowed,
+    /// A body that the host does not hand on: sent in chunks, without a length.
+    LengthRequired,
+    /// A body that does not say that it is JSON.
+    MediaType,
     LockHeld,
     /// R27: what the code released is no longer what is planned.
     ApprovalStale,
@@ -34,7 +40,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -44,7 +50,10 @@ impl ProblemKind {
         Self::CrossSite,
         Self::UnknownPath,
         Self::UnknownRun,
+        Self::UnknownAccount,
         Self::MethodNotAllowed,
+        Self::LengthRequired,
+        Self::MediaType,
         Self::LockHeld,
         Self::ApprovalStale,
         Self::TooLarge,
@@ -65,7 +74,10 @@ impl ProblemKind {
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale => 409,
+            Self::LengthRequired => 411,
             Self::TooLarge => 413,
+            Self::MediaType => 415,
+            Self::UnknownAccount => 422,
             Self::Internal => 500,
             Self::Service => 502,
             Self::Settings | Self::State => 503,
@@ -88,7 +100,13 @@ impl ProblemKind {
             Self::CrossSite => ("cross-site", "Another site may start nothing"),
             Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
             Self::UnknownRun => ("unknown-run", "There is no such run"),
+            Self::UnknownAccount => (
+                "unknown-account",
+                "No mailbox and no account has this address",
+            ),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
+            Self::LengthRequired => ("length-required", "The body came without a length"),
+            Self::MediaType => ("media-type", "The body is not sent as application/json"),
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::TooLarge => ("too-large", "The body is too large"),

@@ -8,13 +8,13 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    body::{Body, HttpBody as _},
+    extract::State,
     http::{HeaderMap, Method, StatusCode},
     routing::post,
     serve::ListenerExt,
 };
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tracing::Instrument;
 
@@ -23,8 +23,14 @@ use super::{
     invocation::{self, EnvelopeError},
 };
 
-/// The host takes 100 MiB from a caller, and its envelope escapes that text and repeats it in part.
-const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A start of 256 KiB, escaped, once more in part in the metadata, and the caller's headers twice.
+const CALL_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// A message of 64 KiB, escaped twice, and once more in the metadata; a timer has the stack trace of the failure before.
+const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much of a longer invocation is still read, and dropped. The host takes 100 MiB from a caller.
+const DROPPED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// How long invocations may go on after a signal. What they leave half done is taken up by the next run (R35).
 const GRACE: Duration = Duration::from_secs(20);
@@ -122,6 +128,44 @@ impl Function {
             Self::Queue => "SyncQueue",
         }
     }
+
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Http => CALL_BYTES_MAX,
+            Self::Timer | Self::Queue => EVENT_BYTES_MAX,
+        }
+    }
+}
+
+/// Why an invocation was not read.
+enum Unread {
+    TooLarge { limit: usize },
+    Broken(axum::Error),
+}
+
+/// The bytes of an invocation. What exceeds the limit is read to its end and dropped, since a host that cannot finish sending
+/// does not read the answer.
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Unread> {
+    let announced = body.size_hint().lower();
+    let fits = |length: u64| usize::try_from(length).is_ok_and(|length| length <= limit);
+    let (mut length, mut bytes) = (0_u64, Vec::new());
+    let mut chunks = body.into_data_stream();
+    while length.max(announced) <= DROPPED_BYTES_MAX
+        && let Some(chunk) = chunks.next().await
+    {
+        let chunk = chunk.map_err(Unread::Broken)?;
+        length = length.saturating_add(chunk.len() as u64);
+        if fits(length.max(announced)) {
+            bytes.extend_from_slice(&chunk);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if fits(length.max(announced)) {
+        Ok(bytes)
+    } else {
+        Err(Unread::TooLarge { limit })
+    }
 }
 
 /// The invocations under way, each in a task of its own: what began is brought to its end, and its lock released, also when
@@ -167,7 +211,7 @@ where
     for function in [Function::Timer, Function::Http, Function::Queue] {
         let invocations = invocations.clone();
         let route = post(
-            move |State(handle): State<Arc<H>>, headers: HeaderMap, body| async move {
+            move |State(handle): State<Arc<H>>, headers: HeaderMap, body: Body| async move {
                 let id = invocation_id(&headers);
                 let span = span(function, &id);
                 let work = invoke(function, handle, id, body).instrument(span);
@@ -180,7 +224,6 @@ where
     router
         .fallback(ready)
         .method_not_allowed_fallback(ready)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::new(handle))
 }
 
@@ -203,23 +246,15 @@ fn span(function: Function, id: &str) -> tracing::Span {
     )
 }
 
-async fn invoke<H, F>(
-    function: Function,
-    handle: Arc<H>,
-    id: String,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Answer
+async fn invoke<H, F>(function: Function, handle: Arc<H>, id: String, body: Body) -> Answer
 where
     H: Fn(Invocation) -> F,
     F: Future<Output = Answer>,
 {
     let answered = async {
-        let body = match body {
+        let body = match collect(body, function.bytes_max()).await {
             Ok(body) => body,
-            Err(rejection) => {
-                let why = rejection.body_text();
-                return unreadable(function, ProblemKind::TooLarge, &why);
-            }
+            Err(unread) => return refused(function, &unread),
         };
         let trigger = match read(function, &body) {
             Ok(trigger) => trigger,
@@ -270,6 +305,27 @@ fn read(function: Function, body: &[u8]) -> Result<Trigger, Answer> {
                     );
                     Answer::Success(Success::default())
                 })
+        }
+    }
+}
+
+fn refused(function: Function, unread: &Unread) -> Answer {
+    match unread {
+        Unread::Broken(error) => unreadable(function, ProblemKind::BadBody, &error.to_string()),
+        Unread::TooLarge { limit } => {
+            let why = format!("it exceeds the limit of {limit} bytes");
+            match function {
+                Function::Timer | Function::Queue => {
+                    unreadable(function, ProblemKind::TooLarge, &why)
+                }
+                Function::Http => {
+                    tracing::warn!("refused a call: {why}");
+                    let detail = format!(
+                        "with all that the Functions host adds, the call exceeds the limit of {limit} bytes: name fewer accounts"
+                    );
+                    Response::from(Problem::new(ProblemKind::TooLarge, detail)).into()
+                }
+            }
         }
     }
 }

@@ -80,10 +80,11 @@ impl Totals {
         *series.or_default() += count;
     }
 
-    pub(super) fn add(&mut self, report: &Report) {
+    pub(super) fn add(&mut self, report: &Report, is_success: bool) {
         let run = vec![
             ("mode", name(report.mode)),
             ("outcome", name(report.outcome)),
+            ("success", is_success.to_string()),
         ];
         self.count(RUNS, run, 1);
         for (service, requests) in [
@@ -192,8 +193,8 @@ mod tests {
             .insert("zivver users".into(), 3);
         report.requests.zivver.retries = 2;
         let mut totals = Totals::start(5);
-        totals.add(&report);
-        totals.add(&report);
+        totals.add(&report, true);
+        totals.add(&report, true);
         let metrics = totals.metrics(&report, 9);
         let shown = |name: &str| {
             let all = metrics.iter().map(Message::json);

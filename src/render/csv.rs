@@ -182,6 +182,10 @@ fn facts(csv: &mut String, report: &Report) {
             .converged
             .map_or("not verified", |yes| if yes { "yes" } else { "no" }),
     );
+    if let Some(others) = report.others {
+        fact("other_findings", &others.findings.to_string());
+        fact("other_attention", &others.attention.to_string());
+    }
     for (entry, count) in &report.filter_counts {
         Row {
             record: "filter",

@@ -183,6 +183,9 @@ fn facts(out: &mut String, report: &Report) {
         let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         item(out, "Only for", &codes(&accounts));
     }
+    if let Some(others) = report.others.and_then(words::others) {
+        item(out, "Other accounts", &text(&others));
+    }
     read(out, report);
     work(out, report);
 }
@@ -201,11 +204,15 @@ fn read(out: &mut String, report: &Report) {
             source.rejected
         ),
     );
+    let rejected = match target.rejected {
+        0 => String::new(),
+        rejected => format!(", {rejected} not understood"),
+    };
     item(
         out,
         "Read from Zivver",
         &format!(
-            "{} users and {} functional accounts, {} active, {} outside the claimed domains",
+            "{} users and {} functional accounts, {} active, {} outside the claimed domains{rejected}",
             target.users, target.functional, target.active, target.outside
         ),
     );

@@ -10,7 +10,7 @@ use crate::domain::{
     mode::{Mode, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
 };
 
@@ -46,6 +46,9 @@ pub(crate) fn verdict(report: &Report) -> &'static str {
     match (report.converged, report.mode) {
         (None, Mode::Preview) => "A preview writes nothing, so there is nothing to verify.",
         (None, Mode::Apply) => "Not verified: nothing was applied to its end.",
+        (Some(true), _) if !report.accounts.is_empty() => {
+            "Read again after applying, the named accounts are as planned."
+        }
         (Some(true), _) if report.held.is_empty() => {
             "Read again after applying, Zivver follows Exchange."
         }
@@ -54,6 +57,18 @@ pub(crate) fn verdict(report: &Report) -> &'static str {
         }
         (Some(false), _) => "Read again after applying, these accounts still differ.",
     }
+}
+
+/// R39: what a run for named accounts does not list; `None` where that is nothing.
+pub(crate) fn others(others: Others) -> Option<String> {
+    if others.findings == 0 {
+        return None;
+    }
+    let findings = number(others.findings, "finding", "findings");
+    let attention = thousands(others.attention.into());
+    Some(format!(
+        "not listed: {findings} about other accounts, {attention} to look at; a run for all accounts lists them (R39)"
+    ))
 }
 
 /// `2026-11-23T02:00:07Z` as `2026-11-23 02:00 UTC`.
@@ -172,6 +187,7 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
             | Code::DelegationsUnknown
             | Code::MailboxGone
             | Code::DelegatePruned
+            | Code::DelegateKept
             | Code::DelegatesLeftOut
             | Code::DelegateLeftOut
     )
@@ -276,6 +292,7 @@ pub(crate) fn class(class: Class) -> &'static str {
 /// Why something was left alone, where many are counted.
 pub(crate) fn code(code: Code) -> &'static str {
     match code {
+        Code::AccountRejected => "account that cannot be understood, or tied to one",
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
         Code::AliasMalformed => "an alias that is no mail address",
         Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
@@ -293,6 +310,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         }
         Code::MailboxGone => "mailbox that vanished while it was read",
         Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
+        Code::DelegateKept => {
+            "Full Access of somebody whose own mailbox is not synchronised, left as it is"
+        }
         Code::DelegatesLeftOut => "waits for its only delegates",
         Code::OutsideClaimedDomains => "outside the claimed domains",
         Code::OutsideSourceFilter => "not in the source filter",
@@ -305,12 +325,14 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::RenameBlocked => "new address that is taken",
         Code::KindMismatch => "user account for a shared mailbox, or the reverse",
         Code::RecipientExists => "no mailbox, but Exchange still knows the address",
+        Code::OwnerUnknown => "no mailbox, and another recipient has the address",
         Code::AbsenceUnknown => "no mailbox, but Exchange could not say whether it is gone",
-        Code::MergeCandidate => "address that is an alias of a live mailbox",
+        Code::MergeCandidate => "address that now belongs to another mailbox",
         Code::InactiveNotCreated => "disabled, or nobody has access, so no account is made",
         Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
         Code::AccessNotTaken => "access that Zivver accepted to take away and did not",
         Code::AliasTaken => "alias that another account has",
+        Code::DomainNotOwned => "alias in a domain that Zivver does not own",
         Code::NoKey => "user without object id, so nothing that needs the key is written",
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",

@@ -46,7 +46,7 @@ const fn entry(
 }
 
 /// Every setting with the prefix, in the order of the documentation.
-pub const MANUAL: [ManualEntry; 34] = [
+pub const MANUAL: [ManualEntry; 36] = [
     entry(
         "ZIVVER_API_KEY",
         Required,
@@ -125,7 +125,7 @@ pub const MANUAL: [ManualEntry; 34] = [
         Value("16"),
         "number, 1 to 100",
         "",
-        "The most requests in flight towards Exchange Online. The limiter finds its own level below it.",
+        "The most requests in flight towards Exchange Online. The limiter finds its own level below it. Fewer where the process may open too few files.",
     ),
     entry(
         "SSO_ACCOUNT_KEY",
@@ -140,6 +140,13 @@ pub const MANUAL: [ManualEntry; 34] = [
         "number, 0 to 1",
         "R2",
         "Below this share of the mailboxes of the last good run, everything that takes access away is held.",
+    ),
+    entry(
+        "MIN_TARGET_RATIO",
+        Value("0.5"),
+        "number, 0 to 1",
+        "R2",
+        "Below this share of the accounts that earlier runs saw, the lists of Zivver are not believed and the run fails; `0` for one apply accepts that accounts were deleted.",
     ),
     entry(
         "MAX_SUSPEND",
@@ -244,8 +251,15 @@ pub const MANUAL: [ManualEntry; 34] = [
         "KEEP_RUNS",
         Value("90"),
         "number, 1 or more",
-        "",
-        "How many runs are kept with their reports.",
+        "R35",
+        "How many runs that wrote nothing, such as previews, are kept with their reports.",
+    ),
+    entry(
+        "KEEP_APPLIED",
+        Value("400d"),
+        "days, `1d` to `3650d`",
+        "R35",
+        "How long a run that wrote is kept with its report and journal. Only as long can it be undone.",
     ),
     entry(
         "NOTIFY_URL",
@@ -294,7 +308,7 @@ pub const MANUAL: [ManualEntry; 34] = [
 
 /// Read by the Functions host, so it has no prefix.
 const SCHEDULE: &str = "\
-| `SYNC_SCHEDULE` | `0 0 2 * * *` | NCRONTAB, six fields, UTC | When the timer runs. The only one without prefix: the host \
+| `SYNC_SCHEDULE` | `0 0 2 * * *` | NCRONTAB, six fields, UTC | When the timer runs; `check` says the next three times. The only one without prefix: the host \
 reads it, and cannot read names with `__` under `func start`. | |\n";
 
 /// `docs/settings.md`.

@@ -4,7 +4,7 @@
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
 /// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 34] = [
     "ZIVVER_API_KEY",
     "ZIVVER_API_URL",
     "CLAIMED_DOMAINS",
@@ -18,6 +18,7 @@ pub const NAMES: [&str; 32] = [
     "EXO_CONCURRENCY",
     "SSO_ACCOUNT_KEY",
     "MIN_SOURCE_RATIO",
+    "MIN_TARGET_RATIO",
     "MAX_SUSPEND",
     "MAX_DELEGATE_REMOVALS",
     "MAX_ALIAS_REMOVALS",
@@ -33,6 +34,7 @@ pub const NAMES: [&str; 32] = [
     "STATE",
     "LOCK_LEASE",
     "KEEP_RUNS",
+    "KEEP_APPLIED",
     "NOTIFY_URL",
     "SMTP_URL",
     "SMTP_FROM",

@@ -42,11 +42,13 @@ fn defaults_are_those_of_the_rules() {
     assert_eq!(settings.exo_permissions, Strategy::Get);
     assert_eq!(settings.exo_concurrency, 16);
     assert!((settings.min_source_ratio - 0.5).abs() < f64::EPSILON);
+    assert!((settings.min_target_ratio - 0.5).abs() < f64::EPSILON);
     assert_eq!(settings.max_consecutive_failures, 20);
     assert_eq!(settings.time_budget.as_secs(), 540);
     assert_eq!(settings.zivver_rate, Rate::default());
     assert_eq!(settings.state, StateLocation::Folder(".cloud-sync".into()));
     assert_eq!(settings.keep_runs, 90);
+    assert_eq!(settings.keep_applied.as_secs(), 400 * 86_400);
     assert!(settings.notify_url.is_none());
     assert_eq!(settings.target_filter, TargetFilter::default());
     assert!(settings.source_filter.is_empty());

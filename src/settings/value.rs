@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use crate::domain::address::SmtpAddress;
+use crate::domain::address::{SmtpAddress, ascii_domain};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
@@ -190,8 +190,10 @@ pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
 /// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).
 fn is_domain(text: &str) -> bool {
     let labels: Vec<&str> = text.split('.').collect();
+    let ascii = ascii_domain(text);
     labels.len() > 1
-        && text.len() <= 253
+        && ascii.is_ascii()
+        && ascii.len() <= 253
         && labels.iter().all(|label| {
             !label.is_empty()
                 && label.len() <= 63
@@ -306,6 +308,16 @@ pub(super) fn lease(text: &str) -> Parsed<Duration> {
             text,
             "a duration with units, from `4s` to `10m`, such as `60s`",
         )),
+    }
+}
+
+/// `400d`: whole days, at most ten years.
+pub(super) fn days(text: &str) -> Parsed<Duration> {
+    const DAY_S: u64 = 86_400;
+    let days = unquoted(text).trim().strip_suffix(['d', 'D']);
+    match days.and_then(|days| days.trim_end().parse::<u64>().ok()) {
+        Some(days) if (1..=3650).contains(&days) => Ok(Duration::from_secs(days * DAY_S)),
+        _ => Err(not_one_of(text, "days, from `1d` to `3650d`")),
     }
 }
 

@@ -12,10 +12,17 @@
 //! show was confirmed too late for its sender to rely on it. Two `margin`s cover the store's whole seconds and the time that a
 //! request is on its way.
 //!
+//! A holder that is a dead process of this very machine is succeeded at once: it relies on nothing any more. [`Process`] says
+//! how a dead one is told from one that cannot be seen from here.
+//!
+//! **What is deleted.** Only the last epochs are kept. The newest claim stays, so no number is used twice; and whoever claims or
+//! renews looks afterwards whether its epoch is the newest of all, not whether the next one exists.
+//!
 //! The one thing no lock outside of Zivver can prevent: a process that is frozen between [`Permit::may_write`] and the arrival of
 //! its request. The request's own timeout and the margin make that a matter of seconds.
 
 mod guard;
+mod process;
 mod tenure;
 
 use std::{fmt, time::Duration};
@@ -30,6 +37,7 @@ use super::{
     run_id::RunId,
 };
 pub use guard::{LockGuard, Permit};
+pub use process::Process;
 pub use tenure::Loss;
 use tenure::{Moment, Tenure};
 
@@ -80,6 +88,9 @@ pub struct Owner {
     /// Host or instance.
     pub host: String,
     pub pid: u32,
+    /// `None` of an earlier version, and where the machine does not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub process: Option<Process>,
 }
 
 impl Owner {
@@ -102,13 +113,14 @@ impl Owner {
             run,
             host: host.unwrap_or_else(|| "unnamed host".into()),
             pid: std::process::id(),
+            process: Process::current(),
         }
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { run, host, pid } = self;
+        let Self { run, host, pid, .. } = self;
         write!(f, "run {run} on {host} (process {pid})")
     }
 }
@@ -184,7 +196,7 @@ impl Lock {
         Moment::now(self.objects.now())
     }
 
-    /// Takes the lock if nobody has it, or if whoever has it let it run out.
+    /// Takes the lock if nobody has it, or if whoever has it has ended or let it run out.
     pub async fn acquire(&self, owner: &Owner) -> Result<Acquired, StateError> {
         for _ in 0..ROUNDS {
             let newest = newest(&self.objects.list(FOLDER).await?);
@@ -195,7 +207,7 @@ impl Lock {
                     released: true,
                     ..
                 }) => epoch + 1,
-                Some(newest) => match self.outlived(newest).await? {
+                Some(newest) => match self.outlived(newest, owner).await? {
                     Outlived::Yes(epoch) => epoch + 1,
                     Outlived::No(holder) => return Ok(Acquired::Held(holder)),
                     Outlived::Gone => continue,
@@ -243,8 +255,8 @@ impl Lock {
         }))
     }
 
-    /// Whether the holder of the newest epoch let its lease run out, by the store's clock.
-    async fn outlived(&self, seen: Newest) -> Result<Outlived, StateError> {
+    /// Whether the holder of the newest epoch has ended, or let its lease run out by the store's clock.
+    async fn outlived(&self, seen: Newest, here: &Owner) -> Result<Outlived, StateError> {
         let glance = format!("{GLANCE}{}", Uuid::new_v4().simple());
         let name = format!("{FOLDER}/{glance}");
         self.objects.save(&name, "glance", &()).await?;
@@ -267,11 +279,13 @@ impl Lock {
         // The holder's lease counts, not ours: another version of the program may have other ideas.
         let wait_ms = claim.lease_ms.saturating_add(claim.margin_ms);
         let age_ms = u64::try_from(now_ms - newest.marked_ms).unwrap_or(0);
-        Ok(if age_ms > wait_ms {
-            Outlived::Yes(newest.epoch)
-        } else {
-            Outlived::No(holder(claim, &newest))
-        })
+        Ok(
+            if age_ms > wait_ms || process::has_ended(&claim.owner, here) {
+                Outlived::Yes(newest.epoch)
+            } else {
+                Outlived::No(holder(claim, &newest))
+            },
+        )
     }
 
     async fn read_claim(&self, epoch: u64) -> Result<Option<Claim>, StateError> {
@@ -354,15 +368,13 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What can be deleted: epochs that ended long ago. The newest stay, so that no number is used twice.
-pub(super) fn outdated(entries: &[Entry], older_than_ms: i64) -> Vec<String> {
-    const KEPT_EPOCHS: u64 = 10;
+/// What can be deleted: all but the last epochs, and glances of processes that died over them.
+pub(super) fn outdated(entries: &[Entry], glances_before_ms: i64) -> Vec<String> {
+    const KEPT_EPOCHS: u64 = 5;
     let newest = newest(entries).map_or(0, |newest| newest.epoch);
-    let outdated = entries.iter().filter(|entry| {
-        let old = entry.modified_ms < older_than_ms;
-        old && epoch_of(entry).map_or(entry.name.starts_with(GLANCE), |(epoch, _)| {
-            epoch + KEPT_EPOCHS < newest
-        })
+    let outdated = entries.iter().filter(|entry| match epoch_of(entry) {
+        Some((epoch, _)) => newest.saturating_sub(epoch) >= KEPT_EPOCHS,
+        None => entry.name.starts_with(GLANCE) && entry.modified_ms < glances_before_ms,
     });
     outdated
         .map(|entry| format!("{FOLDER}/{}", entry.name))
@@ -380,6 +392,7 @@ mod tests {
                 run: RunId::parse("20261123T020000Z-3fa85f").unwrap(),
                 host: "worker-1".into(),
                 pid: 42,
+                process: None,
             },
             since: "2026-11-23T02:00:00.25Z".parse().unwrap(),
             expires: "2026-11-23T02:01:05Z".parse().unwrap(),

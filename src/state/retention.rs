@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use serde::de::IgnoredAny;
+use serde::de::DeserializeOwned;
 
 use super::{
     APPROVALS, CHECKPOINT, Phase, RUNS, RunId, RunSummary, State, StateError, lock, objects::Entry,
@@ -18,7 +18,17 @@ const KEEP_APPROVALS: Duration = DAY.saturating_mul(7);
 /// Permission answers serve for six hours (R34).
 const KEEP_CHECKPOINTS: Duration = DAY;
 
-const KEEP_EPOCHS: Duration = DAY;
+/// A glance lasts as long as one look at the lock.
+const KEEP_GLANCES: Duration = DAY;
+
+/// How much of the history stays (R35).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest so many of the runs that wrote nothing.
+    pub runs: usize,
+    /// For how long a run stays that wrote.
+    pub applied: Duration,
+}
 
 /// What [`State::prune`] deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,47 +37,64 @@ pub struct Pruned {
     pub objects: usize,
 }
 
+/// What the names of a run's objects tell of it.
+#[derive(Debug, Default)]
+struct Traces {
+    /// It has a plan, and so a before-image that an undo needs.
+    wrote: bool,
+    modified_ms: i64,
+}
+
+/// A run that may go.
+#[derive(Debug, PartialEq, Eq)]
+struct Surplus {
+    run: RunId,
+    wrote: bool,
+    /// Older than any run that is kept for its age.
+    is_outdated: bool,
+}
+
 impl State {
-    /// Keeps the `keep` newest runs and all that have not ended, and what else is recent at `now`. A run whose summary cannot be
-    /// read is kept too.
-    pub async fn prune(&self, keep: usize, now: Timestamp) -> Result<Pruned, StateError> {
-        let ids = self.run_ids().await?;
-        let surplus = ids.len().saturating_sub(keep);
-        let candidates: Vec<RunId> = ids.into_iter().take(surplus).collect();
-        let names = candidates.iter().map(summary_name).collect();
+    /// Deletes what `keep` does not keep, and what else is old at `now`. A run that has not ended stays, and so does one run more
+    /// than `keep` says: the newest of those for which `is_wanted`, so that many runs of one kind do not displace the last of
+    /// another. A run whose summary is missing or cannot be read stays as long as one that wrote.
+    pub async fn prune<S: DeserializeOwned>(
+        &self,
+        keep: Keep,
+        is_wanted: impl Fn(&S) -> bool,
+        now: Timestamp,
+    ) -> Result<Pruned, StateError> {
+        let surplus = surplus(&self.objects.list(RUNS).await?, keep);
+        let names = surplus.iter().map(|surplus| summary_name(&surplus.run));
         let summaries = self
             .objects
-            .load_each::<RunSummary<IgnoredAny>>(names, "summary")
+            .load_each::<RunSummary<S>>(names.collect(), "summary")
             .await;
-        let ended = |summary: &Result<_, _>| {
-            matches!(
-                summary,
-                Ok(Some(RunSummary {
-                    phase: Phase::Ended,
-                    ..
-                }))
-            )
-        };
-        let ended = candidates
-            .into_iter()
-            .zip(&summaries)
-            .filter_map(|(run, summary)| ended(summary).then_some(run));
-        let ended: Vec<RunId> = ended.collect();
-
-        let mut pruned = Pruned {
-            runs: ended.len(),
-            objects: 0,
-        };
-        for run in &ended {
-            pruned.objects += self.delete_run(run).await?;
+        let mut has_wanted = false;
+        let mut pruned = Pruned::default();
+        for (surplus, summary) in surplus.into_iter().zip(summaries) {
+            let goes = match summary {
+                Ok(Some(found)) => {
+                    let is_spared = !surplus.wrote && !has_wanted && is_wanted(&found.summary);
+                    has_wanted |= is_spared;
+                    found.phase == Phase::Ended && !is_spared
+                }
+                Ok(None) => surplus.is_outdated,
+                Err(error) => {
+                    tracing::warn!(run = %surplus.run, %error, "cannot read the summary of an old run");
+                    surplus.is_outdated
+                }
+            };
+            if goes {
+                pruned.runs += 1;
+                pruned.objects += self.delete_run(&surplus.run).await?;
+            }
         }
         pruned.objects += self.delete_older(APPROVALS, now, KEEP_APPROVALS).await?;
         pruned.objects += self.delete_older(CHECKPOINT, now, KEEP_CHECKPOINTS).await?;
         let entries = self.objects.list(lock::FOLDER).await?;
-        pruned.objects += self
-            .objects
-            .delete(lock::outdated(&entries, before(now, KEEP_EPOCHS)))
-            .await?;
+        let outdated = lock::outdated(&entries, before(now, KEEP_GLANCES));
+        pruned.objects += self.objects.delete(outdated).await?;
         Ok(pruned)
     }
 
@@ -121,7 +148,118 @@ impl State {
     }
 }
 
+/// The runs that `keep` does not keep, newest first. The age of a run is that of its newest object when the newest of all was
+/// written: our own clock, which may be years ahead, has no say in it.
+fn surplus(entries: &[Entry], keep: Keep) -> Vec<Surplus> {
+    let mut runs: BTreeMap<RunId, Traces> = BTreeMap::new();
+    for entry in entries {
+        let Some((folder, name)) = entry.name.split_once('/') else {
+            continue;
+        };
+        let Some(run) = RunId::parse(folder) else {
+            continue;
+        };
+        let traces = runs.entry(run).or_default();
+        traces.wrote |= name.starts_with("plan/") || name.starts_with("journal/");
+        traces.modified_ms = traces.modified_ms.max(entry.modified_ms);
+    }
+    let newest_ms = runs.values().map(|traces| traces.modified_ms).max();
+    let outdated_ms = newest_ms.map_or(i64::MIN, |newest_ms| earlier(newest_ms, keep.applied));
+    let mut without_writes = 0;
+    let mut surplus = Vec::new();
+    for (run, traces) in runs.into_iter().rev() {
+        let is_outdated = traces.modified_ms < outdated_ms;
+        let stays = if traces.wrote {
+            !is_outdated
+        } else {
+            without_writes += 1;
+            without_writes <= keep.runs
+        };
+        if !stays {
+            surplus.push(Surplus {
+                run,
+                wrote: traces.wrote,
+                is_outdated,
+            });
+        }
+    }
+    surplus
+}
+
 fn before(now: Timestamp, age: Duration) -> i64 {
-    now.as_millisecond()
-        .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    earlier(now.as_millisecond(), age)
+}
+
+fn earlier(now_ms: i64, age: Duration) -> i64 {
+    now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+    /// Each with a summary, and a plan where it wrote; written on `day`.
+    fn entries(runs: &[(u32, bool, i64)]) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (number, wrote, day) in runs {
+            let names: &[&str] = if *wrote {
+                &["plan/00000001", "summary"]
+            } else {
+                &["summary"]
+            };
+            entries.extend(names.iter().map(|name| Entry {
+                name: format!("{}/{name}", run(*number)),
+                modified_ms: day * DAY_MS,
+            }));
+        }
+        entries
+    }
+
+    fn run(number: u32) -> RunId {
+        RunId::parse(&format!("20261123T0200{number:02}_000Z-00-3fa85f")).unwrap()
+    }
+
+    fn goes(runs: &[(u32, bool, i64)], keep: Keep) -> Vec<RunId> {
+        let surplus = surplus(&entries(runs), keep).into_iter();
+        surplus.map(|surplus| surplus.run).collect()
+    }
+
+    #[test]
+    fn r35_runs_that_wrote_go_by_age_and_the_others_by_number() {
+        let keep = Keep {
+            runs: 2,
+            applied: DAY * 400,
+        };
+        let runs = [
+            (0, false, 0),
+            (1, true, 99),
+            (2, true, 101),
+            (3, false, 300),
+            (4, false, 400),
+            (5, false, 499),
+            (6, true, 500),
+        ];
+        assert_eq!(goes(&runs, keep), [run(3), run(1), run(0)]);
+        let none = Keep { runs: 0, ..keep };
+        assert_eq!(
+            goes(&runs, none),
+            [run(5), run(4), run(3), run(1), run(0)],
+            "the newest first"
+        );
+    }
+
+    #[test]
+    fn r35_what_is_no_run_is_not_deleted() {
+        let notes = Entry {
+            name: "notes of somebody/summary".into(),
+            modified_ms: 0,
+        };
+        let keep = Keep {
+            runs: 0,
+            applied: Duration::ZERO,
+        };
+        assert_eq!(surplus(&[notes], keep), []);
+    }
 }

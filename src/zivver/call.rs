@@ -1,6 +1,6 @@
 //! One call, and its repetitions where repeating is harmless (R31).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     ZivverClient,
     error::{ReadError, WriteError},
-    governor::Signals,
+    governor::{Permit, Signals},
     refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
 };
 use crate::http::{Reply, Request, RetryReason, SendError, one_line, retry_after};
@@ -56,15 +56,32 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(Box<Refusal>),
-    Unauthorized { operation: String },
-    Forbidden { operation: String },
-    Unavailable { operation: String, cause: String },
-    Stopped { operation: String },
+    Unauthorized {
+        operation: String,
+    },
+    Forbidden {
+        operation: String,
+    },
+    Unavailable {
+        operation: String,
+        cause: String,
+    },
+    Stopped {
+        operation: String,
+        cause: String,
+        was_sent: bool,
+    },
 }
 
-/// The run may no longer write.
+/// The run may no longer write, for this cause.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(super) struct Stopped(Arc<str>);
+
+/// How often a write that waits at the gate looks whether the lock is lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const LOCK_LOST: &str =
+    "this run may no longer write; see which run holds the lock and start again";
 
 impl ZivverClient {
     /// Sends until there is an answer that repeating would not change. For GET, PUT and PATCH.
@@ -74,7 +91,7 @@ impl ZivverClient {
         loop {
             attempt += 1;
             let sent = self.attempt(call).await;
-            let sent = sent.map_err(|Stopped| call.stopped())?;
+            let sent = sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?;
             let (reason, wait) = match &sent {
                 Ok(reply) => (transient(reply.status), self.wait_asked(reply)),
                 Err(error) => (error.retry_reason(), None),
@@ -105,21 +122,54 @@ impl ZivverClient {
     ) {
         self.sender.counters().count_retry();
         tracing::debug!(kind = call.kind, attempt, ?reason, ?delay, "trying again");
-        tokio::time::sleep(delay).await;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            // The next attempt says why it is not made.
+            _ = self.gate.closed(), if call.access == Access::Write => {}
+        }
     }
 
     /// Sends once, as soon as the governor lets it, and lets the governor learn from the answer.
     pub(super) async fn attempt(&self, call: &Call) -> Result<Result<Reply, SendError>, Stopped> {
-        let permit = self.governor.permit().await;
-        // R29: nothing may come between the question and the request.
-        if call.access == Access::Write && !self.connection.may_write.ask() {
-            return Err(Stopped);
-        }
+        let permit = match call.access {
+            Access::Write => self.permit_to_write().await?,
+            Access::List | Access::LookUp => self.governor.permit().await,
+        };
         let sent = self.sender.send(self.request(call)).await;
         if let Ok(reply) = &sent {
             permit.answered(&Signals::of(reply, self.connection.clock.now()));
         }
         Ok(sent)
+    }
+
+    /// R29: nothing may come between the question and the request.
+    async fn permit_to_write(&self) -> Result<Permit<'_>, Stopped> {
+        loop {
+            self.pass_gate().await?;
+            let permit = tokio::select! {
+                biased;
+                cause = self.gate.closed() => return Err(Stopped(cause)),
+                permit = self.governor.permit() => permit,
+            };
+            if !self.connection.may_write.ask() {
+                return Err(Stopped(Arc::from(LOCK_LOST)));
+            }
+            if self.gate.is_open() {
+                return Ok(permit);
+            }
+        }
+    }
+
+    /// A lock may be lost while the gate is paused.
+    async fn pass_gate(&self) -> Result<(), Stopped> {
+        loop {
+            if let Ok(passed) = tokio::time::timeout(LOOK_EVERY, self.gate.pass()).await {
+                return passed.map_err(Stopped);
+            }
+            if !self.connection.may_write.ask() {
+                return Err(Stopped(Arc::from(LOCK_LOST)));
+            }
+        }
     }
 
     /// What an answer means that is no success and not worth repeating.
@@ -200,9 +250,11 @@ impl Call {
         }
     }
 
-    pub(super) fn stopped(&self) -> Failure {
+    pub(super) fn stopped(&self, stopped: &Stopped, was_sent: bool) -> Failure {
         Failure::Stopped {
             operation: self.operation.clone(),
+            cause: stopped.0.to_string(),
+            was_sent,
         }
     }
 }
@@ -227,7 +279,15 @@ impl From<Failure> for WriteError {
             Failure::Unauthorized { operation } => Self::Unauthorized { operation },
             Failure::Forbidden { operation } => Self::Forbidden { operation },
             Failure::Unavailable { operation, cause } => Self::Unavailable { operation, cause },
-            Failure::Stopped { operation } => Self::Stopped { operation },
+            Failure::Stopped {
+                operation,
+                cause,
+                was_sent,
+            } => Self::Stopped {
+                operation,
+                cause,
+                was_sent,
+            },
         }
     }
 }
@@ -238,11 +298,10 @@ impl From<Failure> for ReadError {
             Failure::Refused(refusal) => Self::Refused(refusal),
             Failure::Unauthorized { operation } => Self::Unauthorized { operation },
             Failure::Forbidden { operation } => Self::Forbidden { operation },
-            Failure::Unavailable { operation, cause } => Self::Unavailable { operation, cause },
-            Failure::Stopped { operation } => Self::Unavailable {
-                operation,
-                cause: "this run was stopped".into(),
-            },
+            Failure::Unavailable { operation, cause }
+            | Failure::Stopped {
+                operation, cause, ..
+            } => Self::Unavailable { operation, cause },
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     ZivverClient,
-    call::{Access, Call, MediaType, Stopped, gave_up, transient},
+    call::{Access, Call, MediaType, gave_up, transient},
     error::{ReadError, WriteError},
     wire::Resource,
 };
@@ -84,7 +84,8 @@ impl ZivverClient {
         loop {
             attempt += 1;
             let sent = self.attempt(&call).await;
-            let trouble = match posted(sent.map_err(|Stopped| call.stopped())?) {
+            let trouble = match posted(sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?)
+            {
                 Posted::Accepted(reply) => return self.accepted(&call, address, &reply).await,
                 Posted::Disputed(reply) => {
                     return self.disputed(&call, address, &reply, may_be_ours).await;

@@ -37,6 +37,17 @@ pub enum Gap {
     TooLong { total: u64, received: u64 },
     #[error("has the id {id} twice")]
     Repeated { id: String },
+    #[error("has the row {label}, which cannot be understood: {reason}")]
+    Rejected { label: String, reason: String },
+    #[error(
+        "has {rejected} of {rows} rows that cannot be understood, the first of them {label}: {reason}"
+    )]
+    ManyRejected {
+        rejected: usize,
+        rows: usize,
+        label: String,
+        reason: String,
+    },
     #[error("has an address twice")]
     Ambiguous,
     #[error("has more than {pages_max} pages")]
@@ -61,11 +72,13 @@ pub enum WriteError {
     /// No answer, 5xx or 429 to the end. It may have been carried out. Counts for `MAX_CONSECUTIVE_FAILURES`.
     #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
     Unavailable { operation: String, cause: String },
-    /// The run may no longer write (R29). Nothing was sent since.
-    #[error(
-        "cannot {operation}: this run may no longer write; see which run holds the lock and start again"
-    )]
-    Stopped { operation: String },
+    /// The run may no longer write (R29, R32, R35). Nothing was sent since; `was_sent` tells of an earlier attempt.
+    #[error("cannot {operation}: {cause}")]
+    Stopped {
+        operation: String,
+        cause: String,
+        was_sent: bool,
+    },
 }
 
 const REMEDY_INCOMPLETE: &str = "start again, and ask Zivver's support if it stays so";

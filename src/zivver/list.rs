@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 
 use super::{
-    ZivverClient,
+    Listed, ZivverClient,
     call::{Access, Call, MediaType},
     error::{Gap, ReadError},
     wire::{ListBody, Resource},
@@ -20,17 +20,20 @@ const PAGES_MAX: usize = 10_000;
 /// How many resources a further page is asked for. A server may give fewer.
 const PAGE_COUNT: usize = 500;
 
+/// R1: as many rejected rows as this are tolerated in a list of any size, and this part of a large one.
+const REJECTED_TOLERATED: usize = 4;
+const REJECTED_TOLERATED_PERCENT: usize = 1;
+
 impl ZivverClient {
     /// Asks for everything, then for what is missing by its own account (`zivver-scim.md` section 2).
-    pub(super) async fn list<R: Resource>(&self) -> Result<Vec<R>, ReadError> {
+    pub(super) async fn list<R: Resource>(&self) -> Result<Listed<R>, ReadError> {
         let mut found = Found::<R>::default();
         for _ in 0..PAGES_MAX {
             let page = self
                 .page::<R>(found.query().as_deref(), Access::List)
                 .await?;
             if found.add(page).map_err(incomplete::<R>)? {
-                found.accounts.shrink_to_fit();
-                return Ok(found.accounts);
+                return found.finish().map_err(incomplete::<R>);
             }
         }
         Err(incomplete::<R>(Gap::Endless {
@@ -44,20 +47,27 @@ impl ZivverClient {
     ) -> Result<Option<R>, ReadError> {
         let query = filter(R::ADDRESS, address.as_str());
         let page = self.page::<R>(Some(&query), Access::LookUp).await?;
-        let accounts = page.resources.map_or_else(Vec::new, |page| page.0);
-        let received = accounts.len() as u64;
+        let Listed { accounts, rejected } = page.resources.unwrap_or_default().0;
+        let received = (accounts.len() + rejected.len()) as u64;
         // A server that does not know the filter may answer with everything.
         let mut matching = accounts
             .into_iter()
             .filter(|account| account.address() == address);
-        match (matching.next(), matching.next(), page.total) {
-            (Some(account), None, _) => Ok(Some(account)),
-            (Some(_), Some(_), _) => Err(incomplete::<R>(Gap::Ambiguous)),
-            (None, _, None) => Err(incomplete::<R>(Gap::NoTotal)),
-            (None, _, Some(total)) if total > received => {
+        let may_be_it = rejected
+            .into_iter()
+            .find(|row| row.address.as_ref().is_none_or(|known| known == address));
+        match (matching.next(), matching.next(), may_be_it, page.total) {
+            (Some(account), None, _, _) => Ok(Some(account)),
+            (Some(_), Some(_), _, _) => Err(incomplete::<R>(Gap::Ambiguous)),
+            (None, _, Some(row), _) => Err(incomplete::<R>(Gap::Rejected {
+                label: row.label,
+                reason: row.reason,
+            })),
+            (None, _, None, None) => Err(incomplete::<R>(Gap::NoTotal)),
+            (None, _, None, Some(total)) if total > received => {
                 Err(incomplete::<R>(Gap::Short { total, received }))
             }
-            (None, _, Some(_)) => Ok(None),
+            (None, _, None, Some(_)) => Ok(None),
         }
     }
 
@@ -82,12 +92,16 @@ impl ZivverClient {
             access,
         };
         let reply = self.repeat(&call).await?;
-        serde_json::from_slice(&reply.body).map_err(|error| {
+        let mut page: ListBody<R> = serde_json::from_slice(&reply.body).map_err(|error| {
             let cause = self.text(error.to_string().as_bytes());
             incomplete::<R>(Gap::Unreadable {
                 cause: one_line(&cause, 200),
             })
-        })
+        })?;
+        for row in page.resources.iter_mut().flat_map(|it| &mut it.0.rejected) {
+            row.reason = self.text(row.reason.as_bytes());
+        }
+        Ok(page)
     }
 }
 
@@ -97,7 +111,7 @@ fn incomplete<R: Resource>(gap: Gap) -> ReadError {
 
 /// What has come of a list so far.
 struct Found<R> {
-    accounts: Vec<R>,
+    listed: Listed<R>,
     ids: HashSet<ScimId>,
     total: Option<u64>,
 }
@@ -105,7 +119,7 @@ struct Found<R> {
 impl<R> Default for Found<R> {
     fn default() -> Self {
         Self {
-            accounts: Vec::new(),
+            listed: Listed::default(),
             ids: HashSet::new(),
             total: None,
         }
@@ -116,8 +130,12 @@ impl<R: Resource> Found<R> {
     /// RFC 7644 section 3.4.2.4: indices start at 1. The first request asks for everything.
     fn query(&self) -> Option<String> {
         self.total?;
-        let start = self.accounts.len() + 1;
+        let start = self.rows() + 1;
         Some(format!("startIndex={start}&count={PAGE_COUNT}"))
+    }
+
+    fn rows(&self) -> usize {
+        self.listed.accounts.len() + self.listed.rejected.len()
     }
 
     /// Whether the list is complete with this page.
@@ -128,22 +146,24 @@ impl<R: Resource> Found<R> {
         if later != total {
             return Err(Gap::TotalChanged { total, later });
         }
-        let accounts = page.resources.map_or_else(Vec::new, |page| page.0);
-        let empty = accounts.is_empty();
+        let Listed { accounts, rejected } = page.resources.unwrap_or_default().0;
+        let empty = accounts.is_empty() && rejected.is_empty();
         self.ids.reserve(accounts.len());
-        for account in &accounts {
-            if !self.ids.insert(account.id().clone()) {
+        let ids = accounts.iter().map(Resource::id);
+        for id in ids.chain(rejected.iter().filter_map(|row| row.id.as_ref())) {
+            if !self.ids.insert(id.clone()) {
                 return Err(Gap::Repeated {
-                    id: one_line(account.id().as_str(), 80),
+                    id: one_line(id.as_str(), 80),
                 });
             }
         }
-        if self.accounts.is_empty() {
-            self.accounts = accounts;
+        if self.listed.accounts.is_empty() {
+            self.listed.accounts = accounts;
         } else {
-            self.accounts.extend(accounts);
+            self.listed.accounts.extend(accounts);
         }
-        let received = self.accounts.len() as u64;
+        self.listed.rejected.extend(rejected);
+        let received = self.rows() as u64;
         if received > total {
             return Err(Gap::TooLong { total, received });
         }
@@ -151,6 +171,25 @@ impl<R: Resource> Found<R> {
             return Err(Gap::Short { total, received });
         }
         Ok(received == total)
+    }
+
+    /// R1: single rows may be rejected, a part of the list may not.
+    fn finish(self) -> Result<Listed<R>, Gap> {
+        let (rows, mut listed) = (self.rows(), self.listed);
+        let rejected = listed.rejected.len();
+        let part = rows * REJECTED_TOLERATED_PERCENT / 100;
+        match listed.rejected.first() {
+            Some(row) if rejected > part.max(REJECTED_TOLERATED) => Err(Gap::ManyRejected {
+                rejected,
+                rows,
+                label: row.label.clone(),
+                reason: row.reason.clone(),
+            }),
+            _ => {
+                listed.accounts.shrink_to_fit();
+                Ok(listed)
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::probe::AnswerSheet;
 impl ZivverClient {
     /// Asks each question once, and writes nothing.
     pub async fn probe(&self, sheet: &mut AnswerSheet) -> Result<(), ReadError> {
-        let all = self.users().await?.len();
+        let all = self.users().await?.accounts.len();
         for (question, path, query) in [
             ("Does `count` limit a list?", "Users", Some("count=1")),
             (

@@ -4,6 +4,7 @@
 //! or empty.
 
 mod extension;
+mod rejected;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +14,17 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
+use super::Listed;
 use crate::domain::{
     account::{FunctionalAccount, UserAccount},
+    accounts::AccountKind,
     address::SmtpAddress,
     ids::ScimId,
 };
 use extension::ExtensionRow;
+use rejected::rejected;
 
 pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -38,6 +43,7 @@ pub(super) trait Resource: Sized {
     const LIST: &'static str;
     /// The attribute that holds the address, for filters.
     const ADDRESS: &'static str;
+    const KIND: AccountKind;
     const KINDS: Kinds;
 
     fn id(&self) -> &ScimId;
@@ -64,6 +70,7 @@ impl Resource for UserAccount {
     const ONE: &'static str = "user account";
     const LIST: &'static str = "user accounts";
     const ADDRESS: &'static str = "userName";
+    const KIND: AccountKind = AccountKind::User;
     const KINDS: Kinds = Kinds {
         list: "zivver list users",
         find: "zivver find user",
@@ -86,6 +93,7 @@ impl Resource for FunctionalAccount {
     const ONE: &'static str = "functional account";
     const LIST: &'static str = "functional accounts";
     const ADDRESS: &'static str = "externalId";
+    const KIND: AccountKind = AccountKind::Functional;
     const KINDS: Kinds = Kinds {
         list: "zivver list groups",
         find: "zivver find group",
@@ -112,8 +120,15 @@ pub(super) struct ListBody<R> {
     pub(super) total: Option<u64>,
 }
 
-/// Each row becomes an account as soon as it is read, since a list may hold all accounts there are.
-pub(super) struct Resources<R>(pub(super) Vec<R>);
+/// Each row becomes an account as soon as it is read, since a list may hold all accounts there are. A row that is no account
+/// is rejected by itself (R1).
+pub(super) struct Resources<R>(pub(super) Listed<R>);
+
+impl<R> Default for Resources<R> {
+    fn default() -> Self {
+        Self(Listed::default())
+    }
+}
 
 impl<'de, R: Resource> Deserialize<'de> for Resources<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -131,11 +146,17 @@ impl<'de, R: Resource> Visitor<'de> for Rows<R> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Resources<R>, A::Error> {
-        let mut resources = Vec::new();
-        while let Some(row) = rows.next_element::<R::Row>()? {
-            resources.push(row.into());
+        let mut listed = Listed::default();
+        while let Some(row) = rows.next_element::<&RawValue>()? {
+            match serde_json::from_str::<R::Row>(row.get()) {
+                Ok(row) => listed.accounts.push(row.into()),
+                Err(error) => {
+                    let place = listed.accounts.len() + listed.rejected.len() + 1;
+                    listed.rejected.push(rejected::<R>(row, place, &error));
+                }
+            }
         }
-        Ok(Resources(resources))
+        Ok(Resources(listed))
     }
 }
 

@@ -72,3 +72,18 @@ async fn a_token_that_is_none_names_the_commands_that_grant() {
         "what rests on it is not asked"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_a_mistyped_group_names_the_commonest_cause_first() {
+    for entry in ["stafff@corp.example", "Stafff"] {
+        let checkup = check(&[("SOURCE_FILTER", entry)]).await;
+        let finding = checkup
+            .findings
+            .iter()
+            .find(|finding| finding.topic == "exchange")
+            .unwrap();
+        assert_eq!(finding.level, Level::Error, "{finding:?}");
+        assert!(finding.text.contains(entry), "{finding:?}");
+        assert!(finding.remedy[0].contains("mistyped"), "{finding:?}");
+    }
+}

@@ -69,6 +69,54 @@ async fn r39_only_named_accounts_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r39_an_address_that_nobody_has_is_an_error() {
+    let bench = Bench::start(bench::small()).await;
+    for command in ["preview", "apply"] {
+        let ended = bench.run(&[command, "bob@corp.example", "ana@corp.example"]);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert_eq!(
+            ended.err,
+            "error: no mailbox and no account has the address ana@corp.example (did you mean anna@corp.example?); nothing \
+             is written: correct it and start again (R39)\n"
+        );
+        assert!(!ended.out.contains("onverged"), "{ended:?}");
+        assert!(!ended.out.contains("supplier"), "{ended:?}");
+    }
+    assert_eq!(bench.writes(), 0);
+    let report: Report = bench.run(&["preview", "ana@corp.example", "--json"]).json();
+    assert_eq!(report.outcome, RunOutcome::Failed);
+    assert_eq!(report.unknown_accounts.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r39_the_report_is_about_the_named_accounts() {
+    let bench = Bench::start(bench::small()).await;
+    let all = bench.run(&["preview"]);
+    assert!(all.out.contains("1 other kind of mailbox") || all.out.contains("Left alone"));
+    let room = bench.run(&["preview", "room@corp.example"]);
+    // Its notes are shown without being asked for, and it is counted no second time.
+    assert!(
+        room.out.contains("room@corp.example  a mailbox of kind"),
+        "{room:?}"
+    );
+    assert!(!room.out.contains("not listed"), "{room:?}");
+    let anna = bench.run(&["apply", "anna@corp.example"]);
+    assert_eq!(anna.code, 0, "{anna:?}");
+    assert!(!anna.out.contains("room@"), "{anna:?}");
+    assert!(
+        anna.out.contains(
+            "not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them (R39)"
+        ),
+        "{anna:?}"
+    );
+    assert!(
+        anna.out
+            .contains("Converged: read again, the named accounts are as planned."),
+        "{anna:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r40_explain_answers_for_any_address() {
     let bench = Bench::start(bench::small()).await;
     for (address, code, verdict) in [
@@ -87,6 +135,11 @@ async fn r40_explain_answers_for_any_address() {
             "nobody@corp.example",
             0,
             "neither Exchange nor Zivver knows this address",
+        ),
+        (
+            "ana@corp.example",
+            0,
+            "neither Exchange nor Zivver knows this address (did you mean anna@corp.example?)",
         ),
     ] {
         let explained = bench.run(&["explain", address]);

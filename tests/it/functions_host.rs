@@ -308,25 +308,6 @@ async fn an_unreadable_envelope_ends_as_its_trigger_demands() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_frameworks_default_of_2_mb_arrive() {
-    let host = Host::with(|invocation| {
-        let Trigger::Http(request) = invocation.trigger else {
-            panic!("no call");
-        };
-        let length = request.body.unwrap_or_default().len();
-        Response::json(200, &json!({"length": length})).into()
-    })
-    .await;
-    let body =
-        json!({"Data": {"req": {"Method": "POST", "Body": "é".repeat(3_000_000)}}}).to_string();
-    let answer = host.invoke("SyncHttp", &body).await;
-    assert_eq!(
-        answer.json()["Outputs"]["res"]["body"],
-        r#"{"length":6000000}"#
-    );
-}
-
-#[tokio::test]
 async fn a_stop_waits_for_what_is_in_flight() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (inside, gate) = (Arc::clone(&entered), Arc::clone(&release));
@@ -388,45 +369,59 @@ async fn what_began_ends_though_the_host_hangs_up() {
     server.join_next().await.unwrap().unwrap().unwrap();
 }
 
-/// One byte more than an invocation may have.
-const TOO_LONG_BYTES: usize = 256 * 1024 * 1024 + 1;
+/// What an invocation of each function may have.
+const LIMITS: [(&str, usize, u16); 3] = [
+    ("SyncHttp", 2 * 1024 * 1024, 200),
+    ("SyncTimer", 1024 * 1024, 500),
+    ("SyncQueue", 1024 * 1024, 500),
+];
+
+/// A good invocation of this length.
+fn invocation_of(function: &str, length: usize) -> String {
+    let message = r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#;
+    let mut body = json!({
+        "Data": {"req": {}, "timer": {}, "message": json!(message).to_string()},
+        "Metadata": {"sys": {"MethodName": function}},
+    })
+    .to_string();
+    body.push_str(&" ".repeat(length - body.len()));
+    body
+}
 
 #[tokio::test]
-async fn an_invocation_longer_than_256_mebibytes_is_refused_and_the_next_is_taken() {
-    let host = Host::with(|_| done()).await;
-    for (function, status) in [("SyncHttp", 200), ("SyncTimer", 500)] {
-        let mut stream = TcpStream::connect(host.address).await.unwrap();
-        let head = format!(
-            "POST /{function} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {TOO_LONG_BYTES}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let blanks = vec![b' '; 4 << 20];
-        let mut left = TOO_LONG_BYTES;
-        while left > 0 {
-            let chunk = left.min(blanks.len());
-            // Whoever refuses early need not hear the rest.
-            if stream.write_all(&blanks[..chunk]).await.is_err() {
-                break;
-            }
-            left -= chunk;
+async fn an_invocation_over_its_limit_is_refused_and_the_next_is_taken() {
+    let heard: Arc<Mutex<usize>> = Arc::default();
+    let seen = Arc::clone(&heard);
+    let host = Host::with(move |_| {
+        *seen.lock().unwrap() += 1;
+        Response::json(200, &json!({})).into()
+    })
+    .await;
+    for (function, limit, refused) in LIMITS {
+        let fitting = invocation_of(function, limit);
+        for answer in [
+            host.invoke(function, &fitting).await,
+            host.invoke_chunked(function, &fitting).await,
+        ] {
+            assert_eq!(answer.status, 200, "{function}: {}", answer.body);
+            assert!(!answer.body.contains("too-large"), "{}", answer.body);
         }
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{function}: {answer}"
-        );
-        assert_eq!(
-            answer.contains("too-large"),
-            function == "SyncHttp",
-            "{answer}"
-        );
+        let before = *heard.lock().unwrap();
+        let long = invocation_of(function, limit + 1);
+        // Announced, and counted.
+        for answer in [
+            host.invoke(function, &long).await,
+            host.invoke_chunked(function, &long).await,
+        ] {
+            assert_eq!(answer.status, refused, "{function}: {}", answer.body);
+            assert_eq!(
+                answer.body.contains("too-large"),
+                function == "SyncHttp",
+                "{}",
+                answer.body
+            );
+        }
+        assert_eq!(*heard.lock().unwrap(), before, "{function}");
     }
-    let timer =
-        json!({"Data": {"timer": {"ScheduleStatus": null, "IsPastDue": false}}, "Metadata": {}});
-    assert_eq!(
-        host.invoke("SyncTimer", &timer.to_string()).await.status,
-        200
-    );
+    assert_eq!(*heard.lock().unwrap(), LIMITS.len() * 2);
 }

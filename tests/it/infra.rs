@@ -287,6 +287,9 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
             read(&format!("infra/queries/{file}.kql"))
         );
     }
+    // R28: what the program logs of a success, and of nothing else.
+    let query = read("infra/queries/no-success.kql");
+    assert!(query.contains(r#"Message has "success=true""#) && !query.contains("outcome="));
     let workbook: Value = serde_json::from_str(&read("infra/workbook.json")).unwrap();
     let queries: Vec<&str> = workbook["items"]
         .as_array()

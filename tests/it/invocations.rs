@@ -1,9 +1,12 @@
 //! Invocations without a host around them: who may write, who goes on with what, when an invocation ends, and what it leaves
 //! behind (R28, R29, R34, R35).
 
+mod handover;
+mod health;
 mod killed;
 mod limits;
 mod lost;
+mod order;
 mod posts;
 mod reasons;
 mod services;
@@ -81,22 +84,42 @@ impl Bench {
 
     /// A process over this state.
     pub(crate) fn engine(&self, lease: Option<Lease>) -> Engine {
-        let sandbox = &self.world.sandbox;
+        let settings = &self.world.settings;
+        let settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
+        Engine::new(settings, self.links(lease))
+    }
+
+    fn app(&self) -> App {
+        App::new(Ok(self.engine(None)))
+    }
+
+    /// A process whose clock is so many hours ahead, with other settings; those of the host have no prefix.
+    fn app_at(&self, hours: i64, extra: &[(&str, &str)]) -> App {
+        let mut settings = self.world.settings.clone();
+        settings.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
+        let ahead = jiff::SignedDuration::from_hours(hours);
         let links = Links {
+            clock: Clock::simulated(jiff::Timestamp::now() + ahead),
+            ..self.links(None)
+        };
+        App::new(Ok(Engine::new(settings, links)))
+    }
+
+    fn links(&self, lease: Option<Lease>) -> Links {
+        let sandbox = &self.world.sandbox;
+        Links {
             exchange: Some(Transport::InProcess(sandbox.exchange.router())),
             zivver: Some(Transport::InProcess(sandbox.zivver.router())),
             state: Some(self.state.clone()),
             clock: Clock::simulated(jiff::Timestamp::now()),
             lease,
             ..Links::default()
-        };
-        let settings = &self.world.settings;
-        let settings = Settings::read(|name| settings.get(name).cloned(), &[]).unwrap();
-        Engine::new(settings, links)
-    }
-
-    fn app(&self) -> App {
-        App::new(Ok(self.engine(None)))
+        }
     }
 
     async fn put(&self, name: &str, text: &'static str) {

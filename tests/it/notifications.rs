@@ -8,8 +8,10 @@ use std::sync::{
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::post};
 use cloud_sync::{
     domain::{
+        address::SmtpAddress,
+        health::Overdue,
         mode::{Mode, Trigger},
-        notice::{Notified, SUCCESS_AGE_MAX_S, at_tick},
+        notice::{Notified, at_tick},
         report::RunOutcome,
     },
     engine::RunRequest,
@@ -136,19 +138,34 @@ async fn hostile_names_do_not_reach_a_channel() {
 async fn silence_is_told_at_the_tick_after_26_hours() {
     let receiver = Receiver::start(Vec::new()).await;
     let mut nights = world(&receiver).await;
-    nights
-        .engine()
-        .run(&RunRequest::new(Mode::Preview, Trigger::CommandLine))
-        .await
-        .unwrap();
+    nights.night().await;
     let before = receiver.events().len();
     nights.pass_hours(25);
     nights.engine().announce_silence().await;
     assert_eq!(receiver.events().len(), before);
     nights.pass_hours(2);
-    nights.engine().announce_silence().await;
-    nights.engine().announce_silence().await;
+    for _ in 0..2 {
+        // R28: neither of them is a success, so neither ends the silence.
+        let preview = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+        nights.engine().run(&preview).await.unwrap();
+        let mut scoped = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+        scoped.accounts = [SmtpAddress::parse("anna@corp.example").unwrap()].into();
+        nights.engine().run(&scoped).await.unwrap();
+        nights.engine().announce_silence().await;
+    }
     assert_eq!(receiver.events()[before..], ["no_success"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_an_app_that_never_succeeded_is_told_26_hours_after_it_was_first_seen() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let mut nights = world(&receiver).await;
+    nights.engine().note_first_seen().await;
+    nights.engine().announce_silence().await;
+    nights.pass_hours(27);
+    nights.engine().note_first_seen().await;
+    nights.engine().announce_silence().await;
+    assert_eq!(receiver.events(), ["no_success"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +196,12 @@ async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usi
         });
         servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
     }
-    let (_, notice) = at_tick(&Notified::default(), Some(SUCCESS_AGE_MAX_S + 1));
+    let overdue = Overdue {
+        age_s: 27 * 3600,
+        age_max_s: 26 * 3600,
+        has_succeeded: true,
+    };
+    let (_, notice) = at_tick(&Notified::default(), Some(overdue));
     let address = Secret::new(url.parse().unwrap());
     let sent = cloud_sync::notify::send(&address, &notice.unwrap()).await;
     let said = match sent {

@@ -49,9 +49,9 @@ const TYPED: &[(&str, i32, &str)] = &[
     ("export CLOUD_SYNC__SSO_ACCOUNT_KEY='object_id'", 0, ""),
     ("export CLOUD_SYNC__PERFORM_SYNC=on-demand", 0, ""),
     (
-        "cloud-sync apply anna@corp.example",
-        3,
-        "only for anna@corp.example (R39)",
+        "cloud-sync apply ADDRESS",
+        0,
+        "only for info@corp.example (R39)",
     ),
     (
         "source <(cloud-sync completions bash)",

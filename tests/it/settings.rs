@@ -47,6 +47,7 @@ fn the_template_holds_the_defaults() {
         "CLOUD_SYNC__ZIVVER_API_KEY" => Some("k3y".to_owned()),
         "CLOUD_SYNC__CLAIMED_DOMAINS" => Some("corp.example".to_owned()),
         "CLOUD_SYNC__SSO_ACCOUNT_KEY" => Some("object_id".to_owned()),
+        "SYNC_SCHEDULE" => Some("0 0 2 * * *".to_owned()),
         "AzureWebJobsStorage" => Some("UseDevelopmentStorage=true".to_owned()),
         _ => None,
     };

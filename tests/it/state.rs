@@ -10,7 +10,8 @@ mod locking;
 
 use std::{path::Path as FilePath, sync::Arc, time::Duration};
 
-use cloud_sync::state::{State, StateLocation, lock::Lease};
+use cloud_sync::state::{Keep, Pruned, State, StateLocation, lock::Lease};
+use jiff::Timestamp;
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -87,6 +88,16 @@ impl Bench {
             None => State::over(Arc::clone(&self.store), "memory"),
         }
     }
+}
+
+/// The newest `runs` that wrote nothing stay, and none but them is wanted.
+async fn prune(state: &State, runs: usize, now: Timestamp) -> Pruned {
+    let keep = Keep {
+        runs,
+        applied: Duration::from_secs(400 * 24 * 60 * 60),
+    };
+    let pruned = state.prune(keep, |_: &serde_json::Value| false, now);
+    pruned.await.unwrap()
 }
 
 fn lease_ms(length: u64) -> Lease {

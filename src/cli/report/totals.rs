@@ -25,6 +25,9 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    if let Some(others) = report.others.and_then(words::others) {
+        writeln!(out, "{DIM}{others}{DIM:#}")?;
+    }
     write_suspended(out, report)?;
     write_since(out, report)?;
     write_verdict(out, report)?;
@@ -174,7 +177,12 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     match report.converged {
         Some(true) => writeln!(
             out,
-            "{GREEN}Converged{GREEN:#}: read again, Zivver is as it should be{}.",
+            "{GREEN}Converged{GREEN:#}: read again, {}{}.",
+            if report.accounts.is_empty() {
+                "Zivver is as it should be"
+            } else {
+                "the named accounts are as planned"
+            },
             if report.held.is_empty() {
                 ""
             } else {
@@ -233,6 +241,9 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
     )?;
     if target.outside > 0 {
         write!(out, ", {} outside the claimed domains", target.outside)?;
+    }
+    if target.rejected > 0 {
+        write!(out, ", {} not understood", target.rejected)?;
     }
     writeln!(out, "{DIM:#}")
 }

@@ -91,11 +91,15 @@ fn r19_a_recipient_of_any_kind_protects_and_a_failed_question_holds() {
         ambiguous many@
     ";
     assert_snapshot!(plan_of(world), @r"
-    R23 AliasTaken anna@
+    update anna@; aliases +theirs@
+    suspend many@; active -yes +no
+    suspend user@; active -yes +no; aliases -theirs@
+    0. user@: aliases [] delegates [] key [#user]
+    1. anna@: aliases [theirs@] delegates [] key [#anna]; after 0; claims theirs@ of 0
+    2. many@: active [false]
+    3. user@: active [false]; after 0
     R19 RecipientExists byid@
     R19 AbsenceUnknown fail@
-    R19 RecipientExists many@
-    R19 RecipientExists user@
     ");
 }
 
@@ -133,9 +137,11 @@ fn r19_a_merge_candidate_whose_own_object_id_is_gone_is_suspended() {
         map anna=u1
     ";
     assert_snapshot!(plan_of(world), @r"
-    suspend nick@; active -yes +no
-    0. nick@: active [false]
-    R23 AliasTaken anna@
+    update anna@; aliases +nick@
+    suspend nick@; address -nick@ +cloud-sync-430326339779@; active -yes +no
+    0. nick@: address [cloud-sync-430326339779@] active [false]
+    1. anna@: aliases [nick@] delegates [] key [#anna]; after 0; claims nick@ of 0
+    2. nick@: active [false]; if refused 0; after 0
     ");
 }
 

@@ -2,7 +2,11 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::{Scene, object_id},
+    shown::{changes_of, plan_of},
+};
+use crate::domain::source::MembersAnswer;
 
 #[test]
 fn r8_a_deny_takes_its_trustee_out_however_it_was_allowed() {
@@ -260,7 +264,10 @@ fn r11_a_delegate_whose_mailbox_the_list_lost_stays_a_delegate() {
         account bert@ ext=bert
         found bert@ MailUser
     ";
-    assert_snapshot!(changes_of(gone), @"update anna@; delegates -bert@");
+    assert_snapshot!(changes_of(gone), @r"
+    update anna@; delegates -bert@
+    suspend bert@; active -yes +no
+    ");
 }
 
 #[test]
@@ -458,7 +465,7 @@ fn r10_a_security_group_without_mail_inside_another_is_unknown() {
     ";
     assert_snapshot!(plan_of(world), @r"
     R11 DelegationsUnknown anna@
-    R10 GroupGivesNoRight bert@
+    R11 DelegationsUnknown bert@
     ");
 }
 
@@ -492,4 +499,34 @@ fn r5_r7_a_mailbox_of_no_kind_keeps_its_delegations() {
     R5 Rejected bert@
     R5 Rejected bert@
     ");
+}
+
+#[test]
+fn r10_a_member_without_mail_is_called_by_its_name() {
+    let told = |name: Option<&str>| {
+        let mut scene = Scene::parse(
+            "mailbox anna@ grants=Sales
+            account anna@
+            group Sales members=x@",
+        );
+        for members in scene.answers.members.values_mut() {
+            let MembersAnswer::Complete(members) = members else {
+                continue;
+            };
+            members[0].primary_smtp_address = Some(String::new());
+            members[0].display_name = name.map(str::to_owned);
+            members[0].guid = Some(object_id("guid"));
+        }
+        let notes = scene.plan().plan.notes;
+        notes.into_iter().map(|note| note.text).collect::<Vec<_>>()
+    };
+    let text = |name: &str| {
+        format!(
+            "its delegates stay as they are: Exchange does not say which address the MailUser {name} has; look at `Get-Recipient` for it"
+        )
+    };
+    assert_eq!(told(Some("Some Body")), [text("Some Body")]);
+    for nameless in [None, Some(" ")] {
+        assert_eq!(told(nameless), [text(&object_id("guid"))]);
+    }
 }

@@ -104,7 +104,7 @@ fn r40_what_is_in_sync_unknown_or_without_an_account() {
         [] Some([])
       (0, 0, 1)
     left@ there is no mailbox, and the account is left as it is
-      left User false: has no mailbox (R19)
+      left User false: has no mailbox; tied to no object id (R19)
         [] [] None
       (0, 0, 0)
     info@ in sync: nothing is to change (R38)
@@ -213,16 +213,16 @@ fn r40_whose_an_account_may_be() {
       evi@ UserMailbox Some(false): may have the account old@ (R17)
         ["old@"] Some([])
       (0, 0, 1)
-    merge@ the alias merge@ is left out: it still belongs to merge@ (R23)
+    merge@ the alias merge@ is left out: it is still the address of the account of "merge", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp (R23)
       live@ UserMailbox Some(false): has the account live@, by equal address (R16 c)
         ["merge@"] Some([])
       live User true: belongs to the mailbox live@ (R16)
         [] [] None
-      merge User true: has no mailbox of its own; its address belongs to live@ (R19)
+      merge User true: has no mailbox of its own; its address belongs to live@; tied to no object id (R19)
         [] [] None
       (0, 0, 2)
     gone@ suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 6 (R26)
-      gone User true: has no mailbox (R19)
+      gone User true: has no mailbox; tied to no object id (R19)
         [] [] None
       (0, 1, 0)
     new@ give to another object id is held: 2 changes, where MAX_IDENTITY_CHANGES=0 allows 0 of 6 (R26)
@@ -230,7 +230,7 @@ fn r40_whose_an_account_may_be() {
         [] Some([])
       new User true: belongs to the mailbox new@ (R16)
         [] [] None
-      (0, 1, 1)
+      (1, 1, 1)
     "#);
 }
 

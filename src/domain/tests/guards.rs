@@ -267,13 +267,15 @@ fn r2_a_changed_scope_holds_creates() {
         let held: Vec<_> = plan.held.iter().map(|set| set.class).collect();
         held
     };
-    use Class::{Create, Suspend};
-    assert_eq!(world("filter=pilot@"), [Suspend, Create]);
-    assert_eq!(world("domains=corp.example,old.example"), [Suspend, Create]);
-    assert_eq!(world("tenant=other"), [Suspend, Create]);
-    assert_eq!(world("target=boss@"), [Create]);
+    assert_eq!(world("filter=pilot@"), [Class::Suspend, Class::Create]);
+    assert_eq!(
+        world("domains=corp.example,old.example"),
+        [Class::Suspend, Class::Create]
+    );
+    assert_eq!(world("tenant=other"), [Class::Suspend, Class::Create]);
+    assert_eq!(world("target=boss@"), [Class::Create]);
     assert_eq!(world(""), []);
-    assert_eq!(world("mailboxes=9"), [Suspend]);
+    assert_eq!(world("mailboxes=9"), [Class::Suspend]);
 }
 
 #[test]

@@ -128,7 +128,9 @@ fn r16_a_namesake_does_not_get_the_account() {
         account bert@
     ";
     assert_snapshot!(plan_of(world), @r"
+    suspend anna@; active -yes +no
     held Identity: anna@ give to another object id [#old] -> [#new]
+    0. anna@: active [false]
     R16 IdentityChange anna@
     R32 DelegateLeftOut bert@
     ");
@@ -190,7 +192,11 @@ fn r16_a_mailbox_without_object_id_takes_nobodys_account() {
         mailbox anna@ id=- name=New
         account anna@ name=Old ext=old
     ";
-    assert_snapshot!(plan_of(world), @"R16 IdentityChange anna@");
+    assert_snapshot!(plan_of(world), @r"
+    suspend anna@; active -yes +no
+    0. anna@: active [false]
+    R16 IdentityChange anna@
+    ");
 }
 
 #[test]
@@ -295,7 +301,10 @@ fn r17_an_account_tied_to_another_object_id_is_no_evidence() {
         mailbox new@ alias=old@
         account old@ ext=other off
     ";
-    assert_snapshot!(changes_of(world), @"create new@; name +new");
+    assert_snapshot!(changes_of(world), @r"
+    create new@; name +new; aliases +old@
+    rename old@; address -old@ +cloud-sync-c7cbc6c1c849@
+    ");
 }
 
 #[test]

@@ -6,12 +6,12 @@
 //! account anna@ off as=u1 name=Anna alias=a@ delegates=bert@ ext=anna
 //! functional info@ as=g1 members=u1
 //! group Sales kind=… members=anna@,Inner      groups ?
-//! map anna=u1      gone old@      found old@ MailUser      failed old@      ambiguous old@
+//! map anna=u1      gone old@      found old@ MailUser id=old mail=old@,older@      failed old@      ambiguous old@
 //! ```
 //!
 //! `x@` is short for `x@corp.example`. An object id is a word (of at most six letters), by default the local part; `-` is
 //! none; `tag` is an `ExternalAccountId` that is no GUID. A SCIM id and a name are the local part by default. `grants` are trustees of Full Access, `-x` is a Deny, `^x`
-//! is inherited, `?` an answer that failed, `gone` a 404, `noself` an answer without SELF.
+//! is inherited, `addresses` are `EmailAddresses` as listed, `untold` is none of them, `?` an answer that failed, `gone` a 404, `noself` an answer without SELF.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -165,6 +165,7 @@ impl Scene {
                 sso_account_key: SsoAccountKey::ObjectId,
                 limits: no_limits(),
                 min_source_ratio: 0.5,
+                min_target_ratio: 0.5,
             },
             memory: Memory::default(),
             wishes: Wishes {
@@ -201,7 +202,10 @@ impl Scene {
             "failed" => self.answer(line, RecipientAnswer::Failed("throttled".into())),
             "ambiguous" => self.answer(line, RecipientAnswer::Ambiguous),
             "found" => {
+                let addresses = line.list("mail").into_iter().map(full);
                 let record = RecipientRecord {
+                    primary_smtp_address: addresses.clone().next(),
+                    email_addresses: addresses.map(|address| format!("smtp:{address}")).collect(),
                     recipient_type_details: line.words.get(1).copied().unwrap_or_default().into(),
                     object_id: line.word("id").map(object_id),
                     name: Some(line.word("called").unwrap_or(line.local()).into()),
@@ -265,15 +269,25 @@ impl Scene {
                 format!("smtp:{}", full(text))
             }
         });
+        let listed = line.word("addresses").map(|_| {
+            let entries = line.list("addresses").into_iter();
+            let entries = entries.map(|entry| match entry.split_once(':') {
+                Some((prefix, address)) => format!("{prefix}:{}", full(address)),
+                None => full(entry),
+            });
+            entries.collect()
+        });
         self.records.push(MailboxRecord {
             object_id: line.id(),
             user_principal_name: line.word("upn").map(full),
             primary_smtp_address: Some(primary.clone()),
             display_name: Some(line.word("name").unwrap_or(line.local()).replace('_', " ")),
-            email_addresses: (!line.has("untold")).then(|| {
-                std::iter::once(format!("SMTP:{primary}"))
-                    .chain(aliases)
-                    .collect()
+            email_addresses: listed.or_else(|| {
+                (!line.has("untold")).then(|| {
+                    std::iter::once(format!("SMTP:{primary}"))
+                        .chain(aliases)
+                        .collect()
+                })
             }),
             recipient_type_details: Some(details.into()),
             account_disabled: (line.kind != "rejected").then(|| line.has("disabled")),
@@ -345,6 +359,7 @@ impl Scene {
             object_id: line.id(),
             name: Some(line.words[0].into()),
             display_name: line.word("shown").map(str::to_owned),
+            primary_smtp_address: line.word("mail").map(full),
             ..RecipientRecord::default()
         };
         let groups: BTreeMap<&str, RecipientRecord> = lines
@@ -376,6 +391,9 @@ impl Scene {
             return group.clone();
         }
         let primary = full(text);
+        if let Some(RecipientAnswer::Found(known)) = self.answers.recipients.get(&primary) {
+            return known.clone();
+        }
         let row = self
             .records
             .iter()
@@ -428,7 +446,7 @@ impl Scene {
                 let key = (mailbox.primary.to_string(), id.clone());
                 let answer = self.permissions.get(&key)?;
                 let owner = Party::Mailbox(ix);
-                let open = questions(&directory, &groups, answer, &self.answers);
+                let open = questions(&directory, &groups, owner, answer, &self.answers);
                 assert!(
                     open.iter()
                         .all(|question| matches!(question, Question::Recipient(_))),
@@ -501,7 +519,11 @@ pub(super) fn keys_written(scene: &Scene, world: &World, plan: &Plan) -> Memory 
 
 /// What a tenant with just these mailboxes says about an address or an object id.
 fn exchange_answer(directory: &Directory, text: &str) -> RecipientAnswer {
-    if directory.with_address(text).is_empty() && directory.with_id(text).is_empty() {
+    if directory
+        .with_address(&SmtpAddress::verbatim(text))
+        .is_empty()
+        && directory.with_id(text).is_empty()
+    {
         return RecipientAnswer::NotFound;
     }
     RecipientAnswer::Found(RecipientRecord {

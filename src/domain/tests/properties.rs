@@ -17,6 +17,7 @@ use crate::domain::{
     matching::AccountFate,
     memory::Memory,
     plan::{Plan, next_mapping},
+    source::RecipientAnswer,
     step::{Call, Delegate, Step},
 };
 
@@ -416,6 +417,9 @@ proptest! {
         let planned = scene.plan();
         for step in planned.plan.approved.steps() {
             let Target::Existing(ix) = step.target else { continue };
+            if step.call.is_stop() && is_gone(&planned, ix) && !is_filtered(&scene, &planned, ix) {
+                continue; // R19
+            }
             let why = protected(&scene, &planned, ix);
             prop_assert_eq!(why, None, "{}\n{}", lines.join("\n"), shown(&planned));
         }
@@ -455,6 +459,9 @@ proptest! {
             delta.remove_aliases.clear();
             delta.reasons.clear();
             delta.key = None;
+            if delta.mailbox.is_none() {
+                delta.rename = None; // R22: it makes room for somebody.
+            }
             delta
         };
         let plain = |planned: &Planned| -> Vec<Delta> {
@@ -504,10 +511,12 @@ proptest! {
             let limit = scene.policy.limits.of(class);
             let spent = scene.memory.spent_since_yesterday(class, NOW);
             // A limit is of what there was before what counts in it.
-            let taken = match class {
-                Class::Stray => scene.memory.spent_since_yesterday(Class::Suspend, NOW),
-                _ if class.is_destructive() => spent,
-                _ => 0,
+            let taken = if class == Class::Stray {
+                scene.memory.spent_since_yesterday(Class::Suspend, NOW)
+            } else if class.is_destructive() {
+                spent
+            } else {
+                0
             };
             let base = of_class(plan.base, class) + taken;
             let mut allowed = limit.of(base);
@@ -582,6 +591,27 @@ fn shuffled_line(line: &str, choose: &mut impl FnMut(usize) -> usize) -> String 
 }
 
 /// R7, decided without the code under test: why this account may not be in a plan.
+/// R19: whether Exchange cleanly says that the object id of an account does not exist.
+fn is_gone(planned: &Planned, ix: AccountIx) -> bool {
+    let answers = &planned.world.answers.recipients;
+    planned
+        .matching
+        .known_object_id(ix)
+        .is_some_and(|id| answers.get(&id.to_string()) == Some(&RecipientAnswer::NotFound))
+}
+
+/// R15: whether the filter names an account, or a mailbox that has its address.
+fn is_filtered(scene: &Scene, planned: &Planned, ix: AccountIx) -> bool {
+    let address = planned.world.accounts.get(ix).address();
+    let filter = &scene.policy.target_filter;
+    let mut mailboxes = planned.world.directory.mailboxes.iter();
+    filter.matched(address).is_some()
+        || mailboxes.any(|mailbox| {
+            let has_it = mailbox.primary == *address || mailbox.aliases.contains(address);
+            has_it && filter.matched(&mailbox.primary).is_some()
+        })
+}
+
 fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> {
     let account = planned.world.accounts.get(ix);
     let directory = &planned.world.directory;

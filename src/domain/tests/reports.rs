@@ -6,7 +6,9 @@ use crate::domain::{
     accounts::Accounts,
     delegation::{GroupIndex, questions},
     diff::absence_questions,
+    directory::{MailboxIx, Party},
     guard::Class,
+    health::Overdue,
     hold::{HeldChange, HeldSet},
     ids::{ObjectId, ScimId},
     matching::match_accounts,
@@ -174,13 +176,27 @@ fn a_seen_twice_mailbox_has_its_object_id_twice() {
 
 #[test]
 fn silence_is_told_in_hours() {
-    let text = |age| at_tick(&Notified::default(), Some(age)).1.unwrap().text;
-    assert!(text(27 * 3600 + 1800).starts_with("The last success was 27 hours ago."));
-    assert_eq!(at_tick(&Notified::default(), Some(26 * 3600)).1, None);
+    let notice = |has_succeeded| {
+        let overdue = Overdue {
+            age_s: 27 * 3600 + 1800,
+            age_max_s: 26 * 3600,
+            has_succeeded,
+        };
+        at_tick(&Notified::default(), Some(overdue)).1.unwrap()
+    };
     assert!(
-        at_tick(&Notified::default(), Some(26 * 3600 + 1))
-            .1
-            .is_some()
+        notice(true)
+            .text
+            .starts_with("The last success was 27 hours ago.")
+    );
+    assert!(
+        notice(false)
+            .text
+            .starts_with("The app was first seen 27 hours ago.")
+    );
+    assert_eq!(
+        notice(true).title,
+        "Cloud Sync: no run has succeeded for 26 hours"
     );
 }
 
@@ -296,6 +312,7 @@ fn r9_only_what_is_not_found_otherwise_is_asked_for() {
         questions(
             &world.directory,
             &GroupIndex::new(answers),
+            Party::Mailbox(MailboxIx(0)),
             &answer,
             answers,
         )

@@ -7,7 +7,7 @@ use super::{
     shown::{changes_of, plan_of},
 };
 use crate::domain::{
-    scope::{SourceFilter, source_filter},
+    scope::{NO_SUCH_GROUP, SourceFilter, source_filter},
     source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
 };
 
@@ -299,6 +299,54 @@ fn r14_a_member_that_nobody_can_be_found_for_fails_the_filter() {
         source_filter(&["Staff"], &answers),
         SourceFilter::Failed(_)
     ));
+}
+
+#[test]
+fn r14_a_member_of_a_kind_never_heard_of_is_read_as_a_group() {
+    for kind in ["FutureSecurityRing", "MailNonUniversalGroup"] {
+        let ring = RecipientRecord {
+            recipient_type_details: kind.into(),
+            object_id: Some(object_id("ring")),
+            ..RecipientRecord::default()
+        };
+        let mut answers = staff(&[], Vec::new());
+        let members = MembersAnswer::Complete(vec![ring]);
+        answers.members.insert("Staff".into(), members);
+        let asked = source_filter(&["Staff"], &answers);
+        let SourceFilter::Missing(questions) = asked else {
+            panic!("{asked:?}");
+        };
+        assert!(
+            matches!(questions.first(), Some(Question::Members { identity, .. }) if *identity == object_id("ring")),
+            "{questions:?}"
+        );
+        answers
+            .members
+            .insert(object_id("ring"), MembersAnswer::NotFound);
+        assert!(matches!(
+            source_filter(&["Staff"], &answers),
+            SourceFilter::Failed(_)
+        ));
+    }
+    // A person of such a kind is none.
+    let person = called("Hal", "FutureMailUser", Some("hal"));
+    let answers = staff(&["Hal"], vec![("Hal", person)]);
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Members(_)
+    ));
+}
+
+#[test]
+fn r14_a_mistyped_group_says_so() {
+    let mut answers = staff(&[], Vec::new());
+    answers
+        .members
+        .insert("Staff".into(), MembersAnswer::NotFound);
+    let SourceFilter::Failed(reason) = source_filter(&["Staff"], &answers) else {
+        panic!("it is nobody's name");
+    };
+    assert!(reason.contains(NO_SUCH_GROUP), "{reason}");
 }
 
 #[test]

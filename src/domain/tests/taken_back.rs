@@ -366,6 +366,7 @@ fn r37_an_address_and_a_status_go_back_in_one_request() {
     assert_snapshot!(taken_back(&run, after).0, @r"
     suspend anna.b@; address -anna.b@ +anna@; active -yes +no
     0. anna.b@: address [anna@] active [false]
+    1. anna.b@: active [false]; if refused 0; after 0
     ");
 }
 

@@ -14,6 +14,8 @@ use crate::domain::{
     hold::{approved_changes, guarded_changes},
     ids::ScimId,
     memory::{SourceState, Undone},
+    named::{in_words, unknown_addresses},
+    scope::RunScope,
 };
 
 /// The reasons of actions and held sets, and the texts of notes.
@@ -115,7 +117,8 @@ fn r26_what_is_held_says_how_many_of_what() {
       new@: give to another object id #other → #new
     Stray held: 1 change, where MAX_STRAYS=0 allows 0 of 9 (R26)
       stray@: suspend active → suspended
-    Suspend held: 1 change, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 9 (R26)
+    Suspend held: 2 changes, after 2 in the last 24 hours, where MAX_SUSPEND=0 allows 0 of 9 (R26)
+      new@: suspend active → suspended
       off@: suspend active → suspended
     DelegateRemoval held: 2 changes, where MAX_DELEGATE_REMOVALS=0 allows 0 of 3 (R26)
       anna@: remove delegate bert@
@@ -131,7 +134,7 @@ fn r26_what_is_held_says_how_many_of_what() {
       anna@: change name Old → New
       bert@: change name bert → bert.b
     R15 filtered@: TARGET_FILTER entry "filtered@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person
+    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
     "#);
 }
 
@@ -350,11 +353,11 @@ fn r11_what_is_unknown_says_why_whatever_the_order() {
       R19 the mailbox has no account
     R11 anna@: its delegates stay as they are: the members of the group "Shown" could not be read: throttled
     R11 bert@: its delegates stay as they are: the members of the group "Shown" could not be read: throttled
-    R11 carl@: its delegates stay as they are: the trustee "Unasked" was not looked up
-    R11 dora@: its delegates stay as they are: Exchange's answer has no SELF entry, so it is not complete
-    R10 emil@: ext (MailUser) is no mailbox of the tenant
-    R11 finn@: its delegates stay as they are: the trustee "Named" fits more than one recipient
-    R11 gina@: its delegates stay as they are: access is denied to "Club", a group that cannot be expanded
+    R11 carl@: its delegates stay as they are: the trustee "Unasked" was not looked up; run again
+    R11 dora@: its delegates stay as they are: Exchange's answer has no SELF entry, so it is not complete; run again, and if it stays so, compare with `Get-MailboxPermission` and ask Microsoft's support
+    R10 emil@: ext (MailUser) is no mailbox of the tenant and has no active account
+    R11 finn@: its delegates stay as they are: the trustee "Named" fits more than one recipient; remove the entry with `Remove-MailboxPermission -Identity 'finn@' -User 'Named' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
+    R11 gina@: its delegates stay as they are: access is denied to "Club", a group that cannot be expanded; remove the entry with `Remove-MailboxPermission -Identity 'gina@' -User 'Club' -AccessRights FullAccess -Deny`, and deny access by the address of a person or of a mail-enabled security group
     "#);
 }
 
@@ -384,8 +387,8 @@ fn r9_a_look_up_by_alias_or_display_name_alone_is_unknown() {
       R16 carl@ is its mailbox, by equal address (R16 c)
     Update emil@
       R16 emil@ is its mailbox, by equal address (R16 c)
-    R11 anna@: its delegates stay as they are: the trustee "Nick" is only the alias or the display name of a mailbox
-    R11 dora@: its delegates stay as they are: the trustee "Shown" is only the alias or the display name of a mailbox
+    R11 anna@: its delegates stay as they are: the trustee "Nick" is only the alias or the display name of a mailbox; remove the entry with `Remove-MailboxPermission -Identity 'anna@' -User 'Nick' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
+    R11 dora@: its delegates stay as they are: the trustee "Shown" is only the alias or the display name of a mailbox; remove the entry with `Remove-MailboxPermission -Identity 'dora@' -User 'Shown' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
     "#);
 }
 
@@ -420,6 +423,8 @@ fn r12_why_somebody_is_no_delegate() {
     Suspend carl@
       R16 carl@ is its mailbox, by equal address (R16 c)
       R14 its mailbox is not in the source filter
+    Suspend new@
+      R19 its mailbox is gone from Exchange, and new@ now belongs to a mailbox with another object id
     Identity held: 1 change, where MAX_IDENTITY_CHANGES=0 allows 0 of 4 (R26)
       new@: give to another object id #other → #new
     R12 anna@: far@ is no delegate: it is not in the source filter (R14)
@@ -437,10 +442,10 @@ fn r12_why_somebody_is_no_delegate() {
     R6 dup@: 2 mailboxes have the primary address dup@
     R14 far@: it is not in the source filter
     R15 filtered@: TARGET_FILTER entry "filtered@" matches its address
-    R12 info@: its only delegates are left out for now, so it is not emptied
+    R12 info@: its only delegates are left out, so it is not emptied, and carl@ can still open it
     R32 info@: dup@ is left out as a delegate: 2 mailboxes have the primary address dup@
     R15 kind@: TARGET_FILTER entry "kind@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person
+    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
     R24 nokey@: the mailbox has no object id, so no account is created
     R21 off@: its mailbox is disabled, so no account is created
     R13 out@other.example: the domain other.example is not among CLAIMED_DOMAINS
@@ -467,28 +472,27 @@ fn r19_why_an_account_without_mailbox_stays() {
         account still@ ext=still
         found #still MailUser
     ";
-    assert_snapshot!(told(world), @r"
+    assert_snapshot!(told(world), @r#"
     Create bert@
       R19 the mailbox has no account
     Suspend gone@
-      R19 its address is an alias of anna@, and its own object id #gone is gone
+      R19 its mailbox is gone from Exchange, and its address is now an alias of the mailbox anna@
     Update live@
       R16 anna@ is its mailbox, by ExternalAccountId (R16 b)
       R17 the mailbox's address is now anna@
-    R17 anna@: live@ cannot become anna@, which is still an address of anna@; merge or mend by hand
-    R19 anna@: the mailbox anna@ has another account, so this one is nobody's; merge or remove it by hand
-    R23 anna@: the alias gone@ is left out: it still belongs to gone@
-    R23 anna@: the alias idle@ is left out: it still belongs to idle@
-    R23 anna@: the alias merge@ is left out: it still belongs to merge@
+    R17 anna@: live@ cannot become anna@, which is still the address of the account of "anna", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R19 anna@: its address is now that of the mailbox anna@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R23 anna@: the alias gone@ is left out: it is still the alias of the account of "anna" (anna@), which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R23 anna@: the alias idle@ is left out: it is still the alias of the account of "anna" (anna@), which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    R23 anna@: the alias merge@ is left out: it is still the address of the account of "merge", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
     R23 anna@: another mailbox now has one of its aliases, but without its object id the alias cannot be released
-    R19 asked@: whether asked@ is gone could not be asked: throttled
-    R23 bert@: the alias still@ is left out: it still belongs to still@
-    R19 found@: Exchange still has found@ as a MailUser
-    R19 idle@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
-    R19 merge@: its address is an alias of anna@; merge the two accounts in the Zivver WebApp
-    R19 still@: its address is an alias of bert@; merge the two accounts in the Zivver WebApp
-    R19 two@: Exchange still has more than one recipient two@
-    ");
+    R19 asked@: whether asked@ is gone could not be asked: throttled; its owner can still sign in
+    R23 bert@: the alias still@ is left out: it is still the address of the account of "still", whose own mailbox is not in the list; merge the accounts, or give that one another address, in the Zivver WebApp
+    R19 found@: Exchange still has found@ as a MailUser, and no object id says whether the account is of it; its owner can still sign in
+    R19 merge@: its address is now an alias of the mailbox anna@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R19 still@: its address is now an alias of the mailbox bert@, and Exchange still has #still as a MailUser; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    R19 two@: Exchange still has more than one recipient two@, and no object id says whether the account is of it; its owner can still sign in
+    "#);
 }
 
 #[test]
@@ -521,28 +525,34 @@ fn r37_what_was_undone_is_held_and_says_by_which_run() {
 }
 
 #[test]
-fn r39_a_name_that_nobody_has_is_told_with_the_one_that_may_be_meant() {
+fn r39_an_address_that_no_mailbox_and_no_account_has_comes_with_the_nearest_ones() {
+    let unknown = |text: &str| {
+        let scene = Scene::parse(text);
+        let RunScope::Only(named) = &scene.wishes.scope else {
+            panic!("for everybody");
+        };
+        unknown_addresses(named, &scene.world())
+    };
     let world = "
-        only ana@ info@ nobody@ al@ other@ anna@
+        only ana@ info@ nobody@ al@ other@ anna@ anna@corp.test anna@else.example
         mailbox anna@ alias=al@
+        mailbox hanna@
         account anna@ as=u1 ext=anna alias=al@,other@
         account inf@
     ";
-    assert_snapshot!(told(world), @r"
-    Update anna@
-      R16 anna@ is its mailbox, by ExternalAccountId (R16 b)
-    R39 ana@: no mailbox and no account has this address; did you mean anna@?
-    R39 info@: no mailbox and no account has this address; did you mean inf@?
-    R39 nobody@: no mailbox and no account has this address
-    ");
+    let found = unknown(world);
+    assert_snapshot!(in_words(&found).replace("@corp.example", "@"), @"no mailbox and no account has the addresses ana@ (did you mean anna@, al@ or hanna@?), anna@corp.test (did you mean anna@?), anna@else.example (did you mean anna@?), info@ (did you mean inf@?), nobody@; nothing is written: correct them and start again (R39)");
+    assert_eq!(unknown("only anna@\nmailbox anna@"), []);
     let mut many = "only".to_owned();
     for at in 0..25 {
         write!(many, " x{at:02}@").unwrap();
     }
     many.push_str("\nmailbox x99@\naccount x99@ as=u1 ext=x99");
-    let told = told(&many);
-    assert_eq!(told.matches("no mailbox and no account").count(), 25);
-    assert_eq!(told.matches("did you mean x99@?").count(), 20);
+    let found = unknown(&many);
+    assert_eq!(found.len(), 25);
+    let text = in_words(&found);
+    assert_eq!(text.matches("did you mean x99@corp.example?").count(), 20);
+    assert!(text.contains(", and 5 more; nothing is written"), "{text}");
 }
 
 #[test]
@@ -551,5 +561,5 @@ fn r8_sids_of_the_deleted_are_told_and_those_of_the_system_are_not() {
         mailbox anna@ grants=S-1-5-21-1-2-3-4,S-1-5-32-544
         account anna@ as=u1 ext=anna
     ";
-    assert_snapshot!(told(world), @"R8 anna@: S-1-5-21-1-2-3-4 is a deleted principal");
+    assert_snapshot!(told(world), @"R8 anna@: S-1-5-21-1-2-3-4 is a deleted principal; remove the entry with `Remove-MailboxPermission -Identity 'anna@' -User 'S-1-5-21-1-2-3-4' -AccessRights FullAccess`");
 }

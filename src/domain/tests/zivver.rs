@@ -111,6 +111,7 @@ impl Zivver {
         Actual {
             users: self.users.values().cloned().collect(),
             groups: self.groups.values().cloned().collect(),
+            rejected: Vec::new(),
         }
     }
 

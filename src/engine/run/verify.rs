@@ -7,14 +7,15 @@ use tokio::time::Instant;
 use super::Running;
 use crate::{
     domain::{
-        account::Actual,
         accounts::Accounts,
         delta::Target,
         ids::ScimId,
         ineffective::{Sent, SentChange, compare, remember},
         matching::match_accounts,
+        note::Code,
         plan::Plan,
         report::ActionOutcome,
+        seen::SeenAccounts,
     },
     engine::{
         Progress, RunError,
@@ -50,9 +51,7 @@ impl Running<'_> {
         zivver: &ZivverClient,
     ) -> Result<(), RunError> {
         self.engine.progress().show(Progress::Verifying);
-        let seen = self
-            .look(&fetched.world.accounts, plan, applied, zivver)
-            .await?;
+        let seen = self.look(fetched, plan, applied, zivver).await?;
         fetched.world.accounts = seen.accounts;
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         let mut wishes = self.wishes();
@@ -64,6 +63,12 @@ impl Running<'_> {
         // Some of what was held may be gone by what the run did: its codes are those of the next run.
         self.report.held.clone_from(&again.held);
         self.offer_approvals(&again).await?;
+        // An account that cannot be understood any more does not tell what this run made of it.
+        let rejected = again.notes.into_iter();
+        let rejected = rejected.filter(|note| note.code == Code::AccountRejected);
+        self.report.skipped.extend(rejected);
+        self.report.skipped.sort_unstable();
+        self.report.skipped.dedup();
         if self.undo.is_none() && seen.is_final {
             self.remember_effects(plan, &seen.changes);
         }
@@ -73,17 +78,23 @@ impl Running<'_> {
     /// Reads until Zivver shows all that was sent, or the lists have had their time.
     async fn look(
         &self,
-        before: &Accounts,
+        fetched: &Fetched,
         plan: &Plan,
         applied: &Applied,
         zivver: &ZivverClient,
     ) -> Result<Seen, RunError> {
+        let before = &fetched.world.accounts;
+        let min_ratio = fetched.policy.min_target_ratio;
+        let seen = SeenAccounts::of(before);
         let last = Instant::now() + LIST_LAG_MAX;
         let until_when = self.deadline.map_or(last, |deadline| deadline.min(last));
         let mut wait = LOOK_AGAIN_AFTER;
         loop {
-            let (users, groups) = tokio::try_join!(zivver.users(), zivver.groups())?;
-            let accounts = Accounts::new(Actual { users, groups });
+            let actual = zivver.accounts().await?;
+            if let Some(doubt) = seen.doubt(&actual, min_ratio) {
+                return Err(doubt.into());
+            }
+            let accounts = Accounts::new(actual);
             let changes = sent_changes(plan, applied, before, &accounts);
             let lags = lags(&changes, plan, applied, before, &accounts);
             let next = Instant::now() + wait;

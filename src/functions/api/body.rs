@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::{address::SmtpAddress, scope::RunScope},
-    functions::{Mode, Problem, ProblemKind},
+    functions::{Mode, Problem, ProblemKind, Request},
 };
 
 /// The front end drops a call after 230 s (`functions-host.md` 7.1); the rest is for saving and answering.
 pub const WAIT_S_MAX: u64 = 200;
 
-/// Ten thousand accounts fit in.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Some eight thousand accounts fit in.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// `{"mode":…,"accounts":[…],"approve":[…],"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,12 +97,73 @@ fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
         .map(RunScope::Only)
 }
 
+/// The body of a start, once it is certain that no page of another site made a browser send it: that takes a type which no
+/// form has, and the origin of this site.
+pub(super) fn json(request: &Request) -> Result<Option<&str>, Problem> {
+    refuse_other_origin(request)?;
+    let Some(body) = request.body.as_deref() else {
+        return refuse_lost_body(request).map(|()| None);
+    };
+    let media = request.header("content-type").unwrap_or_default();
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(Some(body));
+    }
+    let came = if essence.is_empty() {
+        "without a Content-Type".to_owned()
+    } else {
+        let essence: String = essence.chars().take(100).collect();
+        format!("as {essence:?}")
+    };
+    Err(Problem::new(
+        ProblemKind::MediaType,
+        format!(
+            "the body came {came}: send it with the header `Content-Type: application/json`, as `curl --json` does"
+        ),
+    ))
+}
+
+/// A browser names the origin of the page that sends; other clients send no such header.
+fn refuse_other_origin(request: &Request) -> Result<(), Problem> {
+    let Some(origin) = request.header("origin") else {
+        return Ok(());
+    };
+    let host = request.header("host").unwrap_or_default();
+    let authority = |scheme: &str| url::Url::parse(&format!("{scheme}://{host}"));
+    let is_own = url::Url::parse(origin).is_ok_and(|origin| {
+        origin.has_host()
+            && authority(origin.scheme()).is_ok_and(|own| own.origin() == origin.origin())
+    });
+    if is_own {
+        return Ok(());
+    }
+    let origin: String = origin.chars().take(100).collect();
+    Err(Problem::new(
+        ProblemKind::CrossSite,
+        format!(
+            "a page of the origin {origin:?} sent this, which is not {host:?}: use the dashboard, or a client that is no browser"
+        ),
+    ))
+}
+
+/// The host does not hand on what a caller sends in chunks: what the body asked for would be forgotten in silence.
+fn refuse_lost_body(request: &Request) -> Result<(), Problem> {
+    if request.header("transfer-encoding").is_none() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::LengthRequired,
+        "the body came in chunks, which the Functions host does not hand on: send it with a Content-Length",
+    ))
+}
+
 fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     let Some(text) = body else {
         return Ok(Wire::default());
     };
     if text.len() > BODY_BYTES_MAX {
-        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes: name fewer accounts");
+        let detail =
+            format!("the body exceeds the limit of {BODY_BYTES_MAX} bytes: name fewer accounts");
         return Err(Problem::new(ProblemKind::TooLarge, detail));
     }
     let bad = |error: serde_json::Error| {

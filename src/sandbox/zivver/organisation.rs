@@ -43,6 +43,7 @@ pub struct Organisation {
 pub struct User {
     /// Assigned when empty.
     pub id: String,
+    /// Left out of the resource when empty.
     pub user_name: String,
     pub name: String,
     pub nick_name: Option<String>,
@@ -66,6 +67,7 @@ pub struct User {
 pub struct Group {
     /// Assigned when empty.
     pub id: String,
+    /// Left out of the resource when empty.
     pub external_id: String,
     pub display_name: String,
     pub members: Vec<String>,

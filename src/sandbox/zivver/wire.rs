@@ -58,16 +58,19 @@ pub(super) fn group(group: &Group, switches: &Switches) -> Value {
     let location = format!("/scim/v2/Groups/{}", group.id);
     let mut extension = json!({ "aliases": group.aliases });
     show_identifier(&mut extension, group.external_account_id.as_ref(), switches);
-    json!({
+    let mut resource = json!({
         "id": group.id,
-        "externalId": group.external_id,
         "displayName": group.display_name,
         "members": members,
         "meta": { "created": group.created.to_string(), "location": location, "resourceType": "Group" },
         "schemas": [CORE_GROUP, ZIVVER_GROUP, ENTERPRISE],
         ENTERPRISE: division(group.division.as_ref()),
         ZIVVER_GROUP: extension,
-    })
+    });
+    if !group.external_id.is_empty() {
+        resource["externalId"] = json!(group.external_id);
+    }
+    resource
 }
 
 fn division(division: Option<&String>) -> Value {

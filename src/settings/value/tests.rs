@@ -71,10 +71,12 @@ fn lists_are_comma_separated_or_json() {
 
 #[test]
 fn r13_domains_are_valid_and_lower_cased() {
-    let read = domains(r#"["Corp.Example","corp.example", "bücher.example"]"#).unwrap();
+    let read =
+        domains(r#"["Corp.Example","corp.example", "bücher.example", "xn--bcher-kva.example"]"#)
+            .unwrap();
     assert_eq!(
         read.iter().collect::<Vec<_>>(),
-        ["bücher.example", "corp.example"]
+        ["corp.example", "xn--bcher-kva.example"]
     );
     for text in [
         "@corp.example",
@@ -209,4 +211,15 @@ fn r26_limits_are_read_in_any_case() {
         limit("101%").unwrap_err().wrong,
         "\"101%\" is not understood"
     );
+}
+
+#[test]
+fn days_are_whole_and_at_most_ten_years() {
+    for (text, days) in [("400d", 400), ("1 d", 1), ("\"3650D\"", 3650)] {
+        let read = super::days(text).map(|kept| kept.as_secs());
+        assert_eq!(read, Ok(days * 86_400), "{text}");
+    }
+    for text in ["", "d", "400", "0d", "3651d", "1d1d", "-1d", "24h"] {
+        assert!(days(text).is_err(), "{text}");
+    }
 }

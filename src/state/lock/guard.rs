@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{CLAIM, Lock, Loss, RELEASED, RENEWAL, name, tenure::Tenure};
+use super::{FOLDER, Lock, Loss, RELEASED, RENEWAL, name, newest, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
 /// The lock, held. It renews itself in the background until it is released, dropped or lost.
@@ -106,16 +106,17 @@ async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
     }
 }
 
-/// Whether the epoch is still the newest after its `n`th renewal was created.
+/// Whether the epoch is still the newest after its `n`th renewal was created. A look at the next claim alone would not tell:
+/// that may have been deleted, as one of many that came since.
 async fn renew_once(lock: &Lock, epoch: u64, n: u64) -> Result<bool, StateError> {
     let object = name(epoch, &format!("{RENEWAL}{n:08}"));
     let bytes = lock.objects.encode(&object, "renewal", &())?;
     let created = lock.objects.create(&object, bytes).await?;
-    let successor = lock.objects.read(&name(epoch + 1, CLAIM)).await?;
+    let newest = newest(&lock.objects.list(FOLDER).await?);
     if let Some(old) = n.checked_sub(2).filter(|old| *old > 0) {
         lock.objects
             .delete(vec![name(epoch, &format!("{RENEWAL}{old:08}"))])
             .await?;
     }
-    Ok(created == Created::Ours && successor.is_none())
+    Ok(created == Created::Ours && newest.is_some_and(|newest| newest.epoch == epoch))
 }

@@ -99,6 +99,26 @@ impl Bench {
         program_in(self.folder.path(), &variables, arguments)
     }
 
+    /// In a shell that first sets its limits.
+    #[cfg(target_os = "linux")]
+    pub(super) fn run_limited(&self, limits: &str, arguments: &[&str]) -> Ended {
+        let settings = self.settings.iter();
+        let variables = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value));
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_cloud-sync"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .current_dir(self.folder.path())
+            .envs(variables)
+            .stdin(Stdio::null());
+        tokio::task::block_in_place(|| shell.output())
+            .unwrap()
+            .into()
+    }
+
     /// The program, still at work.
     pub(super) fn begin(&self, arguments: &[&str]) -> Child {
         let settings = self.settings.iter();

@@ -9,10 +9,16 @@ use insta::assert_snapshot;
 
 use super::bench::{self, Bench};
 use cloud_sync::{
-    domain::mode::{Mode, Trigger},
+    domain::{
+        mode::{Mode, Trigger},
+        report::Report,
+    },
     engine::{Engine, Links, RunRequest},
     http::{Clock, Transport},
-    sandbox::exchange::ExchangeRole,
+    sandbox::{
+        exchange::{ExchangeRole, Tenant},
+        zivver::{LimiterConfig, Organisation},
+    },
     settings::Settings,
 };
 use tokio::{
@@ -341,8 +347,8 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     let mut said = previews.join_all().await;
     said.sort();
     assert_snapshot!(said.join("\n"), @r"
-    source incomplete: read the mailbox list: cannot reach SERVER: invalid peer certificate: CAUSE; start the sandbox (cloud-sync sandbox) or correct EXO_URL (R1)
-    target incomplete: cannot read the accounts: cannot reach SERVER: invalid peer certificate: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
+    source incomplete: read the mailbox list: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; let this machine trust the issuer of the certificate, or correct EXO_URL (R1)
+    target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
     ");
 
     // Proof that the server reads what it can: whoever trusts the certificate speaks to it.
@@ -358,4 +364,38 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
         heard.iter().any(|line| line.starts_with("READ")),
         "{heard:?}"
     );
+}
+
+/// What a preview of many mailboxes says under these limits of open files, soft and hard.
+#[cfg(target_os = "linux")]
+async fn preview_with_open_files(soft: u32, hard: u32) -> Report {
+    let tenant = (0..150).fold(Tenant::new("corp.example"), |tenant, n| {
+        tenant.shared(&format!("desk{n:03}@corp.example"))
+    });
+    let mut organisation = Organisation::new(["corp.example"]);
+    organisation.limiter = LimiterConfig::off();
+    let bench = Bench::start((tenant, organisation)).await;
+    let exchange = bench.sandbox.exchange.control();
+    exchange.set_latency(std::time::Duration::from_millis(20));
+    let bench = bench.with("EXO_CONCURRENCY", "64");
+    let ended = bench.run_limited(
+        &format!("ulimit -Sn {soft} && ulimit -Hn {hard}"),
+        &["preview", "--json"],
+    );
+    let report: Report = ended.json();
+    assert_eq!(report.error, None, "{ended:?}");
+    assert_eq!(report.source.mailboxes, 150);
+    report
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_open_files_make_the_requests_in_flight_fewer() {
+    let report = preview_with_open_files(64, 64).await;
+    assert_snapshot!(report.warnings.join("\n"), @"EXO_CONCURRENCY is 64, but this process may open only 64 files, so at most 12 requests to Exchange are in flight; raise the limit (ulimit -n) to 116 or lower EXO_CONCURRENCY");
+    assert_eq!(report.requests.exchange.retries, 0);
+    // What the limit allows to raise is raised.
+    let report = preview_with_open_files(64, 512).await;
+    assert_eq!(report.warnings, [""; 0]);
+    assert_eq!(report.requests.exchange.retries, 0);
 }

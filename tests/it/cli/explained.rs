@@ -157,7 +157,7 @@ async fn r40_every_case_has_its_answer() {
       R18 desk@corp.example: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp
 
     ----
-    merged@corp.example: the alias merged@corp.example is left out: it still belongs to merged@corp.example (R23)
+    merged@corp.example: the alias merged@corp.example is left out: it is still the address of the account of "Merged", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp (R23)
 
     Exchange Online
       eve@corp.example "Eve"  UserMailbox
@@ -170,14 +170,14 @@ async fn r40_every_case_has_its_answer() {
         external id 7dfbab40-8440-4a5c-884a-e78161bececf
         belongs to the mailbox eve@corp.example (R16)
       merged@corp.example "Merged"  user, active
-        has no mailbox of its own; its address belongs to eve@corp.example (R19)
+        has no mailbox of its own; its address belongs to eve@corp.example; tied to no object id (R19)
 
     What the rules say
-      R23 eve@corp.example: the alias merged@corp.example is left out: it still belongs to merged@corp.example
-      R19 merged@corp.example: its address is an alias of eve@corp.example; merge the two accounts in the Zivver WebApp
+      R23 eve@corp.example: the alias merged@corp.example is left out: it is still the address of the account of "Merged", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+      R19 merged@corp.example: its address is now an alias of the mailbox eve@corp.example, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
 
     ----
-    team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name (R11)
+    team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name; remove the entry with `Remove-MailboxPermission -Identity 'team@corp.example' -User 'Former Colleague' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group (R11)
 
     Exchange Online
       team@corp.example "Team"  SharedMailbox
@@ -191,7 +191,7 @@ async fn r40_every_case_has_its_answer() {
         belongs to the mailbox team@corp.example (R16)
 
     What the rules say
-      R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name
+      R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name; remove the entry with `Remove-MailboxPermission -Identity 'team@corp.example' -User 'Former Colleague' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
 
     ----
     supplier@corp.example: suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
@@ -201,7 +201,7 @@ async fn r40_every_case_has_its_answer() {
 
     Zivver
       supplier@corp.example "Supplier"  user, active
-        has no mailbox (R19)
+        has no mailbox; tied to no object id (R19)
 
     What waits for an approval
       suspend supplier@corp.example: active → suspended

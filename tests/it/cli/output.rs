@@ -44,13 +44,11 @@ async fn an_apply_says_what_it_did() {
           name       "bob"
           R19 the mailbox has no account
 
-    Left alone 1 finding  nothing to do about it  --skipped lists them
-          1  room, equipment or another kind that is not synchronised  R3
-
     warning: state is kept on this machine only, so the lock of a function app is not seen (R29)
     only for bob@corp.example (R39)
+    not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them (R39)
     In sync: 1 created.
-    Converged: read again, Zivver is as it should be.
+    Converged: read again, the named accounts are as planned.
     read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
     asked Exchange 5 times and Zivver 5 times
     run

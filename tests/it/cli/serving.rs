@@ -37,8 +37,8 @@ fn get(port: u16, path: &str) -> String {
     answer
 }
 
-#[test]
-fn broken_settings_keep_the_server_alive() {
+/// The program as the host starts it, without settings.
+fn served() -> (Running, u16) {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
@@ -52,7 +52,72 @@ fn broken_settings_keep_the_server_alive() {
     let mut running = Running(child);
     let ready = lines(&mut running, 1);
     assert!(ready[0].contains("listening"), "{ready:?}");
+    (running, port)
+}
+
+#[test]
+fn broken_settings_keep_the_server_alive() {
+    let (_running, port) = served();
     for _ in 0..2 {
+        assert!(get(port, "/").starts_with("HTTP/1.1 200 "));
+    }
+}
+
+/// The most memory that a process ever had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_kib(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = peak.and_then(|line| line.split_whitespace().nth(1));
+    kib.unwrap().parse().unwrap()
+}
+
+/// A call whose body has so many MiB, as the host hands it on, and what its caller hears.
+#[cfg(target_os = "linux")]
+fn long_call(port: u16, mib: usize, chunked: bool) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let (start, end) = (r#"{"Data":{"req":{"Method":"POST","Body":""#, r#""}}}"#);
+    let piece = "x".repeat(1 << 20);
+    let length = start.len() + mib * piece.len() + end.len();
+    let framing = if chunked {
+        "Transfer-Encoding: chunked".to_owned()
+    } else {
+        format!("Content-Length: {length}")
+    };
+    write!(
+        stream,
+        "POST /SyncHttp HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{framing}\r\n\r\n"
+    )
+    .unwrap();
+    let pieces = std::iter::repeat_n(piece.as_str(), mib);
+    for piece in std::iter::once(start).chain(pieces).chain([end]) {
+        if chunked {
+            write!(stream, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
+        } else {
+            write!(stream, "{piece}").unwrap();
+        }
+    }
+    if chunked {
+        write!(stream, "0\r\n\r\n").unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_call_of_250_mebibytes_is_refused_within_32_mebibytes_of_memory() {
+    for chunked in [false, true] {
+        let (running, port) = served();
+        assert!(get(port, "/").starts_with("HTTP/1.1 200 "));
+        let before = peak_kib(&running);
+        let answer = long_call(port, 250, chunked);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains(r#""statusCode":"413""#), "{answer}");
+        assert!(answer.contains("problem:too-large"), "{answer}");
+        let more = peak_kib(&running) - before;
+        assert!(more < 32 * 1024, "{more} KiB");
         assert!(get(port, "/").starts_with("HTTP/1.1 200 "));
     }
 }

@@ -13,16 +13,18 @@ use super::{Bench, LEASE, apply, called, hours_ago, newcomers, request};
 
 /// Where nothing may write any more, no apply looks after it, and its history is all there is to see.
 #[tokio::test]
-async fn a_killed_apply_is_no_trouble_once_another_run_has_succeeded() {
-    let bench = Bench::open(newcomers(2), &[]).await;
-    bench
-        .recorded(&apply(), RunState::Running, &hours_ago(2))
-        .await;
-    let app = bench.app();
-    let preview = RunRequest::new(Mode::Preview, StartedBy::Timer);
-    bench.engine(None).run(&preview).await.unwrap();
-    let health = called(&app, request("GET", "/health", &[], None)).await;
-    assert_eq!(health.status, 200, "{}", health.body);
+async fn r28_a_killed_apply_is_no_trouble_once_another_run_has_succeeded() {
+    for (perform_sync, status) in [("false", 200), ("on-demand", 200), ("true", 503)] {
+        let bench = Bench::open(newcomers(2), &[("PERFORM_SYNC", perform_sync)]).await;
+        bench
+            .recorded(&apply(), RunState::Running, &hours_ago(2))
+            .await;
+        let app = bench.app();
+        let preview = RunRequest::new(Mode::Preview, StartedBy::Timer);
+        bench.engine(None).run(&preview).await.unwrap();
+        let health = called(&app, request("GET", "/health", &[], None)).await;
+        assert_eq!(health.status, status, "{perform_sync} {}", health.body);
+    }
 }
 
 #[tokio::test]

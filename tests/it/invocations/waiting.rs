@@ -14,7 +14,8 @@ async fn r34_a_caller_who_waits_is_answered_when_time_is_up() {
     let app = bench.app();
     let began = Instant::now();
     let body = Some(r#"{"mode":"apply","wait":1}"#);
-    let response = called(&app, request("POST", "", &[], body)).await;
+    let headers = [("content-type", "application/json")];
+    let response = called(&app, request("POST", "", &headers, body)).await;
     assert!(began.elapsed() < ms(5000), "{:?}", began.elapsed());
     assert_eq!(response.status, 202, "{}", response.body);
     assert_eq!(json(&response)["state"], "continues");

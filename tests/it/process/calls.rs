@@ -65,6 +65,9 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     assert_eq!(report["state"], "ended");
     assert_eq!(office.writes(), 0);
     assert_eq!(host.queue.len(), 0);
+    // R28: under PERFORM_SYNC=true a preview is no success; infra/queries/no-success.kql looks for these words.
+    until("the preview is logged", || host.log().has("success=false")).await;
+    assert!(!host.log().has("success=true"), "{}", host.log());
 
     let queued = host
         .call(Call::post("/api/SyncHttp/runs", &json!({"mode": "apply"})))
@@ -87,6 +90,7 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     );
     assert!(!after["actions"].as_array().unwrap().is_empty());
     office.is_in_sync();
+    until("the apply is logged", || host.log().has("success=true")).await;
     let (status, health) = health(&host).await;
     assert_eq!((status, &health["status"]), (200, &json!("ok")), "{health}");
     assert_eq!(health["lock"], "free");
@@ -230,6 +234,9 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     assert_eq!(host.call(bad).await.status, 400);
     let one = json!({"mode": "apply", "accounts": ["hired001@corp.example"], "wait": 60});
     assert_eq!(host.call(Call::post(START, &one)).await.status, 200);
+    let unknown = json!({"accounts": ["hired999@corp.example"], "wait": 60});
+    let unknown = host.call(Call::post(START, &unknown)).await;
+    assert_eq!(unknown.status, 422, "{}", unknown.body);
     host.timer().await.succeeded();
     host.queue.send(b"hired000@corp.example").unwrap();
     host.drain().await;

@@ -83,12 +83,14 @@ async fn a_caller_is_understood_in_every_spelling() {
         };
         host.call(call.header("cOnTeNt-tYpE", kind))
     };
-    let as_bytes = post("application/octet-stream", r#"{"mode":"apply"}"#).await;
-    assert_eq!(as_bytes.status, 202, "{}", as_bytes.body);
+    let as_json = post("Application/JSON; charset=UTF-8", r#"{"mode":"apply"}"#).await;
+    assert_eq!(as_json.status, 202, "{}", as_json.body);
     assert!(host.queue.take_out().contains(r#""mode":"apply""#));
+    let as_bytes = post("application/octet-stream", r#"{"mode":"apply"}"#).await;
+    assert_eq!(as_bytes.status, 415, "{}", as_bytes.body);
     let parts = "--x\r\nContent-Disposition: form-data; name=\"mode\"\r\n\r\napply\r\n--x--\r\n";
     let in_parts = post("multipart/form-data; boundary=x", parts).await;
-    assert_eq!(in_parts.status, 400, "{}", in_parts.body);
+    assert_eq!(in_parts.status, 415, "{}", in_parts.body);
     assert_eq!(host.queue.len(), 0);
 
     for (call, status, content_type) in [

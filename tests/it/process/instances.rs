@@ -134,6 +134,40 @@ async fn r35_a_message_whose_host_died_comes_to_another_when_its_lease_is_over()
     other.stop().await;
 }
 
+/// The lock of the dead would hold for ten minutes.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_a_process_that_died_on_this_machine_keeps_nobody_waiting() {
+    let office = Office::open(6, 3).await;
+    let control = office.sandbox.zivver.control();
+    control.inject(at_write(20, &FaultKind::HangAfter));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = with(
+        office.settings(&folder_url(folder.path())),
+        "LOCK_LEASE",
+        "10m",
+    );
+    let (dying, other) = two_instances(settings, Timing::default()).await;
+    {
+        let mut run = std::pin::pin!(dying.timer());
+        let reached = until("the write is reached", || {
+            control.journal().iter().any(|entry| entry.fault.is_some())
+        });
+        tokio::select! {
+            invoked = &mut run => panic!("ended before the write: {invoked:?}"),
+            () = reached => {}
+        }
+    }
+    other.timer().await.succeeded();
+    assert_eq!(other.queue.len(), 1, "the holder lives: the tick waits");
+    dying.stop().await;
+    for invoked in other.drain().await {
+        invoked.succeeded();
+    }
+    one_wrote_at_a_time(&office, &other.queue);
+    other.stop().await;
+}
+
 /// So slow and with so little time that a run takes several invocations.
 fn in_pieces(office: &Office, settings: AppSettings, budget: &str) -> AppSettings {
     let zivver = office.sandbox.zivver.control();

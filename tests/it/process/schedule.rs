@@ -117,7 +117,7 @@ async fn what_a_killed_instance_left_another_ends() {
     let started = schedule.runs().len();
 
     let second = Host::start(settings).await;
-    // The first ticks find the lock of the dead; once its lease is over, one of them does the work.
+    // The first tick may find the lock of the dead, where the machine does not tell that it died.
     while_listening(&[&second], &schedule, "all is right", || {
         office.accounts() == office.expected
     })

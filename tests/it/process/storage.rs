@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt as _, future::join_all, stream};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::office::{Office, with};
+use super::office::{Office, folder_url, with};
 use crate::host::{Host, project::AppSettings, until, wire::Call, worker::Level};
 
 /// What becomes of requests for blobs.
@@ -394,4 +394,35 @@ async fn r29_r35_storage_in_bad_weather_is_told_and_stops_the_writing() {
         join_all(turns.map(in_mid_run)),
         hanging_for_longer_than_a_lease(),
     );
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_in_a_folder_can_be_read_by_its_user_only() {
+    let office = Office::open(3, 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let host = Host::start(office.settings(&folder_url(&state))).await;
+    host.timer().await.succeeded();
+    let modes = modes(&state);
+    assert!(modes.len() > 10, "{modes:?}");
+    for (path, is_folder, mode) in modes {
+        let expected = if is_folder { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{mode:o}: {}", path.display());
+    }
+    host.stop().await;
+}
+
+/// Of a folder and everything below it.
+#[cfg(unix)]
+fn modes(path: &std::path::Path) -> Vec<(std::path::PathBuf, bool, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::metadata(path).unwrap();
+    let mode = metadata.permissions().mode() & 0o777;
+    let mut found = vec![(path.to_owned(), metadata.is_dir(), mode)];
+    if metadata.is_dir() {
+        let entries = std::fs::read_dir(path).unwrap();
+        found.extend(entries.flat_map(|entry| modes(&entry.unwrap().path())));
+    }
+    found
 }

@@ -1,19 +1,28 @@
 //! R31, R32, R36, R38: what Zivver does to a plan.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cloud_sync::{
-    domain::report::{ActionOutcome, Report, RunOutcome},
+    domain::{
+        mode::{Mode, Trigger},
+        report::{ActionOutcome, Report, RunOutcome},
+    },
+    engine::RunRequest,
     sandbox::{
         control::{Fault, FaultKind},
         exchange::{Bucket, Mailbox, RetryAfter},
         zivver::{Organisation, User},
     },
+    state::State,
 };
+use object_store::memory::InMemory;
 use tokio::time::Instant;
 
 use super::bench::*;
-use crate::world::World;
+use crate::{
+    state::faults::{self, Faulty},
+    world::World,
+};
 
 fn status(status: u16, headers: &[(&str, &str)], body: &str) -> FaultKind {
     FaultKind::Status {
@@ -494,6 +503,84 @@ async fn r32_401_and_403_of_zivver_stop_at_once() {
             assert!(refused <= 4, "{method} {code}: {refused}");
         }
     }
+}
+
+/// 40 people with new names, at a rate that makes most writes wait.
+async fn queue(state: Option<State>) -> World {
+    let names: Vec<String> = (0..40).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut tenant = people(&names);
+    for mailbox in &mut tenant.mailboxes {
+        mailbox.display_name = "New name".into();
+    }
+    let settings = [("ZIVVER_RATE", "5/1s"), ("MAX_NAME_CHANGES", "100%")];
+    let mut organisation = accounts(&names);
+    organisation.limiter = cloud_sync::sandbox::zivver::LimiterConfig::off();
+    let world = World::still_with(tenant, organisation, &settings).await;
+    match state {
+        Some(state) => world.over(state, &[], None),
+        None => world,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r32_after_a_refused_key_no_write_starts_that_waited_for_its_turn() {
+    for code in [401, 403] {
+        let world = queue(None).await;
+        let fault = Fault::always(status(code, &[], "")).method("PUT").after(7);
+        world.sandbox.zivver.control().inject(fault);
+        let report = world.apply().await;
+        assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+        assert!(report.error.clone().unwrap().contains(&code.to_string()));
+        // Five may be on their way together.
+        assert!(write_count(&world) <= 12, "{}", write_count(&world));
+        let unsent = 40 - write_count(&world);
+        assert_eq!(report.remaining as usize, unsent, "{}", shown(&report));
+        world.sandbox.zivver.control().clear_faults();
+        assert_converged(&world.apply().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_no_write_starts_once_an_outcome_cannot_be_stored() {
+    let storage = Arc::new(Faulty::over(Arc::new(InMemory::new())));
+    let world = queue(Some(State::over(Arc::clone(&storage) as _, "memory"))).await;
+    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let run = world.run_for(&request);
+    let goes_down = async {
+        while write_count(&world) < 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        storage.suffers(faults::Fault::Down);
+        write_count(&world)
+    };
+    let (ended, before) = tokio::join!(run, goes_down);
+    assert!(ended.is_err(), "not even its end can be stored");
+    // The first outcome that cannot be stored is that of a write that goes together with four others.
+    let after = write_count(&world) - before;
+    assert!(after <= 5, "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_writes_wait_for_storage_that_does_not_answer() {
+    let storage = Arc::new(Faulty::over(Arc::new(InMemory::new())));
+    let world = queue(Some(State::over(Arc::clone(&storage) as _, "memory"))).await;
+    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let run = world.run_for(&request);
+    let hangs = async {
+        while write_count(&world) < 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        storage.suffers(faults::Fault::LateCreation);
+        let before = write_count(&world);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let after = write_count(&world) - before;
+        assert!(after <= 5, "{after}");
+        storage.suffers(faults::Fault::None);
+        (0..100).for_each(|_| storage.let_through());
+    };
+    let (report, ()) = tokio::join!(run, hangs);
+    assert_converged(&report.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

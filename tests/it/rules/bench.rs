@@ -325,3 +325,17 @@ pub(super) async fn assert_stable(world: &World) {
     assert_eq!(writes(world), [""; 0], "{}", shown(&again));
     assert_eq!(again.actions, []);
 }
+
+/// Gives a mailbox another address; the old one stays as an alias if `keeps`.
+pub(super) fn readdress(tenant: &mut Tenant, from: &str, to: &str, keeps: bool) {
+    let mailbox = tenant.mailbox_mut(&at(from)).unwrap();
+    mailbox.primary_smtp_address = at(to);
+    mailbox.user_principal_name = at(to);
+    mailbox
+        .email_addresses
+        .retain(|entry| !entry.ends_with(&at(to)) && !entry.starts_with("SMTP:"));
+    mailbox.email_addresses.push(format!("SMTP:{}", at(to)));
+    if keeps {
+        mailbox.email_addresses.push(format!("smtp:{}", at(from)));
+    }
+}

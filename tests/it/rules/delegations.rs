@@ -493,7 +493,7 @@ async fn r11_not_found_is_nobody_for_an_address_and_unknown_for_a_name() {
             "TrusteeDeleted",
         ),
         ("Nobody Knows", vec!["ann@"], "DelegationsUnknown"),
-        ("CORP\\old", vec!["ann@"], "DelegationsUnknown"),
+        ("CORP\\old", vec!["ben@"], "TrusteeNotFound"),
     ] {
         let world = desk_world(|tenant| {
             let tenant = tenant.full_access(&at("desk"), &at("ben"));

@@ -2,26 +2,12 @@
 
 use cloud_sync::domain::report::RunOutcome;
 use cloud_sync::sandbox::{
-    exchange::{Mailbox, Tenant},
+    exchange::Mailbox,
     zivver::{Group, User},
 };
 
 use super::bench::*;
 use crate::world::World;
-
-/// Gives a mailbox another address; the old one stays as an alias if `keeps`.
-fn readdress(tenant: &mut Tenant, from: &str, to: &str, keeps: bool) {
-    let mailbox = tenant.mailbox_mut(&at(from)).unwrap();
-    mailbox.primary_smtp_address = at(to);
-    mailbox.user_principal_name = at(to);
-    mailbox
-        .email_addresses
-        .retain(|entry| !entry.ends_with(&at(to)) && !entry.starts_with("SMTP:"));
-    mailbox.email_addresses.push(format!("SMTP:{}", at(to)));
-    if keeps {
-        mailbox.email_addresses.push(format!("smtp:{}", at(from)));
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn r16_the_mapping_of_the_first_run_recognises_in_the_second() {
@@ -106,6 +92,7 @@ async fn r16_a_namesake_is_held_until_approved() {
     // Neither renamed nor given to the other, and nobody's delegate meanwhile.
     insta::assert_snapshot!(shown(&report), @r#"
     NeedsAttention, converged
+    Suspend ann@; Active -yes +no
     Create desk@; Name +desk; Delegates +ben@
     held Identity: give to another object id ann@ "f0250387-a9ab-4eec-810b-e7b8a216191d" -> "91c70889-1548-4d34-858e-5597f57363d2"
     R16 IdentityChange: ann@
@@ -118,7 +105,7 @@ async fn r16_a_namesake_is_held_until_approved() {
     assert_converged(&report);
     assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
     insta::assert_snapshot!(writes(&world).join("\n"), @r"
-    PUT Users ann@ {name:{formatted:Ann the second},zivver:{ExternalAccountId:f0250387-a9ab-4eec-810b-e7b8a216191d,SsoAccountKey:id of ann@,aliases:[a2@],delegates:[]}} 200
+    PUT Users ann@ {active:true,name:{formatted:Ann the second},zivver:{ExternalAccountId:f0250387-a9ab-4eec-810b-e7b8a216191d,SsoAccountKey:id of ann@,aliases:[a2@],delegates:[]}} 200
     PUT Groups desk@ {members:[{value:ann@},{value:ben@}]} 200
     ");
     assert_eq!(user(&world, "ann").sso_account_key, Some(id("ann")));
@@ -137,9 +124,7 @@ async fn r16_a_namesake_that_differs_in_nothing_still_takes_the_key() {
         ..account("former")
     });
     let world = World::still(tenant, organisation).await;
-    let report = world.apply().await;
-    assert_eq!(writes(&world), [""; 0]);
-    forget(&world);
+    let report = world.preview().await;
     let report = world.approve(&[&report.held[0].code]).await;
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {zivver:{ExternalAccountId:c480e60f-4f1d-4250-868e-54142513af16,SsoAccountKey:id of ann@,aliases:[],delegates:[]}} 200");
     assert_converged(&report);
@@ -280,11 +265,10 @@ async fn r17_upn_evidence_counts_and_a_tie_to_another_does_not() {
     let report = world.apply().await;
     insta::assert_snapshot!(shown(&report), @r#"
     NeedsAttention, converged
-    Create ben.new@; Name +ben.new
-    Suspend ben@; Active -yes +no
+    Create ben.new@; Name +ben.new; Aliases +ben@
+    Suspend ben@; Address -ben@ +cloud-sync-3e99bce29257@; Active -yes +no
     held Identity: rename on the evidence of an alias u1@ "u1@" -> "ann.new@"
     R17 AliasEvidence: ann.new@
-    R23 AliasTaken: ben.new@
     "#);
     assert_eq!(user(&world, "u1").name, "Ann");
 }

@@ -44,22 +44,58 @@ async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r39_a_name_that_nobody_has_is_told() {
-    let world = World::still(people(&["ann"]), organisation()).await;
+async fn r39_an_unknown_address_fails_the_run_before_anything_is_written() {
+    let world = world().await;
     for mode in [Mode::Preview, Mode::Apply] {
-        let report = world.scoped(mode, &[&at("ann"), &at("an")]).await;
-        assert_eq!(notes(&report, "an"), ["AddressUnknown"]);
-        assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+        // Bringing ann up to date is what the known half of the names asks for.
+        let report = world.scoped(mode, &[&at("ann"), &at("bem")]).await;
+        assert_eq!(report.outcome, RunOutcome::Failed);
         assert_eq!(
-            report.skipped[0].text,
-            "no mailbox and no account has this address; did you mean ann@corp.example?"
+            report.error.as_deref(),
+            Some(
+                "no mailbox and no account has the address bem@corp.example (did you mean ben@corp.example?); nothing \
+                 is written: correct it and start again (R39)"
+            )
         );
+        assert_eq!(report.unknown_accounts[0].nearest[0].as_str(), at("ben"));
+        assert_eq!((report.converged, report.actions.len()), (None, 0));
+        assert_eq!(write_count(&world), 0);
     }
-    let report = world.scoped(Mode::Preview, &[&at("zacharias")]).await;
+    let report = world.scoped(Mode::Apply, &[&at("zacharias")]).await;
     assert_eq!(
-        report.skipped[0].text,
-        "no mailbox and no account has this address"
+        report.error.as_deref(),
+        Some(
+            "no mailbox and no account has the address zacharias@corp.example; nothing is written: correct it and \
+             start again (R39)"
+        )
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_what_is_wrong_with_others_is_counted_and_colours_nothing() {
+    let tenant = people(&["ann"])
+        .shared(&at("kind"))
+        .shared(&at("other"))
+        .user("out@elsewhere.example");
+    let mut organisation = accounts(&["ann", "kind", "other", "stray"]);
+    organisation.users[0].external_account_id = None;
+    let world = World::still(tenant, organisation).await;
+    let all = world.preview().await;
+    assert_eq!(all.outcome, RunOutcome::NeedsAttention, "{}", shown(&all));
+    for mode in [Mode::Preview, Mode::Apply] {
+        let report = world.scoped(mode, &[&at("ann")]).await;
+        assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
+        assert_eq!((report.skipped.len(), report.held.len()), (0, 0));
+        let others = report.others.unwrap();
+        assert_eq!(others.findings as usize, all.skipped.len());
+        assert_eq!(others.attention, 2, "{}", shown(&all));
+        assert_eq!(report.counts.skipped.len(), 0);
+    }
+    let report = world.scoped(Mode::Apply, &[&at("kind")]).await;
+    assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+    assert_eq!(notes(&report, "kind"), ["KindMismatch"]);
+    assert_eq!(report.skipped.len(), 1, "{}", shown(&report));
+    assert_eq!(report.others.unwrap().attention, 1);
 }
 
 #[tokio::test(start_paused = true)]

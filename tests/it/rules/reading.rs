@@ -4,10 +4,11 @@ use cloud_sync::{
     domain::report::{Report, RunOutcome},
     sandbox::{
         control::{Fault, FaultKind},
-        exchange::{Link, Mailbox, Paging, faults},
-        zivver::{self, TotalResults},
+        exchange::{Link, Mailbox, Paging, Tenant, faults},
+        zivver::{self, TotalResults, User},
     },
 };
+use serde_json::{Value, json};
 
 use super::bench::*;
 use crate::world::World;
@@ -199,7 +200,7 @@ async fn r01_every_way_in_which_a_list_of_zivver_can_be_incomplete() {
             },
             FaultKind::ReplaceBody {
                 status: 200,
-                body: r#"{"Resources":[{"userName":"ann@corp.example"}],"totalResults":1}"#.into(),
+                body: r#"{"Resources":[1,2,3,4,5],"totalResults":5}"#.into(),
             },
         ] {
             let world = world().await;
@@ -268,4 +269,288 @@ async fn r02_other_settings_hold_what_takes_away() {
     let report = world.apply().await;
     assert!(report.held[0].reason.contains("CLAIMED_DOMAINS"));
     assert_eq!(writes(&world), [""; 0]);
+}
+
+/// Ann and Ben may open the desk; everybody is in step with Zivver.
+async fn office() -> World {
+    let tenant = people(&["ann", "ben", "cas"])
+        .mailbox(Mailbox::user(&at("odd")).with_alias_address(&at("o")))
+        .mailbox(
+            Mailbox::shared(&at("desk"))
+                .opened_by(&at("odd"))
+                .opened_by(&at("cas")),
+        )
+        .mailbox(Mailbox::shared(&at("odddesk")).opened_by(&at("ann")));
+    let world = World::still_with(tenant, organisation(), &[("MAX_SUSPEND", "100%")]).await;
+    assert_converged(&world.apply().await);
+    world
+}
+
+fn withdraw_all(tenant: &mut Tenant) {
+    for mailbox in &mut tenant.mailboxes {
+        mailbox.permissions.clear();
+    }
+}
+
+/// Makes the row of this account so.
+fn make_odd(world: &World, local: &str, patch: &Value) {
+    world.sandbox.zivver.with_state(|organisation| {
+        let address = at(local);
+        let user = organisation.user(&address).map(|user| user.id.clone());
+        let group = organisation.group(&address).map(|group| group.id.clone());
+        let id = user.or(group).unwrap();
+        organisation.switches.odd_rows.insert(id, patch.clone());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_one_odd_row_is_named_and_the_rest_is_done() {
+    let world = World::still(people(&["ann", "ben"]), accounts(&["ann"])).await;
+    world.sandbox.zivver.with_state(|organisation| {
+        organisation.add_user(User {
+            id: "77".into(),
+            ..User::new("", "Row without userName")
+        });
+    });
+    let report = world.apply().await;
+    assert_eq!(
+        report.outcome,
+        RunOutcome::NeedsAttention,
+        "{}",
+        shown(&report)
+    );
+    assert_eq!(report.target.rejected, 1);
+    user(&world, "ben");
+    let note = report.skipped.iter().find(|note| note.address == "77");
+    insta::assert_snapshot!(note.unwrap().text, @r#"cannot understand the user account with the id 77 and the name "Row without userName" in Zivver: missing field `userName`; it and what is tied to it stay as they are; correct it in the Zivver WebApp, or ask Zivver's support"#);
+    assert_eq!(world.apply().await.actions, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
+    const ZIVVER_USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
+    const ZIVVER_GROUP: &str = "urn:ietf:params:scim:schemas:zivver:0.1:Group";
+    for (local, patch) in [
+        ("odd", json!({ "userName": null })),
+        ("odd", json!({ "userName": "" })),
+        ("odd", json!({ "userName": 7 })),
+        ("odd", json!({ "active": "perhaps" })),
+        ("odd", json!({ "name": "Odd" })),
+        ("odd", json!({ ZIVVER_USER: "none" })),
+        ("odd", json!({ ZIVVER_USER: { "aliases": 7 } })),
+        ("odd", json!({ ZIVVER_USER: { "delegates": [{}] } })),
+        ("odddesk", json!({ "externalId": null })),
+        ("odddesk", json!({ "displayName": ["odd"] })),
+        ("odddesk", json!({ "members": "nobody" })),
+        ("odddesk", json!({ "members": [{ "value": 7 }] })),
+        ("odddesk", json!({ ZIVVER_GROUP: { "aliases": [7] } })),
+    ] {
+        let world = office().await;
+        make_odd(&world, local, &patch);
+        world.sandbox.exchange.with_state(|tenant| {
+            for mailbox in &mut tenant.mailboxes {
+                mailbox.display_name = "New name".into();
+            }
+            tenant.mailbox_mut(&at("odd")).unwrap().account_disabled = Some(true);
+            for mailbox in &mut tenant.mailboxes {
+                mailbox.permissions.retain(|it| it.user != at("odd"));
+            }
+        });
+        let before = zivver(&world);
+        let of_odd = |text: &str| -> Vec<String> {
+            let lines = text
+                .lines()
+                .filter(|line| line.starts_with(&format!("{local}@")));
+            lines.map(str::to_owned).collect()
+        };
+        let report = world.apply().await;
+        let told = format!("{local} {patch}: {}", shown(&report));
+        assert_eq!(report.outcome, RunOutcome::NeedsAttention, "{told}");
+        assert_eq!(of_odd(&zivver(&world)), of_odd(&before), "{told}");
+        assert!(
+            notes(&report, local).contains(&"AccountRejected".to_owned()),
+            "{told}"
+        );
+        assert_eq!(user(&world, "ann").name, "New name", "{told}");
+        assert_eq!(report.converged, Some(true), "{told}");
+        forget(&world);
+        world.apply().await;
+        assert_eq!(writes(&world), [""; 0], "{told}");
+        // Nobody forgot whose account it is.
+        world
+            .sandbox
+            .zivver
+            .with_state(|organisation| organisation.switches.odd_rows.clear());
+        assert_converged(&world.apply().await);
+        match local {
+            "odd" => assert!(!user(&world, "odd").active, "{told}"),
+            _ => assert_eq!(group(&world, "odddesk").display_name, "New name"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_a_rejected_account_stays_a_member_and_a_delegate() {
+    let world = office()
+        .await
+        .again_with(&[("MAX_DELEGATE_REMOVALS", "100%")])
+        .await;
+    world.sandbox.exchange.with_state(|tenant| {
+        *tenant = tenant
+            .clone()
+            .full_access(&at("ann"), &at("odd"))
+            .full_access(&at("ann"), &at("cas"));
+    });
+    assert_converged(&world.apply().await);
+    make_odd(&world, "odd", &json!({ "active": 5 }));
+    world.sandbox.exchange.with_state(|tenant| {
+        withdraw_all(tenant);
+        *tenant = tenant.clone().full_access(&at("desk"), &at("ben"));
+    });
+    let odd = user(&world, "odd").id;
+    let report = world.apply().await;
+    let mut members = group(&world, "desk").members;
+    members.sort();
+    let mut expected = [odd.clone(), user(&world, "ben").id];
+    expected.sort();
+    assert_eq!(members, expected, "{}", shown(&report));
+    assert_eq!(user(&world, "ann").delegates, [at("odd")]);
+    // The others may go, and it is not emptied.
+    world.sandbox.exchange.with_state(withdraw_all);
+    let report = world.apply().await;
+    assert_eq!(group(&world, "desk").members, [odd], "{}", shown(&report));
+    assert_eq!(report.converged, Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_an_address_of_a_rejected_account_is_given_to_nobody() {
+    let world = World::still(
+        people(&["new"])
+            .mailbox(Mailbox::user(&at("ann")).with_alias_address(&at("a")))
+            .mailbox(Mailbox::user(&at("now")).with_alias_address(&at("old"))),
+        accounts(&["ann"])
+            .with_user(User::new(&at("new"), "new").alias(&at("a")))
+            .with_user(User::new(&at("old"), "old")),
+    )
+    .await;
+    make_odd(&world, "new", &json!({ "active": 5 }));
+    make_odd(&world, "old", &json!({ "active": 5 }));
+    let report = world.apply().await;
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert_eq!(
+        notes(&report, "new"),
+        ["AccountRejected", "AccountRejected"]
+    );
+    assert_eq!(notes(&report, "now"), ["AccountRejected"]);
+    assert_eq!(notes(&report, "ann"), ["AliasTaken"]);
+    let told = world.explain(&at("new")).await;
+    assert!(
+        told.accounts[0].standing.contains("cannot be understood"),
+        "{told:?}"
+    );
+    assert!(told.verdict.contains("(R1)"), "{}", told.verdict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_too_many_odd_rows_are_no_list() {
+    let world = world().await;
+    for at in 0..5 {
+        make_odd(&world, &format!("p{at}"), &json!({ "userName": null }));
+    }
+    let report = world.apply().await;
+    assert_failed(
+        &world,
+        &report,
+        "has 5 of 26 rows that cannot be understood",
+    );
+}
+
+/// Zivver's lists show so many accounts each.
+fn lists_show(world: &World, most: Option<usize>) {
+    world.sandbox.zivver.with_state(|organisation| {
+        organisation.switches.lists_show_max = most;
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn r02_lists_without_most_of_the_known_accounts_are_not_believed() {
+    let names: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // The first run has nothing to compare with: an empty organisation is what it is.
+    let world = World::still(people(&names), organisation()).await;
+    assert_converged(&world.apply().await);
+    for most in [0, 14] {
+        forget(&world);
+        lists_show(&world, Some(most));
+        let report = world.apply().await;
+        assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+        let error = report.error.clone().unwrap();
+        let expected = format!("target incomplete: Zivver lists {most} of the 30 accounts");
+        assert!(
+            error.starts_with(&expected) && error.contains("MIN_TARGET_RATIO"),
+            "{error}"
+        );
+        assert_eq!(writes(&world), [""; 0]);
+        let preview = world.preview().await;
+        assert_eq!(preview.error, report.error, "a preview believes no more");
+    }
+    lists_show(&world, None);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r02_accounts_that_were_deleted_on_purpose_are_forgotten_once_a_person_says_so() {
+    let names: Vec<String> = (0..10).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::still(people(&names), accounts(&names)).await;
+    assert_converged(&world.apply().await);
+    // One by one, over time: each run knows what the last one saw.
+    for at in 0..3 {
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation
+                .users
+                .retain(|user| user.user_name != self::at(&format!("p{at}")));
+        });
+        world
+            .sandbox
+            .exchange
+            .with_state(|tenant| tenant.remove_mailbox(&self::at(&format!("p{at}"))));
+        assert_converged(&world.apply().await);
+    }
+    world
+        .sandbox
+        .zivver
+        .with_state(|organisation| organisation.users.truncate(2));
+    world
+        .sandbox
+        .exchange
+        .with_state(|tenant| tenant.mailboxes.truncate(2));
+    assert_eq!(world.apply().await.outcome, RunOutcome::Failed);
+    let world = world.again_with(&[("MIN_TARGET_RATIO", "0")]).await;
+    let report = world.apply().await;
+    assert_eq!(report.error, None, "{}", shown(&report));
+    let world = world.again_with(&[("MIN_TARGET_RATIO", "0.5")]).await;
+    assert_eq!(world.apply().await.error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r02_a_verification_believes_no_more_than_a_run() {
+    let world = world().await;
+    // Only the lists of the verification are empty.
+    for path in ["/Users", "/Groups"] {
+        let empty = FaultKind::ReplaceBody {
+            status: 200,
+            body: r#"{"Resources":[],"totalResults":0}"#.into(),
+        };
+        let fault = Fault::always(empty).method("GET").path(path);
+        world.sandbox.zivver.control().inject(fault.after(1));
+    }
+    let report = world.apply().await;
+    assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
+    assert!(
+        report.error.clone().unwrap().contains("target incomplete"),
+        "{}",
+        shown(&report)
+    );
+    assert_ne!(report.converged, Some(true));
 }

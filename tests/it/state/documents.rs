@@ -1,10 +1,12 @@
 //! What is written is read back, in order, or refused.
 
-use cloud_sync::state::{Phase, Pruned, RunId, State, StateError, StateLocation};
+use std::time::{Duration, SystemTime};
+
+use cloud_sync::state::{Keep, Phase, Pruned, RunId, State, StateError, StateLocation};
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, path::Path};
 
-use super::{Bench, over_each_store};
+use super::{Bench, over_each_store, prune};
 
 over_each_store!(
     memory_is_replaced_only_as_it_was_read,
@@ -18,10 +20,13 @@ over_each_store!(
     a_truncated_or_foreign_document_is_refused,
     a_gap_in_a_journal_is_refused,
     r35_old_runs_go_and_open_ones_stay,
+    r35_previews_do_not_displace_what_an_undo_needs,
+    r35_the_newest_of_the_wanted_runs_stays,
+    r35_a_run_that_cannot_be_read_stops_no_pruning,
 );
 
 fn run_at(second: i64) -> RunId {
-    RunId::new(Timestamp::from_second(1_795_399_200 + second).unwrap())
+    RunId::drawn(Timestamp::from_second(1_795_399_200 + second).unwrap(), 0)
 }
 
 async fn overwrite(bench: &Bench, name: &str, bytes: &[u8]) {
@@ -314,41 +319,43 @@ async fn a_gap_in_a_journal_is_refused(bench: Bench) {
     assert!(state.journal(&run).append(&4).await.is_err());
 }
 
-/// Runs 0 to 5, of which 1 has not ended, each with a plan and a journal.
-async fn six_runs(state: &State) -> Vec<RunId> {
-    let runs: Vec<RunId> = (0..6).map(run_at).collect();
-    for (at, run) in runs.iter().enumerate() {
-        state.plans(run).append(&"plan").await.unwrap();
-        state.journal(run).append(&"outcome").await.unwrap();
+/// Runs of which those in `wrote` have a plan and a journal, and 1 has not ended.
+async fn runs(state: &State, count: i64, wrote: &[i64]) -> Vec<RunId> {
+    let runs: Vec<RunId> = (0..count).map(run_at).collect();
+    for (at, run) in (0..).zip(&runs) {
+        if wrote.contains(&at) {
+            state.plans(run).append(&"plan").await.unwrap();
+            state.journal(run).append(&"outcome").await.unwrap();
+        }
+        state.save_report(run, &"report").await.unwrap();
         let phase = if at == 1 { Phase::Open } else { Phase::Ended };
         state.save_summary(run, phase, &at).await.unwrap();
     }
     runs
 }
 
+async fn kept(state: &State) -> Vec<RunId> {
+    let runs = state.runs::<i64>(1000).await.unwrap().into_iter();
+    runs.map(|entry| entry.id).collect()
+}
+
 async fn r35_old_runs_go_and_open_ones_stay(bench: Bench) {
     let state = bench.open().await;
-    let runs = six_runs(&state).await;
+    let runs = runs(&state, 6, &[]).await;
     state.checkpoint(&runs[0]).append(&"answers").await.unwrap();
     state.save_approval("a1b2", &1).await.unwrap();
     state.save_memory(&"memory", None).await.unwrap();
 
     let now = Timestamp::now();
+    let pruned = Pruned {
+        runs: 2,
+        objects: 4,
+    };
+    assert_eq!(prune(&state, 3, now).await, pruned);
+    assert_eq!(kept(&state).await, [5, 4, 3, 1].map(run_at));
     assert_eq!(
-        state.prune(3, now).await.unwrap(),
-        Pruned {
-            runs: 2,
-            objects: 6
-        }
-    );
-    let kept = state.runs::<usize>(9).await.unwrap();
-    assert_eq!(
-        kept.iter().map(|entry| &entry.id).collect::<Vec<_>>(),
-        [&runs[5], &runs[4], &runs[3], &runs[1]]
-    );
-    assert_eq!(
-        state.journal::<String>(&runs[1]).read().await.unwrap(),
-        ["outcome"]
+        state.report::<String>(&runs[1]).await.unwrap().as_deref(),
+        Some("report")
     );
     assert_eq!(
         state.checkpoint::<String>(&runs[0]).read().await.unwrap(),
@@ -356,15 +363,85 @@ async fn r35_old_runs_go_and_open_ones_stay(bench: Bench) {
     );
 
     let later = now + SignedDuration::from_hours(8 * 24);
-    assert_eq!(
-        state.prune(3, later).await.unwrap(),
-        Pruned {
-            runs: 0,
-            objects: 2
-        }
-    );
+    let pruned = Pruned {
+        runs: 0,
+        objects: 2,
+    };
+    assert_eq!(prune(&state, 3, later).await, pruned);
     assert!(state.approvals::<u32>().await.unwrap().is_empty());
     assert!(state.memory::<String>().await.unwrap().is_some());
+}
+
+async fn r35_previews_do_not_displace_what_an_undo_needs(bench: Bench) {
+    let state = bench.open().await;
+    let runs = runs(&state, 12, &[0, 2]).await;
+    // A clock that is years ahead ends nothing either.
+    let later = Timestamp::now() + SignedDuration::from_hours(2 * 365 * 24);
+    assert_eq!(prune(&state, 3, later).await.runs, 6);
+    assert_eq!(kept(&state).await, [11, 10, 9, 2, 1, 0].map(run_at));
+    for run in [&runs[0], &runs[2]] {
+        assert_eq!(state.plans::<String>(run).read().await.unwrap(), ["plan"]);
+        assert_eq!(
+            state.journal::<String>(run).read().await.unwrap(),
+            ["outcome"]
+        );
+        assert!(state.report::<String>(run).await.unwrap().is_some());
+    }
+}
+
+async fn r35_the_newest_of_the_wanted_runs_stays(bench: Bench) {
+    let state = bench.open().await;
+    runs(&state, 9, &[]).await;
+    let keep = Keep {
+        runs: 2,
+        applied: Duration::from_secs(1),
+    };
+    for _ in 0..2 {
+        let pruned = state.prune(keep, |at: &i64| *at < 6, Timestamp::now());
+        pruned.await.unwrap();
+        assert_eq!(kept(&state).await, [8, 7, 5, 1].map(run_at));
+    }
+}
+
+async fn r35_a_run_that_cannot_be_read_stops_no_pruning(bench: Bench) {
+    let state = bench.open().await;
+    let runs = runs(&state, 6, &[]).await;
+    overwrite(&bench, &format!("runs/{}/summary", runs[2]), b"").await;
+    assert_eq!(prune(&state, 1, Timestamp::now()).await.runs, 3);
+    assert_eq!(kept(&state).await, [5, 2, 1].map(run_at));
+}
+
+/// Only a folder lets a test say when a file was written.
+#[tokio::test]
+async fn r35_what_wrote_too_long_ago_goes_and_so_does_what_cannot_be_read() {
+    let bench = Bench::folder();
+    let state = bench.open().await;
+    let runs = runs(&state, 6, &[0, 2, 3]).await;
+    overwrite(&bench, &format!("runs/{}/summary", runs[4]), b"").await;
+    let long_ago = SystemTime::now() - Duration::from_secs(401 * 24 * 60 * 60);
+    for run in [&runs[0], &runs[1], &runs[3], &runs[4]] {
+        age(
+            &bench.folder_path().join("runs").join(run.as_str()),
+            long_ago,
+        );
+    }
+    // One file of it is younger.
+    state.save_report(&runs[3], &"report").await.unwrap();
+    assert_eq!(prune(&state, 1, Timestamp::now()).await.runs, 2);
+    assert_eq!(kept(&state).await, [5, 3, 2, 1].map(run_at));
+}
+
+/// Sets the time of every file below `folder`.
+fn age(folder: &std::path::Path, time: SystemTime) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age(&path, time);
+        } else {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -401,7 +478,7 @@ async fn a_folder_in_a_container_is_a_place_of_its_own() {
     assert_eq!(one.runs::<String>(9).await.unwrap().len(), 1);
     assert!(two.runs::<String>(9).await.unwrap().is_empty());
     assert_eq!(
-        one.prune(0, Timestamp::now()).await.unwrap(),
+        prune(&one, 0, Timestamp::now()).await,
         Pruned {
             runs: 1,
             objects: 1
@@ -418,7 +495,7 @@ async fn every_operation_can_be_spawned() {
     let (state, run) = (Bench::folder().open().await, run_at(0));
     check(state.runs::<u32>(1)).await.unwrap();
     check(state.approvals::<u32>()).await.unwrap();
-    check(state.prune(1, Timestamp::now())).await.unwrap();
+    check(prune(&state, 1, Timestamp::now())).await;
     check(state.journal(&run).append(&1)).await.unwrap();
     check(state.journal::<u32>(&run).read()).await.unwrap();
     check(state.save_memory(&1, None)).await.unwrap();

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::{
     Bench,
     faults::{Fault, Faulty},
-    lease_ms, over_each_store,
+    lease_ms, over_each_store, prune,
 };
 
 over_each_store!(
@@ -29,8 +29,9 @@ over_each_store!(
     r29_a_holder_cut_off_stops_before_another_starts,
     r29_a_claim_that_met_itself_is_ours,
     r29_a_claim_that_comes_too_late_is_void,
+    r29_a_holder_notices_successors_though_their_epochs_are_pruned,
     an_unreadable_claim_is_named,
-    long_gone_epochs_are_pruned,
+    r29_all_but_the_last_epochs_are_pruned,
 );
 
 fn owner(name: &str) -> Owner {
@@ -38,7 +39,12 @@ fn owner(name: &str) -> Owner {
         run: RunId::new(Timestamp::now()),
         host: name.into(),
         pid: 1,
+        process: None,
     }
+}
+
+fn this_process() -> Owner {
+    Owner::of(RunId::new(Timestamp::now()), |_| None)
 }
 
 fn mine(acquired: Acquired) -> LockGuard {
@@ -241,8 +247,11 @@ async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
             .unwrap();
     }
     let guard = mine(lock.acquire(&owner("quick")).await.unwrap());
-    let later = Timestamp::now() + SignedDuration::from_secs(25 * 60 * 60);
-    assert_eq!(state.prune(3, later).await.unwrap().objects, 4);
+    assert_eq!(
+        prune(&state, 3, Timestamp::now()).await.objects,
+        16,
+        "claim and release of epochs 1 to 8"
+    );
 
     faulty.let_through();
     let late = sleeper.join_next().await.unwrap().unwrap();
@@ -257,6 +266,39 @@ async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
         "it cleans up"
     );
     guard.release().await.unwrap();
+}
+
+/// Its own clocks tell it nothing, and neither does the epoch after its own.
+async fn r29_a_holder_notices_successors_though_their_epochs_are_pruned(bench: Bench) {
+    let state = bench.open().await;
+    let guard = mine(
+        state
+            .lock(bench.lease)
+            .acquire(&owner("host a"))
+            .await
+            .unwrap(),
+    );
+    for mark in ["claim", "released"] {
+        let name = format!("lock/0000000009/{mark}");
+        bench
+            .store
+            .put(&Path::from(name), "{}".into())
+            .await
+            .unwrap();
+    }
+    assert!(prune(&state, 3, Timestamp::now()).await.objects > 0);
+    until("it is told", async || !guard.may_write()).await;
+    let lost = guard.permit().check();
+    assert!(
+        matches!(
+            lost,
+            Err(StateError::LockLost {
+                loss: Loss::TakenOver,
+                ..
+            })
+        ),
+        "{lost:?}"
+    );
 }
 
 async fn an_unreadable_claim_is_named(bench: Bench) {
@@ -285,7 +327,7 @@ async fn an_unreadable_claim_is_named(bench: Bench) {
         .unwrap();
 }
 
-async fn long_gone_epochs_are_pruned(bench: Bench) {
+async fn r29_all_but_the_last_epochs_are_pruned(bench: Bench) {
     let state = bench.open().await;
     for _ in 0..15 {
         mine(
@@ -299,14 +341,18 @@ async fn long_gone_epochs_are_pruned(bench: Bench) {
         .await
         .unwrap();
     }
+    let glance = Path::from("lock/glance-1");
+    bench.store.put(&glance, "{}".into()).await.unwrap();
     let now = Timestamp::now();
-    assert_eq!(state.prune(3, now).await.unwrap().objects, 0);
-    let later = now + SignedDuration::from_secs(25 * 60 * 60);
     assert_eq!(
-        state.prune(3, later).await.unwrap().objects,
-        8,
-        "claim and release of epochs 1 to 4"
+        prune(&state, 3, now).await.objects,
+        20,
+        "claim and release of epochs 1 to 10"
     );
+    assert_eq!(prune(&state, 3, now).await.objects, 0);
+    assert!(bench.store.head(&glance).await.is_ok(), "it may be in use");
+    let later = now + SignedDuration::from_secs(25 * 60 * 60);
+    assert_eq!(prune(&state, 3, later).await.objects, 1);
     mine(
         state
             .lock(bench.lease)
@@ -332,6 +378,9 @@ async fn r29_a_process_frozen_past_its_lease_never_writes_again() {
     let mut holder = HolderProcess::start(&bench);
     assert_eq!(holder.ask(), "may write");
     holder.signal("STOP");
+    let lock = bench.open().await.lock(bench.lease);
+    let frozen = held(lock.acquire(&this_process()).await.unwrap());
+    assert_eq!(frozen.owner.pid, holder.child.id(), "it is not dead");
     let successor = acquire_patiently(&bench.open().await.lock(bench.lease), "successor").await;
     holder.signal("CONT");
     assert_eq!(holder.ask(), "must not write");
@@ -349,12 +398,28 @@ async fn r29_a_killed_process_is_succeeded() {
     holder.child.wait().unwrap();
     let lock = bench.open().await.lock(bench.lease);
     assert_eq!(
-        held(lock.acquire(&owner("successor")).await.unwrap())
+        held(lock.acquire(&owner("another host")).await.unwrap())
             .owner
             .pid,
         holder.child.id()
     );
     assert!(acquire_patiently(&lock, "successor").await.may_write());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r29_a_dead_process_of_this_machine_is_succeeded_at_once() {
+    let bench = Bench::folder();
+    let mut holder = HolderProcess::start(&bench);
+    assert_eq!(holder.ask(), "may write");
+    let lock = bench.open().await.lock(bench.lease);
+    let here = this_process();
+    held(lock.acquire(&here).await.unwrap());
+    holder.child.kill().unwrap();
+    holder.child.wait().unwrap();
+    assert!(mine(lock.acquire(&here).await.unwrap()).may_write());
+    // That guard was dropped without a release: this process lives, and may still have requests in flight.
+    held(lock.acquire(&this_process()).await.unwrap());
 }
 
 /// This very test program once more, as a process that holds the lock and answers each line on its input.
@@ -429,7 +494,7 @@ async fn hold_the_lock_as_a_process() {
     let state = State::open(&StateLocation::Folder(folder.into()))
         .await
         .unwrap();
-    let owner = Owner::of(RunId::new(Timestamp::now()), |_| None);
+    let owner = this_process();
     let guard = mine(state.lock(lease_ms(3000)).acquire(&owner).await.unwrap());
     let permit = guard.permit();
     let answering = tokio::task::spawn_blocking(move || {

@@ -6,9 +6,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use cloud_sync::{
+    domain::account::UserAccount,
     sandbox::zivver::{Group, Paging, TotalResults},
-    zivver::{ReadError, RefusalKind},
+    zivver::{Listed, ReadError, RefusalKind},
 };
+use serde_json::json;
 
 use super::*;
 
@@ -24,7 +26,7 @@ async fn r1_lists_come_whole_in_one_call() {
     bert.external_account_id = Some("E1".into());
     let world =
         World::of(organisation.with_group(Group::new("Info@corp.example", "Info").member(&anna)));
-    let mut users = world.client.users().await.unwrap();
+    let mut users = world.client.users().await.unwrap().accounts;
     users.sort_by(|one, other| one.address.cmp(&other.address));
     assert_eq!(users.len(), 3);
     let bert = &users[1];
@@ -36,7 +38,7 @@ async fn r1_lists_come_whole_in_one_call() {
     assert_eq!(bert.delegates, [address("anna@corp.example")]);
     assert_eq!(bert.extension.external_account_id.as_deref(), Some("E1"));
     assert_eq!(&*bert.extension.rest[0].0, "externalaccountID");
-    let groups = world.client.groups().await.unwrap();
+    let groups = world.client.groups().await.unwrap().accounts;
     assert_eq!(groups[0].address.as_str(), "info@corp.example");
     assert_eq!(groups[0].members[0].as_str(), anna);
     let paths: Vec<_> = world
@@ -54,10 +56,10 @@ async fn r1_a_capped_list_is_read_page_by_page() {
             switches.list_count_max = Some(cap);
             switches.paging = Paging::Honoured;
         });
-        assert_eq!(world.client.users().await.unwrap().len(), 3);
+        assert_eq!(world.client.users().await.unwrap().accounts.len(), 3);
     }
     let world = World::with_switches(|_| {});
-    assert!(world.client.groups().await.unwrap().is_empty());
+    assert!(world.client.groups().await.unwrap().accounts.is_empty());
 }
 
 /// What the first list of users comes to.
@@ -123,12 +125,8 @@ async fn r1_a_body_that_cannot_be_read_is_an_error() {
         FaultKind::TrailingGarbage,
         FaultKind::EmptyOk,
         FaultKind::HtmlError { status: 200 },
-        status(200, &[], r#"{"Resources":[{"id":"1"}],"totalResults":1}"#),
-        status(
-            200,
-            &[],
-            r#"{"Resources":[{"id":"1","userName":""}],"totalResults":1}"#,
-        ),
+        status(200, &[], r#"{"Resources":[{"id":"1",}],"totalResults":1}"#),
+        status(200, &[], r#"{"Resources":{"id":"1"},"totalResults":1}"#),
         status(200, &[], r#"{"Resources":[],"totalResults":"three"}"#),
         status(200, &[], "[]"),
         status(200, &[], "{}"),
@@ -140,7 +138,7 @@ async fn r1_a_body_that_cannot_be_read_is_an_error() {
             "{kind:?}: {error}"
         );
     }
-    assert_eq!(world.client.users().await.unwrap().len(), 3);
+    assert_eq!(world.client.users().await.unwrap().accounts.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +154,11 @@ async fn r31_reads_are_repeated_when_that_may_help() {
         status(500, &[], ""),
     ] {
         world.fault(kind.clone());
-        assert_eq!(world.client.users().await.unwrap().len(), 3, "{kind:?}");
+        assert_eq!(
+            world.client.users().await.unwrap().accounts.len(),
+            3,
+            "{kind:?}"
+        );
     }
     let counts = world.client.counters().read();
     assert_eq!((counts.total, counts.retries, counts.throttled), (14, 7, 1));
@@ -274,7 +276,7 @@ async fn r31_what_503_and_429_say_about_waiting_is_obeyed_within_bounds() {
             let headers: Vec<_> = value.iter().map(|value| ("retry-after", *value)).collect();
             world.fault(status(code, &headers, ""));
             let start = tokio::time::Instant::now();
-            assert_eq!(world.client.users().await.unwrap().len(), 3);
+            assert_eq!(world.client.users().await.unwrap().accounts.len(), 3);
             let took_s = start.elapsed().as_secs_f64();
             assert!(
                 (at_least_s..=at_most_s).contains(&took_s),
@@ -356,7 +358,7 @@ async fn r1_a_list_announced_as_larger_than_a_gibibyte_is_not_read() {
         });
         let read = client.users().await;
         if is_read {
-            assert_eq!(read.unwrap().len(), 1);
+            assert_eq!(read.unwrap().accounts.len(), 1);
             continue;
         }
         let error = read.unwrap_err();
@@ -366,5 +368,118 @@ async fn r1_a_list_announced_as_larger_than_a_gibibyte_is_not_read() {
             "{error}"
         );
         assert_eq!(client.counters().read().total, 1);
+    }
+}
+
+/// What a list of users with these rows comes to.
+async fn rows(rows: &[Value]) -> Result<Listed<UserAccount>, ReadError> {
+    let world = World::of(organisation());
+    let body = json!({ "Resources": rows, "totalResults": rows.len() });
+    world.fault(status(200, &[], &body.to_string()));
+    world.client.users().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_a_row_that_cannot_be_understood_is_rejected_by_itself() {
+    const ZIVVER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
+    let good = json!({ "id": "1", "userName": "ann@corp.example" });
+    let odd = [
+        (json!({}), "row 2 of the user accounts: missing field `id`"),
+        (
+            json!(null),
+            "row 2 of the user accounts: invalid type: null, expected struct UserRow",
+        ),
+        (json!({ "id": "77" }), "77: missing field `userName`"),
+        (
+            json!({ "id": 77, "userName": "Ben@corp.example" }),
+            "ben@corp.example: invalid type: integer `77`, expected a string",
+        ),
+        (
+            json!({ "id": "..", "userName": "ben@corp.example" }),
+            "ben@corp.example: an id cannot stand in an address",
+        ),
+        (
+            json!({ "id": "77", "userName": " " }),
+            "77: an identifying attribute is empty",
+        ),
+        (json!({ "displayName": "Ben" }), "Ben: missing field `id`"),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", "active": 5 }),
+            "ben@corp.example: data did not match any variant of untagged enum Spelling",
+        ),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", "name": "Ben" }),
+            "ben@corp.example: invalid type: string \"Ben\", expected struct Name",
+        ),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", ZIVVER: { "aliases": "b@corp.example" } }),
+            "ben@corp.example: invalid type: string \"b@corp.example\", expected a sequence",
+        ),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", ZIVVER: { "delegates": [7] } }),
+            "ben@corp.example: invalid type: integer `7`, expected a string",
+        ),
+    ];
+    for (row, expected) in odd {
+        let listed = rows(&[good.clone(), row.clone()]).await.unwrap();
+        assert_eq!(listed.accounts.len(), 1, "{row}");
+        let [rejected] = &*listed.rejected else {
+            panic!("{row}");
+        };
+        assert_eq!(format!("{}: {}", rejected.label, rejected.reason), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_more_than_one_in_a_hundred_rejected_rows_are_no_list() {
+    for (good, odd, is_read) in [
+        (0, 4, true),
+        (0, 5, false),
+        (95, 5, false),
+        (495, 5, true),
+        (494, 6, false),
+        (594, 6, true),
+    ] {
+        let good = (0..good).map(|at| json!({ "id": format!("g{at}"), "userName": "a@b.example" }));
+        let odd = (0..odd).map(|at| json!({ "id": format!("o{at}") }));
+        let all: Vec<Value> = odd.chain(good).collect();
+        let read = rows(&all).await;
+        assert_eq!(read.is_ok(), is_read, "{}", all.len());
+        if let Err(error) = read {
+            let text = error.to_string();
+            assert!(
+                text.starts_with("target incomplete") && text.contains("the first of them o0"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_ids_of_rejected_rows_count_too() {
+    let twice = json!({ "id": "77" });
+    let error = rows(&[twice.clone(), twice]).await.unwrap_err();
+    assert!(error.to_string().contains("has the id 77 twice"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r01_a_look_up_that_finds_a_rejected_row_does_not_say_that_nobody_is_there() {
+    let address = SmtpAddress::verbatim("ben@corp.example");
+    for (row, is_clean) in [
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", "active": 5 }),
+            false,
+        ),
+        (json!({ "id": "77" }), false),
+        (
+            json!({ "id": "77", "userName": "ann@corp.example", "active": 5 }),
+            true,
+        ),
+    ] {
+        let world = World::of(organisation());
+        let body = json!({ "Resources": [row], "totalResults": 1 });
+        world.fault(status(200, &[], &body.to_string()));
+        let found = world.client.find_user(&address).await;
+        assert_eq!(found.is_ok(), is_clean, "{body}: {found:?}");
     }
 }

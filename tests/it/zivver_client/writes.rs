@@ -443,7 +443,11 @@ async fn r29_every_attempt_to_write_asks_first() {
         .await;
     assert!(matches!(patched, Err(WriteError::Stopped { .. })));
     assert!(world.calls().is_empty());
-    assert_eq!(world.client.users().await.unwrap().len(), 3, "reads go on");
+    assert_eq!(
+        world.client.users().await.unwrap().accounts.len(),
+        3,
+        "reads go on"
+    );
 }
 
 #[tokio::test(start_paused = true)]

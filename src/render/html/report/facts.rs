@@ -39,6 +39,9 @@ fn read(html: &mut Html, report: &Report) {
         let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         html.fact("Only for", |html| html.values(&accounts));
     }
+    if let Some(others) = report.others.and_then(words::others) {
+        html.fact("Other accounts", |html| html.text(&others));
+    }
 }
 
 fn took(html: &mut Html, report: &Report) {

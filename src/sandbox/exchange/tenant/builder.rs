@@ -105,6 +105,25 @@ impl Tenant {
         self
     }
 
+    /// A recipient that is no mailbox, of any kind: `RemoteUserMailbox`, `MailUser`, one that is yet to come.
+    #[must_use]
+    pub fn recipient(mut self, recipient_type_details: &str, address: &str) -> Self {
+        self.contacts
+            .push(Contact::of_kind(recipient_type_details, address));
+        self
+    }
+
+    /// A group that is served like a security group and calls itself something else, such as a kind that is yet to come.
+    #[must_use]
+    pub fn group_called(self, recipient_type_details: &str, name: &str, members: &[&str]) -> Self {
+        let mut group = self.named_group(GroupKind::MailUniversalSecurityGroup, name, members);
+        group.overrides.insert(
+            "RecipientTypeDetails".to_owned(),
+            recipient_type_details.into(),
+        );
+        self.group(group)
+    }
+
     /// Lets `trustee` open `mailbox`; see [`Tenant::grant`].
     ///
     /// # Panics

@@ -1,0 +1,372 @@
+//! Whether runs do what they should (R28): what a success is, and what is unhealthy.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    mode::{Mode, PerformSync},
+    report::{Report, RunOutcome, RunState},
+    schedule::{Schedule, ScheduleError},
+};
+
+/// Without a success for so many seconds something is wrong: a nightly run, and [`LATE_MAX_S`].
+const SUCCESS_AGE_MAX_S: i64 = 26 * 3600;
+
+/// How long after its time a run of the schedule may succeed.
+const LATE_MAX_S: i64 = 2 * 3600;
+
+/// Clocks of two machines differ by less.
+pub const CLOCKS_DIFFER_S: i64 = 60;
+
+/// What is judged of a run in the history. Times are epoch seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run<'a> {
+    pub id: &'a str,
+    pub mode: Mode,
+    pub state: RunState,
+    pub outcome: RunOutcome,
+    pub started: Option<i64>,
+    pub ended: Option<i64>,
+    pub error: Option<&'a str>,
+    /// Neither an undo (R37) nor for some accounts only (R39).
+    pub is_for_all: bool,
+    /// An apply whose process ended in the middle (R35).
+    pub was_killed: bool,
+}
+
+impl Run<'_> {
+    /// Whether it came to its end, and looked at all accounts as they are.
+    pub fn saw_everybody(&self) -> bool {
+        self.has_ended_for_all() && self.outcome != RunOutcome::Failed
+    }
+
+    /// R28: the one definition of a success.
+    pub fn is_success(&self, setting: PerformSync) -> bool {
+        self.saw_everybody() && self.mode == setting.timer_mode()
+    }
+
+    /// Whether it says how the runs of the timer fare: it is a success, or could have been one.
+    fn counts(&self, setting: PerformSync) -> bool {
+        self.has_ended_for_all() && self.mode == setting.timer_mode()
+    }
+
+    fn has_ended_for_all(&self) -> bool {
+        self.state == RunState::Ended && self.is_for_all
+    }
+}
+
+impl<'a> From<&'a Report> for Run<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self {
+            id: &report.id,
+            mode: report.mode,
+            state: report.state,
+            outcome: report.outcome,
+            started: epoch(&report.started),
+            ended: report.ended.as_deref().and_then(epoch),
+            error: report.error.as_deref(),
+            is_for_all: report.accounts.is_empty() && report.undoes.is_none(),
+            was_killed: false,
+        }
+    }
+}
+
+/// Epoch seconds of a time in a report.
+pub fn epoch(time: &str) -> Option<i64> {
+    time.parse().ok().map(Timestamp::as_second)
+}
+
+/// The newest success; `runs` are the newest first.
+pub fn last_success<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option<&'r Run<'a>> {
+    runs.iter().find(|run| run.is_success(setting))
+}
+
+/// When the app was first seen with a timer that previews, and with one that applies (epoch seconds).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirstSeen {
+    pub preview: Option<i64>,
+    pub apply: Option<i64>,
+}
+
+impl FirstSeen {
+    pub fn with(&self, mode: Mode) -> Option<i64> {
+        match mode {
+            Mode::Preview => self.preview,
+            Mode::Apply => self.apply,
+        }
+    }
+
+    /// Seen at `now`. The first time of all, an app that has a history is as old as that.
+    #[must_use]
+    pub fn noted(mut self, mode: Mode, now: i64, runs: &[Run<'_>]) -> Self {
+        let is_new = self == Self::default();
+        let oldest = runs.iter().filter_map(|run| run.started).min();
+        let seen = match mode {
+            Mode::Preview => &mut self.preview,
+            Mode::Apply => &mut self.apply,
+        };
+        let began = seen.or(oldest.filter(|_| is_new)).unwrap_or(now);
+        // A clock that was ahead.
+        *seen = Some(began.min(now));
+        self
+    }
+}
+
+/// What decides whether the host ever starts the timer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// The Functions host started this process.
+    pub is_present: bool,
+    /// `SYNC_SCHEDULE`
+    pub schedule: Option<String>,
+    /// The settings that switch one of our functions off.
+    pub disabled: Vec<String>,
+}
+
+impl Host {
+    /// `None` where no schedule is set.
+    pub fn schedule(&self) -> Option<Result<Schedule, ScheduleError>> {
+        self.schedule.as_deref().map(Schedule::parse)
+    }
+
+    /// R28: why the host never starts what must start.
+    pub fn problems(&self) -> Vec<Problem> {
+        let disabled = self.disabled.iter().cloned().map(Problem::Disabled);
+        let schedule = match (&self.schedule, self.schedule()) {
+            (Some(text), Some(Err(why))) => Some(Problem::Schedule {
+                text: text.clone(),
+                why,
+            }),
+            (None, _) if self.is_present => Some(Problem::NoSchedule),
+            (None | Some(_), _) => None,
+        };
+        schedule.into_iter().chain(disabled).collect()
+    }
+
+    /// How old the last success may be. Where the timer is due less often than daily, as long as its interval and
+    /// [`LATE_MAX_S`].
+    fn success_age_max_s(&self, now: i64) -> i64 {
+        let interval = || {
+            let schedule = self.schedule()?.ok()?;
+            // What was due just now may still run.
+            let at = Timestamp::from_second(now - LATE_MAX_S).ok()?;
+            Some(schedule.interval_at(at)?.as_secs())
+        };
+        let of_schedule = interval().unwrap_or_default().saturating_add(LATE_MAX_S);
+        of_schedule.max(SUCCESS_AGE_MAX_S)
+    }
+}
+
+/// What health is judged by. Times are epoch seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    pub setting: PerformSync,
+    pub now: i64,
+    /// The newest first.
+    pub runs: &'a [Run<'a>],
+    /// When the app was first seen with this setting; `None` if it never was.
+    pub first_seen: Option<i64>,
+    /// When a tick failed of which nothing could be recorded, and why.
+    pub unrecorded: Option<(i64, &'a str)>,
+    /// Why memory, lock or the like cannot be read.
+    pub unreadable: &'a [String],
+    pub host: &'a Host,
+}
+
+/// No success for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// Since the last success, or since the app was first seen.
+    pub age_s: i64,
+    pub age_max_s: i64,
+    pub has_succeeded: bool,
+}
+
+/// Why an app is unhealthy (R28).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    LastRunFailed(String),
+    Killed {
+        run: String,
+        error: String,
+    },
+    Overdue(Overdue),
+    /// Of an app without a success something else has ended.
+    NoSuccessYet {
+        run: String,
+        why: NoSuccess,
+    },
+    TickFailed(String),
+    Unreadable(String),
+    ClockIsBehind {
+        run: String,
+        started: i64,
+        now: i64,
+    },
+    NoSchedule,
+    Schedule {
+        text: String,
+        why: ScheduleError,
+    },
+    Disabled(String),
+}
+
+/// Why a run that ended is no success, whatever the mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSuccess {
+    Failed,
+    NotForAll,
+}
+
+/// Why the app is unhealthy (R28): empty if it is healthy.
+pub fn problems(of: &Circumstances<'_>) -> Vec<Problem> {
+    let mut problems = problems_of_runs(of);
+    problems.extend(of.host.problems());
+    problems
+}
+
+/// [`problems`] but for those of the host.
+pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut counting = of.runs.iter().filter(|run| run.counts(of.setting));
+    let newest = counting.next();
+    if let Some(run) = newest.filter(|run| run.outcome == RunOutcome::Failed) {
+        let cause = run.error.unwrap_or("the report tells no cause");
+        problems.push(Problem::LastRunFailed(cause.to_owned()));
+    }
+    let success = last_success(of.runs, of.setting);
+    let since = of.runs.iter().take_while(|run| Some(*run) != success);
+    problems.extend(since.filter(|run| run.was_killed).map(|run| {
+        let error = run.error.unwrap_or("its process ended");
+        Problem::Killed {
+            run: run.id.to_owned(),
+            error: error.to_owned(),
+        }
+    }));
+    let overdue = overdue(of);
+    problems.extend(overdue.map(Problem::Overdue));
+    if success.is_none() && problems.is_empty() {
+        problems.extend(no_success_yet(of));
+    }
+    if let Some((at, error)) = of.unrecorded
+        && newest
+            .and_then(|run| run.ended)
+            .is_none_or(|ended| ended <= at)
+    {
+        problems.push(Problem::TickFailed(error.to_owned()));
+    }
+    problems.extend(of.unreadable.iter().cloned().map(Problem::Unreadable));
+    problems.extend(clock_is_behind(of, success));
+    problems
+}
+
+/// R28: whether no success is too long ago. A fresh app has as long for its first one.
+pub fn overdue(of: &Circumstances<'_>) -> Option<Overdue> {
+    let success = last_success(of.runs, of.setting);
+    let since = match success {
+        Some(run) => run.ended,
+        None => of.first_seen,
+    };
+    let age_s = of.now - since?;
+    let age_max_s = of.host.success_age_max_s(of.now);
+    (age_s > age_max_s).then_some(Overdue {
+        age_s,
+        age_max_s,
+        has_succeeded: success.is_some(),
+    })
+}
+
+/// A fresh app has time for its first success. That time ends with a run that is a success in no mode, such as a scoped
+/// one: it must not look like the start of an app that works.
+fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
+    let has_ended = |run: &&Run<'_>| run.state == RunState::Ended && !run.saw_everybody();
+    let run = of
+        .runs
+        .iter()
+        .filter(has_ended)
+        .find(|run| run.started.is_none() || run.started >= of.first_seen)?;
+    Some(Problem::NoSuccessYet {
+        run: run.id.to_owned(),
+        why: if run.is_for_all {
+            NoSuccess::Failed
+        } else {
+            NoSuccess::NotForAll
+        },
+    })
+}
+
+/// Ages mean nothing when the newest run, or the last success, is still to come.
+fn clock_is_behind(of: &Circumstances<'_>, success: Option<&Run<'_>>) -> Option<Problem> {
+    let (run, started) = of
+        .runs
+        .first()
+        .into_iter()
+        .chain(success)
+        .filter_map(|run| Some((run, run.started?.max(run.ended.unwrap_or(i64::MIN)))))
+        .find(|(_, started)| *started > of.now + CLOCKS_DIFFER_S)?;
+    Some(Problem::ClockIsBehind {
+        run: run.id.to_owned(),
+        started,
+        now: of.now,
+    })
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LastRunFailed(error) => write!(f, "the last run failed: {error}"),
+            Self::Killed { run, error } => write!(f, "run {run}: {error}"),
+            Self::Overdue(overdue) => overdue.fmt(f),
+            Self::NoSuccessYet { run, why } => {
+                let why = match why {
+                    NoSuccess::Failed => "failed",
+                    NoSuccess::NotForAll => "was not for all accounts",
+                };
+                write!(f, "no run has succeeded yet: run {run} {why}")
+            }
+            Self::TickFailed(error) => {
+                write!(f, "the timer's last run failed and is not in the history: {error}")
+            }
+            Self::Unreadable(error) => f.write_str(error),
+            Self::ClockIsBehind { run, started, now } => write!(
+                f,
+                "the clock stands at {}, before run {run} at {}; correct the clock of this machine, or wait",
+                utc(*now),
+                utc(*started)
+            ),
+            Self::NoSchedule => f.write_str(
+                "the timer never starts: SYNC_SCHEDULE is not set; set it to 0 0 2 * * * for each night at 02:00 UTC",
+            ),
+            Self::Schedule { text, why } => write!(
+                f,
+                "the timer never starts: SYNC_SCHEDULE {text:?} is not a schedule, since {why}; set it to \
+                 0 0 2 * * * for each night at 02:00 UTC"
+            ),
+            Self::Disabled(setting) => write!(
+                f,
+                "the setting {setting} disables a function that runs need; remove it, or set it to false"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.age_max_s / 3600;
+        if self.has_succeeded {
+            write!(f, "no run has succeeded for {hours} hours")
+        } else {
+            write!(
+                f,
+                "no run has succeeded yet, {hours} hours after the app was first seen"
+            )
+        }
+    }
+}
+
+fn utc(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,127 @@
+//! R39: the addresses that a run is asked for, and what they lead to.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    address::SmtpAddress, directory::Party, explain::concerned, matching::Matching, world::World,
+};
+
+/// How many letters of an address may be wrong for it to count as a typing error.
+const TYPOS_MAX: usize = 2;
+
+/// For how many unknown addresses that is looked for: each is compared with every address there is.
+const GUESSED_MAX: usize = 20;
+
+/// How many addresses are suggested for one.
+const NEAREST_MAX: usize = 3;
+
+/// How many unknown addresses a message lists.
+const LISTED_MAX: usize = 20;
+
+/// An address that no mailbox and no account has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownAddress {
+    pub address: SmtpAddress,
+    /// Known addresses that may have been meant, the likeliest first.
+    pub nearest: Vec<SmtpAddress>,
+}
+
+/// Those of `named` that no mailbox and no account has.
+pub fn unknown_addresses(named: &BTreeSet<SmtpAddress>, world: &World) -> Vec<UnknownAddress> {
+    let unknown = named.iter().filter(|address| {
+        world.directory.with_address(address).is_empty()
+            && world.accounts.with_address(address).is_empty()
+            && world.accounts.with_alias(address).is_empty()
+            && world.accounts.rejected_with_address(address).is_none()
+    });
+    unknown
+        .enumerate()
+        .map(|(at, address)| UnknownAddress {
+            address: address.clone(),
+            nearest: if at < GUESSED_MAX {
+                nearest(address, world)
+            } else {
+                Vec::new()
+            },
+        })
+        .collect()
+}
+
+/// Known addresses that differ by a typing error, or only in the domain.
+pub(super) fn nearest(address: &SmtpAddress, world: &World) -> Vec<SmtpAddress> {
+    let of_mailboxes = world
+        .directory
+        .mailboxes
+        .iter()
+        .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
+    let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
+    let near: BTreeSet<(usize, &SmtpAddress)> = of_mailboxes
+        .chain(of_accounts)
+        .filter_map(|known| Some((distance(address, known)?, known)))
+        .collect();
+    let likeliest = near.into_iter().take(NEAREST_MAX);
+    likeliest.map(|(_, known)| known.clone()).collect()
+}
+
+fn distance(address: &SmtpAddress, known: &SmtpAddress) -> Option<usize> {
+    let (text, other) = (address.as_str(), known.as_str());
+    // A change of one letter changes at most four bytes.
+    if text.len().abs_diff(other.len()) <= TYPOS_MAX * 4 {
+        let typos = strsim::osa_distance(text, other);
+        if typos <= TYPOS_MAX {
+            return Some(typos);
+        }
+    }
+    let local = |text: &str| text.rsplit_once('@').map(|(local, _)| local.to_owned());
+    (local(text) == local(other)).then_some(TYPOS_MAX + 1)
+}
+
+/// ` (did you mean ann@corp.example or anna@corp.example?)`, or nothing.
+pub(super) fn suggestion(nearest: &[SmtpAddress]) -> String {
+    match nearest.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!(" (did you mean {last}?)"),
+        Some((last, others)) => {
+            let others: Vec<&str> = others.iter().map(SmtpAddress::as_str).collect();
+            format!(" (did you mean {} or {last}?)", others.join(", "))
+        }
+    }
+}
+
+/// What is wrong with `unknown`, in one line.
+pub fn in_words(unknown: &[UnknownAddress]) -> String {
+    let mut listed: Vec<String> = unknown
+        .iter()
+        .take(LISTED_MAX)
+        .map(|it| format!("{}{}", it.address, suggestion(&it.nearest)))
+        .collect();
+    let more = unknown.len() - listed.len();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
+    }
+    let (what, them) = match unknown.len() {
+        1 => ("the address", "it"),
+        _ => ("the addresses", "them"),
+    };
+    format!(
+        "no mailbox and no account has {what} {}; nothing is written: correct {them} and start again (R39)",
+        listed.join(", ")
+    )
+}
+
+/// Every name under which a report tells of what `address` leads to.
+pub fn names(address: &SmtpAddress, world: &World, matching: &Matching) -> BTreeSet<String> {
+    let (mailboxes, accounts) = concerned(address, world, matching);
+    let mailboxes = mailboxes.into_iter().map(Party::Mailbox);
+    let with_address = world.directory.with_address(address);
+    let parties = mailboxes.chain(with_address.iter().copied());
+    let accounts = accounts.into_iter().map(|ix| world.accounts.get(ix));
+    let rejected = world.accounts.rejected_with_address(address);
+    std::iter::once(address.to_string())
+        .chain(rejected.map(|row| row.label.clone()))
+        .chain(parties.map(|party| world.directory.label(party).to_owned()))
+        .chain(accounts.map(|account| account.address().to_string()))
+        .collect()
+}

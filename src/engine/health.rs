@@ -1,0 +1,208 @@
+//! How things stand (R28): what is looked at, for [`crate::domain::health`] to judge. `/health`, the dashboard, `check`
+//! and the notifications ask here.
+
+use serde::Serialize;
+
+use super::{Engine, RunError, RunRequest, RunSummary, run::second};
+use crate::{
+    domain::{
+        health::{
+            Circumstances, FirstSeen, Overdue, Problem, Run, last_success, overdue, problems,
+            problems_of_runs,
+        },
+        memory::Memory,
+        mode::{Mode, Trigger},
+        report::{Report, RunOutcome, RunState},
+    },
+    state::{Phase, lock::LockStatus},
+};
+
+/// The newest runs, which are enough where one of them is a success.
+const RUNS_ENOUGH: usize = 100;
+
+/// How far back a success is looked for, behind whatever previews there are.
+const RUNS_MAX: usize = 2_000;
+
+/// How things stand.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    pub status: &'static str,
+    /// Why the status is not `ok`.
+    pub problems: Vec<String>,
+    pub last_success: Option<String>,
+    pub last_success_age_s: Option<i64>,
+    pub last_run: Option<RunSummary>,
+    pub lock: String,
+    pub state: String,
+    pub version: &'static str,
+}
+
+/// What was looked at.
+#[derive(Debug)]
+struct Observed {
+    runs: Vec<RunSummary>,
+    first_seen: Option<i64>,
+    unreadable: Vec<String>,
+    lock: String,
+}
+
+impl Engine {
+    /// How things stand, by the newest runs.
+    pub async fn health(&self) -> Result<Health, RunError> {
+        let observed = self.observe().await?;
+        let state = self.state().await?.place().to_owned();
+        let now = self.now().as_second();
+        Ok(self.judged(&observed, |of| {
+            let success = last_success(of.runs, of.setting);
+            let problems: Vec<String> = problems(of).iter().map(Problem::to_string).collect();
+            let ended = success.and_then(|run| run.ended);
+            let of_success = |run: &&RunSummary| Some(&*run.id) == success.map(|run| run.id);
+            Health {
+                status: if problems.is_empty() { "ok" } else { "failing" },
+                problems,
+                last_success: observed
+                    .runs
+                    .iter()
+                    .find(of_success)
+                    .and_then(|run| run.ended.clone()),
+                last_success_age_s: ended.map(|ended| now - ended),
+                last_run: observed.runs.first().cloned(),
+                lock: observed.lock.clone(),
+                state,
+                version: env!("CARGO_PKG_VERSION"),
+            }
+        }))
+    }
+
+    /// As [`Self::health`], without what the host's settings tell.
+    pub(super) async fn problems_of_runs(&self) -> Result<Vec<Problem>, RunError> {
+        Ok(self.judged(&self.observe().await?, problems_of_runs))
+    }
+
+    /// R28: whether no success is too long ago.
+    pub(super) async fn overdue(&self) -> Result<Option<Overdue>, RunError> {
+        let observed = Observed {
+            runs: self.runs_to_a_success().await?,
+            first_seen: self.first_seen().await?.with(self.timer_mode()),
+            unreadable: Vec::new(),
+            lock: String::new(),
+        };
+        Ok(self.judged(&observed, overdue))
+    }
+
+    fn judged<T>(&self, observed: &Observed, judge: impl FnOnce(&Circumstances<'_>) -> T) -> T {
+        let runs: Vec<Run<'_>> = observed.runs.iter().map(RunSummary::facts).collect();
+        let unrecorded = self.unrecorded();
+        judge(&Circumstances {
+            setting: self.settings().perform_sync,
+            now: self.now().as_second(),
+            runs: &runs,
+            first_seen: observed.first_seen,
+            unrecorded: unrecorded.as_ref().map(|(at, error)| (*at, &**error)),
+            unreadable: &observed.unreadable,
+            host: &self.settings().host,
+        })
+    }
+
+    async fn observe(&self) -> Result<Observed, RunError> {
+        let runs = self.runs_to_a_success().await?;
+        let mut unreadable = Vec::new();
+        let lock = match self.lock_status().await {
+            Ok(LockStatus::Free) => "free".to_owned(),
+            Ok(LockStatus::Held(holder)) => format!("held by {holder}"),
+            Err(error) => {
+                unreadable.push(error.to_string());
+                "unknown".to_owned()
+            }
+        };
+        if let Err(error) = self.state().await?.memory::<Memory>().await {
+            unreadable.push(error.to_string());
+        }
+        let first_seen = match self.first_seen().await {
+            Ok(seen) => seen.with(self.timer_mode()),
+            Err(error) => {
+                unreadable.push(error.to_string());
+                None
+            }
+        };
+        Ok(Observed {
+            runs,
+            first_seen,
+            unreadable,
+            lock,
+        })
+    }
+
+    async fn runs_to_a_success(&self) -> Result<Vec<RunSummary>, RunError> {
+        let setting = self.settings().perform_sync;
+        let runs = self.history(RUNS_ENOUGH).await?;
+        let has_success = runs.iter().any(|run| run.facts().is_success(setting));
+        if has_success || runs.len() < RUNS_ENOUGH {
+            return Ok(runs);
+        }
+        self.history(RUNS_MAX).await
+    }
+
+    async fn first_seen(&self) -> Result<FirstSeen, RunError> {
+        Ok(self.state().await?.first_seen().await?.unwrap_or_default())
+    }
+
+    fn timer_mode(&self) -> Mode {
+        self.settings().perform_sync.timer_mode()
+    }
+
+    /// Records when the app was first seen. A failure is a warning: [`Self::health`] reports state that cannot be read.
+    pub async fn note_first_seen(&self) {
+        let noted = async {
+            let before = self.first_seen().await?;
+            // Only an app that was never seen is as old as its history.
+            let past = if before == FirstSeen::default() {
+                self.past(RUNS_MAX).await?.runs
+            } else {
+                Vec::new()
+            };
+            let runs: Vec<Run<'_>> = past.iter().map(|past| past.run.facts()).collect();
+            let after = before.noted(self.timer_mode(), self.now().as_second(), &runs);
+            if after != before {
+                self.state().await?.save_first_seen(&after).await?;
+            }
+            Ok::<_, RunError>(())
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!("cannot remember when the app was first seen: {error}");
+        }
+    }
+
+    /// R28: records a failed tick that has no run: in the history, or in this process if the history cannot be written.
+    pub async fn record_failed_tick(&self, error: &RunError) {
+        let now = second(self.now());
+        let saved = async {
+            let id = self.new_run_id().await?;
+            let request = RunRequest::new(self.timer_mode(), Trigger::Timer);
+            let begun = Report::begin(
+                id.to_string(),
+                request.mode,
+                request.trigger,
+                now.to_string(),
+            );
+            let report = Report {
+                state: RunState::Ended,
+                outcome: RunOutcome::Failed,
+                ended: Some(now.to_string()),
+                error: Some(error.to_string()),
+                ..begun
+            };
+            let summary = RunSummary::of(&report, &request);
+            let state = self.state().await?;
+            state.save_summary(&id, Phase::Ended, &summary).await?;
+            Ok::<_, RunError>(report)
+        };
+        match saved.await {
+            Ok(report) => self.announce(&report).await,
+            Err(unsaved) => {
+                tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
+                self.remember_unrecorded(now.as_second(), error.to_string());
+            }
+        }
+    }
+}
