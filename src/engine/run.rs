@@ -820,6 +820,7 @@ impl Running<'_> {
         if self.request.accounts.is_empty() && self.undo.is_none() {
             self.memory.held_of.clone_from(&plan.exceeded);
         }
+        self.memory.give_back(&plan.untaken);
         if plan.approved.is_empty() {
             self.report.converged = Some(!plan.is_waiting);
             self.forget_kept(plan);

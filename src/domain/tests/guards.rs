@@ -415,6 +415,30 @@ fn r26_the_last_24_hours_count() {
     ");
 }
 
+#[test]
+fn r26_what_was_sent_and_not_made_makes_room_once_a_run_has_seen_it() {
+    let world = |anna: &str, bert: &str| {
+        format!(
+            "limits suspend=1
+            spent suspend 1
+            kept-not key=anna_stop ago=60 counted
+            mailbox anna@ disabled
+            account anna@ {anna}
+            mailbox bert@ {bert}
+            account bert@
+            mailbox carl@
+            account carl@"
+        )
+    };
+    // It is sent again, and counts once.
+    assert_snapshot!(changes_of(&world("", "")), @"suspend anna@; active -yes +no");
+    // The list had only lagged.
+    assert_snapshot!(
+        changes_of(&world("off", "disabled")),
+        @"held Suspend: bert@ suspend [active] -> [suspended]"
+    );
+}
+
 /// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.
 fn cut_off(limits: &str, people: usize, leaving: usize, done: usize) -> String {
     let mut lines = vec![format!("limits {limits}")];
