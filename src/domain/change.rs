@@ -230,9 +230,9 @@ impl Delta {
         match change {
             Change::AddAlias(_) | Change::RemoveAlias(_) | Change::SignInKey => true,
             Change::AddDelegate(_) | Change::RemoveDelegate(_) => self.kind == AccountKind::User,
+            Change::Rename { .. } => self.drops_alias_for_rename(),
             Change::Create { .. }
             | Change::Tie { .. }
-            | Change::Rename { .. }
             | Change::Name { .. }
             | Change::Resume
             | Change::Suspend { .. }
@@ -263,6 +263,9 @@ impl Delta {
 
     /// Takes out everything that is written with the extension.
     pub fn clear_extension(&mut self) {
+        if self.drops_alias_for_rename() {
+            self.rename = None;
+        }
         self.key_change = None;
         self.add_aliases.clear();
         self.remove_aliases.clear();

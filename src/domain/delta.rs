@@ -55,6 +55,8 @@ pub struct Delta {
     /// R16: from this object id to the owner's.
     pub tie: Option<ObjectId>,
     pub rename: Option<Rename>,
+    /// R17: the new address is an alias of the account, which is given up before the rename.
+    pub renames_to_alias: bool,
     /// Before and after.
     pub name: Option<(Box<str>, Box<str>)>,
     pub activity: Option<Activity>,
@@ -112,6 +114,7 @@ impl Delta {
             create: None,
             tie: None,
             rename: None,
+            renames_to_alias: false,
             name: None,
             activity: None,
             add_aliases: BTreeSet::new(),
@@ -133,6 +136,7 @@ impl Delta {
             key: _,
             key_change,
             reasons: _,
+            renames_to_alias: _,
             unless_approved: _,
             create,
             tie,
@@ -180,7 +184,13 @@ impl Delta {
             || (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
             || !self.add_aliases.is_empty()
             || !self.remove_aliases.is_empty()
+            || self.drops_alias_for_rename()
             || (self.kind == AccountKind::User && self.touches_delegates())
+    }
+
+    /// R17: whether its rename begins with a request that gives up an alias.
+    pub fn drops_alias_for_rename(&self) -> bool {
+        self.renames_to_alias && self.rename.is_some()
     }
 
     pub fn touches_delegates(&self) -> bool {

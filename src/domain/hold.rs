@@ -215,6 +215,7 @@ pub fn guard(
         marks: Marks::new(),
         exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
+        limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
     let Circumstances {
         judge, now, undone, ..
@@ -255,6 +256,7 @@ struct Guarding<'a> {
     marks: Marks,
     exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
+    limits_keys: bool,
 }
 
 impl Guarding<'_> {
@@ -424,6 +426,13 @@ impl Guarding<'_> {
                 self.record(&delta, &removal, class, reason);
             }
         }
+        // The other way round: what is held now may be written without the key only if that is approved as well.
+        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
+        let open_key =
+            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
+        if self.limits_keys && open_key && delta.is_in_extension(&change) {
+            self.record(&delta, &Change::SignInKey, class, reason);
+        }
         let happens_meanwhile = is_whole && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
         if happens_meanwhile {
@@ -451,6 +460,7 @@ impl Guarding<'_> {
         for class in order {
             if let Some((reasons, mut changes)) = self.held.remove(&class) {
                 changes.sort();
+                changes.dedup();
                 held.push(HeldSet {
                     class,
                     code: code(&changes),

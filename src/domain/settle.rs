@@ -259,10 +259,7 @@ impl Settling<'_> {
                 .filter(|target| matches!(target, Target::New(_)) && !created.contains(target))
                 .copied()
                 .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            changed = true;
+            changed |= !missing.is_empty();
             let label = self.directory_label(at);
             for target in missing {
                 self.deltas[at].add_delegates.remove(&target);
@@ -274,35 +271,36 @@ impl Settling<'_> {
                 }
             }
             if self.deltas[at].kind == AccountKind::Functional {
-                self.without_delegates(at, &label);
+                changed |= self.without_delegates(at, &label);
             }
         }
         changed
     }
 
-    /// R12: a functional account that has no delegate for now is neither created nor emptied.
-    fn without_delegates(&mut self, at: usize, label: &str) {
+    /// R12: a functional account that has no delegate for now is neither created nor emptied, nor resumed. Says whether
+    /// this one is not.
+    fn without_delegates(&mut self, at: usize, label: &str) -> bool {
         let delta = &mut self.deltas[at];
-        if !delta.add_delegates.is_empty() {
-            return;
+        if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
+            return false;
         }
         let text = match delta.target {
             Target::New(_) => {
-                delta.create = None;
+                if delta.create.take().is_none() {
+                    return false;
+                }
                 delta.add_aliases.clear();
                 "its only delegates are left out for now, so it is not created"
             }
             Target::Existing(ix) => {
-                if delta.activity == Some(Activity::Resume) {
-                    delta.activity = None;
-                }
+                let is_resumed = delta.activity.take() == Some(Activity::Resume);
                 let current = self.accounts.delegates_of(ix).users;
                 if delta.remove_delegates.is_empty()
                     || current
                         .iter()
                         .any(|ix| !delta.remove_delegates.contains(ix))
                 {
-                    return;
+                    return is_resumed;
                 }
                 delta.remove_delegates.clear();
                 "its only delegates are left out for now, so it is not emptied"
@@ -310,6 +308,7 @@ impl Settling<'_> {
         };
         self.notes
             .push(Note::new(label, Code::DelegatesLeftOut, text));
+        true
     }
 }
 

@@ -40,18 +40,34 @@ pub(super) fn of_deltas(
     memory: &Memory,
 ) -> Vec<Delta> {
     for delta in &mut deltas {
-        if delta.kind == AccountKind::User
-            && let Target::Existing(ix) = delta.target
-            && let Some(key) = &delta.key
-        {
-            let wanted = WrittenKey::of(policy.sso_account_key, key);
-            let change = change(memory.keys.get(world.accounts.get(ix).id()), wanted);
-            // While an account is to be inactive only its status is compared (R22).
-            delta.key_change =
-                change.filter(|change| *change == KeyChange::First || !delta.is_suspend());
+        mark(delta, world, policy, memory);
+        if let Some(instead) = &mut delta.unless_approved {
+            mark(instead, world, policy, memory);
         }
     }
     deltas
+}
+
+fn mark(delta: &mut Delta, world: &World, policy: &Policy, memory: &Memory) {
+    let Target::Existing(ix) = delta.target else {
+        return;
+    };
+    if delta.kind == AccountKind::Functional {
+        return;
+    }
+    let account = world.accounts.get(ix);
+    let aliases = &account.extension().aliases;
+    delta.renames_to_alias = delta
+        .rename
+        .as_ref()
+        .is_some_and(|rename| aliases.contains(&rename.to));
+    if let Some(key) = &delta.key {
+        let wanted = WrittenKey::of(policy.sso_account_key, key);
+        let change = change(memory.keys.get(account.id()), wanted);
+        // While an account is to be inactive only its status is compared (R22).
+        delta.key_change =
+            change.filter(|change| *change == KeyChange::First || !delta.is_suspend());
+    }
 }
 
 fn change(written: Option<&WrittenKey>, wanted: WrittenKey) -> Option<KeyChange> {

@@ -164,6 +164,13 @@ impl ZivverClient {
             }),
             Ok(Some(account)) => Ok(Creation::Exists(account)),
             Err(error) if may_be_ours || error.stops_the_run() => Err(error.while_writing()),
+            Ok(None) if may_be_ours => {
+                let cause = format!(
+                    "an earlier attempt may have been carried out, and this one was refused with {}",
+                    reply.status.as_u16()
+                );
+                Err(call.unavailable(&cause).into())
+            }
             Ok(None) | Err(_) => Err(self.failure(call, reply).into()),
         }
     }

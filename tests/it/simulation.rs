@@ -4,13 +4,19 @@
 //! `SIM_SEED=7 cargo test --test it simulation` replays one seed with its trace; `SIM_SEEDS=100000 SIM_FIRST=1` chooses how many
 //! and from which on.
 
+mod deaf;
 mod dice;
 mod ending;
+mod guarded;
+mod health;
+mod lacking;
+mod liveness;
 mod network;
 mod oracle;
 mod plot;
 mod process;
 mod records;
+mod scenes;
 mod stage;
 mod storage;
 mod story;
@@ -160,4 +166,23 @@ fn seeds_that_found_a_fault_find_none_any_more() {
     for seed in KEPT {
         assert_eq!(play(seed, false).violations, [""; 0], "seed {seed}");
     }
+}
+
+#[test]
+fn scripted_plots_come_to_a_right_end() {
+    let wanted = environment("SIM_SCENE");
+    let mut found = String::new();
+    for scene in &scenes::SCENES {
+        let traced = wanted
+            .as_ref()
+            .is_some_and(|part| scene.name.contains(part));
+        if wanted.is_some() && !traced {
+            continue;
+        }
+        let outcome = scenes::show(scene, traced);
+        for line in outcome.trace.iter().chain(&outcome.violations) {
+            writeln!(found, "{}: {line}", scene.name).unwrap();
+        }
+    }
+    assert!(found.is_empty(), "{found}");
 }

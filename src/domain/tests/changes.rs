@@ -370,6 +370,27 @@ fn r22_an_addition_without_effect_waits_a_day_and_is_named() {
 }
 
 #[test]
+fn r22_a_functional_account_is_not_resumed_while_its_members_wait() {
+    let world = "
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@ grants=anna@
+        functional info@
+        shared desk@ grants=anna@
+        functional desk@ members=bert
+        kept-not key=info_+delegate_anna
+        kept-not key=desk_+delegate_anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R12 DelegatesLeftOut desk@
+    R22 WriteHadNoEffect desk@
+    R22 WriteHadNoEffect info@
+    ");
+}
+
+#[test]
 fn r22_what_takes_something_away_is_sent_again_in_every_run() {
     let world = "
         mailbox bert@

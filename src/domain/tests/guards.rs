@@ -300,6 +300,44 @@ fn r23_a_key_that_may_replace_another_is_held_with_what_needs_it() {
 }
 
 #[test]
+fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
+    // The alias is given up with an extension, which has the key in it.
+    let world = "
+        new-keys
+        limits keys=0
+        mailbox new@ id=anna alias=anna@ name=New
+        account anna@ ext=anna alias=new@ name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -Old +New
+    held SignInKey: anna@ rename [anna@] -> [new@]
+    held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
+    0. anna@: name [New]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\nlimits renames=0\napprove keys")), @"rename anna@; address -anna@ +new@; name -Old +New; signinkey -unknown +#anna; aliases +anna@");
+}
+
+#[test]
+fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
+    let world = "
+        new-keys
+        limits keys=1 delegates=0
+        mailbox anna@
+        account anna@ delegates=bert@,carl@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held DelegateRemoval: anna@ remove delegate [bert@] -> []
+    held DelegateRemoval: anna@ remove delegate [carl@] -> []
+    held DelegateRemoval: anna@ replace the sign-in key [unknown] -> [#anna]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\napprove delegates")), @"update anna@; signinkey -unknown +#anna; delegates -bert@ -carl@");
+}
+
+#[test]
 fn r23_a_key_is_held_only_where_an_extension_is_written() {
     let world = "
         new-keys

@@ -87,7 +87,6 @@ impl Running<'_> {
         let min_ratio = fetched.policy.min_target_ratio;
         let seen = SeenAccounts::of(before);
         let last = Instant::now() + LIST_LAG_MAX;
-        let until_when = self.deadline.map_or(last, |deadline| deadline.min(last));
         let mut wait = LOOK_AGAIN_AFTER;
         loop {
             let actual = zivver.accounts().await?;
@@ -97,13 +96,15 @@ impl Running<'_> {
             let accounts = Accounts::new(actual);
             let changes = sent_changes(plan, applied, before, &accounts);
             let lags = lags(&changes, plan, applied, before, &accounts);
-            let next = Instant::now() + wait;
+            let now = Instant::now();
+            let next = last.min(now + wait);
+            let is_late = self.deadline.is_some_and(|deadline| next > deadline);
             let is_stopped = self.engine.shared.links.stop.is_requested();
-            if !lags || next > until_when || is_stopped {
+            if !lags || now >= last || is_late || is_stopped {
                 return Ok(Seen {
                     accounts,
                     changes,
-                    is_final: !lags || next > last,
+                    is_final: !lags || now >= last,
                 });
             }
             drop(accounts);

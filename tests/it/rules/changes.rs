@@ -342,6 +342,17 @@ async fn r22_an_addition_that_changed_nothing_waits_a_day_or_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r22_lists_that_lag_for_less_than_a_minute_are_waited_for() {
+    let mut organisation = accounts(&["ann"]);
+    // Verification reads at 0, 1, 3, 7, 15, 31 and 60 s.
+    organisation.switches.stale_reads_after_post = 6;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(notes(&report, "ben"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r22_a_suspend_that_changed_nothing_is_sent_in_every_run() {
     let tenant = people(&["ben"]).mailbox(Mailbox::user(&at("ann")).disabled());
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;

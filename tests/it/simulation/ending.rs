@@ -54,9 +54,10 @@ impl Ending {
             };
             ending.checked += 1;
             let wrong = match fact.kind {
+                _ if !is_claimed(&fact.primary) => None,
                 Kind::User => judge.user(fact, account.as_deref()),
                 Kind::Shared => judge.functional(fact, account.as_deref()),
-                Kind::Other => None,
+                Kind::Other | Kind::Elsewhere | Kind::Nobody => None,
             };
             ending.wrong.extend(wrong);
         }
@@ -136,12 +137,17 @@ impl Judge<'_> {
 
     fn delegates(&self, fact: &Fact, delegates: &BTreeSet<String>) -> Option<String> {
         let wanted = self.wanted(fact);
+        let delegates: BTreeSet<String> = delegates
+            .iter()
+            .filter(|it| wanted.contains(*it) || !self.oracle.is_entitled(it, fact, self.truth))
+            .cloned()
+            .collect();
         let organisation = &self.oracle.organisation;
         let mut users = organisation.users.iter();
         let mentioned = users
             .any(|it| delegates.contains(&it.id) && self.mentioned.contains(&lower(&it.user_name)));
         let excused = mentioned || self.delegates_are_mentioned(fact);
-        (*delegates != wanted && !excused).then(|| {
+        (delegates != wanted && !excused).then(|| {
             let who = &fact.primary;
             format!("{who} ends with the delegates {delegates:?}, not {wanted:?}")
         })
@@ -153,7 +159,8 @@ impl Judge<'_> {
         let accounts = people.filter_map(|person| {
             let mailbox = self.truth.mailboxes.get(person)?;
             let account = self.oracle.account_of(person).ok()?;
-            account.filter(|_| mailbox.kind == Kind::User)
+            // R12: of others Exchange's grants are neither added nor taken.
+            account.filter(|_| mailbox.kind == Kind::User && is_claimed(&mailbox.primary))
         });
         accounts.collect()
     }

@@ -20,7 +20,12 @@ use futures::FutureExt as _;
 use tokio::{sync::oneshot, task::JoinSet};
 use tower::ServiceExt as _;
 
-use super::{dice::Dice, stage::Stage};
+use super::{
+    deaf,
+    dice::Dice,
+    stage::{Scene, Stage},
+    time,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
@@ -39,11 +44,20 @@ pub(super) struct Call {
     /// With the query.
     pub(super) path: String,
     pub(super) body: Bytes,
+    /// When the service acted on it.
+    pub(super) served_ms: i64,
 }
 
 impl Call {
     pub(super) fn is_write(&self) -> bool {
         self.service == Service::Zivver && self.method != Method::GET
+    }
+
+    /// Of accounts, by which they are listed or looked for.
+    fn is_list(&self) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let ends = path.ends_with("/Users") || path.ends_with("/Groups");
+        self.service == Service::Zivver && self.method == Method::GET && ends
     }
 }
 
@@ -208,6 +222,9 @@ struct Wire {
     tasks: Tasks,
 }
 
+/// What a service answered.
+pub(super) type Answered = (axum::http::response::Parts, Bytes);
+
 /// Requests on their way. They arrive also when whoever sent them is gone.
 pub(super) type Tasks = Arc<Mutex<JoinSet<()>>>;
 
@@ -246,6 +263,7 @@ impl Wire {
             method: parts.method.clone(),
             path: parts.uri.path_and_query().unwrap().to_string(),
             body: body.clone(),
+            served_ms: 0,
         };
         let fate = self.stage.with(|scene| {
             if call.is_write() {
@@ -263,7 +281,13 @@ impl Wire {
         receive.await.unwrap_or_else(|_| reset())
     }
 
-    async fn serve(self, parts: Parts, call: Call, fate: Fate, send: oneshot::Sender<Response>) {
+    async fn serve(
+        self,
+        parts: Parts,
+        mut call: Call,
+        fate: Fate,
+        send: oneshot::Sender<Response>,
+    ) {
         tokio::time::sleep(fate.there).await;
         let answer = match fate.blow {
             Blow::Instead(status, retry_after, body) => Some(instead(status, retry_after, body)),
@@ -282,6 +306,7 @@ impl Wire {
             drop(send.send(answer));
             return;
         }
+        call.served_ms = time::elapsed_ms();
         let (mut acted, body) = self.act(parts, &call);
         tokio::time::sleep(fate.back).await;
         // Status and headers say "not found" too.
@@ -329,12 +354,43 @@ impl Wire {
         drop(send.send(Response::from_parts(acted, body)));
     }
 
-    /// The service acts at one instant.
-    fn act(&self, parts: Parts, call: &Call) -> (axum::http::response::Parts, Bytes) {
+    fn answer(&self, parts: Parts, call: &Call) -> Answered {
         let request = Request::from_parts(parts, Body::from(call.body.clone()));
         let response = self.inner.clone().oneshot(request).now_or_never();
-        let (mut acted, body) = response.unwrap().unwrap().into_parts();
+        let (acted, body) = response.unwrap().unwrap().into_parts();
         let body = to_bytes(body, usize::MAX).now_or_never().unwrap().unwrap();
+        (acted, body)
+    }
+
+    /// A list may lag behind what was written.
+    fn list(&self, parts: Parts, call: &Call) -> Answered {
+        let shown = self.stage.with(|scene| {
+            let lags = !scene.oracle.lag.is_zero();
+            lags.then(|| scene.oracle.shown_at(call.served_ms))
+        });
+        let Some(shown) = shown else {
+            return self.answer(parts, call);
+        };
+        let put = |users, groups| {
+            self.zivver.with_state(|organisation| {
+                let users = std::mem::replace(&mut organisation.users, users);
+                (users, std::mem::replace(&mut organisation.groups, groups))
+            })
+        };
+        let (users, groups) = put(shown.users.clone(), shown.groups.clone());
+        let answered = self.answer(parts, call);
+        put(users, groups);
+        answered
+    }
+
+    /// The service acts at one instant.
+    fn act(&self, parts: Parts, call: &Call) -> Answered {
+        let deafness = call.is_write().then(|| self.stage.with(Scene::deafness));
+        let (mut acted, body) = match deafness.flatten() {
+            Some(deafness) => deaf::act(&self.zivver, &deafness, || self.answer(parts, call)),
+            None if call.is_list() => self.list(parts, call),
+            None => self.answer(parts, call),
+        };
         acted.headers.remove(header::CONTENT_LENGTH);
         let after = call.is_write().then(|| self.zivver.state());
         self.stage.with(|scene| {
@@ -366,6 +422,7 @@ fn told(call: &Call, status: StatusCode) -> String {
         method,
         path,
         body,
+        ..
     } = call;
     let body = String::from_utf8_lossy(body);
     format!(

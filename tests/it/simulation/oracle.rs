@@ -1,13 +1,16 @@
 //! The judge: it knows the directory, everything that Zivver was sent and stored, and what was really read; of the program it
 //! believes nothing. Each write is judged when it arrives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{body::Bytes, http::StatusCode};
 use base64::Engine as _;
 use cloud_sync::{
     domain::{
-        guard::Class,
         mode::Mode,
         plan::Attribute,
         report::{Report, RunState},
@@ -17,6 +20,9 @@ use cloud_sync::{
 use serde_json::Value;
 
 use super::{
+    deaf::GARBLED,
+    guarded::{Base, Effect, Guarded, Intent, Limits, intents_of},
+    liveness::Liveness,
     network::{Call, Service},
     time,
     truth::{Fact, Kind, Truth, is_claimed, lower},
@@ -28,37 +34,51 @@ const KEPT_MS: i64 = 31 * 60 * 1000;
 /// A day, but for what a wrong clock may take from it.
 const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
 
+/// Lists that lag for longer show no change in time (R22).
+const LAG_MAX: Duration = Duration::from_secs(60);
+
+/// How long it is kept what Zivver held.
+const PAST_MS: i64 = 20 * 60 * 1000;
+
 /// Whose an account is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Owner {
     /// Object ids. More than one: nobody could tell.
-    persons: BTreeSet<String>,
+    pub(super) persons: BTreeSet<String>,
     /// Whether the program could know: by `ExternalAccountId`, or by a run that came to its end.
-    known: bool,
+    pub(super) known: bool,
 }
 
 /// One invocation, and what it has read so far.
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact")]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Invocation {
-    writes_allowed: bool,
+    pub(super) writes_allowed: bool,
+    /// The first invocation of its run.
+    pub(super) first: usize,
+    slot: usize,
     truth_from_ms: i64,
     pub(super) run: Option<String>,
     /// It came to its end without an error.
     pub(super) complete: bool,
     before: Organisation,
+    /// What the lists showed that it planned by, users and functional accounts.
+    pub(super) seen: [Option<Arc<Organisation>>; 2],
+    /// How many writes there had been of anybody.
+    writes_before: usize,
     /// Ids that a complete list must hold.
     expected: BTreeSet<String>,
     mailboxes: BTreeSet<String>,
-    accounts: [BTreeSet<String>; 2],
+    pub(super) accounts: [BTreeSet<String>; 2],
     mailboxes_read: bool,
     accounts_read: [bool; 2],
     permissions_read: BTreeSet<String>,
     absent: BTreeSet<String>,
     pub(super) writes: Vec<Write>,
     shrunken: bool,
-    active: usize,
-    scoped: bool,
+    /// What the limits of its run are of.
+    base: Base,
+    pub(super) scoped: bool,
 }
 
 /// A write that Zivver acted on.
@@ -76,50 +96,48 @@ pub(super) struct Write {
 struct Deed {
     invocation: usize,
     at_ms: i64,
-    class: Class,
+    /// By the clock of whoever did it.
+    clock_ms: i64,
+    class: Guarded,
     /// It counts for nothing but for what there was before.
     approved: bool,
+    /// The lists show it so late that its run takes it for one without effect (R22).
+    shown_late: bool,
 }
 
 /// A held change that the administrator let go.
 #[derive(Debug)]
 struct Approved {
     until_ms: i64,
-    class: Class,
-    id: String,
-    before: String,
-    /// Whose account `before` names, where it is a delegate: it may be called otherwise by the time that it is removed.
-    delegate: Option<String>,
+    intent: Intent,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) organisation: Organisation,
+    /// As it was, and since when: what a list shows that lags behind.
+    past: Vec<(i64, Arc<Organisation>)>,
+    /// How far the lists of Zivver lag behind.
+    pub(super) lag: Duration,
     truths: Vec<(i64, Truth)>,
-    owners: BTreeMap<String, Owner>,
+    pub(super) owners: BTreeMap<String, Owner>,
     pub(super) invocations: Vec<Invocation>,
     /// Invocations that another one has written after.
     overtaken: BTreeSet<usize>,
     last_writer: Option<usize>,
     deeds: Vec<Deed>,
     approved: Vec<Approved>,
-    pub(super) limits: BTreeMap<Class, usize>,
+    pub(super) limits: Limits,
+    pub(super) liveness: Liveness,
+    writes: usize,
     baseline: Option<usize>,
     /// Not every answer about permissions is seen by mailbox.
     pub(super) permissions_in_bulk: bool,
     pub(super) row_may_move: bool,
     made: BTreeSet<String>,
+    /// Users whose sign-in key the program wrote.
+    keyed: BTreeSet<String>,
     pub(super) violations: Vec<String>,
-}
-
-fn active(organisation: &Organisation) -> usize {
-    let users = organisation.users.iter().filter(|it| it.active).count();
-    users
-        + organisation
-            .groups
-            .iter()
-            .filter(|it| has_people(it, organisation))
-            .count()
 }
 
 fn has_people(group: &Group, organisation: &Organisation) -> bool {
@@ -189,10 +207,11 @@ pub(super) fn id_of(organisation: &Organisation, address: &str) -> Option<String
 impl Oracle {
     pub(super) fn new(organisation: Organisation, truth: Truth) -> Self {
         let mut oracle = Self {
+            past: vec![(time::elapsed_ms(), Arc::new(organisation.clone()))],
             organisation,
             ..Self::default()
         };
-        oracle.world_changed(truth);
+        oracle.truth_changed(truth);
         oracle
     }
 
@@ -200,7 +219,7 @@ impl Oracle {
         &self.truths.last().unwrap().1
     }
 
-    fn violation(&mut self, invocation: usize, text: impl AsRef<str>) {
+    pub(super) fn violation(&mut self, invocation: usize, text: impl AsRef<str>) {
         let ms = time::elapsed_ms();
         let text = format!(
             "at {}.{:03} invocation {invocation}: {}",
@@ -211,15 +230,40 @@ impl Oracle {
         self.violations.push(text);
     }
 
-    /// Somebody changed Zivver by hand. What a killed run did and people took back, its successor cannot see (R35).
+    /// Somebody changed Zivver by hand. What a run did that was killed or failed, and people took back, its successor cannot
+    /// see (R35).
     pub(super) fn changed_by_hand(&mut self) {
         let invocations = &self.invocations;
         self.deeds
-            .retain(|deed| invocations[deed.invocation].run.is_some());
+            .retain(|deed| invocations[deed.invocation].complete);
+    }
+
+    fn zivver_changed(&mut self, organisation: Organisation) {
+        let now_ms = time::elapsed_ms();
+        self.past.push((now_ms, Arc::new(organisation.clone())));
+        let needed = self
+            .past
+            .iter()
+            .rposition(|(since, _)| *since < now_ms - PAST_MS);
+        self.past.drain(..needed.unwrap_or(0));
+        self.organisation = organisation;
+    }
+
+    /// What a list shows that is made at this moment.
+    pub(super) fn shown_at(&self, ms: i64) -> Arc<Organisation> {
+        let lag_ms = i64::try_from(self.lag.as_millis()).unwrap();
+        let mut past = self.past.iter().rev();
+        let shown = past.find(|(since, _)| *since <= ms - lag_ms);
+        Arc::clone(&shown.unwrap_or(&self.past[0]).1)
     }
 
     /// People changed something on either side.
-    pub(super) fn world_changed(&mut self, truth: Truth) {
+    pub(super) fn world_changed(&mut self, organisation: Organisation, truth: Truth) {
+        self.zivver_changed(organisation);
+        self.truth_changed(truth);
+    }
+
+    fn truth_changed(&mut self, truth: Truth) {
         self.truths.push((time::elapsed_ms(), truth));
         let (_, truth) = self.truths.last().unwrap();
         let users = self
@@ -244,15 +288,20 @@ impl Oracle {
                 }
                 owner.known = true;
             } else if !owner.known
-                && let Some(person) = truth.with_primary(&lower(address))
-                && truth.mailboxes[person].kind == kind
+                && let Some(person) = truth.owner_of(&lower(address), kind)
             {
                 owner.persons.insert(person.clone());
             }
         }
     }
 
-    pub(super) fn begins(&mut self, mode: Mode, continues: Option<usize>, scoped: bool) -> usize {
+    pub(super) fn begins(
+        &mut self,
+        slot: usize,
+        mode: Mode,
+        continues: Option<usize>,
+        scoped: bool,
+    ) -> usize {
         let now_ms = time::elapsed_ms();
         let earlier = continues.map(|before| &self.invocations[before]);
         let shrunken = self
@@ -266,8 +315,12 @@ impl Oracle {
             .chain(self.organisation.groups.iter().map(|it| &it.id));
         // What was only just created may be missing from a list for a while.
         let lags = self.organisation.switches.stale_reads_after_post > 0;
+        let base = earlier.map(|it| it.base);
         let invocation = Invocation {
             writes_allowed: mode == Mode::Apply,
+            first: earlier.map_or(self.invocations.len(), |it| it.first),
+            slot,
+            writes_before: self.writes,
             truth_from_ms: if earlier.is_some() {
                 now_ms - KEPT_MS
             } else {
@@ -281,7 +334,7 @@ impl Oracle {
                 .map(|it| it.permissions_read.clone())
                 .unwrap_or_default(),
             before: self.organisation.clone(),
-            active: active(&self.organisation),
+            base: base.unwrap_or_else(|| Base::of(&self.organisation)),
             shrunken,
             scoped,
             ..Invocation::default()
@@ -295,49 +348,30 @@ impl Oracle {
         let until_ms = time::elapsed_ms() + 24 * 60 * 60 * 1000;
         for held in report.held.iter().filter(|held| held.code == code) {
             for change in &held.changes {
-                let Some(id) = id_of(&self.organisation, change.address.as_str()) else {
-                    continue;
-                };
-                if change.what == "give to another object id" {
-                    self.owners
-                        .entry(id.clone())
-                        .or_default()
-                        .persons
-                        .insert(lower(&change.after));
+                for intent in intents_of(change, &self.organisation) {
+                    if let Effect::Identity(after) = &intent.effect {
+                        let heir = self.truth().with_primary(after).cloned();
+                        let owner = self.owners.entry(intent.account.clone()).or_default();
+                        owner.persons.insert(heir.unwrap_or_else(|| after.clone()));
+                    }
+                    self.approved.push(Approved { until_ms, intent });
                 }
-                if change.what == "rename on the evidence of an alias"
-                    && let Some(person) = self.truth().with_primary(&lower(&change.after)).cloned()
-                {
-                    self.owners
-                        .entry(id.clone())
-                        .or_default()
-                        .persons
-                        .insert(person);
-                }
-                let before = lower(&change.before);
-                let delegate = id_of(&self.organisation, &before)
-                    .filter(|_| held.class == Class::DelegateRemoval);
-                self.approved.push(Approved {
-                    until_ms,
-                    class: held.class,
-                    id,
-                    before,
-                    delegate,
-                });
             }
         }
     }
 
-    fn is_approved(&self, class: Class, id: &str, before: &str) -> bool {
+    pub(super) fn is_approved(&self, account: &str, effect: &Effect) -> bool {
         let now_ms = time::elapsed_ms();
-        let sets = matches!(class, Class::AliasRemoval | Class::DelegateRemoval);
         self.approved.iter().any(|it| {
-            it.class == class
-                && it.id == id
-                && it.until_ms >= now_ms
-                && (!sets
-                    || it.before == before
-                    || (it.delegate.is_some() && it.delegate == id_of(&self.organisation, before)))
+            let Intent {
+                account: approved,
+                effect: of,
+            } = &it.intent;
+            let fits = match (of, effect) {
+                (Effect::Rename(_), Effect::Rename(_)) | (Effect::Name(_), Effect::Name(_)) => true,
+                _ => of == effect,
+            };
+            it.until_ms >= now_ms && approved == account && fits
         })
     }
 
@@ -451,6 +485,7 @@ impl Oracle {
         }
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let of = usize::from(call.path.contains("/Groups"));
+        let shown = self.shown_at(call.served_ms);
         let invocation = &mut self.invocations[call.invocation];
         if !call.path.contains("startIndex") {
             invocation.accounts[of].clear();
@@ -461,10 +496,13 @@ impl Oracle {
             .unwrap_or_default();
         let ids = rows.iter().filter_map(|row| row["id"].as_str());
         invocation.accounts[of].extend(ids.map(str::to_owned));
+        if invocation.writes.is_empty() {
+            invocation.seen[of] = Some(Arc::clone(&shown));
+        }
         let there: BTreeSet<&String> = if of == 0 {
-            self.organisation.users.iter().map(|it| &it.id).collect()
+            shown.users.iter().map(|it| &it.id).collect()
         } else {
-            self.organisation.groups.iter().map(|it| &it.id).collect()
+            shown.groups.iter().map(|it| &it.id).collect()
         };
         let read = &invocation.accounts[of];
         let mut expected = invocation.expected.iter().filter(|id| there.contains(id));
@@ -475,10 +513,10 @@ impl Oracle {
     pub(super) fn sends(&mut self, call: &Call) {
         let at = call.invocation;
         // What the halves of R26 are of, as it was when the run read and not when it began to wait for the lock.
-        let active = active(&self.organisation);
+        let base = Base::of(&self.organisation);
         let invocation = &mut self.invocations[at];
-        if invocation.writes.is_empty() {
-            invocation.active = invocation.active.max(active);
+        if invocation.writes.is_empty() && invocation.first == at {
+            invocation.base = invocation.base.max(base);
         }
         let complete = invocation.mailboxes_read && invocation.accounts_read == [true, true];
         let allowed = invocation.writes_allowed;
@@ -510,7 +548,9 @@ impl Oracle {
 
     /// A write arrived, and this is what Zivver then holds.
     pub(super) fn acted(&mut self, call: &Call, status: StatusCode, after: &Organisation) {
-        let before = std::mem::replace(&mut self.organisation, after.clone());
+        let before = self.organisation.clone();
+        self.zivver_changed(after.clone());
+        self.writes += 1;
         let path = call.path.strip_prefix("/api/scim/v2/").unwrap_or_default();
         let (_, id) = path.split_once('/').unwrap_or_default();
         let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
@@ -525,6 +565,11 @@ impl Oracle {
             accepted: status.is_success(),
             changed: changed(id, &before, after),
         };
+        let mut parts = body.as_object().into_iter().flatten();
+        let has_key = parts.any(|(_, part)| part.get("SsoAccountKey").is_some());
+        if write.accepted && has_key && !id.is_empty() {
+            self.key_written(call.invocation, id);
+        }
         self.invocations[call.invocation].writes.push(write);
         for user in &after.users {
             match before.users.iter().find(|it| it.id == user.id) {
@@ -586,6 +631,7 @@ impl Oracle {
     ) -> Option<BTreeSet<String>> {
         self.made.insert(id.to_owned());
         let address = lower(address);
+        self.did(at, Guarded::Create, &address, &Effect::Create);
         let fits = |truth: &Truth| {
             let person = truth.with_primary(&address)?;
             let fact = &truth.mailboxes[person];
@@ -686,8 +732,9 @@ impl Oracle {
                     format!("{from} was renamed to {to}, which is another's"),
                 );
             }
-            if !aside && !back && !self.is_approved(Class::Identity, id, &from) {
-                self.did(at, Class::Rename, id, &from);
+            let evidence = Effect::Identity(to.clone());
+            if !aside && !back && !self.is_approved(id, &evidence) {
+                self.did(at, Guarded::Rename, id, &Effect::Rename(to));
             }
         }
         if old.name != new.name {
@@ -732,6 +779,18 @@ impl Oracle {
                     owner.persons = BTreeSet::from([key]);
                 }
             }
+        }
+    }
+
+    /// R23: the first key that the program writes may replace one that works; a tie is approved with its key (R16).
+    fn key_written(&mut self, at: usize, id: &str) {
+        let is_first = !self.made.contains(id) && self.keyed.insert(id.to_owned());
+        let gets_tie = self.approved.iter().any(|it| {
+            let is_tie = matches!(&it.intent.effect, Effect::Identity(to) if !to.contains('@'));
+            it.intent.account == id && is_tie
+        });
+        if is_first && !gets_tie {
+            self.did(at, Guarded::SignInKey, id, &Effect::SignInKey);
         }
     }
 
@@ -807,6 +866,8 @@ impl Oracle {
     }
 
     fn name_changed(&mut self, at: usize, id: &str, who: &str, name: &str) {
+        // Zivver may store something else than it was sent.
+        let name = name.strip_suffix(GARBLED).unwrap_or(name);
         if !self.is_right(at, id, |fact, _| {
             fact.kind != Kind::Other && fact.name == name
         }) {
@@ -815,7 +876,8 @@ impl Oracle {
                 format!("{who} got the name {name:?}, which is another's"),
             );
         }
-        self.did(at, Class::NameChange, id, "");
+        let effect = Effect::Name(name.to_owned());
+        self.did(at, Guarded::NameChange, id, &effect);
     }
 
     /// The account of a person, unless nobody can tell which that is.
@@ -839,14 +901,19 @@ impl Oracle {
             return false;
         };
         let address = address_of(before, id).unwrap_or_default();
-        let person = self.truth().with_primary(&address);
+        let kind = if before.users.iter().any(|it| it.id == id) {
+            Kind::User
+        } else {
+            Kind::Shared
+        };
+        let person = self.truth().owner_of(&address, kind);
         owner.known || person.is_some_and(|person| owner.persons.iter().eq([person]))
     }
 
     /// A user was suspended, a functional account emptied.
     fn stopped(&mut self, at: usize, before: &Organisation, id: &str, who: &str) {
         let owner = self.owners.get(id).cloned().unwrap_or_default();
-        let stray = self.is_approved(Class::Stray, id, "");
+        let let_go = self.is_approved(id, &Effect::Stop);
         let group = before.groups.iter().find(|it| it.id == id);
         let entitled = |fact: &Fact, truth: &Truth| {
             let mut members = group.iter().flat_map(|group| &group.members);
@@ -856,22 +923,19 @@ impl Oracle {
             })
         };
         let in_use = |truth: &Truth| {
-            let facts = owner
-                .persons
-                .iter()
-                .map(|person| truth.mailboxes.get(person));
+            let facts = owner.persons.iter().map(|person| truth.known(person));
             facts.into_iter().all(|fact| {
                 fact.is_some_and(|fact| match fact.kind {
                     Kind::User => fact.enabled || group.is_some(),
                     Kind::Shared => group.is_none() || entitled(fact, truth),
-                    Kind::Other => true,
+                    Kind::Other | Kind::Elsewhere | Kind::Nobody => true,
                 })
             })
         };
         let certain = self.is_certain(id, before);
         let gone = |truth: &Truth| {
             let mut persons = owner.persons.iter();
-            persons.all(|person| !truth.mailboxes.contains_key(person))
+            persons.all(|person| truth.known(person).is_none())
         };
         // R16, R19: whoever has the address now may not use it either.
         let disabled = |truth: &Truth| {
@@ -889,32 +953,26 @@ impl Oracle {
                 let text = format!("{who} was stopped, but nobody was asked whether it is gone");
                 self.violation(at, text);
             }
-            if owner.persons.is_empty() && !stray {
+            if owner.persons.is_empty() && !let_go {
                 self.violation(at, format!("the stray {who} was stopped without approval"));
             }
         }
-        if stray {
-            // It was active before, too.
-            self.deeds.push(Deed {
-                invocation: at,
-                at_ms: time::elapsed_ms(),
-                class: Class::Suspend,
-                approved: true,
-            });
-        } else {
-            self.did(at, Class::Suspend, id, "");
-        }
+        self.did(at, Guarded::Suspend, id, &Effect::Stop);
     }
 
-    /// R12: whether all whom an account may belong to are users who may open the mailbox.
-    fn is_entitled(&self, account: &str, fact: &Fact, truth: &Truth) -> bool {
+    /// R12: whether all whom an account may belong to may open the mailbox, and are users, or people whose mailbox is not
+    /// ours to judge and whose account is active.
+    pub(super) fn is_entitled(&self, account: &str, fact: &Fact, truth: &Truth) -> bool {
         let owner = self.owners.get(account).cloned().unwrap_or_default();
+        let user = self.organisation.users.iter().find(|it| it.id == account);
+        let active = user.is_some_and(|it| it.active);
         let entitled = |person: &String| {
-            let is_user = truth
-                .mailboxes
-                .get(person)
-                .is_some_and(|it| it.kind == Kind::User);
-            is_user && fact.grantees.contains(person)
+            let counts = truth.known(person).is_some_and(|it| match it.kind {
+                Kind::User => true,
+                Kind::Other | Kind::Elsewhere => active,
+                Kind::Shared | Kind::Nobody => false,
+            });
+            counts && fact.grantees.contains(person)
         };
         !owner.persons.is_empty() && owner.persons.iter().all(entitled)
     }
@@ -982,7 +1040,7 @@ impl Oracle {
                 );
             }
             if !becomes_primary && !before.users.is_empty() {
-                self.did(at, Class::AliasRemoval, id, alias);
+                self.did(at, Guarded::AliasRemoval, id, &Effect::Alias(alias.clone()));
             }
         }
     }
@@ -999,15 +1057,41 @@ impl Oracle {
             .and_then(|it| self.owners.get(it))
             .map(|it| it.persons.clone())
             .unwrap_or_default();
-        let right =
-            |fact: &Fact, _: &Truth| persons.iter().any(|person| fact.grantees.contains(person));
-        // A row that a moved page lost may have been the one that a trustee's name belongs to.
-        if !self.row_may_move && !self.is_right(at, id, right) {
+        let right = |fact: &Fact, truth: &Truth| {
+            let mut persons = persons.iter();
+            let ours = |person: &&String| !truth.recipients.contains_key(*person);
+            persons.any(|person| ours(&person) && fact.grantees.contains(person))
+        };
+        // A row that a moved page lost may have been the one that a trustee's name belongs to. A list that lags may have shown
+        // somebody whose removal is held.
+        if !self.row_may_move
+            && !self.was_seen_open(at, id, delegate)
+            && !self.is_right(at, id, right)
+        {
             self.violation(
                 at,
                 format!("{who} was opened to {text} of {persons:?}, who has no right to it"),
             );
         }
+    }
+
+    fn was_seen_open(&self, at: usize, id: &str, delegate: Option<&str>) -> bool {
+        let Some(delegate) = delegate else {
+            return false;
+        };
+        let mut seen = self.invocations[at].seen.iter().flatten();
+        seen.any(|seen| {
+            let mut groups = seen.groups.iter().filter(|it| it.id == id);
+            let is_member = groups.any(|it| it.members.iter().any(|member| member == delegate));
+            let mut users = seen.users.iter().filter(|it| it.id == id);
+            let address = address_of(seen, delegate);
+            is_member
+                || users.any(|it| {
+                    address
+                        .as_ref()
+                        .is_some_and(|address| set(&it.delegates).contains(address))
+                })
+        })
     }
 
     fn delegate_removed(
@@ -1072,49 +1156,60 @@ impl Oracle {
             self.violation(at, text);
         }
         // Who is in neither list is nobody's delegate to the program (R22).
-        if address_of(&before, delegate).is_some() && seen {
-            self.did(at, Class::DelegateRemoval, id, text);
+        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
+        if address_of(&before, delegate).is_some() && seen && is_known {
+            let effect = Effect::Member(delegate.to_owned());
+            self.did(at, Guarded::DelegateRemoval, id, &effect);
         }
     }
 
     /// Counts a guarded change (R26).
-    fn did(&mut self, at: usize, class: Class, id: &str, before: &str) {
+    fn did(&mut self, at: usize, class: Guarded, id: &str, effect: &Effect) {
         let now_ms = time::elapsed_ms();
-        let approved =
-            self.is_approved(class, id, before) || self.is_approved(Class::Stray, id, "");
+        let clock_ms = now_ms + time::wrong_by_ms(self.invocations[at].slot);
+        let approved = self.is_approved(id, effect) || self.is_approved(id, &Effect::Stop);
         let deed = Deed {
             invocation: at,
             at_ms: now_ms,
+            clock_ms,
             class,
             approved,
+            shown_late: self.lag > LAG_MAX,
         };
         self.deeds.push(deed);
         if approved {
             return;
         }
-        if class.is_destructive() && self.invocations[at].shrunken {
-            self.violation(
-                at,
-                format!("{class:?} of {before} though the source shrank to less than half (R2)"),
-            );
+        if class.takes_away() && self.invocations[at].shrunken {
+            let text =
+                format!("{effect:?} of {id} though the source shrank to less than half (R2)");
+            self.violation(at, text);
         }
-        let today = self
-            .deeds
-            .iter()
-            .filter(|it| it.class == class && it.at_ms > now_ms - DAY_MS);
+        let first = self.invocations[at].first;
+        let today = self.deeds.iter().filter(|it| {
+            let counts = !it.shown_late || self.invocations[it.invocation].first == first;
+            counts
+                && it.class == class
+                && it.at_ms > now_ms - DAY_MS
+                && it.clock_ms > clock_ms - DAY_MS
+        });
         let done = today.clone().filter(|it| !it.approved).count();
-        let mut allowed = self.limits[&class];
-        if class == Class::Suspend {
-            // Half of what was active before whatever counts today: else a run that is cut off (R35) could not be finished.
-            let earlier = today.filter(|it| it.invocation != at).count();
-            let before = self.invocations[at].active + earlier;
-            allowed = allowed.min((before / 2).max(1));
+        // Of what was there before whatever counts today: else a run that is cut off (R35) could not be finished.
+        let earlier = today.filter(|it| self.invocations[it.invocation].first != first);
+        let mut there = self.invocations[at].base.measures(class);
+        if class.takes_away() {
+            there += earlier.count();
         }
+        let allowed = self.limits[&class].allows(class, there);
         if done > allowed {
-            self.violation(
-                at,
-                format!("{done} {class:?} in a day, where {allowed} are allowed (R26)"),
-            );
+            let text = format!("{done} {class:?} in a day, where {allowed} are allowed (R26)");
+            self.violation(at, text);
         }
+    }
+
+    /// Whether anybody else wrote while an invocation worked.
+    pub(super) fn worked_alone(&self, at: usize) -> bool {
+        let invocation = &self.invocations[at];
+        self.writes - invocation.writes_before == invocation.writes.len()
     }
 }

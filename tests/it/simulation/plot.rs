@@ -1,13 +1,13 @@
 //! What happens in the world: a small tenant and its organisation at the start, and what people do in both afterwards.
 
 use cloud_sync::sandbox::{
-    exchange::{Expand, Group, GroupKind, Mailbox, Permission, Tenant, guid},
+    exchange::{Contact, Expand, Group, GroupKind, Mailbox, Permission, Tenant, guid},
     zivver::{self, Organisation, User},
 };
 
 use super::{
     dice::Dice,
-    truth::{DOMAIN, lower},
+    truth::{DOMAIN, is_claimed, lower},
 };
 
 /// Few enough that addresses are used again.
@@ -21,11 +21,17 @@ const FOREIGN: &str = "partner.test";
 pub(super) struct Plot {
     pub(super) dice: Dice,
     made: u64,
+    /// So many more names, for a tenant that is large.
+    numbered: u64,
 }
 
-fn address(dice: &mut Dice) -> String {
-    format!("{}@{DOMAIN}", dice.pick(&NAMES))
-}
+/// Whose mailbox is elsewhere.
+const ELSEWHERE: [&str; 4] = [
+    "MailUser",
+    "RemoteUserMailbox",
+    "GuestMailUser",
+    "PublicFolderOfTheFuture",
+];
 
 fn is_free(tenant: &Tenant, address: &str) -> bool {
     let taken = |it: &Mailbox| {
@@ -38,7 +44,18 @@ fn is_free(tenant: &Tenant, address: &str) -> bool {
             || lower(&it.primary_smtp_address) == address
             || lower(&it.user_principal_name) == address
     };
+    let listed = |entries: &[String]| {
+        entries.iter().any(|entry| {
+            let text = entry.split_once(':').map(|(_, text)| lower(text));
+            text.is_some_and(|text| text == address)
+        })
+    };
     !tenant.mailboxes.iter().any(taken)
+        && !tenant
+            .contacts
+            .iter()
+            .any(|it| listed(&it.email_addresses) || lower(&it.user_principal_name) == address)
+        && !tenant.groups.iter().any(|it| listed(&it.email_addresses))
 }
 
 fn set_addresses(mailbox: &mut Mailbox, primary: &str, aliases: Vec<String>) {
@@ -62,12 +79,20 @@ impl Plot {
         Self {
             dice: Dice::new(seed, "world"),
             made: 0,
+            numbered: 0,
         }
+    }
+
+    fn address(&mut self) -> String {
+        if self.numbered > 0 && self.dice.chance(90) {
+            return format!("p{}@{DOMAIN}", self.dice.below(self.numbered));
+        }
+        format!("{}@{DOMAIN}", self.dice.pick(&NAMES))
     }
 
     fn free_address(&mut self, tenant: &Tenant) -> Option<String> {
         (0..6)
-            .map(|_| address(&mut self.dice))
+            .map(|_| self.address())
             .find(|address| is_free(tenant, address))
     }
 
@@ -101,7 +126,15 @@ impl Plot {
 
     pub(super) fn begin(&mut self) -> (Tenant, Organisation) {
         let mut tenant = Tenant::new(DOMAIN);
-        for _ in 0..self.dice.between(4, 12) {
+        let size = match self.dice.below(100) {
+            0..2 => self.dice.between(60, 75),
+            2..20 => self.dice.between(10, 14),
+            _ => self.dice.between(4, 12),
+        };
+        if size > 20 {
+            self.numbered = 200;
+        }
+        for _ in 0..size {
             if let Some(mailbox) = self.new_mailbox(&tenant) {
                 tenant.mailboxes.push(mailbox);
             }
@@ -127,6 +160,11 @@ impl Plot {
             };
             tenant.groups.push(Group::of_kind(kind, name, DOMAIN));
         }
+        if self.dice.chance(35) {
+            for _ in 0..self.dice.between(1, 3) {
+                self.new_contact(&mut tenant);
+            }
+        }
         for _ in 0..tenant.mailboxes.len() {
             self.grant(&mut tenant);
             self.regroup(&mut tenant);
@@ -142,6 +180,16 @@ impl Plot {
     fn organisation(&mut self, tenant: &Tenant) -> Organisation {
         let mut organisation = Organisation::new([DOMAIN]);
         organisation.seed = self.dice.next();
+        if self.dice.chance(8) {
+            self.quirks(&mut organisation);
+            return organisation;
+        }
+        for contact in &tenant.contacts {
+            if is_claimed(&contact.primary_smtp_address) && self.dice.chance(80) {
+                let user = User::new(&contact.primary_smtp_address, &contact.display_name);
+                organisation.add_user(user.key(&contact.edoid));
+            }
+        }
         for mailbox in &tenant.mailboxes {
             if self.dice.chance(30) {
                 continue;
@@ -190,11 +238,41 @@ impl Plot {
             organisation
                 .add_user(User::new(&format!("guest@{FOREIGN}"), "Guest").key(&guid("guest")));
         }
+        if self.dice.chance(15) {
+            organisation.add_group(zivver::Group::new(&format!("handmade@{DOMAIN}"), "By Hand"));
+        }
+        for mailbox in &tenant.mailboxes {
+            self.open_as_granted(mailbox, &mut organisation);
+        }
         for _ in 0..self.dice.below(4) {
             self.delegate_by_hand(&mut organisation);
         }
         self.quirks(&mut organisation);
         organisation
+    }
+
+    /// Who may open a mailbox by name may often open the account already.
+    fn open_as_granted(&mut self, mailbox: &Mailbox, organisation: &mut Organisation) {
+        let trustees = mailbox.permissions.iter().filter(|it| !it.deny);
+        for trustee in trustees.map(|it| it.user.clone()) {
+            if !self.dice.chance(50) {
+                continue;
+            }
+            let Some(id) = organisation.user(&trustee).map(|it| it.id.clone()) else {
+                continue;
+            };
+            let address = &mailbox.primary_smtp_address;
+            if let Some(group) = organisation.group_mut(address) {
+                if !group.members.contains(&id) {
+                    group.members.push(id);
+                }
+            } else if let Some(user) = organisation.user_mut(address)
+                && !user.delegates.contains(&trustee)
+                && user.user_name != trustee
+            {
+                user.delegates.push(trustee);
+            }
+        }
     }
 
     fn quirks(&mut self, organisation: &mut Organisation) {
@@ -218,6 +296,9 @@ impl Plot {
         };
         let trustee = if !tenant.groups.is_empty() && self.dice.chance(25) {
             self.dice.pick(&tenant.groups).name.clone()
+        } else if !tenant.contacts.is_empty() && self.dice.chance(25) {
+            let contact = self.dice.pick(&tenant.contacts);
+            contact.user_principal_name.clone()
         } else {
             self.dice
                 .pick(&tenant.mailboxes)
@@ -241,6 +322,8 @@ impl Plot {
         };
         let member = if self.dice.chance(15) {
             self.dice.pick(&tenant.groups).name.clone()
+        } else if !tenant.contacts.is_empty() && self.dice.chance(20) {
+            self.dice.pick(&tenant.contacts).edoid.clone()
         } else {
             self.dice.pick(&tenant.mailboxes).edoid.clone()
         };
@@ -258,7 +341,7 @@ impl Plot {
     /// One thing that happens in the tenant, in words.
     #[expect(clippy::too_many_lines, reason = "one arm for each thing that happens")]
     pub(super) fn change_tenant(&mut self, tenant: &mut Tenant) -> String {
-        let draw = self.dice.below(100);
+        let draw = self.dice.below(118);
         if draw < 12 {
             if let Some(mailbox) = self.new_mailbox(tenant) {
                 let told = format!(
@@ -335,6 +418,20 @@ impl Plot {
                 }
                 format!("grants: {:?}", grants(tenant))
             }
+            100..109 => self.leave_to_somebody(tenant, at),
+            109..112 => self.move_elsewhere(tenant, at),
+            112..114 => {
+                self.new_contact(tenant);
+                format!("contacts: {:?}", contacts(tenant))
+            }
+            114..116 => {
+                if let Some(gone) = self.dice.place(tenant.contacts.len()) {
+                    let gone = tenant.contacts.remove(gone);
+                    forget(tenant, &gone.user_principal_name, &gone.edoid);
+                }
+                format!("contacts: {:?}", contacts(tenant))
+            }
+            116..118 => self.leave_the_domain(tenant, at),
             _ => {
                 self.regroup(tenant);
                 let groups = tenant.groups.iter().map(|it| (&it.name, &it.members));
@@ -349,14 +446,7 @@ impl Plot {
             return "nothing".to_owned();
         }
         let gone = tenant.mailboxes.remove(at);
-        for mailbox in &mut tenant.mailboxes {
-            mailbox
-                .permissions
-                .retain(|it| it.user != gone.user_principal_name);
-        }
-        for group in &mut tenant.groups {
-            group.members.retain(|it| *it != gone.edoid);
-        }
+        forget(tenant, &gone.user_principal_name, &gone.edoid);
         // Sometimes somebody new gets the address at once.
         if self.dice.chance(30)
             && is_free(tenant, &gone.primary_smtp_address)
@@ -373,6 +463,132 @@ impl Plot {
             return told;
         }
         format!("{}: gone", gone.primary_smtp_address)
+    }
+
+    /// Somebody whose mailbox is elsewhere, at an address that may have been somebody's.
+    fn new_contact(&mut self, tenant: &mut Tenant) {
+        if let Some(address) = self.free_address(tenant) {
+            let contact = self.contact(&address);
+            tenant.contacts.push(contact);
+        }
+    }
+
+    fn contact(&mut self, address: &str) -> Contact {
+        self.made += 1;
+        let edoid = guid(&format!("person {}", self.made));
+        let kind = *self.dice.pick(&ELSEWHERE);
+        Contact {
+            guid: guid(&format!("object {}", self.made)),
+            exchange_object_id: guid(&format!("object {}", self.made)),
+            name: edoid.clone(),
+            identity: edoid.clone(),
+            edoid,
+            display_name: format!("Name {}", self.made),
+            ..Contact::of_kind(kind, address)
+        }
+    }
+
+    /// The mailbox is moved to another system; its person stays who he is.
+    fn move_elsewhere(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let is_user = |it: &Mailbox| it.recipient_type_details == "UserMailbox";
+        if tenant.mailboxes.iter().filter(|it| is_user(it)).count() < 2 {
+            return "nothing".to_owned();
+        }
+        let gone = tenant.mailboxes.remove(at);
+        let address = gone.primary_smtp_address;
+        let mut contact = self.contact(&address);
+        contact.edoid.clone_from(&gone.edoid);
+        contact.name.clone_from(&gone.name);
+        contact.identity.clone_from(&gone.identity);
+        contact.display_name = gone.display_name;
+        contact.user_principal_name = gone.user_principal_name;
+        contact.email_addresses = gone.email_addresses;
+        tenant.contacts.push(contact);
+        format!("{address}: its mailbox is elsewhere now")
+    }
+
+    /// Somebody leaves, and a colleague, a list or somebody elsewhere gets the address at once.
+    fn leave_to_somebody(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let is_user = |it: &Mailbox| it.recipient_type_details == "UserMailbox";
+        if tenant.mailboxes.iter().filter(|it| is_user(it)).count() < 3 {
+            return "nothing".to_owned();
+        }
+        let address = tenant.mailboxes[at].primary_smtp_address.clone();
+        let stays = is_user(&tenant.mailboxes[at]) && self.dice.chance(40);
+        if stays {
+            // Blocked, and kept under another name.
+            let gone = &mut tenant.mailboxes[at];
+            let before = gone.user_principal_name.clone();
+            gone.account_disabled = Some(true);
+            self.made += 1;
+            let kept = format!("old{}@{DOMAIN}", self.made);
+            set_addresses(gone, &kept, Vec::new());
+            gone.user_principal_name.clone_from(&kept);
+            let permissions = tenant
+                .mailboxes
+                .iter_mut()
+                .flat_map(|it| &mut it.permissions);
+            for permission in permissions.filter(|it| it.user == before) {
+                permission.user.clone_from(&kept);
+            }
+        } else {
+            let gone = tenant.mailboxes.remove(at);
+            forget(tenant, &gone.user_principal_name, &gone.edoid);
+        }
+        let left = if stays { "disabled" } else { "gone" };
+        if !is_free(tenant, &address) {
+            return format!("{address}: {left}");
+        }
+        match self.dice.below(5) {
+            0..2 => {
+                let heir = self.dice.place(tenant.mailboxes.len()).unwrap();
+                if tenant.mailboxes[heir].account_disabled == Some(true) {
+                    return format!("{address}: {left}");
+                }
+                let mailbox = &mut tenant.mailboxes[heir];
+                let old = mailbox.primary_smtp_address.clone();
+                let mut kept = aliases(mailbox);
+                if self.dice.chance(50) {
+                    kept.push(old.clone());
+                }
+                set_addresses(mailbox, &address, kept);
+                format!("{address}: {left}, and {old} gets its address")
+            }
+            2 => {
+                let heir = self.dice.place(tenant.mailboxes.len()).unwrap();
+                let mailbox = &mut tenant.mailboxes[heir];
+                mailbox.email_addresses.push(format!("smtp:{address}"));
+                let heir = &mailbox.primary_smtp_address;
+                format!("{address}: {left}, and an alias of {heir} now")
+            }
+            3 => {
+                self.made += 1;
+                let kind = GroupKind::MailUniversalDistributionGroup;
+                let mut list = Group::of_kind(kind, &format!("List {}", self.made), DOMAIN);
+                list.email_addresses = vec![format!("SMTP:{address}")];
+                list.primary_smtp_address.clone_from(&address);
+                tenant.groups.push(list);
+                format!("{address}: {left}, and a list now")
+            }
+            _ => {
+                let contact = self.contact(&address);
+                let kind = contact.recipient_type_details.clone();
+                tenant.contacts.push(contact);
+                format!("{address}: {left}, and a {kind} now")
+            }
+        }
+    }
+
+    /// The primary address moves to a domain that is not claimed; what it was stays as an alias.
+    fn leave_the_domain(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let mailbox = &mut tenant.mailboxes[at];
+        let old = mailbox.primary_smtp_address.clone();
+        self.made += 1;
+        let new = format!("moved{}@{FOREIGN}", self.made);
+        let mut kept = aliases(mailbox);
+        kept.push(old.clone());
+        set_addresses(mailbox, &new, kept);
+        format!("{old}: now {new}")
     }
 
     fn move_to(&mut self, mailbox: &mut Mailbox, new: Option<String>) -> String {
@@ -419,7 +635,15 @@ impl Plot {
         };
         let user = &mut organisation.users[at];
         let who = user.user_name.clone();
-        match self.dice.below(10) {
+        match self.dice.below(12) {
+            10 | 11 => {
+                let mut suspended = organisation.users.iter_mut().filter(|it| !it.active);
+                let Some(user) = suspended.next() else {
+                    return "nothing".to_owned();
+                };
+                user.active = true;
+                format!("by hand: {} active again", user.user_name)
+            }
             0 => {
                 "By Hand".clone_into(&mut user.name);
                 format!("by hand: name of {who}")
@@ -486,6 +710,26 @@ impl Plot {
             organisation.users[at].delegates.push(name);
         }
     }
+}
+
+/// Whoever is gone may open nothing and belongs to nothing.
+fn forget(tenant: &mut Tenant, upn: &str, edoid: &str) {
+    for mailbox in &mut tenant.mailboxes {
+        mailbox.permissions.retain(|it| it.user != upn);
+    }
+    for group in &mut tenant.groups {
+        group.members.retain(|it| it != edoid);
+    }
+}
+
+fn contacts(tenant: &Tenant) -> Vec<(&str, &str, &str)> {
+    let contacts = tenant.contacts.iter();
+    contacts
+        .map(|it| {
+            let kind = it.recipient_type_details.as_str();
+            (kind, it.primary_smtp_address.as_str(), it.edoid.as_str())
+        })
+        .collect()
 }
 
 fn convert(mailbox: &mut Mailbox) -> String {

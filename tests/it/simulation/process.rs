@@ -11,6 +11,7 @@ use cloud_sync::{
     domain::report::Report,
     engine::{Engine, Links, RunError, RunRequest, Stop},
     exchange::Identity,
+    functions::{Answer, App, Invocation, Request, Success, Trigger},
     http::Clock,
     sandbox::{exchange, identity, zivver},
     settings::Settings,
@@ -138,6 +139,39 @@ impl Process {
             slot,
             stage: stage.clone(),
             engine: Engine::new(settings, links),
+        }
+    }
+
+    /// `GET /health` of an application that has just started, in fair weather.
+    pub(super) async fn health(outside: &Outside) -> (u16, String) {
+        let settings = Settings::read(|name| outside.settings.get(name).cloned(), &[]).unwrap();
+        let way = Way {
+            shelf: outside.shelf.clone(),
+            stage: None,
+        };
+        let clock = time::RIGHT_CLOCK;
+        let links = Links {
+            state: Some(State::over(Arc::new(way), "simulated").with_wall_clock(clock)),
+            clock: Clock::Read(clock),
+            ..Links::default()
+        };
+        let app = App::new(Ok(Engine::new(settings, links)));
+        let request = Request {
+            method: "GET".into(),
+            segments: vec!["health".into()],
+            base: "/api/SyncHttp".into(),
+            ..Request::default()
+        };
+        let invocation = Invocation {
+            id: "health".into(),
+            trigger: Trigger::Http(request),
+        };
+        match app.handle(invocation).await {
+            Answer::Success(Success {
+                response: Some(response),
+                ..
+            }) => (response.status, response.body),
+            answer => panic!("{answer:?}"),
         }
     }
 

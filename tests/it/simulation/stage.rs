@@ -9,6 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    deaf::Deafness,
     dice::Dice,
     network::{Call, Fate, Service},
     oracle::Oracle,
@@ -27,6 +28,7 @@ pub(super) struct Scene {
     dice: Dice,
     /// Of its own, so that the faults of old seeds stay what they were.
     slow_dice: Dice,
+    deaf_dice: Dice,
     /// `None`: nobody reads it.
     trace: Option<Vec<String>>,
     /// A hash of everything that happened.
@@ -45,6 +47,8 @@ pub(super) struct Weather {
     pub(super) hanging: u64,
     /// Objects of Exchange that fail in every attempt of an invocation.
     pub(super) cursed: u64,
+    /// Of writes that Zivver answers with 200, those that it does not store as they are, and how.
+    pub(super) deaf: Option<(u64, Deafness)>,
     /// A service that answers nothing for a while, from and to when.
     pub(super) outage: Option<(Service, Duration, Duration)>,
 }
@@ -67,6 +71,7 @@ impl Stage {
             processes: Default::default(),
             dice: Dice::new(seed, "faults"),
             slow_dice: Dice::new(seed, "slow"),
+            deaf_dice: Dice::new(seed, "deaf"),
             trace: traced.then(Vec::new),
             fingerprint: seed,
         })))
@@ -146,6 +151,11 @@ impl Scene {
         let given = !pause.is_zero() && self.slow_dice.chance(70);
         self.tell(|| format!("token after {pause:?}: {given}"));
         (given, pause)
+    }
+
+    pub(super) fn deafness(&mut self) -> Option<Deafness> {
+        let (rate, deafness) = self.weather.deaf.clone()?;
+        (self.deaf_dice.below(1000) < rate).then_some(deafness)
     }
 
     fn is_out(&self, service: Service) -> bool {

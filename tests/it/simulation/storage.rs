@@ -15,8 +15,8 @@ use futures::{
 };
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    memory::InMemory, path::Path,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, memory::InMemory, path::Path,
 };
 
 use super::{stage::Stage, time};
@@ -27,6 +27,21 @@ pub(super) struct Shelf {
     store: Arc<InMemory>,
     /// Since the start of the simulation.
     modified_s: Arc<Mutex<HashMap<Path, u64>>>,
+}
+
+impl Shelf {
+    /// Of objects whose last part is this.
+    pub(super) async fn names(&self, last: &str) -> Vec<Path> {
+        let listed: Vec<Result<ObjectMeta>> = self.store.list(None).collect().await;
+        let names = listed.into_iter().map(|it| it.unwrap().location);
+        let mut names: Vec<Path> = names.filter(|it| it.filename() == Some(last)).collect();
+        names.sort();
+        names
+    }
+
+    pub(super) async fn put(&self, name: &Path, text: &'static str) {
+        self.store.put(name, text.into()).await.unwrap();
+    }
 }
 
 /// The way of one process to it. `None`: of the simulation itself, which always works.

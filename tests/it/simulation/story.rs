@@ -13,23 +13,29 @@ use axum::{
 use cloud_sync::{
     domain::{
         address::SmtpAddress,
-        guard::Class,
         mode::{Mode, Trigger},
+        note::Code,
         report::{ActionOutcome, Report, RunState},
     },
     engine::{
         RunRequest, RunSummary,
         journal::{self, Batch, PlanRecord},
     },
-    sandbox::{exchange, zivver},
+    sandbox::{
+        exchange,
+        zivver::{self, LimiterConfig},
+    },
     state::{RunId, State},
 };
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::{
+    deaf::Deafness,
     dice::Dice,
     ending::Ending,
+    guarded::{Guarded, Limit},
+    health::{Beat, Began, Pulse},
     network::Service,
     oracle::{Oracle, Write},
     plot::Plot,
@@ -40,6 +46,9 @@ use super::{
     time,
     truth::Truth,
 };
+
+/// A day, in milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What came of a simulation.
 #[derive(Debug, Default)]
@@ -62,6 +71,9 @@ pub(super) struct Tally {
     pub(super) writes: u64,
     pub(super) accounts_checked: u64,
     pub(super) accounts_excused: u64,
+    /// Accesses without a grant that were left after runs, and those of them that the report told of.
+    pub(super) wrong: u64,
+    pub(super) told: u64,
 }
 
 impl Tally {
@@ -75,10 +87,12 @@ impl Tally {
         self.writes += other.writes;
         self.accounts_checked += other.accounts_checked;
         self.accounts_excused += other.accounts_excused;
+        self.wrong += other.wrong;
+        self.told += other.told;
     }
 }
 
-struct Story {
+pub(super) struct Story {
     dice: Dice,
     /// Of its own, so that old seeds tell their old stories.
     slow_dice: Dice,
@@ -88,10 +102,12 @@ struct Story {
     warm: [Option<Process>; time::PROCESSES],
     /// Codes that the last report showed.
     offered: Vec<(String, Report)>,
+    pulse: Pulse,
     tally: Tally,
 }
 
-pub(super) fn play(seed: u64, traced: bool) -> Outcome {
+/// On a paused clock of its own.
+pub(super) fn on_stage<T>(play: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -99,6 +115,12 @@ pub(super) fn play(seed: u64, traced: bool) -> Outcome {
         .unwrap();
     runtime.block_on(async {
         time::begin();
+        play.await
+    })
+}
+
+pub(super) fn play(seed: u64, traced: bool) -> Outcome {
+    on_stage(async {
         let mut story = Story::begin(seed, traced);
         story.tell();
         let nights = story.dice.between(2, 5);
@@ -120,6 +142,33 @@ impl Story {
         let mut dice = Dice::new(seed, "story");
         let mut plot = Plot::new(seed);
         let (tenant, organisation) = plot.begin();
+        let mut settings = BTreeMap::new();
+        let strategy = *dice.pick(&["get", "get", "get", "batch", "expand"]);
+        settings.insert("EXO_PERMISSIONS", strategy.to_owned());
+        settings.insert("EXO_CONCURRENCY", dice.pick(&["1", "3", "16"]).to_string());
+        for (class, limit) in limits(&mut dice) {
+            if let Some(limit) = limit {
+                settings.insert(class.setting(), limit.to_owned());
+            }
+        }
+        let life_s = dice.chance(25).then(|| dice.between(5, 400));
+        let mut story = Self::open(seed, tenant, organisation, settings, traced);
+        if let Some(life_s) = life_s {
+            let identity = story.outside.exchange.identity();
+            identity.with_settings(|identity| identity.life_s = life_s);
+        }
+        (story.dice, story.plot) = (dice, plot);
+        story
+    }
+
+    /// Before the first night. `chosen` are settings without prefix.
+    pub(super) fn open(
+        seed: u64,
+        tenant: exchange::Tenant,
+        organisation: zivver::Organisation,
+        chosen: BTreeMap<&'static str, String>,
+        traced: bool,
+    ) -> Self {
         let mut settings: BTreeMap<&str, String> = [
             ("ZIVVER_API_KEY", zivver::API_KEY),
             ("ZIVVER_API_URL", "http://127.0.0.1:9/api"),
@@ -132,29 +181,17 @@ impl Story {
         .into_iter()
         .map(|(name, value)| (name, value.to_owned()))
         .collect();
-        let strategy = *dice.pick(&["get", "get", "get", "batch", "expand"]);
-        settings.insert("EXO_PERMISSIONS", strategy.to_owned());
-        settings.insert("EXO_CONCURRENCY", dice.pick(&["1", "3", "16"]).to_string());
+        settings.extend(chosen);
         let mut oracle = Oracle::new(
             zivver::Simulator::new(organisation.clone()).state(),
             Truth::of(&tenant),
         );
-        oracle.permissions_in_bulk = strategy != "get";
-        let roomy = dice.chance(60);
-        for (class, counts) in [
-            (Class::Suspend, [1, 2, 5]),
-            (Class::DelegateRemoval, [1, 3, 20]),
-            (Class::AliasRemoval, [1, 2, 20]),
-            (Class::Rename, [1, 2, 5]),
-            (Class::NameChange, [2, 3, 20]),
-        ] {
-            let count = if roomy {
-                counts[2]
-            } else {
-                *dice.pick(&counts)
-            };
-            settings.insert(class.setting(), count.to_string());
-            oracle.limits.insert(class, count);
+        let strategy = settings.get("EXO_PERMISSIONS");
+        oracle.permissions_in_bulk = strategy.is_some_and(|it| it != "get");
+        for class in Guarded::ALL {
+            let limit = settings.get(class.setting()).map(String::as_str);
+            let limit = Limit::parse(limit.unwrap_or(class.default_limit()));
+            oracle.limits.insert(class, limit);
         }
         let settings = settings
             .into_iter()
@@ -162,12 +199,6 @@ impl Story {
         let exchange = exchange::Simulator::new(tenant);
         let started_s = u64::try_from(time::START_S).unwrap();
         exchange.identity().set_start(started_s);
-        if dice.chance(25) {
-            let life_s = dice.between(5, 400);
-            exchange
-                .identity()
-                .with_settings(|identity| identity.life_s = life_s);
-        }
         let outside = Outside {
             stage: Stage::new(seed, oracle, traced),
             exchange,
@@ -177,17 +208,18 @@ impl Story {
             settings: settings.collect(),
         };
         Self {
-            dice,
+            dice: Dice::new(seed, "story"),
             slow_dice: Dice::new(seed, "slow nights"),
-            plot,
+            plot: Plot::new(seed),
             outside,
             warm: [None, None],
             offered: Vec::new(),
+            pulse: Pulse::default(),
             tally: Tally::default(),
         }
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         self.outside.stage.with(|scene| {
             let settings = self.outside.settings.clone();
             scene.tell(|| format!("settings: {settings:?}"));
@@ -215,13 +247,13 @@ impl Story {
         });
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.outside
             .stage
             .with(|scene| !scene.oracle.violations.is_empty())
     }
 
-    fn end(self) -> Outcome {
+    pub(super) fn end(self) -> Outcome {
         let Self {
             outside, mut tally, ..
         } = self;
@@ -232,6 +264,8 @@ impl Story {
                 .iter()
                 .map(|it| it.writes.len() as u64);
             tally.writes = writes.sum();
+            tally.wrong = scene.oracle.liveness.wrong;
+            tally.told = scene.oracle.liveness.told;
             Outcome {
                 violations: std::mem::take(&mut scene.oracle.violations),
                 trace: scene.take_trace(),
@@ -246,15 +280,31 @@ impl Story {
             .dice
             .pick(&[1, 20, 90, 600, 7200, 40_000, 86_400, 100_000]);
         tokio::time::sleep(Duration::from_secs(pause_s)).await;
+        self.check_health().await;
         for _ in 0..self.dice.below(5) {
             self.change_world();
         }
         let weather = self.weather();
+        let lag = Duration::from_millis(self.lag_ms());
         self.outside.stage.with(|scene| {
-            scene.tell(|| format!("weather: {weather:?}"));
+            scene.tell(|| format!("weather: {weather:?}, lists lag by {lag:?}"));
             scene.oracle.row_may_move = false;
+            scene.oracle.lag = lag;
             scene.weather = weather;
         });
+        if self.slow_dice.chance(4) {
+            self.damage().await;
+        }
+        for slot in 0..time::PROCESSES {
+            // Once in a while a clock is a day ahead, for one night.
+            let ahead = self.slow_dice.chance(2);
+            if ahead || time::wrong_by_ms(slot) > DAY_MS / 2 {
+                time::set_wrong_by(slot, if ahead { DAY_MS } else { 0 });
+                self.outside
+                    .stage
+                    .tell(|| format!("clock {slot} a day ahead: {ahead}"));
+            }
+        }
         self.outside
             .exchange
             .switch(|switches| switches.paging = exchange::Paging::Good);
@@ -300,7 +350,34 @@ impl Story {
         }
     }
 
+    /// How far the lists of Zivver lag behind what was written.
+    fn lag_ms(&mut self) -> u64 {
+        let dice = &mut self.slow_dice;
+        if dice.chance(80) {
+            return 0;
+        }
+        *dice.pick(&[50, 400, 4000, 20_000, 45_000, 100_000, 300_000])
+    }
+
+    /// A line of the history cannot be read any more.
+    async fn damage(&mut self) {
+        let lines = self.outside.shelf.names("summary").await;
+        let Some(at) = self.slow_dice.place(lines.len()) else {
+            return;
+        };
+        let text = *self.slow_dice.pick(&["", "{", "{}", "\u{0}"]);
+        self.outside
+            .stage
+            .tell(|| format!("{}: now {text:?}", lines[at]));
+        self.outside.shelf.put(&lines[at], text).await;
+        self.pulse.spoiled = true;
+    }
+
     fn weather(&mut self) -> Weather {
+        let deaf = self.slow_dice.chance(10).then(|| {
+            let rate = *self.slow_dice.pick(&[1000, 1000, 300]);
+            (rate, Deafness::draw(&mut self.slow_dice))
+        });
         let identity = *self.slow_dice.pick(&[0, 0, 0, 0, 150, 600]);
         let hanging = *self.slow_dice.pick(&[0, 0, 0, 0, 8, 30]);
         let dice = &mut self.dice;
@@ -323,6 +400,7 @@ impl Story {
             identity,
             hanging,
             cursed,
+            deaf,
             outage,
         }
     }
@@ -333,11 +411,15 @@ impl Story {
         let mut codes = Vec::new();
         if dice.chance(8) {
             request.mode = Mode::Preview;
-        } else if dice.chance(40)
-            && let Some((code, report)) = self.offered.pop()
-        {
-            request.approve.push(code.clone());
-            codes.push((code, report));
+        } else if dice.chance(40) {
+            for _ in 0..dice.between(1, 3) {
+                let offered = dice.place(self.offered.len());
+                let Some(offered) = offered.map(|at| self.offered.swap_remove(at)) else {
+                    break;
+                };
+                request.approve.push(offered.0.clone());
+                codes.push(offered);
+            }
         }
         if dice.chance(10) {
             let address = self.outside.exchange.read(|tenant| {
@@ -396,8 +478,10 @@ impl Story {
             invocation,
             end,
             approvals,
+            beat,
         } in told
         {
+            self.pulse.beat(beat);
             self.tally.runs += 1;
             let stage = &self.outside.stage;
             match end {
@@ -420,6 +504,14 @@ impl Story {
                     stage.with(|scene| scene.oracle.ended(invocation, &report, approvals));
                 }
             }
+        }
+    }
+
+    /// What `/health` says in a process that has not run yet, whose clock is right.
+    pub(super) async fn check_health(&self) {
+        let (status, body) = Process::health(&self.outside).await;
+        if let Some(text) = self.pulse.judge(status, &body) {
+            self.violation(text);
         }
     }
 
@@ -449,20 +541,24 @@ impl Story {
     }
 
     /// No more faults, and no list that lags: two runs, and nothing is left to do (R35, R36, R38).
-    async fn calm(&mut self) {
+    pub(super) async fn calm(&mut self) {
         self.warm = [None, None];
         self.outside
             .exchange
             .switch(|switches| switches.paging = exchange::Paging::Good);
         self.outside.stage.with(|scene| {
             scene.weather = Weather::default();
+            scene.oracle.lag = Duration::ZERO;
             scene.tell(|| "calm".to_owned());
         });
         for process in 0..time::PROCESSES {
             time::set_wrong_by(process, 0);
         }
         self.catch_up().await;
-        tokio::time::sleep(Duration::from_secs(1500)).await;
+        // What Zivver refused or did not keep waits for seven days at most (R22, R33).
+        let may_wait = self.slow_dice.chance(50);
+        let pause_s = if may_wait { 1500 } else { 8 * 86_400 };
+        tokio::time::sleep(Duration::from_secs(pause_s)).await;
         let mut last = None;
         for _ in 0..3 {
             let process = Process::start(&self.outside, 0, &mut self.dice);
@@ -471,7 +567,9 @@ impl Story {
                 .outside
                 .stage
                 .with(|scene| begin(scene, 0, &request, None));
+            let began = Began::now(0);
             let end = process.run(&request, &Doom::default()).await;
+            let beat = Beat::of(began, 0, &request, &end);
             let writes = self
                 .outside
                 .stage
@@ -484,19 +582,24 @@ impl Story {
                 End::Killed => return self.violation("in calm a run was killed".to_owned()),
             };
             tell_report(&self.outside.stage, &report);
+            self.outside
+                .stage
+                .with(|scene| scene.oracle.reported(invocation, &report, &[]));
             self.take_in(vec![Told {
                 invocation,
                 end,
                 approvals: false,
+                beat,
             }]);
             last = Some((report, writes));
         }
         let (report, writes) = last.unwrap();
         self.check_journals().await;
+        self.check_health().await;
         if let Some(error) = &report.error {
             self.violation(format!("in calm a run failed: {error}"));
         }
-        for text in unsettled(&report, &writes) {
+        for text in unsettled(&report, &writes, may_wait) {
             self.violation(text);
         }
         let truth = self.outside.exchange.read(Truth::of);
@@ -513,9 +616,10 @@ impl Story {
 
     /// A list of Zivver lags for so many reads: somebody else makes them.
     async fn catch_up(&self) {
-        self.outside
-            .zivver
-            .with_state(|organisation| organisation.switches.stale_reads_after_post = 0);
+        let limiter = self.outside.zivver.with_state(|organisation| {
+            organisation.switches.stale_reads_after_post = 0;
+            std::mem::replace(&mut organisation.limiter, LimiterConfig::off())
+        });
         for kind in ["Users", "Groups"].repeat(3) {
             let request = Request::get(format!("/api/scim/v2/{kind}"))
                 .header(header::AUTHORIZATION, format!("Bearer {}", zivver::API_KEY))
@@ -524,17 +628,121 @@ impl Story {
             let answer = self.outside.zivver.router().oneshot(request).await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
         }
+        self.outside
+            .zivver
+            .with_state(|organisation| organisation.limiter = limiter);
     }
 
-    fn violation(&self, text: String) {
+    pub(super) fn violation(&self, text: String) {
         self.outside
             .stage
             .with(|scene| scene.oracle.violations.push(text));
     }
 }
 
+/// What a scripted plot does.
+impl Story {
+    pub(super) async fn pass(&self, hours: u64) {
+        tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
+    }
+
+    /// The world as people make it, on either side.
+    pub(super) fn people(
+        &self,
+        told: &str,
+        tenant: impl FnOnce(&mut exchange::Tenant),
+        organisation: impl FnOnce(&mut zivver::Organisation),
+    ) {
+        self.outside.exchange.with_state(tenant);
+        self.outside.zivver.with_state(organisation);
+        self.outside.changed(told.to_owned());
+    }
+
+    pub(super) fn weather_is(&self, weather: Weather, lag: Duration) {
+        self.outside.stage.with(|scene| {
+            scene.tell(|| format!("weather: {weather:?}, lists lag by {lag:?}"));
+            scene.oracle.lag = lag;
+            scene.weather = weather;
+        });
+    }
+
+    /// One run of a new process, which comes to its end.
+    pub(super) async fn run(
+        &mut self,
+        request: RunRequest,
+        codes: Vec<(String, Report)>,
+    ) -> Report {
+        let request = RunRequest {
+            approve: codes.iter().map(|(code, _)| code.clone()).collect(),
+            ..request
+        };
+        let errand = Errand {
+            slot: 0,
+            request,
+            codes,
+            dooms: vec![Doom::default()],
+            late: Duration::ZERO,
+            warm: None,
+            dice: Dice::new(self.dice.next(), "process"),
+        };
+        let (_, _, told) = errand.carry_out(&self.outside).await;
+        let report = match &told[0].end {
+            End::Report(report) => (**report).clone(),
+            End::NotBegun(_) | End::Killed => panic!("{:?}", told[0].end),
+        };
+        self.take_in(told);
+        self.check_journals().await;
+        report
+    }
+
+    pub(super) async fn apply(&mut self) -> Report {
+        let request = RunRequest::new(Mode::Apply, Trigger::Timer);
+        self.run(request, Vec::new()).await
+    }
+
+    /// With all codes that the last report showed.
+    pub(super) async fn apply_approved(&mut self) -> Report {
+        let codes = std::mem::take(&mut self.offered);
+        let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+        self.run(request, codes).await
+    }
+}
+
+/// A limit for each class, `None` for the default of the rules.
+fn limits(dice: &mut Dice) -> Vec<(Guarded, Option<&'static str>)> {
+    let counts = [
+        (Guarded::Suspend, ["1", "2", "5"]),
+        (Guarded::DelegateRemoval, ["1", "3", "20"]),
+        (Guarded::AliasRemoval, ["1", "2", "20"]),
+        (Guarded::Rename, ["1", "2", "5"]),
+        (Guarded::NameChange, ["2", "3", "20"]),
+    ];
+    let style = dice.below(10);
+    let mut drawn: Vec<_> = counts
+        .into_iter()
+        .map(|(class, counts)| {
+            let limit = match style {
+                0..4 => Some(counts[2]),
+                4..7 => Some(*dice.pick(&counts)),
+                7..9 => None,
+                _ => Some(*dice.pick(&["10%", "25%,min 2", "50%", "100%"])),
+            };
+            (class, limit)
+        })
+        .collect();
+    let creates = *dice.pick(&[Some("100%"), None, Some("3"), Some("20%,min 2")]);
+    let keys = *dice.pick(&[Some("100%"), Some("100%"), Some("2"), None]);
+    if style == 7 {
+        // All as the rules have it.
+        return drawn;
+    }
+    drawn.push((Guarded::Create, creates));
+    drawn.push((Guarded::SignInKey, keys));
+    drawn
+}
+
 /// What a third run still wrote, and what still differs after it, but for accounts whose change Zivver refuses.
-fn unsettled(report: &Report, writes: &[Write]) -> Vec<String> {
+fn unsettled(report: &Report, writes: &[Write], may_wait: bool) -> Vec<String> {
     let refused = report
         .actions
         .iter()
@@ -552,7 +760,9 @@ fn unsettled(report: &Report, writes: &[Write]) -> Vec<String> {
         .filter(|it| !records::names(it).any(|name| is_excused(&name)))
         .map(|it| format!("in calm {} still differs (R36)", it.address));
     let mut found: Vec<String> = written.chain(differing).collect();
-    if report.converged != Some(true) && excused.is_empty() {
+    let mut notes = report.skipped.iter();
+    let waits = may_wait && notes.any(|it| it.code == Code::WriteHadNoEffect);
+    if report.converged != Some(true) && excused.is_empty() && !waits {
         found.push("in calm two runs did not converge (R36)".to_owned());
     }
     found
@@ -649,8 +859,7 @@ impl Outside {
         let organisation = self.zivver.state();
         self.stage.with(|scene| {
             scene.tell(|| told);
-            scene.oracle.organisation = organisation;
-            scene.oracle.world_changed(truth);
+            scene.oracle.world_changed(organisation, truth);
         });
     }
 }
@@ -671,6 +880,7 @@ struct Told {
     invocation: usize,
     end: End,
     approvals: bool,
+    beat: Beat,
 }
 
 fn begin(
@@ -680,7 +890,7 @@ fn begin(
     continues: Option<usize>,
 ) -> usize {
     let scoped = !request.accounts.is_empty();
-    let invocation = scene.oracle.begins(request.mode, continues, scoped);
+    let invocation = scene.oracle.begins(slot, request.mode, continues, scoped);
     scene.processes[slot].invocation = invocation;
     scene.tell(|| format!("process {slot} begins invocation {invocation}: {request:?}"));
     invocation
@@ -709,7 +919,9 @@ impl Errand {
                 .take()
                 .unwrap_or_else(|| Process::start(outside, slot, &mut dice));
             let invocation = stage.with(|scene| begin(scene, slot, &request, continues));
+            let began = Began::now(slot);
             let end = running.run(&request, &doom).await;
+            let beat = Beat::of(began, slot, &request, &end);
             continues = Some(invocation);
             let again = match &end {
                 End::Killed => {
@@ -723,6 +935,7 @@ impl Errand {
                 }
                 End::Report(report) => {
                     tell_report(stage, report);
+                    stage.with(|scene| scene.oracle.reported(invocation, report, &codes));
                     process = Some(running);
                     request.id = Some(RunId::parse(&report.id).unwrap());
                     report.state == RunState::Continues
@@ -732,6 +945,7 @@ impl Errand {
                 invocation,
                 end,
                 approvals: !request.approve.is_empty(),
+                beat,
             });
             if !again {
                 break;

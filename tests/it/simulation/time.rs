@@ -37,8 +37,12 @@ pub(super) fn set_wrong_by(process: usize, millis: i64) {
     WRONG_BY_MS.with(|clocks| clocks[process].set(millis));
 }
 
+pub(super) fn wrong_by_ms(process: usize) -> i64 {
+    WRONG_BY_MS.with(|clocks| clocks[process].get())
+}
+
 fn read(process: usize) -> Timestamp {
-    let wrong_by_ms = WRONG_BY_MS.with(|clocks| clocks[process].get());
+    let wrong_by_ms = wrong_by_ms(process);
     let start = Timestamp::from_second(START_S).unwrap();
     start + SignedDuration::from_millis(elapsed_ms() + wrong_by_ms)
 }
@@ -50,6 +54,13 @@ fn first() -> Timestamp {
 fn second() -> Timestamp {
     read(1)
 }
+
+fn right() -> Timestamp {
+    Timestamp::from_second(START_S).unwrap() + SignedDuration::from_millis(elapsed_ms())
+}
+
+/// That of somebody who looks on.
+pub(super) const RIGHT_CLOCK: fn() -> Timestamp = right;
 
 /// The wall clock of a process, as the program takes it.
 pub(super) const CLOCKS: [fn() -> Timestamp; PROCESSES] = [first, second];

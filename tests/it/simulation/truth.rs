@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_sync::sandbox::exchange::{Group, GroupKind, Life, Mailbox, Tenant};
+use cloud_sync::sandbox::exchange::{Contact, Group, GroupKind, Life, Mailbox, Tenant};
 
 pub(super) const DOMAIN: &str = "corp.example";
 
@@ -10,7 +10,12 @@ pub(super) const DOMAIN: &str = "corp.example";
 pub(super) enum Kind {
     User,
     Shared,
+    /// A room and the like: a person may have its account all the same.
     Other,
+    /// A person whose mailbox is elsewhere: a mail user, a remote mailbox.
+    Elsewhere,
+    /// A group or a contact: nobody signs in as one.
+    Nobody,
 }
 
 /// A mailbox, known by the object id of whoever it belongs to.
@@ -27,9 +32,22 @@ pub(super) struct Fact {
     pub(super) grantees: BTreeSet<String>,
 }
 
+impl Fact {
+    /// Whether somebody uses it in Zivver.
+    pub(super) fn wants_account(&self) -> bool {
+        match self.kind {
+            Kind::User => self.enabled,
+            Kind::Shared => !self.grantees.is_empty(),
+            Kind::Other | Kind::Elsewhere | Kind::Nobody => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Truth {
     pub(super) mailboxes: BTreeMap<String, Fact>,
+    /// Whom Exchange knows beside them.
+    pub(super) recipients: BTreeMap<String, Fact>,
 }
 
 pub(super) fn lower(text: &str) -> String {
@@ -42,14 +60,44 @@ pub(super) fn is_claimed(address: &str) -> bool {
         .is_some_and(|(_, domain)| domain == DOMAIN)
 }
 
-fn addresses(mailbox: &Mailbox) -> BTreeSet<String> {
-    let listed = mailbox.email_addresses.iter().filter_map(|entry| {
+fn addresses(listed: &[String], primary: &str) -> BTreeSet<String> {
+    let listed = listed.iter().filter_map(|entry| {
         let (prefix, address) = entry.split_once(':')?;
         prefix.eq_ignore_ascii_case("smtp").then(|| lower(address))
     });
-    listed
-        .chain([lower(&mailbox.primary_smtp_address)])
-        .collect()
+    listed.chain([lower(primary)]).collect()
+}
+
+fn of_contact(contact: &Contact) -> (String, Fact) {
+    let primary = lower(&contact.primary_smtp_address);
+    let fact = Fact {
+        kind: if contact.recipient_type_details == "MailContact" {
+            Kind::Nobody
+        } else {
+            Kind::Elsewhere
+        },
+        enabled: true,
+        addresses: addresses(&contact.email_addresses, &primary),
+        upn: lower(&contact.user_principal_name),
+        name: contact.display_name.clone(),
+        grantees: BTreeSet::new(),
+        primary,
+    };
+    (lower(&contact.edoid), fact)
+}
+
+fn of_group(group: &Group) -> (String, Fact) {
+    let primary = lower(&group.primary_smtp_address);
+    let fact = Fact {
+        kind: Kind::Nobody,
+        enabled: true,
+        addresses: addresses(&group.email_addresses, &primary),
+        upn: String::new(),
+        name: group.display_name.clone(),
+        grantees: BTreeSet::new(),
+        primary,
+    };
+    (lower(&group.edoid), fact)
 }
 
 impl Truth {
@@ -68,7 +116,7 @@ impl Truth {
                     _ => Kind::Other,
                 },
                 enabled: mailbox.account_disabled == Some(false),
-                addresses: addresses(mailbox),
+                addresses: addresses(&mailbox.email_addresses, &mailbox.primary_smtp_address),
                 upn: lower(&mailbox.user_principal_name),
                 name: if name.is_empty() {
                     primary.clone()
@@ -80,8 +128,37 @@ impl Truth {
             };
             (lower(&mailbox.edoid), fact)
         });
+        let contacts = tenant.contacts.iter().map(of_contact);
+        let groups = tenant.groups.iter().map(of_group);
+        let recipients = contacts.chain(groups);
         Self {
             mailboxes: mailboxes.collect(),
+            recipients: recipients.filter(|(id, _)| !id.is_empty()).collect(),
+        }
+    }
+
+    /// Whoever has this object id, a mailbox or not.
+    pub(super) fn known(&self, person: &str) -> Option<&Fact> {
+        let recipient = || self.recipients.get(person);
+        self.mailboxes.get(person).or_else(recipient)
+    }
+
+    /// Whose an account at this address is, as far as the address tells: of the mailbox there, of a person whose mailbox is
+    /// elsewhere, or of a mailbox that has moved to another domain.
+    pub(super) fn owner_of(&self, address: &str, kind: Kind) -> Option<&String> {
+        let mailbox = self.with_primary(address);
+        let elsewhere = |fact: &Fact| kind == Kind::User && fact.kind == Kind::Elsewhere;
+        let moved = |fact: &Fact| fact.kind == kind && !is_claimed(&fact.primary);
+        let person = || {
+            let people = self.recipients.iter().filter(|(_, fact)| elsewhere(fact));
+            let moved = self.mailboxes.iter().filter(|(_, fact)| moved(fact));
+            let mut all = people.chain(moved);
+            let person = all.find(|(_, fact)| fact.addresses.contains(address));
+            person.map(|(id, _)| id)
+        };
+        match mailbox {
+            Some(person) => Some(person).filter(|it| self.mailboxes[*it].kind == kind),
+            None => person(),
         }
     }
 
@@ -112,7 +189,7 @@ fn grantees(tenant: &Tenant, mailbox: &Mailbox) -> BTreeSet<String> {
             continue;
         }
         let people = match person(tenant, &permission.user) {
-            Some(person) => BTreeSet::from([lower(&person.edoid)]),
+            Some(person) => BTreeSet::from([person]),
             None => members(tenant, &permission.user),
         };
         if permission.deny {
@@ -125,13 +202,25 @@ fn grantees(tenant: &Tenant, mailbox: &Mailbox) -> BTreeSet<String> {
     &allowed - &denied
 }
 
-fn person<'a>(tenant: &'a Tenant, key: &str) -> Option<&'a Mailbox> {
+/// The object id of whoever is meant.
+fn person(tenant: &Tenant, key: &str) -> Option<String> {
     let key = lower(key);
     let mailboxes = || tenant.mailboxes.iter();
-    mailboxes()
+    let has =
+        |it: &&Mailbox| addresses(&it.email_addresses, &it.primary_smtp_address).contains(&key);
+    let mailbox = mailboxes()
         .find(|it| lower(&it.user_principal_name) == key)
-        .or_else(|| mailboxes().find(|it| addresses(it).contains(&key)))
-        .or_else(|| mailboxes().find(|it| lower(&it.edoid) == key))
+        .or_else(|| mailboxes().find(has))
+        .or_else(|| mailboxes().find(|it| lower(&it.edoid) == key));
+    let is_meant = |it: &&Contact| {
+        lower(&it.user_principal_name) == key
+            || lower(&it.edoid) == key
+            || addresses(&it.email_addresses, &it.primary_smtp_address).contains(&key)
+    };
+    let contact = || tenant.contacts.iter().find(is_meant);
+    mailbox
+        .map(|it| lower(&it.edoid))
+        .or_else(|| contact().map(|it| lower(&it.edoid)))
 }
 
 fn group<'a>(tenant: &'a Tenant, key: &str) -> Option<&'a Group> {
@@ -155,7 +244,7 @@ fn members(tenant: &Tenant, name: &str) -> BTreeSet<String> {
         }
         for member in &group.members {
             match person(tenant, member) {
-                Some(person) => drop(people.insert(lower(&person.edoid))),
+                Some(person) => drop(people.insert(person)),
                 None => open.push(member.clone()),
             }
         }

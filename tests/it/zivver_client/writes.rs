@@ -306,6 +306,18 @@ async fn r31_a_lost_creation_that_reads_hide_for_long_is_ours_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r31_a_lost_creation_that_reads_hide_for_too_long_is_no_refusal() {
+    let world = World::with_switches(|it| it.stale_reads_after_post = 20);
+    world.fault(FaultKind::ResetAfter);
+    let error = world
+        .client
+        .create_user(&address(DORA), &new_user())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r31_a_creation_of_unknown_end_is_not_repeated() {
     let world = World::of(organisation());
     world.fault(FaultKind::ResetBefore);

@@ -1,0 +1,638 @@
+//! What may not be forgotten: whoever has access without a grant is, after each run that saw everybody, without it, or held,
+//! or named; what was held is held until it is done, its cause is gone, or a person has let it go. The report is read for
+//! whom it names, and never for how it says that things stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloud_sync::{
+    domain::{
+        mode::Mode,
+        note::Note,
+        report::{Report, RunOutcome, RunState},
+    },
+    sandbox::zivver::{Group, Organisation, User},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    guarded::{Effect, Intent, intents_of, is_ours},
+    oracle::{Oracle, address_of, id_of},
+    time,
+    truth::{Fact, Kind, lower},
+};
+
+/// Notes that say nothing about why access is left.
+const IDLE: [&str; 10] = [
+    "alias_malformed",
+    "trustee_deleted",
+    "trustee_denied",
+    "trustee_not_found",
+    "trustee_not_a_mailbox",
+    "group_gives_no_right",
+    "delegate_pruned",
+    "inactive_not_created",
+    "approval_outdated",
+    "delegate_left_out",
+];
+
+/// Notes of a change that was made in vain: good for a run that has tried.
+const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_offender"];
+
+/// All that can keep the account of somebody who is gone for good: Exchange could not be asked, or the account is part of
+/// something that cannot be told.
+const OF_LEAVERS: [&str; 7] = [
+    "absence_unknown",
+    "delegations_unknown",
+    "mailbox_gone",
+    "delegates_left_out",
+    "claim_conflict",
+    "duplicate_primary",
+    "functional_rename",
+];
+
+/// What the oracle keeps from one report to the next.
+#[derive(Debug, Default)]
+pub(super) struct Liveness {
+    held: BTreeSet<Intent>,
+    codes_used: BTreeSet<String>,
+    /// How many wrong accesses there were after runs, and how many of them only a report told.
+    pub(super) wrong: u64,
+    pub(super) told: u64,
+}
+
+/// Something that an account has and should not.
+#[derive(Debug, Clone)]
+struct Wrong {
+    intent: Intent,
+    /// Addresses by which a report may name it.
+    names: BTreeSet<String>,
+    text: String,
+    weight: Weight,
+}
+
+/// What it takes to excuse that it is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// A note.
+    Light,
+    /// The owner is known and gone, or not allowed to use it: only a few reasons count.
+    Certain,
+    /// Nothing that Exchange or Zivver does is in the way.
+    Free,
+}
+
+/// A report, by whom it names and why.
+pub(super) struct Told<'a> {
+    report: &'a Report,
+    held: BTreeSet<Intent>,
+    notes: BTreeMap<String, Vec<String>>,
+    /// By address: planned by a preview, failed, or differing still.
+    open: BTreeSet<String>,
+    /// Ids of accounts that the run sent a write to.
+    tried: BTreeSet<String>,
+}
+
+/// A code serves for 24 hours, by clocks that may be wrong.
+fn has_expired(shown: &Report) -> bool {
+    let shown: Timestamp = shown.started.parse().unwrap();
+    let age = (time::RIGHT_CLOCK)().duration_since(shown);
+    age > SignedDuration::from_hours(23) || age.is_negative()
+}
+
+fn code_of(note: &Note) -> String {
+    let value = serde_json::to_value(note.code).unwrap();
+    value.as_str().unwrap().to_owned()
+}
+
+impl Oracle {
+    /// Judges a report when it is made. `codes` are those that the run was started with.
+    pub(super) fn reported(&mut self, at: usize, report: &Report, codes: &[(String, Report)]) {
+        let is_whole = report.state == RunState::Ended
+            && report.error.is_none()
+            && report.outcome != RunOutcome::Failed
+            && report.undoes.is_none();
+        let codes: Vec<_> = codes
+            .iter()
+            .filter(|(code, _)| self.liveness.codes_used.insert(code.clone()))
+            .collect();
+        let [Some(users), Some(groups)] = self.invocations[at].seen.clone() else {
+            return;
+        };
+        if !is_whole || self.row_may_move || !self.worked_alone(at) {
+            return;
+        }
+        let view = Organisation {
+            users: users.users.clone(),
+            groups: groups.groups.clone(),
+            ..Organisation::default()
+        };
+        let told = self.told(at, report);
+        let mut found = Vec::new();
+        let wrongs = self.wrongs(at, &view);
+        for wrong in &wrongs {
+            let concerns = |address: &String| {
+                let mut asked = report.accounts.iter();
+                asked.any(|it| lower(it.as_str()) == *address)
+            };
+            // R39: a run for some accounts speaks of what they have, and not of what they may open.
+            let whose = self.names(&view, &wrong.intent.account);
+            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
+            if !report.accounts.is_empty() && silent {
+                continue;
+            }
+            self.liveness.wrong += 1;
+            if told.excuses(wrong) {
+                self.liveness.told += 1;
+                continue;
+            }
+            found.push(format!(
+                "{} is neither gone nor held nor named (run {}, {:?}, converged {:?})",
+                wrong.text, report.id, report.outcome, report.converged
+            ));
+        }
+        if report.accounts.is_empty() {
+            found.extend(self.forgotten(&told, &view, &wrongs));
+            found.extend(self.not_released(&told, &view, &codes));
+            found.extend(self.lacking(at, report, &told));
+            self.liveness.held = told.held;
+        }
+        for text in found {
+            self.violation(at, text);
+        }
+    }
+
+    fn told<'a>(&self, at: usize, report: &'a Report) -> Told<'a> {
+        let organisation = &self.organisation;
+        let held = report.held.iter().flat_map(|held| {
+            let changes = held.changes.iter();
+            changes.flat_map(|change| intents_of(change, organisation))
+        });
+        let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for note in &report.skipped {
+            let codes = notes.entry(lower(&note.address)).or_default();
+            codes.push(code_of(note));
+            // Alias evidence names the account that waits for an answer with it (R17).
+            if code_of(note) == "alias_evidence" {
+                for word in note.text.split_whitespace().filter(|it| it.contains('@')) {
+                    notes.entry(lower(word)).or_default().push(code_of(note));
+                }
+            }
+        }
+        let failed = report.failed.iter().map(|it| &it.address);
+        let differing = report.differences.iter().map(|it| &it.address);
+        let planned = report.actions.iter().map(|it| &it.action.address);
+        let planned = planned.filter(|_| report.mode == Mode::Preview);
+        let open = failed.chain(differing).chain(planned);
+        let first = self.invocations[at].first;
+        let run = self.invocations.iter().filter(|it| it.first == first);
+        let tried = run.flat_map(|it| it.writes.iter().map(|write| write.id.clone()));
+        Told {
+            report,
+            held: held.collect(),
+            notes,
+            open: open.map(|it| lower(it.as_str())).collect(),
+            tried: tried.collect(),
+        }
+    }
+
+    /// What is wrong now, and was in what the run saw.
+    fn wrongs(&self, at: usize, view: &Organisation) -> Vec<Wrong> {
+        let now: BTreeSet<Intent> = self
+            .wrong_in(&self.organisation)
+            .into_iter()
+            .map(|it| it.intent)
+            .collect();
+        let listed = |id: &String| {
+            self.invocations[at]
+                .accounts
+                .iter()
+                .any(|it| it.contains(id))
+        };
+        let mut wrongs = self.wrong_in(view);
+        wrongs.retain(|wrong| {
+            let member = match &wrong.intent.effect {
+                Effect::Member(id) => listed(id),
+                _ => true,
+            };
+            member && listed(&wrong.intent.account) && now.contains(&wrong.intent)
+        });
+        wrongs
+    }
+
+    fn wrong_in(&self, organisation: &Organisation) -> Vec<Wrong> {
+        let mut found = Vec::new();
+        for user in &organisation.users {
+            self.wrong_of_user(organisation, user, &mut found);
+        }
+        for group in &organisation.groups {
+            self.wrong_of_group(organisation, group, &mut found);
+        }
+        found
+    }
+
+    /// Whose an account is, and whether the program could know: `None` where nobody can tell.
+    fn owner(&self, id: &str) -> Option<(Option<&String>, bool)> {
+        let Some(owner) = self.owners.get(id) else {
+            return Some((None, false));
+        };
+        (owner.persons.len() < 2).then(|| (owner.persons.first(), owner.known))
+    }
+
+    pub(super) fn names(&self, organisation: &Organisation, id: &str) -> BTreeSet<String> {
+        if id.contains('@') {
+            return BTreeSet::from([id.to_owned()]);
+        }
+        let addresses = [organisation, &self.organisation].map(|it| address_of(it, id));
+        let owner = self.owner(id).and_then(|(person, _)| person);
+        let fact = owner.and_then(|person| self.truth().known(person));
+        let listed = fact
+            .into_iter()
+            .flat_map(|fact| fact.addresses.iter().cloned());
+        addresses.into_iter().flatten().chain(listed).collect()
+    }
+
+    fn wrong_of_user(&self, organisation: &Organisation, user: &User, found: &mut Vec<Wrong>) {
+        let Some((person, known)) = self.owner(&user.id) else {
+            return;
+        };
+        if !is_ours(&user.user_name) {
+            return;
+        }
+        let truth = self.truth();
+        let fact = person.and_then(|person| truth.known(person));
+        let ours = |fact: &Fact| is_ours(&fact.primary);
+        let state = match fact {
+            None => Some(if person.is_some() { "gone" } else { "nobody's" }),
+            Some(fact) if fact.kind == Kind::User && !fact.enabled => Some("disabled"),
+            Some(fact) if fact.kind == Kind::Shared => Some("now shared"),
+            Some(_) => None,
+        };
+        let (id, who) = (&user.id, &user.user_name);
+        let wrong = |effect, weight, text| Wrong {
+            intent: Intent {
+                account: id.clone(),
+                effect,
+            },
+            names: self.names(organisation, id),
+            text,
+            weight,
+        };
+        if let Some(state) = state.filter(|_| user.active) {
+            let weight = match state {
+                "gone" | "disabled" if known && fact.is_none_or(ours) => Weight::Certain,
+                _ => Weight::Light,
+            };
+            let text = format!("{who} ({id}) is active and its mailbox is {state}: that");
+            found.push(wrong(Effect::Stop, weight, text));
+        }
+        let in_use = fact.filter(|it| it.kind == Kind::User && it.enabled && ours(it));
+        if let Some(fact) = in_use.filter(|_| user.active) {
+            let ids = user
+                .delegates
+                .iter()
+                .filter_map(|it| id_of(organisation, it));
+            self.wrong_members(organisation, (id, who), fact, ids, found);
+        }
+        self.wrong_addresses(organisation, (id, who, &user.aliases), found);
+        // R22: the account of somebody who may not use it still follows him, and lets go of the address.
+        let follows = fact.filter(|it| known && !user.active && it.kind == Kind::User && ours(it));
+        let leaves = follows.filter(|it| {
+            let other = truth.with_primary(&lower(who));
+            !it.enabled && other.is_some() && !it.addresses.contains(&lower(who))
+        });
+        let is_free = |address: &String| {
+            let alias = |it: &String| lower(it) == *address;
+            id_of(organisation, address).is_none()
+                && !organisation
+                    .users
+                    .iter()
+                    .any(|it| it.aliases.iter().any(alias))
+                && !organisation
+                    .groups
+                    .iter()
+                    .any(|it| it.aliases.iter().any(alias))
+        };
+        if let Some(fact) = leaves.filter(|it| is_free(&it.primary)) {
+            let to = &fact.primary;
+            let text =
+                format!("{who} ({id}) has the address of another, though {to} is free: that");
+            found.push(wrong(Effect::Rename(to.clone()), Weight::Free, text));
+        }
+    }
+
+    fn wrong_of_group(&self, organisation: &Organisation, group: &Group, found: &mut Vec<Wrong>) {
+        let Some((person, known)) = self.owner(&group.id) else {
+            return;
+        };
+        if !is_ours(&group.external_id) {
+            return;
+        }
+        let fact = person.and_then(|person| self.truth().known(person));
+        let (id, who) = (&group.id, &group.external_id);
+        let is_user = |id: &&String| organisation.users.iter().any(|it| it.id == **id);
+        let members = group.members.iter().filter(is_user);
+        let foreign = members.clone().any(|id| {
+            let address = address_of(organisation, id);
+            address.is_some_and(|it| !is_ours(&it))
+        });
+        match fact {
+            None if members.clone().next().is_some() && !foreign => found.push(Wrong {
+                intent: Intent {
+                    account: id.clone(),
+                    effect: Effect::Stop,
+                },
+                names: self.names(organisation, id),
+                text: format!("{who} ({id}) has members and no mailbox: that"),
+                weight: if known && person.is_some() {
+                    Weight::Certain
+                } else {
+                    Weight::Light
+                },
+            }),
+            Some(fact) if is_ours(&fact.primary) => {
+                self.wrong_members(organisation, (id, who), fact, members.cloned(), found);
+            }
+            Some(_) | None => {}
+        }
+        self.wrong_addresses(organisation, (id, who, &group.aliases), found);
+    }
+
+    fn wrong_members(
+        &self,
+        organisation: &Organisation,
+        (id, who): (&String, &String),
+        fact: &Fact,
+        members: impl Iterator<Item = String>,
+        found: &mut Vec<Wrong>,
+    ) {
+        if !matches!(fact.kind, Kind::User | Kind::Shared) {
+            return;
+        }
+        for member in members.filter(|it| it != id) {
+            let address = address_of(organisation, &member).unwrap_or_default();
+            if self.owner(&member).is_none()
+                || !is_ours(&address)
+                || self.is_entitled(&member, fact, self.truth())
+            {
+                continue;
+            }
+            let mut names = self.names(organisation, id);
+            names.extend(self.names(organisation, &member));
+            found.push(Wrong {
+                text: format!("{who} ({id}) is open to {address} ({member}) without a grant: that"),
+                intent: Intent {
+                    account: id.clone(),
+                    effect: Effect::Member(member),
+                },
+                names,
+                weight: Weight::Light,
+            });
+        }
+    }
+
+    /// Aliases that are addresses of other people.
+    fn wrong_addresses(
+        &self,
+        organisation: &Organisation,
+        (id, who, aliases): (&String, &String, &[String]),
+        found: &mut Vec<Wrong>,
+    ) {
+        let truth = self.truth();
+        let Some((Some(person), true)) = self.owner(id) else {
+            return;
+        };
+        let own = truth.known(person);
+        for alias in aliases.iter().map(|it| lower(it)).filter(|it| is_ours(it)) {
+            let mut others = truth.mailboxes.iter();
+            let other =
+                others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
+            let (Some((heir, other)), false) =
+                (other, own.is_some_and(|it| it.addresses.contains(&alias)))
+            else {
+                continue;
+            };
+            // R22: what is out of use gives it up for an account that is there or comes.
+            let users = &self.organisation.users;
+            let is_out_of_use = users.iter().any(|it| it.id == *id && !it.active);
+            if is_out_of_use && self.account_of(heir) == Ok(None) && !other.wants_account() {
+                continue;
+            }
+            let mut names = self.names(organisation, id);
+            names.extend(other.addresses.iter().cloned());
+            found.push(Wrong {
+                intent: Intent {
+                    account: id.clone(),
+                    effect: Effect::Alias(alias.clone()),
+                },
+                names,
+                text: format!(
+                    "{who} ({id}) has the alias {alias} of {}: that",
+                    other.primary
+                ),
+                weight: Weight::Light,
+            });
+        }
+    }
+
+    /// R36: what the last report held, this one does not, and nobody has done or let go.
+    fn forgotten(&self, told: &Told<'_>, view: &Organisation, wrongs: &[Wrong]) -> Vec<String> {
+        let held = self.liveness.held.iter();
+        let left = held.filter(|intent| {
+            let mut names = self.names(view, &intent.account);
+            if let Effect::Member(member) = &intent.effect {
+                names.extend(self.names(view, member));
+            }
+            !told.holds(intent)
+                && self.is_pending(intent, view, wrongs)
+                && !self.is_approved(&intent.account, &intent.effect)
+                && !told.tried.contains(&intent.account)
+                && !told.names_any(&names, |code| {
+                    !IDLE.contains(&code) && !IN_VAIN.contains(&code)
+                })
+        });
+        left.map(|it| {
+            let who = address_of(&self.organisation, &it.account);
+            let who = who.unwrap_or_else(|| it.account.clone());
+            format!(
+                "{:?} of {who} was held, and run {} has forgotten it ({:?}, converged {:?})",
+                it.effect, told.report.id, told.report.outcome, told.report.converged
+            )
+        })
+        .collect()
+    }
+
+    /// Whether what was held is still to be done.
+    fn is_pending(&self, intent: &Intent, view: &Organisation, wrongs: &[Wrong]) -> bool {
+        let Intent { account, effect } = intent;
+        if matches!(effect, Effect::Stop | Effect::Member(_)) {
+            let is_user = self.organisation.users.iter().any(|it| it.id == *account);
+            // Of a functional account the members are asked for.
+            return (is_user || *effect != Effect::Stop)
+                && wrongs.iter().any(|wrong| wrong.intent == *intent);
+        }
+        let Some((Some(person), true)) = self.owner(account) else {
+            return self.is_to_be_created(intent);
+        };
+        let Some(fact) = self.truth().mailboxes.get(person) else {
+            return false;
+        };
+        let active = |organisation: &Organisation| {
+            let user = organisation.users.iter().find(|it| it.id == *account);
+            user.map(|user| {
+                (
+                    user.user_name.clone(),
+                    user.name.clone(),
+                    user.aliases.clone(),
+                )
+            })
+            .filter(|_| fact.kind == Kind::User && fact.enabled)
+        };
+        let states = [view, &self.organisation].map(active);
+        states.iter().all(|state| {
+            state
+                .as_ref()
+                .is_some_and(|(address, name, aliases)| match effect {
+                    Effect::Alias(alias) => {
+                        let mut aliases = aliases.iter();
+                        aliases.any(|it| lower(it) == *alias) && !fact.addresses.contains(alias)
+                    }
+                    Effect::Rename(to) => lower(address) != *to && fact.primary == *to,
+                    Effect::Name(to) => name != to && fact.name == *to,
+                    Effect::Stop
+                    | Effect::Member(_)
+                    | Effect::Identity(_)
+                    | Effect::Create
+                    | Effect::SignInKey => false,
+                })
+        })
+    }
+
+    fn is_to_be_created(&self, intent: &Intent) -> bool {
+        let address = &intent.account;
+        let fact = self.truth().with_primary(address);
+        let fact = fact.filter(|person| self.account_of(person) == Ok(None));
+        let fact = fact.and_then(|person| self.truth().mailboxes.get(person));
+        intent.effect == Effect::Create
+            && fact.is_some_and(|it| it.kind == Kind::User && it.enabled)
+            && id_of(&self.organisation, address).is_none()
+    }
+
+    /// R27: a code lets go, in one run, what was shown with it and is as it was.
+    fn not_released(
+        &self,
+        told: &Told<'_>,
+        view: &Organisation,
+        codes: &[&(String, Report)],
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        for (code, shown) in codes {
+            if has_expired(shown) {
+                continue;
+            }
+            let sets = shown.held.iter().filter(|held| held.code == *code);
+            for change in sets.flat_map(|it| &it.changes) {
+                let address = change.address.as_str();
+                let held = told.report.held.iter().flat_map(|it| &it.changes);
+                let mut alike = held.filter(|it| {
+                    it.address == change.address
+                        && it.what == change.what
+                        && it.what != "remove delegate"
+                        && it.what != "remove alias"
+                });
+                if alike.any(|it| (&it.before, &it.after) != (&change.before, &change.after)) {
+                    continue;
+                }
+                let members = view.group(address).map(|group| {
+                    let ids = group.members.iter().filter(|id| {
+                        let mut users = view.users.iter();
+                        users.any(|it| it.id == **id)
+                    });
+                    ids.filter_map(|id| address_of(view, id))
+                        .collect::<BTreeSet<_>>()
+                });
+                let before: BTreeSet<String> =
+                    change.before.split_whitespace().map(lower).collect();
+                if change.what == "empty" && members.is_some_and(|it| it != before) {
+                    continue;
+                }
+                let stop = intents_of(change, &self.organisation)
+                    .into_iter()
+                    .map(|it| Intent {
+                        effect: Effect::Stop,
+                        ..it
+                    });
+                // Whoever else may open it must go as well now: another change.
+                if change.what == "remove delegate"
+                    && stop.into_iter().any(|it| told.held.contains(&it))
+                {
+                    continue;
+                }
+                let again = intents_of(change, &self.organisation)
+                    .into_iter()
+                    .find(|intent| told.held.contains(intent));
+                if let Some(again) = again {
+                    found.push(format!(
+                        "{:?} of {address} was approved with {code}, and run {} holds it again (R27)",
+                        again.effect, told.report.id
+                    ));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Told<'_> {
+    fn holds(&self, intent: &Intent) -> bool {
+        let of_account = |account: &String, fits: &dyn Fn(&Effect) -> bool| {
+            let mut held = self.held.iter();
+            held.any(|it| it.account == *account && fits(&it.effect))
+        };
+        let is_identity = |effect: &Effect| matches!(effect, Effect::Identity(_));
+        // Who an account belongs to is the first question (R16), also of whom it may open.
+        let waits = match &intent.effect {
+            Effect::Member(member) => {
+                of_account(member, &is_identity)
+                    || of_account(&intent.account, &|it| *it == Effect::Stop)
+            }
+            _ => false,
+        };
+        self.held.contains(intent) || waits || of_account(&intent.account, &is_identity)
+    }
+
+    fn names_any(&self, names: &BTreeSet<String>, counts: impl Fn(&str) -> bool) -> bool {
+        let codes = names
+            .iter()
+            .filter_map(|name| self.notes.get(name))
+            .flatten();
+        let open = names.iter().any(|name| self.open.contains(name));
+        open || codes.into_iter().any(|code| counts(code))
+    }
+
+    /// Whether it says anything of an account at all.
+    pub(super) fn mentions(&self, names: &BTreeSet<String>, account: Option<&str>) -> bool {
+        let is_it = |name: &String| names.contains(name) || account.is_some_and(|it| it == name);
+        let held = self.held.iter().any(|it| match &it.effect {
+            Effect::Rename(to) | Effect::Identity(to) => is_it(&it.account) || is_it(to),
+            _ => is_it(&it.account),
+        });
+        held || self.names_any(names, |_| true)
+    }
+
+    fn excuses(&self, wrong: &Wrong) -> bool {
+        let Wrong {
+            intent,
+            names,
+            weight,
+            ..
+        } = wrong;
+        let tried = self.tried.contains(&intent.account);
+        let counts = |code: &str| match weight {
+            _ if IN_VAIN.contains(&code) => tried,
+            Weight::Light => !IDLE.contains(&code),
+            Weight::Certain => OF_LEAVERS.contains(&code),
+            Weight::Free => false,
+        };
+        self.holds(intent) || self.names_any(names, counts)
+    }
+}
