@@ -165,6 +165,8 @@ pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
     pub marks: Marks,
+    /// R26: the classes that exceed their limit, with what it was of.
+    pub exceeded: BTreeMap<Class, u32>,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
     /// R37: what is undone still, without what was approved.
@@ -211,6 +213,7 @@ pub fn guard(
         units: Vec::new(),
         held: BTreeMap::new(),
         marks: Marks::new(),
+        exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
@@ -224,9 +227,15 @@ pub fn guard(
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
+                let base = base.of(class);
+                // What was held must not come within its limit by what the same run created (R36).
+                let base = memory.held_of.get(&class).map_or(base, |of| base.min(*of));
                 let wanted = guarding.wanted(class, memory.spent_since_yesterday(class, now), base);
                 if let Some(reason) = refusal(class, wanted, policy, doubt) {
                     guarding.hold_class(class, &reason);
+                    if doubt.about(class).is_none() {
+                        guarding.exceeded.insert(class, base);
+                    }
                 }
             }
         }
@@ -245,6 +254,7 @@ struct Guarding<'a> {
     /// By class, with the reasons of its changes.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
     marks: Marks,
+    exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
 }
@@ -349,7 +359,7 @@ impl Guarding<'_> {
         }
     }
 
-    fn wanted(&self, class: Class, spent: u32, base: Base) -> Wanted {
+    fn wanted(&self, class: Class, spent: u32, base: u32) -> Wanted {
         let sum = |state| {
             let units = self.units.iter().filter(|unit| unit.state == state);
             units.map(|unit| unit.weight(class)).sum()
@@ -358,7 +368,7 @@ impl Guarding<'_> {
             open: sum(UnitState::Open),
             approved: sum(UnitState::Approved),
             spent,
-            base: base.of(class),
+            base,
         }
     }
 
@@ -463,6 +473,7 @@ impl Guarding<'_> {
             deltas: self.deltas,
             held,
             marks: self.marks,
+            exceeded: self.exceeded,
             used: self.used,
             undone,
         }

@@ -11,7 +11,7 @@ use super::{
     change::{Change, account_of, key_of},
     delta::{Activity, Delta, Target},
     ids::{ScimId, SignInKey},
-    memory::{Ineffective, Memory},
+    memory::{Ineffective, Memory, Untaken},
     note::{Code, Note},
     offenders::wait_s,
     plan::Wishes,
@@ -26,6 +26,8 @@ pub struct Known {
     pub notes: BTreeMap<String, Note>,
     /// Whether some of them wait.
     pub is_waiting: bool,
+    /// Those that were counted, though Zivver shows now that they were not made.
+    pub untaken: Untaken,
 }
 
 /// Takes out what waits for a later day, and names what Zivver did not keep before. A person who asks for an account
@@ -62,6 +64,9 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
                 && wishes.now < again;
             let text = text(&change, before.times, waits.then_some(again));
             let note = Note::new(delta.address.as_str(), code(&change), text);
+            if before.is_counted {
+                known.untaken.insert(key.clone(), change.classes());
+            }
             known.notes.insert(key, note);
             if waits {
                 known.is_waiting = true;
@@ -356,6 +361,7 @@ pub fn remember(
             times,
             last: now,
             run: run.to_owned(),
+            is_counted: true,
         };
         ineffective.insert(change.key.clone(), entry);
         let again = (!change.change.is_destructive()).then(|| now + wait_s(times));

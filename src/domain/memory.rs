@@ -29,6 +29,9 @@ pub struct Memory {
     pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
+    /// R36: what the limits were of that held something in the last run for everybody.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_of: BTreeMap<Class, u32>,
     /// R33: refused changes; the keys are those of [`super::offenders`].
     pub offenders: BTreeMap<String, Offender>,
     /// R25: the last run that wrote was cut off before its end.
@@ -77,7 +80,13 @@ pub struct Ineffective {
     pub last: i64,
     /// The run of the last time.
     pub run: String,
+    /// R26: `spent` still counts it, as a list may only have lagged behind it.
+    #[serde(default)]
+    pub is_counted: bool,
 }
+
+/// R26: what changes count that were sent and not made, by [`super::change::key_of`].
+pub type Untaken = BTreeMap<String, Vec<(Class, u32)>>;
 
 /// R23: what is remembered of a key that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,13 +158,23 @@ impl SourceState {
 }
 
 impl Memory {
-    /// R22, R26: what Zivver accepted just now and did not keep took nothing away.
-    pub fn give_back(&mut self, class: Class, mut count: u32) {
-        let of_class = self.spent.iter_mut().filter(|spent| spent.class == class);
-        for spent in of_class.rev() {
-            let back = count.min(spent.count);
-            spent.count -= back;
-            count -= back;
+    /// R22, R26: what a later run finds to be done still took nothing away when it was sent.
+    pub fn give_back(&mut self, untaken: &Untaken) {
+        for (key, counts) in untaken {
+            let Some(entry) = self.ineffective.get_mut(key) else {
+                continue;
+            };
+            if !std::mem::take(&mut entry.is_counted) {
+                continue;
+            }
+            for (class, mut count) in counts.iter().copied() {
+                let spent = self.spent.iter_mut().rev();
+                for spent in spent.filter(|it| it.class == class && it.at <= entry.last) {
+                    let back = count.min(spent.count);
+                    spent.count -= back;
+                    count -= back;
+                }
+            }
         }
     }
 

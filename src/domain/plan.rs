@@ -1,6 +1,9 @@
 //! The plan: from two complete sides to an ordered value that can be shown, approved and carried out (R25, R26, R38).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +13,13 @@ use super::{
     delta::{Activity, Delta, KeyChange, Reason, Target},
     diff::{Diff, diff},
     directory::Directory,
+    guard::Class,
     hash::HashMap,
     hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, guard},
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
-    memory::{Baseline, Memory, Undone},
+    memory::{Baseline, Memory, Undone, Untaken},
     note::{Code, Note},
     offenders::withhold,
     order::order,
@@ -58,8 +62,12 @@ pub struct Plan {
     pub began: Base,
     /// What is held, to be recognised by verification.
     pub marks: Marks,
+    /// R26: the classes that exceed their limit, with what it was of.
+    pub exceeded: BTreeMap<Class, u32>,
     /// R22: what is said of proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
+    /// R26: what earlier runs counted of them, and does not count any more.
+    pub untaken: Untaken,
     /// R22, R33: some changes wait for a later day.
     pub is_waiting: bool,
     /// R27: fingerprints of approved changes that are carried out.
@@ -267,6 +275,13 @@ fn decide(
         ineffective,
         undone,
     } = proposal;
+    let memory = &if ineffective.untaken.is_empty() {
+        Cow::Borrowed(memory)
+    } else {
+        let mut memory = memory.clone();
+        memory.give_back(&ineffective.untaken);
+        Cow::Owned(memory)
+    };
     let base = Base::count(&world.accounts, policy, matching);
     let began = wishes
         .began
@@ -319,8 +334,10 @@ fn decide(
         base,
         began,
         marks: guarded.marks,
+        exceeded: guarded.exceeded,
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
+        untaken: ineffective.untaken,
         used_approvals: guarded.used,
         proposed,
         waiting,

@@ -186,6 +186,16 @@ pub enum ActionOutcome {
     Remaining,
 }
 
+impl ActionOutcome {
+    /// Whether Zivver said that it did the action, or a part of it.
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Applied | Self::Partly => true,
+            Self::Planned | Self::Refused | Self::Failed | Self::Remaining => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAction {
     pub address: SmtpAddress,

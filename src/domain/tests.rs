@@ -1,5 +1,6 @@
 //! The rules as small worlds (`reconciliation.md` A to F), and properties over many of them.
 
+mod all_clear;
 mod changes;
 mod delegations;
 mod explained;

@@ -123,6 +123,27 @@ impl PlanRecord {
             actions: actions.collect(),
         }
     }
+
+    /// R26: what it has done, by its journal, and where that does not know by what Zivver now shows.
+    pub fn spent(&self, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
+        let known: BTreeMap<usize, ActionOutcome> = entries
+            .iter()
+            .map(|entry| (entry.action as usize, entry.outcome))
+            .collect();
+        let mut counts = BTreeMap::new();
+        for (at, planned) in self.actions.iter().enumerate() {
+            let done = match known.get(&at) {
+                Some(ActionOutcome::Failed) | None => planned.changed_in(world),
+                Some(outcome) => outcome.is_done(),
+            };
+            if done {
+                for (class, count) in &planned.guarded {
+                    *counts.entry(*class).or_default() += count;
+                }
+            }
+        }
+        counts
+    }
 }
 
 fn delegates(delta: &Delta, world: &World) -> DelegateChanges {

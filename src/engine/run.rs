@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
 
-use self::approvals::Approval;
 use super::{
     Engine, Progress, RunError,
     apply::{Applied, Bounds, STARTED_MIN, apply},
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
+        approval::Approval,
         delta::{Activity, Target},
         directory::MailboxIx,
         guard::Class,
@@ -724,12 +724,12 @@ impl Running<'_> {
         if let Some((record, entries)) = plans.get(plan as usize) {
             let now = self.engine.now().as_second();
             let at = ended.map_or(now, |ended| ended.min(now));
-            let counts = spent(record, entries, world).into_iter();
+            let counts = record.spent(entries, world).into_iter();
             let counts = counts.map(|(class, count)| Spent { at, class, count });
             self.memory.spent.extend(counts);
             for (at, planned) in record.actions.iter().enumerate() {
                 let entry = entries.iter().find(|entry| entry.action as usize == at);
-                let done = entry.filter(|entry| happened(entry.outcome));
+                let done = entry.filter(|entry| entry.outcome.is_done());
                 if let (Some(key), Some(entry)) = (planned.key, done)
                     && let Some(id) = entry.created.as_ref().or(planned.action.id.as_ref())
                 {
@@ -817,6 +817,10 @@ impl Running<'_> {
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
         self.memory.cut_off = false;
+        if self.request.accounts.is_empty() && self.undo.is_none() {
+            self.memory.held_of.clone_from(&plan.exceeded);
+        }
+        self.memory.give_back(&plan.untaken);
         if plan.approved.is_empty() {
             self.report.converged = Some(!plan.is_waiting);
             self.forget_kept(plan);
@@ -911,7 +915,7 @@ impl Running<'_> {
             let report = &mut self.report.actions[at];
             report.outcome = outcome;
             report.problems.clone_from(&end.problems);
-            if happened(outcome) {
+            if outcome.is_done() {
                 for (class, count) in &record.actions[at].guarded {
                     *counts.entry(*class).or_default() += count;
                 }
@@ -1286,38 +1290,6 @@ fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
         .filter_map(|delta| delta.mailbox)
         .filter(is_old)
         .collect()
-}
-
-/// R26: what a plan has done, by its journal, and where that does not know by what Zivver now shows.
-fn spent(record: &PlanRecord, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
-    let known: BTreeMap<usize, ActionOutcome> = entries
-        .iter()
-        .map(|entry| (entry.action as usize, entry.outcome))
-        .collect();
-    let mut counts = BTreeMap::new();
-    for (at, planned) in record.actions.iter().enumerate() {
-        let done = match known.get(&at) {
-            Some(ActionOutcome::Failed) | None => planned.changed_in(world),
-            Some(outcome) => happened(*outcome),
-        };
-        if done {
-            for (class, count) in &planned.guarded {
-                *counts.entry(*class).or_default() += count;
-            }
-        }
-    }
-    counts
-}
-
-/// Whether Zivver said that it did an action, or a part of it.
-fn happened(outcome: ActionOutcome) -> bool {
-    match outcome {
-        ActionOutcome::Applied | ActionOutcome::Partly => true,
-        ActionOutcome::Planned
-        | ActionOutcome::Refused
-        | ActionOutcome::Failed
-        | ActionOutcome::Remaining => false,
-    }
 }
 
 fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {

@@ -141,7 +141,8 @@ async fn serve(State(simulator): State<Simulator>, request: Request) -> Response
     let verdict = store.limiter.call(&config, parts.method.as_str(), now);
     let outcome = match &verdict {
         Some(verdict) if !verdict.accepted => Err(Refusal::TooManyRequests),
-        Some(_) | None => store.answer(&parts, &body),
+        Some(_) | None if parts.method == Method::GET => store.answer(&parts, &body),
+        Some(_) | None => store.written(|store| store.answer(&parts, &body)),
     };
     let mut response = answer::response(outcome, &store.org.switches.content_type, &config);
     if let Some(verdict) = verdict {
@@ -229,7 +230,7 @@ impl Store {
         {
             check_accept(&parts.headers)?;
             let query = Query::parse(query, kind, self.org.switches.paging)?;
-            return Ok(accounts::list(self, kind, &query));
+            return Ok(self.listed(|store| accounts::list(store, kind, &query)));
         }
         if !query.is_empty() {
             return Err(Refusal::malformed(format!("unknown query: {query}")));

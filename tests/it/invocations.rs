@@ -171,7 +171,12 @@ async fn tick(app: &App) -> Answer {
     app.handle(invocation).await
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Request {
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Request {
     let headers = headers.iter();
     Request {
         method: method.into(),
@@ -185,7 +190,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str
     }
 }
 
-async fn called(app: &App, request: Request) -> Response {
+pub(crate) async fn called(app: &App, request: Request) -> Response {
     let invocation = Invocation {
         id: "i".into(),
         trigger: Trigger::Http(request),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod browser;
+mod cases;
 mod checkup;
 mod cli;
 mod docs;

@@ -453,6 +453,30 @@ fn r26_the_last_24_hours_count() {
     ");
 }
 
+#[test]
+fn r26_what_was_sent_and_not_made_makes_room_once_a_run_has_seen_it() {
+    let world = |anna: &str, bert: &str| {
+        format!(
+            "limits suspend=1
+            spent suspend 1
+            kept-not key=anna_stop ago=60 counted
+            mailbox anna@ disabled
+            account anna@ {anna}
+            mailbox bert@ {bert}
+            account bert@
+            mailbox carl@
+            account carl@"
+        )
+    };
+    // It is sent again, and counts once.
+    assert_snapshot!(changes_of(&world("", "")), @"suspend anna@; active -yes +no");
+    // The list had only lagged.
+    assert_snapshot!(
+        changes_of(&world("off", "disabled")),
+        @"held Suspend: bert@ suspend [active] -> [suspended]"
+    );
+}
+
 /// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.
 fn cut_off(limits: &str, people: usize, leaving: usize, done: usize) -> String {
     let mut lines = vec![format!("limits {limits}")];
@@ -629,4 +653,25 @@ fn r26_percentages_are_of_what_is_claimed_and_unprotected() {
     held NameChange: anna@ change name [Old] -> [New]
     held NameChange: bert@ change name [Old] -> [New]
     ");
+}
+
+#[test]
+fn r36_what_was_held_does_not_come_within_its_limit_by_growth() {
+    let world = |accounts: usize| {
+        let person = |at: usize| format!("mailbox p{at}@\naccount p{at}@\n");
+        let people: String = (0..accounts).map(person).collect();
+        format!(
+            "limits suspend=20%\n{people}mailbox anna@ disabled\naccount anna@\nmailbox bert@ disabled\naccount bert@"
+        )
+    };
+    let mut scene = Scene::parse(&world(6));
+    let held = scene.plan().plan;
+    assert_eq!(held.held.len(), 1);
+    assert_eq!(held.exceeded, [(Class::Suspend, 8)].into());
+    scene = Scene::parse(&world(20));
+    assert_eq!(scene.plan().plan.held, []);
+    scene.memory.held_of = held.exceeded;
+    assert_eq!(scene.plan().plan.held.len(), 1);
+    scene.policy.limits.suspend = Limit::Count(2);
+    assert_eq!(scene.plan().plan.held, []);
 }

@@ -44,7 +44,7 @@ pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) struct Scene {
     pub records: Vec<MailboxRecord>,
     /// By primary and object id as written.
-    permissions: HashMap<(String, String), PermissionAnswer>,
+    pub permissions: HashMap<(String, String), PermissionAnswer>,
     pub answers: Answers,
     pub actual: Actual,
     pub policy: Policy,
@@ -230,6 +230,7 @@ impl Scene {
                     times: times.parse().unwrap(),
                     last: NOW - line.word("ago").map_or(0, |text| text.parse().unwrap()),
                     run: "R1".into(),
+                    is_counted: line.has("counted"),
                 };
                 let key = key.replace('_', " ");
                 self.memory.ineffective.insert(key, entry);

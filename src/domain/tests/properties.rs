@@ -108,7 +108,7 @@ fn addresses(most: usize) -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 #[derive(Debug, Clone)]
-struct MailboxSpec {
+pub(super) struct MailboxSpec {
     kind: &'static str,
     disabled: bool,
     primary: &'static str,
@@ -119,7 +119,7 @@ struct MailboxSpec {
     grants: Vec<String>,
 }
 
-fn mailbox() -> impl Strategy<Value = MailboxSpec> {
+pub(super) fn mailbox() -> impl Strategy<Value = MailboxSpec> {
     let kind = prop_oneof![
         6 => Just("mailbox"),
         4 => Just("shared"),
@@ -161,7 +161,7 @@ fn mailbox() -> impl Strategy<Value = MailboxSpec> {
 }
 
 #[derive(Debug, Clone)]
-struct AccountSpec {
+pub(super) struct AccountSpec {
     functional: bool,
     off: bool,
     principal: &'static str,
@@ -173,7 +173,7 @@ struct AccountSpec {
     name: &'static str,
 }
 
-fn account() -> impl Strategy<Value = AccountSpec> {
+pub(super) fn account() -> impl Strategy<Value = AccountSpec> {
     (
         proptest::bool::weighted(0.35),
         proptest::bool::weighted(0.2),
@@ -203,7 +203,11 @@ fn account() -> impl Strategy<Value = AccountSpec> {
 }
 
 /// A world in lines: an organisation that Zivver may hold (no address twice), a tenant that may hold anything.
-fn lines(mailboxes: &[MailboxSpec], accounts: &[AccountSpec], policy: Vec<String>) -> Vec<String> {
+pub(super) fn lines(
+    mailboxes: &[MailboxSpec],
+    accounts: &[AccountSpec],
+    policy: Vec<String>,
+) -> Vec<String> {
     let mut lines = policy;
     let mut seen = BTreeSet::new();
     for spec in mailboxes {
@@ -274,7 +278,7 @@ fn lines(mailboxes: &[MailboxSpec], accounts: &[AccountSpec], policy: Vec<String
     lines
 }
 
-fn policy() -> impl Strategy<Value = Vec<String>> {
+pub(super) fn policy() -> impl Strategy<Value = Vec<String>> {
     let limits = prop_oneof![
         3 => Just("limits default"),
         3 => Just("limits suspend=100% delegates=100% aliases=100% renames=100% names=100%"),
@@ -310,7 +314,7 @@ prop_compose! {
 }
 
 /// Choices from a seed (splitmix64).
-fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
+pub(super) fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
     move |of| {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = seed;
@@ -321,7 +325,7 @@ fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
 }
 
 /// What is remembered after a run that carried everything out.
-fn remembered(planned: &Planned, memory: &Memory, after: &Execution<'_>) -> Memory {
+pub(super) fn remembered(planned: &Planned, memory: &Memory, after: &Execution<'_>) -> Memory {
     let mut mapping = next_mapping(&planned.world, &planned.matching, memory.mapping.clone());
     for delta in planned.plan.approved.deltas() {
         let Some(object_id) = delta
@@ -354,7 +358,7 @@ fn carried_out(scene: &Scene, planned: &Planned, seed: u64) -> (Scene, Vec<Strin
 }
 
 /// 2,000 cases, unless `PROPTEST_CASES` asks for another number.
-fn cases() -> ProptestConfig {
+pub(super) fn cases() -> ProptestConfig {
     let given = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -264,6 +264,7 @@ fn r22_a_delegate_that_becomes_another_is_tried_again() {
             times: 1,
             last: scene.wishes.now,
             run: "R1".into(),
+            is_counted: false,
         };
         scene
             .memory

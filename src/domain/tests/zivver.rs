@@ -9,6 +9,8 @@ use crate::domain::{
     address::SmtpAddress,
     delta::Target,
     ids::{ScimId, SignInKey},
+    ineffective::Asked,
+    report::ActionOutcome,
     step::{Call, Delegate, Step, StepIx, UserExtension, When},
 };
 
@@ -40,6 +42,57 @@ enum Request {
         aliases: Option<Vec<SmtpAddress>>,
     },
     PatchEmpty(ScimId),
+}
+
+impl Request {
+    fn asked(&self) -> Asked {
+        let set = |all: &[SmtpAddress]| all.iter().cloned().collect();
+        let ids = |all: &[ScimId]| all.iter().cloned().collect();
+        match self {
+            Self::PostUser(address, name, key) => Asked {
+                address: Some(address.clone()),
+                name: Some(name.clone()),
+                key: key.clone(),
+                ..Asked::default()
+            },
+            Self::PostGroup(address, name, members) => Asked {
+                address: Some(address.clone()),
+                name: Some(name.clone()),
+                members: Some(ids(members)),
+                ..Asked::default()
+            },
+            Self::PutUser {
+                address,
+                name,
+                active,
+                extension,
+                ..
+            } => Asked {
+                address: address.clone(),
+                name: name.clone(),
+                active: *active,
+                aliases: extension.as_ref().map(|(aliases, ..)| set(aliases)),
+                delegates: extension.as_ref().map(|(_, delegates, _)| set(delegates)),
+                key: extension.as_ref().and_then(|(.., key)| key.clone()),
+                ..Asked::default()
+            },
+            Self::PutGroup {
+                name,
+                members,
+                aliases,
+                ..
+            } => Asked {
+                name: name.clone(),
+                members: members.as_deref().map(ids),
+                aliases: aliases.as_deref().map(set),
+                ..Asked::default()
+            },
+            Self::PatchEmpty(_) => Asked {
+                members: Some(BTreeSet::new()),
+                ..Asked::default()
+            },
+        }
+    }
 }
 
 impl Zivver {
@@ -272,6 +325,10 @@ pub(super) struct Execution<'a> {
     /// Requests on their way.
     flying: Vec<(usize, Sent)>,
     refuse: BTreeSet<usize>,
+    /// Steps that the server answers as if it had made them.
+    pub ignore: BTreeSet<usize>,
+    /// What the accepted requests of each action asked for.
+    pub asked: BTreeMap<usize, Asked>,
     /// Refusals that nobody ordered.
     pub refusals: Vec<String>,
     /// Addresses as the answers so far say.
@@ -294,6 +351,8 @@ impl<'a> Execution<'a> {
             ends: vec![None; planned.plan.approved.steps().len()],
             flying: Vec::new(),
             refuse,
+            ignore: BTreeSet::new(),
+            asked: BTreeMap::new(),
             refusals: Vec::new(),
             addresses,
         }
@@ -363,8 +422,10 @@ impl<'a> Execution<'a> {
             Sent::Nothing => End::Idle,
             Sent::Impossible(why) => End::Refused(why.into()),
             Sent::Request(_) if self.refuse.contains(&at) => End::Refused("ordered".into()),
-            Sent::Request(request) => match self.zivver.apply(request.clone()) {
+            Sent::Request(request) => match self.write(at, request.clone()) {
                 Ok(id) => {
+                    let action = self.steps()[at].action as usize;
+                    self.asked.entry(action).or_default().merge(request.asked());
                     if let Some(user) = self.zivver.users.get(&id) {
                         self.addresses.insert(id.clone(), user.address.clone());
                     }
@@ -378,6 +439,30 @@ impl<'a> Execution<'a> {
             },
         };
         self.ends[at] = Some(end);
+    }
+
+    fn write(&mut self, at: usize, request: Request) -> Result<ScimId, String> {
+        let before = self.ignore.contains(&at).then(|| self.zivver.clone());
+        let answer = self.zivver.apply(request);
+        if let Some(before) = before {
+            let created = self.zivver.created;
+            self.zivver = Zivver { created, ..before };
+        }
+        answer
+    }
+
+    /// What became of an action, as a run tells it.
+    pub(super) fn outcome(&self, action: usize) -> ActionOutcome {
+        let steps = self.steps().iter().zip(&self.ends);
+        let ends = steps.filter(|(step, _)| step.action as usize == action);
+        let ends: Vec<&End> = ends.filter_map(|(_, end)| end.as_ref()).collect();
+        let is_refused = ends.iter().any(|end| matches!(end, End::Refused(_)));
+        let is_done = ends.iter().any(|end| matches!(end, End::Done(_)));
+        match (is_refused, is_done) {
+            (true, true) => ActionOutcome::Partly,
+            (true, false) => ActionOutcome::Refused,
+            (false, _) => ActionOutcome::Applied,
+        }
     }
 
     fn is_done(&self, step: StepIx) -> bool {
@@ -536,13 +621,17 @@ impl<'a> Execution<'a> {
                 extension: Some((aliases, delegates, _)),
                 ..
             } => {
-                let user = &self.zivver.users[id];
+                let Some(user) = self.zivver.users.get(id) else {
+                    return Some(request);
+                };
                 let complete = set(&user.extension.aliases) == set(aliases)
                     && set(&user.delegates) == set(delegates);
                 (!complete).then_some(request)
             }
             Request::PutGroup { id, aliases, .. } => {
-                let group = &self.zivver.groups[id];
+                let Some(group) = self.zivver.groups.get(id) else {
+                    return Some(request);
+                };
                 let complete = set(&group.extension.aliases) == set(aliases.as_deref()?);
                 (!complete).then_some(request)
             }

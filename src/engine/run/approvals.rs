@@ -1,17 +1,11 @@
 //! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use super::{super::Engine, RunError, RunRequest, Running, seconds};
+use super::{super::Engine, RunError, RunRequest, Running};
 use crate::{
     domain::{
-        guard::Class,
-        hold::HeldChange,
+        approval::Approval,
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
@@ -20,29 +14,6 @@ use crate::{
     },
     engine::journal::{Entry, PlanRecord},
 };
-
-/// How long a code may be used after it was shown.
-const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long it is not written anew: it was shown just now.
-const AGE_OF_LATE: Duration = Duration::from_secs(60 * 60);
-
-/// A held set as a person may approve it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct Approval {
-    pub class: Class,
-    /// Epoch seconds.
-    pub shown: i64,
-    pub changes: Vec<HeldChange>,
-    /// Fingerprints of changes that were made, or are about to be: each once.
-    pub used: BTreeSet<String>,
-}
-
-impl Approval {
-    fn is_open(&self, change: &HeldChange) -> bool {
-        !self.used.contains(&change.fingerprint)
-    }
-}
 
 impl Engine {
     /// Codes are checked before anything is read, so that a mistyped one costs nothing.
@@ -62,7 +33,7 @@ impl Engine {
                 .approval(code)
                 .await?
                 .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
-            if now - approval.shown > seconds(AGE_MAX) {
+            if approval.is_expired(now) {
                 // What is left of a run that has begun goes on without it.
                 if self.has_begun(request).await? {
                     continue;
@@ -87,42 +58,16 @@ impl Running<'_> {
     /// Fingerprints of what this run may do though a limit holds it.
     pub(super) fn approved(&self) -> BTreeSet<String> {
         let approvals = self.approvals.values();
-        approvals
-            .flat_map(|approval| {
-                let open = approval
-                    .changes
-                    .iter()
-                    .filter(|change| approval.is_open(change));
-                open.map(|change| change.fingerprint.clone())
-            })
-            .collect()
+        approvals.flat_map(Approval::open).cloned().collect()
     }
 
-    /// Every held set can be approved for 24 hours from when it was last shown, or was first used: then it does not begin
-    /// anew.
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
         let now = self.engine.now().as_second();
         for held in &plan.held {
             let known: Option<Approval> = self.state.approval(&held.code).await?;
-            // What was shown just now is left alone: an apply beside this run may be about to use it.
-            let stays = |known: Approval| {
-                let age = if known.used.is_empty() {
-                    AGE_OF_LATE
-                } else {
-                    AGE_MAX
-                };
-                now - known.shown <= seconds(age)
-            };
-            if known.is_some_and(stays) {
-                continue;
+            if let Some(approval) = Approval::offer(held, known.as_ref(), now) {
+                self.state.save_approval(&held.code, &approval).await?;
             }
-            let approval = Approval {
-                class: held.class,
-                shown: now,
-                changes: held.changes.clone(),
-                used: BTreeSet::new(),
-            };
-            self.state.save_approval(&held.code, &approval).await?;
         }
         Ok(())
     }
@@ -175,14 +120,7 @@ impl Running<'_> {
             .flat_map(|action| &action.approved)
             .collect();
         for (code, approval) in &mut self.approvals {
-            let before = approval.used.len();
-            let of_code = approval
-                .changes
-                .iter()
-                .map(|change| &change.fingerprint)
-                .filter(|fingerprint| planned.contains(fingerprint));
-            approval.used.extend(of_code.cloned());
-            if approval.used.len() > before {
+            if approval.use_up(&planned) {
                 self.state.save_approval(code, approval).await?;
             }
         }
@@ -201,7 +139,7 @@ impl Running<'_> {
             .actions
             .iter()
             .enumerate()
-            .filter(|(at, _)| !is_done(outcome(*at)))
+            .filter(|(at, _)| !outcome(*at).is_done())
             .flat_map(|(_, action)| &action.approved)
             .collect();
         if not_done.is_empty() {
@@ -212,11 +150,7 @@ impl Running<'_> {
             let Some(mut approval) = known else {
                 continue;
             };
-            let before = approval.used.len();
-            approval
-                .used
-                .retain(|fingerprint| !not_done.contains(fingerprint));
-            if approval.used.len() < before {
+            if approval.give_back(&not_done) {
                 self.state.save_approval(code, &approval).await?;
             }
             if let Some(mine) = self.approvals.get_mut(code) {
@@ -249,15 +183,5 @@ impl Running<'_> {
             }
         })
         .await
-    }
-}
-
-fn is_done(outcome: ActionOutcome) -> bool {
-    match outcome {
-        ActionOutcome::Applied | ActionOutcome::Partly => true,
-        ActionOutcome::Planned
-        | ActionOutcome::Refused
-        | ActionOutcome::Failed
-        | ActionOutcome::Remaining => false,
     }
 }

@@ -124,11 +124,6 @@ impl Running<'_> {
             .collect();
         self.report.skipped.retain(|note| !outdated.contains(&note));
         self.forget_kept(plan);
-        for change in changes.iter().filter(|change| !change.is_kept) {
-            for (class, count) in change.change.classes() {
-                self.memory.give_back(class, count);
-            }
-        }
         let now = self.engine.now().as_second();
         let notes = remember(&mut self.memory.ineffective, changes, self.id.as_str(), now);
         self.report.skipped.extend(notes);

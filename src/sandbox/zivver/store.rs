@@ -1,6 +1,6 @@
 //! The live state: an organisation and what makes finding things in it cheap.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,7 +8,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::limiter::Limiter;
-use super::organisation::{Change, Organisation};
+use super::organisation::{Change, Group, Organisation, User};
 
 /// An account by its place in the organisation.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -16,6 +16,8 @@ pub(super) enum Place {
     User(usize),
     Group(usize),
 }
+
+type Accounts = (Vec<User>, Vec<Group>);
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -32,6 +34,9 @@ pub(super) struct Store {
     today: Date,
     /// Accounts that lists do not show yet, and how many more lists will not.
     pub(super) hidden: HashMap<String, u32>,
+    now: Duration,
+    /// The accounts before each write of the last while, with the time of that write; kept only while lists lag.
+    past: VecDeque<(Duration, Accounts)>,
     /// Whole lists as last rendered, until something changes.
     pub(super) user_list: Option<Bytes>,
     pub(super) group_list: Option<Bytes>,
@@ -223,8 +228,51 @@ impl Store {
         self.today
     }
 
+    /// A write that is answered as the switches say.
+    pub(super) fn written<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        let lag = self.lag();
+        if lag.is_zero() && !self.org.switches.writes_store_nothing {
+            return write(self);
+        }
+        let before = (self.org.users.clone(), self.org.groups.clone());
+        let answer = write(self);
+        if self.org.switches.writes_store_nothing {
+            self.show(before);
+        } else {
+            let now = self.now;
+            self.past.retain(|(written, _)| *written + lag > now);
+            self.past.push_back((now, before));
+        }
+        answer
+    }
+
+    /// What a list reads: the accounts as they were before the first write that it does not show yet.
+    pub(super) fn listed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let (lag, now) = (self.lag(), self.now);
+        let mut unseen = self.past.iter().filter(|(written, _)| *written + lag > now);
+        let Some((_, then)) = unseen.next().cloned() else {
+            return read(self);
+        };
+        let present = self.show(then);
+        let answer = read(self);
+        self.show(present);
+        answer
+    }
+
+    fn lag(&self) -> Duration {
+        Duration::from_millis(self.org.switches.lists_lag_millis)
+    }
+
+    fn show(&mut self, (users, groups): Accounts) -> Accounts {
+        let users = std::mem::replace(&mut self.org.users, users);
+        let groups = std::mem::replace(&mut self.org.groups, groups);
+        self.index();
+        (users, groups)
+    }
+
     /// What happens in the organisation by itself before a call: time passes, others write.
     pub(super) fn live(&mut self, now: Duration) {
+        self.now = now;
         self.pass_days(now);
         let calls = self.calls;
         self.calls += 1;
@@ -261,7 +309,7 @@ impl Store {
             .into_iter()
             .partition(|user| !user.active && !user.full_admin && is_expired(user.suspended_on));
         self.org.users = kept;
-        let expired: Vec<super::organisation::User> = expired;
+        let expired: Vec<User> = expired;
         self.org
             .expired
             .extend(expired.into_iter().map(|user| user.user_name));

@@ -76,6 +76,10 @@ pub struct Switches {
     pub lists_reshuffled: bool,
     /// Row 20: so many lists and look-ups do not show a new account yet.
     pub stale_reads_after_post: u32,
+    /// Row 20: lists and look-ups show what was there so long ago.
+    pub lists_lag_millis: u64,
+    /// Not a row: writes are answered as if they were stored, and are not.
+    pub writes_store_nothing: bool,
     /// Row 21.
     pub content_type: String,
     /// Row 22: division and phone numbers that are left out of a PUT stay.
@@ -169,6 +173,8 @@ impl Default for Switches {
             lists_shuffled: true,
             lists_reshuffled: false,
             stale_reads_after_post: 0,
+            lists_lag_millis: 0,
+            writes_store_nothing: false,
             content_type: "application/json".to_owned(),
             omitted_is_kept: true,
             schemas_required: false,

@@ -308,6 +308,8 @@ pub(crate) fn settings(
         ("CLOUD_SYNC__CLAIMED_DOMAINS", DOMAIN),
         ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "object_id"),
         ("CLOUD_SYNC__PERFORM_SYNC", "true"),
+        // Small offices, of which more than half changes.
+        ("CLOUD_SYNC__MAX_DELEGATE_REMOVALS", "100%"),
         ("CLOUD_SYNC__MAX_CREATES", "100%"),
         ("CLOUD_SYNC__MAX_SIGN_IN_KEY_CHANGES", "100%"),
         ("CLOUD_SYNC__STATE", state),

@@ -99,6 +99,49 @@ async fn r26_the_limit_counts_the_last_24_hours_of_all_runs() {
     assert!(!user(&world, "p05").active);
 }
 
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_list_did_not_show_yet_counts() {
+    let names = ["ann", "ben", "cem", "dan"];
+    let limit = [("MAX_SUSPEND", "1")];
+    let world = World::still_with(people(&names), accounts(&names), &limit).await;
+    let lists_lag = |millis| {
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation.switches.lists_lag_millis = millis;
+        });
+    };
+    let leaves = |number: usize| {
+        world.sandbox.exchange.with_state(|tenant| {
+            tenant.mailboxes[number].account_disabled = Some(true);
+        });
+    };
+    leaves(0);
+    lists_lag(600_000);
+    let report = world.apply().await;
+    assert_eq!(notes(&report, "ann"), ["AccessNotTaken"]);
+    lists_lag(0);
+    leaves(1);
+    let report = world.apply().await;
+    assert!(!user(&world, "ann").active);
+    assert!(user(&world, "ben").active, "{}", shown(&report));
+    assert_eq!(report.counts.held, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_was_not_stored_does_not_count() {
+    let world = leaving(4, 1)
+        .await
+        .again_with(&[("MAX_SUSPEND", "1")])
+        .await;
+    for stores in [false, false, true] {
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation.switches.writes_store_nothing = !stores;
+        });
+        let report = world.apply().await;
+        assert_eq!(report.counts.held, 0, "{}", shown(&report));
+        assert_eq!(inactive(&world), usize::from(stores));
+    }
+}
+
 fn status(status: u16, body: &str) -> FaultKind {
     FaultKind::Status {
         status,

@@ -242,3 +242,55 @@ async fn state_and_switches_can_be_set_over_http() {
         400
     );
 }
+
+#[tokio::test]
+async fn lists_that_lag_show_what_was_there_before() {
+    let mut organisation = small();
+    organisation.switches.lists_lag_millis = 4000;
+    let world = World::start(organisation).await;
+    let names = async || {
+        let list = world.get("Users").await.json();
+        let users = list["Resources"].as_array().unwrap().iter();
+        let mut names: Vec<String> = users
+            .map(|user| user["name"]["formatted"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    let rename = |name| user_body(json!({ "name": { "formatted": name } }));
+    assert_eq!(
+        world
+            .put(&format!("Users/{ANNA}"), rename("Ada"))
+            .await
+            .status,
+        200
+    );
+    let control = world.zivver().control();
+    control.advance(Duration::from_secs(2));
+    let new = json!({ "userName": "new@corp.example", "name": { "formatted": "New" } });
+    assert_eq!(world.post("Users", user_body(new)).await.status, 201);
+    let one = world.get(&format!("Users/{ANNA}")).await.json();
+    assert_eq!(one["name"]["formatted"], "Ada");
+    assert_eq!(names().await, "Anna Bas");
+    control.advance(Duration::from_secs(2));
+    assert_eq!(names().await, "Ada Bas");
+    control.advance(Duration::from_secs(2));
+    assert_eq!(names().await, "Ada Bas New");
+}
+
+#[tokio::test]
+async fn writes_that_store_nothing_look_as_if_they_did() {
+    let mut organisation = small();
+    organisation.switches.writes_store_nothing = true;
+    let world = World::start(organisation).await;
+    let before = world.get("Users").await;
+    let suspend = user_body(json!({ "active": false }));
+    let answer = world.put(&format!("Users/{BAS}"), suspend).await;
+    assert_eq!(
+        (answer.status, &answer.json()["active"]),
+        (200, &json!(false))
+    );
+    let new = json!({ "userName": "new@corp.example", "name": { "formatted": "New" } });
+    assert_eq!(world.post("Users", user_body(new)).await.status, 201);
+    assert_eq!(world.get("Users").await, before);
+}

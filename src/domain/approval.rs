@@ -1,0 +1,83 @@
+//! What a person may approve: a held set under its code, each change of it once (R27).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    guard::Class,
+    hold::{HeldChange, HeldSet},
+};
+
+/// How long a code may be used after it was shown, in seconds.
+const AGE_MAX_S: i64 = 24 * 60 * 60;
+
+/// How long a code that was not used is not written anew: it was shown just now.
+const AGE_OF_LATE_S: i64 = 60 * 60;
+
+/// A held set as a person may approve it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    pub class: Class,
+    /// Epoch seconds.
+    pub shown: i64,
+    pub changes: Vec<HeldChange>,
+    /// Fingerprints of changes that were made, or are about to be: each once.
+    pub used: BTreeSet<String>,
+}
+
+impl Approval {
+    /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or was first used:
+    /// then it does not begin anew. `None` if `known` stays.
+    pub fn offer(held: &HeldSet, known: Option<&Self>, now: i64) -> Option<Self> {
+        // What was shown just now is left alone: an apply beside this run may be about to use it.
+        let stays = |known: &Self| {
+            let age = if known.used.is_empty() {
+                AGE_OF_LATE_S
+            } else {
+                AGE_MAX_S
+            };
+            now - known.shown <= age
+        };
+        if known.is_some_and(stays) {
+            return None;
+        }
+        Some(Self {
+            class: held.class,
+            shown: now,
+            changes: held.changes.clone(),
+            used: BTreeSet::new(),
+        })
+    }
+
+    pub fn is_expired(&self, now: i64) -> bool {
+        now - self.shown > AGE_MAX_S
+    }
+
+    pub fn is_open(&self, change: &HeldChange) -> bool {
+        !self.used.contains(&change.fingerprint)
+    }
+
+    /// Fingerprints of what a run may do though a limit holds it.
+    pub fn open(&self) -> impl Iterator<Item = &String> {
+        let open = self.changes.iter().filter(|change| self.is_open(change));
+        open.map(|change| &change.fingerprint)
+    }
+
+    /// Takes those of its changes that are about to be made. Gives whether there are any.
+    pub fn use_up(&mut self, planned: &BTreeSet<&String>) -> bool {
+        let before = self.used.len();
+        let changes = self.changes.iter().map(|change| &change.fingerprint);
+        let of_code = changes.filter(|fingerprint| planned.contains(fingerprint));
+        self.used.extend(of_code.cloned());
+        self.used.len() > before
+    }
+
+    /// Opens again what was not done. Gives whether that is anything.
+    pub fn give_back(&mut self, not_done: &BTreeSet<&String>) -> bool {
+        let before = self.used.len();
+        self.used
+            .retain(|fingerprint| !not_done.contains(fingerprint));
+        self.used.len() < before
+    }
+}
