@@ -182,20 +182,26 @@ impl Accounts {
         self.len() == 0
     }
 
-    /// The same accounts, some of them as they are in `newer`.
+    /// The same accounts, those in `newer` as they are there.
     #[must_use]
     pub fn with<'a>(&self, newer: impl Iterator<Item = AccountView<'a>>) -> Self {
         let mut actual = self.actual.clone();
-        let newer: HashMap<&ScimId, AccountView<'_>> =
+        let mut newer: HashMap<&ScimId, AccountView<'_>> =
             newer.map(|account| (account.id(), account)).collect();
         for user in &mut actual.users {
-            if let Some(AccountView::User(newer)) = newer.get(&user.id) {
+            if let Some(AccountView::User(newer)) = newer.remove(&user.id) {
                 user.clone_from(newer);
             }
         }
         for group in &mut actual.groups {
-            if let Some(AccountView::Functional(newer)) = newer.get(&group.id) {
+            if let Some(AccountView::Functional(newer)) = newer.remove(&group.id) {
                 group.clone_from(newer);
+            }
+        }
+        for account in newer.into_values() {
+            match account {
+                AccountView::User(user) => actual.users.push(user.clone()),
+                AccountView::Functional(group) => actual.groups.push(group.clone()),
             }
         }
         Self::new(actual)

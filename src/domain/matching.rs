@@ -634,8 +634,13 @@ impl Matcher<'_> {
     fn protect_ties(&mut self) {
         let mut ties: BTreeMap<AccountIx, Protection> = BTreeMap::new();
         let mut live = vec![false; self.accounts.len()];
+        let mut tied_to_live = BTreeSet::new();
         for (ix, claim) in self.claimed() {
-            live[claim.account.0 as usize] |= !self.protected.contains_key(&ix);
+            let is_live = !self.protected.contains_key(&ix);
+            live[claim.account.0 as usize] |= is_live;
+            if is_live && claim.level != Level::Principal {
+                tied_to_live.insert(claim.account);
+            }
         }
         let only_disabled: Vec<bool> = self
             .protected
@@ -650,6 +655,10 @@ impl Matcher<'_> {
                 std::iter::once(&mailbox.primary).chain(&mailbox.aliases),
                 &live,
             );
+            // R19: whoever has the address now, what decides is the object id that the account is tied to.
+            if protection.code == Code::KindNotSynchronised {
+                accounts.retain(|account| !tied_to_live.contains(account));
+            }
             let claim = self.claims[ix.0 as usize].as_ref();
             accounts.extend(claim.map(|claim| claim.account));
             self.freeze(protection.code, &accounts);

@@ -430,3 +430,27 @@ fn r17_who_cannot_get_an_address_is_told_whose_account_has_it() {
     MergeCandidate zz.ada@: its address is now that of the mailbox zz.ada@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
     "#);
 }
+
+#[test]
+fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
+    let world = "
+        other anna@ id=r1 kind=RoomMailbox
+        mailbox old@ id=anna disabled
+        account anna@ ext=anna
+        other bert@ id=r2 kind=RoomMailbox
+        mailbox bert.b@ id=bert name=bert
+        account bert@ ext=bert
+        other carl@ id=r3 kind=RoomMailbox
+        account carl@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend anna@; address -anna@ +old@; active -yes +no
+    rename bert@; address -bert@ +bert.b@
+    0. anna@: address [old@] active [false]
+    1. bert@: address [bert.b@]
+    2. anna@: active [false]; if refused 0; after 0
+    R3 KindNotSynchronised anna@
+    R3 KindNotSynchronised bert@
+    R3 KindNotSynchronised carl@
+    ");
+}

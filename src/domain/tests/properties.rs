@@ -14,6 +14,7 @@ use crate::domain::{
     delta::{Activity, Delta, Target},
     guard::{Class, Limit},
     hold::Base,
+    mailbox::{Mailbox, MailboxKind},
     matching::AccountFate,
     memory::Memory,
     plan::{Plan, next_mapping},
@@ -645,8 +646,12 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
     for mailbox in &directory.mailboxes {
         *primaries.entry(mailbox.primary.as_str()).or_default() += 1;
     }
+    let is_other = |mailbox: &Mailbox| matches!(mailbox.kind, MailboxKind::Other(_));
+    // R19: what decides is the object id, whatever now has the address.
+    let mut mailboxes = directory.mailboxes.iter();
+    let has_owner = mailboxes.any(|it| !is_other(it) && tied(it.object_id.as_ref()));
     let protected = directory.iter().find(|(_, mailbox)| {
-        let kept = matches!(mailbox.kind, crate::domain::mailbox::MailboxKind::Other(_))
+        let kept = is_other(mailbox) && !has_owner
             || primaries[mailbox.primary.as_str()] > 1
             || scene
                 .policy
@@ -657,7 +662,12 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
             || mailbox.aliases.contains(account.address())
             || tied(mailbox.object_id.as_ref()))
     });
-    protected.map(|(_, mailbox)| format!("protected {}", mailbox.primary))
+    let others = directory
+        .mailboxes
+        .iter()
+        .find(|it| is_other(it) && tied(it.object_id.as_ref()));
+    let protected = protected.map(|(_, mailbox)| mailbox).or(others);
+    protected.map(|mailbox| format!("protected {}", mailbox.primary))
 }
 
 fn counted(delta: &Delta) -> Vec<(Class, u32)> {

@@ -123,9 +123,15 @@ impl Judge<'_> {
         delegates: &BTreeSet<String>,
     ) -> Option<String> {
         let who = &fact.primary;
-        let aliases: BTreeSet<String> = aliases.iter().map(|it| lower(it)).collect();
-        let mut wanted = fact.addresses.clone();
-        wanted.remove(who);
+        // Of another domain Zivver takes none, and none is taken from it (R13).
+        let is_ours = |it: &String| is_claimed(it);
+        let aliases: BTreeSet<String> =
+            aliases.iter().map(|it| lower(it)).filter(is_ours).collect();
+        let wanted = fact
+            .addresses
+            .iter()
+            .filter(|it| *it != who && is_claimed(it));
+        let wanted: BTreeSet<String> = wanted.cloned().collect();
         if name != fact.name || aliases != wanted {
             return Some(format!(
                 "{who} ends as {name:?} {aliases:?}, not {:?} {wanted:?}",

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     guarded::{Effect, Intent, intents_of, is_ours},
-    oracle::{Oracle, address_of, id_of},
+    oracle::{Oracle, address_of, has_people, id_of},
     time,
     truth::{Fact, Kind, lower},
 };
@@ -99,6 +99,13 @@ fn has_expired(shown: &Report) -> bool {
     age > SignedDuration::from_hours(23) || age.is_negative()
 }
 
+fn is_active(organisation: &Organisation, id: &str) -> bool {
+    let mut users = organisation.users.iter();
+    let mut groups = organisation.groups.iter();
+    users.any(|it| it.id == id && it.active)
+        || groups.any(|it| it.id == id && has_people(it, organisation))
+}
+
 fn code_of(note: &Note) -> String {
     let value = serde_json::to_value(note.code).unwrap();
     value.as_str().unwrap().to_owned()
@@ -136,7 +143,8 @@ impl Oracle {
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
             let whose = self.names(&view, &wrong.intent.account);
-            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
+            let others = report.others.as_ref().is_some_and(|it| it.attention > 0);
+            let silent = report.converged != Some(true) || others || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }
@@ -204,7 +212,7 @@ impl Oracle {
             .collect();
         let listed = |id: &String| {
             self.invocations[at]
-                .accounts
+                .planned_by
                 .iter()
                 .any(|it| it.contains(id))
         };
@@ -298,7 +306,8 @@ impl Oracle {
         let follows = fact.filter(|it| known && !user.active && it.kind == Kind::User && ours(it));
         let leaves = follows.filter(|it| {
             let other = truth.with_primary(&lower(who));
-            !it.enabled && other.is_some() && !it.addresses.contains(&lower(who))
+            let is_wanted = other.is_some_and(|other| self.is_in_use(other));
+            !it.enabled && is_wanted && !it.addresses.contains(&lower(who))
         });
         let is_free = |address: &String| {
             let alias = |it: &String| lower(it) == *address;
@@ -390,6 +399,12 @@ impl Oracle {
         }
     }
 
+    /// Whether a mailbox has an account, or ought to have one.
+    fn is_in_use(&self, person: &str) -> bool {
+        let fact = self.truth().mailboxes.get(person);
+        self.account_of(person) != Ok(None) || fact.is_some_and(Fact::wants_account)
+    }
+
     /// Aliases that are addresses of other people.
     fn wrong_addresses(
         &self,
@@ -412,9 +427,7 @@ impl Oracle {
                 continue;
             };
             // R22: what is out of use gives it up for an account that is there or comes.
-            let users = &self.organisation.users;
-            let is_out_of_use = users.iter().any(|it| it.id == *id && !it.active);
-            if is_out_of_use && self.account_of(heir) == Ok(None) && !other.wants_account() {
+            if !is_active(organisation, id) && !self.is_in_use(heir) {
                 continue;
             }
             let mut names = self.names(organisation, id);
@@ -592,7 +605,7 @@ impl Told<'_> {
         // Who an account belongs to is the first question (R16), also of whom it may open.
         let waits = match &intent.effect {
             Effect::Member(member) => {
-                of_account(member, &is_identity)
+                of_account(member, &|it| is_identity(it) || *it == Effect::Stop)
                     || of_account(&intent.account, &|it| *it == Effect::Stop)
             }
             _ => false,

@@ -70,6 +70,8 @@ pub(super) struct Invocation {
     expected: BTreeSet<String>,
     mailboxes: BTreeSet<String>,
     pub(super) accounts: [BTreeSet<String>; 2],
+    /// The same, as it was before its first write.
+    pub(super) planned_by: [BTreeSet<String>; 2],
     mailboxes_read: bool,
     accounts_read: [bool; 2],
     permissions_read: BTreeSet<String>,
@@ -140,7 +142,7 @@ pub(super) struct Oracle {
     pub(super) violations: Vec<String>,
 }
 
-fn has_people(group: &Group, organisation: &Organisation) -> bool {
+pub(super) fn has_people(group: &Group, organisation: &Organisation) -> bool {
     group
         .members
         .iter()
@@ -498,6 +500,7 @@ impl Oracle {
         invocation.accounts[of].extend(ids.map(str::to_owned));
         if invocation.writes.is_empty() {
             invocation.seen[of] = Some(Arc::clone(&shown));
+            invocation.planned_by[of] = invocation.accounts[of].clone();
         }
         let there: BTreeSet<&String> = if of == 0 {
             shown.users.iter().map(|it| &it.id).collect()
@@ -1141,7 +1144,8 @@ impl Oracle {
         // A list that lags behind does not show a new account at all, and nobody can tell.
         let [users, _] = &self.invocations[at].accounts;
         let seen = users.contains(delegate);
-        if certain && !right && !lost && seen {
+        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
+        if certain && !right && !lost && seen && is_known {
             let text = format!("{who} was closed to {text}, who has a right to it");
             self.violation(at, text);
         }
@@ -1156,7 +1160,6 @@ impl Oracle {
             self.violation(at, text);
         }
         // Who is in neither list is nobody's delegate to the program (R22).
-        let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
         if address_of(&before, delegate).is_some() && seen && is_known {
             let effect = Effect::Member(delegate.to_owned());
             self.did(at, Guarded::DelegateRemoval, id, &effect);
