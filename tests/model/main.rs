@@ -5,6 +5,7 @@
 //! `PlanRecord` and `Memory`. The wiring around them is the model's, in the order of `engine::run`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "how many states there are is a result")]
 
 mod people;
 mod record;
@@ -19,7 +20,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::{
     people::Person,
     run::{Answer, Plans},
-    state::{Budget, State},
+    state::{Budget, Event, State},
 };
 
 /// A rule that the wiring breaks on purpose, to show that the model notices.
@@ -112,13 +113,19 @@ impl Model for Life {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(OVER, |_, state: &State| !state.seen.over_limit),
-            Property::always(ONCE, |_, state: &State| !state.seen.made_twice),
-            Property::always(ONE_WRITER, |_, state: &State| !state.seen.two_writers),
+            Property::always(OVER, |_, state: &State| state.never(Event::OverLimit)),
+            Property::always(ONCE, |_, state: &State| state.never(Event::MadeTwice)),
+            Property::always(ONE_WRITER, |_, state: &State| {
+                state.never(Event::TwoWriters)
+            }),
             Property::always(NAMED, |_, state: &State| state.seen.unnamed.is_none()),
             Property::always(GONE, |_, state: &State| state.seen.left_open.is_none()),
-            Property::always(RELEASED, |_, state: &State| !state.seen.code_did_nothing),
-            Property::sometimes("something is held", |_, state: &State| state.seen.held),
+            Property::always(RELEASED, |_, state: &State| {
+                state.never(Event::CodeDidNothing)
+            }),
+            Property::sometimes("something is held", |_, state: &State| {
+                !state.never(Event::Held)
+            }),
             Property::sometimes("a code releases it", |_, state: &State| {
                 !state.seen.made_by_code.is_empty()
             }),
@@ -126,10 +133,10 @@ impl Model for Life {
                 !state.memory.ineffective.is_empty()
             }),
             Property::sometimes("a run takes up another's work", |_, state: &State| {
-                state.seen.took_up
+                !state.never(Event::TookUp)
             }),
             Property::sometimes("a frozen run finds its lock taken", |_, state: &State| {
-                state.seen.lost_lock
+                !state.never(Event::LostLock)
             }),
         ]
     }

@@ -28,7 +28,7 @@ use crate::{
     Broken, Life,
     people::{Organisation, Person, policy, world, wrong},
     record::{Derived, Document},
-    state::{State, pause},
+    state::{Event, State, pause},
 };
 
 /// What becomes of a request.
@@ -337,7 +337,8 @@ impl State {
             record: planned.record.clone(),
             planned,
         };
-        self.seen.held |= !run.planned.plan.held.is_empty();
+        self.seen
+            .note(Event::Held, !run.planned.plan.held.is_empty());
         if run.planned.plan.approved.is_empty() {
             self.nothing_to_do(run);
         } else {
@@ -365,7 +366,7 @@ impl State {
         let Some(InHand { run, ended, .. }) = self.memory.in_hand.clone() else {
             return;
         };
-        self.seen.took_up = true;
+        self.seen.note(Event::TookUp, true);
         let record = self.records.iter().find(|record| id(record.number) == run);
         let record = record.unwrap();
         let at = ended.unwrap_or(self.now);
@@ -436,7 +437,7 @@ impl State {
             unreachable!("{who} has no plan")
         };
         if self.lock != Some(who) {
-            self.seen.lost_lock = true;
+            self.seen.note(Event::LostLock, true);
             return;
         }
         let planned = run.planned.clone();
@@ -525,7 +526,7 @@ impl State {
             unreachable!("{who} does not send")
         };
         let is_stopped = run.next().is_some();
-        self.seen.lost_lock |= is_stopped;
+        self.seen.note(Event::LostLock, is_stopped);
         run.take_in(self.now);
         let outcome = |at| run.outcome(at);
         give_back(&mut self.approvals, run.code.as_ref(), &run.record, outcome);
@@ -637,7 +638,8 @@ impl State {
             let promised = &run.planned.plan.used_approvals;
             let held = report.held.iter().flat_map(|set| &set.changes);
             let mut held = held.filter(|change| promised.contains(&change.fingerprint));
-            self.seen.code_did_nothing |= held.next().is_some();
+            let did_nothing = held.next().is_some();
+            self.seen.note(Event::CodeDidNothing, did_nothing);
         }
     }
 }

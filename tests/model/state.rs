@@ -64,18 +64,29 @@ pub(crate) struct Seen {
     /// The newest run that wrote.
     pub(crate) last_writer: u8,
     pub(crate) disturbances: u8,
-    pub(crate) over_limit: bool,
-    pub(crate) made_twice: bool,
-    pub(crate) two_writers: bool,
+    pub(crate) events: BTreeSet<Event>,
     pub(crate) unnamed: Option<Person>,
     pub(crate) left_open: Option<Person>,
-    pub(crate) code_did_nothing: bool,
-    pub(crate) held: bool,
-    pub(crate) took_up: bool,
-    pub(crate) lost_lock: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Event {
+    OverLimit,
+    MadeTwice,
+    TwoWriters,
+    CodeDidNothing,
+    Held,
+    TookUp,
+    LostLock,
 }
 
 impl Seen {
+    pub(crate) fn note(&mut self, event: Event, happened: bool) {
+        if happened {
+            self.events.insert(event);
+        }
+    }
+
     /// People, not changes: whether somebody was suspended before a person let him in again, no run can tell that had no
     /// answer.
     pub(crate) fn suspended_since_yesterday(&self, now: i64) -> usize {
@@ -101,6 +112,10 @@ impl State {
             instances: [Phase::Idle, Phase::Idle],
             seen: Seen::default(),
         }
+    }
+
+    pub(crate) fn never(&self, event: Event) -> bool {
+        !self.seen.events.contains(&event)
     }
 
     pub(crate) fn starts(&self, actions: &mut Vec<Action>) {
@@ -212,7 +227,7 @@ impl State {
     pub(crate) fn store(&mut self, run: &Run, action: usize, is_answered: bool) {
         let (person, active) = run.asks(action);
         let seen = &mut self.seen;
-        seen.two_writers |= run.number < seen.last_writer;
+        seen.note(Event::TwoWriters, run.number < seen.last_writer);
         seen.last_writer = seen.last_writer.max(run.number);
         let was_active = self.organisation.of(person) == Some(true);
         self.organisation.set(person, active);
@@ -221,9 +236,11 @@ impl State {
         }
         seen.suspends.push((self.now, person));
         if !run.is_approved(action) {
-            seen.over_limit |= seen.suspended_since_yesterday(self.now) > run.allowed;
+            let suspended = seen.suspended_since_yesterday(self.now);
+            seen.note(Event::OverLimit, suspended > run.allowed);
         } else if let Some(code) = run.code.as_ref().filter(|_| is_answered) {
-            seen.made_twice |= !seen.made_by_code.insert((code.clone(), person));
+            let is_first = seen.made_by_code.insert((code.clone(), person));
+            seen.note(Event::MadeTwice, !is_first);
         }
     }
 }
