@@ -25,6 +25,8 @@ pub(super) struct Beat {
     clock_ms: i64,
     /// Where it is known.
     id: Option<String>,
+    /// It may have come to its end all the same.
+    was_killed: bool,
     what: What,
 }
 
@@ -77,6 +79,7 @@ impl Beat {
         };
         Self {
             id,
+            was_killed: matches!(end, End::Killed),
             began_ms: began.at_ms,
             ended_ms,
             clock_ms: began.clock_ms.max(ended_ms + time::wrong_by_ms(slot)),
@@ -104,7 +107,8 @@ impl Pulse {
         if self.spoiled {
             return None;
         }
-        let successes = self.beats.iter().filter(|it| it.what == What::Success);
+        let is_success = |it: &&Beat| it.what == What::Success || it.was_killed;
+        let successes = self.beats.iter().filter(is_success);
         let newest = successes.max_by_key(|it| it.ended_ms.max(it.clock_ms));
         // What left no trace was not seen.
         let recorded = self.beats.iter().filter(|it| it.what != What::Unclear);
