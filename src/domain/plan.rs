@@ -275,13 +275,7 @@ fn decide(
         ineffective,
         undone,
     } = proposal;
-    let memory = &if ineffective.untaken.is_empty() {
-        Cow::Borrowed(memory)
-    } else {
-        let mut memory = memory.clone();
-        memory.give_back(&ineffective.untaken);
-        Cow::Owned(memory)
-    };
+    let memory = &without_untaken(memory, &ineffective.untaken);
     let base = Base::count(&world.accounts, policy, matching);
     let began = wishes
         .began
@@ -317,11 +311,7 @@ fn decide(
         &policy.claimed_domains,
         wishes.stops_first,
     );
-    let actions = settled
-        .deltas
-        .iter()
-        .map(|delta| action(delta, &world.accounts, &world.directory))
-        .collect();
+    let actions = settled.deltas.iter().map(|it| action(it, world)).collect();
     Plan {
         approved: ApprovedPlan {
             actions,
@@ -346,6 +336,16 @@ fn decide(
         doubt,
         accounts_outside: outside(matching),
     }
+}
+
+/// R26: with what earlier runs counted for nothing given back.
+fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory> {
+    if untaken.is_empty() {
+        return Cow::Borrowed(memory);
+    }
+    let mut memory = memory.clone();
+    memory.give_back(untaken);
+    Cow::Owned(memory)
 }
 
 /// R16, R17: whose an account is was the question; where a person has approved the answer, it is none any more.
@@ -472,7 +472,8 @@ fn outside(matching: &Matching) -> u32 {
     super::directory::to_u32(fates.filter(|fate| **fate == AccountFate::Foreign).count())
 }
 
-fn action(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Action {
+fn action(delta: &Delta, world: &World) -> Action {
+    let (accounts, directory) = (&world.accounts, &world.directory);
     let kind = match (&delta.create, &delta.rename, delta.activity) {
         (Some(_), _, _) => ActionKind::Create,
         (None, _, Some(Activity::Suspend(_))) => ActionKind::Suspend,

@@ -295,7 +295,9 @@ impl Settling<'_> {
             Target::Existing(ix) => {
                 let is_resumed = delta.activity.take() == Some(Activity::Resume);
                 let current = self.accounts.delegates_of(ix).users;
+                // A member that cannot be understood keeps it in use (R1).
                 if delta.remove_delegates.is_empty()
+                    || self.accounts.has_rejected_member(ix)
                     || current
                         .iter()
                         .any(|ix| !delta.remove_delegates.contains(ix))

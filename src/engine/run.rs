@@ -805,12 +805,8 @@ impl Running<'_> {
         }
     }
 
-    async fn carry_out(
-        &mut self,
-        fetched: &mut Fetched,
-        plan: &Plan,
-        zivver: &std::sync::Arc<ZivverClient>,
-    ) -> Result<(), RunError> {
+    /// What reading and planning tell.
+    fn remember_seen(&mut self, fetched: &Fetched, plan: &Plan) {
         let mapping = std::mem::take(&mut self.memory.mapping);
         self.memory.mapping = next_mapping(&fetched.world, &fetched.matching, mapping);
         self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
@@ -821,6 +817,15 @@ impl Running<'_> {
             self.memory.held_of.clone_from(&plan.exceeded);
         }
         self.memory.give_back(&plan.untaken);
+    }
+
+    async fn carry_out(
+        &mut self,
+        fetched: &mut Fetched,
+        plan: &Plan,
+        zivver: &std::sync::Arc<ZivverClient>,
+    ) -> Result<(), RunError> {
+        self.remember_seen(fetched, plan);
         if plan.approved.is_empty() {
             self.report.converged = Some(!plan.is_waiting);
             self.forget_kept(plan);

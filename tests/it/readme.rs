@@ -69,7 +69,7 @@ const TYPED: &[(&str, i32, &str)] = &[
     (
         "cloud-sync apply --approve CODE",
         3,
-        "1 renamed, 6 updated, 2 held back",
+        "1 renamed, 1 resumed, 5 updated, 2 held back",
     ),
 ];
 

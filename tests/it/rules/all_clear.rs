@@ -1,0 +1,259 @@
+//! No report says that all is well while somebody has access who ought to have none, and the report neither holds nor names
+//! it: the engine over several nights of random organisations, where lists lag, writes are not stored or answered with an
+//! error, and people let others in again. Who may have what is read from the sandbox's own tenant.
+
+use std::{cell::Cell, collections::BTreeSet, time::Duration};
+
+use cloud_sync::{
+    domain::report::{Report, RunOutcome},
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Tenant,
+        zivver::Organisation,
+    },
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+use super::bench::*;
+use crate::world::World;
+
+const PEOPLE: [&str; 6] = ["ann", "ben", "cem", "dan", "eva", "fay"];
+const DESKS: [&str; 2] = ["desk", "help"];
+
+#[derive(Debug, Clone)]
+struct Night {
+    /// Who leaves, by disabling the mailbox or with it.
+    disabled: BTreeSet<usize>,
+    removed: BTreeSet<usize>,
+    /// Who loses a desk.
+    revoked: BTreeSet<(usize, usize)>,
+    /// Whom a person makes active again in Zivver, and a member of a desk.
+    let_in: BTreeSet<usize>,
+    added: BTreeSet<(usize, usize)>,
+    lag_ms: u64,
+    stores_nothing: bool,
+    fails: bool,
+    approves: bool,
+}
+
+fn people_of(most: usize) -> impl Strategy<Value = BTreeSet<usize>> {
+    proptest::collection::btree_set(0..PEOPLE.len(), 0..most)
+}
+
+fn pairs(most: usize) -> impl Strategy<Value = BTreeSet<(usize, usize)>> {
+    proptest::collection::btree_set((0..DESKS.len(), 0..PEOPLE.len()), 0..most)
+}
+
+fn night() -> impl Strategy<Value = Night> {
+    let by_people = (people_of(3), people_of(2), pairs(4), people_of(2), pairs(2));
+    let lag_ms = prop_oneof![4 => Just(0), 1 => Just(50), 1 => Just(20_000), 1 => Just(600_000)];
+    let seldom = || proptest::bool::weighted(0.2);
+    (by_people, lag_ms, seldom(), seldom(), any::<bool>()).prop_map(
+        |((disabled, removed, revoked, let_in, added), lag_ms, stores_nothing, fails, approves)| {
+            Night {
+                disabled,
+                removed,
+                revoked,
+                let_in,
+                added,
+                lag_ms,
+                stores_nothing,
+                fails,
+                approves,
+            }
+        },
+    )
+}
+
+/// Everybody has an account and opens every desk.
+fn start(accounts_before: usize) -> (Tenant, Organisation) {
+    let mut tenant = people(&PEOPLE);
+    let mut organisation = accounts(&PEOPLE[..accounts_before]);
+    let ids: Vec<String> = organisation.users.iter().map(|it| it.id.clone()).collect();
+    for name in DESKS {
+        tenant = tenant.shared(&at(name));
+        for person in PEOPLE {
+            tenant = tenant.full_access(&at(name), &at(person));
+        }
+        let mut desk = desk(name);
+        desk.members.clone_from(&ids);
+        organisation.add_group(desk);
+    }
+    (tenant, organisation)
+}
+
+fn in_exchange(tenant: &mut Tenant, night: &Night) {
+    for person in &night.disabled {
+        if let Some(mailbox) = tenant.mailbox_mut(&at(PEOPLE[*person])) {
+            mailbox.account_disabled = Some(true);
+        }
+    }
+    for (desk, person) in &night.revoked {
+        let name = at(PEOPLE[*person]);
+        let mailbox = tenant.mailbox_mut(&at(DESKS[*desk])).unwrap();
+        mailbox.permissions.retain(|entry| entry.user != name);
+    }
+    let removed: Vec<String> = night.removed.iter().map(|it| at(PEOPLE[*it])).collect();
+    tenant
+        .mailboxes
+        .retain(|mailbox| !removed.contains(&mailbox.primary_smtp_address));
+    for mailbox in &mut tenant.mailboxes {
+        mailbox
+            .permissions
+            .retain(|entry| !removed.contains(&entry.user));
+    }
+}
+
+fn by_hand(organisation: &mut Organisation, night: &Night) {
+    for person in &night.let_in {
+        if let Some(user) = organisation.user_mut(&at(PEOPLE[*person])) {
+            user.active = true;
+        }
+    }
+    for (desk, person) in &night.added {
+        let id = organisation.user(&at(PEOPLE[*person]));
+        let id = id.map(|user| user.id.clone());
+        let desk = organisation.group_mut(&at(DESKS[*desk])).unwrap();
+        desk.members
+            .extend(id.filter(|id| !desk.members.contains(id)));
+    }
+}
+
+/// Accounts that can be used by somebody who ought not to: by their addresses.
+fn wrong(tenant: &Tenant, organisation: &Organisation) -> BTreeSet<String> {
+    let mailbox = |address: &str| {
+        let mut all = tenant.mailboxes.iter();
+        all.find(|mailbox| mailbox.primary_smtp_address == address)
+    };
+    let may_sign_in =
+        |address: &str| mailbox(address).is_some_and(|it| it.account_disabled == Some(false));
+    let users = organisation.users.iter().filter(|user| user.active);
+    let users: Vec<_> = users.collect();
+    let mut wrong = BTreeSet::new();
+    for user in &users {
+        if !may_sign_in(&user.user_name) {
+            wrong.insert(user.user_name.clone());
+        }
+    }
+    for group in &organisation.groups {
+        let opens = mailbox(&group.external_id).map_or(&[][..], |it| &it.permissions);
+        let mut members = users.iter().filter(|user| group.members.contains(&user.id));
+        if members.any(|user| opens.iter().all(|entry| entry.user != user.user_name)) {
+            wrong.insert(group.external_id.clone());
+        }
+    }
+    wrong
+}
+
+fn texts(report: &Report) -> Vec<String> {
+    let held = report.held.iter().flat_map(|set| &set.changes);
+    let held = held.map(|it| it.address.to_string());
+    let notes = report.skipped.iter().map(|it| it.address.clone());
+    let differ = report.differences.iter().map(|it| it.address.to_string());
+    let failed = report.failed.iter().map(|it| it.address.to_string());
+    held.chain(notes).chain(differ).chain(failed).collect()
+}
+
+/// Whether something is wrong. An error if the report says that all is well, and does not name it.
+fn judge(world: &World, report: &Report) -> Result<bool, String> {
+    let organisation = world.sandbox.zivver.state();
+    let wrong = world
+        .sandbox
+        .exchange
+        .with_state(|tenant| wrong(tenant, &organisation));
+    let named = texts(report);
+    let unnamed: Vec<_> = wrong.iter().filter(|it| !named.contains(it)).collect();
+    let says_so = report.converged == Some(true) || report.outcome == RunOutcome::InSync;
+    if unnamed.is_empty() || !says_so {
+        return Ok(!wrong.is_empty());
+    }
+    Err(format!(
+        "{unnamed:?} is wrong and unnamed in\n{}",
+        shown(report)
+    ))
+}
+
+async fn play(accounts: usize, limits: (&str, &str), nights: &[Night]) -> Result<usize, String> {
+    let (tenant, organisation) = start(accounts);
+    let (suspend, removals) = limits;
+    let extra = [
+        ("MAX_SUSPEND", suspend),
+        ("MAX_DELEGATE_REMOVALS", removals),
+        ("MIN_SOURCE_RATIO", "0.1"),
+    ];
+    let world = World::still_with(tenant, organisation, &extra).await;
+    let zivver = &world.sandbox.zivver;
+    let mut codes: Vec<String> = Vec::new();
+    let mut times_wrong = 0;
+    for night in nights {
+        world
+            .sandbox
+            .exchange
+            .with_state(|tenant| in_exchange(tenant, night));
+        zivver.with_state(|organisation| {
+            by_hand(organisation, night);
+            organisation.switches.lists_lag_millis = night.lag_ms;
+            organisation.switches.writes_store_nothing = night.stores_nothing;
+        });
+        if night.fails {
+            let refusal = FaultKind::Status {
+                status: 500,
+                headers: Vec::new(),
+                body: String::new(),
+            };
+            zivver
+                .control()
+                .inject(Fault::always(refusal).times(8).method("PUT"));
+        }
+        let codes_now: Vec<&str> = codes.iter().map(String::as_str).collect();
+        let report = if night.approves && !codes.is_empty() {
+            world.approve(&codes_now).await
+        } else {
+            world.apply().await
+        };
+        codes = report.held.iter().map(|set| set.code.clone()).collect();
+        zivver.control().clear_faults();
+        zivver.with_state(|organisation| organisation.switches.lists_lag_millis = 0);
+        times_wrong += usize::from(judge(&world, &report)?);
+        tokio::time::sleep(Duration::from_secs(15 * 60)).await;
+    }
+    Ok(times_wrong)
+}
+
+#[test]
+fn r36_no_report_says_that_all_is_well_while_a_wrong_access_is_unnamed() {
+    let limits = prop_oneof![
+        Just(("5%,min 5", "10%,min 20")),
+        Just(("1", "1")),
+        Just(("30%", "30%")),
+        Just(("100%", "100%")),
+    ];
+    let nights = proptest::collection::vec(night(), 1..4);
+    let mut runner = TestRunner::new(Config {
+        cases: 200,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    });
+    let times_wrong = Cell::new(0);
+    let played = runner.run(
+        &(1..=PEOPLE.len(), limits, nights),
+        |(accounts, limits, nights)| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let times = runtime.block_on(Box::pin(play(accounts, limits, &nights)));
+            times_wrong.set(times_wrong.get() + times.map_err(TestCaseError::fail)?);
+            Ok(())
+        },
+    );
+    if let Err(error) = played {
+        panic!("{error}");
+    }
+    assert!(times_wrong.get() > 50, "{} is too few", times_wrong.get());
+}

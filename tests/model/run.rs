@@ -1,0 +1,678 @@
+//! One run: the wiring of `engine::run` without its I/O.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Mutex,
+};
+
+use cloud_sync::{
+    domain::{
+        accounts::Accounts,
+        approval::Approval,
+        delta::{Delta, Target},
+        guard::Class,
+        ids::ScimId,
+        ineffective::{Asked, Sent, SentChange, compare, remember},
+        matching::{Matching, match_accounts},
+        memory::{InHand, Memory, Spent},
+        mode::{Mode, Trigger},
+        plan::{Plan, Wishes, next_mapping, plan},
+        report::{ActionOutcome, ActionReport, Report, RunOutcome},
+        world::World,
+    },
+    engine::journal::{Entry, PlanRecord},
+};
+
+use crate::{
+    Broken, Life,
+    people::{Organisation, Person, policy, world, wrong},
+    record::{Derived, Document},
+    state::{Event, State, pause},
+};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Answer {
+    Stored,
+    /// 200, and nothing is stored.
+    Ignored,
+    LostStored,
+    Lost,
+}
+
+impl Answer {
+    fn is_stored(self) -> bool {
+        matches!(self, Self::Stored | Self::LostStored)
+    }
+
+    fn outcome(self) -> ActionOutcome {
+        match self {
+            Self::Stored | Self::Ignored => ActionOutcome::Applied,
+            Self::LostStored | Self::Lost => ActionOutcome::Failed,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Hash)]
+pub(crate) enum Phase {
+    Idle,
+    Planned(Run),
+    Sending(Run),
+    Saved(Run),
+}
+
+impl Phase {
+    pub(crate) fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Idle => None,
+            Self::Planned(run) | Self::Sending(run) | Self::Saved(run) => Some(run),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Hash)]
+pub(crate) struct Run {
+    pub(crate) number: u8,
+    pub(crate) code: Option<String>,
+    approval: Document<Option<Approval>>,
+    /// Zivver and Exchange when they were read.
+    before: Organisation,
+    gone: BTreeSet<Person>,
+    memory: Document<Memory>,
+    revision: u8,
+    /// How many there had been when it began.
+    disturbances: u8,
+    /// How many may be suspended in a day without a person, counted in Zivver itself.
+    pub(crate) allowed: usize,
+    answers: BTreeMap<usize, Answer>,
+    planned: Derived<Planned>,
+    record: Document<PlanRecord>,
+    report: Derived<Report>,
+}
+
+/// What the state knows of a run while somebody may have to take it up.
+#[derive(Debug, Clone, PartialEq, Hash)]
+pub(crate) struct Record {
+    number: u8,
+    code: Option<String>,
+    is_open: bool,
+    record: Document<PlanRecord>,
+    entries: Document<Vec<Entry>>,
+}
+
+fn id(number: u8) -> String {
+    format!("R{number}")
+}
+
+impl Run {
+    /// The next action, in the order of the plan's requests.
+    pub(crate) fn next(&self) -> Option<usize> {
+        let steps = self.planned.plan.approved.steps().iter();
+        let mut actions = steps.map(|step| step.action as usize);
+        actions.find(|action| !self.answers.contains_key(action))
+    }
+
+    fn delta(&self, action: usize) -> &Delta {
+        &self.planned.plan.approved.deltas()[action]
+    }
+
+    /// Whose status becomes what.
+    pub(crate) fn asks(&self, action: usize) -> (Person, bool) {
+        let delta = self.delta(action);
+        (Person::with_address(&delta.address), !delta.is_suspend())
+    }
+
+    pub(crate) fn is_approved(&self, action: usize) -> bool {
+        !self.record.actions[action].approved.is_empty()
+    }
+
+    fn outcome(&self, action: usize) -> ActionOutcome {
+        let answer = self.answers.get(&action);
+        answer.map_or(ActionOutcome::Remaining, |answer| answer.outcome())
+    }
+
+    fn approved(&self) -> BTreeSet<String> {
+        let open = self.approval.iter().flat_map(Approval::open);
+        open.cloned().collect()
+    }
+
+    fn take_in(&mut self, now: i64) {
+        let mut untold = false;
+        let mut created = Vec::new();
+        let mut report = (*self.report).clone();
+        let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
+        for (at, planned) in self.record.actions.iter().enumerate() {
+            let outcome = self.outcome(at);
+            report.actions[at].outcome = outcome;
+            untold |= outcome == ActionOutcome::Failed;
+            if outcome == ActionOutcome::Failed {
+                report.actions[at].problems.push("no answer".into());
+            }
+            if !outcome.is_done() {
+                continue;
+            }
+            for (class, count) in &planned.guarded {
+                *counts.entry(*class).or_default() += count;
+            }
+            if let (None, Some(object_id)) = (&planned.action.id, planned.object_id) {
+                let id = Person::with_address(&planned.action.address).id();
+                created.push((object_id, id));
+            }
+        }
+        self.report = Derived::new(report);
+        self.memory.edit(|memory| {
+            memory.mapping.extend(created);
+            if untold {
+                let in_hand = memory.in_hand.iter_mut();
+                in_hand.for_each(|plan| plan.ended = Some(now));
+                return;
+            }
+            memory.in_hand = None;
+            let spent = counts.into_iter();
+            memory.spent.extend(spent.map(|(class, count)| Spent {
+                at: now,
+                class,
+                count,
+            }));
+        });
+    }
+
+    fn sent(&self, accounts: &Accounts) -> Vec<SentChange> {
+        let before = self.before.accounts();
+        let is_done = |at: &usize| self.outcome(*at).is_done();
+        let done: Vec<usize> = self.answers.keys().copied().filter(is_done).collect();
+        let created: BTreeMap<Target, ScimId> = done
+            .iter()
+            .filter(|at| self.delta(**at).create.is_some())
+            .map(|at| (self.delta(*at).target, self.asks(*at).0.id()))
+            .collect();
+        let compared = done.iter().flat_map(|at| {
+            let delta = self.delta(*at);
+            let (person, active) = self.asks(*at);
+            let asked = Asked {
+                address: delta.create.is_some().then(|| person.address()),
+                active: delta.activity.map(|_| active),
+                ..Asked::default()
+            };
+            let sent = Sent {
+                delta,
+                asked: &asked,
+                created: created.get(&delta.target),
+            };
+            compare(&sent, &before, accounts, &created)
+        });
+        compared.collect()
+    }
+
+    /// R22: `engine::run::verify`.
+    fn remember(&mut self, changes: &[SentChange], report: &mut Report, now: i64) {
+        let known = &self.planned.plan.ineffective;
+        let outdated = changes.iter().filter_map(|change| known.get(&change.key));
+        let outdated: Vec<_> = outdated.collect();
+        report.skipped.retain(|note| !outdated.contains(&note));
+        let planned = self.planned.clone();
+        self.memory.edit(|memory| {
+            forget_kept(memory, &planned.plan);
+            let run = id(self.number);
+            let notes = remember(&mut memory.ineffective, changes, &run, now);
+            report.skipped.extend(notes);
+        });
+    }
+}
+
+fn forget_kept(memory: &mut Memory, plan: &Plan) {
+    memory
+        .ineffective
+        .retain(|key, _| plan.ineffective.contains_key(key));
+}
+
+/// What a run reads.
+#[derive(Debug)]
+pub(crate) struct Read {
+    world: World,
+    matching: Matching,
+}
+
+#[derive(Debug)]
+pub(crate) struct Planned {
+    read: Read,
+    plan: Plan,
+    record: Document<PlanRecord>,
+}
+
+/// Plans by what they are made from: many lives come to the same one.
+#[derive(Debug, Default)]
+pub(crate) struct Plans(Mutex<HashMap<u64, Derived<Planned>>>);
+
+impl Life {
+    fn plan(
+        &self,
+        organisation: Organisation,
+        gone: &BTreeSet<Person>,
+        memory: &Document<Memory>,
+        wishes: &Wishes,
+    ) -> Derived<Planned> {
+        let mut hasher = DefaultHasher::new();
+        (organisation, gone, memory, wishes.now, wishes.stops_first).hash(&mut hasher);
+        (&wishes.approved, format!("{:?}", wishes.held)).hash(&mut hasher);
+        let key = hasher.finish();
+        if let Some(known) = self.plans.0.lock().unwrap().get(&key) {
+            return known.clone();
+        }
+        let read = Read::new(organisation, gone, memory, self);
+        let policy = policy(self.limit);
+        let plan = plan(&read.world, &policy, memory, &read.matching, wishes);
+        let record = PlanRecord::of(&plan, &read.world, policy.sso_account_key);
+        let planned = Derived::new(Planned {
+            read,
+            record: Document::new(record),
+            plan,
+        });
+        let mut plans = self.plans.0.lock().unwrap();
+        plans.entry(key).or_insert(planned).clone()
+    }
+}
+
+impl Read {
+    fn new(
+        organisation: Organisation,
+        gone: &BTreeSet<Person>,
+        memory: &Memory,
+        life: &Life,
+    ) -> Self {
+        let world = world(organisation, gone);
+        let matching = match_accounts(&world, &policy(life.limit), memory);
+        Self { world, matching }
+    }
+
+    fn settle(&self, memory: &mut Memory) {
+        let mapping = std::mem::take(&mut memory.mapping);
+        memory.mapping = next_mapping(&self.world, &self.matching, mapping);
+        memory.cut_off = false;
+    }
+}
+
+impl State {
+    pub(crate) fn start(
+        &mut self,
+        who: usize,
+        code: Option<String>,
+        a_day_later: bool,
+        life: &Life,
+    ) {
+        self.now += pause(a_day_later);
+        self.left.runs -= 1;
+        self.runs += 1;
+        let number = self.runs;
+        let taken = self.seen.suspended_since_yesterday(self.now);
+        let base = u32::try_from(self.organisation.active() + taken).unwrap();
+        let allowed = usize::try_from(life.limit.of(base)).unwrap();
+        let world = world(self.organisation, &self.gone);
+        self.take_over(&world, life);
+        self.give_back_of_killed(&world);
+        let memory = self.memory.clone();
+        let approval = code.as_ref().map(|code| self.approvals[code].clone());
+        let approved = approval.iter().flat_map(Approval::open).cloned().collect();
+        let wishes = Wishes {
+            approved,
+            now: self.now,
+            stops_first: memory.cut_off,
+            ..Wishes::default()
+        };
+        let planned = life.plan(self.organisation, &self.gone, &memory, &wishes);
+        self.offer(&planned.plan);
+        let run = Run {
+            number,
+            code,
+            approval: Document::new(approval),
+            before: self.organisation,
+            gone: self.gone.clone(),
+            memory,
+            revision: self.revision,
+            disturbances: self.seen.disturbances,
+            allowed,
+            answers: BTreeMap::new(),
+            report: Derived::new(described(number, &planned.plan)),
+            record: planned.record.clone(),
+            planned,
+        };
+        self.seen
+            .note(Event::Held, !run.planned.plan.held.is_empty());
+        if run.planned.plan.approved.is_empty() {
+            self.nothing_to_do(run);
+        } else {
+            self.lock = Some(who);
+            self.instances[who] = Phase::Planned(run);
+        }
+    }
+
+    fn nothing_to_do(&mut self, mut run: Run) {
+        let planned = run.planned.clone();
+        run.memory.edit(|memory| {
+            planned.read.settle(memory);
+            memory.give_back(&planned.plan.untaken);
+            forget_kept(memory, &planned.plan);
+        });
+        let mut report = (*run.report).clone();
+        report.converged = Some(!run.planned.plan.is_waiting);
+        if self.save_memory(&mut run) {
+            self.end(&run, report);
+        }
+    }
+
+    /// R26, R35: what a plan did whose run did not come to its end.
+    fn take_over(&mut self, world: &World, life: &Life) {
+        let Some(InHand { run, ended, .. }) = self.memory.in_hand.clone() else {
+            return;
+        };
+        self.seen.note(Event::TookUp, true);
+        let record = self.records.iter().find(|record| id(record.number) == run);
+        let record = record.unwrap();
+        let at = ended.unwrap_or(self.now);
+        self.memory.edit(|memory| {
+            memory.in_hand = None;
+            memory.cut_off |= ended.is_none();
+            if life.broken != Broken::InHand {
+                let counts = record.record.spent(&record.entries, world).into_iter();
+                let counts = counts.map(|(class, count)| Spent { at, class, count });
+                memory.spent.extend(counts);
+            }
+            for (at, planned) in record.record.actions.iter().enumerate() {
+                let entry = record.entries.iter().find(|it| it.action as usize == at);
+                if let Some(object_id) = planned.object_id
+                    && let Some(id) = planned.created_in(entry, world)
+                {
+                    memory.mapping.entry(object_id).or_insert(id);
+                }
+            }
+        });
+        self.revision += 1;
+        self.forget_records();
+    }
+
+    /// R27, R35: what a run that was left behind did not come to stays approved.
+    fn give_back_of_killed(&mut self, world: &World) {
+        for record in self.records.iter_mut().filter(|record| record.is_open) {
+            record.is_open = false;
+            let outcome = |at: usize| {
+                let entries = &record.entries;
+                let known = entries.iter().find(|entry| entry.action as usize == at);
+                match known {
+                    Some(entry) => entry.outcome,
+                    None if record.record.actions[at].changed_in(world) => ActionOutcome::Applied,
+                    None => ActionOutcome::Remaining,
+                }
+            };
+            give_back(
+                &mut self.approvals,
+                record.code.as_ref(),
+                &record.record,
+                outcome,
+            );
+        }
+        self.forget_records();
+    }
+
+    fn forget_records(&mut self) {
+        let in_hand = self.memory.in_hand.as_ref();
+        let in_hand = in_hand.map(|plan| plan.run.clone());
+        self.records
+            .retain(|record| record.is_open || in_hand.as_ref() == Some(&id(record.number)));
+    }
+
+    fn offer(&mut self, plan: &Plan) {
+        for held in &plan.held {
+            let known = self.approvals.get(&held.code);
+            if let Some(approval) = Approval::offer(held, known, self.now) {
+                self.approvals.edit(|all| {
+                    all.insert(held.code.clone(), approval);
+                });
+            }
+        }
+    }
+
+    pub(crate) fn write_down(&mut self, who: usize, life: &Life) {
+        let Phase::Planned(mut run) = self.idle(who) else {
+            unreachable!("{who} has no plan")
+        };
+        if self.lock != Some(who) {
+            self.seen.note(Event::LostLock, true);
+            return;
+        }
+        let planned = run.planned.clone();
+        run.memory.edit(|memory| {
+            planned.read.settle(memory);
+            memory.give_back(&planned.plan.untaken);
+            memory.in_hand = Some(InHand {
+                run: id(run.number),
+                plan: 0,
+                ended: None,
+            });
+        });
+        // A run that froze after its last write may have saved what it saw meanwhile.
+        if !self.save_memory(&mut run) {
+            self.lock = None;
+            return;
+        }
+        self.records.push(Record {
+            number: run.number,
+            code: run.code.clone(),
+            is_open: true,
+            record: run.record.clone(),
+            entries: Document::default(),
+        });
+        if life.broken != Broken::Used {
+            self.use_approval(&mut run);
+        }
+        self.instances[who] = Phase::Sending(run);
+    }
+
+    fn use_approval(&mut self, run: &mut Run) {
+        let (Some(code), Some(mut approval)) = (&run.code, (*run.approval).clone()) else {
+            return;
+        };
+        let actions = run.record.actions.iter();
+        let planned = actions.flat_map(|action| &action.approved).collect();
+        if approval.use_up(&planned) {
+            self.approvals.edit(|all| {
+                all.insert(code.clone(), approval.clone());
+            });
+        }
+        run.approval = Document::new(Some(approval));
+    }
+
+    pub(crate) fn send(&mut self, who: usize, answer: Answer) {
+        let Phase::Sending(mut run) = self.idle(who) else {
+            unreachable!("{who} does not send")
+        };
+        if answer != Answer::Stored {
+            self.fault();
+        }
+        let action = run.next().unwrap();
+        if answer.is_stored() {
+            self.store(&run, action, answer.outcome().is_done());
+        }
+        run.answers.insert(action, answer);
+        let (person, _) = run.asks(action);
+        let created = run.delta(action).create.is_some() && answer.outcome().is_done();
+        let entry = Entry {
+            action: u32::try_from(action).unwrap(),
+            outcome: answer.outcome(),
+            created: created.then(|| person.id()),
+            problems: Vec::new(),
+        };
+        let number = run.number;
+        let records = self.records.iter_mut();
+        if let Some(record) = records.into_iter().find(|record| record.number == number) {
+            record.entries.edit(|entries| entries.push(entry));
+        }
+        self.instances[who] = Phase::Sending(run);
+    }
+
+    pub(crate) fn send_and_die(&mut self, who: usize, is_stored: bool) {
+        let Phase::Sending(run) = self.idle(who) else {
+            unreachable!("{who} does not send")
+        };
+        if is_stored {
+            self.store(&run, run.next().unwrap(), false);
+        }
+        self.die(who);
+    }
+
+    /// All was sent, or the lock is lost.
+    pub(crate) fn take_in(&mut self, who: usize) {
+        let Phase::Sending(mut run) = self.idle(who) else {
+            unreachable!("{who} does not send")
+        };
+        let is_stopped = run.next().is_some();
+        self.seen.note(Event::LostLock, is_stopped);
+        run.take_in(self.now);
+        let outcome = |at| run.outcome(at);
+        give_back(&mut self.approvals, run.code.as_ref(), &run.record, outcome);
+        if let Some(code) = &run.code {
+            run.approval = Document::new(self.approvals.get(code).cloned());
+        }
+        run.memory.edit(|memory| memory.cut_off |= is_stopped);
+        if !self.save_memory(&mut run) || is_stopped {
+            self.close(&run);
+            if self.lock == Some(who) {
+                self.lock = None;
+            }
+            return;
+        }
+        self.instances[who] = Phase::Saved(run);
+    }
+
+    pub(crate) fn verify(&mut self, who: usize, lists_lag: bool, life: &Life) {
+        let Phase::Saved(mut run) = self.idle(who) else {
+            unreachable!("{who} has nothing to verify")
+        };
+        if lists_lag {
+            self.fault();
+        }
+        let shown = if lists_lag {
+            run.before
+        } else {
+            self.organisation
+        };
+        let changes = run.sent(&shown.accounts());
+        let mut approved = run.approved();
+        approved.extend(run.planned.plan.used_approvals.iter().cloned());
+        let held = run.planned.plan.marks.clone();
+        let wishes = Wishes {
+            approved,
+            now: self.now,
+            stops_first: run.memory.cut_off,
+            held: (life.broken != Broken::Marks).then_some(held),
+            ..Wishes::default()
+        };
+        let again = life.plan(shown, &run.gone, &run.memory, &wishes);
+        let again = &again.plan;
+        let mut report = (*run.report).clone();
+        report.converged = Some(again.approved.is_empty() && !again.is_waiting);
+        report.differences = again.approved.actions().to_vec();
+        report.held.clone_from(&again.held);
+        self.offer(again);
+        run.remember(&changes, &mut report, self.now);
+        if self.save_memory(&mut run) {
+            self.end(&run, report);
+        } else {
+            self.close(&run);
+        }
+        if self.lock == Some(who) {
+            self.lock = None;
+        }
+    }
+
+    fn idle(&mut self, who: usize) -> Phase {
+        std::mem::replace(&mut self.instances[who], Phase::Idle)
+    }
+
+    /// Gives whether nobody else has saved it meanwhile.
+    fn save_memory(&mut self, run: &mut Run) -> bool {
+        if self.revision != run.revision {
+            return false;
+        }
+        self.revision += 1;
+        run.revision = self.revision;
+        self.memory = run.memory.clone();
+        true
+    }
+
+    fn close(&mut self, run: &Run) {
+        let number = run.number;
+        let mine = self.records.iter_mut();
+        mine.filter(|record| record.number == number)
+            .for_each(|record| record.is_open = false);
+        self.forget_records();
+    }
+
+    /// A report that says how things are: what it says is compared with how they are.
+    fn end(&mut self, run: &Run, mut report: Report) {
+        self.close(run);
+        report.count();
+        report.conclude();
+        let is_held = |person: Person| {
+            let mut changes = report.held.iter().flat_map(|set| &set.changes);
+            changes.any(|change| change.address == person.address())
+        };
+        let is_named = |person: Person| {
+            let address = person.address();
+            is_held(person)
+                || report
+                    .skipped
+                    .iter()
+                    .any(|it| it.address == address.as_str())
+                || report.failed.iter().any(|it| it.address == address)
+                || report.differences.iter().any(|it| it.address == address)
+        };
+        let wrong = wrong(self.organisation, &run.gone);
+        let is_silent = report.outcome == RunOutcome::InSync;
+        let unnamed = wrong.iter().find(|it| is_silent || !is_named(**it));
+        self.seen.unnamed = self.seen.unnamed.or(unnamed.copied());
+        if self.seen.disturbances == run.disturbances {
+            let open = wrong.iter().filter(|it| run.gone.contains(it));
+            let left_open = open.copied().find(|it| !is_held(*it));
+            self.seen.left_open = self.seen.left_open.or(left_open);
+            let promised = &run.planned.plan.used_approvals;
+            let held = report.held.iter().flat_map(|set| &set.changes);
+            let mut held = held.filter(|change| promised.contains(&change.fingerprint));
+            let did_nothing = held.next().is_some();
+            self.seen.note(Event::CodeDidNothing, did_nothing);
+        }
+    }
+}
+
+fn give_back(
+    approvals: &mut Document<BTreeMap<String, Approval>>,
+    code: Option<&String>,
+    record: &PlanRecord,
+    outcome: impl Fn(usize) -> ActionOutcome,
+) {
+    let actions = record.actions.iter().enumerate();
+    let not_done: BTreeSet<&String> = actions
+        .filter(|(at, _)| !outcome(*at).is_done())
+        .flat_map(|(_, action)| &action.approved)
+        .collect();
+    approvals.edit(|approvals| {
+        if let Some(approval) = code.and_then(|code| approvals.get_mut(code)) {
+            approval.give_back(&not_done);
+        }
+    });
+}
+
+fn described(number: u8, plan: &Plan) -> Report {
+    let mut report = Report::begin(id(number), Mode::Apply, Trigger::Timer, String::new());
+    let actions = plan.approved.actions().iter();
+    report.actions = actions
+        .map(|action| ActionReport {
+            action: action.clone(),
+            outcome: ActionOutcome::Planned,
+            problems: Vec::new(),
+        })
+        .collect();
+    report.held.clone_from(&plan.held);
+    report.skipped.clone_from(&plan.notes);
+    report
+}
