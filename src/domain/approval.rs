@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guard::Class,
+    health::CLOCKS_DIFFER_S,
     hold::{HeldChange, HeldSet},
 };
 
@@ -37,7 +38,7 @@ impl Approval {
             } else {
                 AGE_MAX_S
             };
-            now - known.shown <= age
+            known.has_age(now, age)
         };
         if known.is_some_and(stays) {
             return None;
@@ -51,7 +52,12 @@ impl Approval {
     }
 
     pub fn is_expired(&self, now: i64) -> bool {
-        now - self.shown > AGE_MAX_S
+        !self.has_age(now, AGE_MAX_S)
+    }
+
+    /// Whether it was shown in the last `age` seconds. What a clock that was ahead has written is of no age.
+    fn has_age(&self, now: i64, age: i64) -> bool {
+        (-CLOCKS_DIFFER_S..=age).contains(&(now - self.shown))
     }
 
     pub fn is_open(&self, change: &HeldChange) -> bool {

@@ -340,10 +340,13 @@ impl Guarding<'_> {
                     .redone
                     .contains(&mark_key(delta, &change, self.accounts));
             if !self.approved.is_empty() {
-                let fingerprint = fingerprint(None, delta, &change, self.accounts);
-                if self.approved.contains(&fingerprint) {
-                    self.used.insert(fingerprint);
-                    is_approved = true;
+                // An earlier invocation may have begun to do again what was undone.
+                for class in [None, Some(Class::Undone)] {
+                    let fingerprint = fingerprint(class, delta, &change, self.accounts);
+                    if self.approved.contains(&fingerprint) {
+                        self.used.insert(fingerprint);
+                        is_approved = true;
+                    }
                 }
             }
             self.units.push(Unit {
@@ -419,9 +422,9 @@ impl Guarding<'_> {
             if other == unit || !rests(&self.units[other].change, &delta) {
                 continue;
             }
-            let was_open = self.units[other].state == UnitState::Open;
+            let was_in = self.units[other].state != UnitState::Out;
             self.units[other].state = UnitState::Out;
-            if was_open && is_key {
+            if was_in && is_key {
                 let removal = self.units[other].change.clone();
                 self.record(&delta, &removal, class, reason);
             }

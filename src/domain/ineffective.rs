@@ -13,7 +13,7 @@ use super::{
     ids::{ScimId, SignInKey},
     memory::{Ineffective, Memory, Untaken},
     note::{Code, Note},
-    offenders::wait_s,
+    offenders::{removes_all, wait_s},
     plan::Wishes,
     scope::RunScope,
     world::World,
@@ -44,6 +44,8 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
         .map(|delta| delta.target)
         .collect();
     for delta in deltas.iter_mut() {
+        // Without those that take their place the members could not be removed (R12).
+        let replaces_all = removes_all(delta, &world.accounts);
         let account = account_of(delta, &world.accounts);
         for change in delta.changes() {
             let key = change
@@ -60,6 +62,7 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
                 matches!(&change, Change::AddDelegate(target) if changing.contains(target));
             let waits = !change.is_destructive()
                 && !is_new
+                && !(replaces_all && matches!(change, Change::AddDelegate(_)))
                 && wishes.scope == RunScope::All
                 && wishes.now < again;
             let text = text(&change, before.times, waits.then_some(again));

@@ -296,7 +296,7 @@ fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
 
 /// R12: the members of a functional account can be removed only with those that take their place, so these are tried
 /// every time.
-fn removes_all(delta: &Delta, accounts: &Accounts) -> bool {
+pub(super) fn removes_all(delta: &Delta, accounts: &Accounts) -> bool {
     let Target::Existing(ix) = delta.target else {
         return false;
     };

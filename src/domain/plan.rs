@@ -15,7 +15,7 @@ use super::{
     directory::Directory,
     guard::Class,
     hash::HashMap,
-    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, guard},
+    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, approved_changes, guard},
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
@@ -302,6 +302,11 @@ fn decide(
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
     let settled = settle(guarded.deltas, world, matching);
     notes.extend(settled.notes);
+    let used_approvals = settled
+        .deltas
+        .iter()
+        .flat_map(|delta| approved_changes(delta, &world.accounts, &guarded.used))
+        .collect();
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
     notes.dedup();
@@ -328,7 +333,7 @@ fn decide(
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,
-        used_approvals: guarded.used,
+        used_approvals,
         proposed,
         waiting,
         undone: guarded.undone,

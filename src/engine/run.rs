@@ -134,6 +134,9 @@ pub struct RunSummary {
     /// R37: the run that it takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
+    /// R28: its process ended in the middle.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub was_killed: bool,
 }
 
 impl RunSummary {
@@ -148,7 +151,7 @@ impl RunSummary {
             ended: self.ended.as_deref().and_then(epoch),
             error: self.error.as_deref(),
             is_for_all: self.accounts.is_empty() && self.undo.is_none(),
-            was_killed: self.is_writing() && self.error.is_some(),
+            was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
     }
 
@@ -172,6 +175,7 @@ impl RunSummary {
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
             undo: request.undo.clone(),
+            was_killed: false,
         }
     }
 }
@@ -689,6 +693,7 @@ impl Running<'_> {
         RunSummary {
             state: RunState::Ended,
             outcome: RunOutcome::Failed,
+            was_killed: true,
             ended: Some(second(self.engine.now()).to_string()),
             error: Some(match &run.undo {
                 Some(run) => format!(
@@ -1043,7 +1048,10 @@ impl Running<'_> {
             return;
         }
         let doubts = |class| plan.doubt.about(class).is_some();
-        let stays_held = plan.held.iter().any(|held| doubts(held.class));
+        // Removals may be held with a sign-in key (R23).
+        let stays_held = plan.held.iter().any(|held| {
+            doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
+        });
         // An approval of something else says nothing about a source or a scope that is in doubt.
         let free = plan.held.is_empty()
             || self
@@ -1056,6 +1064,7 @@ impl Running<'_> {
             Some(before) if !free => Baseline {
                 mailboxes: before.mailboxes.max(seen.mailboxes),
                 in_scope: before.in_scope.max(seen.in_scope),
+                target_filter: before.target_filter.clone().or(seen.target_filter),
                 ..before
             },
             Some(_) | None => seen,

@@ -160,6 +160,17 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// R22, R27: an approved change that Zivver accepted and does not show was not made, so its code still serves.
+    pub(super) async fn give_back_not_made(&mut self, again: &Plan) -> Result<(), RunError> {
+        let not_made: BTreeSet<&String> = again.used_approvals.iter().collect();
+        for (code, approval) in &mut self.approvals {
+            if approval.give_back(&not_made) {
+                self.state.save_approval(code, approval).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
     pub(super) async fn give_back_of_killed(
         &mut self,

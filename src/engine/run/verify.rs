@@ -52,12 +52,16 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         self.engine.progress().show(Progress::Verifying);
         let seen = self.look(fetched, plan, applied, zivver).await?;
+        let is_final = seen.is_final;
         fetched.world.accounts = seen.accounts;
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         let mut wishes = self.wishes();
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
         let again = self.plan(fetched, &wishes);
+        if is_final {
+            self.give_back_not_made(&again).await?;
+        }
         self.report.converged = Some(again.approved.is_empty() && !again.is_waiting);
         self.report.differences = again.approved.actions().to_vec();
         // Some of what was held may be gone by what the run did: its codes are those of the next run.
