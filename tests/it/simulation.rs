@@ -41,14 +41,15 @@ use story::{Outcome, Tally, play};
 /// How many seeds a quick look takes.
 const SEEDS: u64 = 300;
 
-/// Of the accounts at the end: half of them were, since half of the worlds have limits of one or two changes.
-const EXCUSED_PERCENT_MAX: u64 = 60;
+/// Of the accounts at the end: 59 % of them were, since most worlds have limits that hold something.
+const EXCUSED_PERCENT_MAX: u64 = 70;
 
 /// Seeds that found a fault once: a half answer taken for "not found", a row lost between two pages, a killed plan that was
-/// never counted, and two slips of the oracle: an approved stray that it forgot, an account that a list did not show yet. A
-/// seed is a story only as long as nothing draws otherwise: no more than a short round for those who change this. Each fault
-/// itself has a test of its own under `rules`.
-const KEPT: [u64; 7] = [10, 23, 196, 350, 1911, 6813, 14245];
+/// never counted; then, with the schedule as it is: who is disabled and whose address a room has (716), a held key that went
+/// with a rename (755), a functional account resumed without members (806), a lost create called refused (1400), a new
+/// account that the list did not show yet (1975). A seed is a story only as long as nothing draws otherwise: no more than a
+/// short round for those who change this. Each fault itself has a test of its own under `rules` or in the domain.
+const KEPT: [u64; 9] = [10, 23, 196, 350, 716, 755, 806, 1400, 1975];
 
 fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())
@@ -69,14 +70,14 @@ fn told(seed: u64, outcome: &Outcome) -> String {
 /// What a hundred seeds have to bring at least: two thirds of what was measured.
 fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
     [
-        ("runs", tally.runs, 530),
-        ("killed", tally.killed, 36),
-        ("failed", tally.failed, 72),
-        ("not begun", tally.not_begun, 107),
-        ("held", tally.held, 175),
-        ("cut off", tally.cut_off, 8),
-        ("writes", tally.writes, 460),
-        ("accounts checked", tally.accounts_checked, 260),
+        ("runs", tally.runs, 540),
+        ("killed", tally.killed, 34),
+        ("failed", tally.failed, 87),
+        ("not begun", tally.not_begun, 95),
+        ("held", tally.held, 214),
+        ("cut off", tally.cut_off, 11),
+        ("writes", tally.writes, 425),
+        ("accounts checked", tally.accounts_checked, 247),
     ]
 }
 

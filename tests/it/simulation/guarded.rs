@@ -164,6 +164,21 @@ pub(super) enum Effect {
     SignInKey,
 }
 
+impl Effect {
+    pub(super) fn member(&self) -> Option<&String> {
+        match self {
+            Self::Member(id) => Some(id),
+            Self::Stop
+            | Self::Alias(_)
+            | Self::Rename(_)
+            | Self::Name(_)
+            | Self::Identity(_)
+            | Self::Create
+            | Self::SignInKey => None,
+        }
+    }
+}
+
 /// A held change by account and by what it would do. An `empty` takes out each member.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Intent {

@@ -218,11 +218,10 @@ impl Oracle {
         };
         let mut wrongs = self.wrong_in(view);
         wrongs.retain(|wrong| {
-            let member = match &wrong.intent.effect {
-                Effect::Member(id) => listed(id),
-                _ => true,
-            };
-            member && listed(&wrong.intent.account) && now.contains(&wrong.intent)
+            let member = wrong.intent.effect.member();
+            member.is_none_or(&listed)
+                && listed(&wrong.intent.account)
+                && now.contains(&wrong.intent)
         });
         wrongs
     }
@@ -603,13 +602,10 @@ impl Told<'_> {
         };
         let is_identity = |effect: &Effect| matches!(effect, Effect::Identity(_));
         // Who an account belongs to is the first question (R16), also of whom it may open.
-        let waits = match &intent.effect {
-            Effect::Member(member) => {
-                of_account(member, &|it| is_identity(it) || *it == Effect::Stop)
-                    || of_account(&intent.account, &|it| *it == Effect::Stop)
-            }
-            _ => false,
-        };
+        let waits = intent.effect.member().is_some_and(|member| {
+            of_account(member, &|it| is_identity(it) || *it == Effect::Stop)
+                || of_account(&intent.account, &|it| *it == Effect::Stop)
+        });
         self.held.contains(intent) || waits || of_account(&intent.account, &is_identity)
     }
 
@@ -625,9 +621,17 @@ impl Told<'_> {
     /// Whether it says anything of an account at all.
     pub(super) fn mentions(&self, names: &BTreeSet<String>, account: Option<&str>) -> bool {
         let is_it = |name: &String| names.contains(name) || account.is_some_and(|it| it == name);
-        let held = self.held.iter().any(|it| match &it.effect {
-            Effect::Rename(to) | Effect::Identity(to) => is_it(&it.account) || is_it(to),
-            _ => is_it(&it.account),
+        let held = self.held.iter().any(|it| {
+            let to = match &it.effect {
+                Effect::Rename(to) | Effect::Identity(to) => Some(to),
+                Effect::Stop
+                | Effect::Member(_)
+                | Effect::Alias(_)
+                | Effect::Name(_)
+                | Effect::Create
+                | Effect::SignInKey => None,
+            };
+            is_it(&it.account) || to.is_some_and(is_it)
         });
         held || self.names_any(names, |_| true)
     }

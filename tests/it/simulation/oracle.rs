@@ -500,7 +500,7 @@ impl Oracle {
         invocation.accounts[of].extend(ids.map(str::to_owned));
         if invocation.writes.is_empty() {
             invocation.seen[of] = Some(Arc::clone(&shown));
-            invocation.planned_by[of] = invocation.accounts[of].clone();
+            invocation.planned_by[of].clone_from(&invocation.accounts[of]);
         }
         let there: BTreeSet<&String> = if of == 0 {
             shown.users.iter().map(|it| &it.id).collect()

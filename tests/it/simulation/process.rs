@@ -171,7 +171,7 @@ impl Process {
                 response: Some(response),
                 ..
             }) => (response.status, response.body),
-            answer => panic!("{answer:?}"),
+            answer @ (Answer::Success(_) | Answer::Failure { .. }) => panic!("{answer:?}"),
         }
     }
 

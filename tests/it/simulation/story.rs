@@ -607,6 +607,10 @@ impl Story {
             .outside
             .stage
             .with(|scene| Ending::judge(&report, &truth, &scene.oracle));
+        self.take_in_end(end);
+    }
+
+    fn take_in_end(&mut self, end: Ending) {
         self.tally.accounts_checked += end.checked;
         self.tally.accounts_excused += end.excused;
         for text in end.wrong {
