@@ -58,13 +58,12 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
                 continue;
             };
             let again = before.last + wait_s(before.times);
-            let is_new =
-                matches!(&change, Change::AddDelegate(target) if changing.contains(target));
-            let waits = !change.is_destructive()
-                && !is_new
-                && !(replaces_all && matches!(change, Change::AddDelegate(_)))
-                && wishes.scope == RunScope::All
-                && wishes.now < again;
+            let is_tried_anyway = if let Change::AddDelegate(target) = &change {
+                replaces_all || changing.contains(target)
+            } else {
+                change.is_destructive()
+            };
+            let waits = !is_tried_anyway && wishes.scope == RunScope::All && wishes.now < again;
             let text = text(&change, before.times, waits.then_some(again));
             let note = Note::new(delta.address.as_str(), code(&change), text);
             if before.is_counted {

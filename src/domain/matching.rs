@@ -630,6 +630,16 @@ impl Matcher<'_> {
         evidence.len() < before
     }
 
+    /// R6.
+    fn shares_primary(&self, mailbox: &Mailbox) -> bool {
+        let parties = self.directory.with_address(&mailbox.primary).iter();
+        let same = parties.filter(|party| match party {
+            Party::Mailbox(ix) => self.directory.mailbox(*ix).primary == mailbox.primary,
+            Party::Rejected(_) => true,
+        });
+        same.count() > 1
+    }
+
     /// R7: every account tied to a protected mailbox by any of its addresses, the mapping or `ExternalAccountId`.
     fn protect_ties(&mut self) {
         let mut ties: BTreeMap<AccountIx, Protection> = BTreeMap::new();
@@ -656,8 +666,13 @@ impl Matcher<'_> {
                 &live,
             );
             // R19: whoever has the address now, what decides is the object id that the account is tied to.
-            if protection.code == Code::KindNotSynchronised {
-                accounts.retain(|account| !tied_to_live.contains(account));
+            if protection.code == Code::KindNotSynchronised && !self.shares_primary(mailbox) {
+                let id = mailbox.object_id.as_ref();
+                accounts.retain(|account| {
+                    let has_its_id =
+                        id.is_some() && self.accounts.external_object_id(*account) == id;
+                    has_its_id || !tied_to_live.contains(account)
+                });
             }
             let claim = self.claims[ix.0 as usize].as_ref();
             accounts.extend(claim.map(|claim| claim.account));

@@ -1,6 +1,6 @@
 //! From deltas to steps, in the order in which Zivver accepts them (R17, R24, R25).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
@@ -190,11 +190,12 @@ impl Ordering<'_> {
     /// The drafts that change addresses, by delta.
     fn addresses(&mut self) -> HashMap<usize, usize> {
         let mut changed = HashMap::default();
-        let mut open: BTreeMap<&SmtpAddress, usize> = BTreeMap::new();
+        // Two accounts may have one address in two spellings (R4).
+        let mut open: BTreeSet<(&SmtpAddress, usize)> = BTreeSet::new();
         let mut holder: HashMap<&SmtpAddress, usize> = HashMap::default();
         for (at, delta) in self.deltas.iter().enumerate() {
             if delta.rename.is_some() {
-                open.insert(&delta.address, at);
+                open.insert((&delta.address, at));
                 holder.insert(&delta.address, at);
             }
         }
@@ -213,7 +214,7 @@ impl Ordering<'_> {
                     cyclic = true;
                     break;
                 }
-                if open.remove(&self.deltas[next].address).is_none() {
+                if !open.remove(&(&self.deltas[next].address, next)) {
                     break;
                 }
                 chain.push(next);
@@ -309,8 +310,9 @@ impl Ordering<'_> {
         };
         let active = match delta.activity {
             Some(Activity::Resume) => Some(true),
-            Some(Activity::Suspend(_)) if self.stop == Phase::Stop => Some(false),
-            Some(Activity::Suspend(_) | Activity::Empty(_)) | None => None,
+            // Also where it is suspended first: an account that is still active does not change its address.
+            Some(Activity::Suspend(_)) => Some(false),
+            Some(Activity::Empty(_)) | None => None,
         };
         let name = delta.name.as_ref().map(|(_, after)| after.clone());
         let call = rename_call(rename.to.clone(), name, active);

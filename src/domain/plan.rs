@@ -302,11 +302,6 @@ fn decide(
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
     let settled = settle(guarded.deltas, world, matching);
     notes.extend(settled.notes);
-    let used_approvals = settled
-        .deltas
-        .iter()
-        .flat_map(|delta| approved_changes(delta, &world.accounts, &guarded.used))
-        .collect();
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
     notes.dedup();
@@ -317,6 +312,7 @@ fn decide(
         wishes.stops_first,
     );
     let actions = settled.deltas.iter().map(|it| action(it, world)).collect();
+    let used = used(&settled.deltas, world, &guarded.used);
     Plan {
         approved: ApprovedPlan {
             actions,
@@ -333,7 +329,7 @@ fn decide(
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,
-        used_approvals,
+        used_approvals: used,
         proposed,
         waiting,
         undone: guarded.undone,
@@ -351,6 +347,12 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
     let mut memory = memory.clone();
     memory.give_back(untaken);
     Cow::Owned(memory)
+}
+
+/// R27: what is left of the approved changes.
+fn used(deltas: &[Delta], world: &World, approved: &BTreeSet<String>) -> BTreeSet<String> {
+    let used = |delta| approved_changes(delta, &world.accounts, approved);
+    deltas.iter().flat_map(used).collect()
 }
 
 /// R16, R17: whose an account is was the question; where a person has approved the answer, it is none any more.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    accounts::{AccountIx, AccountKind, Accounts},
+    accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
     matching::{AccountFate, Matching},
@@ -64,12 +64,31 @@ impl Settling<'_> {
             Target::Existing(ix) => !self.accounts.is_active(ix) || delta.is_suspend(),
             Target::New(_) => false,
         };
+        // Zivver keeps delegates by address: what still names the leaver would open to the next owner of the address.
+        let is_named = |delta: &Delta| {
+            let Target::Existing(ix) = delta.target else {
+                return false;
+            };
+            let is_removed = |at: AccountIx| {
+                let of = |other: &&Delta| other.target == Target::Existing(at);
+                let other = self.deltas.iter().find(of);
+                other.is_some_and(|other| other.remove_delegates.contains(&ix))
+            };
+            self.accounts.iter().any(|(at, view)| match view {
+                AccountView::User(user) => {
+                    at != ix && user.delegates.contains(&delta.address) && !is_removed(at)
+                }
+                AccountView::Functional(_) => false,
+            })
+        };
         let staying: Vec<usize> = (0..self.deltas.len())
             .filter(|at| is_aside(&self.deltas[*at]))
             .filter(|at| {
                 let delta = &self.deltas[*at];
                 let mut wanted = self.deltas.iter().flat_map(claims);
-                !is_inactive(delta) || !wanted.any(|address| *address == delta.address)
+                !is_inactive(delta)
+                    || is_named(delta)
+                    || !wanted.any(|address| *address == delta.address)
             })
             .collect();
         for at in &staying {

@@ -384,7 +384,8 @@ fn r22_a_functional_account_is_not_resumed_while_its_members_wait() {
         kept-not key=desk_+delegate_anna
     ";
     assert_snapshot!(plan_of(world), @r"
-    R12 DelegatesLeftOut desk@
+    update desk@; delegates -bert@ +anna@
+    0. desk@: members [anna@]
     R22 WriteHadNoEffect desk@
     R22 WriteHadNoEffect info@
     ");

@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use super::{notation::Scene, shown::plan_of};
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of},
+};
 
 /// The notes of a world about an account or a mailbox, with their texts.
 fn notes(world: &str) -> String {
@@ -331,7 +334,7 @@ fn r22_a_disabled_leaver_follows_his_mailbox_so_that_the_address_is_free() {
     suspend ada@; address -ada@ +zz.ada@; active -yes +no
     rename bram@; address -bram@ +ada@
     0. ada@: active [false]
-    1. ada@: address [zz.ada@]; after 0
+    1. ada@: address [zz.ada@] active [false]; after 0
     2. bram@: address [ada@]; after 1; claims ada@ of 1
     ");
     // Only where an account is tied by (a) or (b) is it certain whose it is.
@@ -452,5 +455,44 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
     R3 KindNotSynchronised anna@
     R3 KindNotSynchronised bert@
     R3 KindNotSynchronised carl@
+    ");
+}
+
+#[test]
+fn r17_two_accounts_with_one_address_are_renamed_both() {
+    let world = "
+        domains corp.example xn--bcher-kva.example
+        mailbox ann@ id=x
+        mailbox ben@ id=y
+        account old@xn--bcher-kva.example as=u1 ext=x
+        account old@bücher.example as=u2 ext=y
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename old@xn--bcher-kva.example; address -old@xn--bcher-kva.example +ann@; name -old +ann
+    rename old@bücher.example; address -old@bücher.example +ben@; name -old +ben
+    0. old@xn--bcher-kva.example: address [ann@] name [ann]
+    1. old@bücher.example: address [ben@] name [ben]
+    ");
+}
+
+#[test]
+fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
+    let world = "
+        map anna=anna
+        gone #anna
+        mailbox anna@ id=bram
+        account bram@ ext=bram
+        account anna@ off
+        mailbox pia@
+        account pia@ delegates=anna@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    rename anna@; address -anna@ +cloud-sync-171ad7f4c6f7@
+    rename bram@; address -bram@ +anna@; name -bram +anna
+    update pia@; delegates -anna@
+    ");
+    assert_snapshot!(changes_of(&format!("limits delegates=0\n{world}")), @r"
+    update bram@; name -bram +anna
+    held DelegateRemoval: pia@ remove delegate [anna@] -> []
     ");
 }
