@@ -87,3 +87,27 @@ impl Approval {
         self.used.len() < before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r27_a_code_that_a_clock_ahead_has_shown_does_not_serve_for_longer() {
+        let approval = |shown| Approval {
+            class: Class::Suspend,
+            shown,
+            changes: Vec::new(),
+            used: BTreeSet::new(),
+        };
+        for (shown, is_expired) in [
+            (0, false),
+            (-AGE_MAX_S, false),
+            (-AGE_MAX_S - 1, true),
+            (CLOCKS_DIFFER_S, false),
+            (CLOCKS_DIFFER_S + 1, true),
+        ] {
+            assert_eq!(approval(shown).is_expired(0), is_expired, "{shown}");
+        }
+    }
+}

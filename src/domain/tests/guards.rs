@@ -10,7 +10,7 @@ use crate::domain::{
     guard::{Class, Limit},
     hold::{Base, Marks},
     ids::{ScimId, SignInKey},
-    memory::WrittenKey,
+    memory::{SourceState, Undone, WrittenKey},
 };
 
 #[test]
@@ -674,4 +674,42 @@ fn r36_what_was_held_does_not_come_within_its_limit_by_growth() {
     assert_eq!(scene.plan().plan.held.len(), 1);
     scene.policy.limits.suspend = Limit::Count(2);
     assert_eq!(scene.plan().plan.held, []);
+}
+
+#[test]
+fn r27_what_is_done_again_stays_approved_in_the_next_invocation() {
+    let mut scene = Scene::parse(
+        "limits names=0
+        mailbox anna@ name=New
+        account anna@ name=Old",
+    );
+    let undone = Undone {
+        run: "R1".into(),
+        source: SourceState::default(),
+        changes: ["name New".to_owned()].into(),
+    };
+    scene.memory.undone.insert(ScimId::new("anna"), undone);
+    let held = scene.plan().plan.held;
+    assert_eq!(held[0].class, Class::Undone);
+    // The first invocation with the code has forgotten that it was undone, and did not come to the change.
+    scene.memory.undone.clear();
+    let fingerprints = held[0].changes.iter().map(|it| it.fingerprint.clone());
+    scene.wishes.approved = fingerprints.collect();
+    let plan = scene.plan().plan;
+    assert_eq!((plan.held.len(), plan.approved.actions().len()), (0, 1));
+}
+
+#[test]
+fn r22_a_member_whose_successor_had_no_effect_is_removed_all_the_same() {
+    let world = "
+        shared info@ grants=bert@
+        functional info@ members=anna
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        kept-not key=info_-delegate_anna
+        kept-not key=info_+delegate_bert
+    ";
+    assert_snapshot!(changes_of(world), @"update info@; delegates -anna@ +bert@");
 }
