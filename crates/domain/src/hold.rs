@@ -415,6 +415,9 @@ impl Guarding<'_> {
             |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
         let from = self.units[..unit].iter().rposition(|other| other.at != at);
         let first = from.map_or(0, |last| last + 1);
+        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
+        let open_key =
+            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         for other in first..self.units.len() {
             if self.units[other].at != at {
                 break;
@@ -430,9 +433,6 @@ impl Guarding<'_> {
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
-        let open_key =
-            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         if self.limits_keys && open_key && delta.is_in_extension(&change) {
             self.record(&delta, &Change::SignInKey, class, reason);
         }

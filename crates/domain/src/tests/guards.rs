@@ -318,6 +318,21 @@ fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
 }
 
 #[test]
+fn r27_a_code_releases_the_key_that_goes_with_its_rename_on_evidence() {
+    let world = "
+        new-keys
+        limits keys=0 identity=0
+        mailbox new@ id=anna alias=anna@ name=New
+        account anna@ alias=new@ name=Old
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held Identity: anna@ rename on the evidence of an alias [anna@] -> [new@]
+    held Identity: anna@ replace the sign-in key [unknown] -> [#anna]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\napprove identity")), @"rename anna@; address -anna@ +new@; name -Old +New; signinkey -unknown +#anna; aliases +anna@");
+}
+
+#[test]
 fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
     let world = "
         new-keys
