@@ -459,6 +459,56 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
 }
 
 #[test]
+fn r19_who_is_disabled_is_suspended_though_a_functional_account_needs_his_address() {
+    let world = "
+        mailbox emil@
+        account emil@
+        shared ada@ id=info grants=emil@
+        functional info@ ext=info members=emil
+        mailbox zz.ada@ id=ada disabled
+        account ada@ ext=ada
+        shared bert@ id=desk grants=emil@
+        functional desk@ ext=desk members=emil
+        mailbox bert.b@ id=bert name=bert
+        account bert@ ext=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend ada@; address -ada@ +zz.ada@; active -yes +no
+    rename bert@; address -bert@ +bert.b@
+    0. ada@: address [zz.ada@] active [false]
+    1. bert@: address [bert.b@]
+    2. ada@: active [false]; if refused 0; after 0
+    R17 FunctionalRename ada@
+    R17 FunctionalRename bert@
+    R17 FunctionalRename desk@
+    R17 FunctionalRename info@
+    ");
+}
+
+#[test]
+fn r19_who_is_disabled_is_suspended_though_a_mailbox_of_the_wrong_kind_has_his_address() {
+    let world = "
+        shared hr@ alias=gus@
+        account hr@ name=Hr
+        mailbox old@ id=gus disabled
+        account gus@ ext=gus
+        mailbox sales@ alias=ida@
+        functional sales@
+        mailbox new@ id=ida name=ida
+        account ida@ ext=ida
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend gus@; address -gus@ +old@; active -yes +no
+    rename ida@; address -ida@ +new@
+    0. gus@: address [old@] active [false]
+    1. ida@: address [new@]
+    2. gus@: active [false]; if refused 0; after 0
+    R18 KindMismatch hr@
+    R18 KindMismatch sales@
+    ");
+}
+
+#[test]
 fn r17_two_accounts_with_one_address_are_renamed_both() {
     let world = "
         domains corp.example xn--bcher-kva.example
