@@ -509,6 +509,42 @@ fn r19_who_is_disabled_is_suspended_though_a_mailbox_of_the_wrong_kind_has_his_a
 }
 
 #[test]
+fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
+    let world = "
+        mailbox anna@
+        account anna@ delegates=carl@,dora@,emil@
+        failed carl@
+        account carl@
+        rejected dora@
+        account dora@
+        mailbox emil@elsewhere.example alias=emil@ id=emil
+        account emil@ ext=emil
+    ";
+    assert_snapshot!(notes(world), @r"
+    DelegateKept anna@: carl@ stays a delegate: whether its mailbox is gone is not known
+    DelegateKept anna@: dora@ stays a delegate: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    DelegateKept anna@: emil@ stays a delegate: its mailbox is outside the claimed domains
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    Rejected dora@: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    Rejected dora@: the mailbox is not understood: Exchange did not say whether its account is disabled
+    OutsideClaimedDomains emil@: its mailbox emil@elsewhere.example is outside the claimed domains; the account stays as it is
+    OutsideClaimedDomains emil@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS
+    ");
+    let functional = "
+        shared info@ grants=bert@
+        functional info@ members=bert,carl
+        mailbox bert@
+        account bert@
+        failed carl@
+        account carl@
+    ";
+    assert_snapshot!(notes(functional), @r"
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    DelegateKept info@: carl@ stays a delegate: whether its mailbox is gone is not known
+    ");
+}
+
+#[test]
 fn r17_two_accounts_with_one_address_are_renamed_both() {
     let world = "
         domains corp.example xn--bcher-kva.example

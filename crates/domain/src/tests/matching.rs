@@ -578,6 +578,7 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
         account new@
     ";
     assert_snapshot!(plan_of(in_doubt), @r"
+    R12 DelegateKept anna@
     R17 FunctionalRename desk@
     R17 FunctionalRename new@
     ");
