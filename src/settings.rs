@@ -159,7 +159,8 @@ fn log_dir<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<PathB
     r.optional("LOG_DIR", |text| Ok(PathBuf::from(value::unquoted(text))))
 }
 
-/// The port that the Functions host gave us; `None` when no host started us (`functions-host.md` 1.2).
+/// The port that the Functions host gave us; `None` when no host started us (`docs/specs/functions-host.md`, "1.2
+/// Environment of the child").
 pub fn functions_port(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<u16>, SettingsError> {
@@ -253,7 +254,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`functions-host.md` 1.6).
+    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`docs/specs/functions-host.md`,
+    /// "1.6 Function timeout").
     fn budget_warning(&self, lookup: &impl Fn(&str) -> Option<String>) -> Option<String> {
         const HOST_TIMEOUT: Duration = Duration::from_secs(600);
         let host_default = lookup("FUNCTIONS_CUSTOMHANDLER_PORT").is_some()

@@ -28,7 +28,7 @@ use crate::{
     state::lock::LockStatus,
 };
 
-/// `exchange-online.md` 5.3. RG and APP are the resource group and the function app.
+/// `docs/specs/exchange-online.md`, "5.3 Grants". RG and APP are the resource group and the function app.
 const GRANT: [&str; 4] = [
     "MI=$(az functionapp identity show -g RG -n APP --query principalId -o tsv)",
     "EXO=$(az ad sp show --id 00000002-0000-0ff1-ce00-000000000000 --query id -o tsv)",

@@ -1,5 +1,5 @@
-//! The open questions of `exchange-online.md` section 9, as far as reading answers them. Each request is sent once: what the
-//! service makes of it is the answer, whatever it is.
+//! The open questions of `docs/specs/exchange-online.md`, "9. Probes", as far as reading answers them. Each request is
+//! sent once: what the service makes of it is the answer, whatever it is.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The project's files agree with the settings and with what the host demands (`functions-host.md` sections 5 and 8).
+//! The project's files agree with the settings and with what the host demands (`docs/specs/functions-host.md`, "5.
+//! host.json and function.json" and "8. Core Tools").
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -97,7 +98,8 @@ fn the_host_finds_what_the_handler_serves() {
     }
 }
 
-/// The rules of Core Tools for `.funcignore` (`functions-host.md` 8.2): anchored at the start, ending at a word boundary.
+/// The rules of Core Tools for `.funcignore` (`docs/specs/functions-host.md`, "8.2 Publish: the zip"): anchored at the
+/// start, ending at a word boundary.
 fn is_matched(pattern: &str, path: &str) -> bool {
     fn from(pattern: &[u8], path: &[u8], at: usize) -> bool {
         let word = |i: usize| {

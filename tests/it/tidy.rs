@@ -1,4 +1,4 @@
-//! Rules about the source itself: the layers of the design.
+//! Rules about the source itself: the layers (`docs/architecture.md`).
 
 use std::{
     fs,
