@@ -19,7 +19,7 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<(String, String)> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "infra", "scripts"] {
+    for folder in ["", "docs", "docs/specs", "infra", "scripts"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ending| ending == "md") {
@@ -160,14 +160,6 @@ fn pages_run_only_scripts_that_exist() {
                 assert!(root().join(file).exists(), "{page} names {file}");
             }
         }
-    }
-}
-
-#[test]
-fn every_rule_has_a_line_for_administrators() {
-    let rules = fs::read_to_string(root().join("docs/rules.md")).unwrap();
-    for rule in 1..=40 {
-        assert!(rules.contains(&format!("| R{rule} |")), "R{rule}");
     }
 }
 
