@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use crate::domain::address::{SmtpAddress, ascii_domain};
+use domain::address::{SmtpAddress, ascii_domain};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 

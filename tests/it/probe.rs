@@ -56,7 +56,7 @@ async fn the_sheet_names_nobody_and_nothing_is_written() {
     let (sheet, world) = probe(Expand::Served).await;
     let text = serde_json::to_string(&sheet).unwrap();
     let state = world.sandbox.zivver.state();
-    for secret in ["@", "corp", cloud_sync::sandbox::zivver::API_KEY] {
+    for secret in ["@", "corp", sandbox::zivver::API_KEY] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
     for user in &state.users {

@@ -8,7 +8,7 @@ async fn desk() -> Bench {
     let tenant = Tenant::new("corp.example")
         .user("ann@corp.example")
         .mailbox(
-            cloud_sync::sandbox::exchange::Mailbox::shared("desk@corp.example")
+            sandbox::exchange::Mailbox::shared("desk@corp.example")
                 .with_name("Front desk")
                 .with_upn("desk@corp.onmicrosoft.example")
                 .with_alias_address("receptions?>@corp.example"),
