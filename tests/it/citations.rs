@@ -185,7 +185,8 @@ fn sections_are_those_of_a_standard() {
 fn cited_rules_exist() {
     let rules = headings(&root().join("docs/specs/reconciliation.md"));
     let known: BTreeSet<u32> = rules.iter().filter_map(|line| number(line)).collect();
-    assert_eq!(known, (1..=47).collect());
+    let last = known.last().copied().unwrap_or_default();
+    assert_eq!(known, (1..=last).collect(), "no number is left out");
     for (file, text) in texts() {
         for at in starts(&text, "R") {
             if let Some(rule) = number(&text[at..]) {
