@@ -1,5 +1,5 @@
-//! `check --probe`: what a real tenant answers to the open questions of the specifications, and which way of reading
-//! permissions is the fastest there. Reads only.
+//! `check --probe`: what a real tenant answers to open questions (`docs/specs/exchange-online.md`, "9. Probes"), and which
+//! way of reading permissions is the fastest there. Reads only.
 
 use futures::StreamExt;
 use tokio::time::Instant;

@@ -23,7 +23,8 @@ fn is_text(path: &Path) -> bool {
         Some(_) => false,
         None => path
             .parent()
-            .is_some_and(|folder| folder.ends_with("scripts") || folder.ends_with(".ci")),
+            .and_then(Path::file_name)
+            .is_some_and(|folder| folder == "scripts" || folder == ".ci"),
     }
 }
 
@@ -98,9 +99,9 @@ fn starts<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a 
 }
 
 fn is_code(file: &str) -> bool {
-    !Path::new(file)
+    Path::new(file)
         .extension()
-        .is_some_and(|ending| ending == "md")
+        .is_none_or(|ending| ending != "md")
 }
 
 #[test]

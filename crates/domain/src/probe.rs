@@ -1,4 +1,5 @@
-//! What a real tenant answers to the open questions of the specifications: facts without names, to be sent to us.
+//! What a real tenant answers to open questions (`docs/specs/exchange-online.md`, "9. Probes"): facts without names, to be
+//! sent to us.
 
 use std::collections::BTreeMap;
 
