@@ -64,8 +64,6 @@ pub enum Strategy {
     Get,
     /// `$batch` of ten.
     Batch,
-    /// `$expand` on the mailbox list.
-    Expand,
 }
 
 /// How to reach the service.
