@@ -1,4 +1,4 @@
-//! Answers in the form that was asked for: JSON for programs, pages for browsers, Markdown and CSV to take along.
+//! Answers in the form that was asked for: JSON for programs, pages for browsers, CSV for spreadsheets.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::{
     render::{
         content_security_policy, csv,
         html::{self, Html, Page, Tone},
-        markdown, words,
+        words,
     },
 };
 
@@ -46,7 +46,6 @@ pub(super) fn run(
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
-        Format::Markdown => Response::new(200, format.content_type(), markdown::report(report)),
         Format::Csv => download(format, &file("csv"), csv::report(report)),
         Format::Html => {
             let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
@@ -101,11 +100,6 @@ fn cells(run: &RunSummary) -> Vec<String> {
 pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response {
     match format {
         Format::Json => Response::json(200, &json!({ "runs": runs })),
-        Format::Markdown => Response::new(
-            200,
-            format.content_type(),
-            markdown::table(&RUNS_HEADER, runs.iter().map(cells)),
-        ),
         Format::Csv => download(
             format,
             "cloud-sync-runs.csv",
@@ -196,11 +190,6 @@ pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> 
     match format {
         Format::Json => Response::json(200, explanation),
         Format::Html => page(200, html::explanation(explanation, Some(base))),
-        Format::Markdown => Response::new(
-            200,
-            format.content_type(),
-            markdown::explanation(explanation),
-        ),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     }
 }

@@ -73,7 +73,7 @@ impl Ways<'_> {
     /// What can be done with a run that ended.
     pub(in super::super) fn of_run(&self, html: &mut Html, report: &Report) {
         html.raw("<section><h2>Take it along</h2><ul class=\"links\">");
-        for (format, label) in [("json", "JSON"), ("csv", "CSV"), ("md", "Markdown")] {
+        for (format, label) in [("json", "JSON"), ("csv", "CSV")] {
             html.raw("<li><a href=\"")
                 .text(self.base)
                 .raw("/runs/")
