@@ -98,9 +98,7 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
             title: "Cloud Sync",
             ..html::Page::default()
         }
-        .around(|html| {
-            html.raw("<p>").text(&text).raw("</p>");
-        });
+        .around(&maud::html! { p { (text) } });
     }
     message
         .multipart(MultiPart::alternative_plain_html(text, page))

@@ -1,8 +1,8 @@
 //! What a person reads away from the terminal: a report or an explanation as one HTML file or as CSV.
 //!
-//! Display names, addresses and answers come from outside, and whoever made them may have meant harm. So each form has
-//! one way in for them, which makes them inert: [`html::Html::text`] and `csv::cell`, all behind
-//! [`visible`].
+//! Display names, addresses and answers come from outside and may be hostile. Each form makes them inert in one place:
+//! `maud` escapes what stands in markup, [`html::Page`] and `csv` spell out what cannot be seen ([`visible`]), and `csv`
+//! keeps a spreadsheet from taking a cell for a formula.
 
 pub mod csv;
 pub mod html;

@@ -161,10 +161,7 @@ fn cells(line: &str) -> Vec<String> {
 fn a_name_of_a_thousand_characters_is_shown_whole() {
     let long = "x".repeat(1000);
     let report = with_names(&[&long]);
-    for text in [
-        html::report(&report),
-        csv::report(&report),
-    ] {
+    for text in [html::report(&report), csv::report(&report)] {
         assert!(text.contains(&long));
     }
 }

@@ -103,10 +103,8 @@ async fn a_run_comes_in_three_forms() {
     assert!(csv.headers["Content-Disposition"].contains(&report.id));
     for action in &report.actions {
         let address = action.action.address.as_str();
-        let escaped = address.replace('\'', "&#39;");
         assert!(
-            page.contains(&escaped)
-                && csv.body.contains(address),
+            page.contains(address) && csv.body.contains(address),
             "{address}"
         );
     }
