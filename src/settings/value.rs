@@ -232,8 +232,7 @@ pub(super) fn exo_permissions(text: &str) -> Parsed<Strategy> {
     match unquoted(text).to_ascii_lowercase().as_str() {
         "get" => Ok(Strategy::Get),
         "batch" => Ok(Strategy::Batch),
-        "expand" => Ok(Strategy::Expand),
-        _ => Err(not_one_of(text, "`get`, `batch` or `expand`")),
+        _ => Err(not_one_of(text, "`get` or `batch`")),
     }
 }
 

@@ -63,8 +63,6 @@ pub enum Strategy {
     Get,
     /// `$batch` of ten.
     Batch,
-    /// `$expand` on the mailbox list.
-    Expand,
 }
 
 /// How to reach the service.
