@@ -370,7 +370,7 @@ mod tests {
             let _entered = span.enter();
             span.record("run", "0b5e");
             tracing::info!(
-                text = "a\nb=\"c\"",
+                text = "a\nb=\"c\"\u{202e}",
                 empty = "",
                 "line one\r\nline \u{1b}[31mtwo"
             );
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(
             out,
             [
-                r#"level=INFO msg="line one\r\nline \u{1b}[31mtwo" invocation=5f7c run=0b5e text="a\nb=\"c\"" empty="" target=cloud_sync::telemetry::tests"#
+                r#"level=INFO msg="line one\r\nline \u{1b}[31mtwo" invocation=5f7c run=0b5e text="a\nb=\"c\"\u{202e}" empty="" target=cloud_sync::telemetry::tests"#
             ]
         );
     }

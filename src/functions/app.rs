@@ -544,7 +544,7 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
     let report = engine.report(id).await.map_err(|error| problem(&error))?;
     let token = match format {
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
-        Format::Json | Format::Markdown | Format::Csv => String::new(),
+        Format::Json | Format::Csv => String::new(),
     };
     let progress = *engine.progress().subscribe().borrow();
     Ok(views::run(
