@@ -735,15 +735,13 @@ impl Running<'_> {
             self.memory.spent.extend(counts);
             for (at, planned) in record.actions.iter().enumerate() {
                 let entry = entries.iter().find(|entry| entry.action as usize == at);
-                let done = entry.filter(|entry| entry.outcome.is_done());
-                if let (Some(key), Some(entry)) = (planned.key, done)
-                    && let Some(id) = entry.created.as_ref().or(planned.action.id.as_ref())
-                {
+                let created = planned.created_in(entry, world);
+                let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+                let updated = planned.action.id.as_ref().filter(|_| is_done);
+                if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
                     self.memory.keys.insert(id.clone(), key);
                 }
-                if let Some(object_id) = &planned.object_id
-                    && let Some(id) = planned.created_in(entry, world)
-                {
+                if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
                     self.memory.mapping.entry(*object_id).or_insert(id);
                 }
             }

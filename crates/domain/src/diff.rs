@@ -366,11 +366,12 @@ impl Differ<'_> {
                 .filter(|target| !matches!(target, Target::Existing(ix) if current.binary_search(ix).is_ok()))
                 .copied()
                 .collect();
-            delta.remove_delegates = current
+            let (stay, go): (Vec<AccountIx>, Vec<AccountIx>) = current
                 .into_iter()
-                .filter(|ix| !wanted.contains(&Target::Existing(*ix)))
-                .filter(|ix| !kept.contains(ix) && !self.stays(*ix))
-                .collect();
+                .filter(|ix| !wanted.contains(&Target::Existing(*ix)) && !kept.contains(ix))
+                .partition(|ix| self.stays(*ix));
+            delta.remove_delegates = go.into_iter().collect();
+            self.staying(mailbox, &stay);
         }
         self.needs_key(&mut delta, mailbox);
         if !delta.is_empty() {
@@ -622,6 +623,32 @@ impl Differ<'_> {
             let text = format!(
                 "{who} has Full Access and an active account, but {reason}: the delegation is neither added nor removed"
             );
+            self.note(&mailbox.primary, Code::DelegateKept, text);
+        }
+    }
+
+    /// R7, R36, R39: who is not taken out, so that a report for one account names who can still open it. Of other domains
+    /// nobody is named (R13).
+    fn staying(&mut self, mailbox: &Mailbox, delegates: &[AccountIx]) {
+        for ix in delegates {
+            let delegate = self.world.accounts.get(*ix).address();
+            if !self.policy.claimed_domains.holds(delegate) {
+                continue;
+            }
+            let reason = match self.matching.account(*ix) {
+                AccountFate::Protected(protection) => &*protection.text,
+                AccountFate::MailboxOutsideDomains(_) => {
+                    "its mailbox is outside the claimed domains"
+                }
+                AccountFate::Owned(_)
+                | AccountFate::OwnedByDisabled
+                | AccountFate::Evidence(_)
+                | AccountFate::Foreign => "whose account it is is not decided",
+                AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
+                    "whether its mailbox is gone is not known"
+                }
+            };
+            let text = format!("{delegate} stays a delegate: {reason}");
             self.note(&mailbox.primary, Code::DelegateKept, text);
         }
     }
