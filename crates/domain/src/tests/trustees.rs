@@ -79,6 +79,44 @@ fn r12_mailboxes_of_another_kind_keep_what_exchange_grants_them() {
 }
 
 #[test]
+fn r12_r15_an_account_under_an_alias_keeps_what_exchange_grants_to_its_mailbox() {
+    for (name, mailbox) in [
+        ("filtered", "target anna@\nmailbox anna@ alias=old@"),
+        (
+            "of the other kind",
+            "mailbox anna@ alias=old@\nfunctional anna@ as=f1 members=ben",
+        ),
+        ("without object id", "mailbox anna@ alias=old@,older@ id=-"),
+        (
+            "with evidence for two",
+            "mailbox anna@ alias=old@,older@\nlimits creates=0",
+        ),
+    ] {
+        let world = format!(
+            "{mailbox}
+            account old@
+            account older@
+            mailbox ben@
+            account ben@
+            mailbox carl@
+            account carl@
+            shared desk@ grants=anna@,ben@
+            functional desk@ members=old,ben,carl
+            mailbox dora@ grants=anna@
+            account dora@ delegates=old@,carl@"
+        );
+        let changes = changes_of(&world);
+        assert!(
+            changes.contains("update desk@; delegates -carl@\n")
+                && changes.contains("update dora@; delegates -carl@"),
+            "{name}: {changes}"
+        );
+        let named = [Code::DelegateKept, Code::DelegateLeftOut].map(|code| texts(&world, code));
+        assert!(named.concat().contains("desk@: anna@"), "{name}: {named:?}");
+    }
+}
+
+#[test]
 fn r12_such_people_are_neither_added_nor_do_they_create_or_empty_anything() {
     let world = "
         found h0@ MailUser id=h0 mail=h0@
