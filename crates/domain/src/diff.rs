@@ -559,6 +559,11 @@ impl Differ<'_> {
             );
             return;
         }
+        if !mailbox.knows_aliases {
+            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
+            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+            return;
+        }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
             (
@@ -591,7 +596,6 @@ impl Differ<'_> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)

@@ -618,11 +618,11 @@ fn r4_unread_addresses_change_no_alias() {
         );
         assert_eq!(
             changes_of(&world),
-            "update anna@; name -Old +anna\ncreate new@; name +new",
+            "update anna@; name -Old +anna",
             "{listed}"
         );
         let noted = texts(&world, Code::AliasesUnknown);
-        assert_eq!(noted.lines().count(), 3, "{noted}");
+        assert_eq!(noted.lines().count(), 4, "{noted}");
     }
 }
 
@@ -656,6 +656,46 @@ fn r4_r12_unread_addresses_do_not_hide_whose_account_it_is() {
         );
         assert_eq!(changes_of(&world), "", "{kind}");
     }
+}
+
+#[test]
+fn r4_r17_no_second_account_is_created_while_the_addresses_are_unread() {
+    let world = |listed: &str| {
+        format!(
+            "mailbox ben@
+            account ben@
+            mailbox anna@ alias=old@ {listed} grants=ben@
+            account old@
+            found old@ UserMailbox id=anna mail=anna@
+            shared desk@ alias=hall@ {listed} grants=ben@
+            functional hall@ members=ben
+            found hall@ SharedMailbox id=desk mail=desk@
+            shared info@ grants=anna@,ben@
+            functional info@ members=old"
+        )
+    };
+    // With its addresses the account would be renamed, or reported.
+    let read = changes_of(&world(""));
+    assert!(read.starts_with("update info@; delegates +ben@\nheld Identity: old@"), "{read}");
+    let unread = world("untold");
+    assert_snapshot!(plan_of(&unread), @r"
+    update info@; delegates +ben@
+    0. info@: members [ben@ old@]
+    R4 AliasesUnknown anna@
+    R4 AliasesUnknown anna@
+    R4 AliasesUnknown desk@
+    R4 AliasesUnknown desk@
+    R19 OwnerUnknown hall@
+    R32 DelegateLeftOut info@
+    R19 OwnerUnknown old@
+    ");
+    assert_snapshot!(texts(&unread, Code::AliasesUnknown), @r"
+    anna@: Exchange's list of its addresses is missing or does not show its primary address, so its aliases stay as they are; run again, and if it stays so, look at EmailAddresses of the mailbox
+    anna@: it may have an account under an alias, and its aliases are not known, so no account is created
+    desk@: Exchange's list of its addresses is missing or does not show its primary address, so its aliases stay as they are; run again, and if it stays so, look at EmailAddresses of the mailbox
+    desk@: it may have an account under an alias, and its aliases are not known, so no account is created
+    ");
+    assert_snapshot!(texts(&unread, Code::DelegateLeftOut), @"info@: anna@ is left out as a delegate: no account is created for it while its aliases are unknown (R4)");
 }
 
 #[test]
