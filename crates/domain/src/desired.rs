@@ -181,9 +181,9 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         MailboxFate::NoAccount if mailbox.object_id.is_none() => {
             Judged::LeftOut("no account can be created for it without an object id (R24)".into())
         }
-        MailboxFate::NoAccount if !mailbox.knows_aliases => {
-            Judged::LeftOut("no account is created for it while its aliases are unknown (R4)".into())
-        }
+        MailboxFate::NoAccount if !mailbox.knows_aliases => Judged::LeftOut(
+            "no account is created for it while its aliases are unknown (R4)".into(),
+        ),
         MailboxFate::NoAccount => Judged::Delegate(Target::New(ix)),
         MailboxFate::OutsideDomains => {
             Judged::Pruned("it is outside the claimed domains (R13)".into())

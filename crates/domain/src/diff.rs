@@ -642,7 +642,8 @@ impl Differ<'_> {
                 self.note(account.address(), Code::OutsideClaimedDomains, text);
             }
             AccountFate::Protected(protection)
-                if self.stops_though_protected(ix, account, protection.code) => {}
+                if self.stops_though_protected(ix, account, protection.code)
+                    || self.outlives_its_mailbox(ix, account, protection.code) => {}
             AccountFate::Protected(protection) => {
                 let own = matches!(
                     protection.code,

@@ -455,6 +455,7 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
     R3 KindNotSynchronised anna@
     R3 KindNotSynchronised bert@
     R3 KindNotSynchronised carl@
+    R19 OwnerUnknown carl@
     ");
 }
 

@@ -676,7 +676,10 @@ fn r4_r17_no_second_account_is_created_while_the_addresses_are_unread() {
     };
     // With its addresses the account would be renamed, or reported.
     let read = changes_of(&world(""));
-    assert!(read.starts_with("update info@; delegates +ben@\nheld Identity: old@"), "{read}");
+    assert!(
+        read.starts_with("update info@; delegates +ben@\nheld Identity: old@"),
+        "{read}"
+    );
     let unread = world("untold");
     assert_snapshot!(plan_of(&unread), @r"
     update info@; delegates +ben@
