@@ -476,7 +476,7 @@ impl Differ<'_> {
             "its only delegates are left out, so it is not emptied, and {} can still open it",
             members.join(", ")
         );
-        self.note(view.address(), Code::DelegatesLeftOut, text);
+        self.note(view.address(), Code::DelegatesStay, text);
         true
     }
 

@@ -661,7 +661,21 @@ impl<'a> Differ<'a> {
         }
         if self.keeps_member(ix, &members) {
             let text = "it has a member that may not be taken out, so it is not emptied";
-            self.note(&delta.address.clone(), Code::DelegatesLeftOut, text);
+            let leaving: Vec<&str> = members
+                .iter()
+                .filter(|member| !self.stays(**member))
+                .map(|member| self.world.accounts.get(*member).address().as_str())
+                .collect();
+            let (code, text) = if leaving.is_empty() {
+                (Code::DelegatesLeftOut, text.to_owned())
+            } else {
+                let who = leaving.join(", ");
+                (
+                    Code::DelegatesStay,
+                    format!("{text}, and {who} can still open it"),
+                )
+            };
+            self.note(&delta.address, code, text);
             return None;
         }
         delta.activity = Some(Activity::Empty(class));

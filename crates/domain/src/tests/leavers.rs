@@ -497,3 +497,17 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
     held DelegateRemoval: pia@ remove delegate [anna@] -> []
     ");
 }
+
+#[test]
+fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
+    let world = |members: &str| {
+        format!(
+            "mailbox ben@
+            account ben@
+            account far@other.example
+            functional left@ ext=left members={members}"
+        )
+    };
+    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
+    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
+}

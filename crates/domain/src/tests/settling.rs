@@ -53,7 +53,7 @@ fn r12_r32_a_functional_account_waits_for_its_only_delegate() {
     update hall@; delegates -carl@
     0. hall@: members [dora@]
     R12 DelegateKept desk@
-    R12 DelegatesLeftOut desk@
+    R12 DelegatesStay desk@
     R32 DelegateLeftOut desk@
     R12 DelegateKept hall@
     R32 DelegateLeftOut hall@
