@@ -477,7 +477,7 @@ impl Differ<'_> {
             "its only delegates are left out, so it is not emptied, and {} can still open it",
             members.join(", ")
         );
-        self.note(view.address(), Code::DelegatesLeftOut, text);
+        self.note(view.address(), Code::DelegatesStay, text);
         true
     }
 
@@ -560,6 +560,11 @@ impl Differ<'_> {
             );
             return;
         }
+        if !mailbox.knows_aliases {
+            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
+            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+            return;
+        }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
             (
@@ -592,7 +597,6 @@ impl Differ<'_> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)
@@ -665,7 +669,8 @@ impl Differ<'_> {
                 self.note(account.address(), Code::OutsideClaimedDomains, text);
             }
             AccountFate::Protected(protection)
-                if self.stops_though_protected(ix, account, protection.code) => {}
+                if self.stops_though_protected(ix, account, protection.code)
+                    || self.outlives_its_mailbox(ix, account, protection.code) => {}
             AccountFate::Protected(protection) => {
                 let own = matches!(
                     protection.code,

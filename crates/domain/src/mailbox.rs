@@ -42,6 +42,19 @@ pub enum MailboxKind {
     Other(Box<str>),
 }
 
+impl MailboxKind {
+    /// Whether it is the mailbox of a person, though perhaps not synchronised: on another server, or of an older kind.
+    pub(super) fn is_personal(&self) -> bool {
+        match self {
+            Self::User { .. } => true,
+            Self::Shared => false,
+            Self::Other(kind) => ["LinkedMailbox", "LegacyMailbox", "RemoteUserMailbox"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(kind)),
+        }
+    }
+}
+
 /// A mailbox that was not understood. It is not absent: every address and identifier that could be read from it
 /// protects an account (R5, R7).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

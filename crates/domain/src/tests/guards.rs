@@ -338,6 +338,36 @@ fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
 }
 
 #[test]
+fn r02_a_removal_that_waits_for_a_key_or_was_undone_names_the_doubt_about_the_source() {
+    let mut scene = Scene::parse(
+        "new-keys
+        limits keys=0
+        baseline mailboxes=7 in_scope=3
+        mailbox anna@
+        account anna@ delegates=bert@ alias=old@
+        mailbox bert@ disabled
+        account bert@",
+    );
+    let undone = Undone {
+        run: "R1".into(),
+        source: SourceState::default(),
+        changes: ["stop".to_owned()].into(),
+    };
+    scene.memory.undone.insert(ScimId::new("bert"), undone);
+    let planned = scene.plan();
+    let reasons: Vec<String> = planned
+        .plan
+        .held
+        .iter()
+        .map(|set| format!("{:?}: {}", set.class, set.reason))
+        .collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    for reason in reasons {
+        assert!(reason.contains("Exchange listed 2 mailboxes"), "{reason}");
+    }
+}
+
+#[test]
 fn r23_a_key_is_held_only_where_an_extension_is_written() {
     let world = "
         new-keys
