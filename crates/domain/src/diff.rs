@@ -13,7 +13,7 @@ use super::{
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
     delegation::{Delegations, Remark},
-    delta::{Activity, Delta, Reason, Rename, Target},
+    delta::{Activity, Delta, Reason, Target},
     desired::{Delegates, Derived, delegates_of},
     directory::{MailboxIx, Party},
     guard::Class,
@@ -266,10 +266,7 @@ impl Differ<'_> {
         );
         delta.key = self.policy.sign_in_key(mailbox);
         delta.owner = mailbox.object_id;
-        delta.rename = Some(Rename {
-            to: mailbox.primary.clone(),
-            class: Class::Identity,
-        });
+        delta.rename_to(mailbox.primary.clone(), Class::Identity);
         delta.because("R17", text);
         if mailbox.kind != (MailboxKind::User { disabled: true }) {
             self.attributes(delta, ix, mailbox, account);
@@ -725,10 +722,7 @@ fn follow(delta: &mut Delta, mailbox: &Mailbox, found: &Match) {
     if found.level == Level::Principal || delta.address == mailbox.primary {
         return;
     }
-    delta.rename = Some(Rename {
-        to: mailbox.primary.clone(),
-        class: Class::Rename,
-    });
+    delta.rename_to(mailbox.primary.clone(), Class::Rename);
     let fact = format!("the mailbox's address is now {}", mailbox.primary);
     delta.because("R17", fact);
 }
