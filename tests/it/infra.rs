@@ -313,43 +313,45 @@ fn nothing_is_open_that_need_not_be() {
     }
 }
 
+/// Symbol in `roles.bicep`, name and id.
+const ROLES: [(&str, &str, &str); 6] = [
+    (
+        "blobOwner",
+        "Storage Blob Data Owner",
+        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    ),
+    (
+        "queueContributor",
+        "Storage Queue Data Contributor",
+        "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    ),
+    (
+        "tableContributor",
+        "Storage Table Data Contributor",
+        "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+    ),
+    (
+        "secretsUser",
+        "Key Vault Secrets User",
+        "4633458b-17de-408a-b874-0445c86b69e6",
+    ),
+    (
+        "secretsOfficer",
+        "Key Vault Secrets Officer",
+        "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+    ),
+    (
+        "metricsPublisher",
+        "Monitoring Metrics Publisher",
+        "3913510d-42f4-4e42-8a64-420c390055eb",
+    ),
+];
+
 /// Each role with what it is given on: no more than the table of `docs/security.md` has, and nothing on the resource group.
 #[test]
 fn roles_are_those_of_the_page_on_security() {
-    let named = [
-        (
-            "blobOwner",
-            "Storage Blob Data Owner",
-            "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
-        ),
-        (
-            "queueContributor",
-            "Storage Queue Data Contributor",
-            "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
-        ),
-        (
-            "tableContributor",
-            "Storage Table Data Contributor",
-            "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
-        ),
-        (
-            "secretsUser",
-            "Key Vault Secrets User",
-            "4633458b-17de-408a-b874-0445c86b69e6",
-        ),
-        (
-            "secretsOfficer",
-            "Key Vault Secrets Officer",
-            "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-        ),
-        (
-            "metricsPublisher",
-            "Monitoring Metrics Publisher",
-            "3913510d-42f4-4e42-8a64-420c390055eb",
-        ),
-    ];
     let bicep = read("infra/roles.bicep");
-    for (symbol, _, id) in named {
+    for (symbol, _, id) in ROLES {
         assert!(
             bicep.contains(&format!("  {symbol}: '{id}' //")),
             "{symbol}"
@@ -382,7 +384,7 @@ fn roles_are_those_of_the_page_on_security() {
                 .split(|c: char| !c.is_ascii_alphanumeric())
                 .next()
                 .unwrap();
-            let may = named
+            let may = ROLES
                 .iter()
                 .find(|(known, ..)| *known == symbol)
                 .expect("a known role")
@@ -398,7 +400,7 @@ fn roles_are_those_of_the_page_on_security() {
         .filter_map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let (may, on) = (*cells.get(2)?, *cells.get(3)?);
-            named
+            ROLES
                 .iter()
                 .any(|(_, name, _)| *name == may)
                 .then_some((may, on))
@@ -597,68 +599,71 @@ fn a_new_identity_is_asked_for_again() {
     );
 }
 
+/// A file in the memory of the fake `az`, arguments, exit code, and a piece of what is said.
+const FAILURES: [(&str, &str, i32, &str); 13] = [
+    ("", "--app app", 2, "say which identity"),
+    ("", "--app", 2, "needs a value"),
+    ("", "--force", 2, "not understood: --force"),
+    ("", "--principal-id x --role owner", 2, "--role is"),
+    (
+        "",
+        "--resource-group group --app none",
+        1,
+        "there is no app none in the resource group group",
+    ),
+    (
+        "",
+        "--principal-id nobody",
+        1,
+        "there is no identity nobody in this tenant",
+    ),
+    (
+        "signed-out",
+        APP,
+        1,
+        "not signed in, or its sign-in has expired",
+    ),
+    (
+        "expired",
+        APP,
+        1,
+        "not signed in, or its sign-in has expired",
+    ),
+    (
+        "broken",
+        APP,
+        1,
+        "cannot read the identity of the app: the message of az is above",
+    ),
+    (
+        "forbid-all",
+        APP,
+        1,
+        "not allowed to read the service principal of Exchange Online: sign in as Privileged",
+    ),
+    (
+        "no-exchange",
+        APP,
+        1,
+        "this tenant has no service principal of Office 365 Exchange Online",
+    ),
+    (
+        "refuse",
+        APP,
+        1,
+        "not allowed to grant the app role: sign in as Privileged",
+    ),
+    (
+        "forbid-roles",
+        "--principal-id principal-1 --role global-reader",
+        1,
+        "not allowed to read the directory roles",
+    ),
+];
+
 #[test]
 fn a_grant_that_cannot_be_made_says_why() {
-    for (state, arguments, code, why) in [
-        ("", "--app app", 2, "say which identity"),
-        ("", "--app", 2, "needs a value"),
-        ("", "--force", 2, "not understood: --force"),
-        ("", "--principal-id x --role owner", 2, "--role is"),
-        (
-            "",
-            "--resource-group group --app none",
-            1,
-            "there is no app none in the resource group group",
-        ),
-        (
-            "",
-            "--principal-id nobody",
-            1,
-            "there is no identity nobody in this tenant",
-        ),
-        (
-            "signed-out",
-            APP,
-            1,
-            "not signed in, or its sign-in has expired",
-        ),
-        (
-            "expired",
-            APP,
-            1,
-            "not signed in, or its sign-in has expired",
-        ),
-        (
-            "broken",
-            APP,
-            1,
-            "cannot read the identity of the app: the message of az is above",
-        ),
-        (
-            "forbid-all",
-            APP,
-            1,
-            "not allowed to read the service principal of Exchange Online: sign in as Privileged",
-        ),
-        (
-            "no-exchange",
-            APP,
-            1,
-            "this tenant has no service principal of Office 365 Exchange Online",
-        ),
-        (
-            "refuse",
-            APP,
-            1,
-            "not allowed to grant the app role: sign in as Privileged",
-        ),
-        (
-            "forbid-roles",
-            "--principal-id principal-1 --role global-reader",
-            1,
-            "not allowed to read the directory roles",
-        ),
-    ] {
+    for (state, arguments, code, why) in FAILURES {
         let mut grant = Grant::new("principal-1\n");
         if !state.is_empty() {
             grant = grant.with(state, "");
@@ -687,7 +692,7 @@ fn a_grant_that_cannot_be_made_says_why() {
 /// What a script says, with the exit code that it then ends with, and `…` for what differs from call to call.
 fn messages(script: &str) -> BTreeSet<(String, String)> {
     // What stands before the text of an error, and before a line of progress.
-    let (errors, progress) = if script.ends_with(".ps1") {
+    let (errors, progress) = if script == "infra/grant-exchange.ps1" {
         (&["throw ", "return "][..], "Write-Output ")
     } else {
         (&["die ", "give_up $? ", "give_up \"$1\" "][..], "printf ")
