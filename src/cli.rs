@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod explanation;
 mod generated;
@@ -13,6 +14,7 @@ mod import_settings;
 mod output;
 mod progress;
 mod report;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod text;
@@ -183,7 +185,8 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
 /// The first Ctrl+C lets a run end what is in flight and save where it is; the second, or the first for anything else, drops
 /// what is under way, so that locks and simulators are let go.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
-    // For the sandbox Ctrl+C is the ordinary end.
+    // Ctrl+C is how the sandbox is stopped.
+    #[cfg(feature = "sandbox")]
     if matches!(command, Command::Sandbox { .. }) {
         return run(command, output, links).await;
     }
@@ -257,7 +260,9 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
         }
+        #[cfg(feature = "sandbox")]
         Command::Demo { tenant, detail } => demo::demo(tenant, output, detail, links).await,
+        #[cfg(feature = "sandbox")]
         Command::Sandbox {
             port,
             tenant,
@@ -302,7 +307,7 @@ fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<St
 }
 
 fn status_of_explanation(explained: &Explanation) -> Status {
-    let attention = |note: &crate::domain::note::Note| note.code.needs_attention();
+    let attention = |note: &domain::note::Note| note.code.needs_attention();
     if !explained.held.is_empty() || explained.notes.iter().any(attention) {
         Status::NeedsAttention
     } else if explained.actions.is_empty() {

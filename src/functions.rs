@@ -25,4 +25,4 @@ pub use message::Message;
 pub use problem::{Problem, ProblemKind};
 pub use server::{serve, shutdown_signal};
 
-pub use crate::domain::mode::Mode;
+pub use domain::mode::Mode;

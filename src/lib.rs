@@ -11,28 +11,25 @@
 //! [`engine::run`] is the line as a sequence of I/O. Everything between fetch and apply is in [`domain`]: functions from values
 //! to values, without clock, network or disk. [`domain::plan::plan`] ties them together; a preview stops there.
 //!
-//! # The layers
+//! # The crates
 //!
-//! | module | what it is | it knows |
+//! | crate | what it is | depends on |
 //! |---|---|---|
-//! | [`domain`] | what is decided: rules R1–R40 | nothing of ours |
-//! | [`http`] | one way to send, repeat and fail | nothing of ours |
-//! | [`exchange`] | client of the Exchange Online admin API; reads only | `domain`, `http` |
-//! | [`zivver`] | client of Zivver's SCIM API, and the pace of it | `domain`, `http` |
-//! | [`state`] | what outlives a run: history, journal, memory, lock | `http` |
-//! | [`settings`], [`telemetry`] | the environment, the log | the types that they fill |
-//! | [`render`] | a report as HTML, Markdown and CSV, with all data inert | `domain` |
-//! | [`notify`] | one message to a webhook | `domain`, `http` |
-//! | [`mail`] | the report of a run by SMTP | `domain`, `http`, `render` |
-//! | [`otlp`] | traces and metrics of runs to an OTLP receiver | `domain`, `http` |
-//! | [`engine`] | fetch, apply, verify, resume | all above |
-//! | [`render`], [`notify`] | reports as pages and messages | `domain`, `http` |
-//! | [`migrate`] | settings of the original script, made new | nothing of ours |
-//! | [`functions`] | the Functions host's protocol and the HTTP interface | `engine` |
-//! | [`cli`] | the command line, the demonstration | everything |
-//! | [`sandbox`] | simulated Exchange Online, Zivver and managed identity | nothing of ours, and only `cli` and the tests know it |
+//! | [`domain`] | what is decided: rules R1–R47 | nothing of ours, no crate that does I/O |
+//! | [`clients`] | [`http`] sends and retries; [`exchange`] reads Exchange Online; [`zivver`] reads and writes SCIM | `domain` |
+//! | `sandbox` | simulated Exchange Online, Zivver and managed identity | nothing of ours |
+//! | this one | the modules below | all of them; the sandbox only in [`cli`] and tests |
 //!
-//! A test holds these layers.
+//! | module | what it is |
+//! |---|---|
+//! | [`state`] | what outlives a run: history, journal, memory, lock |
+//! | [`settings`], [`telemetry`] | the environment, the log |
+//! | [`engine`] | fetch, apply, verify, resume |
+//! | [`render`] | a report as HTML, Markdown and CSV, with all data inert |
+//! | [`notify`], [`mail`], [`otlp`] | the result of a run by webhook, by SMTP, as traces and metrics |
+//! | [`migrate`] | converts settings of the original script |
+//! | [`functions`] | the Functions host's protocol and the HTTP interface |
+//! | [`cli`] | the command line, the demonstration |
 //!
 //! # Invariants
 //!
@@ -60,18 +57,19 @@
 //! that each frees what the other claims, and [`domain::order`] lets one step aside to an intermediate address.
 
 pub mod cli;
-pub mod domain;
 pub mod engine;
-pub mod exchange;
 pub mod functions;
-pub mod http;
 pub mod mail;
 pub mod migrate;
 pub mod notify;
 pub mod otlp;
 pub mod render;
-pub mod sandbox;
 pub mod settings;
 pub mod state;
 pub mod telemetry;
-pub mod zivver;
+
+pub use clients;
+pub use clients::{exchange, http, zivver};
+pub use domain;
+#[cfg(feature = "sandbox")]
+pub use sandbox;

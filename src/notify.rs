@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_hostile_cause_is_inert() {
         let notice = Notice {
-            event: crate::domain::notice::Event::Failed,
+            event: domain::notice::Event::Failed,
             title: "Cloud Sync: the run failed".into(),
             text: "answered (<!channel> [pay](https://evil.example) \u{202e}gpj\u{1b}[2J)".into(),
             run: None,
@@ -167,7 +167,7 @@ mod tests {
             assert!(shown.contains("[U+202E]gpj"), "{shown}");
         }
     }
-    use crate::domain::{
+    use domain::{
         health::Overdue,
         notice::{Notified, at_tick},
     };

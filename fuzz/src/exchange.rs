@@ -118,7 +118,6 @@ pub(super) fn permissions(input: &[u8]) {
     let (strategy, answers) = first_line(input);
     let strategy = match strategy {
         b"batch" => Strategy::Batch,
-        b"expand" => Strategy::Expand,
         _ => Strategy::Get,
     };
     block_on(async {

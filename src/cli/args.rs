@@ -1,20 +1,29 @@
 //! What can be written on the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+#[cfg(feature = "sandbox")]
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::text::inert;
-use crate::domain::address::SmtpAddress;
+use domain::address::SmtpAddress;
 
-const AFTER_HELP: &str = "\
-Try it without a cloud:    cloud-sync demo
-Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
-Exit codes: 0 in sync, 2 changes pending, 3 something needs attention, 1 error.";
+fn after_help() -> String {
+    let demo = if cfg!(feature = "sandbox") {
+        "Try it without a cloud:    cloud-sync demo\n"
+    } else {
+        ""
+    };
+    format!(
+        "{demo}Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
+Exit codes: 0 in sync, 2 changes pending, 3 something needs attention, 1 error."
+    )
+}
 
 /// Keeps a Zivver organisation's accounts equal to a company's Exchange Online mailboxes
 #[derive(Debug, Parser)]
-#[command(name = "cloud-sync", version = super::VERSION.as_str(), after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "cloud-sync", version = super::VERSION.as_str(), after_help = after_help(), max_term_width = 100)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -102,6 +111,7 @@ pub(super) enum Command {
         #[arg(long)]
         show_secrets: bool,
     },
+    #[cfg(feature = "sandbox")]
     /// Show all of it at work on a made-up organisation, without a cloud and without settings
     Demo {
         #[command(flatten)]
@@ -109,6 +119,7 @@ pub(super) enum Command {
         #[command(flatten)]
         detail: DetailArgs,
     },
+    #[cfg(feature = "sandbox")]
     /// Run a simulated Exchange Online and Zivver, and print the settings to use
     Sandbox {
         /// The port on 127.0.0.1; by default any that is free
@@ -158,6 +169,7 @@ pub(super) struct DetailArgs {
     pub(super) skipped: bool,
 }
 
+#[cfg(feature = "sandbox")]
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct TenantArgs {
     /// How many mailboxes to make up
@@ -168,6 +180,7 @@ pub(super) struct TenantArgs {
     pub(super) seed: u64,
 }
 
+#[cfg(feature = "sandbox")]
 /// Calls in a window, for the simulated limiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RateArg {
@@ -185,6 +198,7 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
     })
 }
 
+#[cfg(feature = "sandbox")]
 fn mailboxes(text: &str) -> Result<usize, String> {
     const RANGE: std::ops::RangeInclusive<usize> = 10..=1_000_000;
     text.parse()
@@ -193,6 +207,7 @@ fn mailboxes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write a number from 10 to 1000000".to_owned())
 }
 
+#[cfg(feature = "sandbox")]
 fn rate(text: &str) -> Result<RateArg, String> {
     let wrong = || "write calls per seconds, such as 50/10s, or unlimited".to_owned();
     if text == "unlimited" {
@@ -223,6 +238,7 @@ mod tests {
         <Cli as clap::CommandFactory>::command().debug_assert();
     }
 
+    #[cfg(feature = "sandbox")]
     #[test]
     fn rates_are_calls_per_seconds() {
         for (text, budget) in [

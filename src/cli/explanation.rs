@@ -7,7 +7,7 @@ use super::{
     text::inert,
     words,
 };
-use crate::domain::explain::{AccountFacts, Explanation, MailboxFacts};
+use domain::explain::{AccountFacts, Explanation, MailboxFacts};
 
 pub(super) fn page(explained: &Explanation) -> String {
     let mut out = String::new();

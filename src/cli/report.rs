@@ -17,7 +17,7 @@ use super::{
     text::{self, inert},
     words,
 };
-use crate::domain::{
+use domain::{
     delta::Reason,
     hold::HeldSet,
     mode::Mode,
@@ -49,6 +49,7 @@ pub(super) fn page(report: &Report, mut view: View) -> String {
     out
 }
 
+#[cfg(feature = "sandbox")]
 /// The last lines of a page alone.
 pub(super) fn totals_page(report: &Report) -> String {
     let mut out = String::new();

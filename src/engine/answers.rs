@@ -3,7 +3,7 @@
 
 use indexmap::IndexSet;
 
-use crate::domain::{
+use domain::{
     directory::MailboxIx,
     source::{PermissionAnswer, PermissionEntry},
 };

@@ -386,7 +386,6 @@ fn requests(strategy: Strategy, mailboxes: usize) -> usize {
     match strategy {
         Strategy::Get => mailboxes,
         Strategy::Batch => mailboxes.div_ceil(10),
-        Strategy::Expand => mailboxes.div_ceil(100),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{
+use domain::{
     address::SmtpAddress,
     note::{Code, Note},
     remedies,

@@ -1,7 +1,7 @@
 //! The answer for one address (R40): reads as much as it needs, writes nothing.
 
 use super::{Engine, RunError};
-use crate::domain::{
+use domain::{
     address::SmtpAddress,
     explain::{Explanation, LastRun, explain},
     report::Report,

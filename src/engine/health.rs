@@ -1,4 +1,4 @@
-//! How things stand (R28): what is looked at, for [`crate::domain::health`] to judge. `/health`, the dashboard, `check`
+//! How things stand (R28): what is looked at, for [`domain::health`] to judge. `/health`, the dashboard, `check`
 //! and the notifications ask here.
 
 use serde::Serialize;

@@ -327,7 +327,7 @@ impl PlannedAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use domain::{
         account::{Actual, Extension},
         accounts::{AccountKind, Accounts},
         plan::ActionKind,

@@ -6,7 +6,7 @@ use super::{
     Engine, RunError,
     fetch::{FetchEnd, Fetched, Fetcher},
 };
-use crate::domain::{
+use domain::{
     address::SmtpAddress,
     directory::MailboxIx,
     explain::concerned,

@@ -789,7 +789,7 @@ impl Running<'_> {
             .count();
         self.report.planned_writes = number(writes);
         self.report.estimate_ms = estimate(self.engine.settings().zivver_rate, writes);
-        if self.engine.settings().sso_account_key == crate::domain::world::SsoAccountKey::Omit {
+        if self.engine.settings().sso_account_key == domain::world::SsoAccountKey::Omit {
             self.report.warnings.push(
                 "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
             );

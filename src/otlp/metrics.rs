@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::wire::{Message, Value, attributes};
-use crate::domain::report::Report;
+use domain::report::Report;
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`
 const CUMULATIVE: u32 = 2;
@@ -106,7 +106,7 @@ impl Totals {
             self.count(
                 WRITES,
                 labels,
-                u64::from(report.mode == crate::domain::mode::Mode::Apply),
+                u64::from(report.mode == domain::mode::Mode::Apply),
             );
         }
     }
@@ -176,7 +176,7 @@ fn name(value: impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::mode::{Mode, Trigger};
+    use domain::mode::{Mode, Trigger};
 
     #[test]
     fn counters_add_up_over_runs() {

@@ -4,7 +4,7 @@ use super::{
     visible::visible,
     words::{duration, key, standing_of},
 };
-use crate::domain::{
+use domain::{
     plan::{Action, Attribute},
     report::Report,
 };

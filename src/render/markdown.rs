@@ -7,7 +7,7 @@ use super::{
     visible::visible,
     words::{self, capital, duration, is_about_a_delegation, requests, standing_of, verdict},
 };
-use crate::domain::{
+use domain::{
     address::SmtpAddress,
     explain::Explanation,
     note::Note,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::*;
-use crate::domain::{
+use domain::{
     accounts::AccountKind,
     address::SmtpAddress,
     delta::Reason,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{
+use domain::{
     accounts::AccountKind,
     guard::Class,
     mode::{Mode, Trigger},
@@ -361,7 +361,7 @@ pub(crate) fn finding(kind: FindingKind) -> &'static str {
     }
 }
 
-/// A number of [`crate::domain::since::NumberChange`].
+/// A number of [`domain::since::NumberChange`].
 pub(crate) fn number_of(what: &str) -> &str {
     match what {
         "in_scope" => "mailboxes in scope",

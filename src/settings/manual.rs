@@ -116,9 +116,9 @@ pub const MANUAL: [ManualEntry; 36] = [
     entry(
         "EXO_PERMISSIONS",
         Value("get"),
-        "`get`, `batch`, `expand`",
+        "`get`, `batch`",
         "R11",
-        "How mailbox permissions are read: one request a mailbox, several in one batch, or together with the list.",
+        "How mailbox permissions are read: one request a mailbox, or several in one batch.",
     ),
     entry(
         "EXO_CONCURRENCY",

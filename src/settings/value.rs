@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use crate::domain::address::{SmtpAddress, ascii_domain};
+use domain::address::{SmtpAddress, ascii_domain};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
@@ -232,8 +232,7 @@ pub(super) fn exo_permissions(text: &str) -> Parsed<Strategy> {
     match unquoted(text).to_ascii_lowercase().as_str() {
         "get" => Ok(Strategy::Get),
         "batch" => Ok(Strategy::Batch),
-        "expand" => Ok(Strategy::Expand),
-        _ => Err(not_one_of(text, "`get`, `batch` or `expand`")),
+        _ => Err(not_one_of(text, "`get` or `batch`")),
     }
 }
 

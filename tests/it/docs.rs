@@ -73,7 +73,11 @@ fn links_between_pages_lead_somewhere() {
 /// All functions of the program and its tests.
 fn functions() -> BTreeSet<String> {
     let mut functions = BTreeSet::new();
-    let mut folders = vec![root().join("src"), root().join("tests")];
+    let mut folders = vec![
+        root().join("src"),
+        root().join("crates"),
+        root().join("tests"),
+    ];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -38,7 +38,6 @@ mod simulation;
 mod state;
 mod supply;
 mod sync;
-mod tidy;
 mod tools;
 mod undo;
 mod world;

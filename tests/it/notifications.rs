@@ -109,7 +109,7 @@ async fn failed_and_recovered_are_told_once_each() {
     );
     assert!(!first.to_string().contains('@'), "{first}");
     let told = serde_json::to_string(&*heard).unwrap();
-    for secret in [cloud_sync::sandbox::zivver::API_KEY, SECRET, &token] {
+    for secret in [sandbox::zivver::API_KEY, SECRET, &token] {
         assert!(!told.contains(secret), "{told}");
     }
 }

@@ -217,10 +217,7 @@ fn a_demo_arrives_in_both_encodings() {
             // The key of the receiver stands in a header, and that of Zivver nowhere.
             let text = one["body"].to_string();
             assert!(!text.contains('@') && !text.contains(KEY), "{text}");
-            assert!(
-                !text.contains(cloud_sync::sandbox::zivver::API_KEY),
-                "{text}"
-            );
+            assert!(!text.contains(sandbox::zivver::API_KEY), "{text}");
         }
         let spans = inner(
             &arrived,

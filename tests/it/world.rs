@@ -117,7 +117,7 @@ impl World {
         if !extra.iter().any(|(name, _)| *name == "ZIVVER_RATE") {
             organisation.limiter.kind = LimiterKind::Off;
         }
-        let key = cloud_sync::sandbox::zivver::API_KEY.to_owned();
+        let key = sandbox::zivver::API_KEY.to_owned();
         let sandbox = Sandbox::start(SandboxOptions {
             port: 0,
             tenant,

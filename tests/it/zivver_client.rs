@@ -48,7 +48,7 @@ impl World {
 
     fn at_rate(mut organisation: Organisation, rate: Rate) -> Self {
         if rate == Rate::Unlimited {
-            organisation.limiter = cloud_sync::sandbox::zivver::LimiterConfig::off();
+            organisation.limiter = sandbox::zivver::LimiterConfig::off();
         }
         let zivver = Simulator::new(organisation);
         let may_write = Arc::new(AtomicBool::new(true));

@@ -3,7 +3,7 @@
 use super::{
     BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, words, write_more,
 };
-use crate::domain::note::{Code, Note};
+use domain::note::{Code, Note};
 use fmt::Write as _;
 
 pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Result {

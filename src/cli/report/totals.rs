@@ -3,7 +3,7 @@
 use super::{
     BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
 };
-use crate::domain::report::ServiceRequests;
+use domain::report::ServiceRequests;
 use fmt::Write as _;
 
 pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {

@@ -5,7 +5,7 @@ use super::{
     Html, Page, Tone,
     report::{action, held_change, note_rows},
 };
-use crate::domain::explain::{AccountFacts, Explanation, MailboxFacts};
+use domain::explain::{AccountFacts, Explanation, MailboxFacts};
 
 /// `home` is the path of the dashboard, where there is one.
 pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {

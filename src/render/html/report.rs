@@ -9,7 +9,7 @@ use super::{
     super::words::{self, number, thousands},
     Html, Page, Tone,
 };
-use crate::domain::{
+use domain::{
     hold::{HeldChange, HeldSet},
     mode::Mode,
     plan::{Action, ActionKind},

@@ -217,13 +217,11 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(4, 1).await;
     office.sandbox.zivver.control().inject(
-        cloud_sync::sandbox::control::Fault::once(
-            cloud_sync::sandbox::control::FaultKind::Status {
-                status: 400,
-                headers: Vec::new(),
-                body: r#"{"detail":"no to hired000@corp.example"}"#.into(),
-            },
-        )
+        sandbox::control::Fault::once(sandbox::control::FaultKind::Status {
+            status: 400,
+            headers: Vec::new(),
+            body: r#"{"detail":"no to hired000@corp.example"}"#.into(),
+        })
         .method("POST"),
     );
     let host = Host::start(office.settings(&folder_url(state.path()))).await;
@@ -250,7 +248,7 @@ async fn nothing_secret_and_nobodys_address_is_logged() {
     assert!(log.contains("INFO") || log.contains("info"), "{log}");
     for canary in [
         "@corp.example",
-        cloud_sync::sandbox::zivver::API_KEY,
+        sandbox::zivver::API_KEY,
         FUNCTION_KEY,
         &identity.header,
         "eyJ",

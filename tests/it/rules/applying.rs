@@ -515,7 +515,7 @@ async fn queue(state: Option<State>) -> World {
     }
     let settings = [("ZIVVER_RATE", "5/1s"), ("MAX_NAME_CHANGES", "100%")];
     let mut organisation = accounts(&names);
-    organisation.limiter = cloud_sync::sandbox::zivver::LimiterConfig::off();
+    organisation.limiter = sandbox::zivver::LimiterConfig::off();
     let world = World::still_with(tenant, organisation, &settings).await;
     match state {
         Some(state) => world.over(state, &[], None),
@@ -628,7 +628,7 @@ async fn r32_the_first_twenty_permission_reads_all_403_fail_the_run() {
 #[tokio::test(start_paused = true)]
 async fn r32_no_role_at_all_stops_at_once() {
     let mut tenant = people(&["ann"]);
-    tenant.grants.exchange_role = cloud_sync::sandbox::exchange::ExchangeRole::None;
+    tenant.grants.exchange_role = sandbox::exchange::ExchangeRole::None;
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;
     let report = world.apply().await;
     let error = report.error.clone().unwrap();
@@ -762,7 +762,7 @@ async fn r36_a_verification_that_fails_is_no_success() {
 #[tokio::test(start_paused = true)]
 async fn r38_whatever_happened_in_the_first_run_the_third_writes_nothing() {
     for seed in [1, 2] {
-        let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(seed, 80);
+        let (tenant, organisation) = sandbox::tenant::generate(seed, 80);
         let world = World::still(tenant, organisation).await;
         for (after, kind) in [
             (3, FaultKind::ResetAfter),

@@ -70,7 +70,7 @@ async fn absent(
     matched: bool,
     contact: Option<Contact>,
     fault: Option<Fault>,
-) -> (World, cloud_sync::domain::report::Report) {
+) -> (World, domain::report::Report) {
     let names = ["ann", "ben", "cas", "dan"];
     let mut organisation = accounts(&names);
     organisation.add_user(User::new(&at("leaver"), "leaver"));
@@ -107,7 +107,7 @@ async fn r19_an_absent_account_is_suspended_after_a_clean_not_found() {
     // Both the address and the object id were asked for.
     let journal = world.sandbox.exchange.control().journal();
     for text in [at("leaver"), id("leaver")] {
-        let asked = |entry: &&cloud_sync::sandbox::control::Entry| {
+        let asked = |entry: &&sandbox::control::Entry| {
             entry.body.contains("Get-Recipient") && entry.body.contains(&text)
         };
         assert_eq!(journal.iter().filter(asked).count(), 1, "{text}");
@@ -639,7 +639,7 @@ async fn r25_an_alias_moves_between_two_live_mailboxes_in_one_run() {
 
 #[tokio::test(start_paused = true)]
 async fn r25_the_same_world_in_any_order_gives_the_same_plan() {
-    let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(5, 150);
+    let (tenant, organisation) = sandbox::tenant::generate(5, 150);
     let mut plans = Vec::new();
     for (rows, shuffle) in [(1000, 1), (7, 2), (40, 3)] {
         let (mut tenant, mut organisation) = (tenant.clone(), organisation.clone());
@@ -650,11 +650,11 @@ async fn r25_the_same_world_in_any_order_gives_the_same_plan() {
             tenant.mailboxes.reverse();
             tenant.groups.reverse();
             organisation.switches.list_count_max = Some(rows);
-            organisation.switches.paging = cloud_sync::sandbox::zivver::Paging::Honoured;
+            organisation.switches.paging = sandbox::zivver::Paging::Honoured;
         }
         let world = World::still(tenant, organisation).await;
         let mut report = world.preview().await;
-        report.requests = cloud_sync::domain::report::Requests::default();
+        report.requests = domain::report::Requests::default();
         report.id = String::new();
         report.started = String::new();
         report.ended = None;

@@ -579,7 +579,7 @@ async fn r28_false_never_writes_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn r28_a_preview_reports_what_an_apply_does_and_sends_only_gets() {
-    let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(9, 120);
+    let (tenant, organisation) = sandbox::tenant::generate(9, 120);
     let world = World::still(tenant, organisation).await;
     let preview = world.preview().await;
     let journal = world.sandbox.zivver.control().journal();

@@ -321,8 +321,7 @@ async fn made_up_tenants_end_as_the_rules_say() {
             .filter(|held| {
                 !matches!(
                     held.class,
-                    cloud_sync::domain::guard::Class::Stray
-                        | cloud_sync::domain::guard::Class::Identity
+                    domain::guard::Class::Stray | domain::guard::Class::Identity
                 )
             })
             .collect();

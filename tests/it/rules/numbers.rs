@@ -62,7 +62,7 @@ async fn r30_a_first_run_of_500_mailboxes_meets_no_429() {
         .sandbox
         .zivver
         .control()
-        .apply(&cloud_sync::sandbox::control::ControlOptions {
+        .apply(&sandbox::control::ControlOptions {
             latency_millis: Some(30),
             jitter_millis: Some(20),
             ..Default::default()
@@ -128,7 +128,7 @@ async fn r24_a_new_user_costs_one_write_and_with_an_alias_two() {
 
 #[tokio::test(start_paused = true)]
 async fn r38_a_run_without_changes_reads_two_lists_and_writes_nothing() {
-    let (tenant, organisation) = cloud_sync::sandbox::tenant::generate(4, 150);
+    let (tenant, organisation) = sandbox::tenant::generate(4, 150);
     let world = World::still(tenant, organisation).await;
     world.apply().await;
     forget(&world);

@@ -389,7 +389,7 @@ async fn c21_without_result_size_a_thousand_come() {
         for member in &members {
             tenant
                 .mailboxes
-                .push(cloud_sync::sandbox::exchange::Mailbox::user(member));
+                .push(sandbox::exchange::Mailbox::user(member));
         }
         tenant.group_mut("News").unwrap().members = members;
         tenant.switches.page_rows_max = 5000;

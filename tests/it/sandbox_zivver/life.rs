@@ -193,7 +193,7 @@ async fn the_journal_holds_every_request_as_received_but_no_secret() {
         .control(Method::GET, "journal", Value::Null)
         .await
         .text;
-    assert!(!text.contains(cloud_sync::sandbox::zivver::API_KEY));
+    assert!(!text.contains(sandbox::zivver::API_KEY));
     let counters = world
         .control(Method::GET, "counters", Value::Null)
         .await

@@ -27,8 +27,7 @@ async fn a_base64_key_only_by_switch() {
     use base64::Engine as _;
     let world = World::start(small()).await;
     let url = format!("{}/scim/v2/Users", world.sandbox.zivver_url());
-    let key =
-        base64::engine::general_purpose::STANDARD.encode(cloud_sync::sandbox::zivver::API_KEY);
+    let key = base64::engine::general_purpose::STANDARD.encode(sandbox::zivver::API_KEY);
     assert_eq!(
         world
             .send(world.client.get(&url).bearer_auth(&key))

@@ -4,7 +4,7 @@ use super::{
     super::super::words::{self, thousands},
     Html,
 };
-use crate::domain::{address::SmtpAddress, report::Report};
+use domain::{address::SmtpAddress, report::Report};
 
 pub(super) fn facts(html: &mut Html, report: &Report) {
     html.raw("<section><h2>What was read, and how</h2><div class=\"columns\"><dl class=\"list\">");

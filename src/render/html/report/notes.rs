@@ -6,7 +6,7 @@ use super::{
     super::super::words::{self, is_about_a_delegation},
     Html, Tone,
 };
-use crate::domain::{
+use domain::{
     note::{Code, Note},
     report::Report,
     since::Finding,

@@ -1,0 +1,482 @@
+//! Who we are to Exchange: where tokens come from, what they say, and when a new one is needed
+//! (`exchange-online.md` section 5).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use azure_core::{
+    credentials::{AccessToken, Secret, TokenCredential},
+    error::ErrorKind,
+    http::{ClientOptions, Transport},
+};
+use azure_identity::{
+    DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId,
+};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use jiff::Timestamp;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::{ExchangeError, Failure};
+use crate::http::{Clock, Route, is_loopback, one_line};
+use domain::remedies;
+
+/// The app role without which `adminapi/beta` refuses an application.
+const APP_ROLE: &str = "Exchange.ManageAsApp";
+
+/// Entra roles known to read mailboxes and permissions (5.3): Global Reader, Exchange Administrator, Exchange
+/// Recipient Administrator, Global Administrator.
+const READING_ROLES: [&str; 4] = [
+    "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
+    "29232cdf-9323-42fd-ade2-1d097af3e4de",
+    "31392ffb-586c-42d1-9346-e59415a2cc4e",
+    "62e90394-69f5-4237-9190-012177145e10",
+];
+
+/// A token is renewed this long before it expires, or at half of a shorter life.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+
+/// Longer than the credential's own retries.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// For one attempt of the credential.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where tokens come from.
+#[derive(Clone)]
+pub enum Identity {
+    /// `ACCESS_TOKEN`: cannot be renewed.
+    Token(Secret),
+    /// The identity of the function app; with a client id, a user-assigned one.
+    Managed { client_id: Option<String> },
+    /// Azure CLI or Azure Developer CLI, whoever is signed in there.
+    DeveloperTools,
+    /// Any other credential. Asked again when a new token is needed.
+    Credential(Arc<dyn TokenCredential>),
+}
+
+impl Identity {
+    /// `ACCESS_TOKEN` wins, then the managed identity where the platform offers one (`IDENTITY_ENDPOINT`), then the
+    /// developer's tools.
+    pub fn choose(
+        access_token: Option<Secret>,
+        has_identity_endpoint: bool,
+        client_id: Option<String>,
+    ) -> Self {
+        match access_token {
+            Some(token) => Self::Token(token),
+            None if has_identity_endpoint => Self::Managed { client_id },
+            None => Self::DeveloperTools,
+        }
+    }
+
+    /// A credential without memory of earlier tokens; `None` where the token is fixed.
+    fn credential(&self) -> Result<Option<Arc<dyn TokenCredential>>, azure_core::Error> {
+        crate::http::set_up_tls();
+        Ok(Some(match self {
+            Self::Token(_) => return Ok(None),
+            Self::Managed { client_id } => {
+                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options: ClientOptions {
+                        transport: Some(direct()?),
+                        ..Default::default()
+                    },
+                }))?
+            }
+            Self::DeveloperTools => DeveloperToolsCredential::new(None)?,
+            Self::Credential(credential) => Arc::clone(credential),
+        }))
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Token(_) => {
+                "put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting"
+            }
+            Self::Managed { .. } => remedies::IDENTITY,
+            Self::DeveloperTools => "sign in with `az login`, or set ACCESS_TOKEN",
+            Self::Credential(_) => "check the credential",
+        }
+    }
+}
+
+/// The identity endpoint is the platform's own, beside this process: no proxy may see the secret that it is asked with.
+fn direct() -> Result<Transport, azure_core::Error> {
+    let client = Route::Direct.client().read_timeout(IDENTITY_TIMEOUT);
+    let client = client.build().map_err(|error| {
+        azure_core::Error::with_error(ErrorKind::Other, error, "cannot set up HTTP")
+    })?;
+    Ok(Transport::new(Arc::new(client)))
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token",
+            Self::Managed { .. } => "Managed",
+            Self::DeveloperTools => "DeveloperTools",
+            Self::Credential(_) => "Credential",
+        })
+    }
+}
+
+/// What the token says about us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Claim `tid`.
+    pub tenant_id: String,
+    /// Something that may explain a later refusal, in words.
+    pub warning: Option<String>,
+}
+
+/// A token in use.
+#[derive(Debug, Clone)]
+pub(super) struct Bearer {
+    /// Marked sensitive: no `Debug` shows it.
+    pub(super) header: HeaderValue,
+    pub(super) facts: Arc<TokenFacts>,
+    /// Counts the tokens of this run, to tell a new one from the one that was refused.
+    pub(super) generation: u64,
+    renew_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+}
+
+/// Keeps the current token; however many workers need a new one, it is fetched once.
+#[derive(Debug)]
+pub(super) struct TokenKeeper {
+    identity: Identity,
+    scope: String,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    credential: Option<Arc<dyn TokenCredential>>,
+    bearer: Option<Bearer>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("bearer", &self.bearer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenKeeper {
+    pub(super) fn new(identity: Identity, base: &Url, clock: Clock) -> Self {
+        Self {
+            identity,
+            scope: scope(base),
+            clock,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The token to send now; fetched at first, and again shortly before it expires.
+    pub(super) async fn current(&self) -> Result<Bearer, ExchangeError> {
+        let mut state = self.state.lock().await;
+        let now = self.clock.now();
+        if let Some(bearer) = &state.bearer
+            && bearer.renew_at.is_none_or(|renew_at| now < renew_at)
+        {
+            return Ok(bearer.clone());
+        }
+        match self.fetch(&mut state).await {
+            Ok(bearer) => Ok(bearer),
+            // A failed early renewal is no reason to stop: the old token still works.
+            Err(error) => match &mut state.bearer {
+                Some(bearer) if bearer.expires_at.is_none_or(|expires| now < expires) => {
+                    tracing::warn!(%error, "cannot renew the token yet, the current one is still valid");
+                    bearer.renew_at = now.checked_add(RENEW_BEFORE / 10).ok();
+                    Ok(bearer.clone())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Makes another token current than the one that was refused with 401. Where there can be no other, the same one gets a
+    /// second chance.
+    pub(super) async fn renew(
+        &self,
+        refused: &Bearer,
+        failure: &Failure,
+    ) -> Result<(), ExchangeError> {
+        if matches!(self.identity, Identity::Token(_)) {
+            return if lacks_role(failure) {
+                Err(ExchangeError::Permission(failure.clone()))
+            } else {
+                Ok(())
+            };
+        }
+        let mut state = self.state.lock().await;
+        if let Some(bearer) = &state.bearer
+            && bearer.generation > refused.generation
+        {
+            return Ok(());
+        }
+        // A credential remembers its token until it expires: only a new one asks again.
+        state.credential = None;
+        self.fetch(&mut state).await.map(|_| ())
+    }
+
+    /// What a 401 means that follows a renewal.
+    pub(super) fn refused_again(&self, failure: Failure) -> ExchangeError {
+        if matches!(self.identity, Identity::Token(_)) && !lacks_role(&failure) {
+            self.error(&failure.to_string())
+        } else {
+            ExchangeError::Permission(failure)
+        }
+    }
+
+    async fn fetch(&self, state: &mut State) -> Result<Bearer, ExchangeError> {
+        let generation = state.bearer.as_ref().map_or(1, |old| old.generation + 1);
+        let (secret, expires_at) = match &self.identity {
+            Identity::Token(secret) => (secret.secret().to_owned(), None),
+            Identity::Managed { .. } | Identity::DeveloperTools | Identity::Credential(_) => {
+                let token = self.ask(state).await?;
+                let expires = Timestamp::from_second(token.expires_on.unix_timestamp()).ok();
+                (token.token.secret().to_owned(), expires)
+            }
+        };
+        let token = secret.trim();
+        let facts = read_claims(token).map_err(|text| self.error(&text))?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| self.error("the token holds characters that no token may have"))?;
+        header.set_sensitive(true);
+        let now = self.clock.now();
+        let bearer = Bearer {
+            header,
+            facts: Arc::new(facts),
+            generation,
+            renew_at: expires_at.and_then(|expires| renew_at(now, expires)),
+            expires_at,
+        };
+        state.bearer = Some(bearer.clone());
+        Ok(bearer)
+    }
+
+    async fn ask(&self, state: &mut State) -> Result<AccessToken, ExchangeError> {
+        if state.credential.is_none() {
+            state.credential = self
+                .identity
+                .credential()
+                .map_err(|error| self.error(&error.to_string()))?;
+        }
+        let Some(credential) = &state.credential else {
+            return Err(self.error("the token is fixed"));
+        };
+        let scopes = [self.scope.as_str()];
+        tokio::time::timeout(TOKEN_TIMEOUT, credential.get_token(&scopes, None))
+            .await
+            .map_err(|_| self.error("the identity endpoint does not answer"))?
+            .map_err(|error| self.error(&error.to_string()))
+    }
+
+    fn error(&self, text: &str) -> ExchangeError {
+        ExchangeError::Token {
+            text: one_line(text, 300),
+            remedy: self.identity.remedy().to_owned(),
+        }
+    }
+}
+
+/// A good token of somebody without the role; another token of theirs would not help.
+fn lacks_role(failure: &Failure) -> bool {
+    failure.text.contains("is not allowed to call")
+}
+
+/// The scope to ask for: the service's own origin, or the real one's where a sandbox stands in.
+fn scope(base: &Url) -> String {
+    if is_loopback(base) {
+        "https://outlook.office365.com/.default".to_owned()
+    } else {
+        format!("{}/.default", base.origin().ascii_serialization())
+    }
+}
+
+/// 5 minutes before the end, or in the middle of a life shorter than 10 minutes.
+fn renew_at(now: Timestamp, expires: Timestamp) -> Option<Timestamp> {
+    let life = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
+    expires.checked_sub(RENEW_BEFORE.min(life / 2)).ok()
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    tid: Option<Value>,
+    #[serde(default)]
+    scp: Option<Value>,
+    #[serde(default)]
+    roles: Option<Value>,
+    #[serde(default)]
+    wids: Option<Value>,
+}
+
+/// What the payload of a token says. It is not verified: its header has a `nonce` that only Exchange can resolve.
+fn read_claims(token: &str) -> Result<TokenFacts, String> {
+    let payload = token
+        .split('.')
+        .nth(1)
+        .and_then(decode_base64)
+        .ok_or("the token is no JWT")?;
+    let claims: Claims =
+        serde_json::from_slice(&payload).map_err(|_| "the token's claims are no JSON object")?;
+    let tenant_id = claims
+        .tid
+        .as_ref()
+        .and_then(Value::as_str)
+        .map(str::trim)
+        // Dots alone would lead a request to the path above.
+        .filter(|tid| tid.contains(|c: char| c.is_ascii_alphanumeric()))
+        .ok_or("the token has no `tid` claim, so the tenant is unknown")?
+        .to_owned();
+    // A token with `scp` is a person's: their own roles decide, and are not in it.
+    if claims.scp.is_some() {
+        return Ok(TokenFacts {
+            tenant_id,
+            warning: None,
+        });
+    }
+    if !texts(claims.roles.as_ref()).any(|role| role == APP_ROLE) {
+        return Err(format!(
+            "the identity lacks the app role {APP_ROLE} (grant it as the README says; a grant shows only in a new token)"
+        ));
+    }
+    let has_role = texts(claims.wids.as_ref()).any(|wid| {
+        READING_ROLES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(wid))
+    });
+    Ok(TokenFacts {
+        tenant_id,
+        warning: (!has_role).then(|| {
+            "the token shows no Entra role that can read mailboxes: fine if an Exchange role group grants it, else every read will be refused".to_owned()
+        }),
+    })
+}
+
+/// A claim that is a text or a list of texts.
+fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
+    let (one, many) = match claim {
+        Some(Value::String(text)) => (Some(text.as_str()), None),
+        Some(Value::Array(list)) => (None, Some(list)),
+        _ => (None, None),
+    };
+    let many = many.into_iter().flatten().filter_map(Value::as_str);
+    one.into_iter().chain(many)
+}
+
+/// Base64url with or without padding; the standard alphabet is forgiven.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let text = text.replace('+', "-").replace('/', "_");
+    GeneralPurpose::new(&URL_SAFE, config).decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+    use serde_json::json;
+
+    use super::*;
+
+    fn jwt(claims: &Value) -> String {
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        format!("e30.{payload}.c2ln")
+    }
+
+    #[test]
+    fn claims_are_read_in_every_base64() {
+        // Chosen so that both special characters of the alphabets occur.
+        let claims = json!({"tid": "11111111-1111-4111-8111-111111111111", "name": "Jörg ÿÿÿ>>>???", "scp": "x"});
+        let standard = BASE64_STANDARD.encode(claims.to_string());
+        assert!(
+            standard.contains('/') || standard.contains('+'),
+            "{standard}"
+        );
+        for token in [
+            jwt(&claims),
+            format!("e30.{standard}.sig"),
+            format!("e30.{standard}"),
+        ] {
+            let facts = read_claims(&token).unwrap();
+            assert_eq!(facts.tenant_id, "11111111-1111-4111-8111-111111111111");
+        }
+    }
+
+    #[test]
+    fn a_token_that_cannot_work_is_refused_at_once() {
+        let tid = "11111111-1111-4111-8111-111111111111";
+        for (token, expected) in [
+            ("secret".to_owned(), "the token is no JWT"),
+            (jwt(&json!(7)), "the token's claims are no JSON object"),
+            (jwt(&json!({"scp": "x"})), "the token has no `tid` claim"),
+            (
+                jwt(&json!({"tid": "", "scp": "x"})),
+                "the token has no `tid` claim",
+            ),
+            (
+                jwt(&json!({"tid": "..", "scp": "x"})),
+                "the token has no `tid` claim",
+            ),
+            (
+                jwt(&json!({"tid": tid})),
+                "the identity lacks the app role Exchange.ManageAsApp",
+            ),
+            (
+                jwt(&json!({"tid": tid, "roles": ["Exchange.ManageAsAppV2"]})),
+                "the identity lacks the app role Exchange.ManageAsApp",
+            ),
+        ] {
+            let error = read_claims(&token).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_entra_role_is_only_a_warning() {
+        let claims =
+            |wids| jwt(&json!({"tid": "t", "roles": ["Exchange.ManageAsApp"], "wids": wids}));
+        let known = read_claims(&claims(json!(["F2EF992C-3afb-46b9-b7cf-a126ee74c451"])));
+        assert_eq!(known.unwrap().warning, None);
+        assert!(read_claims(&claims(json!([]))).unwrap().warning.is_some());
+    }
+
+    #[test]
+    fn the_scope_is_the_service_itself_or_the_real_one_for_a_sandbox() {
+        for (base, expected) in [
+            (
+                "https://outlook.office365.us/",
+                "https://outlook.office365.us/.default",
+            ),
+            (
+                "http://127.0.0.1:9/",
+                "https://outlook.office365.com/.default",
+            ),
+        ] {
+            assert_eq!(scope(&base.parse().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_token_is_renewed_before_it_expires() {
+        let now = Timestamp::UNIX_EPOCH;
+        let after = |seconds| Timestamp::from_second(seconds).unwrap();
+        assert_eq!(renew_at(now, after(86_700)), Some(after(86_400)));
+        assert_eq!(renew_at(now, after(120)), Some(after(60)));
+        assert_eq!(renew_at(now, after(-5)), Some(after(-5)));
+    }
+}

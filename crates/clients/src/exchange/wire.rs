@@ -1,0 +1,645 @@
+//! What the service writes, read with tolerance: every field may be missing, and one of the wrong type spoils nothing
+//! but itself (R5).
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use domain::{
+    ids::ObjectId,
+    source::{GroupKind, MailboxRecord, PermissionEntry, RecipientRecord},
+};
+
+/// Pages have 1,000 rows. Without a limit some kilobytes of packed `{}` would become gigabytes of rows.
+const ROWS_MAX: usize = 100_000;
+
+/// One page of any list.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "R: Deserialize<'de>")]
+pub(super) struct Page<R> {
+    #[serde(default = "Option::default", deserialize_with = "rows")]
+    pub(super) value: Option<Vec<R>>,
+    #[serde(rename = "@odata.nextLink")]
+    next_link: Option<String>,
+    #[serde(rename = "@odata.context", default)]
+    context: Loose,
+    #[serde(rename = "@adminapi.warnings", default)]
+    warnings: Loose,
+    error: Option<IgnoredAny>,
+    /// There was no body.
+    #[serde(skip)]
+    pub(super) is_silence: bool,
+}
+
+impl<R> Page<R> {
+    /// What no body stands for, where it stands for something.
+    pub(super) fn silence() -> Self {
+        Self {
+            value: None,
+            next_link: None,
+            context: Loose::Nothing,
+            warnings: Loose::Nothing,
+            error: None,
+            is_silence: true,
+        }
+    }
+
+    /// Where the list goes on.
+    pub(super) fn link(&self) -> Option<&str> {
+        self.next_link
+            .as_deref()
+            .map(str::trim)
+            .filter(|link| !link.is_empty())
+    }
+
+    /// An error in the dress of a success.
+    pub(super) fn is_error(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Whether this is the envelope of a cmdlet that had nothing to say: no `value`, but no stray JSON either (1.3).
+    pub(super) fn is_empty_envelope(&self) -> bool {
+        matches!(self.context, Loose::Text(_)) || matches!(self.warnings, Loose::List(_))
+    }
+
+    /// Whether the service says that there is more than it gave.
+    pub(super) fn has_more(&self) -> bool {
+        let says = |text: &Loose| matches!(text, Loose::Text(text) if text.to_lowercase().contains("more results"));
+        if let Loose::List(texts) = &self.warnings {
+            texts.iter().any(says)
+        } else {
+            says(&self.warnings)
+        }
+    }
+}
+
+fn rows<'de, D: Deserializer<'de>, R: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<R>>, D::Error> {
+    struct Rows<R>(PhantomData<R>);
+
+    impl<'de, R: Deserialize<'de>> Visitor<'de> for Rows<R> {
+        type Value = Option<Vec<R>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {ROWS_MAX} rows")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut rows = Vec::new();
+            while let Some(row) = list.next_element()? {
+                if rows.len() == ROWS_MAX {
+                    return Err(de::Error::invalid_length(ROWS_MAX + 1, &self));
+                }
+                rows.push(row);
+            }
+            Ok(Some(rows))
+        }
+    }
+
+    deserializer.deserialize_any(Rows(PhantomData))
+}
+
+/// Any JSON value, of which only what a field can be is kept.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) enum Loose {
+    /// Absent or null.
+    #[default]
+    Nothing,
+    Bool(bool),
+    Text(String),
+    List(Vec<Loose>),
+    /// A number or an object.
+    Other,
+}
+
+impl Loose {
+    /// A text, or nothing; any other type is noted.
+    fn text(self, name: &str, malformed: &mut Vec<String>) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::List(_) | Self::Other => {
+                malformed.push(name.to_owned());
+                None
+            }
+        }
+    }
+
+    /// A boolean, also as text `True` or `False`; any other type or text is noted.
+    fn flag(self, name: &str, malformed: &mut Vec<String>) -> Option<bool> {
+        match self {
+            Self::Nothing => None,
+            Self::Bool(flag) => Some(flag),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            Self::Text(_) | Self::List(_) | Self::Other => {
+                malformed.push(name.to_owned());
+                None
+            }
+        }
+    }
+
+    /// A list of texts; a single text is a list of one.
+    fn texts(self, name: &str, malformed: &mut Vec<String>) -> Vec<String> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Text(text) => vec![text],
+            Self::List(items) => {
+                let count = items.len();
+                let texts: Vec<_> = items
+                    .into_iter()
+                    .filter_map(|item| match item {
+                        Self::Text(text) => Some(text),
+                        Self::Nothing | Self::Bool(_) | Self::List(_) | Self::Other => None,
+                    })
+                    .collect();
+                if texts.len() < count {
+                    malformed.push(name.to_owned());
+                }
+                texts
+            }
+            Self::Bool(_) | Self::Other => {
+                malformed.push(name.to_owned());
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+struct LooseVisitor;
+
+impl<'de> Visitor<'de> for LooseVisitor {
+    type Value = Loose;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Loose, E> {
+        Ok(Loose::Nothing)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Loose, E> {
+        Ok(Loose::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
+        Ok(Loose::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Loose, E> {
+        Ok(Loose::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Loose::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Loose, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Loose::Other)
+    }
+}
+
+/// A row of `GET Mailbox`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct MailboxRow {
+    external_directory_object_id: Loose,
+    object_key: Loose,
+    user_principal_name: Loose,
+    primary_smtp_address: Loose,
+    display_name: Loose,
+    email_addresses: Loose,
+    recipient_type_details: Loose,
+    account_disabled: Loose,
+    guid: Loose,
+    exchange_object_id: Loose,
+    name: Loose,
+    identity: Loose,
+    alias: Loose,
+}
+
+impl MailboxRow {
+    pub(super) fn into_record(self) -> MailboxRecord {
+        let mut malformed = Vec::new();
+        let mut text = |value: Loose, name| value.text(name, &mut malformed);
+        let external_id = text(
+            self.external_directory_object_id,
+            "ExternalDirectoryObjectId",
+        );
+        let object_key = text(self.object_key, "ObjectKey");
+        let record = MailboxRecord {
+            object_id: object_id(external_id, object_key),
+            user_principal_name: text(self.user_principal_name, "UserPrincipalName"),
+            primary_smtp_address: text(self.primary_smtp_address, "PrimarySmtpAddress"),
+            display_name: text(self.display_name, "DisplayName"),
+            recipient_type_details: text(self.recipient_type_details, "RecipientTypeDetails"),
+            guid: text(self.guid, "Guid"),
+            exchange_object_id: text(self.exchange_object_id, "ExchangeObjectId"),
+            name: text(self.name, "Name"),
+            identity: text(self.identity, "Identity"),
+            alias: text(self.alias, "Alias"),
+            ..MailboxRecord::default()
+        };
+        MailboxRecord {
+            email_addresses: addresses(self.email_addresses, &mut malformed),
+            account_disabled: self
+                .account_disabled
+                .flag("AccountDisabled", &mut malformed),
+            malformed,
+            ..record
+        }
+    }
+}
+
+/// `EmailAddresses`: a list, or nothing. A text in its place is a wrong type (R5), and nothing is not the empty list.
+fn addresses(value: Loose, malformed: &mut Vec<String>) -> Option<Vec<String>> {
+    const NAME: &str = "EmailAddresses";
+    match value {
+        Loose::Nothing => None,
+        Loose::List(_) => Some(value.texts(NAME, malformed)),
+        Loose::Text(_) | Loose::Bool(_) | Loose::Other => {
+            malformed.push(NAME.to_owned());
+            None
+        }
+    }
+}
+
+/// `ExternalDirectoryObjectId` as it came, or the key where that is a GUID (1.5).
+fn object_id(external_id: Option<String>, object_key: Option<String>) -> Option<String> {
+    external_id
+        .filter(|id| !is_null_id(id))
+        .or_else(|| object_key.filter(|key| ObjectId::parse(key).is_some()))
+}
+
+/// An object without an id has a blank one, or one of zeros (1.3, 1.5): both tell nobody apart.
+fn is_null_id(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_whitespace() || matches!(c, '0' | '-' | '{' | '}'))
+}
+
+/// A row of `MailboxPermission`; the cmdlet's own form, with the rights beside the user, is read too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct PermissionRow {
+    user: Loose,
+    permission_list: Option<Vec<AccessRow>>,
+    access_rights: Loose,
+    is_inherited: Loose,
+    deny: Loose,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct AccessRow {
+    access_rights: Loose,
+    is_inherited: Loose,
+    deny: Loose,
+}
+
+impl PermissionRow {
+    /// One entry for each list of rights; the names of unreadable properties, if any, since a permission that is not
+    /// understood must not look like none.
+    pub(super) fn into_entries(self) -> Result<Vec<PermissionEntry>, Vec<String>> {
+        let mut malformed = Vec::new();
+        let user = self.user.text("User", &mut malformed).unwrap_or_default();
+        if user.trim().is_empty() && malformed.is_empty() {
+            malformed.push("User".to_owned());
+        }
+        let lists = self.permission_list.unwrap_or_else(|| {
+            vec![AccessRow {
+                access_rights: self.access_rights,
+                is_inherited: self.is_inherited,
+                deny: self.deny,
+            }]
+        });
+        let entries = lists
+            .into_iter()
+            .map(|access| {
+                if access.access_rights == Loose::Nothing {
+                    malformed.push("AccessRights".to_owned());
+                }
+                PermissionEntry {
+                    user: user.clone(),
+                    access_rights: access.access_rights.texts("AccessRights", &mut malformed),
+                    deny: access.deny.flag("Deny", &mut malformed).unwrap_or(false),
+                    inherited: access
+                        .is_inherited
+                        .flag("IsInherited", &mut malformed)
+                        .unwrap_or(false),
+                }
+            })
+            .collect();
+        if malformed.is_empty() {
+            Ok(entries)
+        } else {
+            Err(malformed)
+        }
+    }
+}
+
+/// A row of a group or recipient cmdlet.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct RecipientRow {
+    recipient_type_details: Loose,
+    external_directory_object_id: Loose,
+    guid: Loose,
+    name: Loose,
+    identity: Loose,
+    display_name: Loose,
+    alias: Loose,
+    primary_smtp_address: Loose,
+    email_addresses: Loose,
+    /// Only of `Get-Group`: the names of its members.
+    members: Loose,
+}
+
+impl RecipientRow {
+    /// The names of unreadable properties are the error: who a row means must not be guessed.
+    pub(super) fn into_record(self) -> Result<RecipientRecord, Vec<String>> {
+        let mut malformed = Vec::new();
+        let mut text = |value: Loose, name| value.text(name, &mut malformed);
+        let record = RecipientRecord {
+            recipient_type_details: text(self.recipient_type_details, "RecipientTypeDetails")
+                .unwrap_or_default(),
+            object_id: text(
+                self.external_directory_object_id,
+                "ExternalDirectoryObjectId",
+            )
+            .filter(|id| !is_null_id(id)),
+            guid: text(self.guid, "Guid").filter(|id| !is_null_id(id)),
+            name: text(self.name, "Name"),
+            identity: text(self.identity, "Identity"),
+            display_name: text(self.display_name, "DisplayName"),
+            alias: text(self.alias, "Alias"),
+            primary_smtp_address: text(self.primary_smtp_address, "PrimarySmtpAddress"),
+            email_addresses: Vec::new(),
+        };
+        let email_addresses = self.email_addresses.texts("EmailAddresses", &mut malformed);
+        if malformed.is_empty() {
+            let is_listed = record.has_kind() && record.may_be_in_scope();
+            Ok(RecipientRecord {
+                email_addresses: if is_listed {
+                    Vec::new()
+                } else {
+                    email_addresses
+                },
+                ..record
+            })
+        } else {
+            Err(malformed)
+        }
+    }
+
+    /// What tells it from other rows.
+    pub(super) fn key(record: &Result<RecipientRecord, Vec<String>>) -> Option<String> {
+        let record = record.as_ref().ok()?;
+        [&record.object_id, &record.guid]
+            .into_iter()
+            .flatten()
+            .find_map(|id| Some(ObjectId::parse(id)?.to_string()))
+    }
+
+    /// Whether the row says that the group has no members; not saying anything about them is not that.
+    pub(super) fn says_empty(&self) -> bool {
+        self.members == Loose::List(Vec::new())
+    }
+
+    /// Whether the row is of a kind of group that `Get-DistributionGroup` never lists.
+    pub(super) fn says_undistributed(&self) -> bool {
+        let Loose::Text(kind) = &self.recipient_type_details else {
+            return false;
+        };
+        match GroupKind::from_recipient_type(kind.trim()) {
+            Some(
+                GroupKind::Microsoft365
+                | GroupKind::Dynamic
+                | GroupKind::Role
+                | GroupKind::PlainSecurity,
+            ) => true,
+            Some(GroupKind::Security | GroupKind::Distribution | GroupKind::NonUniversal)
+            | None => false,
+        }
+    }
+
+    /// The members of a plain group, which are given by name only. Not told is not empty (R14).
+    pub(super) fn into_member_names(self) -> Result<Vec<String>, Vec<String>> {
+        const NAME: &str = "Members";
+        let mut malformed = Vec::new();
+        let is_told = self.members != Loose::Nothing;
+        let names = self.members.texts(NAME, &mut malformed);
+        let all_named = names.iter().all(|name| !name.trim().is_empty());
+        if is_told && all_named && malformed.is_empty() {
+            Ok(names)
+        } else {
+            Err(vec![NAME.to_owned()])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NULL_GUID: &str = "00000000-0000-0000-0000-000000000000";
+
+    fn mailbox(row: serde_json::Value) -> MailboxRecord {
+        serde_json::from_value::<MailboxRow>(row)
+            .unwrap()
+            .into_record()
+    }
+
+    #[test]
+    fn a_page_has_no_more_rows_than_anybody_could_mean() {
+        let page = |rows: usize| {
+            let body = format!("{{\"value\":[{}{{}}]}}", "{},".repeat(rows - 1));
+            serde_json::from_str::<Page<PermissionRow>>(&body)
+        };
+        assert_eq!(page(ROWS_MAX).unwrap().value.unwrap().len(), ROWS_MAX);
+        assert!(page(ROWS_MAX + 1).is_err());
+        for body in ["{}", "{\"value\":null}"] {
+            let page: Page<PermissionRow> = serde_json::from_str(body).unwrap();
+            assert!(page.value.is_none());
+        }
+        assert!(serde_json::from_str::<Page<PermissionRow>>("{\"value\":7}").is_err());
+    }
+
+    #[test]
+    fn r5_a_wrong_type_is_named_and_spoils_nothing_else() {
+        let record = mailbox(json!({
+            "@odata.id": "x", "DisplayName": 7, "PrimarySmtpAddress": "anna@corp.example",
+            "EmailAddresses": ["SMTP:anna@corp.example", null, 3], "AccountDisabled": "maybe",
+            "Guid": {"a": [1]}, "Name": null, "Unknown": {"deep": [{}]},
+        }));
+        assert_eq!(
+            record.malformed,
+            ["DisplayName", "Guid", "EmailAddresses", "AccountDisabled"]
+        );
+        assert_eq!(
+            record.primary_smtp_address.as_deref(),
+            Some("anna@corp.example")
+        );
+        assert_eq!(
+            record.email_addresses,
+            Some(vec!["SMTP:anna@corp.example".to_owned()])
+        );
+        assert_eq!((record.name, record.account_disabled), (None, None));
+    }
+
+    #[test]
+    fn r5_addresses_are_a_list_or_not_told() {
+        for (row, expected, malformed) in [
+            (json!({}), None, vec![]),
+            (json!({"EmailAddresses": null}), None, vec![]),
+            (json!({"EmailAddresses": []}), Some(vec![]), vec![]),
+            (
+                json!({"EmailAddresses": "smtp:a@corp.example"}),
+                None,
+                vec!["EmailAddresses"],
+            ),
+            (json!({"EmailAddresses": 3}), None, vec!["EmailAddresses"]),
+        ] {
+            let record = mailbox(row);
+            assert_eq!(
+                (record.email_addresses, record.malformed),
+                (expected, malformed.into_iter().map(String::from).collect())
+            );
+        }
+    }
+
+    #[test]
+    fn flags_and_keys_are_read_in_every_form() {
+        for (flag, expected) in [
+            (json!(true), Some(true)),
+            (json!("True"), Some(true)),
+            (json!("false"), Some(false)),
+            (json!(null), None),
+        ] {
+            let record = mailbox(json!({"AccountDisabled": flag}));
+            assert_eq!(
+                (record.account_disabled, record.malformed.len()),
+                (expected, 0)
+            );
+        }
+        let id = "22222222-0000-4000-8000-000000000001";
+        for (external_id, key, expected) in [
+            (json!(id), json!("other"), Some(id)),
+            (json!(""), json!(id), Some(id)),
+            (json!(""), json!("discovery@corp.example"), None),
+            (json!(NULL_GUID), json!(id), Some(id)),
+            (json!(NULL_GUID), json!("discovery@corp.example"), None),
+            (json!(null), json!(null), None),
+        ] {
+            let record =
+                mailbox(json!({"ExternalDirectoryObjectId": external_id, "ObjectKey": key}));
+            assert_eq!(record.object_id.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_id_of_a_recipient() {
+        let id = "22222222-0000-4000-8000-000000000001";
+        for (external_id, guid, expected) in [
+            (json!(NULL_GUID), json!(id), Some(id)),
+            (json!(NULL_GUID), json!(NULL_GUID), None),
+            (json!("x"), json!(id), Some(id)),
+            (json!(id.to_uppercase()), json!(NULL_GUID), Some(id)),
+        ] {
+            let row = json!({"ExternalDirectoryObjectId": external_id, "Guid": guid});
+            let row: RecipientRow = serde_json::from_value(row).unwrap();
+            let record = row.into_record();
+            assert_eq!(RecipientRow::key(&record).as_deref(), expected);
+            let record = record.unwrap();
+            assert_ne!(record.object_id.as_deref(), Some(NULL_GUID));
+            assert_ne!(record.guid.as_deref(), Some(NULL_GUID));
+        }
+    }
+
+    #[test]
+    fn permissions_come_as_one_entry_for_each_list_of_rights() {
+        let read = |row| {
+            serde_json::from_value::<PermissionRow>(row)
+                .unwrap()
+                .into_entries()
+        };
+        let entries = read(json!({"User": "NT AUTHORITY\\SELF", "IsOwner": false, "PermissionList": [
+            {"AccessRights": ["FullAccess", "ReadPermission"], "IsInherited": false, "Deny": false},
+            {"AccessRights": "FullAccess, ExternalAccount", "IsInherited": "True", "Deny": "False"}]}))
+        .unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].access_rights, ["FullAccess", "ReadPermission"]);
+        assert_eq!(entries[1].access_rights, ["FullAccess, ExternalAccount"]);
+        assert!(entries[1].inherited && !entries[1].deny);
+        let cmdlet = read(json!({"User": "desk", "AccessRights": ["FullAccess"], "Deny": true}));
+        assert!(cmdlet.unwrap()[0].deny);
+        for (row, names) in [
+            (json!({"PermissionList": []}), vec!["User"]),
+            (json!({"User": 3, "PermissionList": []}), vec!["User"]),
+            (
+                json!({"User": "a", "PermissionList": [{}]}),
+                vec!["AccessRights"],
+            ),
+            (
+                json!({"User": "a", "AccessRights": [1], "Deny": "perhaps"}),
+                vec!["AccessRights", "Deny"],
+            ),
+        ] {
+            assert_eq!(read(row).unwrap_err(), names);
+        }
+    }
+
+    #[test]
+    fn r14_a_plain_group_without_members_is_not_one_that_does_not_tell_them() {
+        let read = |row| {
+            serde_json::from_value::<RecipientRow>(row)
+                .unwrap()
+                .into_member_names()
+        };
+        for (row, names) in [
+            (json!({"Members": []}), Some(vec![])),
+            (json!({"Members": ["a", "b"]}), Some(vec!["a", "b"])),
+            (json!({"Members": "a"}), Some(vec!["a"])),
+            (json!({"Name": "g"}), None),
+            (json!({"Members": null}), None),
+            (json!({"Members": ["a", null]}), None),
+            (json!({"Members": ["a", " "]}), None),
+        ] {
+            let names = names.map(|names| names.into_iter().map(String::from).collect());
+            assert_eq!(read(row).ok(), names);
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! One way to send, repeat, wait and fail, for both clients.
+//!
+//! [`Sender::send`] sends once; [`RetryPolicy::next_delay`] says whether and when to send again. What an answer means
+//! is for the client to say. All waiting goes through tokio's clock, so that a paused clock simulates a whole run.
+
+mod body;
+mod clock;
+mod counters;
+mod retry;
+
+use std::{
+    future::Future,
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue},
+};
+use tower::ServiceExt;
+use tracing::{Instrument, field::Empty};
+use url::Url;
+
+use body::BodyError;
+pub(crate) use body::{UnpackError, unpack};
+pub use clock::Clock;
+pub use counters::{Counters, RequestCounts};
+pub use retry::{RetryPolicy, RetryReason, retry_after};
+
+/// How long a connection may take to be made: name, TCP and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How a request reaches its service.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    Network(reqwest::Client),
+    /// A service in this process: no sockets, so that tokio's clock may be paused.
+    InProcess(axum::Router),
+}
+
+/// No HTTP client can be made on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up HTTP: {cause}; check the machine's TLS certificates and proxy settings")]
+pub struct TransportError {
+    cause: String,
+}
+
+impl Transport {
+    /// Connections to `base`: no redirects followed, nothing decompressed, HTTP/2 where the server offers it, and at
+    /// most `connections_max` idle connections kept. A loopback service is never asked through a proxy.
+    pub fn network(base: &Url, connections_max: usize) -> Result<Self, TransportError> {
+        let builder = Route::to(base)
+            .client()
+            .user_agent(concat!("cloud-sync/", env!("CARGO_PKG_VERSION")))
+            .http2_adaptive_window(true)
+            .pool_max_idle_per_host(connections_max);
+        builder
+            .build()
+            .map(Self::Network)
+            .map_err(|error| TransportError {
+                cause: root_cause(&error.without_url()),
+            })
+    }
+}
+
+/// The way to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// No proxy is asked: for what is on this machine, and for the platform's identity endpoint, whose secret is sent in clear.
+    Direct,
+    /// By the proxy of the environment, where there is one.
+    Outward,
+}
+
+impl Route {
+    fn to(base: &Url) -> Self {
+        if is_loopback(base) {
+            Self::Direct
+        } else {
+            Self::Outward
+        }
+    }
+
+    /// Connections that follow no redirect, so that no secret goes to another host, and decompress nothing, so that no answer is
+    /// larger than it looks.
+    pub fn client(self) -> reqwest::ClientBuilder {
+        set_up_tls();
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        match self {
+            Self::Direct => builder.no_proxy(),
+            Self::Outward => builder,
+        }
+    }
+}
+
+/// Chooses the cryptography of all TLS connections of this process. Needed before any HTTP client is made, and harmless
+/// when repeated.
+pub fn set_up_tls() {
+    // An error says that it was chosen before.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// One request, to be sent once.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What the request is for, as counted in reports.
+    pub kind: &'static str,
+    pub method: Method,
+    pub url: Url,
+    /// Mark secrets with [`HeaderValue::set_sensitive`], so that no `Debug` shows them.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// From the first byte sent to the last one received.
+    pub timeout: Duration,
+    /// The largest body accepted, as it comes over the wire.
+    pub body_limit_bytes: usize,
+}
+
+/// An answer, of whatever status, read to its end.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// A header as text; `None` where it is absent or not readable.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// No answer. One variant for each reaction; no text holds more of the address than host and port.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SendError {
+    /// The request certainly never arrived: even a POST may be sent again (R31).
+    #[error("cannot reach {host}: {cause}; {remedy}")]
+    NotSent {
+        host: String,
+        cause: String,
+        remedy: String,
+        /// A loopback address: what listens there is started soon, or not at all.
+        nobody_there: bool,
+    },
+    /// It may have arrived and worked.
+    #[error("{host} did not answer within {after:?}")]
+    Timeout { host: String, after: Duration },
+    /// It was sent, and the answer was lost or came incomplete.
+    #[error("the answer of {host} was cut off: {cause}")]
+    Broken { host: String, cause: String },
+    #[error("the answer of {host} is larger than {limit_bytes} bytes")]
+    TooLarge { host: String, limit_bytes: usize },
+}
+
+impl SendError {
+    /// The same without a remedy, for errors that have their own.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NotSent { host, cause, .. } => format!("cannot reach {host}: {cause}"),
+            Self::Timeout { .. } | Self::Broken { .. } | Self::TooLarge { .. } => self.to_string(),
+        }
+    }
+
+    /// In one word, for telemetry.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "not_sent",
+            Self::Timeout { .. } => "timeout",
+            Self::Broken { .. } => "broken",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
+/// A transport with what all requests to one service share.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    transport: Transport,
+    /// The name of the setting that holds the service's address, for remedies.
+    setting: &'static str,
+    counters: Counters,
+    serial: Arc<AtomicU64>,
+}
+
+impl Sender {
+    pub fn new(transport: Transport, setting: &'static str) -> Self {
+        Self {
+            transport,
+            setting,
+            counters: Counters::default(),
+            serial: Arc::default(),
+        }
+    }
+
+    /// A number for one request and its repetitions, from which [`RetryPolicy::next_delay`] draws its jitter.
+    pub fn serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Sends `request` once and reads the whole answer.
+    pub async fn send(&self, request: Request) -> Result<Reply, SendError> {
+        // No path: it may hold addresses.
+        let span = tracing::info_span!(
+            target: "trace",
+            "request",
+            otel.name = %format_args!("{} {}", request.method, request.kind),
+            cloud_sync.request.kind = request.kind,
+            http.request.method = request.method.as_str(),
+            http.response.status_code = Empty,
+            server.address = request.url.host_str(),
+            "error.type" = Empty,
+        );
+        let result = self.exchange(request).instrument(span.clone()).await;
+        match &result {
+            Ok(reply) => {
+                let status = reply.status;
+                span.record("http.response.status_code", status.as_u16());
+                if status.is_client_error() || status.is_server_error() {
+                    span.record("error.type", status.as_str());
+                }
+            }
+            Err(error) => drop(span.record("error.type", error.kind())),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Reply, SendError> {
+        self.counters.count_sent(request.kind);
+        let exchange = Exchange {
+            host: host(&request.url),
+            limit_bytes: request.body_limit_bytes,
+        };
+        let timeout = request.timeout;
+        let reply = match &self.transport {
+            Transport::Network(client) => {
+                let sending = exchange.over_network(client, request, self.setting);
+                exchange.within(timeout, sending).await?
+            }
+            Transport::InProcess(service) => {
+                let sending = exchange.in_process(service.clone(), request);
+                exchange.within(timeout, sending).await?
+            }
+        };
+        self.counters.count_received(reply.body.len());
+        if reply.status == StatusCode::TOO_MANY_REQUESTS {
+            self.counters.count_throttled();
+        }
+        Ok(reply)
+    }
+}
+
+/// What the errors of one exchange tell.
+struct Exchange {
+    host: String,
+    limit_bytes: usize,
+}
+
+impl Exchange {
+    async fn within(
+        &self,
+        after: Duration,
+        sending: impl Future<Output = Result<Reply, SendError>>,
+    ) -> Result<Reply, SendError> {
+        tokio::time::timeout(after, sending)
+            .await
+            .unwrap_or_else(|_| {
+                Err(SendError::Timeout {
+                    host: self.host.clone(),
+                    after,
+                })
+            })
+    }
+
+    async fn over_network(
+        &self,
+        client: &reqwest::Client,
+        request: Request,
+        setting: &str,
+    ) -> Result<Reply, SendError> {
+        let nobody_there = is_loopback(&request.url);
+        let response = client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|error| self.refused(error, setting, nobody_there))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let announced = self.check_length(&headers)?;
+        let body = body::collect(response.bytes_stream(), announced, self.limit_bytes)
+            .await
+            .map_err(|error| self.unread(error, |error| root_cause(&error.without_url())))?;
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    async fn in_process(
+        &self,
+        service: axum::Router,
+        request: Request,
+    ) -> Result<Reply, SendError> {
+        let broken = |cause: String| SendError::Broken {
+            host: self.host.clone(),
+            cause,
+        };
+        let target = match request.url.query() {
+            Some(query) => format!("{}?{query}", request.url.path()),
+            None => request.url.path().to_owned(),
+        };
+        let mut message = axum::http::Request::new(axum::body::Body::from(request.body));
+        *message.method_mut() = request.method;
+        *message.uri_mut() = target
+            .parse()
+            .map_err(|_| broken("the address cannot be sent".into()))?;
+        *message.headers_mut() = request.headers;
+        if let Ok(name) = HeaderValue::from_str(&self.host) {
+            message.headers_mut().insert(HOST, name);
+        }
+        let Ok(response) = service.oneshot(message).await;
+        let (parts, body) = response.into_parts();
+        let announced = self.check_length(&parts.headers)?;
+        let body = body::collect(body.into_data_stream(), announced, self.limit_bytes)
+            .await
+            .map_err(|error| self.unread(error, |error| root_cause(&error)))?;
+        if announced.is_some_and(|announced| body.len() < announced) {
+            return Err(broken("shorter than announced".into()));
+        }
+        Ok(Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
+    }
+
+    fn refused(&self, error: reqwest::Error, setting: &str, loopback: bool) -> SendError {
+        let (host, dns) = (self.host.clone(), error.is_dns());
+        let sent = !error.is_connect() && !error.is_builder();
+        let handshake = handshake_failure(&error);
+        let mut cause = root_cause(&error.without_url());
+        if sent {
+            return SendError::Broken { host, cause };
+        }
+        if handshake.is_some() {
+            cause.insert_str(0, "TLS handshake failed: ");
+        }
+        let remedy = if let Some(Handshake::Certificate) = handshake {
+            format!("let this machine trust the issuer of the certificate, or correct {setting}")
+        } else if let Some(Handshake::Other) = handshake {
+            format!("check that the service speaks TLS, and the scheme, host and port in {setting}")
+        } else if loopback {
+            format!("start the sandbox (cloud-sync sandbox) or correct {setting}")
+        } else if dns {
+            format!("no such host name: correct {setting}, or check the machine's DNS")
+        } else {
+            format!("check the network, the proxy and {setting}")
+        };
+        SendError::NotSent {
+            host,
+            cause,
+            remedy,
+            nobody_there: loopback,
+        }
+    }
+
+    /// The announced length of a body, unless it is over the limit.
+    fn check_length(&self, headers: &HeaderMap) -> Result<Option<usize>, SendError> {
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        if announced.is_some_and(|length: usize| length > self.limit_bytes) {
+            return Err(self.too_large());
+        }
+        Ok(announced)
+    }
+
+    fn unread<E>(&self, error: BodyError<E>, cause: impl FnOnce(E) -> String) -> SendError {
+        match error {
+            BodyError::TooLarge => self.too_large(),
+            BodyError::Broken(error) => SendError::Broken {
+                host: self.host.clone(),
+                cause: cause(error),
+            },
+        }
+    }
+
+    fn too_large(&self) -> SendError {
+        SendError::TooLarge {
+            host: self.host.clone(),
+            limit_bytes: self.limit_bytes,
+        }
+    }
+}
+
+/// What failed in a TLS handshake: the service was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    Certificate,
+    Other,
+}
+
+fn handshake_failure(error: &(dyn std::error::Error + 'static)) -> Option<Handshake> {
+    let mut next = Some(error);
+    let mut hung_up = false;
+    while let Some(error) = next {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(_)) => return Some(Handshake::Certificate),
+            Some(_) => return Some(Handshake::Other),
+            None => {}
+        }
+        // An I/O error passes over what it wraps when it is asked for its source.
+        let io = error.downcast_ref::<std::io::Error>();
+        hung_up |= io.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            )
+        });
+        next = match io.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    hung_up.then_some(Handshake::Other)
+}
+
+/// The innermost cause of an error: what the operating system or the peer said.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    one_line(&cause.to_string(), 200)
+}
+
+/// `text` without control characters and line breaks, at most `chars_max` characters long.
+pub fn one_line(text: &str, chars_max: usize) -> String {
+    let words: Vec<_> = text
+        .split(|c: char| c.is_control() || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    if line.chars().count() <= chars_max {
+        return line;
+    }
+    line.chars().take(chars_max).chain(['…']).collect()
+}
+
+/// Host and port, the only parts of an address that errors show.
+fn host(url: &Url) -> String {
+    let name = url.host_str().unwrap_or("?");
+    url.port()
+        .map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+/// Whether `url` names this very machine (`localhost`, 127.0.0.0/8, `::1`).
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

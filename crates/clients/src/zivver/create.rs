@@ -1,0 +1,229 @@
+//! Creating: the one request that must not be repeated blindly (R31).
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{
+    ZivverClient,
+    call::{Access, Call, MediaType, gave_up, transient},
+    error::{ReadError, WriteError},
+    wire::Resource,
+};
+use crate::http::{Reply, RetryReason, SendError};
+use domain::address::SmtpAddress;
+
+/// How a creation ended well.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Creation<A> {
+    Created {
+        account: A,
+        /// The answer was lost, and the account was found by its address.
+        recovered: bool,
+    },
+    /// An account of this kind had the address already: the rest is an update.
+    Exists(A),
+}
+
+impl<A> Creation<A> {
+    pub fn account(&self) -> &A {
+        match self {
+            Self::Created { account, .. } | Self::Exists(account) => account,
+        }
+    }
+
+    /// Whether the account was found by its address, and so may be another's.
+    pub fn is_found(&self) -> bool {
+        match self {
+            Self::Created { recovered, .. } => *recovered,
+            Self::Exists(_) => true,
+        }
+    }
+}
+
+/// What is known after one POST.
+enum Posted {
+    /// 2xx, with the body.
+    Accepted(Reply),
+    /// 400 or 409: the address may exist.
+    Disputed(Reply),
+    /// Certainly not acted on.
+    Untouched(Trouble),
+    /// Acted on or not.
+    Unclear(Trouble),
+    Final(Reply),
+}
+
+/// What the next attempt depends on.
+struct Trouble {
+    reason: RetryReason,
+    /// For its `Retry-After`.
+    reply: Option<Reply>,
+    cause: String,
+}
+
+impl ZivverClient {
+    pub(super) async fn create<R: Resource>(
+        &self,
+        address: &SmtpAddress,
+        body: &Value,
+    ) -> Result<Creation<R>, WriteError> {
+        let call = Call {
+            kind: R::KINDS.create,
+            operation: format!("create a {}", R::ONE),
+            method: Method::POST,
+            url: self.collection_url::<R>(),
+            media_type: MediaType::Json,
+            body: body.to_string().into(),
+            access: Access::Write,
+        };
+        let serial = self.sender.serial();
+        let mut may_be_ours = false;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let sent = self.attempt(&call).await;
+            let trouble = match posted(sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?)
+            {
+                Posted::Accepted(reply) => return self.accepted(&call, address, &reply).await,
+                Posted::Disputed(reply) => {
+                    return self.disputed(&call, address, &reply, may_be_ours).await;
+                }
+                Posted::Final(reply) => return Err(self.failure(&call, &reply).into()),
+                Posted::Untouched(trouble) => trouble,
+                Posted::Unclear(trouble) => {
+                    may_be_ours = true;
+                    let found = self.look_for(address).await;
+                    if let Some(account) = found.map_err(ReadError::while_writing)? {
+                        return Ok(Creation::Created {
+                            account,
+                            recovered: true,
+                        });
+                    }
+                    trouble
+                }
+            };
+            let Trouble {
+                reason,
+                reply,
+                cause,
+            } = trouble;
+            let wait = reply.and_then(|reply| self.wait_asked(&reply));
+            let retry = &self.connection.policy.retry;
+            let Some(delay) = retry.next_delay(serial, attempt, reason, wait) else {
+                return Err(call.unavailable(&cause).into());
+            };
+            self.pause(&call, attempt, reason, delay).await;
+        }
+    }
+
+    async fn accepted<R: Resource>(
+        &self,
+        call: &Call,
+        address: &SmtpAddress,
+        reply: &Reply,
+    ) -> Result<Creation<R>, WriteError> {
+        let told = R::parse(&reply.body).filter(|account| account.address() == address);
+        if let Some(account) = told {
+            return Ok(Creation::Created {
+                account,
+                recovered: false,
+            });
+        }
+        match self.look_for(address).await {
+            Ok(Some(account)) => Ok(Creation::Created {
+                account,
+                recovered: true,
+            }),
+            Ok(None) => Err(call
+                .unavailable("Zivver accepted it without saying how, and does not list it yet")
+                .into()),
+            Err(error) => Err(error.while_writing()),
+        }
+    }
+
+    /// 409, or 400 with whatever text: the address decides (R31).
+    async fn disputed<R: Resource>(
+        &self,
+        call: &Call,
+        address: &SmtpAddress,
+        reply: &Reply,
+        may_be_ours: bool,
+    ) -> Result<Creation<R>, WriteError> {
+        let conflict = may_be_ours || reply.status == StatusCode::CONFLICT;
+        let found = if conflict {
+            self.look_for(address).await
+        } else {
+            self.find(address).await
+        };
+        match found {
+            Ok(Some(account)) if may_be_ours => Ok(Creation::Created {
+                account,
+                recovered: true,
+            }),
+            Ok(Some(account)) => Ok(Creation::Exists(account)),
+            Err(error) if may_be_ours || error.stops_the_run() => Err(error.while_writing()),
+            Ok(None) if may_be_ours => {
+                let cause = format!(
+                    "an earlier attempt may have been carried out, and this one was refused with {}",
+                    reply.status.as_u16()
+                );
+                Err(call.unavailable(&cause).into())
+            }
+            Ok(None) | Err(_) => Err(self.failure(call, reply).into()),
+        }
+    }
+
+    /// Looks several times: a read may lag behind the write that it looks for.
+    async fn look_for<R: Resource>(&self, address: &SmtpAddress) -> Result<Option<R>, ReadError> {
+        let policy = &self.connection.policy;
+        for look_up in 1.. {
+            let found = self.find(address).await?;
+            if found.is_some() || look_up >= policy.look_ups {
+                return Ok(found);
+            }
+            tokio::time::sleep(policy.look_up_pause).await;
+        }
+        Ok(None)
+    }
+}
+
+fn posted(sent: Result<Reply, SendError>) -> Posted {
+    match sent {
+        Ok(reply) => answered(reply),
+        Err(error) => {
+            let trouble = Trouble {
+                reason: error.retry_reason().unwrap_or(RetryReason::Transport),
+                reply: None,
+                cause: error.to_string(),
+            };
+            match error {
+                SendError::NotSent { .. } => Posted::Untouched(trouble),
+                SendError::Timeout { .. }
+                | SendError::Broken { .. }
+                | SendError::TooLarge { .. } => Posted::Unclear(trouble),
+            }
+        }
+    }
+}
+
+fn answered(reply: Reply) -> Posted {
+    let Some(reason) = transient(reply.status) else {
+        return match reply.status {
+            StatusCode::BAD_REQUEST | StatusCode::CONFLICT => Posted::Disputed(reply),
+            status if status.is_success() => Posted::Accepted(reply),
+            _ => Posted::Final(reply),
+        };
+    };
+    // A refusal by the limiter is certainly not acted on.
+    let untouched = reply.status == StatusCode::TOO_MANY_REQUESTS;
+    let trouble = Trouble {
+        reason,
+        cause: gave_up(reply.status),
+        reply: Some(reply),
+    };
+    if untouched {
+        Posted::Untouched(trouble)
+    } else {
+        Posted::Unclear(trouble)
+    }
+}

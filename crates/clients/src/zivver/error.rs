@@ -1,0 +1,109 @@
+//! What can go wrong, by what the caller does about it.
+
+use super::refusal::Refusal;
+use domain::remedies;
+
+/// A list or a look-up that gave nothing to rely on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The list proves no absence: the run ends without a write (R1).
+    #[error("target incomplete: the list of {list} {gap}; {}", REMEDY_INCOMPLETE)]
+    Incomplete { list: &'static str, gap: Gap },
+    #[error(transparent)]
+    Refused(#[from] Box<Refusal>),
+    #[error("cannot {operation}: Zivver answered 401; {}", remedies::ZIVVER_KEY)]
+    Unauthorized { operation: String },
+    #[error(
+        "cannot {operation}: Zivver answered 403; {}",
+        remedies::ZIVVER_FORBIDDEN
+    )]
+    Forbidden { operation: String },
+    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
+    Unavailable { operation: String, cause: String },
+}
+
+/// What a list lacks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Gap {
+    #[error("cannot be read: {cause}")]
+    Unreadable { cause: String },
+    #[error("does not say how many there are")]
+    NoTotal,
+    #[error("says {total} and then {later}")]
+    TotalChanged { total: u64, later: u64 },
+    #[error("says {total} but ended after {received}")]
+    Short { total: u64, received: u64 },
+    #[error("says {total} but has {received}")]
+    TooLong { total: u64, received: u64 },
+    #[error("has the id {id} twice")]
+    Repeated { id: String },
+    #[error("has the row {label}, which cannot be understood: {reason}")]
+    Rejected { label: String, reason: String },
+    #[error(
+        "has {rejected} of {rows} rows that cannot be understood, the first of them {label}: {reason}"
+    )]
+    ManyRejected {
+        rejected: usize,
+        rows: usize,
+        label: String,
+        reason: String,
+    },
+    #[error("has an address twice")]
+    Ambiguous,
+    #[error("has more than {pages_max} pages")]
+    Endless { pages_max: usize },
+}
+
+/// A write that was not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Concerns this account only: the run goes on (R32).
+    #[error(transparent)]
+    Refused(#[from] Box<Refusal>),
+    /// Stops the run at once (R32).
+    #[error("cannot {operation}: Zivver answered 401; {}", remedies::ZIVVER_KEY)]
+    Unauthorized { operation: String },
+    /// Stops the run at once (R32).
+    #[error(
+        "cannot {operation}: Zivver answered 403; {}",
+        remedies::ZIVVER_FORBIDDEN
+    )]
+    Forbidden { operation: String },
+    /// No answer, 5xx or 429 to the end. It may have been carried out. Counts for `MAX_CONSECUTIVE_FAILURES`.
+    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
+    Unavailable { operation: String, cause: String },
+    /// The run may no longer write (R29, R32, R35). Nothing was sent since; `was_sent` tells of an earlier attempt.
+    #[error("cannot {operation}: {cause}")]
+    Stopped {
+        operation: String,
+        cause: String,
+        was_sent: bool,
+    },
+}
+
+const REMEDY_INCOMPLETE: &str = "start again, and ask Zivver's support if it stays so";
+impl ReadError {
+    pub(super) fn stops_the_run(&self) -> bool {
+        match self {
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => true,
+            Self::Incomplete { .. } | Self::Refused(_) | Self::Unavailable { .. } => false,
+        }
+    }
+
+    /// The same, met while looking for the trace of a write.
+    pub(super) fn while_writing(self) -> WriteError {
+        match self {
+            Self::Incomplete { list, gap } => WriteError::Unavailable {
+                operation: format!("look up one of the {list}"),
+                cause: gap.to_string(),
+            },
+            Self::Refused(refusal) => WriteError::Unavailable {
+                operation: refusal.operation.clone(),
+                cause: format!("Zivver answered {} ({})", refusal.status, refusal.text),
+            },
+            Self::Unauthorized { operation } => WriteError::Unauthorized { operation },
+            Self::Forbidden { operation } => WriteError::Forbidden { operation },
+            Self::Unavailable { operation, cause } => WriteError::Unavailable { operation, cause },
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! SCIM resources as Zivver sends them, read straight into accounts (`zivver-scim.md` sections 2 to 4).
+//!
+//! Tolerant where Zivver or its clients were seen to differ, strict where guessing would make an account look absent
+//! or empty.
+
+mod extension;
+mod rejected;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::Listed;
+use domain::{
+    account::{FunctionalAccount, UserAccount},
+    accounts::AccountKind,
+    address::SmtpAddress,
+    ids::ScimId,
+};
+use extension::ExtensionRow;
+use rejected::rejected;
+
+pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub(super) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+pub(super) const ENTERPRISE_USER: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+pub(super) const ZIVVER_USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
+pub(super) const ZIVVER_GROUP: &str = "urn:ietf:params:scim:schemas:zivver:0.1:Group";
+
+/// A kind of account as SCIM sees it.
+pub(super) trait Resource: Sized {
+    type Row: for<'de> Deserialize<'de> + Into<Self>;
+    /// The last part of the collection's path.
+    const COLLECTION: &'static str;
+    /// For messages.
+    const ONE: &'static str;
+    const LIST: &'static str;
+    /// The attribute that holds the address, for filters.
+    const ADDRESS: &'static str;
+    const KIND: AccountKind;
+    const KINDS: Kinds;
+
+    fn id(&self) -> &ScimId;
+    fn address(&self) -> &SmtpAddress;
+
+    fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self::Row>(body)
+            .ok()
+            .map(Into::into)
+    }
+}
+
+/// The kinds of request, as counted in reports.
+pub(super) struct Kinds {
+    pub(super) list: &'static str,
+    pub(super) find: &'static str,
+    pub(super) create: &'static str,
+    pub(super) update: &'static str,
+}
+
+impl Resource for UserAccount {
+    type Row = UserRow;
+    const COLLECTION: &'static str = "Users";
+    const ONE: &'static str = "user account";
+    const LIST: &'static str = "user accounts";
+    const ADDRESS: &'static str = "userName";
+    const KIND: AccountKind = AccountKind::User;
+    const KINDS: Kinds = Kinds {
+        list: "zivver list users",
+        find: "zivver find user",
+        create: "zivver create user",
+        update: "zivver update user",
+    };
+
+    fn id(&self) -> &ScimId {
+        &self.id
+    }
+
+    fn address(&self) -> &SmtpAddress {
+        &self.address
+    }
+}
+
+impl Resource for FunctionalAccount {
+    type Row = GroupRow;
+    const COLLECTION: &'static str = "Groups";
+    const ONE: &'static str = "functional account";
+    const LIST: &'static str = "functional accounts";
+    const ADDRESS: &'static str = "externalId";
+    const KIND: AccountKind = AccountKind::Functional;
+    const KINDS: Kinds = Kinds {
+        list: "zivver list groups",
+        find: "zivver find group",
+        create: "zivver create group",
+        update: "zivver update group",
+    };
+
+    fn id(&self) -> &ScimId {
+        &self.id
+    }
+
+    fn address(&self) -> &SmtpAddress {
+        &self.address
+    }
+}
+
+/// The body of a list (RFC 7644 section 3.4.2). `Resources` may be absent where there is none.
+#[derive(Deserialize)]
+#[serde(bound = "R: Resource")]
+pub(super) struct ListBody<R> {
+    #[serde(rename = "Resources", default = "Option::default")]
+    pub(super) resources: Option<Resources<R>>,
+    #[serde(rename = "totalResults")]
+    pub(super) total: Option<u64>,
+}
+
+/// Each row becomes an account as soon as it is read, since a list may hold all accounts there are. A row that is no account
+/// is rejected by itself (R1).
+pub(super) struct Resources<R>(pub(super) Listed<R>);
+
+impl<R> Default for Resources<R> {
+    fn default() -> Self {
+        Self(Listed::default())
+    }
+}
+
+impl<'de, R: Resource> Deserialize<'de> for Resources<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Rows(PhantomData))
+    }
+}
+
+struct Rows<R>(PhantomData<R>);
+
+impl<'de, R: Resource> Visitor<'de> for Rows<R> {
+    type Value = Resources<R>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of resources")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Resources<R>, A::Error> {
+        let mut listed = Listed::default();
+        while let Some(row) = rows.next_element::<&RawValue>()? {
+            match serde_json::from_str::<R::Row>(row.get()) {
+                Ok(row) => listed.accounts.push(row.into()),
+                Err(error) => {
+                    let place = listed.accounts.len() + listed.rejected.len() + 1;
+                    listed.rejected.push(rejected::<R>(row, place, &error));
+                }
+            }
+        }
+        Ok(Resources(listed))
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct UserRow {
+    #[serde(deserialize_with = "identity")]
+    id: String,
+    #[serde(rename = "userName", deserialize_with = "filled")]
+    user_name: String,
+    name: Option<Name>,
+    active: Option<Switch>,
+    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:User")]
+    extension: Option<ExtensionRow>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    formatted: Option<String>,
+}
+
+/// Clients were seen to send booleans as text (`zivver-scim.md` section 3), so Zivver may do so too.
+struct Switch(bool);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelling {
+            Boolean(bool),
+            Text(String),
+        }
+        match Spelling::deserialize(deserializer)? {
+            Spelling::Boolean(value) => Ok(Self(value)),
+            Spelling::Text(text) if text.eq_ignore_ascii_case("true") => Ok(Self(true)),
+            Spelling::Text(text) if text.eq_ignore_ascii_case("false") => Ok(Self(false)),
+            Spelling::Text(_) => Err(de::Error::custom("`active` is neither true nor false")),
+        }
+    }
+}
+
+impl From<UserRow> for UserAccount {
+    fn from(row: UserRow) -> Self {
+        let ExtensionRow {
+            extension,
+            delegates,
+        } = row.extension.unwrap_or_default();
+        Self {
+            id: ScimId::new(&row.id),
+            address: SmtpAddress::verbatim(&row.user_name),
+            name: row.name.and_then(|name| name.formatted).unwrap_or_default(),
+            // An account is active unless something says otherwise.
+            active: row.active.is_none_or(|Switch(active)| active),
+            extension,
+            delegates,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct GroupRow {
+    #[serde(deserialize_with = "identity")]
+    id: String,
+    #[serde(rename = "externalId", deserialize_with = "filled")]
+    external_id: String,
+    #[serde(rename = "displayName")]
+    display_name: Option<String>,
+    members: Option<Vec<Member>>,
+    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:Group")]
+    extension: Option<ExtensionRow>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(deserialize_with = "filled")]
+    value: String,
+}
+
+impl From<GroupRow> for FunctionalAccount {
+    fn from(row: GroupRow) -> Self {
+        let members = row.members.unwrap_or_default();
+        Self {
+            id: ScimId::new(&row.id),
+            address: SmtpAddress::verbatim(&row.external_id),
+            name: row.display_name.unwrap_or_default(),
+            extension: row.extension.unwrap_or_default().extension,
+            members: members
+                .iter()
+                .map(|member| ScimId::new(&member.value))
+                .collect(),
+        }
+    }
+}
+
+/// An id that names one resource in a path: dots alone would name the collection, or what is above it, and an address
+/// drops line breaks and tabs (RFC 3986 section 5.2.4, WHATWG URL section 4.4).
+fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = filled(deserializer)?;
+    if text.bytes().all(|byte| byte == b'.') || text.contains(char::is_control) {
+        return Err(de::Error::custom("an id cannot stand in an address"));
+    }
+    Ok(text)
+}
+
+/// A text that is not blank: a row without identity cannot be taken for an account, nor left out of the list.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(de::Error::custom("an identifying attribute is empty"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,324 @@
+//! Whom to wake, and when: one message per change of state, never one per run.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    guard::Class,
+    health::{Overdue, Run},
+    mode::PerformSync,
+    report::{Counts, Report, RunOutcome, RunState},
+};
+
+/// What was last told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notified {
+    pub failed: bool,
+    /// Classes of which something is held.
+    pub held: BTreeSet<Class>,
+    /// No run has succeeded for too long.
+    pub silent: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    Held,
+    Failed,
+    Recovered,
+    NoSuccess,
+}
+
+/// One message. It names no account: it may be read in a channel with many readers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    pub event: Event,
+    pub title: String,
+    pub text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldLine>,
+}
+
+/// A held set without its changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldLine {
+    pub class: Class,
+    pub changes: usize,
+    pub reason: String,
+    pub code: String,
+}
+
+/// What a run that ended means to what was told before. An undo and a run for a few accounts say nothing about the whole, and
+/// only a success ends an alarm (R28).
+pub fn after_run(
+    before: &Notified,
+    report: &Report,
+    setting: PerformSync,
+) -> (Notified, Option<Notice>) {
+    let run = Run::from(report);
+    if report.state != RunState::Ended || !run.is_for_all {
+        return (before.clone(), None);
+    }
+    if report.outcome == RunOutcome::Failed {
+        let after = Notified {
+            failed: true,
+            ..before.clone()
+        };
+        let notice = (!before.failed).then(|| failed(report));
+        return (after, notice);
+    }
+    let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
+    let is_new = held.iter().any(|class| !before.held.contains(class));
+    if !run.is_success(setting) {
+        let after = Notified {
+            held: before.held.union(&held).copied().collect(),
+            ..before.clone()
+        };
+        return (after, is_new.then(|| newly_held(report)));
+    }
+    let was_bad = *before != Notified::default();
+    let notice = if is_new {
+        Some(newly_held(report))
+    } else if was_bad && held.is_empty() {
+        Some(recovered(report))
+    } else if before.failed || before.silent {
+        // It works again, and what was held still is: told before, but not since it failed.
+        Some(newly_held(report))
+    } else {
+        None
+    };
+    let after = Notified {
+        failed: false,
+        silent: false,
+        held,
+    };
+    (after, notice)
+}
+
+/// What it means that no run has succeeded for too long.
+pub fn at_tick(before: &Notified, overdue: Option<Overdue>) -> (Notified, Option<Notice>) {
+    let Some(overdue) = overdue.filter(|_| !before.silent) else {
+        return (before.clone(), None);
+    };
+    let hours = overdue.age_s / 3600;
+    let since = if overdue.has_succeeded {
+        format!("The last success was {hours} hours ago.")
+    } else {
+        format!("The app was first seen {hours} hours ago.")
+    };
+    let notice = Notice {
+        event: Event::NoSuccess,
+        title: format!("Cloud Sync: {overdue}"),
+        text: format!("{since} Look at the last runs on the dashboard, or run `cloud-sync check`."),
+        run: None,
+        counts: None,
+        held: Vec::new(),
+    };
+    (
+        Notified {
+            silent: true,
+            ..before.clone()
+        },
+        Some(notice),
+    )
+}
+
+fn failed(report: &Report) -> Notice {
+    let cause = report
+        .error
+        .as_deref()
+        .unwrap_or("the report tells no cause");
+    notice(
+        Event::Failed,
+        "Cloud Sync: the run failed",
+        cause.to_owned(),
+        report,
+    )
+}
+
+fn newly_held(report: &Report) -> Notice {
+    let reasons: Vec<&str> = report.held.iter().map(|set| &*set.reason).collect();
+    let text = format!(
+        "{}. Look at the report, and approve the sets that are right; the codes serve for 24 hours (R27).",
+        reasons.join("; ")
+    );
+    notice(
+        Event::Held,
+        "Cloud Sync: changes are held for approval",
+        text,
+        report,
+    )
+}
+
+fn recovered(report: &Report) -> Notice {
+    let text = "The run ended well, and nothing is held.".to_owned();
+    notice(Event::Recovered, "Cloud Sync: works again", text, report)
+}
+
+fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
+    let held = report.held.iter().map(|set| HeldLine {
+        class: set.class,
+        changes: set.changes.len(),
+        reason: set.reason.clone(),
+        code: set.code.clone(),
+    });
+    Notice {
+        event,
+        title: title.to_owned(),
+        text,
+        run: Some(report.id.clone()),
+        counts: Some(report.counts.clone()),
+        held: held.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hold::HeldSet,
+        mode::{Mode, Trigger},
+    };
+
+    fn run(outcome: RunOutcome, held: &[Class]) -> Report {
+        let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());
+        report.state = RunState::Ended;
+        report.outcome = outcome;
+        report.held = held
+            .iter()
+            .map(|class| HeldSet {
+                class: *class,
+                code: "c0de".into(),
+                reason: "over its limit".into(),
+                changes: vec![],
+            })
+            .collect();
+        report
+    }
+
+    /// The events of a story, one for each run.
+    fn told(story: &[Report]) -> Vec<Option<Event>> {
+        let mut before = Notified::default();
+        let mut events = Vec::new();
+        for report in story {
+            let (after, notice) = after_run(&before, report, PerformSync::Always);
+            before = after;
+            events.push(notice.map(|notice| notice.event));
+        }
+        events
+    }
+
+    #[test]
+    fn one_message_per_change_of_state() {
+        use Event::{Failed, Held, Recovered};
+        let fine = || run(RunOutcome::InSync, &[]);
+        let bad = || run(RunOutcome::Failed, &[]);
+        let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);
+        let more = || run(RunOutcome::NeedsAttention, &[Class::Suspend, Class::Rename]);
+        let story = [
+            fine(),
+            fine(),
+            bad(),
+            bad(),
+            fine(),
+            fine(),
+            held(),
+            held(),
+            more(),
+            held(),
+            fine(),
+            bad(),
+            held(),
+        ];
+        assert_eq!(
+            told(&story),
+            [
+                None,
+                None,
+                Some(Failed),
+                None,
+                Some(Recovered),
+                None,
+                Some(Held),
+                None,
+                Some(Held),
+                None,
+                Some(Recovered),
+                Some(Failed),
+                Some(Held)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_for_a_few_accounts_or_one_that_goes_on_says_nothing() {
+        let mut scoped = run(RunOutcome::Failed, &[]);
+        scoped.accounts = vec![crate::address::SmtpAddress::verbatim("a@corp.example")];
+        let mut cut_off = run(RunOutcome::Open, &[Class::Suspend]);
+        cut_off.state = RunState::Continues;
+        assert_eq!(told(&[scoped, cut_off]), [None, None]);
+    }
+
+    #[test]
+    fn r28_only_a_success_ends_an_alarm() {
+        let alarmed = Notified {
+            failed: true,
+            silent: true,
+            held: [Class::Suspend].into(),
+        };
+        let preview = Report {
+            mode: Mode::Preview,
+            ..run(RunOutcome::InSync, &[])
+        };
+        let undo = Report {
+            undoes: Some("r".into()),
+            ..run(RunOutcome::InSync, &[])
+        };
+        let scoped = Report {
+            accounts: vec![crate::address::SmtpAddress::verbatim("a@corp.example")],
+            ..run(RunOutcome::InSync, &[])
+        };
+        for report in [&preview, &undo, &scoped] {
+            let (after, notice) = after_run(&alarmed, report, PerformSync::Always);
+            assert_eq!((&after, notice), (&alarmed, None), "{report:?}");
+        }
+        for setting in [PerformSync::Never, PerformSync::OnDemand] {
+            let (after, notice) = after_run(&alarmed, &preview, setting);
+            assert_eq!(after, Notified::default());
+            assert_eq!(notice.map(|notice| notice.event), Some(Event::Recovered));
+        }
+    }
+
+    #[test]
+    fn silence_is_told_once_until_a_success() {
+        let fresh = Notified::default();
+        assert_eq!(at_tick(&fresh, None).1, None);
+        let overdue = Overdue {
+            age_s: 27 * 3600,
+            age_max_s: 26 * 3600,
+            has_succeeded: true,
+        };
+        let (silent, notice) = at_tick(&fresh, Some(overdue));
+        assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
+        assert_eq!(at_tick(&silent, Some(overdue)).1, None);
+        let held = [Class::Suspend];
+        let waiting = Notified {
+            held: held.into(),
+            ..silent.clone()
+        };
+        let setting = PerformSync::Always;
+        let (_, notice) = after_run(&waiting, &run(RunOutcome::NeedsAttention, &held), setting);
+        assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
+        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting);
+        assert_eq!(
+            (after, notice.map(|notice| notice.event)),
+            (fresh, Some(Event::Recovered))
+        );
+    }
+}

@@ -1,0 +1,339 @@
+//! R28: what a success is, and what is unhealthy.
+
+use crate::{
+    health::{Circumstances, FirstSeen, Host, Run, last_success, overdue, problems},
+    mode::{Mode, PerformSync},
+    report::{RunOutcome, RunState},
+};
+
+const NOW: i64 = 1_796_004_000; // Monday 30 November 2026, 02:00 UTC
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+const SETTINGS: [PerformSync; 3] = [
+    PerformSync::Never,
+    PerformSync::OnDemand,
+    PerformSync::Always,
+];
+
+/// For everybody, and ended well `hours` ago.
+fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
+    Run {
+        id,
+        mode,
+        state: RunState::Ended,
+        outcome: RunOutcome::InSync,
+        started: Some(NOW - hours * HOUR),
+        ended: Some(NOW - hours * HOUR),
+        error: None,
+        is_for_all: true,
+        was_killed: false,
+    }
+}
+
+fn failed(id: &str, mode: Mode, hours: i64) -> Run<'_> {
+    Run {
+        outcome: RunOutcome::Failed,
+        error: Some("401"),
+        ..run(id, mode, hours)
+    }
+}
+
+fn for_some(id: &str, mode: Mode, hours: i64) -> Run<'_> {
+    Run {
+        is_for_all: false,
+        ..run(id, mode, hours)
+    }
+}
+
+fn killed(id: &str, hours: i64) -> Run<'_> {
+    Run {
+        state: RunState::Running,
+        outcome: RunOutcome::Open,
+        ended: None,
+        error: Some("its process ended"),
+        was_killed: true,
+        ..run(id, Mode::Apply, hours)
+    }
+}
+
+fn app<'a>(runs: &'a [Run<'a>], host: &'a Host) -> Circumstances<'a> {
+    Circumstances {
+        setting: PerformSync::Always,
+        now: NOW,
+        runs,
+        first_seen: Some(NOW - 100 * DAY),
+        unrecorded: None,
+        unreadable: &[],
+        host,
+    }
+}
+
+fn told(of: &Circumstances<'_>) -> Vec<String> {
+    problems(of).iter().map(ToString::to_string).collect()
+}
+
+fn host(schedule: &str) -> Host {
+    Host {
+        is_present: true,
+        schedule: Some(schedule.to_owned()),
+        disabled: Vec::new(),
+    }
+}
+
+#[test]
+fn r28_a_success_ended_well_saw_everybody_and_did_what_the_timer_does() {
+    use Mode::{Apply, Preview};
+    let open = |state| Run {
+        state,
+        ended: None,
+        outcome: RunOutcome::Open,
+        ..run("r", Apply, 1)
+    };
+    for (run, successes) in [
+        (run("r", Apply, 1), [false, false, true]),
+        (run("r", Preview, 1), [true, true, false]),
+        (failed("r", Apply, 1), [false; 3]),
+        (failed("r", Preview, 1), [false; 3]),
+        (for_some("r", Apply, 1), [false; 3]),
+        (for_some("r", Preview, 1), [false; 3]),
+        (open(RunState::Queued), [false; 3]),
+        (open(RunState::Running), [false; 3]),
+        (open(RunState::Continues), [false; 3]),
+    ] {
+        assert_eq!(
+            SETTINGS.map(|setting| run.is_success(setting)),
+            successes,
+            "{run:?}"
+        );
+    }
+    let runs = [run("c", Preview, 1), run("b", Apply, 2), run("a", Apply, 3)];
+    let newest = |setting| last_success(&runs, setting).map(|run| run.id);
+    assert_eq!(newest(PerformSync::Always), Some("b"));
+    assert_eq!(newest(PerformSync::Never), Some("c"));
+}
+
+#[test]
+fn r28_what_is_unhealthy() {
+    use Mode::{Apply, Preview};
+    let nightly = host("0 0 2 * * *");
+    for (runs, expected) in [
+        (vec![run("a", Apply, 24)], vec![]),
+        (vec![run("a", Apply, 26)], vec![]),
+        (
+            vec![run("a", Apply, 27)],
+            vec!["no run has succeeded for 26 hours"],
+        ),
+        // Nothing but a success ends it.
+        (
+            vec![
+                run("c", Preview, 1),
+                for_some("b", Apply, 1),
+                run("a", Apply, 27),
+            ],
+            vec!["no run has succeeded for 26 hours"],
+        ),
+        (
+            vec![failed("b", Apply, 1), run("a", Apply, 24)],
+            vec!["the last run failed: 401"],
+        ),
+        (
+            vec![
+                run("c", Preview, 1),
+                failed("b", Apply, 1),
+                run("a", Apply, 24),
+            ],
+            vec!["the last run failed: 401"],
+        ),
+        (vec![failed("b", Preview, 1), run("a", Apply, 24)], vec![]),
+        (vec![run("b", Apply, 1), failed("a", Apply, 24)], vec![]),
+        (
+            vec![killed("b", 1), run("a", Apply, 24)],
+            vec!["run b: its process ended"],
+        ),
+        (
+            vec![run("c", Preview, 1), killed("b", 1), run("a", Apply, 24)],
+            vec!["run b: its process ended"],
+        ),
+        (vec![run("b", Apply, 1), killed("a", 24)], vec![]),
+        (
+            vec![],
+            vec!["no run has succeeded yet, 26 hours after the app was first seen"],
+        ),
+        (
+            vec![run("a", Apply, -24)],
+            vec![
+                "the clock stands at 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
+            ],
+        ),
+        // A success of the future says nothing, whatever came after it.
+        (
+            vec![for_some("b", Preview, 1), run("a", Apply, -24)],
+            vec![
+                "the clock stands at 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
+            ],
+        ),
+        (vec![run("b", Apply, 1), run("a", Apply, -24)], vec![]),
+    ] {
+        assert_eq!(told(&app(&runs, &nightly)), expected, "{runs:?}");
+    }
+}
+
+#[test]
+fn r28_a_fresh_app_has_time_for_its_first_success() {
+    use Mode::{Apply, Preview};
+    let nightly = host("0 0 2 * * *");
+    let not_for_all = "no run has succeeded yet: run a was not for all accounts";
+    for (runs, expected) in [
+        (vec![], vec![]),
+        (vec![run("a", Preview, 1)], vec![]),
+        (vec![for_some("a", Preview, 1)], vec![not_for_all]),
+        (
+            vec![run("b", Preview, 1), for_some("a", Apply, 2)],
+            vec![not_for_all],
+        ),
+        (
+            vec![failed("a", Preview, 1)],
+            vec!["no run has succeeded yet: run a failed"],
+        ),
+        (
+            vec![failed("a", Apply, 1)],
+            vec!["the last run failed: 401"],
+        ),
+        (vec![run("b", Apply, 1), for_some("a", Preview, 1)], vec![]),
+        // Of the time when the timer previewed.
+        (
+            vec![run("b", Preview, 3), for_some("a", Preview, 3)],
+            vec![],
+        ),
+    ] {
+        let fresh = Circumstances {
+            first_seen: Some(NOW - 2 * HOUR),
+            ..app(&runs, &nightly)
+        };
+        assert_eq!(told(&fresh), expected, "{runs:?}");
+    }
+    for (hours, is_overdue) in [(26, false), (27, true)] {
+        let seen = Circumstances {
+            first_seen: Some(NOW - hours * HOUR),
+            ..app(&[], &nightly)
+        };
+        assert_eq!(overdue(&seen).is_some(), is_overdue, "{hours}");
+    }
+    let never_seen = Circumstances {
+        first_seen: None,
+        ..app(&[], &nightly)
+    };
+    assert_eq!(told(&never_seen), Vec::<String>::new());
+}
+
+#[test]
+fn r28_an_app_was_first_seen_once_for_each_mode() {
+    let history = [run("a", Mode::Preview, 50)];
+    let seen = FirstSeen::default().noted(Mode::Preview, NOW, &history);
+    assert_eq!(seen.with(Mode::Preview), Some(NOW - 50 * HOUR));
+    let seen = seen.noted(Mode::Preview, NOW + DAY, &history);
+    assert_eq!(seen.with(Mode::Preview), Some(NOW - 50 * HOUR));
+    let seen = seen.noted(Mode::Apply, NOW + DAY, &history);
+    assert_eq!(seen.with(Mode::Apply), Some(NOW + DAY));
+    let corrected = seen.noted(Mode::Apply, NOW, &history);
+    assert_eq!(corrected.with(Mode::Apply), Some(NOW));
+}
+
+#[test]
+fn r28_a_rarer_schedule_has_its_interval_and_two_hours() {
+    let weekly = "0 0 2 * * 1";
+    let workdays = "0 0 2 * * 1-5";
+    for (schedule, since_due_h, success_h, is_overdue) in [
+        ("0 0 2 * * *", 0, 26, false),
+        ("0 0 * * * *", 0, 26, false),
+        ("0 0 * * * *", 0, 27, true),
+        ("every night", 0, 27, true),
+        (weekly, 0, 7 * 24 + 2, false),
+        (weekly, 0, 7 * 24 + 3, true),
+        ("3.00:00:00", 0, 74, false),
+        ("3.00:00:00", 0, 75, true),
+        // Since Friday; Monday's run may still be under way.
+        (workdays, 1, 73, false),
+        (workdays, 3, 75, true),
+    ] {
+        let now = NOW + since_due_h * HOUR;
+        let runs = [run("a", Mode::Apply, success_h - since_due_h)];
+        let host = host(schedule);
+        let of = Circumstances {
+            now,
+            ..app(&runs, &host)
+        };
+        assert_eq!(overdue(&of).is_some(), is_overdue, "{schedule} {success_h}");
+    }
+}
+
+#[test]
+fn r28_what_cannot_be_read_and_a_tick_that_left_no_trace() {
+    let nightly = host("0 0 2 * * *");
+    let unreadable = ["memory is unreadable".to_owned()];
+    let runs = [run("a", Mode::Apply, 24)];
+    let of = Circumstances {
+        unreadable: &unreadable,
+        ..app(&runs, &nightly)
+    };
+    assert_eq!(told(&of), ["memory is unreadable"]);
+    for (hours, expected) in [
+        (
+            23,
+            vec!["the timer's last run failed and is not in the history: no storage"],
+        ),
+        (
+            24,
+            vec!["the timer's last run failed and is not in the history: no storage"],
+        ),
+        (25, vec![]),
+    ] {
+        let of = Circumstances {
+            unrecorded: Some((NOW - hours * HOUR, "no storage")),
+            ..app(&runs, &nightly)
+        };
+        assert_eq!(told(&of), expected, "{hours}");
+    }
+}
+
+#[test]
+fn r28_a_host_that_never_starts_what_must_start() {
+    let runs = [run("a", Mode::Apply, 24)];
+    let remedy = "set it to 0 0 2 * * * for each night at 02:00 UTC";
+    let missing = Host {
+        is_present: true,
+        ..Host::default()
+    };
+    let disabled = Host {
+        disabled: vec!["AzureWebJobs.SyncTimer.Disabled".into()],
+        ..host("0 0 2 * * *")
+    };
+    let on_a_laptop = Host {
+        is_present: false,
+        ..host("0 0 25 * * *")
+    };
+    for (host, expected) in [
+        (Host::default(), vec![]),
+        (host("00:30:00"), vec![]),
+        (missing, vec![format!("the timer never starts: SYNC_SCHEDULE is not set; {remedy}")]),
+        (
+            host("every night"),
+            vec![format!(
+                "the timer never starts: SYNC_SCHEDULE \"every night\" is not a schedule, since it has 2 fields, not six or five; {remedy}"
+            )],
+        ),
+        (
+            on_a_laptop,
+            vec![format!(
+                "the timer never starts: SYNC_SCHEDULE \"0 0 25 * * *\" is not a schedule, since the hour cannot be \"25\"; \
+                 it is a number from 0 to 23, a range, a list or a step; {remedy}"
+            )],
+        ),
+        (
+            disabled,
+            vec!["the setting AzureWebJobs.SyncTimer.Disabled disables a function that runs need; remove it, or set it to false".to_owned()],
+        ),
+    ] {
+        assert_eq!(told(&app(&runs, &host)), expected, "{host:?}");
+    }
+}

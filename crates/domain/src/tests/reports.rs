@@ -1,0 +1,411 @@
+//! What a run leaves behind: counts, its outcome, one line, what is asked and what is remembered.
+
+use super::notation::{NOW, Planned, Scene, address, object_id};
+use crate::{
+    account::{Actual, Extension},
+    accounts::Accounts,
+    delegation::{GroupIndex, questions},
+    diff::absence_questions,
+    directory::{MailboxIx, Party},
+    guard::Class,
+    health::Overdue,
+    hold::{HeldChange, HeldSet},
+    ids::{ObjectId, ScimId},
+    matching::match_accounts,
+    mode::{Mode, PerformSync, Trigger},
+    note::{Code, Note},
+    notice::{Notified, at_tick},
+    probe::AnswerSheet,
+    report::{ActionOutcome, ActionReport, Report, RunOutcome},
+    source::{PermissionAnswer, PermissionEntry, Question},
+    suspended::{Suspended, still_suspended},
+};
+
+/// A report about the actions of a world, each with its outcome.
+fn report(text: &str, outcomes: &[ActionOutcome]) -> Report {
+    let plan = Scene::parse(text).plan().plan;
+    let actions = plan.approved.actions().iter();
+    let mut report = Report::begin("r1".into(), Mode::Apply, Trigger::Timer, "t".into());
+    report.actions = actions
+        .zip(outcomes)
+        .map(|(action, outcome)| ActionReport {
+            action: action.clone(),
+            outcome: *outcome,
+            problems: match outcome {
+                ActionOutcome::Partly | ActionOutcome::Refused => vec!["400 no".into()],
+                ActionOutcome::Planned
+                | ActionOutcome::Applied
+                | ActionOutcome::Failed
+                | ActionOutcome::Remaining => Vec::new(),
+            },
+        })
+        .collect();
+    report
+}
+
+fn held() -> HeldSet {
+    let change = HeldChange {
+        address: address("anna@"),
+        what: "suspend".into(),
+        before: "active".into(),
+        after: "suspended".into(),
+        fingerprint: "f".into(),
+    };
+    HeldSet {
+        class: Class::Suspend,
+        code: "c0de".into(),
+        reason: "over its limit".into(),
+        changes: vec![change.clone(), change],
+    }
+}
+
+#[test]
+fn r26_r32_a_report_counts_what_its_lists_hold() {
+    use ActionOutcome::{Applied, Failed, Partly, Planned, Refused, Remaining};
+    let world = "
+        mailbox a1@
+        mailbox a2@
+        mailbox a3@
+        mailbox a4@
+        mailbox a5@
+        mailbox b1@ disabled
+        account b1@
+        mailbox b2@ disabled
+        account b2@
+        mailbox b3@ disabled
+        account b3@
+        mailbox b4@ disabled
+        account b4@
+    ";
+    let outcomes = [
+        Applied, Applied, Partly, Refused, Failed, Partly, Partly, Planned, Remaining,
+    ];
+    let mut report = report(world, &outcomes);
+    report.held = vec![held(), held()];
+    report.skipped = vec![
+        Note::new("x@corp.example", Code::Rejected, "one"),
+        Note::new("y@corp.example", Code::Rejected, "two"),
+        Note::new("z@corp.example", Code::TargetFilter, "three"),
+    ];
+    report.duration_ms = 1_250;
+    report.remaining = 1;
+    report.count();
+    let counts = serde_json::to_value(&report.counts).unwrap();
+    let expected = serde_json::json!({
+        "planned": {"create": 5, "suspend": 4},
+        "applied": {"create": 3, "suspend": 2},
+        "refused": 4,
+        "failed": 1,
+        "held": 4,
+        "skipped": {"rejected": 2, "target_filter": 1},
+    });
+    assert_eq!(counts, expected);
+    let failed: Vec<&str> = report
+        .failed
+        .iter()
+        .map(|one| one.address.as_str())
+        .collect();
+    assert_eq!(
+        failed,
+        [
+            "a3@corp.example",
+            "a4@corp.example",
+            "b1@corp.example",
+            "b2@corp.example"
+        ]
+    );
+    assert_eq!(
+        report.summary_line(),
+        "run r1 (Apply): 9 planned, 5 applied, 4 refused, 1 failed, 4 held, 1 remaining in 1.2 s"
+    );
+}
+
+#[test]
+fn r26_r32_r36_what_needs_attention_and_how_a_run_ends() {
+    let create = "mailbox anna@";
+    let end = |mut report: Report| {
+        report.count();
+        report.conclude();
+        report.outcome
+    };
+    let fine = || report(create, &[ActionOutcome::Applied]);
+    assert_eq!(end(fine()), RunOutcome::InSync);
+    let mut converged = fine();
+    converged.converged = Some(true);
+    assert_eq!(end(converged), RunOutcome::InSync);
+    let mut filtered = fine();
+    filtered.skipped = vec![Note::new("x", Code::TargetFilter, "t")];
+    assert_eq!(end(filtered), RunOutcome::InSync);
+
+    let mut with_held = fine();
+    with_held.held = vec![held()];
+    let mut rejected = fine();
+    rejected.skipped = vec![Note::new("x", Code::Rejected, "t")];
+    let mut differs = fine();
+    differs.converged = Some(false);
+    let refused = report(create, &[ActionOutcome::Refused]);
+    for bad in [with_held, rejected, differs, refused] {
+        assert_eq!(end(bad), RunOutcome::NeedsAttention);
+    }
+
+    let mut preview = report(create, &[ActionOutcome::Planned]);
+    preview.mode = Mode::Preview;
+    assert_eq!(end(preview), RunOutcome::ChangesPending);
+    let mut nothing = report("", &[]);
+    nothing.mode = Mode::Preview;
+    assert_eq!(end(nothing), RunOutcome::InSync);
+}
+
+#[test]
+fn a_seen_twice_mailbox_has_its_object_id_twice() {
+    let seen_twice = |text: &str| {
+        let world = Scene::parse(text).world();
+        let all = world.directory.iter();
+        all.map(|(_, mailbox)| world.directory.is_seen_twice(mailbox))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        seen_twice("mailbox anna@ id=a\nmailbox bert@ id=a"),
+        [true, true]
+    );
+    assert_eq!(
+        seen_twice("mailbox anna@ id=a\nmailbox bert@ id=b guid=a"),
+        [false, false]
+    );
+}
+
+#[test]
+fn silence_is_told_in_hours() {
+    let notice = |has_succeeded| {
+        let overdue = Overdue {
+            age_s: 27 * 3600 + 1800,
+            age_max_s: 26 * 3600,
+            has_succeeded,
+        };
+        at_tick(&Notified::default(), Some(overdue)).1.unwrap()
+    };
+    assert!(
+        notice(true)
+            .text
+            .starts_with("The last success was 27 hours ago.")
+    );
+    assert!(
+        notice(false)
+            .text
+            .starts_with("The app was first seen 27 hours ago.")
+    );
+    assert_eq!(
+        notice(true).title,
+        "Cloud Sync: no run has succeeded for 26 hours"
+    );
+}
+
+#[test]
+fn the_sheet_keeps_answers_in_order_and_what_they_speak_for() {
+    let mut sheet = AnswerSheet::default();
+    sheet.speaks_for("nothing was said yet");
+    sheet.say("lists", "how many pages?", "one");
+    sheet.say("groups", "who may read?", "everybody");
+    sheet.speaks_for("EXO_PERMISSIONS=batch");
+    let told: Vec<_> = sheet
+        .answers
+        .iter()
+        .map(|one| (one.probe, &*one.answer, one.changes.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("lists", "one", None),
+            ("groups", "everybody", Some("EXO_PERMISSIONS=batch")),
+        ]
+    );
+}
+
+#[test]
+fn r28_the_setting_is_shown_as_it_is_written() {
+    let all = [
+        PerformSync::Never,
+        PerformSync::OnDemand,
+        PerformSync::Always,
+    ];
+    assert_eq!(
+        all.map(|one| one.to_string()),
+        ["false", "on-demand", "true"]
+    );
+}
+
+#[test]
+fn the_suspended_are_those_that_still_are_the_oldest_first() {
+    let mut scene = Scene::parse(
+        "account anna@ off
+        account bert@
+        account carl@ off
+        functional dora@",
+    );
+    for (id, at) in [
+        ("anna", NOW),
+        ("bert", NOW),
+        ("carl", NOW - 86_400),
+        ("dora", NOW),
+        ("gone", NOW),
+    ] {
+        scene.memory.suspended.insert(ScimId::new(id), at);
+    }
+    let accounts = Accounts::new(scene.actual.clone());
+    let listed = still_suspended(&mut scene.memory, &accounts);
+    let names: Vec<&str> = listed.iter().map(|one| one.address.as_str()).collect();
+    assert_eq!(names, ["carl@corp.example", "anna@corp.example"]);
+    let kept: Vec<&str> = scene.memory.suspended.keys().map(ScimId::as_str).collect();
+    assert_eq!(kept, ["anna", "carl"]);
+    let words = Suspended::at(&address("anna@"), NOW).in_words();
+    assert!(
+        words.starts_with(
+            "suspended on 2027-01-15; Zivver may delete it for good from 2027-04-15 on"
+        ),
+        "{words}"
+    );
+}
+
+#[test]
+fn r22_addresses_are_sent_as_zivver_spelled_them() {
+    let mut extension = Extension::default();
+    extension
+        .spelling
+        .insert(address("anna@"), "Anna@Corp.Example".into());
+    assert_eq!(extension.spell(&address("anna@")), "Anna@Corp.Example");
+    assert_eq!(extension.spell(&address("bert@")), "bert@corp.example");
+}
+
+#[test]
+fn an_organisation_without_accounts_is_empty() {
+    assert!(Accounts::new(Actual::default()).is_empty());
+    assert!(!Accounts::new(Scene::parse("account anna@").actual).is_empty());
+}
+
+#[test]
+fn an_id_is_itself_in_json_and_in_debug_output() {
+    let id = ObjectId::parse(&object_id("anna")).unwrap();
+    let text = id.to_string();
+    assert_eq!(serde_json::to_value(id).unwrap(), serde_json::json!(text));
+    assert_eq!(format!("{id:?}"), text);
+    assert_eq!(format!("{:?}", ScimId::new("u1")), "u1");
+}
+
+#[test]
+fn r9_only_what_is_not_found_otherwise_is_asked_for() {
+    let scene = Scene::parse(
+        "mailbox anna@
+        mailbox bert@
+        group Sales members=bert@
+        groups ?",
+    );
+    let world = scene.world();
+    let entry = |user: &str| PermissionEntry {
+        user: user.to_owned(),
+        access_rights: vec!["FullAccess".into()],
+        deny: false,
+        inherited: false,
+    };
+    let asked = |users: &[&str], answers| {
+        let entries = users.iter().map(|user| entry(user)).collect();
+        let answer = PermissionAnswer::Entries(entries);
+        questions(
+            &world.directory,
+            &GroupIndex::new(answers),
+            Party::Mailbox(MailboxIx(0)),
+            &answer,
+            answers,
+        )
+    };
+    let mut answers = scene.answers.clone();
+    answers.directory = None;
+    let users = [
+        "NT AUTHORITY\\SELF",
+        "bert@corp.example",
+        "Ext@Other.Example",
+    ];
+    assert_eq!(asked(&users, &answers), [Question::GroupDirectory].into());
+    let known = Scene::parse("mailbox bert@\ngroup Sales members=bert@");
+    assert_eq!(
+        asked(&users, &known.answers),
+        [Question::Recipient("ext@other.example".into())].into()
+    );
+}
+
+#[test]
+fn r19_only_active_accounts_that_could_be_absent_are_asked_about() {
+    let asked = |text: &str| -> Vec<String> {
+        let scene = Scene::parse(text);
+        let world = scene.world();
+        let matching = match_accounts(&world, &scene.policy, &scene.memory);
+        let questions = absence_questions(&world, &scene.policy, &matching);
+        questions
+            .into_iter()
+            .map(|question| {
+                let Question::Recipient(text) = question else {
+                    panic!("{question:?}");
+                };
+                text
+            })
+            .collect()
+    };
+    let world = "
+        mailbox anna@ alias=merge@
+        account anna@
+        account merge@ ext=merge
+        account gone@
+        account past@ ext=past
+        account idle@ off
+        account far@other.example
+        functional desk@ members=anna
+        functional rest@
+    ";
+    let (merge, past) = (object_id("merge"), object_id("past"));
+    assert_eq!(
+        asked(world),
+        [
+            &*past,
+            &*merge,
+            "desk@corp.example",
+            "gone@corp.example",
+            "past@corp.example"
+        ]
+    );
+    // R14: without a shared mailbox in the filter nothing happens to functional accounts.
+    let filtered = format!("{world}\nsource anna@");
+    assert_eq!(
+        asked(&filtered),
+        [&*past, &*merge, "gone@corp.example", "past@corp.example"]
+    );
+    assert_eq!(
+        asked(&format!("{world}\ngone gone@")).len(),
+        4,
+        "once is enough"
+    );
+}
+
+#[test]
+fn r13_r15_a_plan_counts_what_is_outside_and_what_each_entry_matches() {
+    let Planned { plan, .. } = Scene::parse(
+        "target filtered@ *x@*
+        mailbox filtered@
+        account filtered@
+        mailbox onlymailbox@
+        mailbox filtered@other.example
+        account max@
+        account far@other.example
+        account away@other.example
+        mailbox new@
+        account new@ name=Old",
+    )
+    .plan();
+    assert_eq!(plan.accounts_outside, 2);
+    let counts: Vec<(&str, usize)> = plan
+        .filter_counts
+        .iter()
+        .map(|(entry, count)| (entry.as_str(), *count))
+        .collect();
+    assert_eq!(counts, [("*x@*", 2), ("filtered@", 2)]);
+    assert!(!plan.approved.is_empty(), "a create");
+    assert!(Scene::parse("").plan().plan.approved.is_empty());
+}

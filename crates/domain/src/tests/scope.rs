@@ -1,0 +1,372 @@
+//! R13 to R15 and R39: whom a run may touch.
+
+use insta::assert_snapshot;
+
+use super::{
+    notation::{Scene, object_id},
+    shown::{changes_of, plan_of},
+};
+use crate::{
+    scope::{NO_SUCH_GROUP, SourceFilter, source_filter},
+    source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
+};
+
+#[test]
+fn r13_a_mailbox_outside_the_domains_is_not_synchronised_and_its_account_stays() {
+    let world = "
+        mailbox anna@other.example name=New
+        mailbox bert@
+        account anna@other.example name=Old
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    create bert@; name +bert
+    0. new bert@: post user [bert] key [#bert]
+    1. new bert@: name [bert] active [true] aliases [] delegates [] key [#bert]; completes 0; after 0
+    R13 OutsideClaimedDomains anna@other.example
+    ");
+}
+
+#[test]
+fn r13_nothing_is_renamed_to_an_address_outside() {
+    let world = "
+        mailbox anna@other.example id=anna name=New
+        account anna@ name=Old
+        map anna=anna
+        mailbox zoe@
+        account zoe@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R13 OutsideClaimedDomains anna@
+    R13 OutsideClaimedDomains anna@other.example
+    ");
+}
+
+#[test]
+fn r13_foreign_aliases_delegates_and_members_are_kept() {
+    let world = "
+        mailbox anna@ alias=new@,far@other.example
+        account anna@ alias=x@other.example delegates=y@other.example,bert@other.example
+        account bert@other.example
+        shared info@ grants=anna@
+        functional info@ members=bert alias=z@other.example
+        shared team@
+        functional team@ members=bert,anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +new@
+    update info@; delegates +anna@
+    update team@; delegates -anna@
+    0. anna@: aliases [new@ x@other.example] delegates [bert@other.example y@other.example] key [#anna]
+    1. info@: members [anna@ bert@other.example]
+    2. team@: members [bert@other.example]
+    ");
+}
+
+#[test]
+fn r14_who_left_the_filter_is_suspended_or_emptied() {
+    let world = "
+        source anna@ info@
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@ grants=anna@
+        functional info@ members=anna
+        shared team@ grants=anna@
+        functional team@ members=anna
+        mailbox new@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    suspend bert@; active -yes +no
+    empty team@; active -yes +no; delegates -anna@
+    ");
+}
+
+#[test]
+fn r14_without_a_shared_mailbox_in_the_filter_functional_accounts_stay() {
+    let world = "
+        source anna@
+        mailbox anna@ alias=old@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@ name=New grants=bert@
+        functional info@ members=anna alias=old@
+        functional stray@ members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend bert@; active -yes +no
+    0. bert@: active [false]
+    R23 AliasTaken anna@
+    R14 OutsideSourceFilter bert@
+    R14 FunctionalOutsideSourceFilter info@
+    R14 FunctionalOutsideSourceFilter stray@
+    ");
+}
+
+#[test]
+fn r14_who_is_not_in_the_filter_is_no_delegate() {
+    let world = "
+        source anna@ info@
+        mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@ off
+        shared info@ grants=anna@,bert@
+        functional info@ members=anna,bert
+    ";
+    assert_snapshot!(changes_of(world), @"update info@; delegates -bert@");
+}
+
+#[test]
+fn r15_filtered_accounts_are_not_touched_but_may_be_delegates() {
+    let world = "
+        target anna sec*@corp.example
+        mailbox anna@ name=New
+        account anna@
+        mailbox secret@
+        shared info@ grants=anna@,secret@
+        functional info@
+        account johanna@
+        mailbox sec@ id=sec
+        account old@ as=old ext=sec
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    resume info@; active -no +yes; delegates +anna@
+    0. info@: members [anna@]
+    R15 TargetFilter anna@
+    R12 DelegatePruned info@
+    R15 TargetFilter johanna@
+    R15 TargetFilter old@
+    R15 TargetFilter sec@
+    R15 TargetFilter secret@
+    ");
+}
+
+#[test]
+fn r15_aliases_are_not_matched() {
+    let world = "
+        target nick
+        mailbox anna@ alias=nick@ name=New
+        account anna@ alias=nick@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; name -anna +New");
+}
+
+#[test]
+fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
+    let world = "
+        only anna@ info@
+        mailbox anna@ name=New alias=bertold@
+        account anna@
+        mailbox bert@ name=New
+        account bert@ alias=bertold@
+        mailbox carl@
+        shared info@ grants=carl@
+        functional info@ members=anna
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; name -anna +New
+    0. anna@: name [New]
+    R23 AliasTaken anna@
+    R12 DelegatesLeftOut info@
+    R32 DelegateLeftOut info@
+    ");
+}
+
+#[test]
+fn r39_any_address_names_an_account() {
+    let world = "
+        only nick@ was@
+        mailbox anna@ name=New alias=nick@
+        account anna@ alias=nick@
+        mailbox bert@ id=bert
+        account was@ as=u1 name=bert
+        map bert=u1
+        mailbox carl@ name=New
+        account carl@
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    update anna@; name -anna +New
+    rename was@; address -was@ +bert@
+    ");
+}
+
+/// What is known of a tenant with a plain group `Staff` of these names, and of what they are.
+fn staff(names: &[&str], known: Vec<(&str, RecipientAnswer)>) -> Answers {
+    let mut answers = Answers::default();
+    let row = |name: &&str| RecipientRecord {
+        name: Some((*name).into()),
+        identity: Some((*name).into()),
+        ..RecipientRecord::default()
+    };
+    let rows = MembersAnswer::Complete(names.iter().map(row).collect());
+    answers.members.insert("Staff".into(), rows);
+    let not_found = ("Staff", RecipientAnswer::NotFound);
+    for (text, answer) in known.into_iter().chain([not_found]) {
+        answers.recipients.insert(text.into(), answer);
+    }
+    answers
+}
+
+fn called(name: &str, kind: &str, id: Option<&str>) -> RecipientAnswer {
+    RecipientAnswer::Found(RecipientRecord {
+        recipient_type_details: kind.into(),
+        object_id: id.map(object_id),
+        name: Some(name.into()),
+        ..RecipientRecord::default()
+    })
+}
+
+#[test]
+fn r14_members_of_a_plain_group_are_looked_up_by_name() {
+    let asked = source_filter(&["Staff"], &staff(&["Anna", "Sales"], Vec::new()));
+    let questions = ["Anna", "Sales"].map(|name| Question::Recipient(name.into()));
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    let known = vec![
+        ("Anna", called("anna", "UserMailbox", Some("anna"))),
+        (
+            "Sales",
+            called("Sales", "MailUniversalSecurityGroup", Some("sales")),
+        ),
+        ("Inner", RecipientAnswer::NotFound),
+        ("Guest", called("Guest", "MailUser", None)),
+    ];
+    let mut answers = staff(&["Anna", "Sales", "Inner", "Guest"], known);
+    let inner = |identity: String, kind| Question::Members { identity, kind };
+    let questions = [
+        inner(object_id("sales"), GroupKind::Security),
+        inner("Inner".into(), GroupKind::PlainSecurity),
+    ];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    // The plain group holds itself, and the other one a mailbox.
+    let RecipientAnswer::Found(bert) = called("Bert", "UserMailbox", Some("bert")) else {
+        unreachable!("it is found");
+    };
+    let own_name = RecipientRecord {
+        name: Some("Inner".into()),
+        ..RecipientRecord::default()
+    };
+    for (identity, rows) in [(object_id("sales"), bert), ("Inner".into(), own_name)] {
+        let rows = MembersAnswer::Complete(vec![rows]);
+        answers.members.insert(identity, rows);
+    }
+    let SourceFilter::Members(members) = source_filter(&["Staff"], &answers) else {
+        panic!("the filter was answered");
+    };
+    for (word, expected) in [("anna", true), ("bert", true), ("carl", false)] {
+        let scene = Scene::parse(&format!("mailbox {word}@"));
+        assert_eq!(
+            members.hold(&scene.world().directory.mailboxes[0]),
+            expected,
+            "{word}"
+        );
+    }
+}
+
+#[test]
+fn r14_a_member_that_nobody_can_be_found_for_fails_the_filter() {
+    let shown = RecipientAnswer::Found(RecipientRecord {
+        recipient_type_details: "UserMailbox".into(),
+        object_id: Some(object_id("anna")),
+        name: Some("anna.b".into()),
+        display_name: Some("Anna".into()),
+        ..RecipientRecord::default()
+    });
+    for (answer, reason) in [
+        (RecipientAnswer::Ambiguous, "more than one recipient"),
+        (RecipientAnswer::Failed("throttled".into()), "throttled"),
+        (called("Anna", "", Some("anna")), "what kind"),
+        (called("Anna", "UserMailbox", None), "identifier"),
+        (shown, "display name"),
+    ] {
+        let answers = staff(&["Anna"], vec![("Anna", answer)]);
+        let SourceFilter::Failed(text) = source_filter(&["Staff"], &answers) else {
+            panic!("{reason}");
+        };
+        assert!(text.contains(reason), "{text}");
+    }
+    let mut answers = staff(&["Anna"], vec![("Anna", RecipientAnswer::NotFound)]);
+    let failed = MembersAnswer::Failed("not found".into());
+    answers.members.insert("Anna".into(), failed);
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Failed(_)
+    ));
+    let answers = staff(&[""], Vec::new());
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Failed(_)
+    ));
+}
+
+#[test]
+fn r14_a_member_of_a_kind_never_heard_of_is_read_as_a_group() {
+    for kind in ["FutureSecurityRing", "MailNonUniversalGroup"] {
+        let ring = RecipientRecord {
+            recipient_type_details: kind.into(),
+            object_id: Some(object_id("ring")),
+            ..RecipientRecord::default()
+        };
+        let mut answers = staff(&[], Vec::new());
+        let members = MembersAnswer::Complete(vec![ring]);
+        answers.members.insert("Staff".into(), members);
+        let asked = source_filter(&["Staff"], &answers);
+        let SourceFilter::Missing(questions) = asked else {
+            panic!("{asked:?}");
+        };
+        assert!(
+            matches!(questions.first(), Some(Question::Members { identity, .. }) if *identity == object_id("ring")),
+            "{questions:?}"
+        );
+        answers
+            .members
+            .insert(object_id("ring"), MembersAnswer::NotFound);
+        assert!(matches!(
+            source_filter(&["Staff"], &answers),
+            SourceFilter::Failed(_)
+        ));
+    }
+    // A person of such a kind is none.
+    let person = called("Hal", "FutureMailUser", Some("hal"));
+    let answers = staff(&["Hal"], vec![("Hal", person)]);
+    assert!(matches!(
+        source_filter(&["Staff"], &answers),
+        SourceFilter::Members(_)
+    ));
+}
+
+#[test]
+fn r14_a_mistyped_group_says_so() {
+    let mut answers = staff(&[], Vec::new());
+    answers
+        .members
+        .insert("Staff".into(), MembersAnswer::NotFound);
+    let SourceFilter::Failed(reason) = source_filter(&["Staff"], &answers) else {
+        panic!("it is nobody's name");
+    };
+    assert!(reason.contains(NO_SUCH_GROUP), "{reason}");
+}
+
+#[test]
+fn r14_a_member_of_no_kind_is_looked_up() {
+    let id = object_id("inner");
+    let row = |kind: &str| RecipientRecord {
+        recipient_type_details: kind.into(),
+        object_id: Some(id.clone()),
+        ..RecipientRecord::default()
+    };
+    let mut answers = staff(&[], Vec::new());
+    let members = MembersAnswer::Complete(vec![row(" ")]);
+    answers.members.insert("Staff".into(), members);
+    let questions = [Question::Recipient(id.clone())];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+    let found = RecipientAnswer::Found(row(" MailUniversalSecurityGroup "));
+    answers.recipients.insert(id.clone(), found);
+    let kind = GroupKind::Security;
+    let questions = [Question::Members { identity: id, kind }];
+    let asked = source_filter(&["Staff"], &answers);
+    assert_eq!(asked, SourceFilter::Missing(questions.into()));
+}

@@ -1,0 +1,349 @@
+//! What falls out of a plan because something else does (R12, R23, R25, R32), and what its steps are.
+
+use insta::assert_snapshot;
+
+use super::{
+    notation::{Planned, Scene},
+    shown::{changes_of, plan_of, shown},
+};
+use crate::{memory::Ineffective, plan::next_mapping};
+
+#[test]
+fn r25_what_falls_out_takes_with_it_whatever_rests_on_it() {
+    // The filtered account keeps x@ and bert.b@: no account for x@, so none for info@; no rename for bert@, so none for anna@.
+    let world = "
+        target holder@
+        account holder@ alias=x@,bert.b@
+        mailbox x@
+        mailbox bert.b@ id=two name=N
+        account bert@ as=u2 ext=two name=N
+        mailbox bert@ id=one name=N
+        account anna@ as=u1 ext=one name=N
+        shared info@ grants=x@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    R17 RenameBlocked bert.b@
+    R17 RenameBlocked bert@
+    R15 TargetFilter holder@
+    R12 DelegatesLeftOut info@
+    R32 DelegateLeftOut info@
+    R24 AddressTaken x@
+    ");
+}
+
+#[test]
+fn r12_r32_a_functional_account_waits_for_its_only_delegate() {
+    let world = "
+        target holder@
+        account holder@ alias=x@
+        mailbox x@
+        mailbox carl@
+        account carl@
+        mailbox dora@
+        account dora@
+        shared info@ grants=x@
+        functional info@
+        shared desk@ grants=x@
+        functional desk@ members=carl
+        shared hall@ grants=x@,dora@
+        functional hall@ members=carl,dora
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update hall@; delegates -carl@
+    0. hall@: members [dora@]
+    R12 DelegatesLeftOut desk@
+    R32 DelegateLeftOut desk@
+    R32 DelegateLeftOut hall@
+    R15 TargetFilter holder@
+    R32 DelegateLeftOut info@
+    R24 AddressTaken x@
+    ");
+}
+
+#[test]
+fn r24_r25_which_steps_are_expected_and_which_stop_something() {
+    let planned = Scene::parse(
+        "mailbox new@
+        mailbox alias@ alias=a@
+        mailbox deleg@ grants=new@
+        shared info@ grants=new@
+        shared other@ grants=new@ alias=o@
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N alias=anna.b@
+        mailbox off@ disabled
+        account off@
+        shared desk@
+        functional desk@ members=off",
+    )
+    .plan();
+    let steps = planned.plan.approved.steps();
+    let told: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let kind = format!("{:?}", step.call);
+            let kind = kind.split([' ', '{']).next().unwrap().to_owned();
+            format!(
+                "{kind} {:?} {} {}",
+                step.when,
+                step.is_expected(),
+                step.call.is_stop()
+            )
+        })
+        .collect();
+    assert_snapshot!(told.join("\n"), @r"
+    CreateUser Always true false
+    CreateUser Always true false
+    CreateUser Always true false
+    CreateFunctional Always true false
+    CreateFunctional Always true false
+    UpdateUser Always true false
+    UpdateUser Always true false
+    UpdateUser IfRefused(StepIx(6)) false false
+    UpdateUser Completes(StepIx(0)) true false
+    UpdateUser Completes(StepIx(1)) true false
+    UpdateFunctional Completes(StepIx(3)) false false
+    UpdateUser Completes(StepIx(2)) false false
+    UpdateFunctional Completes(StepIx(4)) true false
+    Empty Always true true
+    UpdateUser Always true true
+    ");
+}
+
+#[test]
+fn r22_a_delegate_that_is_a_functional_account_goes_along() {
+    let world = "
+        mailbox anna@ alias=a@
+        account anna@ delegates=info@,far@other.example,bert@
+        mailbox bert@
+        account bert@
+        shared info@ grants=bert@
+        functional info@ members=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +a@; delegates -bert@
+    0. anna@: aliases [a@] delegates [info@ far@other.example] key [#anna]
+    ");
+}
+
+#[test]
+fn r9_a_trustee_is_also_found_by_the_guid_of_its_mailbox() {
+    let guid = super::notation::object_id("guid");
+    let world = format!(
+        "mailbox anna@ grants={guid}
+        account anna@
+        mailbox bert@ guid=guid
+        account bert@"
+    );
+    assert_snapshot!(changes_of(&world), @"update anna@; delegates +bert@");
+}
+
+#[test]
+fn r17_r25_of_two_swaps_one_is_finished_before_the_other_begins() {
+    let world = "
+        mailbox a@ id=one name=N
+        mailbox c@ id=two name=N
+        account c@ as=u1 name=N ext=one
+        account a@ as=u2 name=N ext=two
+        mailbox b@ id=three name=N
+        mailbox d@ id=four name=N
+        account d@ as=u3 name=N ext=three
+        account b@ as=u4 name=N ext=four
+        mailbox f@ id=five name=N
+        account e@ as=u5 name=N ext=five
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename a@; address -a@ +c@
+    rename b@; address -b@ +d@
+    rename c@; address -c@ +a@
+    rename d@; address -d@ +b@
+    rename e@; address -e@ +f@
+    0. a@: address [cloud-sync-51d7f485a3cc@]
+    1. c@: address [a@]; after 0; claims a@ of 0
+    2. a@: address [c@]; after 0 1; claims c@ of 1
+    3. a@: address [a@]; if refused 1; after 1 2
+    4. b@: address [cloud-sync-0e4861987aa8@]
+    5. d@: address [b@]; after 4; claims b@ of 4
+    6. b@: address [d@]; after 4 5; claims d@ of 5
+    7. b@: address [b@]; if refused 5; after 5 6
+    8. e@: address [f@]
+    ");
+}
+
+#[test]
+fn r17_a_cycle_of_three_goes_from_its_end_whichever_way_it_turns() {
+    let cycle = |a: &str, b: &str, c: &str| {
+        plan_of(&format!(
+            "mailbox {a}@ id=one name=N
+            mailbox {b}@ id=two name=N
+            mailbox {c}@ id=three name=N
+            account a@ as=u1 name=N ext=one
+            account b@ as=u2 name=N ext=two
+            account c@ as=u3 name=N ext=three"
+        ))
+    };
+    assert_snapshot!(cycle("b", "c", "a"), @r"
+    rename a@; address -a@ +b@
+    rename b@; address -b@ +c@
+    rename c@; address -c@ +a@
+    0. a@: address [cloud-sync-b127b0835ce7@]
+    1. c@: address [a@]; after 0; claims a@ of 0
+    2. b@: address [c@]; after 1; claims c@ of 1
+    3. a@: address [b@]; after 0 2; claims b@ of 2
+    4. a@: address [a@]; if refused 1; after 1 3
+    ");
+    assert_snapshot!(cycle("c", "a", "b"), @r"
+    rename a@; address -a@ +c@
+    rename b@; address -b@ +a@
+    rename c@; address -c@ +b@
+    0. a@: address [cloud-sync-b127b0835ce7@]
+    1. b@: address [a@]; after 0; claims a@ of 0
+    2. c@: address [b@]; after 1; claims b@ of 1
+    3. a@: address [c@]; after 0 2; claims c@ of 2
+    4. a@: address [a@]; if refused 1; after 1 3
+    ");
+}
+
+#[test]
+fn r17_a_removed_delegate_goes_with_the_request_after_the_rename() {
+    let world = "
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N delegates=bert@
+        mailbox bert@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@; delegates -bert@
+    0. anna@: address [anna.b@]
+    1. anna@: aliases [] delegates [] key [#anna] aliases if refused [0 ]; after 0
+    ");
+}
+
+#[test]
+fn r17_a_removed_alias_goes_with_the_request_after_the_rename() {
+    let world = "
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N alias=x@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@; aliases -x@
+    0. anna@: address [anna.b@]
+    1. anna@: aliases [] delegates [] key [#anna] aliases if refused [0 ]; after 0
+    ");
+}
+
+#[test]
+fn r24_r25_a_functional_account_waits_for_a_member_at_an_address_that_becomes_free() {
+    let world = "
+        mailbox anna.b@ id=one name=N
+        account anna@ ext=one name=N
+        mailbox anna@ id=two name=Namesake
+        shared info@ grants=anna@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename anna@; address -anna@ +anna.b@
+    create anna@; name +Namesake
+    create info@; name +info; delegates +anna@
+    0. anna@: address [anna.b@]
+    1. new anna@: post user [Namesake] key [#two]; after 0; claims anna@ of 0
+    2. new info@: post group [info] members [new anna@] aliases []; after 1
+    3. new anna@: name [Namesake] active [true] aliases [] delegates [] key [#two]; completes 1; after 1
+    4. new info@: name [info] members [new anna@] aliases []; completes 2; after 1 2
+    ");
+}
+
+#[test]
+fn r22_a_delegate_that_becomes_another_is_tried_again() {
+    let plan = |bert: &str| {
+        let text = format!(
+            "mailbox anna@ grants=bert@ad.example
+            account anna@
+            {bert}"
+        );
+        let mut scene = Scene::parse(&text);
+        let entry = Ineffective {
+            times: 1,
+            last: scene.wishes.now,
+            run: "R1".into(),
+            is_counted: false,
+        };
+        scene
+            .memory
+            .ineffective
+            .insert("anna +delegate bert".into(), entry);
+        let again = shown(&scene.plan());
+        again
+            .lines()
+            .filter(|line| line.starts_with("update anna@"))
+            .count()
+    };
+    assert_eq!(plan("mailbox bert@ upn=bert@ad.example\naccount bert@"), 0);
+    assert_eq!(
+        plan("mailbox bert@ upn=bert@ad.example name=New\naccount bert@ name=Old"),
+        0
+    );
+    assert_eq!(
+        plan("mailbox bert@ upn=bert@ad.example\naccount bert@ off"),
+        1
+    );
+    assert_eq!(
+        plan("mailbox bert.b@ id=bert upn=bert@ad.example\naccount bert@ ext=bert"),
+        1
+    );
+}
+
+#[test]
+fn r12_an_approved_owner_may_be_a_delegate_in_the_same_plan() {
+    let tie = "
+        limits identity=100%
+        mailbox anna@ grants=new@
+        account anna@
+        mailbox new@ id=new
+        account new@ ext=other
+    ";
+    assert_snapshot!(changes_of(tie), @r"
+    update anna@; delegates +new@
+    update new@; objectid -#other +#new
+    ");
+    let evidence = "
+        limits identity=100%
+        mailbox anna@ grants=new@
+        account anna@
+        mailbox new@ id=new alias=old@ name=N
+        account old@ name=N
+    ";
+    assert_snapshot!(changes_of(evidence), @r"
+    update anna@; delegates +old@
+    rename old@; address -old@ +new@; aliases +old@
+    ");
+}
+
+#[test]
+fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
+    let scene = Scene::parse(
+        "mailbox anna@ id=anna
+        account anna@ as=u1
+        account rest@ as=u2
+        mailbox new@ id=new
+        account new@ as=u3 ext=other
+        mailbox bert@ id=bert
+        account bert@ as=u4
+        mailbox lag@ id=lag
+        map older=u1 rest=u2 gone=u9 other=u3 bert=u4 zed=u4 lag=u8",
+    );
+    let Planned {
+        world, matching, ..
+    } = scene.plan();
+    let next = next_mapping(&world, &matching, scene.memory.mapping);
+    let mut told: Vec<String> = next
+        .iter()
+        .map(|(object, account)| format!("{object}={account}"))
+        .collect();
+    told.sort();
+    assert_snapshot!(told.join("\n"), @r"
+    00000000-0000-4000-8000-0000006c6167=u8
+    00000000-0000-4000-8000-000062657274=u4
+    00000000-0000-4000-8000-000072657374=u2
+    00000000-0000-4000-8000-006f6c646572=u1
+    00000000-0000-4000-8000-006f74686572=u3
+    ");
+}

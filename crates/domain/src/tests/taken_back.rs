@@ -1,0 +1,435 @@
+//! R37 in its corners: several invocations, what came up since, keys, delegates, and what is then held.
+
+use insta::assert_snapshot;
+
+use super::{
+    notation::{Planned, Scene, keys_written},
+    shown::shown,
+    undo::{night, run_of, taken_back, undone},
+};
+use crate::{
+    ids::ScimId,
+    memory::{Memory, SourceState, Undone},
+    plan::plan_undo,
+    undo::Undo,
+};
+
+/// One run in several invocations.
+fn run_in_parts(parts: &[&str]) -> Undo {
+    let mut all = run_of(parts[0]);
+    for part in &parts[1..] {
+        all.deeds.extend(run_of(part).deeds);
+    }
+    all
+}
+
+/// What may not be done again after an undo.
+fn barred(memory: &Scene, id: &str) -> Vec<String> {
+    let changes = &memory.memory.undone[&ScimId::new(id)].changes;
+    let short = |text: &String| text.replace("@corp.example", "@");
+    changes.iter().map(short).collect()
+}
+
+#[test]
+fn r37_what_came_and_went_in_one_run_is_no_change() {
+    let gone = "mailbox anna@\naccount anna@ alias=a@";
+    let come = "mailbox anna@ alias=a@\naccount anna@";
+    let without = "mailbox anna@\naccount anna@";
+    let both = run_in_parts(&[gone, come]);
+    assert_snapshot!(taken_back(&both, without).0, @"");
+    assert_snapshot!(taken_back(&both, gone).0, @"");
+    // Refused, or its end unknown, and done by the next invocation.
+    let twice = run_in_parts(&[come, come]);
+    assert_snapshot!(taken_back(&twice, gone).0, @r"
+    update anna@; aliases -a@
+    0. anna@: aliases [] delegates [] key [#anna]
+    ");
+}
+
+#[test]
+fn r37_a_delegate_that_the_run_created_is_taken_out_too() {
+    let before = "mailbox anna@ grants=bert@
+        account anna@
+        mailbox bert@";
+    let after = "mailbox anna@ grants=bert@
+        account anna@ delegates=bert@
+        mailbox bert@
+        account bert@";
+    let (plan, memory) = undone(before, after);
+    assert_snapshot!(plan, @r"
+    update anna@; delegates -bert@
+    suspend bert@; active -yes +no
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. bert@: active [false]
+    ");
+    assert_eq!(barred(&memory, "anna"), ["+delegate bert"]);
+    assert_eq!(barred(&memory, "bert"), ["resume"]);
+}
+
+#[test]
+fn r37_a_create_of_unknown_end_is_found_by_its_address_and_kind() {
+    let mut run = run_of("mailbox anna@");
+    run.deeds[0].id = None;
+    assert_snapshot!(taken_back(&run, "mailbox anna@\naccount anna@").0, @r"
+    suspend anna@; active -yes +no
+    0. anna@: active [false]
+    ");
+    assert_snapshot!(taken_back(&run, "mailbox anna@\nfunctional anna@ members=bert\naccount bert@").0, @"");
+}
+
+#[test]
+fn r37_an_account_that_was_created_and_renamed_since_is_left_alone() {
+    let now = "mailbox anna.b@ id=anna\naccount anna.b@ as=anna ext=anna";
+    assert_snapshot!(undone("mailbox anna@", now).0, @"R37 ChangedSince anna.b@");
+}
+
+#[test]
+fn r37_only_users_have_a_key_and_omit_has_none() {
+    let before = "mailbox anna@ alias=a@\naccount anna@";
+    let after = "mailbox anna@ alias=a@\naccount anna@ alias=a@";
+    assert_snapshot!(undone(before, &format!("key omit\n{after}")).0, @r"
+    update anna@; aliases -a@
+    0. anna@: aliases [] delegates []
+    ");
+    // Its mailbox and its object id are gone.
+    assert_snapshot!(undone(before, "account anna@ alias=a@").0, @"R23 NoKey anna@");
+    assert_snapshot!(undone(before, "key omit\naccount anna@ alias=a@").0, @r"
+    update anna@; aliases -a@
+    0. anna@: aliases [] delegates []
+    ");
+    let shared = "mailbox bert@\naccount bert@\nshared info@ id=- grants=bert@ alias=i@\n";
+    let before = format!("{shared}functional info@ members=bert");
+    let after = format!("{shared}functional info@ members=bert alias=i@");
+    assert_snapshot!(undone(&before, &after).0, @r"
+    update info@; aliases -i@
+    0. info@: aliases []
+    ");
+}
+
+#[test]
+fn r37_a_delegate_that_may_not_be_touched_stays() {
+    let before = "mailbox anna@ grants=bert@,carl@
+        account anna@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@";
+    let after = "mailbox anna@ grants=bert@,carl@
+        account anna@ delegates=bert@,carl@
+        mailbox bert@
+        account bert@
+        rejected carl@
+        account carl@";
+    assert_snapshot!(undone(before, after).0, @r"
+    update anna@; delegates -bert@
+    0. anna@: aliases [] delegates [carl@] key [#anna]
+    ");
+    let created = "domains corp.example other.example
+        shared info@ grants=bert@other.example
+        mailbox bert@other.example
+        account bert@other.example";
+    let after = "shared info@
+        functional info@ members=bert
+        account bert@other.example";
+    assert_snapshot!(undone(created, after).0, @"R37 ChangedSince info@");
+    let created = "shared info@ grants=carl@
+        mailbox carl@
+        account carl@";
+    let after = "shared info@
+        functional info@ members=carl
+        rejected carl@
+        account carl@";
+    assert_snapshot!(undone(created, after).0, @"R37 ChangedSince info@");
+}
+
+#[test]
+fn r37_delegates_go_back_as_far_as_they_can() {
+    let before = "mailbox anna@
+        account anna@ delegates=bert@,carl@,dora@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+        mailbox dora@
+        account dora@";
+    // bert came back by hand, carl is gone, dora is missed.
+    let after = "mailbox anna@
+        account anna@ delegates=bert@
+        mailbox bert@
+        account bert@
+        mailbox dora@
+        account dora@";
+    let (plan, memory) = undone(before, after);
+    assert_snapshot!(plan, @r"
+    update anna@; delegates +dora@
+    0. anna@: aliases [] delegates [bert@ dora@] key [#anna]
+    R37 ChangedSince anna@
+    ");
+    assert_eq!(barred(&memory, "anna"), ["-delegate dora"]);
+    let added = "mailbox anna@ grants=bert@,carl@,dora@
+        account anna@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@
+        mailbox dora@
+        account dora@";
+    assert_snapshot!(undone(added, after).0, @r"
+    update anna@; delegates -bert@
+    0. anna@: aliases [] delegates [] key [#anna]
+    ");
+}
+
+#[test]
+fn r37_members_of_a_functional_account_decide_whether_it_is_active() {
+    let people = "mailbox anna@
+        account anna@
+        mailbox bert@
+        account bert@
+        shared info@";
+    let members = |grants: &str, members: &str| {
+        format!("{people} grants={grants}\nfunctional info@ members={members}")
+    };
+    let (plan, memory) = undone(&members("", "anna"), &members("", ""));
+    assert_snapshot!(plan, @r"
+    resume info@; active -no +yes; delegates +anna@
+    0. info@: members [anna@]
+    ");
+    assert_eq!(barred(&memory, "info"), ["-delegate anna", "stop"]);
+    assert_snapshot!(undone(&members("anna@", "bert"), &members("anna@", "anna")).0, @r"
+    update info@; delegates -anna@ +bert@
+    0. info@: members [bert@]
+    ");
+    assert_snapshot!(undone(&members("anna@", ""), &members("anna@", "anna")).0, @r"
+    empty info@; active -yes +no; delegates -anna@
+    0. info@: empty, keep [0]
+    ");
+    assert_snapshot!(undone(&members("anna@", ""), &members("anna@", "anna,bert")).0, @r"
+    update info@; delegates -anna@
+    0. info@: members [bert@]
+    ");
+    // Nothing of its members was changed by the run, so it is not emptied.
+    let named = |name: &str| {
+        format!("{people} name=New grants=anna@\nfunctional info@ name={name} members=anna")
+    };
+    assert_snapshot!(undone(&named("Old"), &named("New")).0, @r"
+    update info@; name -New +Old
+    0. info@: name [Old]
+    ");
+}
+
+#[test]
+fn r37_an_address_that_is_back_or_was_never_changed_is_no_change() {
+    let before = "mailbox anna.b@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N";
+    let back = "mailbox anna.b@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N";
+    assert_snapshot!(undone(before, back).0, @"");
+    let else_where = "mailbox anna.c@ id=anna name=N
+        account anna.c@ as=u1 ext=anna name=N";
+    assert_snapshot!(undone(before, else_where).0, @"R37 ChangedSince anna.c@");
+    let name_only = "mailbox anna@ name=New\naccount anna@ as=u1 ext=anna name=Old";
+    let renamed = "mailbox anna.c@ id=anna name=New\naccount anna.c@ as=u1 ext=anna name=New";
+    assert_snapshot!(undone(name_only, renamed).0, @r"
+    update anna.c@; name -New +Old
+    0. anna.c@: name [Old]
+    ");
+}
+
+#[test]
+fn r37_a_dropped_alias_comes_back_with_the_rename_and_only_then() {
+    let with = "mailbox anna.b@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N alias=anna.b@";
+    let without = with.replace(" alias=anna.b@", "");
+    let after = "mailbox anna.b@ id=anna name=N
+        account anna.b@ as=u1 ext=anna name=N";
+    assert_snapshot!(undone(with, after).0, @r"
+    rename anna.b@; address -anna.b@ +anna@; aliases +anna.b@
+    0. anna.b@: address [anna@]
+    1. anna.b@: aliases [anna.b@] delegates [] key [#anna] aliases if refused [0 ]; after 0; claims anna.b@ of 0
+    ");
+    assert_snapshot!(undone(&without, after).0, @r"
+    rename anna.b@; address -anna.b@ +anna@
+    0. anna.b@: address [anna@]
+    ");
+    // Renamed back by hand.
+    assert_snapshot!(undone(with, &without).0, @"");
+}
+
+#[test]
+fn r37_a_status_that_changed_since_stays() {
+    let before = "mailbox anna@ disabled\naccount anna@";
+    assert_snapshot!(undone(before, "mailbox anna@\naccount anna@").0, @"");
+    assert_snapshot!(undone(before, "mailbox anna@\naccount anna@ off").0, @r"
+    resume anna@; active -no +yes
+    0. anna@: active [true]
+    ");
+}
+
+#[test]
+fn r37_only_the_very_change_that_was_undone_is_held() {
+    let text = "mailbox anna.b@ id=anna name=New alias=a@ grants=bert@
+        account anna@ name=Old alias=b@ ext=anna delegates=carl@
+        mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@";
+    let held = |changes: &[&str]| {
+        let mut scene = Scene::parse(text);
+        let undone = Undone {
+            run: "R".into(),
+            source: SourceState::default(),
+            changes: changes.iter().map(|&text| text.to_owned()).collect(),
+        };
+        scene.memory.undone.insert(ScimId::new("anna"), undone);
+        let planned = scene.plan();
+        let all = shown(&planned);
+        let held: Vec<&str> = all
+            .lines()
+            .filter(|line| line.starts_with("held"))
+            .collect();
+        held.join("\n")
+    };
+    assert_snapshot!(held(&[
+        "address anna.b@corp.example",
+        "name New",
+        "+alias a@corp.example",
+        "-alias b@corp.example",
+        "+delegate bert",
+        "-delegate carl",
+    ]), @r"
+    held Undone: anna@ add alias [] -> [a@]
+    held Undone: anna@ add delegate [] -> [bert@]
+    held Undone: anna@ change name [Old] -> [New]
+    held Undone: anna@ remove alias [b@] -> []
+    held Undone: anna@ remove delegate [carl@] -> []
+    held Undone: anna@ rename [anna@] -> [anna.b@]
+    ");
+    assert_eq!(
+        held(&[
+            "address other@corp.example",
+            "name Other",
+            "-alias a@corp.example",
+            "+alias b@corp.example",
+            "-delegate bert",
+            "+delegate carl",
+            "resume",
+            "stop",
+        ]),
+        ""
+    );
+}
+
+#[test]
+fn r37_other_delegations_are_another_source() {
+    let world = |grants: &str| {
+        format!(
+            "mailbox anna@ grants={grants}
+            account anna@
+            mailbox bert@
+            account bert@
+            mailbox carl@
+            account carl@"
+        )
+    };
+    let after = world("bert@").replace("account anna@", "account anna@ delegates=bert@");
+    let (_, memory) = undone(&world("bert@"), &after);
+    assert_snapshot!(night(&world("bert@"), &memory), @"held Undone: anna@ add delegate [] -> [bert@]");
+    assert_snapshot!(night(&world("bert@,carl@"), &memory), @r"
+    update anna@; delegates +bert@ +carl@
+    0. anna@: aliases [] delegates [bert@ carl@] key [#anna]
+    ");
+}
+
+#[test]
+fn r37_all_that_was_taken_back_is_barred() {
+    let before = "mailbox anna@ name=New alias=a@
+        account anna@ name=Old alias=b@ off";
+    let after = "mailbox anna@ name=New alias=a@
+        account anna@ name=New alias=a@";
+    let (_, memory) = undone(before, after);
+    assert_eq!(
+        barred(&memory, "anna"),
+        ["+alias a@", "-alias b@", "name New", "resume"]
+    );
+}
+
+#[test]
+fn r37_an_address_and_a_status_go_back_in_one_request() {
+    let before = "mailbox anna.b@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N off";
+    let after = "mailbox anna.b@ id=anna name=N
+        account anna.b@ as=u1 ext=anna name=N";
+    let mut run = run_of(&before.replace(" off", ""));
+    run.deeds
+        .extend(run_of(&after.replace("ext=anna", "ext=anna off")).deeds);
+    assert_snapshot!(taken_back(&run, after).0, @r"
+    suspend anna.b@; address -anna.b@ +anna@; active -yes +no
+    0. anna.b@: address [anna@] active [false]
+    1. anna.b@: active [false]; if refused 0; after 0
+    ");
+}
+
+#[test]
+fn r37_a_suspend_that_is_taken_back_with_delegates_keeps_its_order() {
+    let people = "mailbox bert@
+        account bert@
+        mailbox carl@
+        account carl@";
+    let before = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ off delegates=carl@");
+    let added = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ off");
+    let removed = format!("{people}\nmailbox anna@\naccount anna@ off delegates=carl@");
+    let after = format!("{people}\nmailbox anna@ grants=bert@\naccount anna@ delegates=bert@");
+    let nobody = format!("{people}\nmailbox anna@\naccount anna@");
+    assert_snapshot!(undone(&before, &after).0, @r"
+    suspend anna@; active -yes +no; delegates -bert@ +carl@
+    0. anna@: aliases [] delegates [carl@] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+    assert_snapshot!(undone(&added, &after).0, @r"
+    suspend anna@; active -yes +no; delegates -bert@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+    assert_snapshot!(undone(&removed, &nobody).0, @r"
+    suspend anna@; active -yes +no; delegates +carl@
+    0. anna@: aliases [] delegates [carl@] key [#anna]
+    1. anna@: active [false]; after 0
+    ");
+}
+
+#[test]
+fn r37_what_an_undo_brings_back_is_barred_no_longer() {
+    let before = "mailbox anna@ name=New\naccount anna@ name=Old";
+    let after = "mailbox anna@ name=New\naccount anna@ name=New";
+    let undone = Undone {
+        run: "earlier".into(),
+        source: SourceState::default(),
+        changes: ["name Old".to_owned(), "name Third".to_owned()].into(),
+    };
+    let undo = run_of(before);
+    let mut scene = Scene::parse(after);
+    scene.memory.undone.insert(ScimId::new("anna"), undone);
+    let Planned {
+        world, matching, ..
+    } = scene.plan();
+    let planned = |memory: &Memory| {
+        let (policy, wishes) = (&scene.policy, &scene.wishes);
+        plan_undo(&undo, &world, policy, memory, &matching, wishes)
+    };
+    let plan = planned(&keys_written(&scene, &world, &planned(&scene.memory)));
+    let barred: Vec<&String> = plan.undone[&ScimId::new("anna")].changes.iter().collect();
+    assert_eq!(barred, ["name New", "name Third"]);
+}
+
+#[test]
+fn r37_a_suspend_that_is_taken_back_with_aliases_keeps_those_that_come() {
+    let before = "mailbox anna@ alias=a@\naccount anna@ off alias=b@";
+    let after = "mailbox anna@ alias=a@\naccount anna@ alias=a@";
+    assert_snapshot!(undone(before, after).0, @r"
+    suspend anna@; active -yes +no; aliases -a@ +b@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. anna@: aliases [b@] delegates [] key [#anna]; after 0
+    2. anna@: active [false]; after 1
+    ");
+}
