@@ -3,6 +3,7 @@
 //! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
 //! only this program reads have the prefix [`PREFIX`].
 
+mod deployed;
 mod manual;
 mod names;
 mod reader;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
     pub host: Host,
+    /// Names of settings that were changed by hand since the last deployment, which the next one resets.
+    pub changed_since_deployment: Vec<String>,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -247,6 +250,7 @@ impl Settings {
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
             host: read_host(&lookup),
+            changed_since_deployment: deployed::changed(&lookup),
             warnings: r.typos(),
         };
         reader.finish()?;
