@@ -69,7 +69,8 @@ const SLICES: u32 = 20;
 /// budgets have as much: each invocation must get somewhere.
 const OVERTIME_MAX: Duration = Duration::from_secs(50);
 
-/// When a caller who waits has to be answered: the front end gives up after 230 s (`functions-host.md` 7.1).
+/// When a caller who waits has to be answered: the front end gives up after 230 s (`docs/specs/functions-host.md`, "7.1
+/// 230 s").
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
 
 /// How long reading may go on beyond the deadline of a caller who waits: what was in flight has ended by then.

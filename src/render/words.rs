@@ -189,6 +189,7 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
             | Code::DelegatePruned
             | Code::DelegateKept
             | Code::DelegatesLeftOut
+            | Code::DelegatesStay
             | Code::DelegateLeftOut
     )
 }
@@ -314,6 +315,7 @@ pub(crate) fn code(code: Code) -> &'static str {
             "delegate whose own mailbox or account cannot be judged, left as it is"
         }
         Code::DelegatesLeftOut => "waits for its only delegates",
+        Code::DelegatesStay => "delegates who stay, since nobody may take their place",
         Code::OutsideClaimedDomains => "outside the claimed domains",
         Code::OutsideSourceFilter => "not in the source filter",
         Code::FunctionalOutsideSourceFilter => "no shared mailbox is in the source filter",

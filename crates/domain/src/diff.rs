@@ -13,7 +13,7 @@ use super::{
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
     delegation::{Delegations, Remark},
-    delta::{Activity, Delta, Reason, Rename, Target},
+    delta::{Activity, Delta, Reason, Target},
     desired::{Delegates, Derived, delegates_of},
     directory::{MailboxIx, Party},
     guard::Class,
@@ -266,10 +266,7 @@ impl Differ<'_> {
         );
         delta.key = self.policy.sign_in_key(mailbox);
         delta.owner = mailbox.object_id;
-        delta.rename = Some(Rename {
-            to: mailbox.primary.clone(),
-            class: Class::Identity,
-        });
+        delta.rename_to(mailbox.primary.clone(), Class::Identity);
         delta.because("R17", text);
         if mailbox.kind != (MailboxKind::User { disabled: true }) {
             self.attributes(delta, ix, mailbox, account);
@@ -477,7 +474,7 @@ impl Differ<'_> {
             "its only delegates are left out, so it is not emptied, and {} can still open it",
             members.join(", ")
         );
-        self.note(view.address(), Code::DelegatesLeftOut, text);
+        self.note(view.address(), Code::DelegatesStay, text);
         true
     }
 
@@ -560,6 +557,11 @@ impl Differ<'_> {
             );
             return;
         }
+        if !mailbox.knows_aliases {
+            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
+            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+            return;
+        }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
             (
@@ -592,7 +594,6 @@ impl Differ<'_> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)
@@ -665,7 +666,8 @@ impl Differ<'_> {
                 self.note(account.address(), Code::OutsideClaimedDomains, text);
             }
             AccountFate::Protected(protection)
-                if self.stops_though_protected(ix, account, protection.code) => {}
+                if self.stops_though_protected(ix, account, protection.code)
+                    || self.outlives_its_mailbox(ix, account, protection.code) => {}
             AccountFate::Protected(protection) => {
                 let own = matches!(
                     protection.code,
@@ -720,10 +722,7 @@ fn follow(delta: &mut Delta, mailbox: &Mailbox, found: &Match) {
     if found.level == Level::Principal || delta.address == mailbox.primary {
         return;
     }
-    delta.rename = Some(Rename {
-        to: mailbox.primary.clone(),
-        class: Class::Rename,
-    });
+    delta.rename_to(mailbox.primary.clone(), Class::Rename);
     let fact = format!("the mailbox's address is now {}", mailbox.primary);
     delta.because("R17", fact);
 }

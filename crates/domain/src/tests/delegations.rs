@@ -350,7 +350,7 @@ fn r12_a_functional_account_whose_only_delegate_is_left_out_is_not_emptied() {
     ";
     assert_snapshot!(plan_of(world), @r"
     R5 Rejected broken@
-    R12 DelegatesLeftOut info@
+    R12 DelegatesStay info@
     R32 DelegateLeftOut info@
     R12 DelegatesLeftOut new@
     R32 DelegateLeftOut new@

@@ -455,6 +455,7 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
     R3 KindNotSynchronised anna@
     R3 KindNotSynchronised bert@
     R3 KindNotSynchronised carl@
+    R19 OwnerUnknown carl@
     ");
 }
 
@@ -581,4 +582,18 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
     update bram@; name -bram +anna
     held DelegateRemoval: pia@ remove delegate [anna@] -> []
     ");
+}
+
+#[test]
+fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
+    let world = |members: &str| {
+        format!(
+            "mailbox ben@
+            account ben@
+            account far@other.example
+            functional left@ ext=left members={members}"
+        )
+    };
+    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
+    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
 }
