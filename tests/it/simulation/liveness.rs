@@ -419,13 +419,14 @@ impl Oracle {
             let mut others = truth.mailboxes.iter();
             let other =
                 others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
-            let (Some((heir, other)), false) =
+            let (Some((_, other)), false) =
                 (other, own.is_some_and(|it| it.addresses.contains(&alias)))
             else {
                 continue;
             };
-            // R22: what is out of use gives it up for an account that is there or comes.
-            if !is_active(organisation, id) && !self.is_in_use(heir) {
+            // R22: what is to be inactive gives it up for an account that is to be active.
+            let is_compared = is_active(organisation, id) && own.is_some_and(Fact::wants_account);
+            if !is_compared && !other.wants_account() {
                 continue;
             }
             let mut names = self.names(organisation, id);
