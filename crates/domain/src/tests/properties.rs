@@ -461,7 +461,9 @@ proptest! {
             delta.reasons.clear();
             delta.key = None;
             if delta.mailbox.is_none() {
-                delta.rename = None; // R22: it makes room for somebody.
+                // R22: it frees its address for another account.
+                delta.rename = None;
+                delta.destination = delta.address.clone();
             }
             delta
         };
