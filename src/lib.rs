@@ -25,7 +25,7 @@
 //! | [`state`] | what outlives a run: history, journal, memory, lock |
 //! | [`settings`], [`telemetry`] | the environment, the log |
 //! | [`engine`] | fetch, apply, verify, resume |
-//! | [`render`] | a report as HTML, Markdown and CSV, with all data inert |
+//! | [`render`] | a report as HTML and CSV, with all data inert |
 //! | [`notify`], [`mail`], [`otlp`] | the result of a run by webhook, by SMTP, as traces and metrics |
 //! | [`migrate`] | converts settings of the original script |
 //! | [`functions`] | the Functions host's protocol and the HTTP interface |

@@ -312,7 +312,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::MailboxGone => "mailbox that vanished while it was read",
         Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
         Code::DelegateKept => {
-            "Full Access of somebody whose own mailbox is not synchronised, left as it is"
+            "delegate whose own mailbox or account cannot be judged, left as it is"
         }
         Code::DelegatesLeftOut => "waits for its only delegates",
         Code::DelegatesStay => "delegates who stay, since nobody may take their place",

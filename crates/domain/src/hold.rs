@@ -339,9 +339,12 @@ impl Guarding<'_> {
             if !keys.iter().any(|key| undone.contains(key)) {
                 continue;
             }
-            let fingerprint = fingerprint(Some(Class::Undone), &subject, &change, self.accounts);
-            if self.approved.contains(&fingerprint) {
-                self.used.insert(fingerprint);
+            let approved: Vec<String> =
+                fingerprints(Some(Class::Undone), &subject, &change, self.accounts)
+                    .filter(|fingerprint| self.approved.contains(fingerprint))
+                    .collect();
+            if !approved.is_empty() {
+                self.used.extend(approved);
                 self.redone
                     .insert(mark_key(&subject, &change, self.accounts));
                 undone.retain(|undone| !keys.contains(undone));
@@ -374,10 +377,11 @@ impl Guarding<'_> {
             if !self.approved.is_empty() {
                 // An earlier invocation may have begun to do again what was undone.
                 for class in [None, Some(Class::Undone)] {
-                    let fingerprint = fingerprint(class, delta, &change, self.accounts);
-                    if self.approved.contains(&fingerprint) {
-                        self.used.insert(fingerprint);
-                        is_approved = true;
+                    for fingerprint in fingerprints(class, delta, &change, self.accounts) {
+                        if self.approved.contains(&fingerprint) {
+                            self.used.insert(fingerprint);
+                            is_approved = true;
+                        }
                     }
                 }
             }
@@ -447,6 +451,9 @@ impl Guarding<'_> {
             |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
         let from = self.units[..unit].iter().rposition(|other| other.at != at);
         let first = from.map_or(0, |last| last + 1);
+        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
+        let open_key =
+            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         for other in first..self.units.len() {
             if self.units[other].at != at {
                 break;
@@ -462,9 +469,6 @@ impl Guarding<'_> {
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
-        let open_key =
-            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         if self.limits_keys && open_key && delta.is_in_extension(&change) {
             self.ledger.record(delta, &Change::SignInKey, class, reason);
         }
@@ -517,7 +521,7 @@ pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
     let changes = delta.changes().into_iter();
     changes
         .filter(|change| !change.classes().is_empty())
-        .map(|change| fingerprint(None, delta, &change, accounts))
+        .map(|change| fingerprint(None, delta, &delta.destination, &change, accounts))
         .collect()
 }
 
@@ -532,7 +536,9 @@ pub fn approved_changes(
     }
     let changes = delta.changes();
     let all = changes.iter().flat_map(|change| {
-        [None, Some(Class::Undone)].map(|class| fingerprint(class, delta, change, accounts))
+        [None, Some(Class::Undone)]
+            .into_iter()
+            .flat_map(move |class| fingerprints(class, delta, change, accounts))
     });
     all.filter(|fingerprint| approved.contains(fingerprint))
         .collect()
@@ -608,7 +614,7 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         what: what.into(),
         before,
         after,
-        fingerprint: fingerprint(undone, delta, change, accounts),
+        fingerprint: fingerprint(undone, delta, &delta.destination, change, accounts),
     }
 }
 
@@ -650,10 +656,24 @@ fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, 
     }
 }
 
-/// R27: equal for the same change of the same account, under the same address, with the same before and after.
+/// R27: by which a change is found among approved ones: it may have been shown before its mailbox got another address.
+fn fingerprints<'a>(
+    class: Option<Class>,
+    delta: &'a Delta,
+    change: &'a Change,
+    accounts: &'a Accounts,
+) -> impl Iterator<Item = String> + 'a {
+    let addresses = BTreeSet::from([&delta.destination, &delta.address]);
+    let addresses = addresses.into_iter();
+    addresses.map(move |address| fingerprint(class, delta, address, change, accounts))
+}
+
+/// R27: equal for the same change of the same account, under the same address, with the same before and after. That is
+/// the address to which the plan itself renames the account: a code that a run prints before serves after it, too.
 fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
+    address: &SmtpAddress,
     change: &Change,
     accounts: &Accounts,
 ) -> String {
@@ -663,7 +683,7 @@ fn fingerprint(
     let mut texts = vec![
         class.to_owned(),
         account,
-        delta.address.to_string(),
+        address.to_string(),
         what.to_owned(),
     ];
     let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();

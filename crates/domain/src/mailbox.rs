@@ -20,7 +20,7 @@ pub struct Mailbox {
     pub aliases: Vec<SmtpAddress>,
     /// R4: whether Exchange said in full which addresses it has: unknown is not empty.
     pub knows_aliases: bool,
-    /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
+    /// Lower-cased; may differ from the primary address (`docs/specs/exchange-online.md`, "1.5 Shapes").
     pub user_principal_name: Option<Arc<str>>,
     /// `Name` and `Identity`, lower-cased, without those that only repeat the object id (R9).
     pub names: Vec<Arc<str>>,
@@ -219,7 +219,8 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
     }
 }
 
-/// R4: only a list with the primary address in it was read properly (`exchange-online.md` 6.6).
+/// R4: only a list with the primary address in it was read properly (`docs/specs/exchange-online.md`, "6.6
+/// `EmailAddresses`").
 fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
     let mut entries = record.email_addresses.iter().flatten();
     entries.any(|entry| {
@@ -229,7 +230,7 @@ fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
 }
 
 /// The address of an entry with the prefix `smtp:` in any case, or without prefix; `None` for X500, SIP and the like
-/// (R4, `exchange-online.md` 6.6).
+/// (R4, `docs/specs/exchange-online.md`, "6.6 `EmailAddresses`").
 fn smtp(entry: &str) -> Option<Result<SmtpAddress, &str>> {
     let entry = entry.trim();
     let text = match entry.split_once(':') {

@@ -80,7 +80,7 @@ codes! {
     MailboxGone = "R11" false,
     /// Full Access, but no account that could be a delegate.
     DelegatePruned = "R12" false,
-    /// Full Access of somebody whose own mailbox is not synchronised: neither added nor removed.
+    /// A delegate whose own mailbox or account cannot be judged: neither added nor removed.
     DelegateKept = "R12" false,
     /// Not created, since its only delegates are left out for now; or not emptied, of members who may not be taken out.
     DelegatesLeftOut = "R12" false,

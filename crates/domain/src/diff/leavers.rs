@@ -7,7 +7,7 @@ use super::Differ;
 use crate::{
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
-    delta::{Activity, Delta, Rename, Target},
+    delta::{Activity, Delta, Target},
     directory::{MailboxIx, Party},
     guard::Class,
     ids::{ObjectId, SignInKey},
@@ -578,10 +578,7 @@ impl<'a> Differ<'a> {
         );
         let delta = self.delta_of(holder, at);
         delta.key = delta.key.take().or(key);
-        delta.rename = Some(Rename {
-            to,
-            class: Class::Rename,
-        });
+        delta.rename_to(to, Class::Rename);
         delta.because("R22", fact);
     }
 

@@ -495,6 +495,7 @@ fn r5_r7_a_mailbox_of_no_kind_keeps_its_delegations() {
         account bert@ name=Old
     ";
     assert_snapshot!(plan_of(world), @r"
+    R12 DelegateKept anna@
     R32 DelegateLeftOut anna@
     R5 Rejected bert@
     R5 Rejected bert@

@@ -243,6 +243,60 @@ fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
 }
 
 #[test]
+fn r27_a_code_releases_the_key_that_goes_with_its_rename_on_evidence() {
+    let world = "
+        new-keys
+        limits keys=0 identity=0
+        mailbox new@ id=anna alias=anna@ name=New
+        account anna@ alias=new@ name=Old
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held Identity: anna@ rename on the evidence of an alias [anna@] -> [new@]
+    held Identity: anna@ replace the sign-in key [unknown] -> [#anna]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\napprove identity")), @"rename anna@; address -anna@ +new@; name -Old +New; signinkey -unknown +#anna; aliases +anna@");
+}
+
+#[test]
+fn r27_a_code_serves_after_the_rename_of_the_run_that_printed_it() {
+    let world = |address: &str| {
+        format!(
+            "limits suspend=0
+            mailbox new@ id=anna disabled
+            account {address} as=anna ext=anna"
+        )
+    };
+    // The run that prints the code renames the account, and fails before it has read it again.
+    let mut scene = Scene::parse(&world("anna@"));
+    let plan = scene.plan().plan;
+    assert_eq!(plan.approved.actions().len(), 1);
+    let code = &plan.held[0].changes[0].fingerprint;
+    for address in ["anna@", "new@"] {
+        scene = Scene::parse(&world(address));
+        scene.wishes.approved = [code.clone()].into();
+        let plan = scene.plan().plan;
+        assert_eq!(plan.held, [], "{address}");
+        assert_eq!(plan.used_approvals, [code.clone()].into(), "{address}");
+    }
+}
+
+#[test]
+fn r27_a_code_serves_though_the_mailbox_got_another_address_since() {
+    let world = |address: &str| {
+        format!(
+            "limits suspend=0
+            mailbox {address} id=anna disabled
+            account anna@ ext=anna"
+        )
+    };
+    let mut scene = Scene::parse(&world("anna@"));
+    let code = scene.plan().plan.held[0].changes[0].fingerprint.clone();
+    scene = Scene::parse(&world("new@"));
+    scene.wishes.approved = [code].into();
+    assert_eq!(scene.plan().plan.held, []);
+}
+
+#[test]
 fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
     let world = "
         new-keys

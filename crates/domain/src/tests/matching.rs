@@ -627,11 +627,10 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
         account anna@ delegates=new@
         shared new@ id=desk grants=anna@
         functional desk@ ext=desk members=anna
-        mailbox bert@ id=bert
-        account new@ ext=bert
+        account new@
     ";
     assert_snapshot!(plan_of(in_doubt), @r"
-    R17 FunctionalRename bert@
+    R12 DelegateKept anna@
     R17 FunctionalRename desk@
     R17 FunctionalRename new@
     ");
