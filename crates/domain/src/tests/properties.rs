@@ -471,6 +471,7 @@ proptest! {
             delta.key = None;
             if delta.mailbox.is_none() {
                 delta.rename = None; // R22: it makes room for somebody.
+                delta.destination.clone_from(&delta.address);
             }
             delta
         };
