@@ -80,9 +80,13 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         0 => String::new(),
         held => format!(", {held} held"),
     };
+    let scope = scope(report);
     let mut message = Message::builder()
         .from(mailbox(&settings.from, "the sender")?)
-        .subject(format!("Cloud Sync: {standing}{held} ({})", report.id));
+        .subject(format!(
+            "Cloud Sync: {standing}{held}{scope} ({})",
+            report.id
+        ));
     for to in &settings.to {
         message = message.to(mailbox(to, "a receiver")?);
     }
@@ -103,6 +107,18 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
     message
         .multipart(MultiPart::alternative_plain_html(text, page))
         .map_err(|_| MailError::Address("an address"))
+}
+
+/// R28, R39: what such a run says is not about the whole organisation: nobody need take its failure for that of the night.
+fn scope(report: &Report) -> String {
+    if report.undoes.is_some() {
+        return ", an undo".into();
+    }
+    match &*report.accounts {
+        [] => String::new(),
+        [account] => format!(", only for {account}"),
+        accounts => format!(", only for {} accounts", accounts.len()),
+    }
 }
 
 /// On this machine TLS is used where the server offers it, anywhere else always.
@@ -155,5 +171,44 @@ fn failure(error: &smtp::Error) -> MailError {
     }
     MailError::Unreachable {
         cause: crate::http::one_line(&cause.to_string(), 200),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        mode::{Mode, Trigger},
+        report::{RunOutcome, RunState},
+    };
+
+    #[test]
+    fn r28_r39_the_subject_says_of_whom_a_run_speaks() {
+        let address = |text: &str| SmtpAddress::verbatim(text);
+        let settings = MailSettings {
+            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            from: address("sync@corp.example"),
+            to: vec![address("ops@corp.example")],
+        };
+        let mut report = Report::begin("R1".into(), Mode::Preview, Trigger::Http, "t".into());
+        report.state = RunState::Ended;
+        report.outcome = RunOutcome::Failed;
+        let subject = |report: &Report| {
+            let headers = message(&settings, report).unwrap();
+            headers.headers().get_raw("Subject").unwrap().to_owned()
+        };
+        assert_eq!(subject(&report), "Cloud Sync: failed (R1)");
+        report.accounts = vec![address("nobody@corp.example")];
+        assert_eq!(
+            subject(&report),
+            "Cloud Sync: failed, only for nobody@corp.example (R1)"
+        );
+        report.accounts.push(address("anna@corp.example"));
+        assert_eq!(
+            subject(&report),
+            "Cloud Sync: failed, only for 2 accounts (R1)"
+        );
+        report.undoes = Some("R0".into());
+        assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
 }

@@ -450,7 +450,16 @@ proptest! {
             let deltas = planned.plan.approved.deltas().iter();
             deltas.filter(|delta| (delta.mailbox == unread && unread.is_some()) == own).cloned().collect()
         };
+        // R22: a delegate may be named anew, by another address.
+        let without_anew = |planned: &Planned, mut delta: Delta| {
+            if let Target::Existing(ix) = delta.target {
+                let current = planned.world.accounts.delegates_of(ix).users;
+                delta.add_delegates.retain(|target| !current.iter().any(|ix| Target::Existing(*ix) == *target));
+            }
+            delta
+        };
         for delta in of(&part, true) {
+            let delta = without_anew(&part, delta);
             prop_assert!(!delta.touches_delegates(), "{}", shown(&part));
             prop_assert!(!delta.is_empty_of_members(), "{}", shown(&part));
         }
@@ -463,12 +472,12 @@ proptest! {
             if delta.mailbox.is_none() {
                 // R22: it frees its address for another account.
                 delta.rename = None;
-                delta.destination = delta.address.clone();
+                delta.destination.clone_from(&delta.address);
             }
             delta
         };
         let plain = |planned: &Planned| -> Vec<Delta> {
-            of(planned, false).into_iter().map(bare).filter(|delta| !delta.is_empty() && delta.create.is_none() && delta.rename.is_none()).collect()
+            of(planned, false).into_iter().map(|delta| without_anew(planned, delta)).map(bare).filter(|delta| !delta.is_empty() && delta.create.is_none() && delta.rename.is_none()).collect()
         };
         prop_assert_eq!(plain(&whole), plain(&part), "{}\n{}", shown(&whole), shown(&part));
     }
