@@ -1,5 +1,5 @@
-//! The open questions of `docs/specs/exchange-online.md`, "9. Probes", as far as reading answers them. Each request is
-//! sent once: what the service makes of it is the answer, whatever it is.
+//! Answers those open questions of `docs/specs/exchange-online.md`, "9. Probes", that reading can answer. Each request
+//! is sent once, and any result is an answer.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use domain::{probe::AnswerSheet, source::MailboxRecord};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As many mailboxes as one batch takes.
+/// The number of mailboxes in one batch.
 const SAMPLE: usize = 10;
 
-/// What came back.
-struct Seen {
+/// The result of one request.
+struct ProbeReply {
     status: u16,
     body: Value,
     headers: reqwest::header::HeaderMap,
     took: Duration,
 }
 
-impl Seen {
+impl ProbeReply {
     fn rows(&self) -> &[Value] {
         self.body["value"].as_array().map_or(&[], Vec::as_slice)
     }
@@ -34,7 +34,7 @@ impl Seen {
         self.body["@odata.nextLink"].as_str()
     }
 
-    /// The status, and in which form the cause is told.
+    /// The status and the form of the error.
     fn shape(&self) -> String {
         let error = &self.body["error"];
         let detail = error["details"][0]["message"].as_str().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Seen {
 }
 
 impl ExchangeClient {
-    /// Asks all questions and returns a sample of mailboxes for further ones. Fails only where sign-in or the mailbox list
+    /// Asks all questions and returns a sample of mailboxes for further ones. Fails only if sign-in or the mailbox list
     /// fails.
     pub async fn probe(&self) -> Result<(AnswerSheet, Vec<MailboxKey>), ExchangeError> {
         let mut sheet = AnswerSheet {
@@ -108,7 +108,7 @@ impl ExchangeClient {
         method: Method,
         rest: &str,
         body: Option<Value>,
-    ) -> Result<Seen, ExchangeError> {
+    ) -> Result<ProbeReply, ExchangeError> {
         let url = self.service.address(rest).await?;
         let call = Call {
             kind: "probe",
@@ -116,7 +116,7 @@ impl ExchangeClient {
             method,
             url,
             body: body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
-            // Pages of one row show how pages follow each other.
+            // Pages of one row show how links continue a list.
             prefer: if rest.contains("$top") {
                 "odata.maxpagesize=1000"
             } else {
@@ -128,10 +128,10 @@ impl ExchangeClient {
         self.send_once(&call).await
     }
 
-    async fn send_once(&self, call: &Call) -> Result<Seen, ExchangeError> {
+    async fn send_once(&self, call: &Call) -> Result<ProbeReply, ExchangeError> {
         let started = Instant::now();
         let reply = self.service.send_once(call).await?;
-        Ok(Seen {
+        Ok(ProbeReply {
             status: reply.status.as_u16(),
             body: serde_json::from_slice(&reply.body).unwrap_or(Value::Null),
             headers: reply.headers,
@@ -208,7 +208,7 @@ impl ExchangeClient {
         Ok(())
     }
 
-    /// Only where the link leads to the very place that we asked.
+    /// Follows the link only if it leads to the host and path of the request.
     async fn follow(
         &self,
         method: Method,

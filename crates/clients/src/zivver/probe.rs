@@ -1,4 +1,5 @@
-//! The questions of `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice", as far as reading answers them.
+//! Answers those of the questions in `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice", that reading
+//! can answer.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -11,7 +12,7 @@ use super::{
 use domain::probe::AnswerSheet;
 
 impl ZivverClient {
-    /// Asks each question once, and writes nothing.
+    /// Asks each question once. Writes nothing.
     pub async fn probe(&self, sheet: &mut AnswerSheet) -> Result<(), ReadError> {
         let all = self.users().await?.accounts.len();
         for (question, path, query) in [
@@ -54,8 +55,12 @@ impl ZivverClient {
             sheet.say("zivver", question, answer);
         }
         let known = self.ask("Users", None).await.map(|(_, body, _)| body);
-        let told = known.is_some_and(|body| body.to_string().contains("ExternalAccountId"));
-        let answer = if told { "yes" } else { "no account has one" };
+        let is_shown = known.is_some_and(|body| body.to_string().contains("ExternalAccountId"));
+        let answer = if is_shown {
+            "yes"
+        } else {
+            "no account has one"
+        };
         sheet.say(
             "zivver",
             "Do accounts tell their ExternalAccountId?",
@@ -64,7 +69,7 @@ impl ZivverClient {
         Ok(())
     }
 
-    /// Status, body, and whether it has an entity tag.
+    /// The status, the body, and whether there is an `ETag`.
     async fn ask(&self, path: &str, query: Option<&str>) -> Option<(u16, Value, bool)> {
         let mut url = self.scim_url(path);
         url.set_query(query);
