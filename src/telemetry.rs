@@ -1,8 +1,8 @@
 //! The log: as the Functions host expects it, or for a person at a terminal; rolling files besides, when asked.
 //!
 //! The host turns each line into one record: stdout is Information, stderr with the word "warn" a Warning, other stderr
-//! an Error (`functions-host.md` section 4). So a line is one event, WARN and ERROR go to stderr, and nothing breaks
-//! lines or colours them.
+//! an Error (`docs/specs/functions-host.md`, "4. Logging and correlation"). So a line is one event, WARN and ERROR go
+//! to stderr, and nothing breaks lines or colours them.
 
 mod line;
 

@@ -32,7 +32,8 @@ use crate::{
     zivver::{Creation, RefusalKind, WriteError, ZivverClient},
 };
 
-/// Writes in flight: enough to use Zivver's whole budget at seconds of latency (`zivver-scim.md` section 6).
+/// Writes in flight: enough to use Zivver's whole budget at seconds of latency (`docs/specs/zivver-scim.md`, "6. Errors
+/// and the limiter").
 const IN_FLIGHT_MAX: usize = 32;
 
 /// Steps that are started whatever the time is (R34): if reading alone takes longer than an invocation may, each of them

@@ -34,7 +34,7 @@ const RUNS_SHOWN: usize = 100;
 const RETRY_AFTER_S: u64 = 10;
 
 /// The application behind the listener. Settings that cannot be used fail each call, and keep the process alive: three
-/// exits would stop the host (`functions-host.md` 1.5).
+/// exits would stop the host (`docs/specs/functions-host.md`, "1.5 Exit codes and restarts").
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,

@@ -338,6 +338,10 @@ pub fn manual() -> String {
     }
     page.push_str(SCHEDULE);
     page.push_str(
+        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `check` names what differs \
+         from it, which the next deployment resets ([settings that last](deploy.md#settings-that-last)). Leave it as it is.\n",
+    );
+    page.push_str(
         "\n## Traces and metrics\n\n\
          OpenTelemetry's own variables, without prefix; see [operations](operations.md#traces-and-metrics). What is wrong with \
          them is a warning in the log, and runs go on.\n\n\

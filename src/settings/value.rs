@@ -24,7 +24,8 @@ pub(super) fn fault(wrong: impl Into<String>, remedy: impl Into<String>) -> Faul
     }
 }
 
-/// The platform leaves the literal reference in the variable when it could not read the secret (`functions-host.md` 10.1).
+/// The platform leaves the literal reference in the variable when it could not read the secret
+/// (`docs/specs/functions-host.md`, "10.1 Key Vault references").
 pub(super) fn is_unresolved_reference(text: &str) -> bool {
     let unquoted = text.trim_start_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
     unquoted

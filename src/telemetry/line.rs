@@ -133,7 +133,7 @@ fn without_addresses(line: String, level: Level) -> String {
     out
 }
 
-/// The host takes any line with these four letters for a Warning (`functions-host.md` 4.3).
+/// The host takes any line with these four letters for a Warning (`docs/specs/functions-host.md`, "4.3 Format").
 fn without_warn(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;

@@ -1,5 +1,6 @@
 //! What a person can do about the errors that the services are known to answer. The texts are those of the vendors
-//! (`exchange-online.md` 4.2, 4.4 and 5.2, `zivver-scim.md` 6).
+//! (`docs/specs/exchange-online.md`, "4.2 Status table", "4.4 Classification" and "5.2 Functions / App Service endpoint",
+//! `docs/specs/zivver-scim.md`, "6. Errors and the limiter").
 
 pub const EXCHANGE_PERMISSION: &str = "grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with \
      View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours";

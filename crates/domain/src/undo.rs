@@ -9,7 +9,7 @@ use super::{
     address::SmtpAddress,
     change::Change,
     delegation::{Delegations, Grantee},
-    delta::{Activity, Delta, Rename, Target},
+    delta::{Activity, Delta, Target},
     directory::{MailboxIx, Party},
     guard::Class,
     hold::digest,
@@ -46,6 +46,32 @@ pub struct Deed {
 pub struct DelegateChanges {
     pub removed: Vec<ScimId>,
     pub added: Vec<AddedDelegate>,
+}
+
+impl DelegateChanges {
+    /// A delegate who is only named by another address is none that was brought in (R22).
+    pub fn of(delta: &Delta, world: &World) -> Self {
+        let id = |ix| world.accounts.get(ix).id().clone();
+        let current = match delta.target {
+            Target::Existing(ix) => world.accounts.delegates_of(ix).users,
+            Target::New(_) => Vec::new(),
+        };
+        let added = delta
+            .add_delegates
+            .iter()
+            .filter_map(|target| match target {
+                Target::Existing(ix) if current.contains(ix) => None,
+                Target::Existing(ix) => Some(AddedDelegate::Account(id(*ix))),
+                Target::New(ix) => {
+                    let primary = &world.directory.mailbox(*ix).primary;
+                    Some(AddedDelegate::Created(primary.clone()))
+                }
+            });
+        Self {
+            removed: delta.remove_delegates.iter().copied().map(id).collect(),
+            added: added.collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -355,10 +381,7 @@ impl Reverser<'_> {
                 "its address stays, since {before} is outside the claimed domains"
             ));
         } else {
-            self.delta.rename = Some(Rename {
-                to: before.clone(),
-                class: Class::Rename,
-            });
+            self.delta.rename_to(before.clone(), Class::Rename);
         }
     }
 

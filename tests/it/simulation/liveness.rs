@@ -45,9 +45,9 @@ const OF_LEAVERS: [&str; 7] = [
     "delegations_unknown",
     "mailbox_gone",
     "delegates_left_out",
+    "delegates_stay",
     "claim_conflict",
     "duplicate_primary",
-    "functional_rename",
 ];
 
 /// What the oracle keeps from one report to the next.
@@ -143,8 +143,7 @@ impl Oracle {
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
             let whose = self.names(&view, &wrong.intent.account);
-            let others = report.others.as_ref().is_some_and(|it| it.attention > 0);
-            let silent = report.converged != Some(true) || others || !whose.iter().any(concerns);
+            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }

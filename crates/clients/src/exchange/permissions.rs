@@ -1,5 +1,5 @@
 //! Who may open which mailbox: one small read for each, by one of two strategies with the same result
-//! (`exchange-online.md` sections 1.2 C, 3 and 6.1).
+//! (`docs/specs/exchange-online.md`, "1.2 The OData GETs", "3. Batch" and "6.1 Which entries count").
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -1,5 +1,6 @@
-//! A pure model of Zivver, as unfriendly as `zivver-scim.md` sections 5 and 9 say, and of what carries out a plan:
-//! several requests in flight, in any order that the steps allow.
+//! A pure model of Zivver, as unfriendly as `docs/specs/zivver-scim.md`, "5. Write semantics and quirks" and "9. Open
+//! questions and the safe choice" say, and of what carries out a plan: several requests in flight, in any order that
+//! the steps allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
