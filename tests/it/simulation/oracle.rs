@@ -1198,9 +1198,7 @@ impl Oracle {
         }
         let first = self.invocations[at].first;
         let today = self.deeds.iter().filter(|it| {
-            it.class == class
-                && it.at_ms > now_ms - DAY_MS
-                && it.clock_ms > clock_ms - DAY_MS
+            it.class == class && it.at_ms > now_ms - DAY_MS && it.clock_ms > clock_ms - DAY_MS
         });
         let done = today.clone().filter(|it| !it.approved).count();
         // Of what was there before whatever counts today: else a run that is cut off (R35) could not be finished.
