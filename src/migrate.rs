@@ -6,7 +6,7 @@ mod source;
 
 use serde::Serialize;
 
-use crate::settings::{LOG_NAMES, NAMES, PREFIX, Secret, Settings};
+use crate::settings::{PREFIX, SETTINGS, Secret, Settings};
 use source::Variable;
 
 pub use source::{ImportError, decode};
@@ -251,10 +251,7 @@ impl Import {
         }
         let position = |setting: &Setting| {
             let bare = setting.name.strip_prefix(PREFIX).unwrap_or_default();
-            NAMES
-                .iter()
-                .chain(&LOG_NAMES)
-                .position(|name| *name == bare)
+            SETTINGS.iter().position(|known| known.name == bare)
         };
         self.settings.sort_by_key(position);
         let lookup = |name: &str| {
@@ -321,13 +318,12 @@ fn setting_name(name: &str) -> Option<&'static str> {
         Some(bare) => (bare, true),
         None => (upper.as_str(), false),
     };
-    let new: &[&str] = if prefixed { &NAMES } else { &[] };
+    let new = SETTINGS.iter().map(|setting| setting.name);
     ORIGINAL
         .iter()
-        .chain(new)
-        .chain(LOG_NAMES.iter().filter(|_| prefixed))
-        .find(|known| **known == bare)
         .copied()
+        .chain(new.filter(|_| prefixed))
+        .find(|known| *known == bare)
 }
 
 fn looks_like_a_setting(name: &str) -> bool {

@@ -242,6 +242,8 @@ mod tests {
     use bytes::Bytes;
     use serde_json::json;
 
+    use domain::remedies;
+
     use super::*;
 
     fn fault(status: u16, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Fault {
@@ -262,27 +264,89 @@ mod tests {
         .to_string()
     }
 
+    /// Status, text, and what a person can do.
+    const KNOWN: [(u16, &str, &str); 28] = [
+        (
+            400,
+            "maximum number of concurrent requests",
+            remedies::EXCHANGE_THROTTLED,
+        ),
+        (
+            400,
+            "Expired or Invalid pagination request",
+            remedies::EXCHANGE_PAGING,
+        ),
+        (
+            400,
+            "ManagementObjectNotFoundException",
+            remedies::EXCHANGE_NOT_FOUND,
+        ),
+        (400, "couldn't be found on", remedies::EXCHANGE_NOT_FOUND),
+        (
+            400,
+            "ManagementObjectAmbiguousException",
+            remedies::EXCHANGE_AMBIGUOUS,
+        ),
+        (
+            400,
+            "doesn't represent a unique recipient",
+            remedies::EXCHANGE_AMBIGUOUS,
+        ),
+        (
+            400,
+            "isn't supported in this scenario",
+            remedies::EXCHANGE_PERMISSION,
+        ),
+        (401, "is not allowed to call", remedies::EXCHANGE_PERMISSION),
+        (400, "ServerBusyException", remedies::EXCHANGE_TRANSIENT),
+        (400, "TransientException", remedies::EXCHANGE_TRANSIENT),
+        (
+            400,
+            "BackendCommunicationException",
+            remedies::EXCHANGE_TRANSIENT,
+        ),
+        (
+            400,
+            "CmdletProxyNotAvailableFailure",
+            remedies::EXCHANGE_TRANSIENT,
+        ),
+        (400, "CmdletProxyException", remedies::EXCHANGE_TRANSIENT),
+        (400, "issue may be transient", remedies::EXCHANGE_TRANSIENT),
+        (
+            400,
+            "ParameterTransformationException",
+            remedies::EXCHANGE_REFUSED,
+        ),
+        (400, "ParameterBindingException", remedies::EXCHANGE_REFUSED),
+        (
+            400,
+            "AmbiguousParameterSetException",
+            remedies::EXCHANGE_REFUSED,
+        ),
+        (400, "", remedies::EXCHANGE_REFUSED),
+        (401, "", remedies::EXCHANGE_PERMISSION),
+        (403, "", remedies::EXCHANGE_PERMISSION),
+        (404, "", remedies::EXCHANGE_NOT_FOUND),
+        (405, "", remedies::EXCHANGE_REFUSED),
+        (408, "", remedies::EXCHANGE_TRANSIENT),
+        (429, "", remedies::EXCHANGE_THROTTLED),
+        (500, "", remedies::EXCHANGE_TRANSIENT),
+        (502, "", remedies::EXCHANGE_TRANSIENT),
+        (503, "", remedies::EXCHANGE_TRANSIENT),
+        (504, "", remedies::EXCHANGE_TRANSIENT),
+    ];
+
     #[test]
-    fn every_line_of_the_table_gets_its_remedy() {
+    fn every_known_error_gets_its_remedy() {
         use crate::exchange::{ExchangeError, Failure};
-        use domain::remedies::{self, Service};
-        for known in remedies::KNOWN {
-            if known.service != Service::Exchange {
-                continue;
-            }
+        for (status, text, remedy) in KNOWN {
             let failure = Failure {
                 operation: "read".into(),
-                status: known.status,
-                text: known.text.into(),
+                status: Some(status),
+                text: text.into(),
                 request_id: None,
             };
-            let error = match fault(
-                known.status.unwrap_or(400),
-                &[],
-                pipe(known.text, "it failed"),
-            )
-            .class
-            {
+            let error = match fault(status, &[], pipe(text, "it failed")).class {
                 Class::Unauthorized | Class::Forbidden => ExchangeError::Permission(failure),
                 Class::Throttled => ExchangeError::Throttled(failure),
                 Class::Transient => ExchangeError::Transient(failure),
@@ -292,8 +356,8 @@ mod tests {
                 Class::Refused | Class::Redirect => ExchangeError::Refused(failure),
             };
             assert!(
-                error.to_string().ends_with(known.remedy),
-                "{known:?}: {error}"
+                error.to_string().ends_with(remedy),
+                "{status} {text}: {error}"
             );
         }
     }

@@ -184,14 +184,27 @@ mod tests {
     }
 
     #[test]
-    fn every_text_of_the_table_gets_its_remedy() {
-        for known in remedies::KNOWN {
-            let shown_as_refusal =
-                !known.text.is_empty() || matches!(known.status, Some(404..=415));
-            if known.service == remedies::Service::Zivver && shown_as_refusal {
-                let kind = RefusalKind::of(known.status.unwrap_or(400), known.text);
-                assert_eq!(kind.remedy(), known.remedy, "{known:?}");
-            }
+    fn every_known_refusal_gets_its_remedy() {
+        for (status, text, remedy) in [
+            (
+                400,
+                "Alias is already taken for",
+                remedies::ZIVVER_ALIAS_TAKEN,
+            ),
+            (400, "Alias is a guest", remedies::ZIVVER_ALIAS_GUEST),
+            (400, "Domain Not Owned", remedies::ZIVVER_DOMAIN),
+            (400, "outside the organization", remedies::ZIVVER_OUTSIDE),
+            (400, "Unknown account with uuid", remedies::ZIVVER_ACCOUNT),
+            (400, "Unknown in set", remedies::ZIVVER_MEMBER),
+            (400, "Member Not Found", remedies::ZIVVER_MEMBER),
+            (400, "Invalid division", remedies::ZIVVER_DIVISION),
+            (404, "", remedies::ZIVVER_ACCOUNT),
+            (406, "", remedies::ZIVVER_OTHER),
+            (409, "", remedies::ZIVVER_CONFLICT),
+            (415, "", remedies::ZIVVER_OTHER),
+        ] {
+            let kind = RefusalKind::of(status, text);
+            assert_eq!(kind.remedy(), remedy, "{status} {text}");
         }
     }
 
