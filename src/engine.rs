@@ -7,7 +7,6 @@ pub mod answers;
 pub mod apply;
 mod chance;
 pub mod check;
-mod domains;
 pub mod error;
 pub mod explain;
 pub mod fetch;

@@ -9,17 +9,18 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use super::{
-    domains::{Admission, AliasDomains, Refused},
     journal::{Entry, Journal},
-    live::{Answered, Live, Request, StepEnd, Turn, Weight},
+    live::{Live, Request, StepEnd, Turn, Weight},
     progress::{Progress, Watcher},
     stop::Stop,
 };
 use crate::{
     domain::{
+        accounts::Account,
         address::SmtpAddress,
         delta::Target,
         directory::MailboxIx,
+        execute::alias_domains::{Admission, AliasDomains, RefusedAliases},
         ids::ScimId,
         ineffective::Asked,
         note::Note,
@@ -63,7 +64,7 @@ pub struct Applied {
     pub cut_off: bool,
     pub created: BTreeMap<MailboxIx, ScimId>,
     /// The accounts as the last accepted request of each left them, where Zivver said so.
-    pub(super) answers: BTreeMap<ScimId, Answered>,
+    pub(super) answers: BTreeMap<ScimId, Account>,
     /// What concerns many actions.
     pub notes: Vec<Note>,
 }
@@ -85,19 +86,19 @@ pub struct ActionEnd {
 struct Ended {
     step: StepIx,
     end: StepEnd,
-    created: Option<Answered>,
+    created: Option<Account>,
     /// Whether `created` was found by its address (R31).
     found: bool,
     problems: Vec<String>,
     /// What was accepted, and the account after it.
     asked: Asked,
-    answer: Option<Answered>,
+    answer: Option<Account>,
     /// Of the whole request.
     refusal: Option<String>,
     /// Of single aliases, which were left out of it (R23).
     refused_aliases: Vec<(SmtpAddress, String)>,
     /// Those of them whose domain is the cause.
-    unowned: Refused,
+    unowned: RefusedAliases,
     /// Aliases were left out because of what is known of their domain.
     in_part: bool,
     /// The service did not answer (R32).
@@ -118,7 +119,7 @@ impl Ended {
             answer: None,
             refusal: None,
             refused_aliases: Vec::new(),
-            unowned: Refused::default(),
+            unowned: RefusedAliases::default(),
             in_part: false,
             outage: false,
             fatal: None,
@@ -215,7 +216,7 @@ struct Applying<'a> {
     /// Where the suspends and empties at the end of the plan begin, and how many steps before them have not ended.
     stops_from: usize,
     open_before_stops: usize,
-    answers: BTreeMap<ScimId, Answered>,
+    answers: BTreeMap<ScimId, Account>,
     failures_in_a_row: u32,
     stopped: Option<String>,
     cut_off: bool,
@@ -571,7 +572,7 @@ struct Sending {
     refused: Vec<String>,
     refused_aliases: Vec<(SmtpAddress, String)>,
     /// The account after the last accepted request.
-    answer: Option<Answered>,
+    answer: Option<Account>,
     /// Aliases that were refused for their domain.
     unowned: Vec<SmtpAddress>,
     has_sent: bool,
@@ -581,7 +582,7 @@ struct Sending {
 /// What became of a request that was understood.
 enum Sent {
     /// With the account of a create, and whether it was found by its address.
-    Done(Option<(Answered, bool)>),
+    Done(Option<(Account, bool)>),
     /// It was for aliases alone, and none was taken.
     NothingTaken,
 }
@@ -635,7 +636,7 @@ impl Sending {
             ended.end = StepEnd::Failed;
         }
         if !self.unowned.is_empty() {
-            ended.unowned = Refused {
+            ended.unowned = RefusedAliases {
                 others: self.request.alias_domains(),
                 aliases: self.unowned,
                 rest_accepted: self.has_succeeded,
@@ -793,7 +794,7 @@ impl Sending {
         unowned.any(|known| known.domain() == address.domain())
     }
 
-    async fn once(&mut self) -> Result<Option<(Answered, bool)>, WriteError> {
+    async fn once(&mut self) -> Result<Option<(Account, bool)>, WriteError> {
         let sent = self.send().await;
         self.has_succeeded |= sent.is_ok();
         self.has_sent |= !matches!(
@@ -806,31 +807,31 @@ impl Sending {
         sent
     }
 
-    async fn send(&mut self) -> Result<Option<(Answered, bool)>, WriteError> {
+    async fn send(&mut self) -> Result<Option<(Account, bool)>, WriteError> {
         match &self.request {
             Request::CreateUser(address, user) => {
                 let creation: Creation<_> = self.zivver.create_user(address, user).await?;
-                let created = Answered::User(creation.account().clone());
+                let created = Account::User(creation.account().clone());
                 Ok(Some((created, creation.is_found())))
             }
             Request::CreateFunctional(address, group) => {
                 let creation: Creation<_> = self.zivver.create_group(address, group).await?;
-                let created = Answered::Functional(creation.account().clone());
+                let created = Account::Functional(creation.account().clone());
                 Ok(Some((created, creation.is_found())))
             }
             Request::UpdateUser(id, user) => {
                 let answer = self.zivver.update_user(id, user).await?;
-                self.answer = answer.map(Answered::User);
+                self.answer = answer.map(Account::User);
                 Ok(None)
             }
             Request::UpdateFunctional(id, group) => {
                 let answer = self.zivver.update_group(id, group).await?;
-                self.answer = answer.map(Answered::Functional);
+                self.answer = answer.map(Account::Functional);
                 Ok(None)
             }
             Request::Members(id, patch) => {
                 let answer = self.zivver.patch_members(id, patch).await?;
-                self.answer = answer.map(Answered::Functional);
+                self.answer = answer.map(Account::Functional);
                 Ok(None)
             }
         }

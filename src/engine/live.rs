@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     domain::{
         account::{Extension, FunctionalAccount, UserAccount},
-        accounts::{AccountIx, AccountView},
+        accounts::{Account, AccountIx, AccountView},
         address::SmtpAddress,
         delta::Target,
         directory::MailboxIx,
@@ -32,29 +32,6 @@ pub(super) enum StepEnd {
     LeftOut,
     /// Not sent, since the run stopped: as good as not started.
     Unsent,
-}
-
-/// An account as Zivver answered: created, found where one was to be created, or changed.
-#[derive(Debug, Clone)]
-pub(super) enum Answered {
-    User(UserAccount),
-    Functional(FunctionalAccount),
-}
-
-impl Answered {
-    pub(super) fn id(&self) -> &ScimId {
-        match self {
-            Self::User(user) => &user.id,
-            Self::Functional(group) => &group.id,
-        }
-    }
-
-    pub(super) fn view(&self) -> AccountView<'_> {
-        match self {
-            Self::User(user) => AccountView::User(user),
-            Self::Functional(group) => AccountView::Functional(group),
-        }
-    }
 }
 
 /// A request, complete.
@@ -113,7 +90,7 @@ pub(super) struct Live<'a> {
     world: &'a World,
     plan: &'a ApprovedPlan,
     ends: Vec<Option<StepEnd>>,
-    created: BTreeMap<MailboxIx, Answered>,
+    created: BTreeMap<MailboxIx, Account>,
     renamed: HashMap<AccountIx, SmtpAddress>,
 }
 
@@ -151,7 +128,7 @@ impl<'a> Live<'a> {
     }
 
     /// R16, R31: why an account that was found where one was to be created is not the mailbox's.
-    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Answered) -> Option<String> {
+    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Account) -> Option<String> {
         let tied = found.view().external_object_id()?;
         let mailbox = self.world.directory.mailbox(mailbox);
         (mailbox.object_id != Some(tied)).then(|| {
@@ -163,11 +140,11 @@ impl<'a> Live<'a> {
         })
     }
 
-    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Answered) {
+    pub(super) fn created(&mut self, mailbox: MailboxIx, account: Account) {
         self.created.insert(mailbox, account);
     }
 
-    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Answered> {
+    pub(super) fn all_created(&self) -> &BTreeMap<MailboxIx, Account> {
         &self.created
     }
 
@@ -605,7 +582,7 @@ impl<'a> Live<'a> {
     fn account(&self, target: Target) -> Option<AccountView<'_>> {
         match target {
             Target::Existing(ix) => Some(self.world.accounts.get(ix)),
-            Target::New(mailbox) => self.created.get(&mailbox).map(Answered::view),
+            Target::New(mailbox) => self.created.get(&mailbox).map(Account::view),
         }
     }
 

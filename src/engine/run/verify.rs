@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Running;
 use crate::{
     domain::{
-        accounts::Accounts,
+        accounts::{Account, Accounts},
         delta::Target,
         ids::ScimId,
         ineffective::{Sent, SentChange, compare, remember},
@@ -21,7 +21,6 @@ use crate::{
         Progress, RunError,
         apply::Applied,
         fetch::{Fetched, until},
-        live::Answered,
     },
     zivver::ZivverClient,
 };
@@ -186,7 +185,7 @@ fn lags(
     if changes.iter().all(|change| change.is_kept) {
         return false;
     }
-    let answered = now.with(applied.answers.values().map(Answered::view));
+    let answered = now.with(applied.answers.values().map(Account::view));
     let by_answers = sent_changes(plan, applied, before, &answered);
     let denied = |change: &&SentChange| {
         let answer = by_answers.iter().find(|other| other.key == change.key);

@@ -1,8 +1,11 @@
 //! Domains of new aliases: once Zivver has refused one as not its own, its aliases are left out for the rest of the run (R23).
+//!
+//! A domain in which the organisation has accounts is open from the start. Any other is unknown, is asked about by the
+//! first request with an alias in it, for which the others wait, and is then open or not owned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
+use crate::{
     address::SmtpAddress,
     note::{Code, Note},
     remedies,
@@ -21,7 +24,7 @@ enum Standing {
 
 /// What becomes of a request with new aliases.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
     /// It goes, without these.
     Without(Vec<SmtpAddress>),
     /// Another request asks about one of its domains.
@@ -30,16 +33,16 @@ pub(super) enum Admission {
 
 /// Aliases that Zivver refused in one request because of their domain.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
-    pub(super) aliases: Vec<SmtpAddress>,
+pub struct RefusedAliases {
+    pub aliases: Vec<SmtpAddress>,
     /// Whether the same request was accepted without them.
-    pub(super) rest_accepted: bool,
+    pub rest_accepted: bool,
     /// Domains of the aliases that stayed in the request.
-    pub(super) others: BTreeSet<String>,
+    pub others: BTreeSet<String>,
 }
 
 #[derive(Debug)]
-pub(super) struct AliasDomains {
+pub struct AliasDomains {
     standing: BTreeMap<String, Standing>,
     /// Actions with aliases in a domain that Zivver does not own.
     without: BTreeMap<String, BTreeSet<u32>>,
@@ -48,7 +51,7 @@ pub(super) struct AliasDomains {
 
 impl AliasDomains {
     /// Zivver owns the domains in which it has accounts.
-    pub(super) fn new(world: &World) -> Self {
+    pub fn new(world: &World) -> Self {
         let mut standing = BTreeMap::new();
         for (_, account) in world.accounts.iter() {
             let domain = account.address().domain();
@@ -63,12 +66,7 @@ impl AliasDomains {
         }
     }
 
-    pub(super) fn admit(
-        &mut self,
-        step: StepIx,
-        action: u32,
-        new_aliases: &[SmtpAddress],
-    ) -> Admission {
+    pub fn admit(&mut self, step: StepIx, action: u32, new_aliases: &[SmtpAddress]) -> Admission {
         let mut left_out = Vec::new();
         let mut unknown = BTreeSet::new();
         for alias in new_aliases {
@@ -95,7 +93,7 @@ impl AliasDomains {
     }
 
     /// Takes in how a request ended, and gives the steps that waited for it.
-    pub(super) fn ended(&mut self, step: StepIx, action: u32, refused: &Refused) -> Vec<StepIx> {
+    pub fn ended(&mut self, step: StepIx, action: u32, refused: &RefusedAliases) -> Vec<StepIx> {
         let mut answered = false;
         for standing in self.standing.values_mut() {
             if *standing == Standing::Asked(step) {
@@ -127,7 +125,7 @@ impl AliasDomains {
     }
 
     /// Each domain once.
-    pub(super) fn notes(&self) -> Vec<Note> {
+    pub fn notes(&self) -> Vec<Note> {
         let note = |(domain, actions): (&String, &BTreeSet<u32>)| {
             let count = actions.len();
             let accounts = if count == 1 { "account" } else { "accounts" };
@@ -149,8 +147,8 @@ mod tests {
         SmtpAddress::verbatim(text)
     }
 
-    fn refused(text: &str, others: &[&str], rest_accepted: bool) -> Refused {
-        Refused {
+    fn refused(text: &str, others: &[&str], rest_accepted: bool) -> RefusedAliases {
+        RefusedAliases {
             aliases: vec![alias(text)],
             rest_accepted,
             others: others.iter().map(ToString::to_string).collect(),

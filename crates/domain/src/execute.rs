@@ -1,0 +1,3 @@
+//! Carries out an approved plan, without I/O.
+
+pub mod alias_domains;
