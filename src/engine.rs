@@ -13,7 +13,6 @@ pub mod fetch;
 pub mod health;
 pub mod history;
 pub mod journal;
-mod live;
 mod look;
 pub mod notices;
 mod open_files;

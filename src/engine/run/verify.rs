@@ -9,6 +9,7 @@ use crate::{
     domain::{
         accounts::{Account, Accounts},
         delta::Target,
+        execute::Applied,
         ids::ScimId,
         ineffective::{Sent, SentChange, compare, remember},
         matching::match_accounts,
@@ -19,7 +20,6 @@ use crate::{
     },
     engine::{
         Progress, RunError,
-        apply::Applied,
         fetch::{Fetched, until},
     },
     zivver::ZivverClient,

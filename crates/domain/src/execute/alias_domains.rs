@@ -24,7 +24,7 @@ enum Standing {
 
 /// What becomes of a request with new aliases.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admission {
+pub(super) enum Admission {
     /// It goes, without these.
     Without(Vec<SmtpAddress>),
     /// Another request asks about one of its domains.
@@ -33,16 +33,16 @@ pub enum Admission {
 
 /// Aliases that Zivver refused in one request because of their domain.
 #[derive(Debug, Default)]
-pub struct RefusedAliases {
-    pub aliases: Vec<SmtpAddress>,
+pub(super) struct RefusedAliases {
+    pub(super) aliases: Vec<SmtpAddress>,
     /// Whether the same request was accepted without them.
-    pub rest_accepted: bool,
+    pub(super) rest_accepted: bool,
     /// Domains of the aliases that stayed in the request.
-    pub others: BTreeSet<String>,
+    pub(super) others: BTreeSet<String>,
 }
 
 #[derive(Debug)]
-pub struct AliasDomains {
+pub(super) struct AliasDomains {
     standing: BTreeMap<String, Standing>,
     /// Actions with aliases in a domain that Zivver does not own.
     without: BTreeMap<String, BTreeSet<u32>>,
@@ -51,7 +51,7 @@ pub struct AliasDomains {
 
 impl AliasDomains {
     /// Zivver owns the domains in which it has accounts.
-    pub fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let mut standing = BTreeMap::new();
         for (_, account) in world.accounts.iter() {
             let domain = account.address().domain();
@@ -66,7 +66,12 @@ impl AliasDomains {
         }
     }
 
-    pub fn admit(&mut self, step: StepIx, action: u32, new_aliases: &[SmtpAddress]) -> Admission {
+    pub(super) fn admit(
+        &mut self,
+        step: StepIx,
+        action: u32,
+        new_aliases: &[SmtpAddress],
+    ) -> Admission {
         let mut left_out = Vec::new();
         let mut unknown = BTreeSet::new();
         for alias in new_aliases {
@@ -93,7 +98,12 @@ impl AliasDomains {
     }
 
     /// Takes in how a request ended, and gives the steps that waited for it.
-    pub fn ended(&mut self, step: StepIx, action: u32, refused: &RefusedAliases) -> Vec<StepIx> {
+    pub(super) fn ended(
+        &mut self,
+        step: StepIx,
+        action: u32,
+        refused: &RefusedAliases,
+    ) -> Vec<StepIx> {
         let mut answered = false;
         for standing in self.standing.values_mut() {
             if *standing == Standing::Asked(step) {
@@ -125,7 +135,7 @@ impl AliasDomains {
     }
 
     /// Each domain once.
-    pub fn notes(&self) -> Vec<Note> {
+    pub(super) fn notes(&self) -> Vec<Note> {
         let note = |(domain, actions): (&String, &BTreeSet<u32>)| {
             let count = actions.len();
             let accounts = if count == 1 { "account" } else { "accounts" };
