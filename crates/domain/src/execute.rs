@@ -292,7 +292,6 @@ impl<'a> Execution<'a> {
         }
         let summary = &mut self.actions[action];
         summary.add(end, is_partial || !problems.is_empty());
-        summary.asked.merge(asked);
         summary.problems.extend(problems);
         let whole = refusal.and_then(|text| {
             let part = part(planned)?;
@@ -303,10 +302,11 @@ impl<'a> Execution<'a> {
             text,
         });
         summary.refusals.extend(whole.into_iter().chain(aliases));
+        self.situation.end(step, end, &asked);
+        summary.asked.merge(asked);
         if self.open[action] == 0 {
             self.ended.push(action);
         }
-        self.situation.end(step, end);
         self.release(step);
     }
 

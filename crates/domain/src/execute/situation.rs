@@ -1,15 +1,17 @@
 //! What is known while a plan is carried out: how steps ended, and which accounts were created or renamed so far.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
+    account::UserAccount,
     accounts::{Account, AccountIx, AccountView},
     address::SmtpAddress,
     delta::Target,
     directory::MailboxIx,
     ids::ScimId,
+    ineffective::Asked,
     plan::ApprovedPlan,
-    step::{Call, Delegate, Step, StepIx},
+    step::{Delegate, Step, StepIx},
     world::World,
 };
 
@@ -36,6 +38,15 @@ pub(super) struct Situation<'a> {
     /// As the answers to their creates show them.
     pub created: BTreeMap<MailboxIx, Account>,
     renamed: HashMap<AccountIx, SmtpAddress>,
+    /// Users whose extension was written, as it was last accepted.
+    extended: HashMap<AccountIx, UserExtensionNow>,
+}
+
+/// The addresses in the extension of a user.
+#[derive(Debug, Clone)]
+pub(super) struct UserExtensionNow {
+    pub aliases: BTreeSet<SmtpAddress>,
+    pub delegates: BTreeSet<SmtpAddress>,
 }
 
 impl<'a> Situation<'a> {
@@ -46,6 +57,7 @@ impl<'a> Situation<'a> {
             ends: vec![None; plan.steps().len()],
             created: BTreeMap::new(),
             renamed: HashMap::new(),
+            extended: HashMap::new(),
         }
     }
 
@@ -53,21 +65,34 @@ impl<'a> Situation<'a> {
         &self.plan.steps()[step.0 as usize]
     }
 
-    pub(super) fn end(&mut self, step: StepIx, end: StepEnd) {
-        if end == StepEnd::Done
-            && let Step {
-                target: Target::Existing(ix),
-                call:
-                    Call::UpdateUser {
-                        address: Some(address),
-                        ..
-                    },
-                ..
-            } = self.step(step)
-        {
-            self.renamed.insert(*ix, address.clone());
-        }
+    /// Takes in how a step ended, and what Zivver accepted of it.
+    pub(super) fn end(&mut self, step: StepIx, end: StepEnd, accepted: &Asked) {
         self.ends[step.0 as usize] = Some(end);
+        let Target::Existing(ix) = self.step(step).target else {
+            return;
+        };
+        if let Some(address) = &accepted.address {
+            self.renamed.insert(ix, address.clone());
+        }
+        if let (Some(aliases), Some(delegates)) = (&accepted.aliases, &accepted.delegates) {
+            let extension = UserExtensionNow {
+                aliases: aliases.clone(),
+                delegates: delegates.clone(),
+            };
+            self.extended.insert(ix, extension);
+        }
+    }
+
+    /// What the extension of a user has in Zivver now.
+    pub(super) fn extension_of(&self, target: Target, user: &UserAccount) -> UserExtensionNow {
+        let written = match target {
+            Target::Existing(ix) => self.extended.get(&ix),
+            Target::New(_) => None,
+        };
+        written.cloned().unwrap_or_else(|| UserExtensionNow {
+            aliases: user.extension.aliases.iter().cloned().collect(),
+            delegates: user.delegates.iter().cloned().collect(),
+        })
     }
 
     pub(super) fn succeeded(&self, step: StepIx) -> bool {

@@ -7,7 +7,7 @@ use super::{
     request::{
         FunctionalExtensionUpdate, FunctionalUpdate, Request, UserExtensionUpdate, UserUpdate,
     },
-    situation::Situation,
+    situation::{Situation, UserExtensionNow},
 };
 use crate::{
     account::{FunctionalAccount, UserAccount},
@@ -312,8 +312,10 @@ impl Situation<'_> {
                 None => left_out.push("a delegate without account".into()),
             }
         }
-        let stored: BTreeSet<SmtpAddress> = user.extension.aliases.iter().cloned().collect();
-        let stored_delegates: BTreeSet<SmtpAddress> = user.delegates.iter().cloned().collect();
+        let UserExtensionNow {
+            aliases: stored,
+            delegates: stored_delegates,
+        } = self.extension_of(step.target, user);
         if matches!(step.when, When::Completes(_)) {
             if aliases.is_subset(&stored) && delegates.is_subset(&stored_delegates) {
                 return None;
