@@ -276,14 +276,14 @@ impl Sending {
 
     /// The rest of the request, without aliases and delegates.
     fn without_extension(&mut self, refused: &Refused) -> Recourse {
-        if self.at_stake == AtStake::Tie || !self.request.drop_extension() {
-            return Recourse::None;
-        }
-        // It was none of those that are new.
+        // It is refused without that alias too.
         if let Some(suspected) = self.suspected.take() {
             self.refused.retain(|(alias, _)| *alias != suspected);
             self.unowned.retain(|alias| *alias != suspected);
             self.problems.clear();
+        }
+        if self.at_stake == AtStake::Tie || !self.request.drop_extension() {
+            return Recourse::None;
         }
         self.open.clear();
         self.problems.push(format!(

@@ -475,6 +475,29 @@ fn r23_a_domain_that_is_not_owned_is_asked_about_once() {
 }
 
 #[test]
+fn r23_a_new_alias_is_not_to_blame_if_the_request_is_refused_without_it() {
+    let world = "
+        domains corp.example lost.example new.example
+        mailbox anna@ alias=l@lost.example,a@new.example
+        mailbox bert@ alias=b@new.example
+        account anna@ as=u1 alias=l@lost.example,old@
+        account bert@ as=u2
+    ";
+    let answer = |number: usize, _: &Request| (number < 2).then(|| refuse(Blame::AliasDomain));
+    let played = play(world, answer);
+    assert_eq!(
+        played.sent,
+        [
+            "u1 aliases [a@new.example l@lost.example] delegates []",
+            "u1 aliases [l@lost.example] delegates []",
+            "u2 aliases [b@new.example] delegates []"
+        ]
+    );
+    assert_eq!(refused_parts(&played, 0), [Part::Account]);
+    assert_eq!(played.applied.notes, []);
+}
+
+#[test]
 fn r25_what_was_not_released_is_left_out() {
     let world = "
         mailbox anna@ alias=x@
