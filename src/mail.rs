@@ -18,9 +18,10 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
+    cli,
     domain::{address::SmtpAddress, report::Report},
     http::is_loopback,
-    render::{html, markdown, words},
+    render::{html, words},
     settings::Secret,
 };
 
@@ -85,7 +86,8 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
     for to in &settings.to {
         message = message.to(mailbox(to, "a receiver")?);
     }
-    let (mut text, mut page) = (markdown::report(report), html::report(report));
+    let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
+    let mut page = html::report(report);
     if text.len() + page.len() > PAGE_BYTES_MAX {
         text = format!(
             "{}\n\nThe report is too long for a mail: see `cloud-sync runs {}`, or the dashboard.\n",
@@ -96,9 +98,7 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
             title: "Cloud Sync",
             ..html::Page::default()
         }
-        .around(|html| {
-            html.raw("<p>").text(&text).raw("</p>");
-        });
+        .around(&maud::html! { p { (text) } });
     }
     message
         .multipart(MultiPart::alternative_plain_html(text, page))

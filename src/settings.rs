@@ -3,6 +3,7 @@
 //! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
 //! only this program reads have the prefix [`PREFIX`].
 
+mod deployed;
 mod manual;
 mod names;
 mod reader;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
     pub host: Host,
+    /// Names of settings that were changed by hand since the last deployment, which the next one resets.
+    pub changed_since_deployment: Vec<String>,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -159,7 +162,8 @@ fn log_dir<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<PathB
     r.optional("LOG_DIR", |text| Ok(PathBuf::from(value::unquoted(text))))
 }
 
-/// The port that the Functions host gave us; `None` when no host started us (`functions-host.md` 1.2).
+/// The port that the Functions host gave us; `None` when no host started us (`docs/specs/functions-host.md`, "1.2
+/// Environment of the child").
 pub fn functions_port(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<u16>, SettingsError> {
@@ -246,6 +250,7 @@ impl Settings {
             notify_url: r.optional("NOTIFY_URL", value::webhook),
             mail: read_mail(r),
             host: read_host(&lookup),
+            changed_since_deployment: deployed::changed(&lookup),
             warnings: r.typos(),
         };
         reader.finish()?;
@@ -253,7 +258,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`functions-host.md` 1.6).
+    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`docs/specs/functions-host.md`,
+    /// "1.6 Function timeout").
     fn budget_warning(&self, lookup: &impl Fn(&str) -> Option<String>) -> Option<String> {
         const HOST_TIMEOUT: Duration = Duration::from_secs(600);
         let host_default = lookup("FUNCTIONS_CUSTOMHANDLER_PORT").is_some()

@@ -1,8 +1,8 @@
 //! The log: as the Functions host expects it, or for a person at a terminal; rolling files besides, when asked.
 //!
 //! The host turns each line into one record: stdout is Information, stderr with the word "warn" a Warning, other stderr
-//! an Error (`functions-host.md` section 4). So a line is one event, WARN and ERROR go to stderr, and nothing breaks
-//! lines or colours them.
+//! an Error (`docs/specs/functions-host.md`, "4. Logging and correlation"). So a line is one event, WARN and ERROR go
+//! to stderr, and nothing breaks lines or colours them.
 
 mod line;
 
@@ -370,7 +370,7 @@ mod tests {
             let _entered = span.enter();
             span.record("run", "0b5e");
             tracing::info!(
-                text = "a\nb=\"c\"",
+                text = "a\nb=\"c\"\u{202e}",
                 empty = "",
                 "line one\r\nline \u{1b}[31mtwo"
             );
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(
             out,
             [
-                r#"level=INFO msg="line one\r\nline \u{1b}[31mtwo" invocation=5f7c run=0b5e text="a\nb=\"c\"" empty="" target=cloud_sync::telemetry::tests"#
+                r#"level=INFO msg="line one\r\nline \u{1b}[31mtwo" invocation=5f7c run=0b5e text="a\nb=\"c\"\u{202e}" empty="" target=cloud_sync::telemetry::tests"#
             ]
         );
     }

@@ -25,7 +25,7 @@ use super::{
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const SERVICE: &str = "https://outlook.office365.com";
 
-/// Where the token may go: the service and its regional hosts (`exchange-online.md` 1.1).
+/// Where the token may go: the service and its regional hosts (`docs/specs/exchange-online.md`, "1.1 Base URL").
 fn is_service(asked: &Asked) -> bool {
     let host = asked.host.as_str();
     let regional = [
@@ -118,7 +118,6 @@ pub(super) fn permissions(input: &[u8]) {
     let (strategy, answers) = first_line(input);
     let strategy = match strategy {
         b"batch" => Strategy::Batch,
-        b"expand" => Strategy::Expand,
         _ => Strategy::Get,
     };
     block_on(async {

@@ -105,7 +105,7 @@ pub(super) enum Command {
     },
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
-        /// Its .env file, or the exported variables of its Automation account as JSON
+        /// Its .env file, or the exported variables of its Automation account as JSON; - reads standard input
         file: PathBuf,
         /// Print keys and tokens too, which are left out otherwise
         #[arg(long)]

@@ -1,5 +1,5 @@
-//! `check --probe`: what a real tenant answers to the open questions of the specifications, and which way of reading
-//! permissions is the fastest there. Reads only.
+//! `check --probe`: what a real tenant answers to open questions (`docs/specs/exchange-online.md`, "9. Probes"), and which
+//! way of reading permissions is the fastest there. Reads only.
 
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -16,24 +16,15 @@ const FASTER_PERCENT: u64 = 20;
 impl Engine {
     /// Writes nothing, and names nobody.
     pub async fn probe(&self) -> Result<AnswerSheet, RunError> {
-        let (mut sheet, sample, all) = self.exchange().await?.probe().await?;
-        self.speeds(&mut sheet, &sample, all).await?;
+        let (mut sheet, sample) = self.exchange().await?.probe().await?;
+        self.speeds(&mut sheet, &sample).await?;
         self.zivver().await?.probe(&mut sheet).await?;
         Ok(sheet)
     }
 
     /// Each strategy on the same mailboxes. One is supported where it answers without a single read besides.
-    async fn speeds(
-        &self,
-        sheet: &mut AnswerSheet,
-        sample: &[MailboxKey],
-        all: usize,
-    ) -> Result<(), RunError> {
-        for (name, strategy) in [
-            ("get", Strategy::Get),
-            ("batch", Strategy::Batch),
-            ("expand", Strategy::Expand),
-        ] {
+    async fn speeds(&self, sheet: &mut AnswerSheet, sample: &[MailboxKey]) -> Result<(), RunError> {
+        for (name, strategy) in [("get", Strategy::Get), ("batch", Strategy::Batch)] {
             let client = self.exchange_by(strategy).await?;
             let started = Instant::now();
             let answers: Vec<_> = client.permissions(sample.to_vec()).collect().await;
@@ -42,13 +33,7 @@ impl Engine {
             let singles = by_kind.get("permission").copied().unwrap_or_default();
             let supported = strategy == Strategy::Get || singles == 0;
             if supported && answers.iter().all(Result::is_ok) && !answers.is_empty() {
-                // Expanding reads them all, whatever was asked.
-                let read = if strategy == Strategy::Expand {
-                    all
-                } else {
-                    answers.len()
-                };
-                let each = took.as_millis() / read.max(1) as u128;
+                let each = took.as_millis() / answers.len().max(1) as u128;
                 sheet
                     .permissions_ms
                     .insert(name, u64::try_from(each).unwrap_or(u64::MAX));

@@ -70,7 +70,8 @@ const SLICES: u32 = 20;
 /// budgets have as much: each invocation must get somewhere.
 const OVERTIME_MAX: Duration = Duration::from_secs(50);
 
-/// When a caller who waits has to be answered: the front end gives up after 230 s (`functions-host.md` 7.1).
+/// When a caller who waits has to be answered: the front end gives up after 230 s (`docs/specs/functions-host.md`, "7.1
+/// 230 s").
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
 
 /// How long reading may go on beyond the deadline of a caller who waits: what was in flight has ended by then.
@@ -735,15 +736,13 @@ impl Running<'_> {
             self.memory.spent.extend(counts);
             for (at, planned) in record.actions.iter().enumerate() {
                 let entry = entries.iter().find(|entry| entry.action as usize == at);
-                let done = entry.filter(|entry| entry.outcome.is_done());
-                if let (Some(key), Some(entry)) = (planned.key, done)
-                    && let Some(id) = entry.created.as_ref().or(planned.action.id.as_ref())
-                {
+                let created = planned.created_in(entry, world);
+                let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+                let updated = planned.action.id.as_ref().filter(|_| is_done);
+                if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
                     self.memory.keys.insert(id.clone(), key);
                 }
-                if let Some(object_id) = &planned.object_id
-                    && let Some(id) = planned.created_in(entry, world)
-                {
+                if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
                     self.memory.mapping.entry(*object_id).or_insert(id);
                 }
             }

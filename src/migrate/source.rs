@@ -17,7 +17,7 @@ pub enum ImportError {
     Json { line: usize, column: usize },
     #[error(
         "the file names none of the original's settings; give its .env file, or the Automation variables as JSON \
-         (`az automation variable list`)"
+         (`Get-AzAutomationVariable`)"
     )]
     Nothing,
 }

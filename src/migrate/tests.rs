@@ -64,7 +64,7 @@ fn a_dotenv_file_becomes_settings_in_order() {
 #[test]
 fn every_form_of_exported_variables_is_read() {
     for json in [
-        // az automation variable list
+        // az rest, the values of the list
         r#"[{"name":"CLOUD_SYNC__CLAIMED_DOMAINS","value":"\"corp.example\"","isEncrypted":false},
             {"name":"CLOUD_SYNC__ZIVVER_API_KEY","value":null,"isEncrypted":true}]"#,
         // Get-AzAutomationVariable | ConvertTo-Json

@@ -116,9 +116,9 @@ pub const MANUAL: [ManualEntry; 36] = [
     entry(
         "EXO_PERMISSIONS",
         Value("get"),
-        "`get`, `batch`, `expand`",
+        "`get`, `batch`",
         "R11",
-        "How mailbox permissions are read: one request a mailbox, several in one batch, or together with the list.",
+        "How mailbox permissions are read: one request a mailbox, or several in one batch.",
     ),
     entry(
         "EXO_CONCURRENCY",
@@ -337,6 +337,10 @@ pub fn manual() -> String {
             .expect("writing to a string does not fail");
     }
     page.push_str(SCHEDULE);
+    page.push_str(
+        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `check` names what differs \
+         from it, which the next deployment resets ([settings that last](deploy.md#settings-that-last)). Leave it as it is.\n",
+    );
     page.push_str(
         "\n## Traces and metrics\n\n\
          OpenTelemetry's own variables, without prefix; see [operations](operations.md#traces-and-metrics). What is wrong with \

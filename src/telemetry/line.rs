@@ -13,6 +13,8 @@ use tracing_subscriber::{
     registry::{LookupSpan, Scope},
 };
 
+use crate::render::visible::is_unseen;
+
 /// Application Insights cuts a record at 32 768 characters; the cut should be ours, and visible.
 const LINE_BYTES_MAX: usize = 32_000;
 
@@ -131,7 +133,7 @@ fn without_addresses(line: String, level: Level) -> String {
     out
 }
 
-/// The host takes any line with these four letters for a Warning (`functions-host.md` 4.3).
+/// The host takes any line with these four letters for a Warning (`docs/specs/functions-host.md`, "4.3 Format").
 fn without_warn(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -225,9 +227,9 @@ impl Visit for Parts {
     }
 }
 
-/// Bare where that is unambiguous, else quoted with every control character escaped: a line stays one line.
+/// Bare where that is unambiguous, else quoted with every character escaped that cannot be seen: a line stays one line.
 fn push_value(line: &mut String, value: &str) {
-    let bare = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
+    let bare = |c: char| !c.is_whitespace() && !is_unseen(c) && !matches!(c, '"' | '=' | '\\');
     if !value.is_empty() && value.chars().all(bare) {
         line.push_str(value);
         return;
@@ -237,7 +239,7 @@ fn push_value(line: &mut String, value: &str) {
         match c {
             '"' => line.push_str("\\\""),
             '\\' => line.push_str("\\\\"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+            c if is_unseen(c) => {
                 line.extend(c.escape_default());
             }
             c => line.push(c),
@@ -249,6 +251,6 @@ fn push_value(line: &mut String, value: &str) {
 /// Text for a terminal: what an outside service said must not be able to steer it.
 fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+        .map(|c| if is_unseen(c) && c != '\n' { ' ' } else { c })
         .collect()
 }

@@ -6,6 +6,7 @@
 mod browser;
 mod cases;
 mod checkup;
+mod citations;
 mod cli;
 mod docs;
 mod exchange_client;

@@ -1,4 +1,5 @@
-//! Client of the Exchange Online admin API (`exchange-online.md`): mailboxes, permissions, groups. Reads only.
+//! Client of the Exchange Online admin API (`docs/specs/exchange-online.md`, "0. Decisions"): mailboxes, permissions,
+//! groups. Reads only.
 //!
 //! In reading order: `token` says who we are, `call` sends one request and understands the answer (`fault`, `link`,
 //! `limiter`, `gate`), `pages` reads a list to its end, and `permissions`, `batch` and `command` ask the questions.
@@ -63,8 +64,6 @@ pub enum Strategy {
     Get,
     /// `$batch` of ten.
     Batch,
-    /// `$expand` on the mailbox list.
-    Expand,
 }
 
 /// How to reach the service.

@@ -1,4 +1,4 @@
-//! Client of Zivver's SCIM API (`zivver-scim.md`): complete lists, complete writes.
+//! Client of Zivver's SCIM API (`docs/specs/zivver-scim.md`, "2. Endpoints"): complete lists, complete writes.
 //!
 //! Every call passes the governor, every attempt to write asks [`MayWrite`]. What is repeated, and when, is in
 //! `call` (GET, PUT, PATCH) and in `create` (POST); `list` says when a list counts.

@@ -43,6 +43,8 @@ pub struct Delta {
     pub kind: AccountKind,
     /// The principal as it is, or as it is to be created.
     pub address: SmtpAddress,
+    /// The principal after its rename, also where the rename is held or left out.
+    pub destination: SmtpAddress,
     pub mailbox: Option<MailboxIx>,
     /// The object id of the mailbox, where whose account it is must be approved (R16, R17): also where it is written nowhere.
     pub owner: Option<ObjectId>,
@@ -106,6 +108,7 @@ impl Delta {
         Self {
             target,
             kind,
+            destination: address.clone(),
             address,
             mailbox,
             owner: None,
@@ -131,6 +134,7 @@ impl Delta {
             target: _,
             kind: _,
             address: _,
+            destination: _,
             mailbox: _,
             owner: _,
             key: _,
@@ -167,6 +171,11 @@ impl Delta {
                 .rename
                 .as_ref()
                 .is_some_and(|rename| rename.class == Class::Identity)
+    }
+
+    pub fn rename_to(&mut self, to: SmtpAddress, class: Class) {
+        self.destination = to.clone();
+        self.rename = Some(Rename { to, class });
     }
 
     pub fn is_suspend(&self) -> bool {

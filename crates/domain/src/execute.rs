@@ -43,7 +43,8 @@ use super::{
     world::World,
 };
 
-/// Steps that are sending at a time: enough to use Zivver's whole budget at seconds of latency (`zivver-scim.md` section 6).
+/// Steps that are sending at a time: enough to use Zivver's whole budget at seconds of latency
+/// (`docs/specs/zivver-scim.md`, "6. Errors and the limiter").
 pub const IN_FLIGHT_MAX: usize = 32;
 
 /// A plan that is being carried out.

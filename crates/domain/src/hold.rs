@@ -205,21 +205,27 @@ pub fn guard(
     memory: &Memory,
     circumstances: Circumstances<'_>,
 ) -> Guarded {
+    let judge = circumstances.judge;
     let mut guarding = Guarding {
         deltas,
         accounts,
         approved: circumstances.approved,
         redone: BTreeSet::new(),
         units: Vec::new(),
-        held: BTreeMap::new(),
-        marks: Marks::new(),
+        ledger: Ledger {
+            accounts,
+            doubt: match judge {
+                Judge::Limits { doubt, .. } => Some(doubt),
+                Judge::AsBefore(_) => None,
+            },
+            held: BTreeMap::new(),
+            marks: Marks::new(),
+        },
         exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
-    let Circumstances {
-        judge, now, undone, ..
-    } = circumstances;
+    let Circumstances { now, undone, .. } = circumstances;
     let undone = guarding.hold_undone(undone);
     for at in 0..guarding.deltas.len() {
         guarding.list(at);
@@ -251,12 +257,39 @@ struct Guarding<'a> {
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     units: Vec<Unit>,
-    /// By class, with the reasons of its changes.
-    held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
-    marks: Marks,
+    ledger: Ledger<'a>,
     exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
+}
+
+/// What is held so far.
+struct Ledger<'a> {
+    accounts: &'a Accounts,
+    doubt: Option<&'a Doubt>,
+    /// By class, with the reasons of its changes.
+    held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
+    marks: Marks,
+}
+
+impl Ledger<'_> {
+    /// R2: a doubt about the change itself is said whatever it is held for.
+    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
+        let doubt = self.doubt.and_then(|doubt| {
+            let classes = change.classes();
+            doubt.about(classes.first()?.0)
+        });
+        let (reasons, changes) = self.held.entry(class).or_default();
+        reasons.insert(reason.to_owned());
+        reasons.extend(doubt.cloned());
+        changes.push(held_change(class, delta, change, self.accounts));
+        let mark = Mark {
+            class,
+            reason: reason.to_owned(),
+        };
+        let key = mark_key(delta, change, self.accounts);
+        self.marks.insert(key, mark);
+    }
 }
 
 impl Guarding<'_> {
@@ -275,12 +308,13 @@ impl Guarding<'_> {
             }
         }
         undone.retain(|_, entry| !entry.changes.is_empty());
-        if let Some((reasons, _)) = self.held.get_mut(&Class::Undone) {
+        if let Some((reasons, _)) = self.ledger.held.get_mut(&Class::Undone) {
             let runs: Vec<String> = runs.into_iter().collect();
-            *reasons = BTreeSet::from([format!(
+            reasons.remove("");
+            reasons.insert(format!(
                 "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
                 runs.join(", ")
-            )]);
+            ));
         }
         undone
     }
@@ -307,15 +341,18 @@ impl Guarding<'_> {
             if !keys.iter().any(|key| undone.contains(key)) {
                 continue;
             }
-            let fingerprint = fingerprint(Some(Class::Undone), &subject, &change, self.accounts);
-            if self.approved.contains(&fingerprint) {
-                self.used.insert(fingerprint);
+            let approved: Vec<String> =
+                fingerprints(Some(Class::Undone), &subject, &change, self.accounts)
+                    .filter(|fingerprint| self.approved.contains(fingerprint))
+                    .collect();
+            if !approved.is_empty() {
+                self.used.extend(approved);
                 self.redone
                     .insert(mark_key(&subject, &change, self.accounts));
                 undone.retain(|undone| !keys.contains(undone));
             } else {
                 is_held = true;
-                self.record(&subject, &change, Class::Undone, "");
+                self.ledger.record(&subject, &change, Class::Undone, "");
                 subject.take_out(&change);
             }
         }
@@ -342,10 +379,11 @@ impl Guarding<'_> {
             if !self.approved.is_empty() {
                 // An earlier invocation may have begun to do again what was undone.
                 for class in [None, Some(Class::Undone)] {
-                    let fingerprint = fingerprint(class, delta, &change, self.accounts);
-                    if self.approved.contains(&fingerprint) {
-                        self.used.insert(fingerprint);
-                        is_approved = true;
+                    for fingerprint in fingerprints(class, delta, &change, self.accounts) {
+                        if self.approved.contains(&fingerprint) {
+                            self.used.insert(fingerprint);
+                            is_approved = true;
+                        }
                     }
                 }
             }
@@ -407,34 +445,34 @@ impl Guarding<'_> {
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;
-        let delta = self.deltas[at].clone();
-        self.record(&delta, &change, class, reason);
+        let delta = &self.deltas[at];
+        self.ledger.record(delta, &change, class, reason);
         let is_whole = change.is_whole_delta();
         let is_key = change == Change::SignInKey;
         let rests =
             |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
         let from = self.units[..unit].iter().rposition(|other| other.at != at);
         let first = from.map_or(0, |last| last + 1);
+        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
+        let open_key =
+            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         for other in first..self.units.len() {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, &delta) {
+            if other == unit || !rests(&self.units[other].change, delta) {
                 continue;
             }
             let was_in = self.units[other].state != UnitState::Out;
             self.units[other].state = UnitState::Out;
             if was_in && is_key {
-                let removal = self.units[other].change.clone();
-                self.record(&delta, &removal, class, reason);
+                let removal = &self.units[other].change;
+                self.ledger.record(delta, removal, class, reason);
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        let mut others = self.units[first..].iter().take_while(|it| it.at == at);
-        let open_key =
-            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
         if self.limits_keys && open_key && delta.is_in_extension(&change) {
-            self.record(&delta, &Change::SignInKey, class, reason);
+            self.ledger.record(delta, &Change::SignInKey, class, reason);
         }
         let happens_meanwhile = is_whole && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
@@ -443,25 +481,13 @@ impl Guarding<'_> {
         }
     }
 
-    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
-        let (reasons, changes) = self.held.entry(class).or_default();
-        reasons.insert(reason.to_owned());
-        changes.push(held_change(class, delta, change, self.accounts));
-        let mark = Mark {
-            class,
-            reason: reason.to_owned(),
-        };
-        let key = mark_key(delta, change, self.accounts);
-        self.marks.insert(key, mark);
-    }
-
     fn finish(mut self, undone: BTreeMap<ScimId, Undone>) -> Guarded {
         self.deltas.retain(|delta| !delta.is_empty());
         // Those that a person has undone first, then by gravity.
         let order = std::iter::once(Class::Undone).chain(Class::ALL);
         let mut held = Vec::new();
         for class in order {
-            if let Some((reasons, mut changes)) = self.held.remove(&class) {
+            if let Some((reasons, mut changes)) = self.ledger.held.remove(&class) {
                 changes.sort();
                 changes.dedup();
                 held.push(HeldSet {
@@ -475,7 +501,7 @@ impl Guarding<'_> {
         Guarded {
             deltas: self.deltas,
             held,
-            marks: self.marks,
+            marks: self.ledger.marks,
             exceeded: self.exceeded,
             used: self.used,
             undone,
@@ -497,7 +523,7 @@ pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
     let changes = delta.changes().into_iter();
     changes
         .filter(|change| !change.classes().is_empty())
-        .map(|change| fingerprint(None, delta, &change, accounts))
+        .map(|change| fingerprint(None, delta, &delta.destination, &change, accounts))
         .collect()
 }
 
@@ -512,7 +538,9 @@ pub fn approved_changes(
     }
     let changes = delta.changes();
     let all = changes.iter().flat_map(|change| {
-        [None, Some(Class::Undone)].map(|class| fingerprint(class, delta, change, accounts))
+        [None, Some(Class::Undone)]
+            .into_iter()
+            .flat_map(move |class| fingerprints(class, delta, change, accounts))
     });
     all.filter(|fingerprint| approved.contains(fingerprint))
         .collect()
@@ -588,7 +616,7 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         what: what.into(),
         before,
         after,
-        fingerprint: fingerprint(undone, delta, change, accounts),
+        fingerprint: fingerprint(undone, delta, &delta.destination, change, accounts),
     }
 }
 
@@ -630,10 +658,24 @@ fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, 
     }
 }
 
-/// R27: equal for the same change of the same account, under the same address, with the same before and after.
+/// R27: by which a change is found among approved ones: it may have been shown before its mailbox got another address.
+fn fingerprints<'a>(
+    class: Option<Class>,
+    delta: &'a Delta,
+    change: &'a Change,
+    accounts: &'a Accounts,
+) -> impl Iterator<Item = String> + 'a {
+    let addresses = BTreeSet::from([&delta.destination, &delta.address]);
+    let addresses = addresses.into_iter();
+    addresses.map(move |address| fingerprint(class, delta, address, change, accounts))
+}
+
+/// R27: equal for the same change of the same account, under the same address, with the same before and after. That is
+/// the address to which the plan itself renames the account: a code that a run prints before serves after it, too.
 fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
+    address: &SmtpAddress,
     change: &Change,
     accounts: &Accounts,
 ) -> String {
@@ -643,7 +685,7 @@ fn fingerprint(
     let mut texts = vec![
         class.to_owned(),
         account,
-        delta.address.to_string(),
+        address.to_string(),
         what.to_owned(),
     ];
     let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();

@@ -47,7 +47,8 @@ impl Outsider {
                 "{label} is a user mailbox, but the mailbox list does not show it; run again"
             ));
         }
-        // Exchange shows a group by its name, so an address is that of a person (`exchange-online.md` 6.2).
+        // Exchange shows a group by its name, so an address is that of a person (`docs/specs/exchange-online.md`, "6.2
+        // The User field").
         if recipient.nature() == Nature::Unclear && trustee.is_none() {
             return Err(format!(
                 "{label} is a {kind}, a kind that is not known and may be a group; grant Full Access to its members directly"

@@ -1,4 +1,5 @@
-//! What a real tenant answers to the open questions of the specifications: facts without names, to be sent to us.
+//! What a real tenant answers to open questions (`docs/specs/exchange-online.md`, "9. Probes"): facts without names, to be
+//! sent to us.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde::Serialize;
 /// One question, and what the tenant says to it. Nothing in it names the tenant, a mailbox or an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Probed {
-    /// `exchange 4` is probe 4 of `exchange-online.md` section 9.
+    /// `exchange 4` is probe 4 of `docs/specs/exchange-online.md`, "9. Probes".
     pub probe: &'static str,
     pub question: &'static str,
     pub answer: String,

@@ -1,5 +1,7 @@
 //! What a person can do about each error that a service is known to answer: one table for reports, the command line and
-//! the self-test. The texts are those of the vendors (`exchange-online.md` 4.2, 4.4 and 5.2, `zivver-scim.md` 6).
+//! the self-test. The texts are those of the vendors (`docs/specs/exchange-online.md`, "4.2 Status table", "4.4
+//! Classification" and "5.2 Functions / App Service endpoint", `docs/specs/zivver-scim.md`, "6. Errors and the
+//! limiter").
 
 /// Who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -303,13 +303,14 @@ impl Settling<'_> {
         if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
             return false;
         }
-        let text = match delta.target {
+        let (code, text) = match delta.target {
             Target::New(_) => {
                 if delta.create.take().is_none() {
                     return false;
                 }
                 delta.add_aliases.clear();
-                "its only delegates are left out for now, so it is not created"
+                let text = "its only delegates are left out for now, so it is not created";
+                (Code::DelegatesLeftOut, text.to_owned())
             }
             Target::Existing(ix) => {
                 let is_resumed = delta.activity.take() == Some(Activity::Resume);
@@ -324,11 +325,16 @@ impl Settling<'_> {
                     return is_resumed;
                 }
                 delta.remove_delegates.clear();
-                "its only delegates are left out for now, so it is not emptied"
+                let members = current.iter().map(|ix| self.accounts.get(*ix).address());
+                let members: Vec<&str> = members.map(SmtpAddress::as_str).collect();
+                let text = format!(
+                    "its only delegates are left out for now, so it is not emptied, and {} can still open it",
+                    members.join(", ")
+                );
+                (Code::DelegatesStay, text)
             }
         };
-        self.notes
-            .push(Note::new(label, Code::DelegatesLeftOut, text));
+        self.notes.push(Note::new(label, code, text));
         true
     }
 }

@@ -9,7 +9,7 @@ use super::{
     address::SmtpAddress,
     change::Change,
     delegation::{Delegations, Grantee},
-    delta::{Activity, Delta, Rename, Target},
+    delta::{Activity, Delta, Target},
     directory::{MailboxIx, Party},
     guard::Class,
     hold::digest,
@@ -355,10 +355,7 @@ impl Reverser<'_> {
                 "its address stays, since {before} is outside the claimed domains"
             ));
         } else {
-            self.delta.rename = Some(Rename {
-                to: before.clone(),
-                class: Class::Rename,
-            });
+            self.delta.rename_to(before.clone(), Class::Rename);
         }
     }
 

@@ -42,8 +42,8 @@ use session::Session;
 use throttle::Limits;
 
 pub use switches::{
-    BatchFault, BatchOrder, Bucket, Expand, Gzip, ItemFault, Link, MicroDelay, NoOutput, Paging,
-    Refusal, RefusalBody, ResultSize, RetryAfter, Switches, Throttle,
+    BatchFault, BatchOrder, Bucket, Gzip, ItemFault, Link, MicroDelay, NoOutput, Paging, Refusal,
+    RefusalBody, ResultSize, RetryAfter, Switches, Throttle,
 };
 pub use tenant::{
     Contact, ExchangeRole, Grants, Group, GroupKind, Life, Mailbox, Permission, SelfEntry, Tenant,

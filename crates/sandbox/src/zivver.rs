@@ -1,5 +1,5 @@
-//! A simulated Zivver: SCIM v2 as `zivver-scim.md` describes it, quirks included. Generic SCIM servers behave better; a
-//! client that works with them need not work with Zivver.
+//! A simulated Zivver with the quirks of the real one (`docs/specs/zivver-scim.md`, "8. Checklist for the simulator").
+//! Generic SCIM servers behave better; a client that works with them need not work with Zivver.
 
 mod accounts;
 mod answer;

@@ -73,7 +73,7 @@ impl Running<'_> {
     }
 
     /// Says which approved changes this run does not make, one by one: what is not planned any more as it was shown,
-    /// and what is held again though it was made before.
+    /// and what is held again.
     pub(super) fn refuse_outdated_approvals(&mut self, plan: &Plan) {
         let held: BTreeSet<&str> = plan
             .held
@@ -90,14 +90,13 @@ impl Running<'_> {
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in &approval.changes {
-                let why = if held.contains(change.fingerprint.as_str()) {
-                    "it was made before, and a code makes each change once"
-                } else if approval.is_open(change)
-                    && !plan.used_approvals.contains(&change.fingerprint)
-                {
-                    "it is not planned any more as it was approved"
-                } else {
-                    continue;
+                let is_held = held.contains(change.fingerprint.as_str());
+                let is_made = plan.used_approvals.contains(&change.fingerprint);
+                let why = match (approval.is_open(change), is_held) {
+                    (true, true) => "it now needs another change, which is held with it",
+                    (true, false) if !is_made => "it is not planned any more as it was approved",
+                    (false, true) => "it was made before, and a code makes each change once",
+                    (true | false, false) => continue,
                 };
                 let text = format!("the approval does nothing for \"{}\": {why}", change.what);
                 notes.push(Note::new(

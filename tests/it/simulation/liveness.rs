@@ -40,11 +40,12 @@ const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_o
 
 /// All that can keep the account of somebody who is gone for good: Exchange could not be asked, or the account is part of
 /// something that cannot be told.
-const OF_LEAVERS: [&str; 7] = [
+const OF_LEAVERS: [&str; 8] = [
     "absence_unknown",
     "delegations_unknown",
     "mailbox_gone",
     "delegates_left_out",
+    "delegates_stay",
     "claim_conflict",
     "duplicate_primary",
     "functional_rename",

@@ -143,7 +143,7 @@ impl Story {
         let mut plot = Plot::new(seed);
         let (tenant, organisation) = plot.begin();
         let mut settings = BTreeMap::new();
-        let strategy = *dice.pick(&["get", "get", "get", "batch", "expand"]);
+        let strategy = *dice.pick(&["get", "get", "get", "batch", "batch"]);
         settings.insert("EXO_PERMISSIONS", strategy.to_owned());
         settings.insert("EXO_CONCURRENCY", dice.pick(&["1", "3", "16"]).to_string());
         for (class, limit) in limits(&mut dice) {

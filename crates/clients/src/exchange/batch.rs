@@ -1,4 +1,4 @@
-//! Ten permission reads in one request (`exchange-online.md` section 3).
+//! Ten permission reads in one request (`docs/specs/exchange-online.md`, "3. Batch").
 
 use std::{collections::HashMap, time::Duration};
 

@@ -36,7 +36,8 @@ const REDIRECTS_MAX: u32 = 3;
 /// Repetitions that a run may spend without success. Every success earns one back.
 const RETRY_BUDGET: u32 = 1000;
 
-/// The back-end that holds the state of a tenant's paged reads (section 2, decision 8).
+/// The back-end that holds the state of a tenant's paged reads (`docs/specs/exchange-online.md`, "0. Decisions",
+/// decision 8).
 const ANCHOR: &str = "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@";
 
 /// What to send, and how to speak of it.

@@ -1,4 +1,5 @@
-//! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`exchange-online.md` 1.3 and 6.4).
+//! Cmdlets over `InvokeCommand`: groups, their members, and recipients by name (`docs/specs/exchange-online.md`, "1.3
+//! `InvokeCommand`" and "6.4 Groups").
 
 use std::{fmt::Debug, sync::atomic::Ordering, time::Duration};
 

@@ -1,4 +1,5 @@
-//! What can go wrong, one variant for each reaction of the caller (`exchange-online.md` section 11).
+//! What can go wrong, one variant for each reaction of the caller (`docs/specs/exchange-online.md`, "11. Notes for the
+//! Rust client").
 
 use std::fmt;
 

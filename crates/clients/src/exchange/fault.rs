@@ -1,4 +1,4 @@
-//! What an unsuccessful answer means (`exchange-online.md` sections 4.2 to 4.4). Pure.
+//! What an unsuccessful answer means (`docs/specs/exchange-online.md`, "4. Throttling and errors"). Pure.
 
 use reqwest::{
     StatusCode,
@@ -89,7 +89,8 @@ fn is_passing(class: Class) -> bool {
 }
 
 /// Whether a marker counts under this status. A service that is not well proves of nobody that he is gone (R11), and a
-/// word as common as [`EXPIRED`] is about links only where an expired one is told (section 2).
+/// word as common as [`EXPIRED`] is about links only where an expired one is told (`docs/specs/exchange-online.md`,
+/// "2. Paging").
 fn is_believed(marker: &str, class: Class, status: u16) -> bool {
     let is_unwell = status >= 500 || status == 408;
     let is_about_objects = matches!(class, Class::NotFound | Class::Ambiguous);

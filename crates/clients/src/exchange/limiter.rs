@@ -1,5 +1,5 @@
 //! How many requests may be in flight: finds the level that the service bears, and stays just below it
-//! (`exchange-online.md` section 0, decision 3). Pure: every instant is passed in.
+//! (`docs/specs/exchange-online.md`, "0. Decisions", decision 3). Pure: every instant is passed in.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Which addresses may be sent our token: the rule for links and redirects (`exchange-online.md` 1.1).
+//! Which addresses may be sent our token: the rule for links and redirects (`docs/specs/exchange-online.md`, "1.1 Base
+//! URL").
 
 use url::Url;
 

@@ -1,4 +1,4 @@
-//! Lists, read to their end or not at all (`exchange-online.md` section 2, R1).
+//! Lists, read to their end or not at all (`docs/specs/exchange-online.md`, "2. Paging", R1).
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},

@@ -1,5 +1,5 @@
-//! Who may open which mailbox: one small read for each, by one of three strategies with the same result
-//! (`exchange-online.md` sections 1.2 C, 3 and 6.1).
+//! Who may open which mailbox: one small read for each, by one of two strategies with the same result
+//! (`docs/specs/exchange-online.md`, "1.2 The OData GETs", "3. Batch" and "6.1 Which entries count").
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -23,7 +23,7 @@ use super::{
     batch::BATCH_MAX,
     call::{Call, Service},
     pages::{Reader, Void},
-    wire::{MailboxRow, PermissionRow},
+    wire::PermissionRow,
 };
 use domain::{
     ids::ObjectId,
@@ -31,7 +31,6 @@ use domain::{
 };
 
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-const EXPANDED_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// If so many reads were refused and none was answered, the identity may read none at all (R32).
 const FORBIDDEN_MAX: usize = 20;
@@ -91,17 +90,13 @@ impl Service {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
         let mut watch = Watch::new(self.config.failures_in_a_row_max);
+        let in_time =
+            move |at| at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline);
         jobs(service, keys)
-            .into_stream()
-            .flat_map(move |jobs| {
-                let in_time = move |at| {
-                    at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline)
-                };
-                jobs.enumerate()
-                    .take_while(move |(at, _)| std::future::ready(in_time(*at)))
-                    .map(|(_, job)| job)
-                    .buffer_unordered(workers)
-            })
+            .enumerate()
+            .take_while(move |(at, _)| std::future::ready(in_time(*at)))
+            .map(|(_, job)| job)
+            .buffer_unordered(workers)
             .flat_map(stream::iter)
             .scan(false, move |stopped, (place, answer)| {
                 let item = (!*stopped).then(|| watch.judge(answer).map(|answer| (place, answer)));
@@ -134,43 +129,6 @@ impl Service {
             Err(error) => Err(error),
         }
     }
-
-    /// The permissions that come with the list itself. What is missing or has no SELF is not in the answer.
-    async fn expanded(&self) -> Result<HashMap<String, Vec<PermissionEntry>>, ExchangeError> {
-        let select = "$select=ExternalDirectoryObjectId,UserPrincipalName,PrimarySmtpAddress";
-        let call = Call {
-            kind: "permission list",
-            operation: "read the mailbox list with permissions".to_owned(),
-            method: Method::GET,
-            url: self
-                .address(&format!("Mailbox?{select}&$expand=MailboxPermission"))
-                .await?,
-            body: Bytes::new(),
-            prefer: "odata.maxpagesize=1000",
-            timeout: EXPANDED_TIMEOUT,
-            comparable: false,
-        };
-        let reader = Reader::<MailboxRow, _> {
-            convert: |mut row| {
-                let permissions = row.mailbox_permission.take();
-                let entries = permissions.and_then(|rows| {
-                    merge(rows.into_iter().map(PermissionRow::into_entries).collect()).ok()
-                });
-                (MailboxKey::of(&row.into_record()), entries)
-            },
-            key: |(key, _)| key.as_ref().map(|key| key.0.to_lowercase()),
-            void: Void::Never,
-        };
-        let rows = self.read_all(&call, &reader, |_, _| ()).await?.rows;
-        let keyed = rows
-            .into_iter()
-            .filter_map(|(key, entries)| Some((key?.0.to_lowercase(), entries)));
-        let good = agreed(keyed).into_iter().filter_map(|(key, entries)| {
-            let entries = entries.filter(|entries| has_self(entries))?;
-            Some((key, entries))
-        });
-        Ok(good.collect())
-    }
 }
 
 const ROWS: Reader<PermissionRow, Entries> = Reader {
@@ -179,9 +137,9 @@ const ROWS: Reader<PermissionRow, Entries> = Reader {
     void: Void::Never,
 };
 
-/// The reads to be made, several of them at a time, each giving one answer or more. Each is made when its turn comes: a
-/// read under way is large.
-async fn jobs(
+/// The reads, several of them at a time, each with one answer or more. Each starts when its turn comes: a read in flight is
+/// large.
+fn jobs(
     service: Arc<Service>,
     keys: Vec<MailboxKey>,
 ) -> BoxStream<'static, BoxFuture<'static, Vec<Answered>>> {
@@ -192,22 +150,6 @@ async fn jobs(
             .chunks(BATCH_MAX)
             .map(move |chunk| batched(&service, chunk))
             .boxed(),
-        Strategy::Expand => {
-            let mut known = service.expanded().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the list came without permissions, each mailbox is read by itself");
-                HashMap::new()
-            });
-            let answer = move |(place, key): (usize, MailboxKey)| match known
-                .remove(&key.0.to_lowercase())
-            {
-                Some(entries) => {
-                    let answer = Ok(PermissionAnswer::Entries(entries));
-                    std::future::ready(vec![(place, answer)]).boxed()
-                }
-                None => single(&service, (place, key)),
-            };
-            keyed.map(answer).boxed()
-        }
     }
 }
 

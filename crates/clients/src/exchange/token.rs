@@ -1,5 +1,5 @@
 //! Who we are to Exchange: where tokens come from, what they say, and when a new one is needed
-//! (`exchange-online.md` section 5).
+//! (`docs/specs/exchange-online.md`, "5. Token and grants").
 
 use std::{fmt, sync::Arc, time::Duration};
 

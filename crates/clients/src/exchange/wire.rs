@@ -248,8 +248,6 @@ pub(super) struct MailboxRow {
     name: Loose,
     identity: Loose,
     alias: Loose,
-    /// Only where `$expand` was asked for.
-    pub(super) mailbox_permission: Option<Vec<PermissionRow>>,
 }
 
 impl MailboxRow {

@@ -40,7 +40,7 @@ pub(super) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MediaType {
     Json,
-    /// A PATCH wants it in both headers; a PUT must not have it (`zivver-scim.md` section 2).
+    /// A PATCH wants it in both headers; a PUT must not have it (`docs/specs/zivver-scim.md`, "2. Endpoints").
     ScimJson,
 }
 

@@ -27,7 +27,7 @@ pub enum Rate {
 }
 
 impl Default for Rate {
-    /// `zivver-scim.md` section 6.
+    /// `docs/specs/zivver-scim.md`, "6. Errors and the limiter".
     fn default() -> Self {
         Self::Budget {
             calls: 50,

@@ -17,7 +17,8 @@ pub struct ApiKeyError;
 const SCHEME: &str = "Bearer ";
 
 impl ApiKey {
-    /// Blanks around a pasted key are a known cause of 401 (`zivver-scim.md` section 1).
+    /// Blanks around a pasted key are a known cause of 401 (`docs/specs/zivver-scim.md`, "1. Connection and
+    /// authentication").
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let text = text.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -25,7 +25,7 @@ const REJECTED_TOLERATED: usize = 4;
 const REJECTED_TOLERATED_PERCENT: usize = 1;
 
 impl ZivverClient {
-    /// Asks for everything, then for what is missing by its own account (`zivver-scim.md` section 2).
+    /// Asks for everything, then for what is missing by its own account (`docs/specs/zivver-scim.md`, "2. Endpoints").
     pub(super) async fn list<R: Resource>(&self) -> Result<Listed<R>, ReadError> {
         let mut found = Found::<R>::default();
         for _ in 0..PAGES_MAX {

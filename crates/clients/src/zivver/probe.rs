@@ -1,4 +1,4 @@
-//! The open questions of `zivver-scim.md`, as far as reading answers them.
+//! The questions of `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice", as far as reading answers them.
 
 use bytes::Bytes;
 use reqwest::Method;

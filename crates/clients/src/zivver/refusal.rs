@@ -1,4 +1,5 @@
-//! What Zivver refused, and what an administrator can do about it (`zivver-scim.md` section 6).
+//! What Zivver refused, and what an administrator can do about it (`docs/specs/zivver-scim.md`, "6. Errors and the
+//! limiter").
 
 use domain::{address::SmtpAddress, remedies};
 
@@ -113,7 +114,7 @@ mod tests {
         SmtpAddress::parse(text).ok()
     }
 
-    /// Every text of `zivver-scim.md` section 6.
+    /// Every text of `docs/specs/zivver-scim.md`, "6. Errors and the limiter".
     #[test]
     fn every_known_text_has_its_kind() {
         let alias = address("sales@corp.example");

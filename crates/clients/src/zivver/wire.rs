@@ -1,4 +1,5 @@
-//! SCIM resources as Zivver sends them, read straight into accounts (`zivver-scim.md` sections 2 to 4).
+//! SCIM resources as Zivver sends them, read straight into accounts (`docs/specs/zivver-scim.md`, "2. Endpoints",
+//! "3. User resource" and "4. Group resource (functional account)").
 //!
 //! Tolerant where Zivver or its clients were seen to differ, strict where guessing would make an account look absent
 //! or empty.
@@ -177,7 +178,8 @@ struct Name {
     formatted: Option<String>,
 }
 
-/// Clients were seen to send booleans as text (`zivver-scim.md` section 3), so Zivver may do so too.
+/// Clients were seen to send booleans as text (`docs/specs/zivver-scim.md`, "3. User resource"), so Zivver may do so
+/// too.
 struct Switch(bool);
 
 impl<'de> Deserialize<'de> for Switch {

@@ -1,4 +1,5 @@
-//! What is written, and the bodies in which it is sent (`zivver-scim.md` sections 3 to 5).
+//! What is written, and the bodies in which it is sent (`docs/specs/zivver-scim.md`, "3. User resource", "4. Group
+//! resource (functional account)" and "5. Write semantics and quirks").
 
 use serde_json::{Map, Value, json};
 
@@ -33,7 +34,8 @@ pub struct GroupWrite {
     pub extension: Option<GroupExtensionBody>,
 }
 
-/// The whole extension of a user: an update erases whatever of it is left out (`zivver-scim.md` 5.1).
+/// The whole extension of a user: an update erases whatever of it is left out (`docs/specs/zivver-scim.md`, "5.1 User
+/// PUT").
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserExtensionBody {
     pub aliases: Vec<Box<str>>,
@@ -52,7 +54,7 @@ pub struct GroupExtensionBody {
     pub rest: Vec<(Box<str>, Value)>,
 }
 
-/// The one way to take all members away (`zivver-scim.md` 5.4).
+/// The one way to take all members away (`docs/specs/zivver-scim.md`, "5.4 Quirks").
 #[derive(Debug, Clone, PartialEq)]
 pub enum MembersPatch {
     RemoveAll,

@@ -7,11 +7,11 @@ use super::Differ;
 use crate::{
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
-    delta::{Activity, Delta, Rename, Target},
+    delta::{Activity, Delta, Target},
     directory::{MailboxIx, Party},
     guard::Class,
     ids::{ObjectId, SignInKey},
-    mailbox::Mailbox,
+    mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
     order::aside,
@@ -175,15 +175,8 @@ impl<'a> Differ<'a> {
         account: AccountView<'_>,
         code: Code,
     ) -> bool {
-        let filter = &self.policy.target_filter;
-        let directory = &self.world.directory;
-        let mut parties = directory.with_address(account.address()).iter();
-        let is_filtered = code == Code::TargetFilter
-            || parties.any(|party| match party {
-                Party::Mailbox(ix) => filter.matched(&directory.mailbox(*ix).primary).is_some(),
-                Party::Rejected(_) => false,
-            });
-        let is_kept = is_filtered
+        let is_kept = code == Code::TargetFilter
+            || self.filters(self.world.directory.with_address(account.address()))
             || !self.world.accounts.is_active(ix)
             || (account.kind() == AccountKind::Functional && self.keeps_functional);
         let tie = unread_tie(self.world, self.matching, ix);
@@ -207,6 +200,68 @@ impl<'a> Differ<'a> {
             }
             Some(_) => false,
         }
+    }
+
+    /// R15: whether `TARGET_FILTER` matches the mailbox of one of these.
+    fn filters(&self, parties: &[Party]) -> bool {
+        parties.iter().any(|party| match party {
+            Party::Mailbox(ix) => {
+                let mailbox = self.world.directory.mailbox(*ix);
+                self.policy
+                    .target_filter
+                    .matched(&mailbox.primary)
+                    .is_some()
+            }
+            Party::Rejected(_) => false,
+        })
+    }
+
+    /// R3, R18, R19: an active user account that a mailbox of another kind protects stays as it is; that its owner can still
+    /// sign in is said, unless it certainly belongs to a person's mailbox. Says whether it was.
+    pub(super) fn outlives_its_mailbox(
+        &mut self,
+        ix: AccountIx,
+        account: AccountView<'_>,
+        code: Code,
+    ) -> bool {
+        if code != Code::KindNotSynchronised
+            || account.kind() != AccountKind::User
+            || !self.world.accounts.is_active(ix)
+        {
+            return false;
+        }
+        let directory = &self.world.directory;
+        let id = self.matching.known_object_id(ix);
+        let parties = match id {
+            Some(id) => directory.with_object_id(id),
+            None => directory.with_address(account.address()),
+        };
+        let mailbox = parties.iter().find_map(|party| match party {
+            Party::Mailbox(ix) => Some(directory.mailbox(*ix)),
+            Party::Rejected(_) => None,
+        });
+        if self.filters(parties) {
+            return false;
+        }
+        let still = still(account);
+        let (code, text) = match (id, mailbox.map(|mailbox| &mailbox.kind)) {
+            (None, _) => (
+                Code::OwnerUnknown,
+                format!(
+                    "a mailbox that is not synchronised has its address, and no object id says whether the account is of it; {still}"
+                ),
+            ),
+            (Some(_), Some(kind @ MailboxKind::Other(words))) if !kind.is_personal() => (
+                Code::KindMismatch,
+                format!(
+                    "its mailbox is now a {words}, which has no user account; {still}: suspend the account in the Zivver WebApp, or make \
+                     the mailbox a UserMailbox again"
+                ),
+            ),
+            (Some(_), _) => return false,
+        };
+        self.note(account.address(), code, text);
+        true
     }
 
     /// R19: the principal is an address of a live mailbox that is not the account's own.
@@ -486,10 +541,7 @@ impl<'a> Differ<'a> {
         );
         let delta = self.delta_of(holder, at);
         delta.key = delta.key.take().or(key);
-        delta.rename = Some(Rename {
-            to,
-            class: Class::Rename,
-        });
+        delta.rename_to(to, Class::Rename);
         delta.because("R22", fact);
     }
 
@@ -606,7 +658,21 @@ impl<'a> Differ<'a> {
         }
         if self.keeps_member(ix, &members) {
             let text = "it has a member that may not be taken out, so it is not emptied";
-            self.note(&delta.address.clone(), Code::DelegatesLeftOut, text);
+            let leaving: Vec<&str> = members
+                .iter()
+                .filter(|member| !self.stays(**member))
+                .map(|member| self.world.accounts.get(*member).address().as_str())
+                .collect();
+            let (code, text) = if leaving.is_empty() {
+                (Code::DelegatesLeftOut, text.to_owned())
+            } else {
+                let who = leaving.join(", ");
+                (
+                    Code::DelegatesStay,
+                    format!("{text}, and {who} can still open it"),
+                )
+            };
+            self.note(&delta.address, code, text);
             return None;
         }
         delta.activity = Some(Activity::Empty(class));

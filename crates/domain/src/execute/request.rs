@@ -30,7 +30,8 @@ pub enum Request {
     UpdateUser(ScimId, UserUpdate),
     /// PUT.
     UpdateFunctional(ScimId, FunctionalUpdate),
-    /// PATCH: the members that stay (R22, R23). A PUT cannot remove the last one (`zivver-scim.md` 5.4).
+    /// PATCH: the members that stay (R22, R23). A PUT cannot remove the last one (`docs/specs/zivver-scim.md`, "5.4
+    /// Quirks").
     SetMembers(ScimId, Vec<ScimId>),
 }
 

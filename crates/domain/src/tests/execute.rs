@@ -416,11 +416,9 @@ fn r23_a_refused_alias_of_the_account_keeps_its_extension() {
         account anna@ as=u1 alias=b@
     ";
     for blame in [Blame::Alias(Some(address("b@"))), Blame::AliasDomain] {
-        let answer = |_: usize, request: &Request| match request {
-            Request::UpdateUser(_, update) if update.extension.is_some() => {
-                Some(refuse(blame.clone()))
-            }
-            _ => None,
+        let answer = |_: usize, request: &Request| {
+            let has_aliases = request.asked().aliases.is_some();
+            has_aliases.then(|| refuse(blame.clone()))
         };
         let played = play(world, answer);
         assert_eq!(played.sent.last().unwrap(), "u1 name Anna", "{blame:?}");

@@ -318,6 +318,60 @@ fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
 }
 
 #[test]
+fn r27_a_code_releases_the_key_that_goes_with_its_rename_on_evidence() {
+    let world = "
+        new-keys
+        limits keys=0 identity=0
+        mailbox new@ id=anna alias=anna@ name=New
+        account anna@ alias=new@ name=Old
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held Identity: anna@ rename on the evidence of an alias [anna@] -> [new@]
+    held Identity: anna@ replace the sign-in key [unknown] -> [#anna]
+    ");
+    assert_snapshot!(changes_of(&format!("{world}\napprove identity")), @"rename anna@; address -anna@ +new@; name -Old +New; signinkey -unknown +#anna; aliases +anna@");
+}
+
+#[test]
+fn r27_a_code_serves_after_the_rename_of_the_run_that_printed_it() {
+    let world = |address: &str| {
+        format!(
+            "limits suspend=0
+            mailbox new@ id=anna disabled
+            account {address} as=anna ext=anna"
+        )
+    };
+    // The run that prints the code renames the account, and fails before it has read it again.
+    let mut scene = Scene::parse(&world("anna@"));
+    let plan = scene.plan().plan;
+    assert_eq!(plan.approved.actions().len(), 1);
+    let code = &plan.held[0].changes[0].fingerprint;
+    for address in ["anna@", "new@"] {
+        scene = Scene::parse(&world(address));
+        scene.wishes.approved = [code.clone()].into();
+        let plan = scene.plan().plan;
+        assert_eq!(plan.held, [], "{address}");
+        assert_eq!(plan.used_approvals, [code.clone()].into(), "{address}");
+    }
+}
+
+#[test]
+fn r27_a_code_serves_though_the_mailbox_got_another_address_since() {
+    let world = |address: &str| {
+        format!(
+            "limits suspend=0
+            mailbox {address} id=anna disabled
+            account anna@ ext=anna"
+        )
+    };
+    let mut scene = Scene::parse(&world("anna@"));
+    let code = scene.plan().plan.held[0].changes[0].fingerprint.clone();
+    scene = Scene::parse(&world("new@"));
+    scene.wishes.approved = [code].into();
+    assert_eq!(scene.plan().plan.held, []);
+}
+
+#[test]
 fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
     let world = "
         new-keys
@@ -335,6 +389,36 @@ fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
     held DelegateRemoval: anna@ replace the sign-in key [unknown] -> [#anna]
     ");
     assert_snapshot!(changes_of(&format!("{world}\napprove delegates")), @"update anna@; signinkey -unknown +#anna; delegates -bert@ -carl@");
+}
+
+#[test]
+fn r02_a_removal_that_waits_for_a_key_or_was_undone_names_the_doubt_about_the_source() {
+    let mut scene = Scene::parse(
+        "new-keys
+        limits keys=0
+        baseline mailboxes=7 in_scope=3
+        mailbox anna@
+        account anna@ delegates=bert@ alias=old@
+        mailbox bert@ disabled
+        account bert@",
+    );
+    let undone = Undone {
+        run: "R1".into(),
+        source: SourceState::default(),
+        changes: ["stop".to_owned()].into(),
+    };
+    scene.memory.undone.insert(ScimId::new("bert"), undone);
+    let planned = scene.plan();
+    let reasons: Vec<String> = planned
+        .plan
+        .held
+        .iter()
+        .map(|set| format!("{:?}: {}", set.class, set.reason))
+        .collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    for reason in reasons {
+        assert!(reason.contains("Exchange listed 2 mailboxes"), "{reason}");
+    }
 }
 
 #[test]

@@ -455,6 +455,93 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
     R3 KindNotSynchronised anna@
     R3 KindNotSynchronised bert@
     R3 KindNotSynchronised carl@
+    R19 OwnerUnknown carl@
+    ");
+}
+
+#[test]
+fn r19_who_is_disabled_is_suspended_though_a_functional_account_needs_his_address() {
+    let world = "
+        mailbox emil@
+        account emil@
+        shared ada@ id=info grants=emil@
+        functional info@ ext=info members=emil
+        mailbox zz.ada@ id=ada disabled
+        account ada@ ext=ada
+        shared bert@ id=desk grants=emil@
+        functional desk@ ext=desk members=emil
+        mailbox bert.b@ id=bert name=bert
+        account bert@ ext=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend ada@; address -ada@ +zz.ada@; active -yes +no
+    rename bert@; address -bert@ +bert.b@
+    0. ada@: address [zz.ada@] active [false]
+    1. bert@: address [bert.b@]
+    2. ada@: active [false]; if refused 0; after 0
+    R17 FunctionalRename ada@
+    R17 FunctionalRename bert@
+    R17 FunctionalRename desk@
+    R17 FunctionalRename info@
+    ");
+}
+
+#[test]
+fn r19_who_is_disabled_is_suspended_though_a_mailbox_of_the_wrong_kind_has_his_address() {
+    let world = "
+        shared hr@ alias=gus@
+        account hr@ name=Hr
+        mailbox old@ id=gus disabled
+        account gus@ ext=gus
+        mailbox sales@ alias=ida@
+        functional sales@
+        mailbox new@ id=ida name=ida
+        account ida@ ext=ida
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend gus@; address -gus@ +old@; active -yes +no
+    rename ida@; address -ida@ +new@
+    0. gus@: address [old@] active [false]
+    1. ida@: address [new@]
+    2. gus@: active [false]; if refused 0; after 0
+    R18 KindMismatch hr@
+    R18 KindMismatch sales@
+    ");
+}
+
+#[test]
+fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
+    let world = "
+        mailbox anna@
+        account anna@ delegates=carl@,dora@,emil@
+        failed carl@
+        account carl@
+        rejected dora@
+        account dora@
+        mailbox emil@elsewhere.example alias=emil@ id=emil
+        account emil@ ext=emil
+    ";
+    assert_snapshot!(notes(world), @r"
+    DelegateKept anna@: carl@ stays a delegate: whether its mailbox is gone is not known
+    DelegateKept anna@: dora@ stays a delegate: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    DelegateKept anna@: emil@ stays a delegate: its mailbox is outside the claimed domains
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    Rejected dora@: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    Rejected dora@: the mailbox is not understood: Exchange did not say whether its account is disabled
+    OutsideClaimedDomains emil@: its mailbox emil@elsewhere.example is outside the claimed domains; the account stays as it is
+    OutsideClaimedDomains emil@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS
+    ");
+    let functional = "
+        shared info@ grants=bert@
+        functional info@ members=bert,carl
+        mailbox bert@
+        account bert@
+        failed carl@
+        account carl@
+    ";
+    assert_snapshot!(notes(functional), @r"
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    DelegateKept info@: carl@ stays a delegate: whether its mailbox is gone is not known
     ");
 }
 
@@ -495,4 +582,18 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
     update bram@; name -bram +anna
     held DelegateRemoval: pia@ remove delegate [anna@] -> []
     ");
+}
+
+#[test]
+fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
+    let world = |members: &str| {
+        format!(
+            "mailbox ben@
+            account ben@
+            account far@other.example
+            functional left@ ext=left members={members}"
+        )
+    };
+    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
+    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
 }

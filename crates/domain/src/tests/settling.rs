@@ -25,6 +25,7 @@ fn r25_what_falls_out_takes_with_it_whatever_rests_on_it() {
     R17 RenameBlocked bert.b@
     R17 RenameBlocked bert@
     R15 TargetFilter holder@
+    R12 DelegateKept info@
     R12 DelegatesLeftOut info@
     R32 DelegateLeftOut info@
     R24 AddressTaken x@
@@ -51,10 +52,13 @@ fn r12_r32_a_functional_account_waits_for_its_only_delegate() {
     assert_snapshot!(plan_of(world), @r"
     update hall@; delegates -carl@
     0. hall@: members [dora@]
-    R12 DelegatesLeftOut desk@
+    R12 DelegateKept desk@
+    R12 DelegatesStay desk@
     R32 DelegateLeftOut desk@
+    R12 DelegateKept hall@
     R32 DelegateLeftOut hall@
     R15 TargetFilter holder@
+    R12 DelegateKept info@
     R32 DelegateLeftOut info@
     R24 AddressTaken x@
     ");

@@ -1,5 +1,6 @@
-//! A small Zivver that answers requests, as unfriendly as `zivver-scim.md` sections 5 and 9 say, and runs of the executor
-//! against it: several requests in flight, answered in any order.
+//! A small Zivver that answers requests, as unfriendly as `docs/specs/zivver-scim.md`, "5. Write semantics and quirks" and
+//! "9. Open questions and the safe choice" say, and runs of the executor against it: several requests in flight, answered in
+//! any order.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,7 +11,7 @@ use super::index::{Found, Object, Ref};
 use super::paging::{self, Place};
 use super::reply::{Exception, Reply};
 use super::rows::{self, MAILBOX_MINIMUM, Selection};
-use super::switches::{Expand, Paging};
+use super::switches::Paging;
 use super::tenant::{Life, Mailbox};
 
 const PROPERTY_SETS: [&str; 16] = [
@@ -44,7 +44,6 @@ struct Collection<T> {
 /// What a list or a read of one mailbox was asked to show.
 struct Question {
     selection: Selection,
-    expand: bool,
     filters: Vec<Filter>,
     lives: [Life; 2],
     top: Option<usize>,
@@ -55,7 +54,7 @@ pub(super) fn list(session: &Session<'_>) -> Result<Reply, Reply> {
     let mut options = session.call.options()?;
     let token = options.remove("$skiptoken");
     let text = format!("Mailbox {options:?}");
-    let question = Question::parse(session, options.clone())?;
+    let question = Question::parse(options.clone())?;
     let place = session.place(token.as_deref(), &text, question.top)?;
     let mailboxes = &session.world.tenant.mailboxes;
     let page = paging::page(
@@ -97,7 +96,7 @@ pub(super) fn one(session: &Session<'_>, key: &str) -> Result<Reply, Reply> {
     only_get(session)?;
     let mut options = session.call.options()?;
     let mailbox = find(session, key, &mut options)?;
-    let question = Question::parse(session, options)?;
+    let question = Question::parse(options)?;
     if !question.filters.is_empty() || question.top.is_some() {
         return Err(Reply::bad_request(
             "Query options of collections cannot be applied to one entity.",
@@ -224,23 +223,8 @@ fn link_query(options: &Query) -> String {
 }
 
 impl Question {
-    fn parse(session: &Session<'_>, mut options: Query) -> Result<Self, Reply> {
+    fn parse(mut options: Query) -> Result<Self, Reply> {
         let selection = selection(&mut options)?;
-        let expand = match options.remove("$expand").as_deref() {
-            None => false,
-            Some("MailboxPermission") => match session.switches().expand_permissions {
-                Expand::Served => true,
-                Expand::Ignored => false,
-                Expand::Refused => {
-                    return Err(Reply::bad_request("$expand is not supported here."));
-                }
-            },
-            Some(other) => {
-                return Err(Reply::bad_request(&format!(
-                    "'{other}' cannot be expanded."
-                )));
-            }
-        };
         let top = options
             .remove("$top")
             .map(|text| text.parse())
@@ -264,7 +248,6 @@ impl Question {
         }
         Ok(Self {
             selection,
-            expand,
             filters,
             lives,
             top,
@@ -280,18 +263,12 @@ impl Question {
     }
 
     fn row(&self, session: &Session<'_>, mailbox: &Mailbox) -> Map<String, Value> {
-        let mut row = rows::odata_row(
+        rows::odata_row(
             mailbox,
             &self.selection,
             &session.base(),
             session.switches(),
-        );
-        if self.expand {
-            let entries = rows::entries(mailbox, session.switches().orphans_shown);
-            let value = rows::odata_permissions(mailbox, &entries);
-            row.insert("MailboxPermission".to_owned(), json!(value));
-        }
-        row
+        )
     }
 }
 

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 #[expect(clippy::struct_excessive_bools, reason = "these are switches")]
 pub struct Switches {
     // Not observed on a live tenant: a finding changes the default, in this one place.
-    /// `$expand=MailboxPermission` on the list.
-    pub expand_permissions: Expand,
     /// Answer to a `$batch` of more than ten.
     pub batch_too_long_status: u16,
     /// Answer to a `$batch` with two equal ids.
@@ -51,7 +49,6 @@ pub struct Switches {
 impl Default for Switches {
     fn default() -> Self {
         Self {
-            expand_permissions: Expand::Refused,
             batch_too_long_status: 400,
             batch_duplicate_status: 400,
             get_on_link_status: Some(405),
@@ -75,13 +72,6 @@ impl Default for Switches {
             unknown_members: false,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Expand {
-    Served,
-    Ignored,
-    Refused,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,5 +1,5 @@
-//! What is not known of the real service, each with the default of `zivver-scim.md` section 9 (row numbers below), and the
-//! ways in which a list can be wrong.
+//! What is not known of the real service, each with the default of `docs/specs/zivver-scim.md`, "9. Open questions and
+//! the safe choice" (row numbers below), and the ways in which a list can be wrong.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ pub struct Switches {
     pub content_type: String,
     /// Row 22: division and phone numbers that are left out of a PUT stay.
     pub omitted_is_kept: bool,
-    /// Section 3: whether `schemas` is required is not known.
+    /// Not a row: whether `schemas` is required is not known (`docs/specs/zivver-scim.md`, "3. User resource").
     pub schemas_required: bool,
     /// Not a row: aliases that an account has already are judged again when they are written again.
     pub stored_aliases_judged: bool,

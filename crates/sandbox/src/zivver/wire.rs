@@ -1,5 +1,5 @@
-//! Bodies as they travel: what is sent to callers, and what is taken from them. Members that section 3 and 4 of
-//! `zivver-scim.md` do not list are refused.
+//! Bodies as they travel: what is sent to callers, and what is taken from them. Members that
+//! `docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource (functional account)" do not list are refused.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! What an answer says about the budget: `RateLimit-*` (draft-polli-ratelimit-headers-02), `Retry-After` (RFC 9110
-//! section 10.2.3) and the body of a 429 (`zivver-scim.md` section 6).
+//! section 10.2.3) and the body of a 429 (`docs/specs/zivver-scim.md`, "6. Errors and the limiter").
 
 use std::time::Duration;
 
