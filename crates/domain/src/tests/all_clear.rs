@@ -153,7 +153,6 @@ fn sent(after: &CarriedOut<'_>, planned: &Planned, now: &Accounts) -> Vec<SentCh
         let sent = Sent {
             delta,
             asked: &end.asked,
-            created: created.get(&delta.target),
         };
         compare(&sent, &planned.world.accounts, now, &created)
     });
