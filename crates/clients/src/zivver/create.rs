@@ -31,6 +31,12 @@ impl<A> Creation<A> {
         }
     }
 
+    pub fn into_account(self) -> A {
+        match self {
+            Self::Created { account, .. } | Self::Exists(account) => account,
+        }
+    }
+
     /// Whether the account was found by its address, so that it may not be the one created here.
     pub fn is_found(&self) -> bool {
         match self {
