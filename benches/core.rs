@@ -25,7 +25,7 @@ use cloud_sync::{
         source::{Answers, MailboxRecord},
         world::{Policy, SsoAccountKey, World},
     },
-    render::{csv, html, markdown},
+    render::{csv, html},
 };
 
 const COUNTS: [usize; 2] = [100_000, 1_000_000];
@@ -59,17 +59,16 @@ fn indexes(bencher: divan::Bencher<'_, '_>, count: usize) {
 
 #[divan::bench_group(sample_count = 10, sample_size = 1)]
 mod render {
-    use super::{Report, cli, csv, html, markdown, report};
+    use super::{Report, cli, csv, html, report};
 
     type Form = fn(&Report) -> String;
 
-    const FORMS: [(&str, Form); 5] = [
+    const FORMS: [(&str, Form); 4] = [
         ("terminal", cli::terminal),
         ("json", |report| {
             serde_json::to_string_pretty(report).expect("a report is JSON")
         }),
         ("html", html::report),
-        ("markdown", markdown::report),
         ("csv", csv::report),
     ];
 

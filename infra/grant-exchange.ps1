@@ -1,14 +1,17 @@
 #Requires -Version 7.0
+
 <#
 .SYNOPSIS
 Lets the function app's identity read Exchange Online: the app role Exchange.ManageAsApp, and one role to read with.
 
 .DESCRIPTION
-Idempotent: what is there already is left alone. Sign in as Privileged Role Administrator or Global Administrator; for
-the role group as Exchange Administrator. Needs the modules Microsoft.Graph.Applications and
-Microsoft.Graph.Identity.Governance, and ExchangeOnlineManagement for the role group.
+Idempotent: what is there already is left alone. "granted" is said of what was seen to be there after it was granted.
 
-Exit codes: 0 all there, 1 error, 3 something is missing.
+The app role and the Entra role need Privileged Role Administrator or Global Administrator, and the modules
+Microsoft.Graph.Applications and Microsoft.Graph.Identity.Governance. The role group needs Exchange Administrator and the
+module ExchangeOnlineManagement; with -Check, View-Only Organization Management is enough.
+
+Exit codes: 0 all there, 1 error, 3 something is missing. docs/security.md lists every message.
 
 .PARAMETER PrincipalId
 Object id of the identity: the output principalId of infra/main.bicep.
@@ -26,6 +29,9 @@ Leave out what infra/grant-exchange.sh has done already.
 .PARAMETER Check
 Change nothing; say what is there and what is missing.
 
+.PARAMETER RetrySeconds
+Seconds between tries while something new is not found yet.
+
 .EXAMPLE
 ./infra/grant-exchange.ps1 -PrincipalId 11111111-2222-3333-4444-555555555555
 #>
@@ -35,95 +41,225 @@ param(
     [string] $ClientId,
     [ValidateSet('Recipients', 'GlobalReader', 'None')] [string] $Role = 'Recipients',
     [switch] $RoleGroupOnly,
-    [switch] $Check
+    [switch] $Check,
+    [ValidateRange(0, 600)] [int] $RetrySeconds = 10
 )
 
 Set-StrictMode -Version Latest
+# It does not reach the functions of modules, which most cmdlets of Graph and Exchange are: each call says it again.
 $ErrorActionPreference = 'Stop'
 
 $ExchangeApp = '00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
 $ManageAsApp = 'dc50a0fb-09a3-484d-be87-e023b12c6440'
 $GlobalReader = 'f2ef992c-3afb-46b9-b7cf-a126ee74c451'
 $RoleGroup = 'Cloud Sync reader'
+$ReadRole = 'View-Only Recipients'
+$Tries = 4
+$NotFound = 'couldn.t be found|could not be found|does not exist|not found|NotFound'
+# Where Exchange Online keeps ids of a service principal or member, depending on its kind.
+$IdFields = 'ObjectId', 'ExternalDirectoryObjectId', 'AppId', 'ExchangeObjectId', 'Guid', 'Identity', 'Id', 'Name'
 $script:Missing = $false
+$script:Connected = $false
+$script:IsMember = $false
 
-function Set-Grant {
-    # Reports what is there, or grants it.
-    param([bool] $There, [string] $What, [scriptblock] $Grant)
-    if ($There) {
-        Write-Output "ok       $What"
-    }
-    elseif ($Check) {
-        Write-Output "missing  $What"
-        $script:Missing = $true
-    }
-    else {
-        & $Grant | Out-Null
-        Write-Output "granted  $What"
+function Get-Field {
+    # The text of a property; empty where this kind of object does not have it.
+    param($From, [string] $Name)
+    $property = $From.PSObject.Properties[$Name]
+    if ($property) { "$($property.Value)" } else { '' }
+}
+
+function Get-Id {
+    # The GUIDs that name an object. A display name is no id: several identities can have the same.
+    param($From)
+    foreach ($name in $IdFields) {
+        foreach ($part in (Get-Field $From $name) -split '[\\/,=]') {
+            $id = [guid]::Empty
+            if ([guid]::TryParse($part, [ref] $id) -and $id -ne [guid]::Empty) { "$id" }
+        }
     }
 }
 
-function Set-AppRole {
-    $exchange = Get-MgServicePrincipal -Filter "appId eq '$ExchangeApp'"
-    if (-not $exchange) {
-        throw 'This tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
+function Invoke-Patiently {
+    # What is new in one part of the service is not found in another for some minutes.
+    param([scriptblock] $Action)
+    for ($try = 1; ; $try++) {
+        try {
+            return & $Action
+        }
+        catch {
+            if ($try -ge $Tries -or "$_" -notmatch $NotFound) { throw }
+            Start-Sleep -Seconds $RetrySeconds
+        }
     }
-    $there = Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -All |
-        Where-Object { $_.AppRoleId -eq $ManageAsApp -and $_.ResourceId -eq $exchange.Id }
-    Set-Grant -There ([bool] $there) -What 'app role Exchange.ManageAsApp' -Grant {
+}
+
+function Set-Grant {
+    # Says what is there. Grants what is not, and asks again: only the second answer shows that it was granted.
+    param([string] $What, [scriptblock] $Ask, [scriptblock] $Grant)
+    if (& $Ask) {
+        Write-Output "ok       $What"
+        return
+    }
+    if ($Check) {
+        Write-Output "missing  $What"
+        $script:Missing = $true
+        return
+    }
+    Invoke-Patiently $Grant | Out-Null
+    for ($try = 1; $try -le $Tries; $try++) {
+        if (& $Ask) {
+            Write-Output "granted  $What"
+            return
+        }
+        if ($try -lt $Tries) { Start-Sleep -Seconds $RetrySeconds }
+    }
+    throw "$What was requested and is not there yet: run this again in some minutes"
+}
+
+function Set-AppRole {
+    $exchange = Get-MgServicePrincipal -Filter "appId eq '$ExchangeApp'" -ErrorAction Stop
+    if (-not $exchange) {
+        throw 'this tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
+    }
+    Set-Grant -What 'app role Exchange.ManageAsApp' -Ask {
+        [bool] (Invoke-Patiently { Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -All -ErrorAction Stop } |
+                Where-Object { $_.AppRoleId -eq $ManageAsApp -and $_.ResourceId -eq $exchange.Id })
+    } -Grant {
         New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -PrincipalId $PrincipalId `
-            -ResourceId $exchange.Id -AppRoleId $ManageAsApp
+            -ResourceId $exchange.Id -AppRoleId $ManageAsApp -ErrorAction Stop
     }
 }
 
 function Set-GlobalReader {
-    $there = Get-MgRoleManagementDirectoryRoleAssignment -All `
-        -Filter "principalId eq '$PrincipalId' and roleDefinitionId eq '$GlobalReader'"
-    Set-Grant -There ([bool] $there) -What 'Entra role Global Reader' -Grant {
-        New-MgRoleManagementDirectoryRoleAssignment -PrincipalId $PrincipalId -RoleDefinitionId $GlobalReader -DirectoryScopeId '/'
+    Set-Grant -What 'Entra role Global Reader' -Ask {
+        [bool] (Get-MgRoleManagementDirectoryRoleAssignment -All -ErrorAction Stop `
+                -Filter "principalId eq '$PrincipalId' and roleDefinitionId eq '$GlobalReader'")
+    } -Grant {
+        New-MgRoleManagementDirectoryRoleAssignment -PrincipalId $PrincipalId -RoleDefinitionId $GlobalReader `
+            -DirectoryScopeId '/' -ErrorAction Stop
     }
+}
+
+function Get-ReaderPrincipal {
+    Get-ServicePrincipal -ErrorAction Stop | Where-Object { (Get-Field $_ 'ObjectId') -eq "$PrincipalId" }
+}
+
+function Get-ReaderGroup {
+    try {
+        Get-RoleGroup -Identity $RoleGroup -ErrorAction Stop
+    }
+    catch {
+        if ("$_" -notmatch $NotFound) { throw }
+    }
+}
+
+function Test-ReaderMember {
+    $ids = @("$PrincipalId") + @(Get-ReaderPrincipal | ForEach-Object { Get-Id $_ })
+    [bool] (Get-RoleGroupMember -Identity $RoleGroup -ErrorAction Stop |
+            Where-Object { @(Get-Id $_ | Where-Object { $ids -contains $_ }).Count -gt 0 })
 }
 
 function Set-RoleGroup {
-    Import-Module ExchangeOnlineManagement
-    Connect-ExchangeOnline -ShowBanner:$false
-    $known = Get-ServicePrincipal | Where-Object { "$($_.ObjectId)" -eq "$PrincipalId" }
-    Set-Grant -There ([bool] $known) -What 'service principal in Exchange Online' -Grant {
-        New-ServicePrincipal -AppId $ClientId -ObjectId $PrincipalId -DisplayName $RoleGroup
+    Connect-ExchangeOnline -ShowBanner:$false -ErrorAction Stop
+    $script:Connected = $true
+    Set-Grant -What 'service principal in Exchange Online' -Ask {
+        [bool] (Get-ReaderPrincipal)
+    } -Grant {
+        # The name tells identities apart; nothing is looked up by it.
+        New-ServicePrincipal -AppId $ClientId -ObjectId "$PrincipalId" -DisplayName "Cloud Sync $PrincipalId" -ErrorAction Stop
     }
-    $group = Get-RoleGroup -Identity $RoleGroup -ErrorAction SilentlyContinue
-    Set-Grant -There ([bool] $group) -What "role group '$RoleGroup' with View-Only Recipients" -Grant {
-        New-RoleGroup -Name $RoleGroup -Roles 'View-Only Recipients' -Description 'Reads mailboxes and their permissions, writes nothing.'
+    Set-Grant -What "role group '$RoleGroup' with $ReadRole" -Ask {
+        $group = Get-ReaderGroup
+        [bool] ($group -and @($group.Roles | Where-Object { "$_" -eq $ReadRole }).Count -gt 0)
+    } -Grant {
+        if (Get-ReaderGroup) {
+            New-ManagementRoleAssignment -SecurityGroup $RoleGroup -Role $ReadRole -ErrorAction Stop
+        }
+        else {
+            New-RoleGroup -Name $RoleGroup -Roles $ReadRole -ErrorAction Stop `
+                -Description 'Reads mailboxes and their permissions, writes nothing.'
+        }
     }
-    # Members of a group are known by name or by object id, depending on their kind.
-    $names = @("$PrincipalId") + @($known | ForEach-Object { "$($_.Identity)"; "$($_.DisplayName)" })
-    $member = if ($group) {
-        Get-RoleGroupMember -Identity $RoleGroup |
-            Where-Object { $names -contains "$($_.Name)" -or $names -contains "$($_.ExternalDirectoryObjectId)" -or $names -contains "$($_.Identity)" }
+    foreach ($other in @(Get-ReaderGroup | ForEach-Object { $_.Roles } | Where-Object { "$_" -ne $ReadRole })) {
+        Write-Output "excess   role $other of the role group '$RoleGroup': remove it, it is not needed"
     }
-    Set-Grant -There ([bool] $member) -What "membership of '$RoleGroup'" -Grant {
-        Add-RoleGroupMember -Identity $RoleGroup -Member "$PrincipalId"
+    Set-Grant -What "membership of '$RoleGroup'" -Ask {
+        $script:IsMember -or ((Get-ReaderGroup) -and (Test-ReaderMember))
+    } -Grant {
+        try {
+            Add-RoleGroupMember -Identity $RoleGroup -Member "$PrincipalId" -ErrorAction Stop
+        }
+        catch {
+            # A kind of member whose ids the list does not show.
+            if ("$_" -notmatch 'already a member') { throw }
+            $script:IsMember = $true
+        }
     }
-    Disconnect-ExchangeOnline -Confirm:$false
 }
 
-if (-not $RoleGroupOnly -or -not $ClientId) {
-    $scopes = if ($Check) { 'Application.Read.All', 'RoleManagement.Read.Directory' }
-    else { 'Application.Read.All', 'AppRoleAssignment.ReadWrite.All', 'RoleManagement.ReadWrite.Directory' }
-    Connect-MgGraph -Scopes $scopes -NoWelcome
-    if (-not $ClientId) {
-        $ClientId = (Get-MgServicePrincipal -ServicePrincipalId $PrincipalId).AppId
+function Test-Module {
+    # By a command of each module, which PowerShell loads with it.
+    $needed = [ordered] @{}
+    if ($NeedsGraph) { $needed['Microsoft.Graph.Applications'] = 'Get-MgServicePrincipal' }
+    if ($Role -eq 'GlobalReader') { $needed['Microsoft.Graph.Identity.Governance'] = 'Get-MgRoleManagementDirectoryRoleAssignment' }
+    if ($Role -eq 'Recipients') { $needed['ExchangeOnlineManagement'] = 'Connect-ExchangeOnline' }
+    foreach ($module in $needed.Keys) {
+        if (-not (Get-Command $needed[$module] -ErrorAction SilentlyContinue)) {
+            throw "the module $module is not installed: Install-Module $module -Scope CurrentUser"
+        }
     }
 }
-if (-not $RoleGroupOnly) {
-    Set-AppRole
+
+function Get-Scope {
+    # No more than what this call does.
+    'Application.Read.All'
+    if (-not $RoleGroupOnly -and -not $Check) { 'AppRoleAssignment.ReadWrite.All' }
+    if ($Role -eq 'GlobalReader') {
+        if ($Check) { 'RoleManagement.Read.Directory' } else { 'RoleManagement.ReadWrite.Directory' }
+    }
 }
-if ($RoleGroupOnly -or $Role -eq 'Recipients') {
-    Set-RoleGroup
+
+function Get-Reason {
+    # What went wrong, and what helps. Exchange Online hides the cmdlets that somebody may not use.
+    param([string] $Text)
+    switch -Regex ($Text) {
+        'Enable-OrganizationCustomization' {
+            return "${Text}: this tenant was never customised; run Enable-OrganizationCustomization as Exchange Administrator, and this again in an hour"
+        }
+        'Authorization_RequestDenied|Insufficient privileges|Forbidden|\b403\b|[Aa]ccess.?[Dd]enied|isn.t within your current write scopes|is not recognized as a name of a cmdlet' {
+            return "${Text}: not allowed; sign in as Privileged Role Administrator for the app role, and as Exchange Administrator for the role group"
+        }
+        $NotFound {
+            return "${Text}: something new is not found for some minutes; run this again then"
+        }
+    }
+    $Text
 }
-elseif ($Role -eq 'GlobalReader') {
-    Set-GlobalReader
+
+$status = 0
+$NeedsGraph = -not $RoleGroupOnly -or -not $ClientId
+try {
+    if ($RoleGroupOnly -and $Role -ne 'Recipients') {
+        throw '-RoleGroupOnly makes the role group: leave out -Role'
+    }
+    Test-Module
+    if ($NeedsGraph) {
+        Connect-MgGraph -Scopes @(Get-Scope) -NoWelcome -ErrorAction Stop | Out-Null
+        if (-not $ClientId) {
+            $ClientId = (Invoke-Patiently { Get-MgServicePrincipal -ServicePrincipalId $PrincipalId -ErrorAction Stop }).AppId
+        }
+    }
+    if (-not $RoleGroupOnly) { Set-AppRole }
+    if ($Role -eq 'Recipients') { Set-RoleGroup }
+    if ($Role -eq 'GlobalReader') { Set-GlobalReader }
+    if ($script:Missing) { $status = 3 }
 }
-if ($script:Missing) {
-    exit 3
+catch {
+    Write-Error -Message "error: $(Get-Reason "$_")" -ErrorAction Continue
+    $status = 1
 }
+finally {
+    if ($script:Connected) { Disconnect-ExchangeOnline -Confirm:$false -ErrorAction SilentlyContinue }
+}
+exit $status

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Lets the function app's identity read Exchange Online: the app role Exchange.ManageAsApp, and one role to read with.
-# Idempotent: what is there already is left alone. Needs the Azure CLI, signed in as Privileged Role Administrator or
-# Global Administrator; the role group needs PowerShell 7 with the module ExchangeOnlineManagement besides.
+# Idempotent: what is there already is left alone. docs/security.md lists every message with its exit code.
 set -euo pipefail
 
 readonly EXCHANGE_APP='00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
 readonly MANAGE_AS_APP='dc50a0fb-09a3-484d-be87-e023b12c6440'
 readonly GLOBAL_READER='f2ef992c-3afb-46b9-b7cf-a126ee74c451'
+# What `ask` returns for an object that does not exist.
+readonly NOT_FOUND=44
+readonly TRIES=3
 
 usage() {
     cat <<'USAGE'
@@ -19,6 +21,9 @@ usage: infra/grant-exchange.sh (--resource-group GROUP --app NAME | --principal-
   --role global-reader  the Entra role Global Reader: no PowerShell, but it reads the whole tenant.
   --role none           only the app role Exchange.ManageAsApp.
   --check               change nothing; say what is there and what is missing.
+
+Needs the Azure CLI, signed in as Privileged Role Administrator or Global Administrator. The role group needs
+PowerShell 7 with the module ExchangeOnlineManagement, and Exchange Administrator, besides.
 
 Exit codes: 0 all there, 1 error, 2 usage, 3 something is missing or left to do.
 USAGE
@@ -56,31 +61,76 @@ while (($#)); do
         ;;
     esac
 done
-[[ "$role" =~ ^(recipients|global-reader|none)$ ]] || die "--role is recipients, global-reader or none" 2
+[[ "$role" =~ ^(recipients|global-reader|none)$ ]] || die '--role is recipients, global-reader or none' 2
 if [[ -z "$principal" && (-z "$group" || -z "$app") ]]; then
     usage >&2
     die 'say which identity: --resource-group and --app, or --principal-id' 2
 fi
 command -v az >/dev/null || die 'the Azure CLI is not installed: https://learn.microsoft.com/cli/azure/install-azure-cli'
 
+# Runs az with the arguments from the third on; the first says what for, the second who may do it. Prints the answer.
+# What az says on its way to failing decides what is wrong.
+ask() {
+    local what="$1" who="$2" said='' status=0
+    shift 2
+    { said="$(az "$@" 2>&1 >&3)" || status=$?; } 3>&1
+    ((status != 0)) || return 0
+    case "$said" in
+    *'az login'*)
+        printf '%s\n' "$said" >&2
+        die 'the Azure CLI is not signed in, or its sign-in has expired: run az login'
+        ;;
+    *Authorization_RequestDenied* | *'Insufficient privileges'* | *AuthorizationFailed* | *Forbidden*)
+        printf '%s\n' "$said" >&2
+        die "not allowed to $what: sign in as $who"
+        ;;
+    *ResourceNotFound* | *"doesn't exist"* | *'does not exist'*)
+        return "$NOT_FOUND"
+        ;;
+    esac
+    printf '%s\n' "$said" >&2
+    die "cannot $what: the message of az is above"
+}
+
+# A new identity is unknown to Microsoft Graph for some minutes.
+ask_patiently() {
+    local try status
+    for ((try = 1; ; try++)); do
+        status=0
+        ask "$@" || status=$?
+        ((status == NOT_FOUND && try < TRIES)) || return "$status"
+        sleep "${GRANT_WAIT_S:-10}" || true
+    done
+}
+
+# Ends with the status of `ask`; where the object does not exist nothing was said yet.
+give_up() {
+    (($1 != NOT_FOUND)) || die "$2"
+    exit "$1"
+}
+
 # The app's only identity; with several, a person has to choose.
 identity_of_app() {
     local found
-    found="$(az functionapp identity show --resource-group "$group" --name "$app" \
+    found="$(ask 'read the identity of the app' 'somebody who may read the resource group' \
+        functionapp identity show --resource-group "$group" --name "$app" \
         --query "[principalId, values(userAssignedIdentities || \`{}\`)[].principalId][] | [?@]" --output tsv)" ||
-        die "cannot read the identity of the app $app in $group: is the name right, and are you signed in (az login)?"
+        give_up $? "there is no app $app in the resource group $group of this subscription"
     [[ -n "$found" ]] || die "the app $app has no identity: deploy infra/main.bicep, or run az functionapp identity assign"
     [[ "$found" != *$'\n'* ]] || die "the app $app has several identities: choose one with --principal-id"
     printf '%s' "$found"
 }
 
-# The first line of a GET to Microsoft Graph, after a JMESPath query.
+readonly GRANTER='Privileged Role Administrator or Global Administrator'
+
+# A GET to Microsoft Graph, after a JMESPath query; the first argument says what for.
 graph_get() {
-    az rest --method GET --url "$graph/v1.0/$1" --query "$2" --output tsv
+    ask_patiently "$1" "$GRANTER" rest --method GET --url "$graph/v1.0/$2" --query "$3" --output tsv
 }
 
 graph_post() {
-    az rest --method POST --url "$graph/v1.0/$1" --headers 'Content-Type=application/json' --body "$2" --output none
+    ask_patiently "$1" "$GRANTER" rest --method POST --url "$graph/v1.0/$2" --headers 'Content-Type=application/json' \
+        --body "$3" --output none
 }
 
 report() {
@@ -93,50 +143,60 @@ report() {
     fi
 }
 
+unknown_identity() {
+    give_up "$1" "there is no identity $principal in this tenant: is it an object id? One that was just made is unknown for some minutes: run this again then"
+}
+
 grant_app_role() {
     local exchange there
-    exchange="$(az ad sp show --id "$EXCHANGE_APP" --query id --output tsv)" ||
-        die 'this tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
-    there="$(graph_get "servicePrincipals/$principal/appRoleAssignments" \
+    exchange="$(ask 'read the service principal of Exchange Online' "$GRANTER" \
+        ad sp show --id "$EXCHANGE_APP" --query id --output tsv)" ||
+        give_up $? 'this tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
+    there="$(graph_get 'read the app roles of the identity' "servicePrincipals/$principal/appRoleAssignments" \
         "length(value[?appRoleId=='$MANAGE_AS_APP' && resourceId=='$exchange'])")" ||
-        die "cannot read what $principal has been granted: is it the object id of an identity in this tenant?"
-    if [[ "$there" == 0 && "$check" == false ]]; then
-        graph_post "servicePrincipals/$principal/appRoleAssignments" \
+        unknown_identity $?
+    if [[ "$there" =~ ^[1-9] ]]; then
+        report true 'app role Exchange.ManageAsApp'
+    elif [[ "$check" == true ]]; then
+        report false 'app role Exchange.ManageAsApp'
+    else
+        graph_post 'grant the app role' "servicePrincipals/$principal/appRoleAssignments" \
             "{\"principalId\":\"$principal\",\"resourceId\":\"$exchange\",\"appRoleId\":\"$MANAGE_AS_APP\"}" ||
-            die 'cannot grant the app role: sign in as Privileged Role Administrator or Global Administrator'
-        printf 'granted  app role Exchange.ManageAsApp\n'
-        return
+            unknown_identity $?
+        printf 'granted  %s\n' 'app role Exchange.ManageAsApp'
     fi
-    report "$([[ "$there" == 0 ]] && echo false || echo true)" 'app role Exchange.ManageAsApp'
 }
 
 directory_roles() {
-    graph_get "roleManagement/directory/roleAssignments?\$filter=principalId%20eq%20'$principal'" \
-        'value[].roleDefinitionId' || die 'cannot read directory roles: sign in as a role that may read them'
+    graph_get 'read the directory roles of the identity' \
+        "roleManagement/directory/roleAssignments?\$filter=principalId%20eq%20'$principal'" 'value[].roleDefinitionId'
 }
 
 grant_global_reader() {
     local roles
-    roles="$(directory_roles)"
+    roles="$(directory_roles)" || unknown_identity $?
     if [[ "$roles" == *"$GLOBAL_READER"* ]]; then
         report true 'Entra role Global Reader'
     elif [[ "$check" == true ]]; then
         report false 'Entra role Global Reader'
     else
-        graph_post roleManagement/directory/roleAssignments \
+        graph_post 'assign the Entra role' roleManagement/directory/roleAssignments \
             "{\"principalId\":\"$principal\",\"roleDefinitionId\":\"$GLOBAL_READER\",\"directoryScopeId\":\"/\"}" ||
-            die 'cannot assign the role: sign in as Privileged Role Administrator or Global Administrator'
-        printf 'granted  Entra role Global Reader\n'
+            unknown_identity $?
+        printf 'granted  %s\n' 'Entra role Global Reader'
     fi
 }
 
-# Roles that can write: this program never does, so they are only a risk.
+# Roles that can write: this program never does, so they are only a risk. Who may not look at roles may still grant.
 warn_of_excess() {
     local roles id name
-    roles="$(directory_roles)"
+    if ! roles="$(directory_roles 2>/dev/null)"; then
+        printf 'note     %s\n' 'directory roles cannot be read with this sign-in, so roles that write were not looked for'
+        return
+    fi
     while read -r id name; do
         if [[ "$roles" == *"$id"* ]]; then
-            printf 'excess   Entra role %s: remove it, nothing here writes to Exchange\n' "$name"
+            printf 'excess   %s\n' "Entra role $name: remove it, nothing here writes to Exchange"
         fi
     done <<'ROLES'
 29232cdf-9323-42fd-ade2-1d097af3e4de Exchange Administrator
@@ -146,27 +206,33 @@ ROLES
 }
 
 grant_recipients() {
-    local client script
-    client="$(az ad sp show --id "$principal" --query appId --output tsv)" ||
-        die "cannot read the service principal $principal"
+    local client script status=0
+    client="$(ask_patiently 'read the client id of the identity' "$GRANTER" \
+        ad sp show --id "$principal" --query appId --output tsv)" || unknown_identity $?
     script="$(dirname "${BASH_SOURCE[0]}")/grant-exchange.ps1"
     if command -v pwsh >/dev/null; then
         local arguments=(-PrincipalId "$principal" -ClientId "$client" -RoleGroupOnly)
         [[ "$check" == false ]] || arguments+=(-Check)
-        pwsh -NoProfile -File "$script" "${arguments[@]}" || missing=true
+        pwsh -NoProfile -File "$script" "${arguments[@]}" || status=$?
+        case "$status" in
+        0) ;;
+        3) missing=true ;;
+        *) die 'infra/grant-exchange.ps1 failed: its message is above' ;;
+        esac
         return
     fi
     missing=true
+    printf 'to do    %s\n' 'role group with View-Only Recipients; without pwsh here, run this in PowerShell 7 as Exchange Administrator:'
     cat <<COMMANDS
-to do    role group with View-Only Recipients; without pwsh here, run this in PowerShell as Exchange Administrator:
 
   Install-Module ExchangeOnlineManagement -Scope CurrentUser
   ./infra/grant-exchange.ps1 -PrincipalId $principal -ClientId $client -RoleGroupOnly
 COMMANDS
 }
 
-[[ -n "$principal" ]] || principal="$(identity_of_app)"
-graph="$(az cloud show --query endpoints.microsoftGraphResourceId --output tsv)" || die 'cannot ask the Azure CLI for its cloud'
+[[ -n "$principal" ]] || principal="$(identity_of_app)" || exit $?
+graph="$(ask 'read the cloud of the Azure CLI' 'anybody' cloud show --query endpoints.microsoftGraphResourceId --output tsv)" ||
+    give_up $? 'the Azure CLI does not know its cloud: run az cloud set --name AzureCloud'
 graph="${graph%/}"
 printf 'identity %s\n' "$principal"
 grant_app_role
@@ -179,4 +245,4 @@ warn_of_excess
 if [[ "$missing" == true ]]; then
     exit 3
 fi
-[[ "$check" == true ]] || printf 'done     it can take an hour, and up to a day where a token is cached, until Exchange Online sees it\n'
+[[ "$check" == true ]] || printf 'done     %s\n' 'Exchange Online needs 30 minutes to 2 hours to know of a new grant'

@@ -1,5 +1,5 @@
 // Cloud Sync on Azure Functions, Flex Consumption: everything that one synchronisation needs, and nothing shared.
-// infra/main.json is the same as an ARM template; `scripts/bicep-to-arm` makes it.
+// Each release has it as an ARM template, cloud-sync.template.json, for those who have no Bicep.
 
 @description('Name of the function app; the other resources are named after it.')
 @minLength(2)
@@ -12,103 +12,190 @@ param location string = resourceGroup().location
 @description('Tags for every resource.')
 param tags object = {}
 
+// Settings of the program: docs/settings.md. An empty one has the program's default. They are read anew from the parameters
+// with each deployment, so main.bicepparam is where they are changed.
+
 @description('Domains that the organisation claimed in Zivver, separated by commas.')
 @minLength(3)
 param claimedDomains string
 
-@description('object_id where people sign in to Zivver with their Entra object id, else omit.')
-@allowed([ 'object_id', 'omit' ])
+@description('Source of the claim ZivverAccountKey in Entra, by which people sign in to Zivver; omit if it is none of these.')
+@allowed(['object_id', 'user_principal_name', 'primary_address', 'omit'])
 param ssoAccountKey string
 
-@description('Who may write: false (nobody), on-demand (a person), true (the schedule too).')
-@allowed([ 'false', 'on-demand', 'true' ])
+@description('Which runs may write: false (none), on-demand (those that a person starts as apply), true (the timer too).')
+@allowed(['false', 'on-demand', 'true'])
 param performSync string = 'false'
 
 @description('When the timer runs: NCRONTAB with six fields, UTC.')
 param syncSchedule string = '0 0 2 * * *'
 
-@description('Further settings by name without CLOUD_SYNC__, for example { MAX_SUSPEND: \'2%\' }. No secrets: those belong in the vault.')
-param settings object = {}
+@description('Address of Zivver, up to /scim/v2.')
+param zivverApiUrl string = ''
+
+@description('Calls that Zivver accepts, for example 50/10s.')
+param zivverRate string = ''
+
+@description('Accounts that are never touched: parts of addresses, or whole ones with *, separated by commas.')
+param targetFilter string = ''
+
+@description('Groups whose members are synchronised, separated by commas; empty for all mailboxes.')
+param sourceFilter string = ''
+
+@description('Address of Exchange Online; another one in national clouds.')
+param exoUrl string = ''
+
+@description('How mailbox permissions are read: get or batch.')
+param exoPermissions string = ''
+
+@description('The most requests in flight towards Exchange Online.')
+param exoConcurrency string = ''
+
+@description('Below this share of the mailboxes of the last good run, everything that takes access away is held.')
+param minSourceRatio string = ''
+
+@description('Below this share of the known accounts, the lists of Zivver are not believed.')
+param minTargetRatio string = ''
+
+@description('Limit of suspended users and emptied functional accounts in 24 hours: 25, 5%, or 5%,min 5.')
+param maxSuspend string = ''
+
+@description('Limit of removed delegates and members.')
+param maxDelegateRemovals string = ''
+
+@description('Limit of removed aliases.')
+param maxAliasRemovals string = ''
+
+@description('Limit of changed addresses.')
+param maxRenames string = ''
+
+@description('Limit of changed display names.')
+param maxNameChanges string = ''
+
+@description('Limit of suspended accounts that never had a mailbox.')
+param maxStrays string = ''
+
+@description('Limit of accounts that would go to another object id.')
+param maxIdentityChanges string = ''
+
+@description('Limit of created accounts.')
+param maxCreates string = ''
+
+@description('Limit of users whose sign-in key is written for the first time.')
+param maxSignInKeyChanges string = ''
+
+@description('A run stops after so many failures in a row.')
+param maxConsecutiveFailures string = ''
+
+@description('How long one invocation works before it hands on; below functionTimeout in host.json.')
+param timeBudget string = ''
+
+@description('Where state is kept; empty for the container cloud-sync of this deployment.')
+param state string = ''
+
+@description('How long a run that died keeps the next one waiting.')
+param lockLease string = ''
+
+@description('How many runs that wrote nothing are kept.')
+param keepRuns string = ''
+
+@description('How long a run that wrote is kept and can be undone.')
+param keepApplied string = ''
 
 @description('Name of a secret in the vault that holds the address of a webhook for notifications; empty for none.')
 param notifyUrlSecret string = ''
 
-@description('Name of a secret in the vault that holds the address of a mail server, smtps://user:password@host:465, for the reports of runs; empty for none. SMTP_FROM and SMTP_TO go into settings.')
+@description('Name of a secret in the vault that holds the address of a mail server, smtps://user:password@host:465, for the reports of runs; empty for none.')
 param smtpUrlSecret string = ''
 
+@description('Sender of these mails.')
+param smtpFrom string = ''
+
+@description('Receivers of these mails, separated by commas.')
+param smtpTo string = ''
+
+@description('What is logged: error, warn, info, debug or trace.')
+param logLevel string = ''
+
+@description('Further app settings by their full names, for example { OTEL_EXPORTER_OTLP_ENDPOINT: \'https://otlp.corp.example\' }. No secrets.')
+param otherSettings object = {}
+
+// The deployment itself.
+
 @description('SystemAssigned: the identity ends with the app. UserAssigned: it survives the app, and so do its grants in Exchange.')
-@allowed([ 'SystemAssigned', 'UserAssigned' ])
+@allowed(['SystemAssigned', 'UserAssigned'])
 param identityType string = 'SystemAssigned'
 
 @description('Memory of an instance.')
-@allowed([ 512, 2048, 4096 ])
+@allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
 @description('Where alerts are mailed to; empty for alerts in the portal only.')
 param alertEmail string = ''
 
-@description('Object id of the person who will put the Zivver key into the vault; empty if somebody has that right already.')
+@description('Hours without a successful run after which an alert is raised: a little more than the longest interval of syncSchedule, 46 at most, since a query sees two days. 0 for no alert.')
+param noSuccessHours int = 26
+
+@description('Object id of the person or service principal that will put the Zivver key into the vault; empty if that right is there already.')
 param operatorPrincipalId string = ''
+
+@description('True for one deployment after the resource group was deleted: brings back the deleted vault, whose name is taken for 90 days.')
+param recoverVault bool = false
 
 @description('Days that logs are kept.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 90
 
+@description('Time of this deployment; leave it out.')
+param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ssZ')
+
 var userAssigned = identityType == 'UserAssigned'
 var suffix = uniqueString(resourceGroup().id, name)
 var storageName = 'st${suffix}'
 var vaultName = 'kv-${suffix}'
 var packageContainer = 'app-package'
+var clientId = userAssigned ? identity!.properties.clientId : ''
+var principalId = userAssigned ? identity!.properties.principalId : app.identity.principalId
 
-// Built-in roles.
-var roles = {
-  blobOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b' // Storage Blob Data Owner: the host's own leases and keys, package, state
-  queueContributor: '974c5e8b-45b9-4653-ba55-5f855dd0fb88' // Storage Queue Data Contributor: runs and their poison queue
-  secretsUser: '4633458b-17de-408a-b874-0445c86b69e6' // Key Vault Secrets User
-  secretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7' // Key Vault Secrets Officer
-  metricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb' // Monitoring Metrics Publisher
-}
-
-// Every setting that the program knows, but MANAGED_IDENTITY_CLIENT_ID, which is known only once the identity exists.
-var defaults = {
-  ZIVVER_API_KEY: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=zivver-api-key)'
-  ZIVVER_API_URL: 'https://app.zivver.com/api'
-  CLAIMED_DOMAINS: claimedDomains
-  TARGET_FILTER: ''
-  SOURCE_FILTER: ''
-  PERFORM_SYNC: performSync
-  ACCESS_TOKEN: ''
-  EXO_URL: 'https://outlook.office365.com'
-  EXO_PERMISSIONS: 'get'
-  EXO_CONCURRENCY: '16'
-  SSO_ACCOUNT_KEY: ssoAccountKey
-  MIN_SOURCE_RATIO: '0.5'
-  MIN_TARGET_RATIO: '0.5'
-  MAX_SUSPEND: '5%,min 5'
-  MAX_DELEGATE_REMOVALS: '10%,min 20'
-  MAX_ALIAS_REMOVALS: '10%,min 20'
-  MAX_RENAMES: '5%,min 5'
-  MAX_NAME_CHANGES: '20%,min 20'
-  MAX_STRAYS: '0'
-  MAX_IDENTITY_CHANGES: '0'
-  MAX_CREATES: '20%,min 25'
-  MAX_SIGN_IN_KEY_CHANGES: '0'
-  MAX_CONSECUTIVE_FAILURES: '20'
-  TIME_BUDGET: '9m'
-  ZIVVER_RATE: '50/10s'
-  STATE: ''
-  LOCK_LEASE: '60s'
-  KEEP_RUNS: '90'
-  KEEP_APPLIED: '400d'
-  NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
-  SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
-  SMTP_FROM: ''
-  SMTP_TO: ''
-  LOG_LEVEL: 'info'
-  LOG_DIR: ''
-}
-var syncSettings = union(defaults, settings)
+// All settings but ACCESS_TOKEN and LOG_DIR, which are for a computer of one's own, and MANAGED_IDENTITY_CLIENT_ID, which is
+// known only once the identity exists.
+var settings = union(otherSettings, {
+  CLOUD_SYNC__ZIVVER_API_KEY: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=zivver-api-key)'
+  CLOUD_SYNC__ZIVVER_API_URL: zivverApiUrl
+  CLOUD_SYNC__CLAIMED_DOMAINS: claimedDomains
+  CLOUD_SYNC__TARGET_FILTER: targetFilter
+  CLOUD_SYNC__SOURCE_FILTER: sourceFilter
+  CLOUD_SYNC__PERFORM_SYNC: performSync
+  CLOUD_SYNC__EXO_URL: exoUrl
+  CLOUD_SYNC__EXO_PERMISSIONS: exoPermissions
+  CLOUD_SYNC__EXO_CONCURRENCY: exoConcurrency
+  CLOUD_SYNC__SSO_ACCOUNT_KEY: ssoAccountKey
+  CLOUD_SYNC__MIN_SOURCE_RATIO: minSourceRatio
+  CLOUD_SYNC__MIN_TARGET_RATIO: minTargetRatio
+  CLOUD_SYNC__MAX_SUSPEND: maxSuspend
+  CLOUD_SYNC__MAX_DELEGATE_REMOVALS: maxDelegateRemovals
+  CLOUD_SYNC__MAX_ALIAS_REMOVALS: maxAliasRemovals
+  CLOUD_SYNC__MAX_RENAMES: maxRenames
+  CLOUD_SYNC__MAX_NAME_CHANGES: maxNameChanges
+  CLOUD_SYNC__MAX_STRAYS: maxStrays
+  CLOUD_SYNC__MAX_IDENTITY_CHANGES: maxIdentityChanges
+  CLOUD_SYNC__MAX_CREATES: maxCreates
+  CLOUD_SYNC__MAX_SIGN_IN_KEY_CHANGES: maxSignInKeyChanges
+  CLOUD_SYNC__MAX_CONSECUTIVE_FAILURES: maxConsecutiveFailures
+  CLOUD_SYNC__TIME_BUDGET: timeBudget
+  CLOUD_SYNC__ZIVVER_RATE: zivverRate
+  CLOUD_SYNC__STATE: state
+  CLOUD_SYNC__LOCK_LEASE: lockLease
+  CLOUD_SYNC__KEEP_RUNS: keepRuns
+  CLOUD_SYNC__KEEP_APPLIED: keepApplied
+  CLOUD_SYNC__NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
+  CLOUD_SYNC__SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
+  CLOUD_SYNC__SMTP_FROM: smtpFrom
+  CLOUD_SYNC__SMTP_TO: smtpTo
+  CLOUD_SYNC__LOG_LEVEL: logLevel
+  SYNC_SCHEDULE: syncSchedule
+})
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = if (userAssigned) {
   name: '${name}-id'
@@ -147,7 +234,7 @@ resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   name: packageContainer
 }
 
-resource state 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource stateContainer 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
   parent: blobs
   name: 'cloud-sync'
 }
@@ -184,11 +271,12 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   name: vaultName
   location: location
   tags: tags
   properties: {
+    createMode: recoverVault ? 'recover' : 'default'
     tenantId: tenant().tenantId
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
@@ -223,7 +311,9 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   location: location
   tags: union(tags, { 'azd-service-name': 'cloud-sync' })
   kind: 'functionapp,linux'
-  identity: userAssigned ? { type: 'UserAssigned', userAssignedIdentities: { '${identity.id}': {} } } : { type: 'SystemAssigned' }
+  identity: userAssigned
+    ? { type: 'UserAssigned', userAssignedIdentities: { '${identity.id}': {} } }
+    : { type: 'SystemAssigned' }
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
@@ -233,32 +323,38 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         storage: {
           type: 'blobContainer'
           value: '${storage.properties.primaryEndpoints.blob}${packageContainer}'
-          authentication: userAssigned ? { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identity.id } : { type: 'SystemAssignedIdentity' }
+          authentication: userAssigned
+            ? { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identity.id }
+            : { type: 'SystemAssignedIdentity' }
         }
       }
-      // 40 is the smallest that Azure accepts. It is no mutex: runs exclude each other through a lock in storage.
+      // 40 is the smallest number that Azure accepts. It does not exclude parallel runs; a lock in storage does.
       scaleAndConcurrency: { maximumInstanceCount: 40, instanceMemoryMB: instanceMemoryMB }
       runtime: { name: 'custom', version: '1.0' }
     }
+    // Flex Consumption refuses what it does not have, such as settings of FTP (error 51021).
     siteConfig: {
-      ftpsState: 'Disabled'
       minTlsVersion: '1.2'
-      scmMinTlsVersion: '1.2'
-      appSettings: concat([
-        { name: 'AzureWebJobsStorage__accountName', value: storage.name }
-        { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
-        { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insights.properties.ConnectionString }
-        { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: userAssigned ? 'ClientId=${identity.properties.clientId};Authorization=AAD' : 'Authorization=AAD' }
-        { name: 'SYNC_SCHEDULE', value: syncSchedule }
-        { name: 'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID', value: userAssigned ? identity.properties.clientId : '' }
-      ], map(items(syncSettings), s => {
-        name: 'CLOUD_SYNC__${s.key}'
-        value: s.value
-      }), userAssigned ? [
-        { name: 'AzureWebJobsStorage__clientId', value: identity.properties.clientId }
-      ] : [])
+      appSettings: concat(
+        [
+          { name: 'AzureWebJobsStorage__accountName', value: storage.name }
+          { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
+          { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insights.properties.ConnectionString }
+          {
+            name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
+            value: userAssigned ? 'ClientId=${clientId};Authorization=AAD' : 'Authorization=AAD'
+          }
+          { name: 'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID', value: clientId }
+          // What `check` compares the settings with.
+          { name: 'DEPLOYED_SETTINGS', value: string(settings) }
+        ],
+        map(items(settings), setting => { name: setting.key, value: setting.value }),
+        userAssigned ? [{ name: 'AzureWebJobsStorage__clientId', value: clientId }] : []
+      )
     }
   }
+  // Azure looks for the container while it makes the app.
+  dependsOn: [packages]
 }
 
 resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
@@ -273,54 +369,14 @@ resource noScmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2
   properties: { allow: false }
 }
 
-// What the identity may do: four roles, each on one resource of this deployment.
-resource mayUseBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: storage
-  name: guid(storage.id, name, identityType, roles.blobOwner)
-  properties: {
-    principalId: userAssigned ? identity.properties.principalId : app.identity.principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.blobOwner)
-  }
-}
-
-resource mayUseQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: storage
-  name: guid(storage.id, name, identityType, roles.queueContributor)
-  properties: {
-    principalId: userAssigned ? identity.properties.principalId : app.identity.principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.queueContributor)
-  }
-}
-
-resource mayReadSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: vault
-  name: guid(vault.id, name, identityType, roles.secretsUser)
-  properties: {
-    principalId: userAssigned ? identity.properties.principalId : app.identity.principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.secretsUser)
-  }
-}
-
-resource maySendLogs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: insights
-  name: guid(insights.id, name, identityType, roles.metricsPublisher)
-  properties: {
-    principalId: userAssigned ? identity.properties.principalId : app.identity.principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.metricsPublisher)
-  }
-}
-
-resource operatorMayWriteSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  scope: vault
-  name: guid(vault.id, operatorPrincipalId, roles.secretsOfficer)
-  properties: {
-    principalId: operatorPrincipalId
-    principalType: 'User'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.secretsOfficer)
+module roles 'roles.bicep' = {
+  name: '${name}-roles'
+  params: {
+    principalId: principalId
+    operatorPrincipalId: operatorPrincipalId
+    storageName: storage.name
+    vaultName: vault.name
+    insightsName: insights.name
   }
 }
 
@@ -346,40 +402,57 @@ resource runFailed 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
     description: 'docs/operations.md says what to look at.'
     severity: 1
     enabled: true
-    scopes: [ logs.id ]
+    scopes: [logs.id]
     evaluationFrequency: 'PT15M'
     windowSize: 'PT30M'
     skipQueryValidation: true
     criteria: {
       allOf: [
-        { query: loadTextContent('queries/run-failed.kql'), timeAggregation: 'Count', operator: 'GreaterThan', threshold: 0 }
+        {
+          query: loadTextContent('queries/run-failed.kql')
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
       ]
     }
     autoMitigate: true
-    actions: { actionGroups: empty(alertEmail) ? [] : [ mail.id ] }
+    actions: { actionGroups: empty(alertEmail) ? [] : [mail.id] }
   }
 }
+
+// The file has the two values of a deployment as examples, so that it can be pasted as it is.
+var noSuccessQuery = replace(
+  replace(loadTextContent('queries/no-success.kql'), '26h', '${noSuccessHours}h'),
+  '2026-01-01T00:00:00Z',
+  deployedAt
+)
 
 resource noSuccess 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
   name: '${name}-no-success'
   location: location
   tags: tags
   properties: {
-    displayName: 'Cloud Sync: no run has succeeded for 26 hours'
+    displayName: 'Cloud Sync: no run has succeeded for ${noSuccessHours} hours'
     description: 'docs/operations.md says what to look at.'
     severity: 1
-    enabled: true
-    scopes: [ logs.id ]
+    enabled: noSuccessHours > 0
+    scopes: [logs.id]
     evaluationFrequency: 'PT1H'
     windowSize: 'P2D'
     skipQueryValidation: true
     criteria: {
       allOf: [
-        { query: loadTextContent('queries/no-success.kql'), timeAggregation: 'Count', operator: 'GreaterThan', threshold: 0 }
+        {
+          query: noSuccessQuery
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
       ]
     }
     autoMitigate: true
-    actions: { actionGroups: empty(alertEmail) ? [] : [ mail.id ] }
+    actions: { actionGroups: empty(alertEmail) ? [] : [mail.id] }
   }
 }
 
@@ -392,17 +465,22 @@ resource held 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
     description: 'docs/operations.md says how to look at them and how to approve them.'
     severity: 2
     enabled: true
-    scopes: [ logs.id ]
+    scopes: [logs.id]
     evaluationFrequency: 'PT1H'
     windowSize: 'PT1H'
     skipQueryValidation: true
     criteria: {
       allOf: [
-        { query: loadTextContent('queries/held.kql'), timeAggregation: 'Count', operator: 'GreaterThan', threshold: 0 }
+        {
+          query: loadTextContent('queries/held.kql')
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
       ]
     }
     autoMitigate: false
-    actions: { actionGroups: empty(alertEmail) ? [] : [ mail.id ] }
+    actions: { actionGroups: empty(alertEmail) ? [] : [mail.id] }
   }
 }
 
@@ -426,7 +504,7 @@ output appName string = app.name
 output url string = 'https://${app.properties.defaultHostName}/api/SyncHttp'
 
 @description('For infra/grant-exchange.sh and .ps1.')
-output principalId string = userAssigned ? identity.properties.principalId : app.identity.principalId
+output principalId string = principalId
 
 @description('Where the secret zivver-api-key belongs.')
 output vaultName string = vault.name

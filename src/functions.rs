@@ -1,4 +1,5 @@
-//! The Functions host's default protocol (`functions-host.md` section 2), as values and one pure translation per direction.
+//! The Functions host's default protocol (`docs/specs/functions-host.md`, "2. Wire protocol"), as values and one pure
+//! translation per direction.
 //!
 //! In reading order: [`invocation`] is what the host asks, [`http`] what its HTTP trigger carries, [`api`] what a caller
 //! wants with it, [`message`] what travels through the queue, [`problem`] how a caller is refused, [`answer`] what the

@@ -1,12 +1,11 @@
-//! What a person reads away from the terminal: a report or an explanation as one HTML file, as Markdown or as CSV.
+//! What a person reads away from the terminal: a report or an explanation as one HTML file or as CSV.
 //!
-//! Display names, addresses and answers come from outside, and whoever made them may have meant harm. So each form has
-//! one way in for them, which makes them inert: [`html::Html::text`], `markdown::code` and `csv::cell`, all behind
-//! [`visible`].
+//! Display names, addresses and answers come from outside and may be hostile. Each form makes them inert in one place:
+//! `maud` escapes what stands in markup, [`html::Page`] and `csv` spell out what cannot be seen ([`visible`]), and `csv`
+//! keeps a spreadsheet from taking a cell for a formula.
 
 pub mod csv;
 pub mod html;
-pub mod markdown;
 pub mod visible;
 pub mod words;
 

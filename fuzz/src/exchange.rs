@@ -25,7 +25,7 @@ use super::{
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const SERVICE: &str = "https://outlook.office365.com";
 
-/// Where the token may go: the service and its regional hosts (`exchange-online.md` 1.1).
+/// Where the token may go: the service and its regional hosts (`docs/specs/exchange-online.md`, "1.1 Base URL").
 fn is_service(asked: &Asked) -> bool {
     let host = asked.host.as_str();
     let regional = [
@@ -118,7 +118,6 @@ pub(super) fn permissions(input: &[u8]) {
     let (strategy, answers) = first_line(input);
     let strategy = match strategy {
         b"batch" => Strategy::Batch,
-        b"expand" => Strategy::Expand,
         _ => Strategy::Get,
     };
     block_on(async {
@@ -163,7 +162,8 @@ pub(super) fn questions(input: &[u8]) {
 pub(super) async fn probe(answers: &[u8]) -> Option<AnswerSheet> {
     let script = Script::new(answers, is_service);
     let client = signed_in(&script, Strategy::Get);
-    client.probe().await.ok().map(|(sheet, ..)| sheet)
+    let mut sheet = AnswerSheet::default();
+    client.probe(&mut sheet).await.ok().map(|_| sheet)
 }
 
 /// Whatever a token claims to be of, requests stay below the API's path.

@@ -1,6 +1,12 @@
 //! The settings of the original script as new ones: as JSON for `az functionapp config appsettings set`, or as lines.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use serde::Serialize;
 
@@ -26,7 +32,7 @@ pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<
             text::inert(&file.display().to_string())
         ))
     };
-    let bytes = fs::read(file).map_err(|error| refused(error.to_string()))?;
+    let bytes = read(file).map_err(|error| refused(error.to_string()))?;
     let import = decode(&bytes)
         .and_then(|text| Import::read(&text))
         .map_err(|error| refused(error.to_string()))?;
@@ -50,6 +56,16 @@ pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<
     } else {
         Status::NeedsAttention
     })
+}
+
+/// From a pipe the keys are in no file.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return fs::read(file);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn shown(import: &Import, show_secrets: bool) -> Imported<'_> {

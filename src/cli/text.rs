@@ -4,6 +4,8 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::render::visible::is_unseen;
+
 /// A text whose control characters, escape sequences and bidirectional marks are shown, not obeyed. Names and addresses
 /// come from outside; in a terminal they could hide or fake lines.
 pub(super) fn inert(text: &str) -> Inert<'_> {
@@ -16,7 +18,7 @@ pub(super) struct Inert<'a>(&'a str);
 impl fmt::Display for Inert<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        while let Some(at) = rest.find(is_active) {
+        while let Some(at) = rest.find(is_unseen) {
             let (plain, from) = rest.split_at(at);
             f.write_str(plain)?;
             let mut chars = from.chars();
@@ -29,21 +31,13 @@ impl fmt::Display for Inert<'_> {
     }
 }
 
-/// Whether a terminal would do something else than show this character.
-fn is_active(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 /// JSON says the same with such characters escaped.
 pub(super) fn inert_json(json: &str) -> String {
     use fmt::Write as _;
 
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_active(c) && c != '\n' {
+        if is_unseen(c) && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 write!(out, "\\u{unit:04x}").expect("writing to a string does not fail");
             }
@@ -101,7 +95,7 @@ mod tests {
         let text = "a\u{1b}b\u{202e}c\u{9b}d\u{e0041}e\n李";
         let json = serde_json::to_string_pretty(&[text]).unwrap();
         let inert = inert_json(&json);
-        assert!(!inert.contains(|c| is_active(c) && c != '\n'), "{inert:?}");
+        assert!(!inert.contains(|c| is_unseen(c) && c != '\n'), "{inert:?}");
         assert_eq!(
             serde_json::from_str::<Vec<String>>(&inert).unwrap(),
             [text.to_owned()]

@@ -28,7 +28,7 @@ use crate::{
     state::lock::LockStatus,
 };
 
-/// `exchange-online.md` 5.3. RG and APP are the resource group and the function app.
+/// `docs/specs/exchange-online.md`, "5.3 Grants". RG and APP are the resource group and the function app.
 const GRANT: [&str; 4] = [
     "MI=$(az functionapp identity show -g RG -n APP --query principalId -o tsv)",
     "EXO=$(az ad sp show --id 00000002-0000-0ff1-ce00-000000000000 --query id -o tsv)",
@@ -36,6 +36,16 @@ const GRANT: [&str; 4] = [
      \"{\\\"principalId\\\":\\\"$MI\\\",\\\"resourceId\\\":\\\"$EXO\\\",\\\"appRoleId\\\":\\\"dc50a0fb-09a3-484d-be87-e023b12c6440\\\"}\"",
     "az rest --method POST --url \"https://graph.microsoft.com/v1.0/roleManagement/directory/roleAssignments\" --body \
      \"{\\\"principalId\\\":\\\"$MI\\\",\\\"roleDefinitionId\\\":\\\"f2ef992c-3afb-46b9-b7cf-a126ee74c451\\\",\\\"directoryScopeId\\\":\\\"/\\\"}\"",
+];
+
+/// Exchange refuses although the sign-in works.
+const REFUSED: [&str; 5] = [
+    "if infra/grant-exchange.sh --check misses nothing, wait: Exchange Online needs 30 minutes to 2 hours to know of a new grant; \
+     otherwise grant, with RG and APP for the resource group and the app:",
+    GRANT[0],
+    GRANT[1],
+    GRANT[2],
+    GRANT[3],
 ];
 
 /// The usual causes of a 401, in the order in which they are met.
@@ -52,6 +62,10 @@ const FILTER_NOT_FOUND: [&str; 3] = [
     "the group was renamed or deleted: write its object id, which a new name does not change",
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
+/// What makes a change by hand last.
+const KEEP_CHANGE: [&str; 1] =
+    ["set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings)"];
+
 /// Times of the schedule that are named.
 const UPCOMING: usize = 3;
 
@@ -137,6 +151,10 @@ impl Engine {
         checkup.add(Level::Good, "settings", "all settings can be used", &[]);
         for warning in &settings.warnings {
             checkup.add(Level::Warning, "settings", warning, &[]);
+        }
+        for name in &settings.changed_since_deployment {
+            let text = format!("{name} differs from the last deployment; the next one resets it");
+            checkup.add(Level::Warning, "settings", text, &KEEP_CHANGE);
         }
         let writing = match settings.perform_sync {
             PerformSync::Never => "PERFORM_SYNC is false: nothing is ever written (R28)",
@@ -294,7 +312,7 @@ impl Engine {
                 let forbidden = matches!(&error, RunError::Source(ExchangeError::Permission(_)));
                 let no_group = matches!(&error, RunError::SourceFilter(reason) if reason.contains(NO_SUCH_GROUP));
                 let remedy: &[&str] = if forbidden {
-                    &GRANT
+                    &REFUSED
                 } else if no_group {
                     &FILTER_NOT_FOUND
                 } else {
@@ -339,10 +357,10 @@ impl Engine {
                     Level::Error,
                     "exchange",
                     format!("permissions cannot be read: {why}"),
-                    &GRANT,
+                    &REFUSED,
                 );
             }
-            Some(Err(error)) => checkup.add(Level::Error, "exchange", error.to_string(), &GRANT),
+            Some(Err(error)) => checkup.add(Level::Error, "exchange", error.to_string(), &REFUSED),
             Some(Ok((_, PermissionAnswer::Gone))) | None => {
                 checkup.add(
                     Level::Warning,
@@ -368,7 +386,6 @@ fn requests(strategy: Strategy, mailboxes: usize) -> usize {
     match strategy {
         Strategy::Get => mailboxes,
         Strategy::Batch => mailboxes.div_ceil(10),
-        Strategy::Expand => mailboxes.div_ceil(100),
     }
 }
 

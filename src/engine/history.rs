@@ -1,6 +1,6 @@
 //! Looking at runs without running, and putting one in the queue.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
@@ -42,7 +42,7 @@ pub struct PastRuns {
 }
 
 impl Engine {
-    /// What the history holds of the newest runs. A run without a line was killed before it wrote one; a line that cannot be
+    /// What the history holds of the newest runs, the one that began last first. A run without a line was killed before it wrote one; a line that cannot be
     /// read is a warning, and hides no other (R35).
     pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
         let mut past = PastRuns::default();
@@ -62,6 +62,8 @@ impl Engine {
                 }
             }
         }
+        past.runs
+            .sort_by_cached_key(|past| Reverse(past.run.facts().position()));
         Ok(past)
     }
 

@@ -14,14 +14,14 @@ use crate::{
         account::{FunctionalAccount, UserAccount},
         accounts::AccountView,
         address::SmtpAddress,
-        delta::{Delta, Target},
+        delta::Target,
         guard::Class,
         hold::{Base, approved_changes, guarded_changes},
         ids::{ObjectId, ScimId},
         memory::WrittenKey,
         plan::{Action, Plan},
         report::{ActionOutcome, ActionReport},
-        undo::{AddedDelegate, DelegateChanges},
+        undo::DelegateChanges,
         world::{SsoAccountKey, World},
     },
     state::{Parts, StateError},
@@ -108,7 +108,7 @@ impl PlanRecord {
                     action: action.clone(),
                     before,
                     object_id,
-                    delegates: delegates(delta, world),
+                    delegates: DelegateChanges::of(delta, world),
                     guarded: guarded_changes(delta),
                     approved: approved_changes(delta, &world.accounts, &plan.used_approvals),
                     key: delta
@@ -174,20 +174,6 @@ fn known(entries: &[Entry]) -> BTreeMap<usize, ActionOutcome> {
     let outcomes = entries.iter();
     let outcomes = outcomes.map(|entry| (entry.action as usize, entry.outcome));
     outcomes.collect()
-}
-
-fn delegates(delta: &Delta, world: &World) -> DelegateChanges {
-    let id = |ix| world.accounts.get(ix).id().clone();
-    let added = delta.add_delegates.iter().map(|target| match target {
-        Target::Existing(ix) => AddedDelegate::Account(id(*ix)),
-        Target::New(mailbox) => {
-            AddedDelegate::Created(world.directory.mailbox(*mailbox).primary.clone())
-        }
-    });
-    DelegateChanges {
-        removed: delta.remove_delegates.iter().copied().map(id).collect(),
-        added: added.collect(),
-    }
 }
 
 fn before(world: &World, account: AccountView<'_>) -> Before {
@@ -357,14 +343,15 @@ pub fn deeds(plans: Vec<(PlanRecord, Vec<Entry>)>) -> Vec<ActionReport> {
 }
 
 impl PlannedAction {
-    /// R35: the account that the action created; where the journal is silent, the one that is there now and was not before.
-    /// Another person's it is not (R16).
+    /// R35: the account that the action created; where the journal has no outcome, or none that an answer tells, the one that
+    /// is there now and was not before. Another person's it is not (R16).
     pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
         if self.action.id.is_some() {
             return None;
         }
-        if let Some(entry) = entry {
-            return entry.created.clone();
+        let told = entry.and_then(|entry| entry.created.as_ref());
+        if told.is_some() || entry.is_some_and(|entry| entry.outcome != ActionOutcome::Failed) {
+            return told.cloned();
         }
         let [ix] = world.accounts.with_address(&self.action.address) else {
             return None;
@@ -422,6 +409,36 @@ mod tests {
         }
     }
 
+    fn with_account_of(external_id: Option<&str>) -> World {
+        let user = UserAccount {
+            id: ScimId::new("u1"),
+            address: SmtpAddress::verbatim("anna@corp.example"),
+            name: "Anna".into(),
+            active: true,
+            extension: Extension {
+                external_account_id: external_id.map(Into::into),
+                ..Extension::default()
+            },
+            delegates: Vec::new(),
+        };
+        World {
+            accounts: Accounts::new(Actual {
+                users: vec![user],
+                ..Actual::default()
+            }),
+            ..World::default()
+        }
+    }
+
+    fn entry(outcome: ActionOutcome, created: Option<&str>) -> Entry {
+        Entry {
+            action: 0,
+            outcome,
+            problems: Vec::new(),
+            created: created.map(ScimId::new),
+        }
+    }
+
     #[test]
     fn r16_an_account_of_another_object_id_is_not_what_a_killed_plan_created() {
         for (external_id, is_taken) in [
@@ -430,26 +447,27 @@ mod tests {
             (Some(OWN), true),
             (Some(OTHER), false),
         ] {
-            let user = UserAccount {
-                id: ScimId::new("u1"),
-                address: SmtpAddress::verbatim("anna@corp.example"),
-                name: "Anna".into(),
-                active: true,
-                extension: Extension {
-                    external_account_id: external_id.map(Into::into),
-                    ..Extension::default()
-                },
-                delegates: Vec::new(),
-            };
-            let world = World {
-                accounts: Accounts::new(Actual {
-                    users: vec![user],
-                    ..Actual::default()
-                }),
-                ..World::default()
-            };
-            let created = planned().created_in(None, &world);
+            let created = planned().created_in(None, &with_account_of(external_id));
             assert_eq!(created.is_some(), is_taken, "{external_id:?}");
         }
+    }
+
+    #[test]
+    fn r35_a_create_that_nobody_answered_made_the_account_that_is_there_now() {
+        let world = with_account_of(None);
+        for (entry, expected) in [
+            (entry(ActionOutcome::Failed, None), Some("u1")),
+            (entry(ActionOutcome::Failed, Some("u2")), Some("u2")),
+            (entry(ActionOutcome::Refused, None), None),
+            (entry(ActionOutcome::Applied, Some("u2")), Some("u2")),
+        ] {
+            let created = planned().created_in(Some(&entry), &world);
+            assert_eq!(created.as_ref().map(ScimId::as_str), expected, "{entry:?}");
+        }
+        let created = planned().created_in(
+            Some(&entry(ActionOutcome::Failed, None)),
+            &with_account_of(Some(OTHER)),
+        );
+        assert_eq!(created, None);
     }
 }

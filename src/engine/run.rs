@@ -17,7 +17,7 @@ use verify::LIST_LAG_MAX;
 
 use super::{
     Engine, Progress, RunError,
-    apply::{Applied, Bounds, STARTED_MIN, apply},
+    apply::{Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
     history::{LOOKED_AT, Past},
     journal::{Entry, Journal, PlanRecord, deeds, read_what_is_left},
@@ -29,6 +29,7 @@ use crate::{
         approval::Approval,
         delta::{Activity, Target},
         directory::MailboxIx,
+        execute::{Applied, Finish},
         guard::Class,
         health::{self, epoch},
         hold::Base,
@@ -71,7 +72,8 @@ const SLICES: u32 = 20;
 /// budgets have as much: each invocation must get somewhere.
 const OVERTIME_MAX: Duration = Duration::from_secs(50);
 
-/// When a caller who waits has to be answered: the front end gives up after 230 s (`functions-host.md` 7.1).
+/// When a caller who waits has to be answered: the front end gives up after 230 s (`docs/specs/functions-host.md`, "7.1
+/// 230 s").
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
 
 /// How long reading may go on beyond the deadline of a caller who waits: what was in flight has ended by then.
@@ -775,15 +777,13 @@ impl Running<'_> {
     fn learn_accounts(&mut self, record: &PlanRecord, entries: &[Entry], world: &World) {
         for (at, planned) in record.actions.iter().enumerate() {
             let entry = entries.iter().find(|entry| entry.action as usize == at);
-            let done = entry.filter(|entry| entry.outcome.is_done());
-            if let (Some(key), Some(entry)) = (planned.key, done)
-                && let Some(id) = entry.created.as_ref().or(planned.action.id.as_ref())
-            {
+            let created = planned.created_in(entry, world);
+            let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+            let updated = planned.action.id.as_ref().filter(|_| is_done);
+            if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
                 self.memory.keys.insert(id.clone(), key);
             }
-            if let Some(object_id) = &planned.object_id
-                && let Some(id) = planned.created_in(entry, world)
-            {
+            if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
                 self.memory.mapping.entry(*object_id).or_insert(id);
             }
         }
@@ -907,23 +907,26 @@ impl Running<'_> {
         };
         let not_made = record.approved_where(|at| is_certainly_not_made(outcome(at)));
         let given_back = self.give_back(&codes, &not_made).await;
-        if applied.cut_off {
-            given_back?;
-            self.memory.cut_off = true;
-            self.save_memory().await?;
-            let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
-            self.keep(answers).await?;
-            self.report.state = RunState::Continues;
-            return Ok(());
-        }
-        if let Some(stopped) = applied.stopped.clone().or(journaled.err()) {
-            self.memory.cut_off = true;
-            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
-            // by the journal.
-            if let Err(error) = given_back.and(self.save_memory().await) {
-                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+        let finish = applied.finish.clone().or_stopped(journaled.err());
+        self.memory.cut_off |= finish.is_premature();
+        match finish {
+            Finish::Complete => {}
+            Finish::CutOff => {
+                given_back?;
+                self.save_memory().await?;
+                let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
+                self.keep(answers).await?;
+                self.report.state = RunState::Continues;
+                return Ok(());
             }
-            return Err(RunError::Stopped(stopped));
+            Finish::Stopped(cause) => {
+                // The cause of the stop may prevent this as well, and is the error to report. The next run counts by the
+                // journal.
+                if let Err(error) = given_back.and(self.save_memory().await) {
+                    tracing::warn!(%error, "the memory of a run that stopped is not saved");
+                }
+                return Err(RunError::Stopped(cause));
+            }
         }
         given_back?;
         // What was done is remembered even if it cannot be verified.
@@ -967,7 +970,7 @@ impl Running<'_> {
                 }
             }
             // What is half done, or nobody answered for, only Zivver can tell: the next run counts, having read it.
-            untold |= end.half_done || outcome == ActionOutcome::Failed;
+            untold |= end.is_unclear();
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id

@@ -1,4 +1,4 @@
-//! What the host hears (`functions-host.md` 2.5 to 2.8).
+//! What the host hears (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use axum::{
     body::Body,

@@ -34,7 +34,7 @@ const RUNS_SHOWN: usize = 100;
 const RETRY_AFTER_S: u64 = 10;
 
 /// The application behind the listener. Settings that cannot be used fail each call, and keep the process alive: three
-/// exits would stop the host (`functions-host.md` 1.5).
+/// exits would stop the host (`docs/specs/functions-host.md`, "1.5 Exit codes and restarts").
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
@@ -544,7 +544,7 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
     let report = engine.report(id).await.map_err(|error| problem(&error))?;
     let token = match format {
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
-        Format::Json | Format::Markdown | Format::Csv => String::new(),
+        Format::Json | Format::Csv => String::new(),
     };
     let progress = *engine.progress().subscribe().borrow();
     Ok(views::run(

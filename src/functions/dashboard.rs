@@ -6,6 +6,8 @@ mod trend;
 
 use std::collections::BTreeMap;
 
+use maud::{Markup, html};
+
 use super::{Response, views};
 use crate::{
     domain::{
@@ -16,7 +18,7 @@ use crate::{
     },
     engine::{Progress, RunSummary, health::Health},
     render::{
-        html::{Html, Page, Tone, account_search, report::held_set},
+        html::{Page, Tone, account_search, badge, fact, report::held_set, value},
         words,
     },
 };
@@ -43,37 +45,38 @@ pub(super) struct Dashboard<'a> {
 
 impl Dashboard<'_> {
     pub(super) fn page(&self) -> Response {
+        let base = self.ways.base;
         let frame = Page {
             title: "Cloud Sync",
-            home: Some(self.ways.base),
+            home: Some(base),
         };
-        views::page(
-            200,
-            frame.around(|html| {
-                self.status(html);
-                self.running(html);
-                if let Some(report) = self.last {
-                    attention(html, report, self.ways.base);
-                    for set in &report.held {
-                        html.raw("<section>");
-                        held_set(html, set);
-                        self.ways.approval(html, set);
-                        html.raw("</section>");
+        let content = html! {
+            (self.status())
+            (self.running())
+            @if let Some(report) = self.last {
+                (attention(report, base))
+                @for set in &report.held {
+                    section { (held_set(set)) (self.ways.approval(set)) }
+                }
+            }
+            div.columns {
+                section {
+                    h2 { "Explain an account" }
+                    (account_search(base, "Mail address"))
+                    p.soft.small {
+                        "What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh."
                     }
                 }
-                html.raw("<div class=\"columns\"><section><h2>Explain an account</h2>");
-                account_search(html, self.ways.base, "Mail address");
-                html.raw("<p class=\"soft small\">What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh.</p></section>");
-                self.ways.start(html);
-                html.raw("</div>");
-                self.history(html);
-                self.facts(html);
-            }),
-        )
+                (self.ways.start())
+            }
+            (self.history())
+            (self.facts())
+        };
+        views::page(200, frame.around(&content))
     }
 
     /// The answer to the question with which one opens the page.
-    fn status(&self, html: &mut Html) {
+    fn status(&self) -> Markup {
         let health = self.health;
         let (tone, word, lead) = if health.problems.is_empty() {
             // R28: until there is a success, nothing says that runs succeed.
@@ -107,103 +110,105 @@ impl Dashboard<'_> {
                 "Something keeps runs from succeeding.",
             )
         };
-        html.raw("<h1>Exchange Online to Zivver ")
-            .badge(tone, word)
-            .raw("</h1><p class=\"lead\">")
-            .raw(lead)
-            .raw("</p>");
-        for problem in &health.problems {
-            html.raw("<p class=\"alert bad\" role=\"alert\">")
-                .text(&words::capital(problem))
-                .raw("</p>");
-        }
-        self.glance(html);
-    }
-
-    fn glance(&self, html: &mut Html) {
-        let health = self.health;
-        html.raw("<section><h2>At a glance</h2><dl>");
-        html.fact("Last success", |html| match &health.last_success {
-            Some(time) => {
-                html.text(&words::moment(time));
-                if let Some(age_s) = health.last_success_age_s {
-                    html.raw(" <span class=\"soft\">")
-                        .text(&ago(age_s))
-                        .raw("</span>");
-                }
-                html
+        html! {
+            h1 { "Exchange Online to Zivver " (badge(tone, word)) }
+            p.lead { (lead) }
+            @for problem in &health.problems {
+                p.alert.bad role="alert" { (words::capital(problem)) }
             }
-            None => html.raw("none yet"),
-        });
-        html.fact("Writing to Zivver", |html| {
-            html.raw(match self.ways.perform_sync {
-                PerformSync::Never => "off: every run is a preview",
-                PerformSync::OnDemand => "only runs that a person starts",
-                PerformSync::Always => "on schedule, and when a person starts it",
-            })
-        });
-        html.fact("Schedule", |html| self.schedule(html));
-        if let Some(report) = self.last {
-            html.fact("Active accounts", |html| {
-                let in_scope = words::number(report.source.in_scope, "mailbox", "mailboxes");
-                html.text(&words::thousands(report.target.active.into()))
-                    .raw(" <span class=\"soft\">for ")
-                    .text(&in_scope)
-                    .raw(" in scope</span>")
-            });
-        }
-        html.raw("</dl></section>");
-    }
-
-    fn schedule<'h>(&self, html: &'h mut Html) -> &'h mut Html {
-        let Some(text) = &self.host.schedule else {
-            return html.raw("that of the function SyncTimer");
-        };
-        html.raw("<code>").text(text).raw("</code> UTC");
-        let schedule = self.host.schedule().and_then(Result::ok);
-        match schedule.and_then(|schedule| schedule.next(self.now)) {
-            Some(next) => html
-                .raw(" <span class=\"soft\">next at ")
-                .text(&words::moment(&next.to_string()))
-                .raw("</span>"),
-            None => html,
+            (self.glance())
         }
     }
 
-    fn running(&self, html: &mut Html) {
-        let runs = self.runs.iter().take(RUNS);
-        let Some(run) = runs.into_iter().find(|run| run.state != RunState::Ended) else {
-            return;
-        };
-        html.raw("<section><h2>A run goes on</h2>");
-        live(html, run.state, self.progress);
-        html.raw("<p><a href=\"")
-            .text(self.ways.base)
-            .raw("/runs/")
-            .text(&run.id)
-            .raw("?format=html\">Look at it</a></p></section>");
-    }
-
-    fn history(&self, html: &mut Html) {
-        html.raw("<section><h2>History</h2>");
-        trend::trend(html, self.runs);
-        let shown = &self.runs[..self.runs.len().min(RUNS)];
-        views::run_table(html, shown, self.ways.base);
-        if !self.runs.is_empty() {
-            html.raw("<p><a href=\"")
-                .text(self.ways.base)
-                .raw("/runs?format=html\">All runs</a></p>");
-        }
-        html.raw("</section>");
-    }
-
-    fn facts(&self, html: &mut Html) {
+    fn glance(&self) -> Markup {
         let health = self.health;
-        html.raw("<section><h2>This installation</h2><dl>");
-        html.fact("Lock", |html| html.value(&health.lock));
-        html.fact("State", |html| html.value(&health.state));
-        html.fact("Version", |html| html.text(health.version));
-        html.raw("</dl></section>");
+        let last_success = html! {
+            @if let Some(time) = &health.last_success {
+                (words::moment(time))
+                @if let Some(age_s) = health.last_success_age_s { " " span.soft { (ago(age_s)) } }
+            } @else {
+                "none yet"
+            }
+        };
+        let writing = match self.ways.perform_sync {
+            PerformSync::Never => "off: every run is a preview",
+            PerformSync::OnDemand => "only runs that a person starts",
+            PerformSync::Always => "on schedule, and when a person starts it",
+        };
+        let active = |report: &Report| {
+            let in_scope = words::number(report.source.in_scope, "mailbox", "mailboxes");
+            let active = words::thousands(report.target.active.into());
+            html! { (active) " " span.soft { "for " (in_scope) " in scope" } }
+        };
+        html! {
+            section {
+                h2 { "At a glance" }
+                dl {
+                    (fact("Last success", last_success))
+                    (fact("Writing to Zivver", writing))
+                    (fact("Schedule", self.schedule()))
+                    @if let Some(report) = self.last { (fact("Active accounts", active(report))) }
+                }
+            }
+        }
+    }
+
+    fn schedule(&self) -> Markup {
+        let schedule = self.host.schedule().and_then(Result::ok);
+        let next = schedule.and_then(|schedule| schedule.next(self.now));
+        html! {
+            @if let Some(text) = &self.host.schedule {
+                code { (text) } " UTC"
+                @if let Some(next) = next {
+                    " " span.soft { "next at " (words::moment(&next.to_string())) }
+                }
+            } @else {
+                "that of the function SyncTimer"
+            }
+        }
+    }
+
+    fn running(&self) -> Markup {
+        let mut runs = self.runs.iter().take(RUNS);
+        let Some(run) = runs.find(|run| run.state != RunState::Ended) else {
+            return Markup::default();
+        };
+        html! {
+            section {
+                h2 { "A run goes on" }
+                (live(run.state, self.progress))
+                p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Look at it" } }
+            }
+        }
+    }
+
+    fn history(&self) -> Markup {
+        let base = self.ways.base;
+        let shown = &self.runs[..self.runs.len().min(RUNS)];
+        html! {
+            section {
+                h2 { "History" }
+                (trend::trend(self.runs))
+                (views::run_table(shown, base))
+                @if !shown.is_empty() {
+                    p { a href={ (base) "/runs?format=html" } { "All runs" } }
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Markup {
+        let health = self.health;
+        html! {
+            section {
+                h2 { "This installation" }
+                dl {
+                    (fact("Lock", value(&health.lock)))
+                    (fact("State", value(&health.state)))
+                    (fact("Version", health.version))
+                }
+            }
+        }
     }
 }
 
@@ -219,7 +224,7 @@ fn ago(age_s: i64) -> String {
 }
 
 /// What the newest report wants somebody to look at; each line leads to its place in the report.
-fn attention(html: &mut Html, report: &Report, base: &str) {
+fn attention(report: &Report, base: &str) -> Markup {
     let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
     let notes = report.skipped.iter();
     for note in notes.filter(|note| note.code.needs_attention()) {
@@ -244,22 +249,20 @@ fn attention(html: &mut Html, report: &Report, base: &str) {
             .map(|(code, count)| (count, words::key(code), words::code(code))),
     );
     lines.retain(|(count, ..)| *count > 0);
-    if lines.is_empty() {
-        return;
+    let link = |anchor: &str| format!("{base}/runs/{}?format=html#{anchor}", report.id);
+    html! {
+        @if !lines.is_empty() {
+            section {
+                h2 { "Needs attention" }
+                ul.tally {
+                    @for (count, anchor, what) in lines {
+                        li {
+                            b { (words::thousands(count as u64)) } " "
+                            a href=(link(&anchor)) { (what) }
+                        }
+                    }
+                }
+            }
+        }
     }
-    html.raw("<section><h2>Needs attention</h2><ul class=\"tally\">");
-    for (count, anchor, what) in lines {
-        html.raw("<li><b>")
-            .text(&words::thousands(count as u64))
-            .raw("</b> <a href=\"")
-            .text(base)
-            .raw("/runs/")
-            .text(&report.id)
-            .raw("?format=html#")
-            .text(&anchor)
-            .raw("\">")
-            .text(what)
-            .raw("</a></li>");
-    }
-    html.raw("</ul></section>");
 }

@@ -31,7 +31,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads `Data.req` (`functions-host.md` 2.3). Whatever is missing or of another type is taken as absent.
+    /// Reads `Data.req` (`docs/specs/functions-host.md`, "2.3 HTTP trigger request"). Whatever is missing or of another
+    /// type is taken as absent.
     pub(super) fn from_trigger(req: &Value) -> Self {
         let mut headers = texts(member(req, "Headers"));
         headers.retain(|name, _| !CREDENTIAL_HEADERS.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! What the host asks: the envelopes of the three triggers (`functions-host.md` 2.2 to 2.4).
+//! What the host asks: the envelopes of the three triggers (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -6,7 +6,8 @@ use super::Mode;
 use crate::state::RunId;
 
 /// `{"v":1,"kind":"run","run":"…","mode":"…"}`. Never a member named `id`, `dequeueCount` or `popReceipt`: the host merges
-/// members into its metadata and they would overwrite its own (`functions-host.md` 2.4).
+/// members into its metadata and they would overwrite its own (`docs/specs/functions-host.md`, "2.4 Queue trigger
+/// request").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub run: RunId,

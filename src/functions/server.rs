@@ -227,7 +227,7 @@ where
         .with_state(Arc::new(handle))
 }
 
-/// Any answer to any GET tells the host that we are up (`functions-host.md` 1.3).
+/// Any answer to any GET tells the host that we are up (`docs/specs/functions-host.md`, "1.3 Readiness").
 async fn ready(method: Method) -> StatusCode {
     if method == Method::GET || method == Method::HEAD {
         StatusCode::OK
@@ -343,7 +343,8 @@ fn unreadable(function: Function, kind: ProblemKind, why: &str) -> Answer {
     }
 }
 
-/// The HTTP trigger always gets its `res`: without one the host invents a status (`functions-host.md` 2.6).
+/// The HTTP trigger always gets its `res`: without one the host invents a status (`docs/specs/functions-host.md`, "2.6
+/// `Outputs.res`").
 fn completed(function: Function, answer: Answer) -> Answer {
     match (function, answer) {
         (Function::Http, Answer::Failure { cause }) => {

@@ -1,5 +1,8 @@
-//! Answers in the form that was asked for: JSON for programs, pages for browsers, Markdown and CSV to take along.
+//! Answers in the form that was asked for: JSON for programs, pages for browsers, CSV for spreadsheets.
 
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
 use serde_json::json;
 
 use super::{
@@ -17,8 +20,8 @@ use crate::{
     },
     render::{
         content_security_policy, csv,
-        html::{self, Html, Page, Tone},
-        markdown, words,
+        html::{self, Page, Tone, badge},
+        words,
     },
 };
 
@@ -46,7 +49,6 @@ pub(super) fn run(
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
-        Format::Markdown => Response::new(200, format.content_type(), markdown::report(report)),
         Format::Csv => download(format, &file("csv"), csv::report(report)),
         Format::Html => {
             let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
@@ -54,23 +56,16 @@ pub(super) fn run(
                 title: &title,
                 home: Some(ways.base),
             };
-            page(
-                200,
-                frame.around(|html| {
-                    html::report::heading(html, report);
-                    if report.state != RunState::Ended {
-                        live(html, report.state, progress);
-                    }
-                    html::report::details(html, report, |html, set| {
-                        if report.state == RunState::Ended {
-                            ways.approval(html, set);
-                        }
-                    });
-                    if report.state == RunState::Ended {
-                        ways.of_run(html, report);
-                    }
-                }),
-            )
+            let has_ended = report.state == RunState::Ended;
+            let content = html! {
+                (html::report::heading(report))
+                @if !has_ended { (live(report.state, progress)) }
+                (html::report::details(report, |set| html! {
+                    @if has_ended { (ways.approval(set)) }
+                }))
+                @if has_ended { (ways.of_run(report)) }
+            };
+            page(200, frame.around(&content))
         }
     }
 }
@@ -101,11 +96,6 @@ fn cells(run: &RunSummary) -> Vec<String> {
 pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response {
     match format {
         Format::Json => Response::json(200, &json!({ "runs": runs })),
-        Format::Markdown => Response::new(
-            200,
-            format.content_type(),
-            markdown::table(&RUNS_HEADER, runs.iter().map(cells)),
-        ),
         Format::Csv => download(
             format,
             "cloud-sync-runs.csv",
@@ -116,79 +106,75 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
                 title: "Cloud Sync: runs",
                 home: Some(base),
             };
-            page(
-                200,
-                frame.around(|html| {
-                    html.raw("<h1>Runs</h1>");
-                    html.search("Search in the runs");
-                    html.raw("<section>");
-                    run_table(html, runs, base);
-                    html.raw("</section>");
-                }),
-            )
+            let content = html! {
+                h1 { "Runs" }
+                (html::search("Search in the runs"))
+                section { (run_table(runs, base)) }
+            };
+            page(200, frame.around(&content))
         }
     }
 }
 
 /// The history, each run with a link.
-pub(super) fn run_table(html: &mut Html, runs: &[RunSummary], base: &str) {
+pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
     if runs.is_empty() {
-        html.raw("<p>No run yet.</p>");
-        return;
+        return html! { p { "No run yet." } };
     }
-    html.raw("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Run</th><th scope=\"col\">Outcome</th>");
-    html.raw("<th scope=\"col\" class=\"wide\">What</th><th scope=\"col\" class=\"wide\">By</th>");
-    html.raw(
-        "<th scope=\"col\" class=\"n wide\">Planned</th><th scope=\"col\" class=\"n\">Applied</th>",
-    );
-    html.raw("<th scope=\"col\" class=\"n\">Held</th><th scope=\"col\" class=\"n wide\">Refused or failed</th></tr></thead><tbody>");
-    for run in runs {
-        run_row(html, run, base);
+    html! {
+        div.scroll {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Run" }
+                        th scope="col" { "Outcome" }
+                        th.wide scope="col" { "What" }
+                        th.wide scope="col" { "By" }
+                        th.n.wide scope="col" { "Planned" }
+                        th.n scope="col" { "Applied" }
+                        th.n scope="col" { "Held" }
+                        th.n.wide scope="col" { "Refused or failed" }
+                    }
+                }
+                tbody { @for run in runs { (run_row(run, base)) } }
+            }
+        }
     }
-    html.raw("</tbody></table></div>");
 }
 
-fn run_row(html: &mut Html, run: &RunSummary, base: &str) {
+fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
+    let mode = words::mode(run.mode);
     let what = match (run.undo.is_some(), run.accounts.len()) {
-        (true, _) => format!("{} of an undo", words::mode(run.mode)),
-        (false, 0) => words::mode(run.mode).to_owned(),
-        (false, count) => format!(
-            "{} for {}",
-            words::mode(run.mode),
-            words::number(count as u64, "account", "accounts")
-        ),
+        (true, _) => format!("{mode} of an undo"),
+        (false, 0) => mode.to_owned(),
+        (false, count) => {
+            let accounts = words::number(count as u64, "account", "accounts");
+            format!("{mode} for {accounts}")
+        }
     };
-    html.raw("<tr><td><a href=\"")
-        .text(base)
-        .raw("/runs/")
-        .text(&run.id)
-        .raw("?format=html\">");
-    html.text(&words::moment(&run.started))
-        .raw("</a><span class=\"narrow soft small\">")
-        .text(&what)
-        .raw("</span></td><td>");
-    html.badge(
-        html::report::tone_of(run.state, run.outcome),
-        words::standing_of(run.state, run.outcome),
-    );
-    html.raw("</td><td class=\"wide\">")
-        .text(&what)
-        .raw("</td><td class=\"wide\">")
-        .text(words::trigger(run.trigger));
-    let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
-    for (count, class) in [
-        (sum(&counts.planned), "n wide"),
-        (sum(&counts.applied), "n"),
-        (counts.held, "n"),
-        (counts.failed + counts.refused, "n wide"),
-    ] {
-        html.raw("</td><td class=\"")
-            .raw(class)
-            .raw("\">")
-            .text(&words::thousands(count.into()));
+    let sum = |counts: &BTreeMap<_, u32>| words::thousands(counts.values().sum::<u32>().into());
+    let number = |count: u32| words::thousands(count.into());
+    html! {
+        tr {
+            td {
+                a href={ (base) "/runs/" (run.id) "?format=html" } { (words::moment(&run.started)) }
+                span.narrow.soft.small { (what) }
+            }
+            td {
+                (badge(
+                    html::report::tone_of(run.state, run.outcome),
+                    words::standing_of(run.state, run.outcome),
+                ))
+            }
+            td.wide { (what) }
+            td.wide { (words::trigger(run.trigger)) }
+            td.n.wide { (sum(&counts.planned)) }
+            td.n { (sum(&counts.applied)) }
+            td.n { (number(counts.held)) }
+            td.n.wide { (number(counts.failed + counts.refused)) }
+        }
     }
-    html.raw("</td></tr>");
 }
 
 /// `GET /accounts/{address}` (R40)
@@ -196,11 +182,6 @@ pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> 
     match format {
         Format::Json => Response::json(200, explanation),
         Format::Html => page(200, html::explanation(explanation, Some(base))),
-        Format::Markdown => Response::new(
-            200,
-            format.content_type(),
-            markdown::explanation(explanation),
-        ),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     }
 }
@@ -298,36 +279,31 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
         title: "Cloud Sync: check",
         home: Some(base),
     };
-    page(
-        status,
-        frame.around(|html| {
-            let (tone, words) = match checkup.level() {
-                Level::Good => (Tone::Good, "everything works"),
-                Level::Warning => (Tone::Notice, "works, with something to look at"),
-                Level::Error => (Tone::Bad, "something does not work"),
-            };
-            html.raw("<h1>Check ").badge(tone, words).raw("</h1>");
-            html.raw("<p class=\"soft\">Settings, state, identity, key and both sides; nothing is written.</p><section><ul class=\"rows\">");
-            for finding in &checkup.findings {
-                let (tone, word) = match finding.level {
-                    Level::Good => (Tone::Good, "ok"),
-                    Level::Warning => (Tone::Notice, "look"),
-                    Level::Error => (Tone::Bad, "fail"),
-                };
-                html.raw("<li>")
-                    .badge(tone, word)
-                    .raw(" <span class=\"who\">")
-                    .text(finding.topic)
-                    .raw("</span> ")
-                    .text(&finding.text);
-                for remedy in &finding.remedy {
-                    html.raw("<p><code>").text(remedy).raw("</code></p>");
+    let (tone, words) = match checkup.level() {
+        Level::Good => (Tone::Good, "everything works"),
+        Level::Warning => (Tone::Notice, "works, with something to look at"),
+        Level::Error => (Tone::Bad, "something does not work"),
+    };
+    let level = |level| match level {
+        Level::Good => badge(Tone::Good, "ok"),
+        Level::Warning => badge(Tone::Notice, "look"),
+        Level::Error => badge(Tone::Bad, "fail"),
+    };
+    let content = html! {
+        h1 { "Check " (badge(tone, words)) }
+        p.soft { "Settings, state, identity, key and both sides; nothing is written." }
+        section {
+            ul.rows {
+                @for finding in &checkup.findings {
+                    li {
+                        (level(finding.level)) " " span.who { (finding.topic) } " " (finding.text)
+                        @for remedy in &finding.remedy { p { code { (remedy) } } }
+                    }
                 }
-                html.raw("</li>");
             }
-            html.raw("</ul></section>");
-        }),
-    )
+        }
+    };
+    page(status, frame.around(&content))
 }
 
 /// What a person hears whom a browser brought here, or who posted a form: the same status, in words.
@@ -338,17 +314,12 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
         title: "Cloud Sync: not done",
         home: Some(base),
     };
-    let mut refused = page(
-        response.status,
-        frame.around(|html| {
-            html.raw("<h1>")
-                .raw(title)
-                .raw("</h1><p class=\"alert bad\" role=\"alert\">")
-                .text(&words::capital(&detail))
-                .raw("</p><p><a href=\"");
-            html.text(base).raw("\">Back to the dashboard</a></p>");
-        }),
-    );
+    let content = html! {
+        h1 { (title) }
+        p.alert.bad role="alert" { (words::capital(&detail)) }
+        p { a href=(base) { "Back to the dashboard" } }
+    };
+    let mut refused = page(response.status, frame.around(&content));
     if let Some(allow) = response.headers.get("Allow") {
         refused = refused.with_header("Allow", allow.clone());
     }
@@ -361,16 +332,10 @@ pub(super) fn queued(id: &str, base: &str) -> Response {
         title: "Cloud Sync: queued",
         home: Some(base),
     };
-    page(
-        202,
-        frame.around(|html| {
-            html.raw(
-                "<h1>Queued</h1><p>The run begins within a minute.</p><p><a data-next href=\"",
-            )
-            .text(base);
-            html.raw("/runs/")
-                .text(id)
-                .raw("?format=html\">To the run</a></p>");
-        }),
-    )
+    let content = html! {
+        h1 { "Queued" }
+        p { "The run begins within a minute." }
+        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
+    };
+    page(202, frame.around(&content))
 }

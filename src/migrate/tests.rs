@@ -64,7 +64,7 @@ fn a_dotenv_file_becomes_settings_in_order() {
 #[test]
 fn every_form_of_exported_variables_is_read() {
     for json in [
-        // az automation variable list
+        // az rest, the values of the list
         r#"[{"name":"CLOUD_SYNC__CLAIMED_DOMAINS","value":"\"corp.example\"","isEncrypted":false},
             {"name":"CLOUD_SYNC__ZIVVER_API_KEY","value":null,"isEncrypted":true}]"#,
         // Get-AzAutomationVariable | ConvertTo-Json
@@ -227,7 +227,7 @@ fn a_quote_left_open_in_a_long_file_is_found_at_once() {
     assert_eq!(error, "line 1 opens a quote that is never closed; close it");
 }
 
-/// Split, one entry would protect other accounts than before.
+/// If the entry were split, it would protect other accounts than before.
 #[test]
 fn an_entry_with_a_separator_stays_one() {
     let import = Import::read(r#"CLOUD_SYNC__TARGET_FILTER=["a,b@", "c;d@"]"#).unwrap();

@@ -1,5 +1,7 @@
 //! A report as one table (RFC 4180): a row for each fact, told apart by its first column.
 
+use std::borrow::Cow;
+
 use super::{
     visible::visible,
     words::{duration, key, standing_of},
@@ -41,8 +43,7 @@ struct Row<'a> {
 
 /// Everything that a report tells of single accounts, and what it sums up.
 pub fn report(report: &Report) -> String {
-    let mut csv = String::with_capacity(1024 + 160 * (report.actions.len() + report.skipped.len()));
-    push_cells(&mut csv, HEADER);
+    let mut csv = Table::new(&HEADER);
     facts(&mut csv, report);
     for action in &report.actions {
         let outcome = key(action.outcome);
@@ -94,10 +95,10 @@ pub fn report(report: &Report) -> String {
         .push(&mut csv);
     }
     since(&mut csv, report);
-    csv
+    csv.into_text()
 }
 
-fn since(csv: &mut String, report: &Report) {
+fn since(csv: &mut Table, report: &Report) {
     let Some(since) = &report.since else {
         return;
     };
@@ -127,16 +128,15 @@ fn since(csv: &mut String, report: &Report) {
 
 /// Any table: its header, then its rows.
 pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
-    let mut csv = String::new();
-    push_cells(&mut csv, header.iter().copied());
+    let mut csv = Table::new(header);
     for row in rows {
-        push_cells(&mut csv, row.as_ref().iter().map(String::as_str));
+        csv.push(row.as_ref().iter().map(String::as_str));
     }
-    csv
+    csv.into_text()
 }
 
 /// What is said about the whole run.
-fn facts(csv: &mut String, report: &Report) {
+fn facts(csv: &mut Table, report: &Report) {
     let mut fact = |name: &str, value: &str| {
         Row {
             record: "run",
@@ -207,7 +207,7 @@ fn facts(csv: &mut String, report: &Report) {
 }
 
 /// A row for each attribute, or one for an action without.
-fn push_action(csv: &mut String, record: &str, action: &Action, outcome: &str, problems: &str) {
+fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, problems: &str) {
     let (account, kind) = (key(action.account), key(action.kind));
     let rules: Vec<&str> = action.reasons.iter().map(|reason| &*reason.rule).collect();
     let facts: Vec<&str> = action.reasons.iter().map(|reason| &*reason.fact).collect();
@@ -241,38 +241,56 @@ fn push_action(csv: &mut String, record: &str, action: &Action, outcome: &str, p
 }
 
 impl Row<'_> {
-    fn push(self, csv: &mut String) {
-        push_cells(
-            csv,
-            [
-                self.record,
-                self.address,
-                self.account,
-                self.kind,
-                self.outcome,
-                self.attribute,
-                self.before,
-                self.after,
-                self.code,
-                self.rule,
-                self.text,
-            ],
+    fn push(self, csv: &mut Table) {
+        csv.push([
+            self.record,
+            self.address,
+            self.account,
+            self.kind,
+            self.outcome,
+            self.attribute,
+            self.before,
+            self.after,
+            self.code,
+            self.rule,
+            self.text,
+        ]);
+    }
+}
+
+/// Grows in memory, where writing does not fail; each cell is made inert.
+struct Table(csv::Writer<Vec<u8>>);
+
+impl Table {
+    /// Every cell is quoted: some spreadsheets also split at `;` where a cell is not.
+    fn new(header: &[&str]) -> Self {
+        let mut table = Self(
+            csv::WriterBuilder::new()
+                .terminator(csv::Terminator::CRLF)
+                .quote_style(csv::QuoteStyle::Always)
+                .from_writer(Vec::new()),
         );
+        table.push(header.iter().copied());
+        table
     }
-}
 
-fn push_cells<'a>(csv: &mut String, cells: impl IntoIterator<Item = &'a str>) {
-    for (at, text) in cells.into_iter().enumerate() {
-        if at > 0 {
-            csv.push(',');
+    fn push<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) {
+        for text in cells {
+            self.0.write_field(&*inert(text)).expect(IN_MEMORY);
         }
-        cell(csv, text);
+        self.0.write_record(None::<&[u8]>).expect(IN_MEMORY);
     }
-    csv.push_str("\r\n");
+
+    fn into_text(self) -> String {
+        let bytes = self.0.into_inner().expect(IN_MEMORY);
+        String::from_utf8(bytes).expect("every cell is text")
+    }
 }
 
-/// A spreadsheet takes a cell that starts so for a formula, and runs it: a prefix makes it a text. The full-width forms
-/// are taken for their narrow ones in some languages.
+const IN_MEMORY: &str = "writing rows of equal length to memory does not fail";
+
+/// A spreadsheet takes a cell that starts so for a formula, and runs it. The full-width forms are taken for their narrow
+/// ones in some languages.
 fn starts_a_formula(text: &str) -> bool {
     text.trim_start_matches([' ', '\u{a0}', '\u{3000}', '"', '\''])
         .starts_with([
@@ -281,29 +299,13 @@ fn starts_a_formula(text: &str) -> bool {
         || text.starts_with(['\t', '\r', '\n'])
 }
 
-/// One cell, inert.
-pub(super) fn cell(csv: &mut String, text: &str) {
+/// The content of a cell. A prefix makes a text of what would be a formula.
+fn inert(text: &str) -> Cow<'_, str> {
     let shown = visible(text);
-    let formula = starts_a_formula(text);
-    let quoted = formula
-        || shown.contains(['"', ',', ';'])
-        || shown.starts_with(' ')
-        || shown.ends_with(' ');
-    if quoted {
-        csv.push('"');
+    if starts_a_formula(text) {
+        return format!("'{shown}").into();
     }
-    if formula {
-        csv.push('\'');
-    }
-    for (at, part) in shown.split('"').enumerate() {
-        if at > 0 {
-            csv.push_str("\"\"");
-        }
-        csv.push_str(part);
-    }
-    if quoted {
-        csv.push('"');
-    }
+    shown
 }
 
 #[cfg(test)]
@@ -314,22 +316,22 @@ mod tests {
     fn no_cell_starts_a_formula_or_ends_early() {
         for (text, expected) in [
             ("Anna", "Anna"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("=1+1", "\"'=1+1\""),
-            ("+31 20", "\"'+31 20\""),
-            ("-2", "\"'-2\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            ("\t=1", "\"' =1\""),
-            (" =1", "\"' =1\""),
-            ("\"=1", "\"'\"\"=1\""),
-            ("＝1", "\"'＝1\""),
+            ("a,b", "a,b"),
+            ("a;=b", "a;=b"),
+            ("say \"hi\"", "say \"\"hi\"\""),
+            ("=1+1", "'=1+1"),
+            ("+31 20", "'+31 20"),
+            ("-2", "'-2"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "' =1"),
+            (" =1", "' =1"),
+            ("\"=1", "'\"\"=1"),
+            ("＝1", "'＝1"),
             ("a\r\nb", "a  b"),
             ("", ""),
         ] {
-            let mut csv = String::new();
-            cell(&mut csv, text);
-            assert_eq!(csv, expected, "{text:?}");
+            let csv = table(&["h"], [[text.to_owned()]]);
+            assert_eq!(csv, format!("\"h\"\r\n\"{expected}\"\r\n"), "{text:?}");
         }
     }
 }

@@ -6,9 +6,10 @@
 mod explanation;
 pub mod report;
 
-use std::{fmt::Display, sync::LazyLock};
+use std::sync::LazyLock;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use maud::{Markup, PreEscaped, Render, html};
 use sha2::{Digest, Sha256};
 
 pub use explanation::{explanation, search as account_search};
@@ -33,11 +34,6 @@ pub fn content_security_policy() -> String {
     format!("{}; frame-ancestors 'none'", *POLICY)
 }
 
-/// Markup as it grows. What is not a literal of this program goes in through [`Html::text`] or [`Html::value`], since
-/// [`Html::raw`] takes nothing else.
-#[derive(Debug, Default)]
-pub struct Html(String);
-
 /// What surrounds the content of a page.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Page<'a> {
@@ -47,157 +43,109 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    pub fn around(self, content: impl FnOnce(&mut Html)) -> String {
-        let mut html = Html::default();
-        html.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">")
-            .raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
-            .raw("<meta name=\"color-scheme\" content=\"light dark\">")
-            .raw("<meta name=\"referrer\" content=\"no-referrer\"><meta name=\"robots\" content=\"noindex\">")
-            .raw("<meta http-equiv=\"Content-Security-Policy\" content=\"")
-            .text(&POLICY)
-            .raw("\">");
-        html.raw("<title>")
-            .text(self.title)
-            .raw("</title><style>")
-            .raw(STYLE)
-            .raw("</style></head><body>");
-        html.raw(
-            "<a class=\"skip\" href=\"#content\">To the content</a><header class=\"top\"><div>",
-        );
-        match self.home {
-            Some(home) => {
-                html.raw("<a class=\"brand\" href=\"")
-                    .text(home)
-                    .raw("\">Cloud Sync</a><nav aria-label=\"Main\"><a href=\"");
-                html.text(home)
-                    .raw("/runs?format=html\">Runs</a><a href=\"")
-                    .text(home)
-                    .raw("/check?format=html\">Check</a></nav>");
+    /// The whole file. Escaping is `html!`'s work; characters that cannot be seen are spelled out here, for everything.
+    pub fn around(self, content: &Markup) -> String {
+        let body = html! {
+            a.skip href="#content" { "To the content" }
+            header.top {
+                div {
+                    @if let Some(home) = self.home {
+                        a.brand href=(home) { "Cloud Sync" }
+                        nav aria-label="Main" {
+                            a href={ (home) "/runs?format=html" } { "Runs" }
+                            a href={ (home) "/check?format=html" } { "Check" }
+                        }
+                    } @else {
+                        span.brand { "Cloud Sync" }
+                    }
+                }
             }
-            None => {
-                html.raw("<span class=\"brand\">Cloud Sync</span>");
+            main #content { (content) }
+        };
+        html! {
+            (PreEscaped("<!doctype html>\n"))
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="referrer" content="no-referrer";
+                    meta name="robots" content="noindex";
+                    meta http-equiv="Content-Security-Policy" content=(*POLICY);
+                    title { (visible(self.title)) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    (PreEscaped(visible(&body.0)))
+                    script { (PreEscaped(SCRIPT)) }
+                }
             }
+            (PreEscaped("\n"))
         }
-        html.raw("</div></header><main id=\"content\">");
-        content(&mut html);
-        html.raw("</main><script>")
-            .raw(SCRIPT)
-            .raw("</script></body></html>\n");
-        html.0
+        .into_string()
     }
 }
 
-impl Html {
-    /// Markup of this program.
-    pub fn raw(&mut self, markup: &'static str) -> &mut Self {
-        self.0.push_str(markup);
-        self
-    }
+/// Data: its direction does not reach what stands around it.
+pub fn value(text: &str) -> Markup {
+    html! { bdi { (text) } }
+}
 
-    /// Any text, as content or in a quoted attribute.
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        let shown = visible(text);
-        let mut rest = &*shown;
-        while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
-            self.0.push_str(&rest[..at]);
-            self.0.push_str(match rest.as_bytes()[at] {
-                b'&' => "&amp;",
-                b'<' => "&lt;",
-                b'>' => "&gt;",
-                b'"' => "&quot;",
-                _ => "&#39;",
-            });
-            rest = &rest[at + 1..];
+/// A name and what it is called, in a `<dl>`.
+pub fn fact(name: &str, content: impl Render) -> Markup {
+    html! { div { dt { (name) } dd { (content) } } }
+}
+
+/// Values one after the other, or a dash.
+pub fn values(values: &[impl AsRef<str>]) -> Markup {
+    html! {
+        @if values.is_empty() {
+            "–"
+        } @else {
+            ul.values {
+                @for text in values { li { (value(text.as_ref())) } }
+            }
         }
-        self.0.push_str(rest);
-        self
     }
+}
 
-    /// Data: its direction does not reach what stands around it.
-    pub fn value(&mut self, text: &str) -> &mut Self {
-        self.raw("<bdi>").text(text).raw("</bdi>")
+/// What goes and what comes; either may be nothing.
+pub fn change(before: &str, after: &str) -> Markup {
+    html! {
+        @if !before.is_empty() { del { (value(before)) } " " }
+        @if !after.is_empty() { ins { (value(after)) } " " }
     }
+}
 
-    pub fn number(&mut self, number: impl Display) -> &mut Self {
-        self.text(&number.to_string())
-    }
+/// A number with its name, to be seen from afar.
+pub fn tile(tone: Tone, number: impl Render, name: &str) -> Markup {
+    html! { li.tile.(tone.class()) { b { (number) } " " span { (name) } } }
+}
 
-    /// A name and what it is called, in a `<dl>`.
-    pub fn fact(&mut self, name: &str, content: impl FnOnce(&mut Self) -> &mut Self) -> &mut Self {
-        self.raw("<div><dt>").text(name).raw("</dt><dd>");
-        content(self);
-        self.raw("</dd></div>")
-    }
+/// One word on how things stand.
+pub fn badge(tone: Tone, word: &str) -> Markup {
+    html! { span.badge.(tone.class()) { (word) } }
+}
 
-    /// Values one after the other, or a dash.
-    pub fn values(&mut self, values: &[impl AsRef<str>]) -> &mut Self {
-        if values.is_empty() {
-            return self.raw("–");
+/// A list that can be closed, and is when it is long.
+pub fn group(title: &str, count: usize, content: impl Render) -> Markup {
+    const OPEN_MAX: usize = 25;
+    html! {
+        details open[count <= OPEN_MAX] {
+            summary { (title) " " span.count { (thousands(count as u64)) } }
+            (content)
         }
-        self.raw("<ul class=\"values\">");
-        for value in values {
-            self.raw("<li>").value(value.as_ref()).raw("</li>");
+    }
+}
+
+/// A field that narrows the lists of the page; the script shows it, since without one it would do nothing.
+pub fn search(label: &str) -> Markup {
+    html! {
+        div #search role="search" hidden {
+            label for="q" { (label) }
+            input #q type="search" autocomplete="off" spellcheck="false";
+            output for="q" {}
         }
-        self.raw("</ul>")
-    }
-
-    /// What goes and what comes; either may be nothing.
-    pub fn change(&mut self, before: &str, after: &str) -> &mut Self {
-        if !before.is_empty() {
-            self.raw("<del>").value(before).raw("</del> ");
-        }
-        if !after.is_empty() {
-            self.raw("<ins>").value(after).raw("</ins> ");
-        }
-        self
-    }
-
-    /// A number with its name, to be seen from afar.
-    pub fn tile(&mut self, tone: Tone, number: impl Display, name: &str) -> &mut Self {
-        self.raw("<li class=\"tile ")
-            .raw(tone.class())
-            .raw("\"><b>")
-            .number(number)
-            .raw("</b> <span>");
-        self.text(name).raw("</span></li>")
-    }
-
-    /// One word on how things stand.
-    pub fn badge(&mut self, tone: Tone, word: &str) -> &mut Self {
-        self.raw("<span class=\"badge ")
-            .raw(tone.class())
-            .raw("\">")
-            .text(word)
-            .raw("</span>")
-    }
-
-    /// A list that can be closed, and is when it is long.
-    pub fn group(
-        &mut self,
-        title: &str,
-        count: usize,
-        content: impl FnOnce(&mut Self),
-    ) -> &mut Self {
-        const OPEN_MAX: usize = 25;
-        self.raw(if count <= OPEN_MAX {
-            "<details open>"
-        } else {
-            "<details>"
-        });
-        self.raw("<summary>")
-            .text(title)
-            .raw(" <span class=\"count\">")
-            .text(&thousands(count as u64))
-            .raw("</span></summary>");
-        content(self);
-        self.raw("</details>")
-    }
-
-    /// A field that narrows the lists of the page; the script shows it, since without one it would do nothing.
-    pub fn search(&mut self, label: &str) -> &mut Self {
-        self.raw("<div id=\"search\" role=\"search\" hidden><label for=\"q\">")
-            .text(label);
-        self.raw("</label><input id=\"q\" type=\"search\" autocomplete=\"off\" spellcheck=\"false\"><output for=\"q\"></output></div>")
     }
 }
 
@@ -227,12 +175,15 @@ mod tests {
 
     #[test]
     fn text_is_inert_as_content_and_in_attributes() {
-        let mut html = Html::default();
-        html.text("<script>alert('x')</script> & \"y\"\u{202e}");
-        assert_eq!(
-            html.0,
-            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;[U+202E]"
-        );
+        let text = "<script>alert('x')</script> & \"y\"\u{202e}\u{0}";
+        let page = Page {
+            title: text,
+            home: Some(text),
+        };
+        let page = page.around(&html! { p title=(text) { (text) } (fact(text, text)) });
+        let inert = "&lt;script&gt;alert('x')&lt;/script&gt; &amp; &quot;y&quot;[U+202E][U+0000]";
+        assert_eq!(page.matches(inert).count(), 8, "{page}");
+        assert_eq!(page.matches("alert(").count(), 8, "{page}");
     }
 
     #[test]

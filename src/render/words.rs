@@ -189,6 +189,7 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
             | Code::DelegatePruned
             | Code::DelegateKept
             | Code::DelegatesLeftOut
+            | Code::DelegatesStay
             | Code::DelegateLeftOut
     )
 }
@@ -311,9 +312,10 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::MailboxGone => "mailbox that vanished while it was read",
         Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
         Code::DelegateKept => {
-            "Full Access of somebody whose own mailbox is not synchronised, left as it is"
+            "delegate whose own mailbox or account cannot be judged, left as it is"
         }
         Code::DelegatesLeftOut => "waits for its only delegates",
+        Code::DelegatesStay => "delegates who stay, since nobody may take their place",
         Code::OutsideClaimedDomains => "outside the claimed domains",
         Code::OutsideSourceFilter => "not in the source filter",
         Code::FunctionalOutsideSourceFilter => "no shared mailbox is in the source filter",
@@ -323,7 +325,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::AliasEvidence => "account under another address that may be this mailbox's",
         Code::FunctionalRename => "functional account that cannot be renamed over SCIM",
         Code::RenameBlocked => "new address that is taken",
-        Code::KindMismatch => "user account for a shared mailbox, or the reverse",
+        Code::KindMismatch => "account of another kind than its mailbox",
         Code::RecipientExists => "no mailbox, but Exchange still knows the address",
         Code::OwnerUnknown => "no mailbox, and another recipient has the address",
         Code::AbsenceUnknown => "no mailbox, but Exchange could not say whether it is gone",

@@ -24,7 +24,8 @@ pub(super) fn fault(wrong: impl Into<String>, remedy: impl Into<String>) -> Faul
     }
 }
 
-/// The platform leaves the literal reference in the variable when it could not read the secret (`functions-host.md` 10.1).
+/// The platform leaves the literal reference in the variable when it could not read the secret
+/// (`docs/specs/functions-host.md`, "10.1 Key Vault references").
 pub(super) fn is_unresolved_reference(text: &str) -> bool {
     let unquoted = text.trim_start_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
     unquoted
@@ -232,8 +233,7 @@ pub(super) fn exo_permissions(text: &str) -> Parsed<Strategy> {
     match unquoted(text).to_ascii_lowercase().as_str() {
         "get" => Ok(Strategy::Get),
         "batch" => Ok(Strategy::Batch),
-        "expand" => Ok(Strategy::Expand),
-        _ => Err(not_one_of(text, "`get`, `batch` or `expand`")),
+        _ => Err(not_one_of(text, "`get` or `batch`")),
     }
 }
 

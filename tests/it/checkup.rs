@@ -1,11 +1,16 @@
 //! The self-test: what it finds in a world that works, and in worlds that do not.
 
+use std::process::Command;
+
 use cloud_sync::{
     engine::check::{Checkup, Level},
-    sandbox::tenant,
+    sandbox::{
+        control::{Fault, FaultKind},
+        tenant,
+    },
 };
 
-use crate::world::World;
+use crate::{process::office::Office, tools::said, world::World};
 
 async fn check(extra: &[(&str, &str)]) -> Checkup {
     let (exchange, organisation) = tenant::generate(4, 40);
@@ -86,4 +91,47 @@ async fn r14_a_mistyped_group_names_the_commonest_cause_first() {
         assert!(finding.text.contains(entry), "{finding:?}");
         assert!(finding.remedy[0].contains("mistyped"), "{finding:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_exchange_does_not_know_yet_is_waited_for() {
+    let (exchange, organisation) = tenant::generate(4, 40);
+    let world = World::start(exchange, organisation).await;
+    let control = world.sandbox.exchange.control();
+    control.inject(Fault::always(FaultKind::Status {
+        status: 403,
+        headers: Vec::new(),
+        body: String::new(),
+    }));
+    let checkup = world.engine.check().await;
+    let finding = checkup
+        .findings
+        .iter()
+        .find(|finding| finding.topic == "exchange")
+        .unwrap();
+    assert_eq!(finding.level, Level::Error);
+    assert!(
+        finding.remedy[0].contains("30 minutes to 2 hours"),
+        "{finding:?}"
+    );
+}
+
+/// In a process of its own, since `DEPLOYED_SETTINGS` has no prefix.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_the_next_deployment_resets_are_named() {
+    let office = Office::open(4, 1).await;
+    let deployed = r#"{"CLOUD_SYNC__MAX_SUSPEND":"","CLOUD_SYNC__KEEP_RUNS":"30"}"#;
+    let mut check = Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
+    check
+        .arg("check")
+        .env_clear()
+        .envs(office.settings("memory:"))
+        .env("DEPLOYED_SETTINGS", deployed)
+        .env("CLOUD_SYNC__KEEP_RUNS", "30")
+        .env("CLOUD_SYNC__MAX_SUSPEND", "100%");
+    let output = tokio::task::block_in_place(|| check.output()).unwrap();
+    let said = said(&output);
+    let line = "CLOUD_SYNC__MAX_SUSPEND differs from the last deployment; the next one resets it";
+    assert!(said.contains(line), "{said}");
+    assert!(!said.contains("CLOUD_SYNC__KEEP_RUNS differs"), "{said}");
 }

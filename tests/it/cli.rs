@@ -7,7 +7,6 @@ mod generated;
 #[cfg(unix)]
 mod interrupted;
 mod output;
-mod readme;
 mod serving;
 
 use bench::{Bench, Ended};
@@ -172,7 +171,7 @@ async fn runs_lists_the_history_and_shows_a_report_again() {
     assert_eq!(again, report);
 }
 
-/// `style.md` invariant 8: neither addresses nor secrets, whatever happens on the way.
+/// Neither addresses nor secrets, whatever happens on the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn stderr_at_info_has_no_address_and_no_secret() {
     let bench = Bench::start(bench::small()).await;

@@ -1,4 +1,4 @@
-//! The listener, as the Functions host meets it: bytes over TCP, `functions-host.md` section 2.
+//! The listener, as the Functions host meets it: bytes over TCP, `docs/specs/functions-host.md`, "2. Wire protocol".
 
 use std::{
     net::SocketAddr,

@@ -1,6 +1,7 @@
-//! A double of the Azure Functions host for one native handler (`functions-host.md` sections 1 to 7): it starts the real
-//! binary, invokes its functions over the default protocol, and judges the answers as the real host does. What the real
-//! host would wait for in vain, and forms of answers that work by luck only, it flags.
+//! A double of the Azure Functions host for one native handler (`docs/specs/functions-host.md`, "1. Process life cycle"
+//! and "7. HTTP time limit and admin API"): it starts the real binary, invokes its functions over the default protocol,
+//! and judges the answers as the real host does. What the real host would wait for in vain, and forms of answers that
+//! work by luck only, it flags.
 
 pub(crate) mod answer;
 pub(crate) mod front;

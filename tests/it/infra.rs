@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use cloud_sync::settings::{MANUAL, ManualDefault, PREFIX, Settings};
+use cloud_sync::settings::{PREFIX, SETTINGS, SettingDefault};
 use serde_json::Value;
 
 use crate::tools::{said, script, zip_entries};
@@ -20,242 +21,345 @@ fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap()
 }
 
-fn template() -> Value {
-    serde_json::from_str(&read("infra/main.json")).unwrap()
+fn bicep() -> String {
+    read("infra/main.bicep")
 }
 
-fn keys(value: &Value) -> BTreeSet<&str> {
-    value
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect()
+/// What follows `param NAME TYPE` in `main.bicep`: its default, if it has one.
+fn parameters() -> BTreeMap<String, Option<String>> {
+    let bicep = bicep();
+    let declared = bicep.lines().filter_map(|line| line.strip_prefix("param "));
+    let name_and_default = declared.map(|declaration| {
+        let (declaration, default) = declaration
+            .split_once(" = ")
+            .map_or((declaration, None), |(before, after)| {
+                (before, Some(after.to_owned()))
+            });
+        let name = declaration.split(' ').next().unwrap();
+        (name.to_owned(), default)
+    });
+    name_and_default.collect()
 }
 
-/// The second word of every line that begins with `keyword`.
-fn declared<'a>(bicep: &'a str, keyword: &str) -> BTreeSet<&'a str> {
-    bicep
-        .lines()
-        .filter_map(|line| line.strip_prefix(keyword)?.split_whitespace().next())
-        .collect()
+/// The declaration that begins with `start`, to the line that ends it.
+fn declaration<'a>(text: &'a str, start: &str) -> &'a str {
+    let at = text
+        .find(&format!("\n{start}"))
+        .unwrap_or_else(|| panic!("{start}"))
+        + 1;
+    let ends = ["\n}\n", "\n]\n", "\n})\n"];
+    let end = ends
+        .iter()
+        .filter_map(|end| text[at..].find(end))
+        .min()
+        .unwrap();
+    &text[at..at + end]
 }
 
-#[test]
-fn the_template_declares_what_the_bicep_file_declares() {
-    let (bicep, arm) = (read("infra/main.bicep"), template());
-    for (keyword, section) in [
-        ("param ", "parameters"),
-        ("var ", "variables"),
-        ("resource ", "resources"),
-        ("output ", "outputs"),
-    ] {
-        assert_eq!(declared(&bicep, keyword), keys(&arm[section]), "{section}");
-    }
-    let resources: BTreeMap<&str, String> = bicep
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.strip_prefix("resource ")?.split_whitespace();
-            let symbol = words.next()?;
-            Some((symbol, words.next()?.trim_matches('\'').to_owned()))
-        })
-        .collect();
-    for (symbol, resource) in arm["resources"].as_object().unwrap() {
-        let text = |member: &str| resource[member].as_str().unwrap();
-        let kind = format!("{}@{}", text("type"), text("apiVersion"));
-        assert_eq!(resources[symbol.as_str()], kind);
-        let conditional = bicep.contains(&format!("resource {symbol} '{kind}' = if ("));
-        assert_eq!(conditional, resource["condition"].is_string(), "{symbol}");
-    }
-}
-
-/// The same to the letter; where there is no Python the test above has to do.
-#[test]
-fn the_template_is_what_the_bicep_file_says() {
-    let Some(mut translate) = script("bicep-to-arm") else {
-        return;
-    };
-    let output = translate.arg("--check").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-}
-
-/// What the template sets, by name without prefix, but the client id, which is made while deploying.
+/// What the template sets, by full name.
 fn app_settings() -> BTreeMap<String, String> {
-    serde_json::from_value(template()["variables"]["defaults"].clone()).unwrap()
+    let bicep = bicep();
+    let settings = declaration(&bicep, "var settings = ");
+    let members = settings
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim().split_once(": "));
+    members
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
+
+/// For a computer of one's own, so not in Azure.
+const LOCAL: [&str; 2] = ["ACCESS_TOKEN", "LOG_DIR"];
+
+/// Settings whose value is a secret of the vault.
+const IN_THE_VAULT: [&str; 3] = ["ZIVVER_API_KEY", "NOTIFY_URL", "SMTP_URL"];
 
 #[test]
 fn the_app_has_every_setting_and_no_other() {
+    let bicep = bicep();
+    let app = declaration(&bicep, "resource app ");
     let mut named: BTreeSet<String> = app_settings().into_keys().collect();
-    let app = template()["resources"]["app"]["properties"]["siteConfig"]["appSettings"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(app.contains("format('CLOUD_SYNC__{0}', lambdaVariables('s').key)"));
-    assert!(app.contains("'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID'"));
-    named.insert("MANAGED_IDENTITY_CLIENT_ID".to_owned());
-    let known: BTreeSet<String> = MANUAL.iter().map(|entry| entry.name.to_owned()).collect();
+    assert!(named.remove("SYNC_SCHEDULE"), "host.json refers to it");
+    assert!(app.contains("{ name: 'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID', value: clientId }"));
+    assert!(named.insert(format!("{PREFIX}MANAGED_IDENTITY_CLIENT_ID")));
+    let known = SETTINGS.iter().filter(|entry| !LOCAL.contains(&entry.name));
+    let known: BTreeSet<String> = known
+        .map(|entry| format!("{PREFIX}{}", entry.name))
+        .collect();
     assert_eq!(named, known);
-    // What host.json and the bindings refer to, and what Flex Consumption refuses.
-    for name in ["SYNC_SCHEDULE", "AzureWebJobsStorage__accountName"] {
-        assert!(app.contains(&format!("'{name}'")), "{name}");
+    assert!(
+        app.contains(
+            "map(items(settings), setting => { name: setting.key, value: setting.value })"
+        )
+    );
+    assert!(app.contains("{ name: 'DEPLOYED_SETTINGS', value: string(settings) }"));
+    assert!(app.contains("'AzureWebJobsStorage__accountName'"));
+}
+
+/// `MAX_SUSPEND` is `maxSuspend`.
+fn parameter_of(setting: &str) -> String {
+    let mut name = String::new();
+    for (at, word) in setting.split('_').enumerate() {
+        let word = word.to_lowercase();
+        let (first, rest) = word.split_at(1);
+        name += &if at == 0 {
+            first.to_owned()
+        } else {
+            first.to_uppercase()
+        };
+        name += rest;
     }
-    for name in [
+    name
+}
+
+/// Deploying again sets all settings anew, so each has a parameter; what decides who may write has no default there.
+#[test]
+fn every_setting_is_a_parameter_that_the_environment_gives() {
+    let (parameters, given, settings) =
+        (parameters(), read("infra/main.bicepparam"), app_settings());
+    for entry in SETTINGS {
+        let full = format!("{PREFIX}{}", entry.name);
+        let Some(value) = settings.get(&full) else {
+            continue;
+        };
+        if IN_THE_VAULT.contains(&entry.name) {
+            assert!(
+                value.contains("@Microsoft.KeyVault(VaultName=${vaultName};SecretName="),
+                "{full}: {value}"
+            );
+            assert!(!given.contains(&format!("'{full}'")), "{full} is a secret");
+            continue;
+        }
+        let parameter = parameter_of(entry.name);
+        assert_eq!(*value, parameter, "{full}");
+        let default = parameters[&parameter].as_deref();
+        let read = match (entry.default, entry.name) {
+            (SettingDefault::Required(_), _) => {
+                assert_eq!(default, None, "{full}");
+                format!("param {parameter} = readEnvironmentVariable('{full}')\n")
+            }
+            (SettingDefault::Value(_), "PERFORM_SYNC") => {
+                assert_eq!(default, Some("'false'"), "R28");
+                format!("param {parameter} = readEnvironmentVariable('{full}')\n")
+            }
+            // Blank is the default of the program, which then stands in one place only.
+            (SettingDefault::Value(_) | SettingDefault::Nothing, _) => {
+                assert_eq!(default, Some("''"), "{full}");
+                format!("param {parameter} = readEnvironmentVariable('{full}', '')\n")
+            }
+        };
+        assert!(given.contains(&read), "infra/main.bicepparam: {read}");
+    }
+    let schedule = parameters["syncSchedule"].as_deref().unwrap();
+    assert!(given.contains(&format!(
+        "param syncSchedule = readEnvironmentVariable('SYNC_SCHEDULE', {schedule})\n"
+    )));
+    for name in parameters
+        .keys()
+        .filter(|name| !["location", "deployedAt"].contains(&name.as_str()))
+    {
+        assert!(
+            given.contains(&format!("\nparam {name} = ")),
+            "infra/main.bicepparam has no {name}"
+        );
+    }
+}
+
+#[test]
+fn the_template_allows_what_the_program_accepts() {
+    for (parameter, setting) in [
+        ("ssoAccountKey", "SSO_ACCOUNT_KEY"),
+        ("performSync", "PERFORM_SYNC"),
+    ] {
+        let bicep = bicep();
+        let (before, _) = bicep.split_once(&format!("\nparam {parameter} ")).unwrap();
+        let allowed = before.lines().last().unwrap();
+        let allowed: Vec<&str> = allowed.split('\'').skip(1).step_by(2).collect();
+        let entry = SETTINGS.iter().find(|entry| entry.name == setting).unwrap();
+        let accepted: Vec<&str> = entry.form.split('`').skip(1).step_by(2).collect();
+        assert_eq!(allowed, accepted, "{parameter}");
+    }
+}
+
+/// A subscription in which one of them is not registered refuses the deployment.
+#[test]
+fn the_page_on_deploying_names_every_resource_provider() {
+    let both = bicep() + &read("infra/roles.bicep");
+    let used = both.split("'Microsoft.").skip(1).filter_map(|rest| {
+        let (namespace, rest) = rest.split_once('/')?;
+        rest.split('\'').next()?.contains('@').then_some(namespace)
+    });
+    // Microsoft.Authorization is always registered; Flex Consumption runs on Microsoft.App.
+    let used: BTreeSet<&str> = used
+        .filter(|it| *it != "Authorization")
+        .chain(["App"])
+        .collect();
+    let page = read("docs/deploy.md");
+    let blocks: Vec<&str> = page.split("```").skip(1).step_by(2).take(2).collect();
+    for block in blocks {
+        let named = block.split("Microsoft.").skip(1);
+        let named = named.map(|rest| {
+            rest.split(|c: char| !c.is_ascii_alphanumeric())
+                .next()
+                .unwrap()
+        });
+        assert_eq!(named.collect::<BTreeSet<_>>(), used);
+    }
+}
+
+/// Each of these ended a deployment, or will.
+#[test]
+fn the_template_has_nothing_that_azure_refuses() {
+    let both = bicep() + &read("infra/roles.bicep");
+    for refused in [
+        "ftpsState",
         "FUNCTIONS_WORKER_RUNTIME",
         "FUNCTIONS_EXTENSION_VERSION",
         "WEBSITE_RUN_FROM_PACKAGE",
+        "principalType: 'User'",
     ] {
-        assert!(!read("infra/main.bicep").contains(name), "{name}");
+        assert!(!both.contains(refused), "{refused}");
     }
-}
-
-#[test]
-fn the_app_has_the_defaults_of_the_program() {
-    let settings = app_settings();
-    for entry in MANUAL {
-        let Some(value) = settings.get(entry.name) else {
-            continue;
-        };
-        if value.starts_with('[') || value.starts_with("@Microsoft.KeyVault(") {
-            continue;
-        }
-        match entry.default {
-            ManualDefault::Value(default) => assert_eq!(value, default, "{}", entry.name),
-            ManualDefault::Nothing => assert_eq!(value, "", "{}", entry.name),
-            ManualDefault::Required => panic!("{} has a fixed value", entry.name),
-        }
+    for version in both.split("Microsoft.KeyVault/vaults@").skip(1) {
+        let version = version.split('\'').next().unwrap();
+        assert!(
+            version >= "2026-02-01",
+            "vaults@{version} ends in February 2027"
+        );
     }
-    let defaults = template()["parameters"].clone();
-    assert_eq!(defaults["performSync"]["defaultValue"], "false");
-    assert_eq!(
-        settings["PERFORM_SYNC"], "[parameters('performSync')]",
-        "R28"
-    );
-}
-
-#[test]
-fn the_manual_tells_the_programs_own_defaults() {
-    let lookup = |told: bool| {
-        move |name: &str| {
-            let bare = name.strip_prefix(PREFIX)?;
-            let entry = MANUAL.iter().find(|entry| entry.name == bare)?;
-            match (entry.default, bare) {
-                (ManualDefault::Required, "CLAIMED_DOMAINS") => Some("corp.example".to_owned()),
-                (ManualDefault::Required, "SSO_ACCOUNT_KEY") => Some("object_id".to_owned()),
-                (ManualDefault::Required, _) => Some("k3y".to_owned()),
-                (ManualDefault::Value(text), _) if told => Some(text.to_owned()),
-                (ManualDefault::Value(_) | ManualDefault::Nothing, _) => None,
-            }
-        }
-    };
-    let silent = Settings::read(lookup(false), &[]).unwrap();
-    let told = Settings::read(lookup(true), &[]).unwrap();
-    assert_eq!(format!("{told:?}"), format!("{silent:?}"));
-    let missing = Settings::read(|_| None, &[]).unwrap_err();
-    let missing: BTreeSet<&str> = missing
-        .problems()
-        .iter()
-        .filter_map(|problem| problem.name.strip_prefix(PREFIX))
+    // An app that is made anew has another identity: with the old name Azure refuses to change the assignment.
+    let assignments: Vec<&str> = both
+        .split("'Microsoft.Authorization/roleAssignments@")
+        .skip(1)
         .collect();
-    let required: BTreeSet<&str> = MANUAL
-        .iter()
-        .filter(|entry| entry.default == ManualDefault::Required)
-        .map(|entry| entry.name)
-        .collect();
-    assert_eq!(missing, required);
+    assert!(!assignments.is_empty());
+    for assignment in assignments {
+        let name = assignment.split("name: guid(").nth(1).unwrap();
+        let name = name.lines().next().unwrap();
+        assert!(name.contains("rincipalId"), "guid({name}");
+    }
+    assert!(declaration(&bicep(), "resource app ").contains("dependsOn: [packages]"));
 }
 
 #[test]
 fn nothing_is_open_that_need_not_be() {
-    let resources = template()["resources"].clone();
-    let storage = &resources["storage"]["properties"];
-    assert_eq!(storage["allowSharedKeyAccess"], false);
-    assert_eq!(storage["allowBlobPublicAccess"], false);
-    assert_eq!(storage["minimumTlsVersion"], "TLS1_2");
-    assert_eq!(storage["supportsHttpsTrafficOnly"], true);
-    let vault = &resources["vault"]["properties"];
-    assert_eq!(vault["enableRbacAuthorization"], true);
-    assert_eq!(vault["enablePurgeProtection"], true);
-    assert_eq!(
-        resources["insights"]["properties"]["DisableLocalAuth"],
-        true
-    );
-    let app = &resources["app"]["properties"];
-    assert_eq!(app["httpsOnly"], true);
-    assert_eq!(app["functionAppConfig"]["runtime"]["name"], "custom");
-    assert_eq!(app["functionAppConfig"]["runtime"]["version"], "1.0");
-    for policy in ["noFtpPassword", "noScmPassword"] {
-        assert_eq!(resources[policy]["properties"]["allow"], false, "{policy}");
-    }
-    let names = [
-        "cloud-sync-runs",
-        "cloud-sync",
-        "[variables('packageContainer')]",
-    ];
-    for (symbol, name) in ["runs", "state", "packages"].into_iter().zip(names) {
-        let made = resources[symbol]["name"].as_str().unwrap();
-        assert!(made.contains(name.trim_matches(['[', ']'])), "{made}");
+    let bicep = bicep();
+    for (start, lines) in [
+        (
+            "resource storage ",
+            &[
+                "allowSharedKeyAccess: false",
+                "allowBlobPublicAccess: false",
+                "minimumTlsVersion: 'TLS1_2'",
+                "supportsHttpsTrafficOnly: true",
+            ][..],
+        ),
+        (
+            "resource vault ",
+            &[
+                "enableRbacAuthorization: true",
+                "enablePurgeProtection: true",
+            ],
+        ),
+        ("resource insights ", &["DisableLocalAuth: true"]),
+        (
+            "resource app ",
+            &[
+                "httpsOnly: true",
+                "runtime: { name: 'custom', version: '1.0' }",
+            ],
+        ),
+        ("resource noFtpPassword ", &["allow: false"]),
+        ("resource noScmPassword ", &["allow: false"]),
+        ("resource runs ", &["name: 'cloud-sync-runs'"]),
+        ("resource stateContainer ", &["name: 'cloud-sync'"]),
+    ] {
+        for line in lines {
+            assert!(declaration(&bicep, start).contains(line), "{start}{line}");
+        }
     }
 }
+
+/// Symbol in `roles.bicep`, name and id.
+const ROLES: [(&str, &str, &str); 6] = [
+    (
+        "blobOwner",
+        "Storage Blob Data Owner",
+        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    ),
+    (
+        "queueContributor",
+        "Storage Queue Data Contributor",
+        "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    ),
+    (
+        "tableContributor",
+        "Storage Table Data Contributor",
+        "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+    ),
+    (
+        "secretsUser",
+        "Key Vault Secrets User",
+        "4633458b-17de-408a-b874-0445c86b69e6",
+    ),
+    (
+        "secretsOfficer",
+        "Key Vault Secrets Officer",
+        "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+    ),
+    (
+        "metricsPublisher",
+        "Monitoring Metrics Publisher",
+        "3913510d-42f4-4e42-8a64-420c390055eb",
+    ),
+];
 
 /// Each role with what it is given on: no more than the table of `docs/security.md` has, and nothing on the resource group.
 #[test]
 fn roles_are_those_of_the_page_on_security() {
-    let named = [
-        (
-            "blobOwner",
-            "Storage Blob Data Owner",
-            "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
-        ),
-        (
-            "queueContributor",
-            "Storage Queue Data Contributor",
-            "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
-        ),
-        (
-            "secretsUser",
-            "Key Vault Secrets User",
-            "4633458b-17de-408a-b874-0445c86b69e6",
-        ),
-        (
-            "secretsOfficer",
-            "Key Vault Secrets Officer",
-            "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-        ),
-        (
-            "metricsPublisher",
-            "Monitoring Metrics Publisher",
-            "3913510d-42f4-4e42-8a64-420c390055eb",
-        ),
-    ];
-    let template = template();
-    for (symbol, _, id) in named {
-        assert_eq!(template["variables"]["roles"][symbol], id);
+    let bicep = read("infra/roles.bicep");
+    for (symbol, _, id) in ROLES {
+        assert!(
+            bicep.contains(&format!("  {symbol}: '{id}' //")),
+            "{symbol}"
+        );
     }
-    let resources = template["resources"].as_object().unwrap().values();
-    let assignments =
-        resources.filter(|it| it["type"] == "Microsoft.Authorization/roleAssignments");
-    let given: BTreeSet<(&str, &str)> = assignments
-        .map(|assignment| {
-            let role = assignment["properties"]["roleDefinitionId"]
-                .as_str()
+    let scopes = [
+        ("storage", "its storage account"),
+        ("vault", "its vault"),
+        ("insights", "its Application Insights"),
+    ];
+    let mut given = BTreeSet::new();
+    for assignment in bicep
+        .split("'Microsoft.Authorization/roleAssignments@")
+        .skip(1)
+    {
+        let scope = assignment
+            .split("scope: ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap();
+        let on = scopes
+            .iter()
+            .find(|(symbol, _)| *symbol == scope)
+            .expect("a known scope")
+            .1;
+        for role in assignment.split("roles.").skip(1) {
+            let symbol = role
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .next()
                 .unwrap();
-            let role = named
+            let may = ROLES
                 .iter()
-                .find(|(symbol, ..)| role.contains(&format!(".{symbol})")));
-            let kinds = [
-                ("Microsoft.Storage/storageAccounts'", "its storage account"),
-                ("Microsoft.KeyVault/vaults'", "its vault"),
-                ("Microsoft.Insights/components'", "its Application Insights"),
-            ];
-            let scope = assignment["scope"].as_str().unwrap();
-            let on = kinds
-                .iter()
-                .find(|(kind, _)| scope.starts_with(&format!("[resourceId('{kind}")));
-            (role.expect("a known role").1, on.expect("a known scope").1)
-        })
-        .collect();
+                .find(|(known, ..)| *known == symbol)
+                .expect("a known role")
+                .1;
+            given.insert((may, on));
+        }
+    }
     let page = read("docs/security.md");
     let (_, table) = page.split_once("## Least privilege").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
@@ -264,7 +368,7 @@ fn roles_are_those_of_the_page_on_security() {
         .filter_map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let (may, on) = (*cells.get(2)?, *cells.get(3)?);
-            named
+            ROLES
                 .iter()
                 .any(|(_, name, _)| *name == may)
                 .then_some((may, on))
@@ -275,20 +379,32 @@ fn roles_are_those_of_the_page_on_security() {
 
 #[test]
 fn alerts_and_workbook_use_the_queries_of_this_folder() {
-    let resources = template()["resources"].clone();
-    for (symbol, file) in [
-        ("runFailed", "run-failed"),
-        ("noSuccess", "no-success"),
-        ("held", "held"),
+    let bicep = bicep();
+    for (start, query) in [
+        (
+            "resource runFailed ",
+            "query: loadTextContent('queries/run-failed.kql')",
+        ),
+        (
+            "resource held ",
+            "query: loadTextContent('queries/held.kql')",
+        ),
+        ("resource noSuccess ", "query: noSuccessQuery"),
     ] {
-        let query = &resources[symbol]["properties"]["criteria"]["allOf"][0]["query"];
-        assert_eq!(
-            query.as_str().unwrap(),
-            read(&format!("infra/queries/{file}.kql"))
-        );
+        assert!(declaration(&bicep, start).contains(query), "{start}");
     }
-    // R28: what the program logs of a success, and of nothing else.
+    // What a deployment fills in stands in the file once, as an example.
     let query = read("infra/queries/no-success.kql");
+    for (example, value) in [
+        ("26h", "'${noSuccessHours}h'"),
+        ("2026-01-01T00:00:00Z", "deployedAt"),
+    ] {
+        assert_eq!(query.matches(example).count(), 1, "{example}");
+        let filled_in = bicep.split_once("var noSuccessQuery = ").unwrap().1;
+        assert!(filled_in.contains(&format!("'{example}'")) && filled_in.contains(value));
+    }
+    assert_eq!(parameters()["noSuccessHours"].as_deref(), Some("26"));
+    // R28: what the program logs of a success, and of nothing else.
     assert!(query.contains(r#"Message has "success=true""#) && !query.contains("outcome="));
     let workbook: Value = serde_json::from_str(&read("infra/workbook.json")).unwrap();
     let queries: Vec<&str> = workbook["items"]
@@ -318,7 +434,7 @@ impl Grant {
         fs::create_dir(&bin).unwrap();
         fs::copy(root().join("tests/it/data/az"), bin.join("az")).unwrap();
         // Nothing but what the script needs, and certainly no pwsh.
-        for tool in ["bash", "env", "cat", "dirname", "touch"] {
+        for tool in ["bash", "env", "cat", "dirname", "touch", "sleep"] {
             let found = ["/usr/bin", "/bin"]
                 .map(|folder| Path::new(folder).join(tool))
                 .into_iter()
@@ -339,8 +455,23 @@ impl Grant {
             .env_clear()
             .env("PATH", &self.path)
             .env("AZ_STATE", self.state.path())
+            .env("GRANT_WAIT_S", "0")
             .output()
             .unwrap()
+    }
+
+    /// A file in the memory of the fake `az`.
+    fn with(self, file: &str, text: &str) -> Self {
+        fs::write(self.state.path().join(file), text).unwrap();
+        self
+    }
+
+    /// A `pwsh` that ends with `code`.
+    fn with_pwsh(self, code: i32) -> Self {
+        let pwsh = self.state.path().join("bin/pwsh");
+        fs::write(&pwsh, format!("#!/usr/bin/env bash\nexit {code}\n")).unwrap();
+        fs::set_permissions(&pwsh, fs::Permissions::from_mode(0o755)).unwrap();
+        self
     }
 
     fn writes(&self) -> Vec<String> {
@@ -388,46 +519,270 @@ fn without_powershell_the_smallest_role_is_left_to_a_person() {
 
 #[test]
 fn a_role_that_writes_is_pointed_at() {
-    let grant = Grant::new("principal-1\n");
-    fs::write(
-        grant.state.path().join("roles"),
-        "29232cdf-9323-42fd-ade2-1d097af3e4de\n",
-    )
-    .unwrap();
+    let grant = Grant::new("principal-1\n").with("roles", "29232cdf-9323-42fd-ade2-1d097af3e4de\n");
     let check = grant.run("--principal-id principal-1 --role none --check");
     assert!(said(&check).contains("excess   Entra role Exchange Administrator"));
 }
 
 #[test]
+fn who_may_not_read_directory_roles_may_still_grant() {
+    let grant = Grant::new("principal-1\n").with("forbid-roles", "");
+    let made = grant.run("--principal-id principal-1 --role none");
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert!(said(&made).contains("granted  app role"), "{}", said(&made));
+    assert!(
+        said(&made).contains("note     directory roles cannot be read"),
+        "{}",
+        said(&made)
+    );
+}
+
+/// Only 3 of `grant-exchange.ps1` means that something is missing.
+#[test]
+fn a_failure_of_powershell_is_an_error() {
+    for (code, expected) in [(0, 0), (3, 3), (1, 1), (64, 1), (139, 1)] {
+        let made = Grant::new("principal-1\n").with_pwsh(code).run(APP);
+        assert_eq!(
+            made.status.code(),
+            Some(expected),
+            "{code}: {}",
+            said(&made)
+        );
+    }
+}
+
+#[test]
+fn a_new_identity_is_asked_for_again() {
+    let twice = Grant::new("principal-1\n").with("unknown", "1\n2\n");
+    let made = twice.run("--principal-id principal-1 --role none");
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert_eq!(twice.writes(), ["app-role"]);
+    let longer = Grant::new("principal-1\n").with("unknown", "1\n2\n3\n");
+    let made = longer.run("--principal-id principal-1 --role none");
+    assert_eq!(made.status.code(), Some(1), "{}", said(&made));
+    assert!(
+        said(&made).contains("run this again then"),
+        "{}",
+        said(&made)
+    );
+}
+
+/// A file in the memory of the fake `az`, arguments, exit code, and a piece of what is said.
+const FAILURES: [(&str, &str, i32, &str); 13] = [
+    ("", "--app app", 2, "say which identity"),
+    ("", "--app", 2, "needs a value"),
+    ("", "--force", 2, "not understood: --force"),
+    ("", "--principal-id x --role owner", 2, "--role is"),
+    (
+        "",
+        "--resource-group group --app none",
+        1,
+        "there is no app none in the resource group group",
+    ),
+    (
+        "",
+        "--principal-id nobody",
+        1,
+        "there is no identity nobody in this tenant",
+    ),
+    (
+        "signed-out",
+        APP,
+        1,
+        "not signed in, or its sign-in has expired",
+    ),
+    (
+        "expired",
+        APP,
+        1,
+        "not signed in, or its sign-in has expired",
+    ),
+    (
+        "broken",
+        APP,
+        1,
+        "cannot read the identity of the app: the message of az is above",
+    ),
+    (
+        "forbid-all",
+        APP,
+        1,
+        "not allowed to read the service principal of Exchange Online: sign in as Privileged",
+    ),
+    (
+        "no-exchange",
+        APP,
+        1,
+        "this tenant has no service principal of Office 365 Exchange Online",
+    ),
+    (
+        "refuse",
+        APP,
+        1,
+        "not allowed to grant the app role: sign in as Privileged",
+    ),
+    (
+        "forbid-roles",
+        "--principal-id principal-1 --role global-reader",
+        1,
+        "not allowed to read the directory roles",
+    ),
+];
+
+#[test]
 fn a_grant_that_cannot_be_made_says_why() {
-    for (identities, arguments, code, why) in [
-        ("\n", APP, 1, "has no identity"),
-        ("principal-1\nprincipal-2\n", APP, 1, "several identities"),
-        ("principal-1\n", "--app app", 2, "say which identity"),
-        ("principal-1\n", "--app", 2, "needs a value"),
-        ("principal-1\n", "--force", 2, "not understood: --force"),
-        (
-            "principal-1\n",
-            "--principal-id x --role owner",
-            2,
-            "--role is",
-        ),
-        (
-            "principal-1\n",
-            "--principal-id nobody",
-            1,
-            "cannot read what nobody has been granted",
-        ),
+    for (state, arguments, code, why) in FAILURES {
+        let mut grant = Grant::new("principal-1\n");
+        if !state.is_empty() {
+            grant = grant.with(state, "");
+        }
+        let output = grant.run(arguments);
+        let all = said(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{state} {arguments}: {all}"
+        );
+        assert!(all.contains(why), "{state} {arguments}: {all}");
+        // One reason, and not that of another failure.
+        assert_eq!(all.matches("error: ").count(), 1, "{all}");
+    }
+    for (identities, why) in [
+        ("\n", "has no identity"),
+        ("principal-1\nprincipal-2\n", "several identities"),
     ] {
-        let output = Grant::new(identities).run(arguments);
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let output = Grant::new(identities).run(APP);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(why), "{}", said(&output));
     }
-    let refused = Grant::new("principal-1\n");
-    fs::write(refused.state.path().join("refuse"), "").unwrap();
-    let output = refused.run(APP);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("cannot grant the app role"));
+}
+
+/// What a script says, with the exit code that it then ends with, and `…` for what differs from call to call.
+fn messages(script: &str) -> BTreeSet<(String, String)> {
+    // What stands before the text of an error, and before a line of progress.
+    let (errors, progress) = if script == "infra/grant-exchange.ps1" {
+        (&["throw ", "return "][..], "Write-Output ")
+    } else {
+        (&["die ", "give_up $? ", "give_up \"$1\" "][..], "printf ")
+    };
+    let mut found = BTreeSet::new();
+    for line in read(script).lines() {
+        for call in errors {
+            if let Some((text, rest)) = line.split_once(call).and_then(|(_, it)| literal(it)) {
+                let code = if rest.trim() == "2" { "2" } else { "1" };
+                found.insert((text, code.to_owned()));
+            }
+        }
+        if let Some((mut text, rest)) = line.split_once(progress).and_then(|(_, it)| literal(it)) {
+            if let Some(word) = text.strip_suffix("%s\\n") {
+                text = format!("{word}{}", literal(rest.trim()).unwrap().0);
+            }
+            let code = match text.split(' ').next().unwrap() {
+                "ok" | "granted" | "done" => "0",
+                "missing" | "to" => "3",
+                "excess" | "note" | "identity" => "any",
+                _ => continue,
+            };
+            found.insert((text, code.to_owned()));
+        }
+    }
+    found.retain(|(text, _)| text != "…");
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    found
+        .into_iter()
+        .map(|(text, code)| (squeezed(&text), code))
+        .collect()
+}
+
+/// The quoted text that `code` begins with, and what comes after it.
+fn literal(code: &str) -> Option<(String, &str)> {
+    let quote = code.chars().next().filter(|c| ['\'', '"'].contains(c))?;
+    let (text, rest) = code[1..].split_once(quote)?;
+    let mut out = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '$' || quote == '\'' {
+            out.push(c);
+            continue;
+        }
+        out.push('…');
+        while chars
+            .peek()
+            .is_some_and(|c| c.is_ascii_alphanumeric() || "_{}".contains(*c))
+        {
+            chars.next();
+        }
+    }
+    Some((out, rest))
+}
+
+#[test]
+fn the_page_on_security_has_every_message_of_the_grant_scripts() {
+    let page = read("docs/security.md");
+    for script in ["infra/grant-exchange.sh", "infra/grant-exchange.ps1"] {
+        let (_, table) = page
+            .split_once(&format!("| `{script}` says | exit code |"))
+            .unwrap();
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let documented: BTreeSet<(String, String)> = rows
+            .map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                let text = cells[1]
+                    .trim_matches('`')
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                (text, cells[2].to_owned())
+            })
+            .collect();
+        assert_eq!(documented, messages(script), "{script}");
+    }
+}
+
+/// `$ErrorActionPreference` of a script does not reach functions of modules, which these are: without `-ErrorAction Stop` a
+/// refused grant goes on and is reported as granted.
+#[test]
+fn every_call_of_graph_and_exchange_stops_on_an_error() {
+    let script = read("infra/grant-exchange.ps1");
+    let (_, code) = script.split_once("#>").unwrap();
+    let joined = code.replace("`\n", " ");
+    let mut calls = 0;
+    for line in joined
+        .lines()
+        .filter(|line| !line.trim_start().starts_with(['#', '\'']))
+    {
+        let is_call = [
+            "Mg",
+            "ServicePrincipal",
+            "RoleGroup",
+            "RoleGroupMember",
+            "ManagementRoleAssignment",
+            "ExchangeOnline",
+        ]
+        .iter()
+        .any(|noun| {
+            ["Get-", "New-", "Add-", "Connect-"]
+                .iter()
+                .any(|verb| line.contains(&format!("{verb}{noun}")))
+        });
+        // `$needed` names commands, and does not call them.
+        if is_call && !line.contains("$needed[") {
+            assert!(line.contains("-ErrorAction Stop"), "{line}");
+            calls += 1;
+        }
+    }
+    assert!(calls >= 14, "{calls}");
+    assert!(
+        script.starts_with("#Requires -Version 7.0\n\n<#\n.SYNOPSIS\n"),
+        "Get-Help needs the blank line"
+    );
+    assert!(
+        script.trim_end().ends_with("exit $status"),
+        "$LASTEXITCODE would keep an earlier code"
+    );
 }
 
 /// Only where there is Python; a handler of our own stands for the build, which takes minutes.

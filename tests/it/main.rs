@@ -6,6 +6,7 @@
 mod browser;
 mod cases;
 mod checkup;
+mod citations;
 mod cli;
 mod docs;
 mod exchange_client;
@@ -29,7 +30,6 @@ mod pages;
 mod probe;
 mod process;
 mod readme;
-mod remedies;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;

@@ -44,6 +44,20 @@ fn lines_go_to_stdout_and_warnings_to_stderr_without_a_secret_in_either() {
 }
 
 #[test]
+fn a_pipe_is_read_like_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.env");
+    fs::write(&file, OLD).unwrap();
+    let piped = Command::new(env!("CARGO_BIN_EXE_cloud-sync"))
+        .args(["import-settings", "-"])
+        .stdin(fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(piped.stdout, import(OLD, &[]).stdout);
+    assert_eq!(piped.status.code(), Some(3));
+}
+
+#[test]
 fn json_has_settings_names_of_secrets_and_warnings() {
     let output = import(OLD, &["--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,15 +1,11 @@
 //! `check --probe`: what it finds out about tenants that differ, and what it never tells.
 
-use cloud_sync::{
-    domain::probe::AnswerSheet,
-    sandbox::{exchange::Expand, tenant},
-};
+use cloud_sync::{domain::probe::AnswerSheet, sandbox::tenant};
 
 use crate::world::World;
 
-async fn probe(expand: Expand) -> (AnswerSheet, World) {
-    let (mut exchange, organisation) = tenant::generate(4, 40);
-    exchange.switches.expand_permissions = expand;
+async fn probe() -> (AnswerSheet, World) {
+    let (exchange, organisation) = tenant::generate(4, 40);
     let world = World::with(exchange, organisation, &[]).await;
     (world.engine.probe().await.unwrap(), world)
 }
@@ -24,36 +20,31 @@ fn answer<'a>(sheet: &'a AnswerSheet, question: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answers_follow_the_tenant() {
-    let expands = "Does the list expand MailboxPermission?";
-    let (refused, _) = probe(Expand::Refused).await;
-    assert!(answer(&refused, expands).starts_with("400;"));
-    assert_eq!(
-        refused.permissions_ms.keys().collect::<Vec<_>>(),
-        [&"batch", &"get"]
+    let (sheet, _) = probe().await;
+    let speeds = answer(
+        &sheet,
+        "How long does each EXO_PERMISSIONS take for a mailbox?",
     );
-    let (ignored, _) = probe(Expand::Ignored).await;
-    assert_eq!(
-        answer(&ignored, expands),
-        "200; 0 of 2 rows have permissions"
-    );
-    assert!(!ignored.permissions_ms.contains_key("expand"));
-    let (served, _) = probe(Expand::Served).await;
-    assert_eq!(
-        answer(&served, expands),
-        "200; 2 of 2 rows have permissions"
+    assert!(
+        speeds.starts_with("get: ") && speeds.contains(" ms; batch: ") && speeds.ends_with(" ms"),
+        "{speeds}"
     );
     assert_eq!(
-        served.permissions_ms.keys().collect::<Vec<_>>(),
-        [&"batch", &"expand", &"get"]
+        answer(&sheet, "How many of 20 reads at once are refused?"),
+        "0"
     );
-    assert!(served.permissions_ms.contains_key(served.fastest.unwrap()));
-    assert!(answer(&served, "Does $batch take 10?").starts_with("200; 10 of 10 good;"));
-    assert!(answer(&served, "Does $batch take 11?").starts_with("400;"));
+    assert_eq!(
+        answer(&sheet, "Mailbox?$select=UserPrincipalName"),
+        "200; 1 rows and a link to more"
+    );
+    let unknown = answer(&sheet, "Mailbox('AAAA')/MailboxPermission?isEncoded=true");
+    assert!(unknown.starts_with("404;"), "{unknown}");
+    assert!(answer(&sheet, "GET Users?count=1").starts_with("200; "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sheet_names_nobody_and_nothing_is_written() {
-    let (sheet, world) = probe(Expand::Served).await;
+    let (sheet, world) = probe().await;
     let text = serde_json::to_string(&sheet).unwrap();
     let state = world.sandbox.zivver.state();
     for secret in ["@", "corp", sandbox::zivver::API_KEY] {

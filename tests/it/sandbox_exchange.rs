@@ -1,4 +1,5 @@
-//! The simulated Exchange, asked with a plain HTTP client and raw JSON: the checklist of its specification, item by item.
+//! The simulated Exchange, asked with a plain HTTP client and raw JSON, item by item
+//! (`docs/specs/exchange-online.md`, "8.1 Behaviours").
 
 mod access;
 mod batches;

@@ -1,4 +1,4 @@
-//! The simulated Zivver, item by item of the checklist in section 8 of `zivver-scim.md`.
+//! The simulated Zivver, item by item (`docs/specs/zivver-scim.md`, "8. Checklist for the simulator").
 
 mod faults;
 mod groups;

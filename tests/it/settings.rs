@@ -1,4 +1,5 @@
-//! The project's files agree with the settings and with what the host demands (`functions-host.md` sections 5 and 8).
+//! The project's files agree with the settings and with what the host demands (`docs/specs/functions-host.md`, "5.
+//! host.json and function.json" and "8. Core Tools").
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cloud_sync::settings::{LOG_NAMES, NAMES, PREFIX, Settings};
+use cloud_sync::settings::Settings;
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -21,41 +22,6 @@ fn json_of(file: &str) -> Value {
 fn template() -> BTreeMap<String, String> {
     let template = json_of("local.settings.json.template");
     serde_json::from_value(template["Values"].clone()).unwrap()
-}
-
-#[test]
-fn the_template_names_exactly_the_settings() {
-    let named: BTreeSet<String> = template()
-        .into_keys()
-        .filter(|name| name.starts_with(PREFIX))
-        .collect();
-    let known: BTreeSet<String> = NAMES
-        .iter()
-        .chain(&LOG_NAMES)
-        .map(|name| format!("{PREFIX}{name}"))
-        .collect();
-    assert_eq!(named, known);
-    // Read by the host through %SYNC_SCHEDULE%, where a name with two underscores does not resolve.
-    assert!(template().contains_key("SYNC_SCHEDULE"));
-    assert_eq!(template()["FUNCTIONS_WORKER_RUNTIME"], "custom");
-    assert_eq!(template()["CLOUD_SYNC__SSO_ACCOUNT_KEY"], "object_id");
-}
-
-#[test]
-fn the_template_holds_the_defaults() {
-    let required = |name: &str| match name {
-        "CLOUD_SYNC__ZIVVER_API_KEY" => Some("k3y".to_owned()),
-        "CLOUD_SYNC__CLAIMED_DOMAINS" => Some("corp.example".to_owned()),
-        "CLOUD_SYNC__SSO_ACCOUNT_KEY" => Some("object_id".to_owned()),
-        "SYNC_SCHEDULE" => Some("0 0 2 * * *".to_owned()),
-        "AzureWebJobsStorage" => Some("UseDevelopmentStorage=true".to_owned()),
-        _ => None,
-    };
-    let values = template();
-    let with_template = |name: &str| required(name).or_else(|| values.get(name).cloned());
-    let defaults = Settings::read(required, &[]).unwrap();
-    let read = Settings::read(with_template, &values.keys().cloned().collect::<Vec<_>>()).unwrap();
-    assert_eq!(format!("{read:?}"), format!("{defaults:?}"));
 }
 
 #[test]
@@ -97,27 +63,6 @@ fn the_host_finds_what_the_handler_serves() {
     }
 }
 
-/// The rules of Core Tools for `.funcignore` (`functions-host.md` 8.2): anchored at the start, ending at a word boundary.
-fn is_matched(pattern: &str, path: &str) -> bool {
-    fn from(pattern: &[u8], path: &[u8], at: usize) -> bool {
-        let word = |i: usize| {
-            path.get(i)
-                .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
-        };
-        match pattern {
-            [] => at > 0 && word(at - 1) != word(at),
-            [b'*', b'*', rest @ ..] => (at..=path.len()).any(|end| from(rest, path, end)),
-            [b'*', rest @ ..] => {
-                let segment = path[at..].iter().take_while(|b| **b != b'/').count();
-                (at..=at + segment).any(|end| from(rest, path, end))
-            }
-            [byte, rest @ ..] => path.get(at) == Some(byte) && from(rest, path, at + 1),
-        }
-    }
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    from(pattern.as_bytes(), path.as_bytes(), 0)
-}
-
 fn files(folder: &Path, into: &mut Vec<String>) {
     // `target` is large and stands in the test by two names; the others are never published.
     const UNSEEN: [&str; 4] = [".git", ".vscode", "target", "node_modules"];
@@ -135,26 +80,30 @@ fn files(folder: &Path, into: &mut Vec<String>) {
     }
 }
 
+/// Core Tools takes what `.funcignore` does not name, hidden folders and keys too: so everything is ignored, and what goes in
+/// is named.
 #[test]
 fn a_publish_holds_exactly_five_entries() {
     let ignore = fs::read_to_string(root().join(".funcignore")).unwrap();
-    let patterns: Vec<&str> = ignore.lines().filter(|line| !line.is_empty()).collect();
-    assert!(patterns.iter().all(|pattern| !pattern.ends_with('/')));
-    let mut found: Vec<String> = ["handler", "target/.rustc_info.json", "target/release/x"]
+    let mut lines = ignore.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(lines.next(), Some("*"));
+    let allowed: Vec<&str> = lines.map(|line| line.strip_prefix('!').unwrap()).collect();
+    let is_allowed = |path: &str| {
+        allowed
+            .iter()
+            .any(|allowed| match allowed.strip_suffix("**") {
+                Some(folder) => path.starts_with(folder),
+                None => path == *allowed,
+            })
+    };
+    let mut found: Vec<String> = ["handler", "key.txt", ".azure/prod/.env", "plan.json"]
         .map(str::to_owned)
         .into();
     files(&root(), &mut found);
-    let always_ignored = [
-        ".funcignore",
-        ".gitignore",
-        "local.settings.json",
-        "project.lock.json",
-    ];
     let published: BTreeSet<&str> = found
         .iter()
         .map(String::as_str)
-        .filter(|path| !always_ignored.contains(path))
-        .filter(|path| !patterns.iter().any(|pattern| is_matched(pattern, path)))
+        .filter(|path| is_allowed(path))
         .collect();
     assert_eq!(
         published.into_iter().collect::<Vec<_>>(),
@@ -166,4 +115,23 @@ fn a_publish_holds_exactly_five_entries() {
             "host.json",
         ]
     );
+}
+
+#[test]
+fn git_ignores_keys_and_what_tools_keep() {
+    let ignore = fs::read_to_string(root().join(".gitignore")).unwrap();
+    for line in [
+        "key.txt",
+        ".env",
+        ".azure/",
+        ".vs/",
+        ".idea/",
+        "__*storage__/",
+        "__azurite_*",
+        "*.zip",
+        "local.settings.json",
+        "infra/local.bicepparam",
+    ] {
+        assert!(ignore.lines().any(|it| it == line), "{line}");
+    }
 }

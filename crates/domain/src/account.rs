@@ -1,4 +1,5 @@
-//! What Zivver said: the accounts as listed (`zivver-scim.md` sections 3 and 4).
+//! What Zivver said: the accounts as listed (`docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource
+//! (functional account)").
 
 use std::collections::BTreeMap;
 

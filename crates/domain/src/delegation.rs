@@ -19,7 +19,7 @@ use super::{
 
 pub use super::group_index::GroupIndex;
 
-/// Past this depth of nested groups the delegations are unknown (`exchange-online.md` 6.4).
+/// Past this depth of nested groups the delegations are unknown (`docs/specs/exchange-online.md`, "6.4 Groups").
 const GROUP_DEPTH_MAX: usize = 100;
 
 /// Who may open a mailbox.
@@ -375,7 +375,8 @@ impl<'a> Walk<'a> {
             let address = SmtpAddress::parse(text).is_ok().then_some(text);
             return Outsider::new(recipient, address).map(Trustee::Outsider);
         };
-        // A hit is taken by its id (`exchange-online.md` 6.3), unless it shows that R9 forbids the way to it.
+        // A hit is taken by its id (`docs/specs/exchange-online.md`, "6.3 Matching"), unless it shows that R9 forbids
+        // the way to it.
         if is_bare_name(text) && is_only_shown_as(text, recipient) {
             return Err(format!(
                 "the trustee {text:?} is only the alias or the display name of a mailbox; {}",
@@ -574,7 +575,7 @@ fn least(unknown: &mut Option<Unknown>, reason: Unknown) {
 }
 
 /// The identity by which the members of a group are asked for: never its name, which need not be unique
-/// (`exchange-online.md` 6.4).
+/// (`docs/specs/exchange-online.md`, "6.4 Groups").
 pub fn members_identity(group: &RecipientRecord) -> Option<String> {
     [&group.object_id, &group.guid]
         .into_iter()

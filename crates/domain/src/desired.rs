@@ -76,12 +76,26 @@ pub fn delegates_of(
             Judged::Delegate(target) if own.map(Target::Existing) == Some(target) => {}
             Judged::Delegate(target) => {
                 wanted.insert(target);
+                // The new account takes the place of none that may be its own.
+                let accounts = match target {
+                    Target::New(ix) => accounts_of_mailbox(world, matching, ix),
+                    Target::Existing(_) => BTreeSet::new(),
+                };
+                if !accounts.is_empty() {
+                    kept.extend(accounts);
+                    let label = world.directory.label(*party).to_owned();
+                    let reason = "it is not certain which account it has (R17)".into();
+                    derived.kept.insert(label, reason);
+                }
             }
             Judged::Pruned(reason) => {
                 derived.pruned.insert(*party, reason);
             }
             Judged::LeftOut(reason) => {
                 derived.left_out.insert(*party, reason);
+                if let Party::Mailbox(ix) = party {
+                    kept.extend(accounts_of_mailbox(world, matching, *ix));
+                }
             }
             Judged::Kept(accounts, reason) => {
                 kept.extend(accounts);
@@ -142,10 +156,15 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
             Some(account) if world.accounts.get(account).kind() == AccountKind::User => {
                 Judged::Delegate(Target::Existing(account))
             }
-            _ => Judged::Pruned("it has no account, and TARGET_FILTER keeps it so".into()),
+            _ => {
+                let reason = "TARGET_FILTER keeps it without an account of its own (R15)".into();
+                let pruned = "it has no account, and TARGET_FILTER keeps it so";
+                kept_or_pruned(world, matching, ix, reason, pruned)
+            }
         },
         MailboxFate::Protected(by) if by.code == Code::KindMismatch => {
-            Judged::Pruned("its account is no user account (R18)".into())
+            let pruned = "its account is no user account (R18)";
+            kept_or_pruned(world, matching, ix, pruned.into(), pruned)
         }
         MailboxFate::Protected(by) => Judged::LeftOut(by.text.clone()),
         MailboxFate::Matched(found) => Judged::Delegate(Target::Existing(found.account)),
@@ -162,6 +181,9 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         MailboxFate::NoAccount if mailbox.object_id.is_none() => {
             Judged::LeftOut("no account can be created for it without an object id (R24)".into())
         }
+        MailboxFate::NoAccount if !mailbox.knows_aliases => Judged::LeftOut(
+            "no account is created for it while its aliases are unknown (R4)".into(),
+        ),
         MailboxFate::NoAccount => Judged::Delegate(Target::New(ix)),
         MailboxFate::OutsideDomains => {
             Judged::Pruned("it is outside the claimed domains (R13)".into())

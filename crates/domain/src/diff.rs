@@ -363,11 +363,12 @@ impl Differ<'_> {
                 .filter(|target| !matches!(target, Target::Existing(ix) if current.binary_search(ix).is_ok()))
                 .copied()
                 .collect();
-            delta.remove_delegates = current
+            let (stay, go): (Vec<AccountIx>, Vec<AccountIx>) = current
                 .into_iter()
-                .filter(|ix| !wanted.contains(&Target::Existing(*ix)))
-                .filter(|ix| !kept.contains(ix) && !self.stays(*ix))
-                .collect();
+                .filter(|ix| !wanted.contains(&Target::Existing(*ix)) && !kept.contains(ix))
+                .partition(|ix| self.stays(*ix));
+            delta.remove_delegates = go.into_iter().collect();
+            self.staying(mailbox, &stay);
         }
         self.needs_key(&mut delta, mailbox);
         if !delta.is_empty() {
@@ -473,7 +474,7 @@ impl Differ<'_> {
             "its only delegates are left out, so it is not emptied, and {} can still open it",
             members.join(", ")
         );
-        self.note(view.address(), Code::DelegatesLeftOut, text);
+        self.note(view.address(), Code::DelegatesStay, text);
         true
     }
 
@@ -556,6 +557,11 @@ impl Differ<'_> {
             );
             return;
         }
+        if !mailbox.knows_aliases {
+            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
+            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+            return;
+        }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
         match (&derived.delegates, kind) {
             (
@@ -588,7 +594,6 @@ impl Differ<'_> {
         delta.add_aliases = mailbox
             .aliases
             .iter()
-            .filter(|_| mailbox.knows_aliases)
             .filter(|alias| {
                 self.policy.claimed_domains.holds(alias)
                     && !self.world.directory.is_shared_address(alias)
@@ -623,6 +628,32 @@ impl Differ<'_> {
         }
     }
 
+    /// R7, R36, R39: who is not taken out, so that a report for one account names who can still open it. Of other domains
+    /// nobody is named (R13).
+    fn staying(&mut self, mailbox: &Mailbox, delegates: &[AccountIx]) {
+        for ix in delegates {
+            let delegate = self.world.accounts.get(*ix).address();
+            if !self.policy.claimed_domains.holds(delegate) {
+                continue;
+            }
+            let reason = match self.matching.account(*ix) {
+                AccountFate::Protected(protection) => &*protection.text,
+                AccountFate::MailboxOutsideDomains(_) => {
+                    "its mailbox is outside the claimed domains"
+                }
+                AccountFate::Owned(_)
+                | AccountFate::OwnedByDisabled
+                | AccountFate::Evidence(_)
+                | AccountFate::Foreign => "whose account it is is not decided",
+                AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
+                    "whether its mailbox is gone is not known"
+                }
+            };
+            let text = format!("{delegate} stays a delegate: {reason}");
+            self.note(&mailbox.primary, Code::DelegateKept, text);
+        }
+    }
+
     fn account(&mut self, ix: AccountIx, account: AccountView<'_>) {
         match self.matching.account(ix) {
             // Foreign accounts are counted, not listed; an owned account was looked at with its mailbox.
@@ -635,7 +666,8 @@ impl Differ<'_> {
                 self.note(account.address(), Code::OutsideClaimedDomains, text);
             }
             AccountFate::Protected(protection)
-                if self.stops_though_protected(ix, account, protection.code) => {}
+                if self.stops_though_protected(ix, account, protection.code)
+                    || self.outlives_its_mailbox(ix, account, protection.code) => {}
             AccountFate::Protected(protection) => {
                 let own = matches!(
                     protection.code,

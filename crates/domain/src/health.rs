@@ -52,6 +52,16 @@ impl Run<'_> {
         self.has_ended_for_all() && self.mode == setting.timer_mode()
     }
 
+    /// Where it comes among other runs, by when it began. A run that waited in a queue began later than its id says; after a
+    /// clock that was ahead, ids are later than the clock (R28).
+    pub fn position(&self) -> String {
+        let started = self.started.and_then(|at| Timestamp::from_second(at).ok());
+        let started = started.map(|at| at.strftime("%Y%m%dT%H%M%SZ").to_string());
+        started
+            .filter(|started| started.as_str() > self.id)
+            .unwrap_or_else(|| self.id.to_owned())
+    }
+
     fn has_ended_for_all(&self) -> bool {
         self.state == RunState::Ended && self.is_for_all
     }

@@ -205,21 +205,24 @@ pub fn guard(
     memory: &Memory,
     circumstances: Circumstances<'_>,
 ) -> Guarded {
+    let judge = circumstances.judge;
     let mut guarding = Guarding {
         deltas,
         accounts,
         approved: circumstances.approved,
         redone: BTreeSet::new(),
         units: Vec::new(),
-        held: BTreeMap::new(),
-        marks: Marks::new(),
+        ledger: Ledger {
+            accounts,
+            judge,
+            held: BTreeMap::new(),
+            marks: Marks::new(),
+        },
         exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
-    let Circumstances {
-        judge, now, undone, ..
-    } = circumstances;
+    let Circumstances { now, undone, .. } = circumstances;
     let undone = guarding.hold_undone(undone);
     for at in 0..guarding.deltas.len() {
         guarding.list(at);
@@ -251,12 +254,40 @@ struct Guarding<'a> {
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     units: Vec<Unit>,
-    /// By class, with the reasons of its changes.
-    held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
-    marks: Marks,
+    ledger: Ledger<'a>,
     exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
+}
+
+/// What is held so far.
+struct Ledger<'a> {
+    accounts: &'a Accounts,
+    judge: Judge<'a>,
+    /// By class, with the reasons of its changes.
+    held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
+    marks: Marks,
+}
+
+impl Ledger<'_> {
+    /// R2: a doubt about the change itself is said whatever it is held for.
+    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
+        let key = mark_key(delta, change, self.accounts);
+        let own = match self.judge {
+            Judge::Limits { doubt, .. } => {
+                let classes = change.classes();
+                let class = classes.first().map(|(class, _)| *class);
+                class.and_then(|class| doubt.about(class))
+            }
+            Judge::AsBefore(marks) => marks.get(&key).map(|mark| &mark.reason),
+        };
+        let (reasons, changes) = self.held.entry(class).or_default();
+        reasons.insert(reason.to_owned());
+        reasons.extend(own.cloned());
+        changes.push(held_change(class, delta, change, self.accounts));
+        let reason = own.map_or(reason, |own| own).to_owned();
+        self.marks.insert(key, Mark { class, reason });
+    }
 }
 
 impl Guarding<'_> {
@@ -275,12 +306,13 @@ impl Guarding<'_> {
             }
         }
         undone.retain(|_, entry| !entry.changes.is_empty());
-        if let Some((reasons, _)) = self.held.get_mut(&Class::Undone) {
+        if let Some((reasons, _)) = self.ledger.held.get_mut(&Class::Undone) {
             let runs: Vec<String> = runs.into_iter().collect();
-            *reasons = BTreeSet::from([format!(
+            reasons.remove("");
+            reasons.insert(format!(
                 "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
                 runs.join(", ")
-            )]);
+            ));
         }
         undone
     }
@@ -313,7 +345,7 @@ impl Guarding<'_> {
                     .collect();
             if approved.is_empty() {
                 is_held = true;
-                self.record(&subject, &change, Class::Undone, "");
+                self.ledger.record(&subject, &change, Class::Undone, "");
                 subject.take_out(&change);
             } else {
                 self.used.extend(approved);
@@ -411,8 +443,8 @@ impl Guarding<'_> {
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;
-        let delta = self.deltas[at].clone();
-        self.record(&delta, &change, class, reason);
+        let delta = &self.deltas[at];
+        self.ledger.record(delta, &change, class, reason);
         let is_whole = change.is_whole_delta();
         let is_key = change == Change::SignInKey;
         let rests =
@@ -426,19 +458,19 @@ impl Guarding<'_> {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, &delta) {
+            if other == unit || !rests(&self.units[other].change, delta) {
                 continue;
             }
             let was_in = self.units[other].state != UnitState::Out;
             self.units[other].state = UnitState::Out;
             if was_in && is_key {
-                let removal = self.units[other].change.clone();
-                self.record(&delta, &removal, class, reason);
+                let removal = &self.units[other].change;
+                self.ledger.record(delta, removal, class, reason);
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
         if self.limits_keys && open_key && delta.is_in_extension(&change) {
-            self.record(&delta, &Change::SignInKey, class, reason);
+            self.ledger.record(delta, &Change::SignInKey, class, reason);
         }
         let happens_meanwhile = is_whole && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
@@ -447,25 +479,13 @@ impl Guarding<'_> {
         }
     }
 
-    fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
-        let (reasons, changes) = self.held.entry(class).or_default();
-        reasons.insert(reason.to_owned());
-        changes.push(held_change(class, delta, change, self.accounts));
-        let mark = Mark {
-            class,
-            reason: reason.to_owned(),
-        };
-        let key = mark_key(delta, change, self.accounts);
-        self.marks.insert(key, mark);
-    }
-
     fn finish(mut self, undone: BTreeMap<ScimId, Undone>) -> Guarded {
         self.deltas.retain(|delta| !delta.is_empty());
         // Those that a person has undone first, then by gravity.
         let order = std::iter::once(Class::Undone).chain(Class::ALL);
         let mut held = Vec::new();
         for class in order {
-            if let Some((reasons, mut changes)) = self.held.remove(&class) {
+            if let Some((reasons, mut changes)) = self.ledger.held.remove(&class) {
                 changes.sort();
                 changes.dedup();
                 held.push(HeldSet {
@@ -479,7 +499,7 @@ impl Guarding<'_> {
         Guarded {
             deltas: self.deltas,
             held,
-            marks: self.marks,
+            marks: self.ledger.marks,
             exceeded: self.exceeded,
             used: self.used,
             undone,

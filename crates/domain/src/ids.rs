@@ -5,7 +5,8 @@ use std::{fmt, num::NonZeroU128, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 /// `ExternalDirectoryObjectId`: the Entra object id of a mailbox, a GUID, shown in lower case with dashes. Never empty
-/// and never all zeros, since an empty identity means "all objects" to Exchange (`exchange-online.md` 1.3, 1.5).
+/// and never all zeros, since an empty identity means "all objects" to Exchange (`docs/specs/exchange-online.md`, "1.3
+/// `InvokeCommand`" and "1.5 Shapes").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ObjectId(NonZeroU128);

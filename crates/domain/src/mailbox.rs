@@ -20,7 +20,7 @@ pub struct Mailbox {
     pub aliases: Vec<SmtpAddress>,
     /// R4: whether Exchange said in full which addresses it has: unknown is not empty.
     pub knows_aliases: bool,
-    /// Lower-cased; may differ from the primary address (`exchange-online.md` 1.5).
+    /// Lower-cased; may differ from the primary address (`docs/specs/exchange-online.md`, "1.5 Shapes").
     pub user_principal_name: Option<Arc<str>>,
     /// `Name` and `Identity`, lower-cased, without those that only repeat the object id (R9).
     pub names: Vec<Arc<str>>,
@@ -40,6 +40,19 @@ pub enum MailboxKind {
     Shared,
     /// Any other `RecipientTypeDetails`, as received.
     Other(Box<str>),
+}
+
+impl MailboxKind {
+    /// Whether it is the mailbox of a person, though perhaps not synchronised: on another server, or of an older kind.
+    pub(super) fn is_personal(&self) -> bool {
+        match self {
+            Self::User { .. } => true,
+            Self::Shared => false,
+            Self::Other(kind) => ["LinkedMailbox", "LegacyMailbox", "RemoteUserMailbox"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(kind)),
+        }
+    }
 }
 
 /// A mailbox that was not understood. It is not absent: every address and identifier that could be read from it
@@ -206,7 +219,8 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
     }
 }
 
-/// R4: only a list with the primary address in it was read properly (`exchange-online.md` 6.6).
+/// R4: only a list with the primary address in it was read properly (`docs/specs/exchange-online.md`, "6.6
+/// `EmailAddresses`").
 fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
     let mut entries = record.email_addresses.iter().flatten();
     entries.any(|entry| {
@@ -216,7 +230,7 @@ fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
 }
 
 /// The address of an entry with the prefix `smtp:` in any case, or without prefix; `None` for X500, SIP and the like
-/// (R4, `exchange-online.md` 6.6).
+/// (R4, `docs/specs/exchange-online.md`, "6.6 `EmailAddresses`").
 fn smtp(entry: &str) -> Option<Result<SmtpAddress, &str>> {
     let entry = entry.trim();
     let text = match entry.split_once(':') {

@@ -519,17 +519,7 @@ impl Matcher<'_> {
             protected.push((ix, functional_rename(account.address(), &mailbox.primary)));
         }
         for (ix, protection) in protected {
-            self.protected
-                .entry(ix)
-                .or_insert_with(|| protection.clone());
-            for taken in self
-                .accounts
-                .with_address(&self.directory.mailbox(ix).primary)
-            {
-                self.account_protection
-                    .entry(*taken)
-                    .or_insert_with(|| protection.clone());
-            }
+            self.protected.entry(ix).or_insert(protection);
         }
     }
 
@@ -666,7 +656,7 @@ impl Matcher<'_> {
                 &live,
             );
             // R19: whoever has the address now, what decides is the object id that the account is tied to.
-            if protection.code == Code::KindNotSynchronised && !self.shares_primary(mailbox) {
+            if is_of_kind(protection.code) && !self.shares_primary(mailbox) {
                 let id = mailbox.object_id.as_ref();
                 accounts.retain(|account| {
                     let has_its_id =
@@ -881,6 +871,14 @@ fn known_object_ids(
         }
     }
     known
+}
+
+/// Whether a mailbox is protected for what kind it or its account is, while who it is is known.
+fn is_of_kind(code: Code) -> bool {
+    matches!(
+        code,
+        Code::KindNotSynchronised | Code::KindMismatch | Code::FunctionalRename
+    )
 }
 
 fn functional_rename(from: &SmtpAddress, to: &SmtpAddress) -> Protection {

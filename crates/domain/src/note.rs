@@ -80,10 +80,12 @@ codes! {
     MailboxGone = "R11" false,
     /// Full Access, but no account that could be a delegate.
     DelegatePruned = "R12" false,
-    /// Full Access of somebody whose own mailbox is not synchronised: neither added nor removed.
+    /// A delegate whose own mailbox or account cannot be judged: neither added nor removed.
     DelegateKept = "R12" false,
-    /// Neither created nor emptied, since its only delegates are left out for now.
+    /// Not created, since its only delegates are left out for now; or not emptied, of members who may not be taken out.
     DelegatesLeftOut = "R12" false,
+    /// Not emptied, since its only delegates are left out or a member may not be taken out: others can still open it.
+    DelegatesStay = "R12" true,
     /// The primary address is in no claimed domain.
     OutsideClaimedDomains = "R13" false,
     /// Not a member of the source filter.
@@ -102,7 +104,7 @@ codes! {
     FunctionalRename = "R17" true,
     /// The new address is taken.
     RenameBlocked = "R17" true,
-    /// A user account for a shared mailbox, or the reverse.
+    /// A user account for a shared mailbox or one that is not synchronised, or a functional account for a user mailbox.
     KindMismatch = "R18" true,
     /// Exchange still knows the address or object id of an account without mailbox.
     RecipientExists = "R19" false,

@@ -1,4 +1,5 @@
-//! `SYNC_SCHEDULE`, read as the Functions host reads it (`functions-host.md` 6): when the timer is due, in UTC.
+//! `SYNC_SCHEDULE`, read as the Functions host reads it (`docs/specs/functions-host.md`, "6. Schedules and instances"):
+//! when the timer is due, in UTC.
 //!
 //! NCRONTAB with six fields (second, minute, hour, day, month, day of the week) or five (the second is 0), or a
 //! `TimeSpan` such as `00:30:00`. Unlike in other dialects of cron, a day has to match both day fields, the week has the

@@ -28,7 +28,7 @@ pub struct MailboxRecord {
     pub malformed: Vec<String>,
 }
 
-/// One access entry of a mailbox: one trustee and one list of rights (`exchange-online.md` 1.5).
+/// One access entry of a mailbox: one trustee and one list of rights (`docs/specs/exchange-online.md`, "1.5 Shapes").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermissionEntry {
     /// The trustee as Exchange writes it: a UPN, a name, a SID, `NT AUTHORITY\SELF`.
@@ -140,7 +140,8 @@ pub enum MembersAnswer {
     Failed(String),
 }
 
-/// All groups of the directory, asked for once and only when a trustee matches no mailbox (`exchange-online.md` 6.4).
+/// All groups of the directory, asked for once and only when a trustee matches no mailbox
+/// (`docs/specs/exchange-online.md`, "6.4 Groups").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DirectoryAnswer {
     Complete(Vec<RecipientRecord>),
@@ -159,7 +160,8 @@ pub enum Question {
     Members { identity: String, kind: GroupKind },
 }
 
-/// How the members of a group are asked for: each kind has a cmdlet of its own (`exchange-online.md` 6.4).
+/// How the members of a group are asked for: each kind has a cmdlet of its own (`docs/specs/exchange-online.md`, "6.4
+/// Groups").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GroupKind {
     /// `MailUniversalSecurityGroup`: gives rights to its members (R10). `Get-DistributionGroupMember`.

@@ -1,5 +1,5 @@
-//! The requests of a plan: complete values in a fixed order. Nothing is left to choose when they are carried out; where
-//! a request depends on an earlier answer, the step says on which, and a pure function decides (R24, R31).
+//! The requests of a plan, in a fixed order. Where a request depends on an earlier answer, the step says on which, and
+//! [`super::execute`] makes the request when its turn comes (R24, R31).
 
 use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::SignInKey};
 
@@ -23,7 +23,8 @@ pub struct Step {
 
 impl Step {
     /// Whether it costs a write if nothing is refused. What completes a create has something to do where a create is
-    /// known to drop it (R24; `zivver-scim.md` 9): aliases, and the delegates of a user.
+    /// known to drop it (R24; `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice"): aliases, and the
+    /// delegates of a user.
     pub fn is_expected(&self) -> bool {
         match (self.when, &self.call) {
             (When::Always, call) => !call.is_nothing(),
@@ -73,7 +74,7 @@ pub enum Call {
         active: Option<bool>,
         extension: Option<UserExtension>,
     },
-    /// PUT; `members` is never empty, since Zivver ignores an empty list (`zivver-scim.md` 5.4).
+    /// PUT; `members` is never empty, since Zivver ignores an empty list (`docs/specs/zivver-scim.md`, "5.4 Quirks").
     UpdateFunctional {
         name: Option<Box<str>>,
         members: Option<Vec<Delegate>>,

@@ -1,8 +1,10 @@
-//! The rules as small worlds (`reconciliation.md` A to F), and properties over many of them.
+//! The rules as small worlds (`docs/specs/reconciliation.md`, "A. Reading" to "F. Guards"), and properties over many of
+//! them.
 
 mod all_clear;
 mod changes;
 mod delegations;
+mod execute;
 mod explained;
 mod guards;
 mod health;

@@ -41,7 +41,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// R8, and `exchange-online.md` 6.1: Full Access, not inherited, not the system's.
+/// R8, and `docs/specs/exchange-online.md`, "6.1 Which entries count": Full Access, not inherited, not the system's.
 pub(super) fn counts(entry: &PermissionEntry) -> bool {
     let full_access = entry
         .access_rights

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::Running;
 use crate::{
     domain::{
-        accounts::Accounts,
+        accounts::{Account, Accounts},
         delta::Target,
+        execute::Applied,
         ids::ScimId,
         ineffective::{Sent, SentChange, compare, remember},
         matching::match_accounts,
@@ -19,10 +20,8 @@ use crate::{
     },
     engine::{
         Progress, RunError,
-        apply::Applied,
         fetch::{Fetched, until},
         journal::PlanRecord,
-        live::Answered,
     },
     zivver::ZivverClient,
 };
@@ -178,7 +177,6 @@ fn sent_changes(
             let sent = Sent {
                 delta,
                 asked: &end.asked,
-                created: created.get(&delta.target),
             };
             compare(&sent, before, now, &created)
         })
@@ -196,7 +194,7 @@ fn lags(
     if changes.iter().all(|change| change.is_kept) {
         return false;
     }
-    let answered = now.with(applied.answers.values().map(Answered::view));
+    let answered = now.with(applied.answers.values().map(Account::view));
     let by_answers = sent_changes(plan, applied, before, &answered);
     let denied = |change: &&SentChange| {
         let answer = by_answers.iter().find(|other| other.key == change.key);

@@ -8,7 +8,8 @@ use crate::{
     functions::{Mode, Problem, ProblemKind, Request},
 };
 
-/// The front end drops a call after 230 s (`functions-host.md` 7.1); the rest is for saving and answering.
+/// The front end drops a call after 230 s (`docs/specs/functions-host.md`, "7.1 230 s"); the rest is for saving and
+/// answering.
 pub const WAIT_S_MAX: u64 = 200;
 
 /// Some eight thousand accounts fit in.

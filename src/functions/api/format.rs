@@ -6,19 +6,16 @@ use crate::functions::{Problem, ProblemKind, Request};
 pub enum Format {
     Json,
     Html,
-    Markdown,
     Csv,
 }
 
 impl Format {
-    pub(in crate::functions) const ALL: [Self; 4] =
-        [Self::Json, Self::Html, Self::Markdown, Self::Csv];
+    pub(in crate::functions) const ALL: [Self; 3] = [Self::Json, Self::Html, Self::Csv];
 
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Html => "text/html; charset=utf-8",
-            Self::Markdown => "text/markdown; charset=utf-8",
             Self::Csv => "text/csv; charset=utf-8",
         }
     }
@@ -32,7 +29,6 @@ impl Format {
         let format = match wanted.trim().to_ascii_lowercase().as_str() {
             "json" => Some(Self::Json),
             "html" => Some(Self::Html),
-            "md" | "markdown" => Some(Self::Markdown),
             "csv" => Some(Self::Csv),
             _ => None,
         };
@@ -56,7 +52,6 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::Html => "html",
-            Self::Markdown => "markdown",
             Self::Csv => "csv",
         }
     }
@@ -68,7 +63,6 @@ impl Format {
             "application/*" | "application/json" => self == Self::Json,
             "text/*" => self != Self::Json,
             "text/html" | "application/xhtml+xml" => self == Self::Html,
-            "text/markdown" | "text/plain" => self == Self::Markdown,
             "text/csv" => self == Self::Csv,
             _ => false,
         }
@@ -122,8 +116,7 @@ mod tests {
             ("text/html, application/json", Format::Html),
             ("text/html;q=0.5, application/json", Format::Json),
             ("text/html; level=1; q=0.4, text/csv;q=0.41", Format::Csv),
-            ("text/markdown", Format::Markdown),
-            ("text/plain", Format::Markdown),
+            ("text/markdown", Format::Json),
             ("TEXT/CSV", Format::Csv),
             ("application/json;q=0, text/csv;q=0.001", Format::Csv),
             ("image/png", Format::Json),
@@ -151,14 +144,12 @@ mod tests {
         };
         for (text, expected) in [
             ("json", Format::Json),
-            ("MD", Format::Markdown),
-            ("markdown", Format::Markdown),
-            ("csv", Format::Csv),
+            ("CSV", Format::Csv),
             ("html", Format::Html),
         ] {
             assert_eq!(Format::of(&request(text), &Format::ALL), Ok(expected));
         }
-        for text in ["pdf", "", "json,csv"] {
+        for text in ["md", "pdf", "", "json,csv"] {
             let problem = Format::of(&request(text), &Format::ALL).unwrap_err();
             assert_eq!(problem.kind, ProblemKind::BadQuery);
         }

@@ -1,15 +1,14 @@
 //! How far a run is, as it goes on.
 
-use crate::{domain::report::RunState, engine::Progress, render::html::Html};
+use maud::{Markup, html};
+
+use crate::{domain::report::RunState, engine::Progress};
 
 /// How often the page's script brings it up to date.
 const EVERY_MS: u32 = 2000;
 
 /// `progress` is that of the run in this process, if it is here.
-pub(in super::super) fn live(html: &mut Html, state: RunState, progress: Progress) {
-    html.raw("<div data-live=\"")
-        .number(EVERY_MS)
-        .raw("\" role=\"status\">");
+pub(in super::super) fn live(state: RunState, progress: Progress) -> Markup {
     let (words, bar) = match (state, progress) {
         (RunState::Queued, _) => ("Queued: it begins within a minute.".to_owned(), None),
         (RunState::Continues, Progress::Starting | Progress::Ended) => (
@@ -18,15 +17,14 @@ pub(in super::super) fn live(html: &mut Html, state: RunState, progress: Progres
         ),
         (RunState::Running | RunState::Continues | RunState::Ended, progress) => told(progress),
     };
-    html.raw("<p>").text(&words).raw("</p>");
-    if let Some((done, of)) = bar {
-        html.raw("<progress aria-label=\"Progress of the run\" value=\"")
-            .number(done)
-            .raw("\" max=\"")
-            .number(of.max(1))
-            .raw("\"></progress>");
+    html! {
+        div data-live=(EVERY_MS) role="status" {
+            p { (words) }
+            @if let Some((done, of)) = bar {
+                progress aria-label="Progress of the run" value=(done) max=(of.max(1)) {}
+            }
+        }
     }
-    html.raw("</div>");
 }
 
 /// In words, and as part of a whole.

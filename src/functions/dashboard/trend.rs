@@ -1,10 +1,8 @@
 //! The picture of the history.
 
-use crate::{
-    domain::report::RunState,
-    engine::RunSummary,
-    render::{html::Html, words},
-};
+use maud::{Markup, html};
+
+use crate::{domain::report::RunState, engine::RunSummary, render::words};
 
 /// Runs in the picture.
 const BARS: usize = 30;
@@ -14,14 +12,14 @@ const HEIGHT: u32 = 64;
 
 /// A bar for each of the last runs, the newest at the right: what was applied, and above it what needs somebody. Heights
 /// are by logarithm, so that one large night does not flatten all others.
-pub(super) fn trend(html: &mut Html, runs: &[RunSummary]) {
+pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended: Vec<&RunSummary> = runs
         .iter()
         .filter(|run| run.state == RunState::Ended)
         .take(BARS)
         .collect();
     if ended.len() < 2 {
-        return;
+        return Markup::default();
     }
     let counts = |run: &RunSummary| {
         let applied: u32 = run.counts.applied.values().sum();
@@ -34,45 +32,35 @@ pub(super) fn trend(html: &mut Html, runs: &[RunSummary]) {
         applied_all += applied;
         problems_all += problems;
     }
-    html.raw("<svg role=\"img\" viewBox=\"0 0 ")
-        .number(BARS * WIDTH)
-        .raw(" ")
-        .number(HEIGHT)
-        .raw("\" preserveAspectRatio=\"none\" aria-label=\"");
-    html.text(&format!(
+    let label = format!(
         "The last {} runs applied {applied_all} changes; {problems_all} were held, refused or failed",
         ended.len()
-    ));
-    html.raw("\">");
-    for (at, run) in ended.iter().enumerate() {
-        let x = (BARS - 1 - at) * WIDTH + 1;
-        let (applied, problems) = counts(run);
-        let (low, high) = (height(applied), height(problems));
-        html.raw("<g><title>").text(&format!(
-            "{}: {applied} applied, {problems} held, refused or failed",
-            words::moment(&run.started)
-        ));
-        html.raw("</title>");
-        // Each run is seen, if only as a line.
-        bar(html, "applied-bar", x, HEIGHT - low.max(1), low.max(1));
-        if high > 0 {
-            bar(html, "problem-bar", x, HEIGHT - low.max(1) - high, high);
+    );
+    html! {
+        svg role="img" viewBox={ "0 0 " (BARS * WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-label=(label) {
+            @for (at, run) in ended.iter().enumerate() {
+                @let x = (BARS - 1 - at) * WIDTH + 1;
+                @let (applied, problems) = counts(run);
+                // Each run is seen, if only as a line.
+                @let (low, high) = (height(applied).max(1), height(problems));
+                g {
+                    title {
+                        (words::moment(&run.started)) ": " (applied) " applied, " (problems) " held, refused or failed"
+                    }
+                    (bar("applied-bar", x, HEIGHT - low, low))
+                    @if high > 0 { (bar("problem-bar", x, HEIGHT - low - high, high)) }
+                }
+            }
         }
-        html.raw("</g>");
+        p.soft.small {
+            span.key.applied {} " applied \u{a0} "
+            span.key.problems {} " held, refused or failed, by run; the newest at the right"
+        }
     }
-    html.raw("</svg><p class=\"soft small\"><span class=\"key applied\"></span> applied &#160; <span class=\"key problems\"></span> held, refused or failed, by run; the newest at the right</p>");
 }
 
-fn bar(html: &mut Html, class: &'static str, x: usize, y: u32, height: u32) {
-    html.raw("<rect class=\"")
-        .raw(class)
-        .raw("\" width=\"8\" x=\"")
-        .number(x)
-        .raw("\" y=\"")
-        .number(y)
-        .raw("\" height=\"")
-        .number(height)
-        .raw("\"/>");
+fn bar(class: &str, x: usize, y: u32, height: u32) -> Markup {
+    html! { rect.(class) width="8" x=(x) y=(y) height=(height) {} }
 }
 
 /// At most half of the picture.

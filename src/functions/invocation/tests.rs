@@ -61,7 +61,7 @@ fn a_retry_is_counted_and_its_other_members_ignored() {
     }
 }
 
-/// The rows of the table in `functions-host.md` 2.4, as they are on the wire.
+/// The rows of the table in `docs/specs/functions-host.md`, "2.4 Queue trigger request", as they are on the wire.
 #[test]
 fn queue_messages_are_decoded_as_often_as_they_were_encoded() {
     for (on_the_wire, text) in [
@@ -107,17 +107,17 @@ fn the_metadata_of_a_message_is_only_a_hint() {
 
 #[test]
 fn an_http_call_is_read_as_the_host_sends_it() {
-    let body = br#"{"Data":{"req":{"Url":"https://sync.example/api/SyncHttp/runs?format=md","Method":"POST","Query":{"format":"md"},
+    let body = br#"{"Data":{"req":{"Url":"https://sync.example/api/SyncHttp/runs?format=csv","Method":"POST","Query":{"format":"csv"},
         "Headers":{"Accept":["*/*"],"Content-Length":["29"],"Content-Type":["application/json"],"Host":["sync.example"],"x-functions-key":["k3y"]},
         "Params":{"path":"runs"},
         "Identities":[{"AuthenticationType":"WebJobsAuthLevel","IsAuthenticated":true,"Actor":null,"Claims":[]}],
         "Body":"{\"accounts\":[\"anna@corp.example\"]}"}},
-        "Metadata":{"path":"\"runs\"","format":"\"md\"","Query":{"format":"md"},"Headers":{"Accept":"*/*"},"sys":{"MethodName":"SyncHttp"}}}"#;
+        "Metadata":{"path":"\"runs\"","format":"\"csv\"","Query":{"format":"csv"},"Headers":{"Accept":"*/*"},"sys":{"MethodName":"SyncHttp"}}}"#;
     let request = http(body).unwrap();
     assert_eq!(request.method, "POST");
     assert_eq!(request.segments, ["runs"]);
     assert_eq!(request.base, "/api/SyncHttp");
-    assert_eq!(request.query["format"], "md");
+    assert_eq!(request.query["format"], "csv");
     assert_eq!(
         request.body.as_deref(),
         Some(r#"{"accounts":["anna@corp.example"]}"#)

@@ -1,41 +1,42 @@
 //! The page for one address (R40).
 
+use maud::{Markup, html};
+
 use super::{
     super::words,
-    Html, Page, Tone,
+    Page, Tone, badge, fact,
     report::{action, held_change, note_rows},
+    value, values,
 };
 use domain::explain::{AccountFacts, Explanation, MailboxFacts};
 
 /// `home` is the path of the dashboard, where there is one.
 pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
     let title = format!("Cloud Sync: {}", explanation.address);
-    Page {
+    let page = Page {
         title: &title,
         home,
-    }
-    .around(|html| {
-        if let Some(home) = home {
-            search(html, home, "Another address");
-        }
-        content(html, explanation);
+    };
+    page.around(&html! {
+        @if let Some(home) = home { (search(home, "Another address")) }
+        (content(explanation))
     })
 }
 
 /// The field that leads to such a page.
-pub fn search(html: &mut Html, home: &str, label: &str) {
-    html.raw("<form class=\"line\" role=\"search\" method=\"get\" action=\"")
-        .text(home)
-        .raw("\" data-path=\"")
-        .text(home)
-        .raw("/accounts/\"><label>")
-        .text(label);
-    html.raw("<input type=\"search\" name=\"account\" autocomplete=\"off\" spellcheck=\"false\" required></label>");
-    html.raw("<button>Explain</button></form>");
+pub fn search(home: &str, label: &str) -> Markup {
+    html! {
+        form.line role="search" method="get" action=(home) data-path={ (home) "/accounts/" } {
+            label {
+                (label)
+                input type="search" name="account" autocomplete="off" spellcheck="false" required;
+            }
+            button { "Explain" }
+        }
+    }
 }
 
-fn content(html: &mut Html, explanation: &Explanation) {
-    html.raw("<h1>").value(&explanation.address).raw("</h1>");
+fn content(explanation: &Explanation) -> Markup {
     let attention = explanation
         .notes
         .iter()
@@ -47,108 +48,95 @@ fn content(html: &mut Html, explanation: &Explanation) {
     } else {
         Tone::Plain
     };
-    html.raw("<p class=\"lead alert ")
-        .raw(tone.class())
-        .raw("\">")
-        .text(&words::capital(&explanation.verdict))
-        .raw("</p>");
-    changes(html, explanation);
-    html.raw("<div class=\"columns\"><section><h2>Exchange says</h2>");
-    if explanation.mailboxes.is_empty() {
-        html.raw("<p>There is no mailbox with this address.</p>");
-    }
-    for mailbox in &explanation.mailboxes {
-        self::mailbox(html, mailbox);
-    }
-    html.raw("</section><section><h2>Zivver says</h2>");
-    if explanation.accounts.is_empty() {
-        html.raw("<p>There is no account with this address.</p>");
-    }
-    for account in &explanation.accounts {
-        self::account(html, account);
-    }
-    html.raw("</section></div>");
-    if !explanation.notes.is_empty() {
-        html.raw("<section><h2>What the rules say</h2>");
-        note_rows(html, explanation.notes.iter());
-        html.raw("</section>");
+    html! {
+        h1 { (value(&explanation.address)) }
+        p.lead.alert.(tone.class()) { (words::capital(&explanation.verdict)) }
+        (changes(explanation))
+        div.columns {
+            section {
+                h2 { "Exchange says" }
+                @if explanation.mailboxes.is_empty() {
+                    p { "There is no mailbox with this address." }
+                }
+                @for facts in &explanation.mailboxes { (mailbox(facts)) }
+            }
+            section {
+                h2 { "Zivver says" }
+                @if explanation.accounts.is_empty() {
+                    p { "There is no account with this address." }
+                }
+                @for facts in &explanation.accounts { (account(facts)) }
+            }
+        }
+        @if !explanation.notes.is_empty() {
+            section {
+                h2 { "What the rules say" }
+                (note_rows(explanation.notes.iter()))
+            }
+        }
     }
 }
 
-fn changes(html: &mut Html, explanation: &Explanation) {
-    html.raw("<section><h2>What a run would change</h2>");
-    if explanation.actions.is_empty() && explanation.held.is_empty() {
-        html.raw("<p>Nothing.</p>");
+fn changes(explanation: &Explanation) -> Markup {
+    html! {
+        section {
+            h2 { "What a run would change" }
+            @if explanation.actions.is_empty() && explanation.held.is_empty() { p { "Nothing." } }
+            ul.rows {
+                @for planned in &explanation.actions {
+                    li { (badge(Tone::Plain, words::verb(planned.kind))) " " (action(planned)) }
+                }
+                @for held in &explanation.held {
+                    li {
+                        (badge(Tone::Notice, "held")) " " (held_change(&held.change))
+                        p.why { (held.reason) }
+                        p.why {
+                            "To approve its whole set, once a run has shown it: "
+                            code { "cloud-sync apply --approve " (held.code) } " (R27)"
+                        }
+                    }
+                }
+            }
+        }
     }
-    html.raw("<ul class=\"rows\">");
-    for planned in &explanation.actions {
-        html.raw("<li>")
-            .badge(Tone::Plain, words::verb(planned.kind))
-            .raw(" ");
-        action(html, planned);
-        html.raw("</li>");
-    }
-    for held in &explanation.held {
-        html.raw("<li>").badge(Tone::Notice, "held").raw(" ");
-        held_change(html, &held.change);
-        html.raw("<p class=\"why\">")
-            .text(&held.reason)
-            .raw("</p><p class=\"why\">To approve its whole set, once a run has shown it: <code>cloud-sync apply --approve ");
-        html.text(&held.code).raw("</code> (R27)</p></li>");
-    }
-    html.raw("</ul></section>");
 }
 
-fn mailbox(html: &mut Html, mailbox: &MailboxFacts) {
-    html.raw("<h3>")
-        .value(&mailbox.primary)
-        .raw("</h3><p>")
-        .text(&words::capital(&mailbox.standing))
-        .raw("</p><dl class=\"list\">");
-    html.fact("Display name", |html| html.value(&mailbox.display_name));
-    html.fact("Kind", |html| html.value(&mailbox.kind));
-    if let Some(disabled) = mailbox.disabled {
-        html.fact("Account", |html| {
-            html.text(if disabled { "disabled" } else { "enabled" })
-        });
+fn mailbox(mailbox: &MailboxFacts) -> Markup {
+    html! {
+        h3 { (value(&mailbox.primary)) }
+        p { (words::capital(&mailbox.standing)) }
+        dl.list {
+            (fact("Display name", value(&mailbox.display_name)))
+            (fact("Kind", value(&mailbox.kind)))
+            @if let Some(disabled) = mailbox.disabled {
+                (fact("Account", if disabled { "disabled" } else { "enabled" }))
+            }
+            (fact("Aliases", values(&mailbox.aliases)))
+            @if let Some(trustees) = &mailbox.full_access {
+                (fact("Full Access", values(trustees)))
+            } @else {
+                (fact("Full Access", "unknown, or not asked for"))
+            }
+            (fact("Object id", value(mailbox.object_id.as_deref().unwrap_or("none"))))
+        }
     }
-    html.fact("Aliases", |html| html.values(&mailbox.aliases));
-    html.fact("Full Access", |html| match &mailbox.full_access {
-        Some(trustees) => html.values(trustees),
-        None => html.raw("unknown, or not asked for"),
-    });
-    html.fact("Object id", |html| {
-        html.value(mailbox.object_id.as_deref().unwrap_or("none"))
-    });
-    html.raw("</dl>");
 }
 
-fn account(html: &mut Html, account: &AccountFacts) {
-    html.raw("<h3>")
-        .value(&account.address)
-        .raw("</h3><p>")
-        .text(&words::capital(&account.standing))
-        .raw("</p>");
-    if let Some(suspended) = &account.suspended {
-        html.raw("<p class=\"alert notice\">")
-            .text(&words::capital(&suspended.in_words()))
-            .raw(".</p>");
+fn account(account: &AccountFacts) -> Markup {
+    html! {
+        h3 { (value(&account.address)) }
+        p { (words::capital(&account.standing)) }
+        @if let Some(suspended) = &account.suspended {
+            p.alert.notice { (words::capital(&suspended.in_words())) "." }
+        }
+        dl.list {
+            (fact("Name", value(&account.name)))
+            (fact("Kind", words::account(account.kind)))
+            (fact("Status", if account.active { "active" } else { "not active" }))
+            (fact("Aliases", values(&account.aliases)))
+            (fact("Delegates", values(&account.delegates)))
+            (fact("External id", value(account.external_account_id.as_deref().unwrap_or("none"))))
+            (fact("Zivver id", value(&account.id)))
+        }
     }
-    html.raw("<dl class=\"list\">");
-    html.fact("Name", |html| html.value(&account.name));
-    html.fact("Kind", |html| html.text(words::account(account.kind)));
-    html.fact("Status", |html| {
-        html.text(if account.active {
-            "active"
-        } else {
-            "not active"
-        })
-    });
-    html.fact("Aliases", |html| html.values(&account.aliases));
-    html.fact("Delegates", |html| html.values(&account.delegates));
-    html.fact("External id", |html| {
-        html.value(account.external_account_id.as_deref().unwrap_or("none"))
-    });
-    html.fact("Zivver id", |html| html.value(&account.id));
-    html.raw("</dl>");
 }

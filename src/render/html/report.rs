@@ -5,9 +5,11 @@ mod notes;
 
 use std::collections::BTreeMap;
 
+use maud::{Markup, html};
+
 use super::{
     super::words::{self, number, thousands},
-    Html, Page, Tone,
+    Page, Tone, badge, change, group, search, tile, value,
 };
 use domain::{
     hold::{HeldChange, HeldSet},
@@ -25,59 +27,49 @@ pub fn report(report: &Report) -> String {
         title: &title,
         ..Page::default()
     };
-    page.around(|html| content(html, report, |_, _| {}))
-}
-
-/// What a page says of a run; `approval` is what can be done about a held set.
-pub fn content(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
-    heading(html, report);
-    details(html, report, approval);
+    page.around(&html! { (heading(report)) (details(report, |_| Markup::default())) })
 }
 
 /// Which run it is, and how it stands.
-pub fn heading(html: &mut Html, report: &Report) {
-    html.raw("<h1>").text(&title(report)).raw(" ");
-    if report.state == RunState::Ended {
-        let standing = words::outcome(report.outcome);
-        html.badge(tone_of(report.state, report.outcome), standing);
+pub fn heading(report: &Report) -> Markup {
+    html! {
+        h1 {
+            (title(report)) " "
+            @if report.state == RunState::Ended {
+                (badge(tone_of(report.state, report.outcome), words::outcome(report.outcome)))
+            }
+        }
+        p.soft {
+            (words::moment(&report.started)) " · by " (words::trigger(report.trigger))
+            @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
+        }
     }
-    html.raw("</h1><p class=\"soft\">")
-        .text(&words::moment(&report.started))
-        .raw(" · by ")
-        .text(words::trigger(report.trigger));
-    if report.duration_ms > 0 {
-        html.raw(" · took ")
-            .text(&words::duration(report.duration_ms));
-    }
-    html.raw("</p>");
 }
 
-/// Everything below the heading; nothing for a run of which nothing is known yet.
-pub fn details(html: &mut Html, report: &Report, approval: impl Fn(&mut Html, &HeldSet)) {
-    if let Some(error) = &report.error {
-        html.raw("<p class=\"alert bad\" role=\"alert\">")
-            .text(error)
-            .raw("</p>");
+/// Everything below the heading; nothing for a run of which nothing is known yet. `approval` is what can be done about a
+/// held set.
+pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+    html! {
+        @if let Some(error) = &report.error {
+            p.alert.bad role="alert" { (error) }
+        }
+        @for warning in &report.warnings {
+            p.alert.notice { (warning) }
+        }
+        @if report.state == RunState::Ended || !report.actions.is_empty() {
+            (tiles(report))
+            (estimate(report))
+            (search("Search in this run"))
+            (held(&report.held, approval))
+            (failed(&report.failed))
+            (plan(report))
+            (verification(report))
+            (notes::since(report))
+            (notes::notes(report))
+            (notes::suspended(report))
+            (facts::facts(report))
+        }
     }
-    for warning in &report.warnings {
-        html.raw("<p class=\"alert notice\">")
-            .text(warning)
-            .raw("</p>");
-    }
-    if report.state != RunState::Ended && report.actions.is_empty() {
-        return;
-    }
-    tiles(html, report);
-    estimate(html, report);
-    html.search("Search in this run");
-    held(html, &report.held, approval);
-    failed(html, &report.failed);
-    plan(html, report);
-    verification(html, report);
-    notes::since(html, report);
-    notes::notes(html, report);
-    notes::suspended(html, report);
-    facts::facts(html, report);
 }
 
 fn title(report: &Report) -> String {
@@ -106,7 +98,7 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
 }
 
 /// Numbers that say something: planned always, the others where they are not 0.
-fn tiles(html: &mut Html, report: &Report) {
+fn tiles(report: &Report) -> Markup {
     let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
     let counts = &report.counts;
     let attention = report
@@ -114,227 +106,202 @@ fn tiles(html: &mut Html, report: &Report) {
         .iter()
         .filter(|note| note.code.needs_attention())
         .count();
-    html.raw("<ul class=\"tiles\">");
-    html.tile(
-        Tone::Plain,
-        thousands(sum(&counts.planned).into()),
-        "planned",
-    );
-    for (tone, count, what) in [
+    let attention = u32::try_from(attention).unwrap_or(u32::MAX);
+    let others = [
         (Tone::Good, sum(&counts.applied), "applied"),
         (Tone::Notice, counts.held, "held back"),
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
         (Tone::Notice, report.remaining, "not started"),
-        (
-            Tone::Notice,
-            u32::try_from(attention).unwrap_or(u32::MAX),
-            "to look at",
-        ),
-    ] {
-        if count > 0 {
-            html.tile(tone, thousands(count.into()), what);
+        (Tone::Notice, attention, "to look at"),
+    ];
+    html! {
+        ul.tiles {
+            (tile(Tone::Plain, thousands(sum(&counts.planned).into()), "planned"))
+            @for (tone, count, what) in others.into_iter().filter(|(_, count, _)| *count > 0) {
+                (tile(tone, thousands(count.into()), what))
+            }
         }
     }
-    html.raw("</ul>");
 }
 
-fn estimate(html: &mut Html, report: &Report) {
-    if report.planned_writes == 0 {
-        return;
+fn estimate(report: &Report) -> Markup {
+    html! {
+        @if report.planned_writes > 0 {
+            p.lead {
+                (words::estimate(report.planned_writes, report.estimate_ms))
+                (match report.mode {
+                    Mode::Preview => ". Nothing was written.",
+                    Mode::Apply => ".",
+                })
+            }
+        }
     }
-    html.raw("<p class=\"lead\">")
-        .text(&words::estimate(report.planned_writes, report.estimate_ms));
-    html.raw(match report.mode {
-        Mode::Preview => ". Nothing was written.</p>",
-        Mode::Apply => ".</p>",
-    });
 }
 
-fn held(html: &mut Html, sets: &[HeldSet], approval: impl Fn(&mut Html, &HeldSet)) {
-    if !sets.is_empty() {
-        html.raw("<div id=\"held\">");
-    }
-    for set in sets {
-        html.raw("<section>");
-        held_set(html, set);
-        approval(html, set);
-        html.raw("<p class=\"why\">To approve exactly these changes from elsewhere, within 24 hours: <code>cloud-sync apply --approve ");
-        html.text(&set.code)
-            .raw("</code> or <code>POST …/SyncHttp {\"mode\":\"apply\",\"approve\":[\"")
-            .text(&set.code)
-            .raw("\"]}</code> (R27)</p></section>");
-    }
-    if !sets.is_empty() {
-        html.raw("</div>");
+fn held(sets: &[HeldSet], approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+    html! {
+        @if !sets.is_empty() {
+            div #held {
+                @for set in sets {
+                    section {
+                        (held_set(set))
+                        (approval(set))
+                        p.why {
+                            "To approve exactly these changes from elsewhere, within 24 hours: "
+                            code { "cloud-sync apply --approve " (set.code) }
+                            " or "
+                            code { "POST …/SyncHttp {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
+                            " (R27)"
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
 /// Heading, reason and changes.
-pub fn held_set(html: &mut Html, set: &HeldSet) {
-    html.raw("<h2>")
-        .badge(Tone::Notice, "held")
-        .raw(" ")
-        .text(&words::capital(words::class(set.class)))
-        .raw("</h2><p>")
-        .text(&set.reason)
-        .raw("</p>");
-    let count = set.changes.len();
-    html.group("Changes", count, |html| {
-        html.raw("<ul class=\"rows\">");
-        for change in &set.changes {
-            html.raw("<li>");
-            held_change(html, change);
-            html.raw("</li>");
+pub fn held_set(set: &HeldSet) -> Markup {
+    let changes = html! {
+        ul.rows {
+            @for change in &set.changes { li { (held_change(change)) } }
         }
-        html.raw("</ul>");
-    });
+    };
+    html! {
+        h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
+        p { (set.reason) }
+        (group("Changes", set.changes.len(), changes))
+    }
 }
 
 /// Account, what, and before and after.
-pub(super) fn held_change(html: &mut Html, change: &HeldChange) {
-    html.raw("<span class=\"who\">")
-        .value(change.address.as_str())
-        .raw("</span> ")
-        .text(&change.what)
-        .raw(" ")
-        .change(&change.before, &change.after);
+pub(super) fn held_change(held: &HeldChange) -> Markup {
+    html! { (who(held.address.as_str())) " " (held.what) " " (change(&held.before, &held.after)) }
 }
 
-fn failed(html: &mut Html, failed: &[FailedAction]) {
+/// Whom a row is about.
+pub(super) fn who(address: &str) -> Markup {
+    html! { span.who { (value(address)) } }
+}
+
+fn failed(failed: &[FailedAction]) -> Markup {
     if failed.is_empty() {
-        return;
+        return Markup::default();
     }
-    html.raw("<section id=\"failed\"><h2>Refused or failed</h2>");
-    html.group("What went wrong, and what to do", failed.len(), |html| {
-        html.raw("<ul class=\"rows\">");
-        for action in failed {
-            html.raw("<li><span class=\"who\">")
-                .value(action.address.as_str())
-                .raw("</span> ")
-                .text(words::verb(action.kind));
-            for problem in &action.problems {
-                html.raw("<p class=\"problem\">").text(problem).raw("</p>");
+    let rows = html! {
+        ul.rows {
+            @for action in failed {
+                li {
+                    (who(action.address.as_str())) " " (words::verb(action.kind))
+                    (problems(&action.problems))
+                }
             }
-            html.raw("</li>");
         }
-        html.raw("</ul>");
-    });
-    html.raw("</section>");
+    };
+    html! {
+        section #failed {
+            h2 { "Refused or failed" }
+            (group("What went wrong, and what to do", failed.len(), rows))
+        }
+    }
+}
+
+fn problems(problems: &[String]) -> Markup {
+    html! { @for problem in problems { p.problem { (problem) } } }
 }
 
 /// The plan as a diff, by kind of action.
-fn plan(html: &mut Html, report: &Report) {
-    html.raw("<section><h2>")
-        .raw(match report.mode {
-            Mode::Preview => "What would change",
-            Mode::Apply => "What changed",
-        })
-        .raw("</h2>");
-    if report.actions.is_empty() {
-        html.raw("<p>Nothing is to change.</p>");
-    }
+fn plan(report: &Report) -> Markup {
     let mut by_kind: BTreeMap<ActionKind, Vec<&ActionReport>> = BTreeMap::new();
     for action in &report.actions {
         by_kind.entry(action.action.kind).or_default().push(action);
     }
-    for (kind, actions) in by_kind {
-        let title = format!(
-            "{}: {}",
-            words::capital(words::verb(kind)),
-            words::meaning(kind)
-        );
-        html.group(&title, actions.len(), |html| {
-            html.raw("<ul class=\"rows\">");
-            for report in actions {
-                planned(html, report);
+    let title = |kind| {
+        let verb = words::capital(words::verb(kind));
+        format!("{verb}: {}", words::meaning(kind))
+    };
+    html! {
+        section {
+            h2 {
+                (match report.mode {
+                    Mode::Preview => "What would change",
+                    Mode::Apply => "What changed",
+                })
             }
-            html.raw("</ul>");
-        });
+            @if report.actions.is_empty() { p { "Nothing is to change." } }
+            @for (kind, actions) in by_kind {
+                (group(&title(kind), actions.len(), html! {
+                    ul.rows { @for action in actions { (planned(action)) } }
+                }))
+            }
+        }
     }
-    html.raw("</section>");
 }
 
-fn planned(html: &mut Html, report: &ActionReport) {
+fn planned(report: &ActionReport) -> Markup {
     let tone = match report.outcome {
         ActionOutcome::Applied => Tone::Good,
         ActionOutcome::Partly | ActionOutcome::Refused => Tone::Notice,
         ActionOutcome::Failed => Tone::Bad,
         ActionOutcome::Planned | ActionOutcome::Remaining => Tone::Plain,
     };
-    html.raw("<li>");
     let ended = (report.outcome != ActionOutcome::Planned)
         .then(|| (tone, words::action_outcome(report.outcome)));
-    action_with_end(html, &report.action, ended);
-    for problem in &report.problems {
-        html.raw("<p class=\"problem\">").text(problem).raw("</p>");
-    }
-    html.raw("</li>");
+    html! { li { (action_with_end(&report.action, ended)) (problems(&report.problems)) } }
 }
 
 /// Account, attributes and reasons.
-pub(super) fn action(html: &mut Html, action: &Action) {
-    action_with_end(html, action, None);
+pub(super) fn action(action: &Action) -> Markup {
+    action_with_end(action, None)
 }
 
-fn action_with_end(html: &mut Html, action: &Action, ended: Option<(Tone, &str)>) {
-    html.raw("<span class=\"who\">")
-        .value(action.address.as_str())
-        .raw("</span> <span class=\"soft\">");
-    html.text(words::account(action.account)).raw("</span> ");
-    if let Some((tone, word)) = ended {
-        html.badge(tone, word);
-    }
-    if !action.changes.is_empty() {
-        html.raw("<ul class=\"diff\">");
-        for change in &action.changes {
-            html.raw("<li><span class=\"attribute\">")
-                .text(words::attribute(change.attribute))
-                .raw("</span> ");
-            for value in &change.before {
-                html.change(value, "");
+fn action_with_end(action: &Action, ended: Option<(Tone, &str)>) -> Markup {
+    html! {
+        (who(action.address.as_str())) " "
+        span.soft { (words::account(action.account)) } " "
+        @if let Some((tone, word)) = ended { (badge(tone, word)) }
+        @if !action.changes.is_empty() {
+            ul.diff {
+                @for it in &action.changes {
+                    li {
+                        span.attribute { (words::attribute(it.attribute)) } " "
+                        @for value in &it.before { (change(value, "")) }
+                        @for value in &it.after { (change("", value)) }
+                    }
+                }
             }
-            for value in &change.after {
-                html.change("", value);
+        }
+        @if !action.reasons.is_empty() {
+            p.why {
+                @for (at, reason) in action.reasons.iter().enumerate() {
+                    @if at > 0 { " · " }
+                    (reason.fact) " (" (reason.rule) ")"
+                }
             }
-            html.raw("</li>");
         }
-        html.raw("</ul>");
-    }
-    if !action.reasons.is_empty() {
-        html.raw("<p class=\"why\">");
-        for (at, reason) in action.reasons.iter().enumerate() {
-            html.raw(if at > 0 { " · " } else { "" })
-                .text(&reason.fact)
-                .raw(" (")
-                .text(&reason.rule)
-                .raw(")");
-        }
-        html.raw("</p>");
     }
 }
 
-fn verification(html: &mut Html, report: &Report) {
+fn verification(report: &Report) -> Markup {
     let (tone, word) = match report.converged {
         None => (Tone::Plain, "not verified"),
         Some(true) => (Tone::Good, "converged"),
         Some(false) => (Tone::Notice, "not converged"),
     };
-    html.raw("<section id=\"verification\"><h2>Verification ")
-        .badge(tone, word)
-        .raw("</h2><p>")
-        .text(words::verdict(report))
-        .raw("</p>");
-    if !report.differences.is_empty() {
-        html.group("Differences", report.differences.len(), |html| {
-            html.raw("<ul class=\"rows\">");
-            for difference in &report.differences {
-                html.raw("<li>").text(words::verb(difference.kind)).raw(" ");
-                action(html, difference);
-                html.raw("</li>");
+    html! {
+        section #verification {
+            h2 { "Verification " (badge(tone, word)) }
+            p { (words::verdict(report)) }
+            @if !report.differences.is_empty() {
+                (group("Differences", report.differences.len(), html! {
+                    ul.rows {
+                        @for difference in &report.differences {
+                            li { (words::verb(difference.kind)) " " (action(difference)) }
+                        }
+                    }
+                }))
             }
-            html.raw("</ul>");
-        });
+        }
     }
-    html.raw("</section>");
 }

@@ -1,5 +1,6 @@
 """scim2-server as a Zivver: a SCIM server that nobody here wrote, with Zivver's attributes as a schema extension, behind
-an adapter for what Zivver is known to do otherwise (`zivver-scim.md` 3 to 5). Standard input: one line of JSON with the
+an adapter for what Zivver is known to do otherwise (`docs/specs/zivver-scim.md`, "3. User resource", "4. Group resource
+(functional account)" and "5. Write semantics and quirks"). Standard input: one line of JSON with the
 mailboxes, groups and accounts to begin with. Prints a port; then, for each further line of input, one line of JSON:
 what differs from what the directory calls for, worked out here, and the writes so far."""
 

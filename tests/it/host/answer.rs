@@ -1,4 +1,4 @@
-//! What the host makes of a handler's answer (`functions-host.md` 2.5 to 2.8).
+//! What the host makes of a handler's answer (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The app root as the host reads it: host.json and the functions' bindings (`functions-host.md` 1.1 and 5).
+//! The app root as the host reads it: host.json and the functions' bindings (`docs/specs/functions-host.md`, "1.1 The
+//! `customHandler` section" and "5. host.json and function.json").
 
 use std::{
     collections::BTreeMap,

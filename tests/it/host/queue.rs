@@ -1,4 +1,5 @@
-//! An Azure Storage queue in memory, and what the host's extension does with it (`functions-host.md` section 3).
+//! An Azure Storage queue in memory, and what the host's extension does with it (`docs/specs/functions-host.md`, "3.
+//! Queue trigger and output binding").
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! What drives a timer function, and starts it by hand (`functions-host.md` 6 and 7.2).
+//! What drives a timer function, and starts it by hand (`docs/specs/functions-host.md`, "6. Schedules and instances"
+//! and "7.2 Admin API").
 
 use std::{
     sync::{Arc, Mutex},

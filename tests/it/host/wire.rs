@@ -1,5 +1,5 @@
 //! The host's side of the wire: bytes over TCP, both framings, and the envelopes of the three triggers
-//! (`functions-host.md` 2.2 to 2.4).
+//! (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use std::{io, net::Ipv4Addr};
 

@@ -1,4 +1,5 @@
-//! The handler's process: how the host starts it, reads its console, and reacts to its end (`functions-host.md` 1 and 4.1).
+//! The handler's process: how the host starts it, reads its console, and reacts to its end
+//! (`docs/specs/functions-host.md`, "1. Process life cycle" and "4.1 Console").
 
 use std::{
     fmt,

@@ -1,4 +1,5 @@
-//! Every form in which the host hands over messages and calls (`functions-host.md` 2.3 and 2.4).
+//! Every form in which the host hands over messages and calls (`docs/specs/functions-host.md`, "2.3 HTTP trigger
+//! request" and "2.4 Queue trigger request").
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! The binary under a schedule: who runs when, what a host that stops or loses patience leaves, and starts by hand
-//! (`functions-host.md` 1.6, 6 and 7.2; R29, R34, R35).
+//! (`docs/specs/functions-host.md`, "1.6 Function timeout", "6. Schedules and instances" and "7.2 Admin API"; R29,
+//! R34, R35).
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,5 @@
-//! A serving binary that is asked to end, by Ctrl+C under `func start` or by a container's SIGTERM (`functions-host.md` 1.7):
-//! it does so by itself, and nothing is left wrong.
+//! A serving binary that is asked to end, by Ctrl+C under `func start` or by a container's SIGTERM
+//! (`docs/specs/functions-host.md`, "1.7 Shutdown"): it does so by itself, and nothing is left wrong.
 
 use std::time::Duration;
 

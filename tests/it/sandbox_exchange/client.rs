@@ -10,8 +10,8 @@ use cloud_sync::domain::source::{
 use cloud_sync::exchange::{ExchangeClient, ExchangeConfig, Identity, MailboxKey, Strategy};
 use cloud_sync::http::Transport;
 use cloud_sync::sandbox::exchange::{
-    BatchFault, Expand, GroupKind as Kind, ItemFault, Mailbox, Paging, RetryAfter, Simulator,
-    Switches, Tenant, faults,
+    BatchFault, GroupKind as Kind, ItemFault, Mailbox, Paging, RetryAfter, Simulator, Switches,
+    Tenant, faults,
 };
 use futures::StreamExt;
 
@@ -85,11 +85,6 @@ const EXPECTED: &str = "DiscoverySearchMailbox{D919BA05-46A6-415f-80AD-7E09334BB
 async fn each_strategy_reads_the_same() {
     assert_eq!(read(Strategy::Get, |_| ()).await, EXPECTED);
     assert_eq!(read(Strategy::Batch, |_| ()).await, EXPECTED);
-    assert_eq!(read(Strategy::Expand, |_| ()).await, EXPECTED, "refused");
-    let serve = |switches: &mut Switches| switches.expand_permissions = Expand::Served;
-    assert_eq!(read(Strategy::Expand, serve).await, EXPECTED, "served");
-    let ignore = |switches: &mut Switches| switches.expand_permissions = Expand::Ignored;
-    assert_eq!(read(Strategy::Expand, ignore).await, EXPECTED, "ignored");
 }
 
 #[tokio::test(start_paused = true)]

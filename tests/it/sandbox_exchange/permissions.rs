@@ -1,6 +1,6 @@
 //! Items 15 to 18: permissions by OData.
 
-use cloud_sync::sandbox::exchange::{Expand, SelfEntry};
+use cloud_sync::sandbox::exchange::SelfEntry;
 
 use super::*;
 
@@ -182,27 +182,4 @@ async fn c18_a_mailbox_deleted_after_the_list_is_404() {
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["error"]["code"], "NotFound");
     assert_eq!(answer.cause(), "An server side error occured.");
-}
-
-#[tokio::test]
-async fn expansion_on_the_list_is_a_switch() {
-    let bench = desk().await;
-    let ask = "/Mailbox?$select=UserPrincipalName&$expand=MailboxPermission";
-    assert_eq!(bench.get(ask).await.status, 400);
-    bench
-        .simulator
-        .switch(|switches| switches.expand_permissions = Expand::Ignored);
-    assert!(
-        bench.get(ask).await.rows()[0]
-            .get("MailboxPermission")
-            .is_none()
-    );
-    bench
-        .simulator
-        .switch(|switches| switches.expand_permissions = Expand::Served);
-    let rows = bench.get(ask).await.rows();
-    assert_eq!(
-        rows[2]["MailboxPermission"][1]["User"],
-        "Discovery Management"
-    );
 }

@@ -28,7 +28,7 @@ fn remove_all() -> Value {
 }
 
 #[tokio::test]
-async fn a_group_has_the_shape_of_section_4() {
+async fn a_group_has_the_shape_of_the_captured_ones() {
     let world = World::start(small()).await;
     let expected = json!({
         "id": INFO, "externalId": "info@corp.example", "displayName": "Info", "members": [{ "value": ANNA }],

@@ -67,7 +67,7 @@ async fn a_list_is_whole_and_holds_resources_and_total_only() {
 }
 
 #[tokio::test]
-async fn a_user_has_the_shape_of_section_3() {
+async fn a_user_has_the_shape_of_the_captured_ones() {
     let world = World::start(small()).await;
     let expected = json!({
         "id": ANNA, "userName": "anna@corp.example", "name": { "formatted": "Anna" }, "active": true,

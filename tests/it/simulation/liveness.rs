@@ -45,9 +45,9 @@ const OF_LEAVERS: [&str; 7] = [
     "delegations_unknown",
     "mailbox_gone",
     "delegates_left_out",
+    "delegates_stay",
     "claim_conflict",
     "duplicate_primary",
-    "functional_rename",
 ];
 
 /// What the oracle keeps from one report to the next.
@@ -143,8 +143,7 @@ impl Oracle {
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
             let whose = self.names(&view, &wrong.intent.account);
-            let others = report.others.as_ref().is_some_and(|it| it.attention > 0);
-            let silent = report.converged != Some(true) || others || !whose.iter().any(concerns);
+            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }
@@ -420,13 +419,14 @@ impl Oracle {
             let mut others = truth.mailboxes.iter();
             let other =
                 others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
-            let (Some((heir, other)), false) =
+            let (Some((_, other)), false) =
                 (other, own.is_some_and(|it| it.addresses.contains(&alias)))
             else {
                 continue;
             };
-            // R22: what is out of use gives it up for an account that is there or comes.
-            if !is_active(organisation, id) && !self.is_in_use(heir) {
+            // R22: what is to be inactive gives it up for an account that is to be active.
+            let is_compared = is_active(organisation, id) && own.is_some_and(Fact::wants_account);
+            if !is_compared && !other.wants_account() {
                 continue;
             }
             let mut names = self.names(organisation, id);

@@ -1,7 +1,7 @@
 //! What happens in the world: a small tenant and its organisation at the start, and what people do in both afterwards.
 
 use cloud_sync::sandbox::{
-    exchange::{Contact, Expand, Group, GroupKind, Mailbox, Permission, Tenant, guid},
+    exchange::{Contact, Group, GroupKind, Mailbox, Permission, Tenant, guid},
     zivver::{self, Organisation, User},
 };
 
@@ -169,9 +169,7 @@ impl Plot {
             self.grant(&mut tenant);
             self.regroup(&mut tenant);
         }
-        let switches = &mut tenant.switches;
-        switches.page_rows_max = usize::try_from(*self.dice.pick(&[2, 3, 5, 1000])).unwrap();
-        switches.expand_permissions = Expand::Served;
+        tenant.switches.page_rows_max = usize::try_from(*self.dice.pick(&[2, 3, 5, 1000])).unwrap();
         let organisation = self.organisation(&tenant);
         (tenant, organisation)
     }

@@ -1,5 +1,5 @@
-//! Who may open which mailbox: one small read for each, by one of three strategies with the same result
-//! (`exchange-online.md` sections 1.2 C, 3 and 6.1).
+//! Mailbox permissions: one small read for each mailbox, by one of two strategies with the same result
+//! (`docs/specs/exchange-online.md`, "1.2 The OData GETs", "3. Batch" and "6.1 Which entries count").
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -22,8 +22,8 @@ use super::{
     ExchangeError, Strategy,
     batch::BATCH_MAX,
     call::{Call, Service},
-    pages::{Reader, Void},
-    wire::{MailboxRow, PermissionRow},
+    pages::{NoRows, Reader},
+    wire::PermissionRow,
 };
 use domain::{
     ids::ObjectId,
@@ -31,17 +31,16 @@ use domain::{
 };
 
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-const EXPANDED_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// If so many reads were refused and none was answered, the identity may read none at all (R32).
+/// If this many reads were forbidden and none was answered, the identity probably may not read any permissions (R32).
 const FORBIDDEN_MAX: usize = 20;
 
-/// What a mailbox is asked for by; never empty.
+/// The identity used to ask for a mailbox; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MailboxKey(String);
 
 impl MailboxKey {
-    /// The object id, which no rename touches, else the UPN, else the primary address.
+    /// The object id, which survives a rename, else the UPN, else the primary address.
     pub fn choose(
         object_id: Option<&str>,
         user_principal_name: Option<&str>,
@@ -68,7 +67,7 @@ impl MailboxKey {
         )
     }
 
-    /// The path of its permissions below the tenant. Base64 spares us every other way of quoting.
+    /// The path of the permissions below the tenant. Base64 avoids all other quoting.
     pub(super) fn path(&self) -> String {
         let key = BASE64_STANDARD.encode(&self.0);
         let key = percent_encoding::utf8_percent_encode(&key, percent_encoding::NON_ALPHANUMERIC);
@@ -76,13 +75,13 @@ impl MailboxKey {
     }
 }
 
-/// An answer, or why there is none yet, for the mailbox at a place of the request.
+/// The answer, or a retryable error, for the mailbox at an index of the request.
 type Answered = (usize, Result<PermissionAnswer, ExchangeError>);
 type Entries = Result<Vec<PermissionEntry>, Vec<String>>;
 
 impl Service {
-    /// Reads `keys` in any order; each answer carries the place of its key. Ends early, with an error, when nothing
-    /// else could be read either.
+    /// Reads `keys` in any order; each answer carries the index of its key. Ends early with an error if no further read
+    /// could succeed.
     pub(super) fn permissions(
         self: &Arc<Self>,
         keys: Vec<MailboxKey>,
@@ -90,18 +89,14 @@ impl Service {
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
-        let mut watch = Watch::new(self.config.failures_in_a_row_max);
+        let mut watch = FailureWatch::new(self.config.failures_in_a_row_max);
+        let in_time =
+            move |at| at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline);
         jobs(service, keys)
-            .into_stream()
-            .flat_map(move |jobs| {
-                let in_time = move |at| {
-                    at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline)
-                };
-                jobs.enumerate()
-                    .take_while(move |(at, _)| std::future::ready(in_time(*at)))
-                    .map(|(_, job)| job)
-                    .buffer_unordered(workers)
-            })
+            .enumerate()
+            .take_while(move |(at, _)| std::future::ready(in_time(*at)))
+            .map(|(_, job)| job)
+            .buffer_unordered(workers)
             .flat_map(stream::iter)
             .scan(false, move |stopped, (place, answer)| {
                 let item = (!*stopped).then(|| watch.judge(answer).map(|answer| (place, answer)));
@@ -110,7 +105,7 @@ impl Service {
             })
     }
 
-    /// One mailbox, by a plain GET.
+    /// Reads one mailbox with a plain GET.
     pub(super) async fn permission(
         &self,
         key: &MailboxKey,
@@ -134,54 +129,17 @@ impl Service {
             Err(error) => Err(error),
         }
     }
-
-    /// The permissions that come with the list itself. What is missing or has no SELF is not in the answer.
-    async fn expanded(&self) -> Result<HashMap<String, Vec<PermissionEntry>>, ExchangeError> {
-        let select = "$select=ExternalDirectoryObjectId,UserPrincipalName,PrimarySmtpAddress";
-        let call = Call {
-            kind: "permission list",
-            operation: "read the mailbox list with permissions".to_owned(),
-            method: Method::GET,
-            url: self
-                .address(&format!("Mailbox?{select}&$expand=MailboxPermission"))
-                .await?,
-            body: Bytes::new(),
-            prefer: "odata.maxpagesize=1000",
-            timeout: EXPANDED_TIMEOUT,
-            comparable: false,
-        };
-        let reader = Reader::<MailboxRow, _> {
-            convert: |mut row| {
-                let permissions = row.mailbox_permission.take();
-                let entries = permissions.and_then(|rows| {
-                    merge(rows.into_iter().map(PermissionRow::into_entries).collect()).ok()
-                });
-                (MailboxKey::of(&row.into_record()), entries)
-            },
-            key: |(key, _)| key.as_ref().map(|key| key.0.to_lowercase()),
-            void: Void::Never,
-        };
-        let rows = self.read_all(&call, &reader, |_, _| ()).await?.rows;
-        let keyed = rows
-            .into_iter()
-            .filter_map(|(key, entries)| Some((key?.0.to_lowercase(), entries)));
-        let good = agreed(keyed).into_iter().filter_map(|(key, entries)| {
-            let entries = entries.filter(|entries| has_self(entries))?;
-            Some((key, entries))
-        });
-        Ok(good.collect())
-    }
 }
 
 const ROWS: Reader<PermissionRow, Entries> = Reader {
     convert: PermissionRow::into_entries,
     key: |_| None,
-    void: Void::Never,
+    no_rows: NoRows::Unexpected,
 };
 
-/// The reads to be made, several of them at a time, each giving one answer or more. Each is made when its turn comes: a
-/// read under way is large.
-async fn jobs(
+/// Several reads at a time, each with one or more answers. A read is created only when it is its turn, because one in
+/// flight takes much memory.
+fn jobs(
     service: Arc<Service>,
     keys: Vec<MailboxKey>,
 ) -> BoxStream<'static, BoxFuture<'static, Vec<Answered>>> {
@@ -192,22 +150,6 @@ async fn jobs(
             .chunks(BATCH_MAX)
             .map(move |chunk| batched(&service, chunk))
             .boxed(),
-        Strategy::Expand => {
-            let mut known = service.expanded().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the list came without permissions, each mailbox is read by itself");
-                HashMap::new()
-            });
-            let answer = move |(place, key): (usize, MailboxKey)| match known
-                .remove(&key.0.to_lowercase())
-            {
-                Some(entries) => {
-                    let answer = Ok(PermissionAnswer::Entries(entries));
-                    std::future::ready(vec![(place, answer)]).boxed()
-                }
-                None => single(&service, (place, key)),
-            };
-            keyed.map(answer).boxed()
-        }
     }
 }
 
@@ -219,7 +161,7 @@ fn single(
     async move { vec![(place, service.permission(&key).await)] }.boxed()
 }
 
-/// A batch; whatever it does not answer well is read by itself.
+/// Reads a batch, then reads each mailbox without a good answer by itself.
 fn batched(
     service: &Arc<Service>,
     keys: Vec<(usize, MailboxKey)>,
@@ -241,7 +183,8 @@ fn batched(
     .boxed()
 }
 
-/// Answers by whom they are about. Who got different ones has none: which is right is not for their order to say.
+/// Groups answers by subject. A subject with different answers gets none: their order must not decide which one is
+/// right.
 pub(super) fn agreed<K: Eq + Hash, V: PartialEq>(
     answers: impl IntoIterator<Item = (K, V)>,
 ) -> HashMap<K, V> {
@@ -261,7 +204,7 @@ pub(super) fn agreed<K: Eq + Hash, V: PartialEq>(
         .collect()
 }
 
-/// All entries of a mailbox, or the answer that says why they cannot be used.
+/// All entries of a mailbox, or the answer that says why they are unusable.
 pub(super) fn merge(rows: Vec<Entries>) -> Entries {
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
@@ -279,7 +222,7 @@ fn unreadable(names: &[String]) -> PermissionAnswer {
     PermissionAnswer::Unread(format!("a permission cannot be understood: {names}"))
 }
 
-/// Whether the mailbox's own entry is there, without which a read is not good (6.1).
+/// Whether the mailbox's own entry (SELF) is present; without it the read is incomplete (6.1).
 pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
     entries.iter().any(|entry| {
         let user = entry.user.trim();
@@ -287,8 +230,8 @@ pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
     })
 }
 
-/// Sees when the run must stop (R32).
-struct Watch {
+/// Detects when the run must stop (R32).
+struct FailureWatch {
     answers: usize,
     /// All answers so far were 403.
     only_forbidden: bool,
@@ -296,7 +239,7 @@ struct Watch {
     outages_max: u32,
 }
 
-impl Watch {
+impl FailureWatch {
     fn new(outages_max: u32) -> Self {
         Self {
             answers: 0,
@@ -325,9 +268,9 @@ impl Watch {
         } else {
             0
         };
-        let hopeless = self.only_forbidden && self.answers >= FORBIDDEN_MAX
+        let must_stop = self.only_forbidden && self.answers >= FORBIDDEN_MAX
             || self.outages_in_a_row >= self.outages_max;
-        if hopeless || error.is_fatal() {
+        if must_stop || error.is_fatal() {
             Err(error)
         } else {
             Ok(PermissionAnswer::Unread(error.to_string()))

@@ -11,10 +11,11 @@ use crate::{
     directory::{MailboxIx, Party},
     guard::Class,
     ids::{ObjectId, SignInKey},
-    mailbox::Mailbox,
+    mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
     order::aside,
+    settle::{given_up, names},
     source::{Question, RecipientAnswer},
     world::{Policy, SsoAccountKey, World},
 };
@@ -175,15 +176,8 @@ impl<'a> Differ<'a> {
         account: AccountView<'_>,
         code: Code,
     ) -> bool {
-        let filter = &self.policy.target_filter;
-        let directory = &self.world.directory;
-        let mut parties = directory.with_address(account.address()).iter();
-        let is_filtered = code == Code::TargetFilter
-            || parties.any(|party| match party {
-                Party::Mailbox(ix) => filter.matched(&directory.mailbox(*ix).primary).is_some(),
-                Party::Rejected(_) => false,
-            });
-        let is_kept = is_filtered
+        let is_kept = code == Code::TargetFilter
+            || self.filters(self.world.directory.with_address(account.address()))
             || !self.world.accounts.is_active(ix)
             || (account.kind() == AccountKind::Functional && self.keeps_functional);
         let tie = unread_tie(self.world, self.matching, ix);
@@ -207,6 +201,68 @@ impl<'a> Differ<'a> {
             }
             Some(_) => false,
         }
+    }
+
+    /// R15: whether `TARGET_FILTER` matches the mailbox of one of these.
+    fn filters(&self, parties: &[Party]) -> bool {
+        parties.iter().any(|party| match party {
+            Party::Mailbox(ix) => {
+                let mailbox = self.world.directory.mailbox(*ix);
+                self.policy
+                    .target_filter
+                    .matched(&mailbox.primary)
+                    .is_some()
+            }
+            Party::Rejected(_) => false,
+        })
+    }
+
+    /// R3, R18, R19: an active user account that a mailbox of another kind protects stays as it is; that its owner can still
+    /// sign in is said, unless it certainly belongs to a person's mailbox. Says whether it was.
+    pub(super) fn outlives_its_mailbox(
+        &mut self,
+        ix: AccountIx,
+        account: AccountView<'_>,
+        code: Code,
+    ) -> bool {
+        if code != Code::KindNotSynchronised
+            || account.kind() != AccountKind::User
+            || !self.world.accounts.is_active(ix)
+        {
+            return false;
+        }
+        let directory = &self.world.directory;
+        let id = self.matching.known_object_id(ix);
+        let parties = match id {
+            Some(id) => directory.with_object_id(id),
+            None => directory.with_address(account.address()),
+        };
+        let mailbox = parties.iter().find_map(|party| match party {
+            Party::Mailbox(ix) => Some(directory.mailbox(*ix)),
+            Party::Rejected(_) => None,
+        });
+        if self.filters(parties) {
+            return false;
+        }
+        let still = still(account);
+        let (code, text) = match (id, mailbox.map(|mailbox| &mailbox.kind)) {
+            (None, _) => (
+                Code::OwnerUnknown,
+                format!(
+                    "a mailbox that is not synchronised has its address, and no object id says whether the account is of it; {still}"
+                ),
+            ),
+            (Some(_), Some(kind @ MailboxKind::Other(words))) if !kind.is_personal() => (
+                Code::KindMismatch,
+                format!(
+                    "its mailbox is now a {words}, which has no user account; {still}: suspend the account in the Zivver WebApp, or make \
+                     the mailbox a UserMailbox again"
+                ),
+            ),
+            (Some(_), _) => return false,
+        };
+        self.note(account.address(), code, text);
+        true
     }
 
     /// R19: the principal is an address of a live mailbox that is not the account's own.
@@ -426,6 +482,42 @@ impl<'a> Differ<'a> {
         for (holder, addresses) in aliases {
             self.release_aliases(holder, addresses, &mut at);
         }
+        self.name_anew(&mut at);
+    }
+
+    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that the delegate gives up is
+    /// written with its new one. Where it cannot be, no other account gets the address.
+    fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
+        let mut given = given_up(&self.out.deltas);
+        for delta in &self.out.deltas {
+            // Who goes to an address that nobody has is nobody's delegate any more.
+            if delta.rename.is_some() && delta.mailbox.is_none() {
+                given.remove(&delta.address);
+            }
+        }
+        if given.is_empty() {
+            return;
+        }
+        let accounts = &self.world.accounts;
+        let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
+            .map(|(by, address, delegate)| (by, address.clone(), delegate))
+            .collect();
+        for (by, address, delegate) in named {
+            let key = self.key_of(by);
+            if !self.may_release(by) || (key.is_none() && self.policy.needs_key()) {
+                continue;
+            }
+            let delta = self.delta_of(by, at);
+            if delta.remove_delegates.contains(&delegate) {
+                continue;
+            }
+            delta.key = delta.key.take().or(key);
+            delta.because(
+                "R22",
+                format!("it names a delegate by {address}, which that delegate gives up"),
+            );
+            delta.add_delegates.insert(Target::Existing(delegate));
+        }
     }
 
     /// The delta of an account, made if there is none.
@@ -603,7 +695,21 @@ impl<'a> Differ<'a> {
         }
         if self.keeps_member(ix, &members) {
             let text = "it has a member that may not be taken out, so it is not emptied";
-            self.note(&delta.address.clone(), Code::DelegatesLeftOut, text);
+            let leaving: Vec<&str> = members
+                .iter()
+                .filter(|member| !self.stays(**member))
+                .map(|member| self.world.accounts.get(*member).address().as_str())
+                .collect();
+            let (code, text) = if leaving.is_empty() {
+                (Code::DelegatesLeftOut, text.to_owned())
+            } else {
+                let who = leaving.join(", ");
+                (
+                    Code::DelegatesStay,
+                    format!("{text}, and {who} can still open it"),
+                )
+            };
+            self.note(&delta.address, code, text);
             return None;
         }
         delta.activity = Some(Activity::Empty(class));

@@ -350,7 +350,7 @@ fn r12_a_functional_account_whose_only_delegate_is_left_out_is_not_emptied() {
     ";
     assert_snapshot!(plan_of(world), @r"
     R5 Rejected broken@
-    R12 DelegatesLeftOut info@
+    R12 DelegatesStay info@
     R32 DelegateLeftOut info@
     R12 DelegatesLeftOut new@
     R32 DelegateLeftOut new@
@@ -495,6 +495,7 @@ fn r5_r7_a_mailbox_of_no_kind_keeps_its_delegations() {
         account bert@ name=Old
     ";
     assert_snapshot!(plan_of(world), @r"
+    R12 DelegateKept anna@
     R32 DelegateLeftOut anna@
     R5 Rejected bert@
     R5 Rejected bert@

@@ -1,7 +1,7 @@
 //! R28: what a success is, and what is unhealthy.
 
 use crate::{
-    health::{Circumstances, FirstSeen, Host, Run, last_success, overdue, problems},
+    health::{Circumstances, FirstSeen, Host, Run, epoch, last_success, overdue, problems},
     mode::{Mode, PerformSync},
     report::{RunOutcome, RunState},
 };
@@ -110,6 +110,25 @@ fn r28_a_success_ended_well_saw_everybody_and_did_what_the_timer_does() {
     let newest = |setting| last_success(&runs, setting).map(|run| run.id);
     assert_eq!(newest(PerformSync::Always), Some("b"));
     assert_eq!(newest(PerformSync::Never), Some("c"));
+}
+
+#[test]
+fn r28_a_run_that_waited_in_a_queue_comes_after_those_that_began_before_it() {
+    let began = |id, started| {
+        let run = Run {
+            started: epoch(started),
+            ..run(id, Mode::Apply, 1)
+        };
+        run.position()
+    };
+    let tick = began("20261130T010000_120Z-00-aaaaaa", "2026-11-30T01:00:00Z");
+    let queued = began("20261130T003000_120Z-00-bbbbbb", "2026-11-30T01:00:05Z");
+    let next = began("20261130T020000_120Z-00-aaaaaa", "2026-11-30T02:00:00Z");
+    assert!(tick < queued && queued < next);
+    // An id follows the newest one, whatever the clock says.
+    let ahead = began("20261201T010000_120Z-00-aaaaaa", "2026-12-01T01:00:00Z");
+    let corrected = began("20261201T010000_120Z-01-aaaaaa", "2026-11-30T03:00:00Z");
+    assert!(next < ahead && ahead < corrected);
 }
 
 #[test]

@@ -455,6 +455,93 @@ fn r19_a_room_at_the_address_of_somebody_who_is_disabled_keeps_no_account() {
     R3 KindNotSynchronised anna@
     R3 KindNotSynchronised bert@
     R3 KindNotSynchronised carl@
+    R19 OwnerUnknown carl@
+    ");
+}
+
+#[test]
+fn r19_who_is_disabled_is_suspended_though_a_functional_account_needs_his_address() {
+    let world = "
+        mailbox emil@
+        account emil@
+        shared ada@ id=info grants=emil@
+        functional info@ ext=info members=emil
+        mailbox zz.ada@ id=ada disabled
+        account ada@ ext=ada
+        shared bert@ id=desk grants=emil@
+        functional desk@ ext=desk members=emil
+        mailbox bert.b@ id=bert name=bert
+        account bert@ ext=bert
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend ada@; address -ada@ +zz.ada@; active -yes +no
+    rename bert@; address -bert@ +bert.b@
+    0. ada@: address [zz.ada@] active [false]
+    1. bert@: address [bert.b@]
+    2. ada@: active [false]; if refused 0; after 0
+    R17 FunctionalRename ada@
+    R17 FunctionalRename bert@
+    R17 FunctionalRename desk@
+    R17 FunctionalRename info@
+    ");
+}
+
+#[test]
+fn r19_who_is_disabled_is_suspended_though_a_mailbox_of_the_wrong_kind_has_his_address() {
+    let world = "
+        shared hr@ alias=gus@
+        account hr@ name=Hr
+        mailbox old@ id=gus disabled
+        account gus@ ext=gus
+        mailbox sales@ alias=ida@
+        functional sales@
+        mailbox new@ id=ida name=ida
+        account ida@ ext=ida
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    suspend gus@; address -gus@ +old@; active -yes +no
+    rename ida@; address -ida@ +new@
+    0. gus@: address [old@] active [false]
+    1. ida@: address [new@]
+    2. gus@: active [false]; if refused 0; after 0
+    R18 KindMismatch hr@
+    R18 KindMismatch sales@
+    ");
+}
+
+#[test]
+fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
+    let world = "
+        mailbox anna@
+        account anna@ delegates=carl@,dora@,emil@
+        failed carl@
+        account carl@
+        rejected dora@
+        account dora@
+        mailbox emil@elsewhere.example alias=emil@ id=emil
+        account emil@ ext=emil
+    ";
+    assert_snapshot!(notes(world), @r"
+    DelegateKept anna@: carl@ stays a delegate: whether its mailbox is gone is not known
+    DelegateKept anna@: dora@ stays a delegate: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    DelegateKept anna@: emil@ stays a delegate: its mailbox is outside the claimed domains
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    Rejected dora@: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
+    Rejected dora@: the mailbox is not understood: Exchange did not say whether its account is disabled
+    OutsideClaimedDomains emil@: its mailbox emil@elsewhere.example is outside the claimed domains; the account stays as it is
+    OutsideClaimedDomains emil@elsewhere.example: the domain elsewhere.example is not among CLAIMED_DOMAINS
+    ");
+    let functional = "
+        shared info@ grants=bert@
+        functional info@ members=bert,carl
+        mailbox bert@
+        account bert@
+        failed carl@
+        account carl@
+    ";
+    assert_snapshot!(notes(functional), @r"
+    AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
+    DelegateKept info@: carl@ stays a delegate: whether its mailbox is gone is not known
     ");
 }
 
@@ -495,4 +582,87 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
     update bram@; name -bram +anna
     held DelegateRemoval: pia@ remove delegate [anna@] -> []
     ");
+}
+
+#[test]
+fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
+    let world = |members: &str| {
+        format!(
+            "mailbox ben@
+            account ben@
+            account far@other.example
+            functional left@ ext=left members={members}"
+        )
+    };
+    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
+    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
+}
+
+#[test]
+fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one() {
+    // Zivver keeps delegates as addresses: pia@ would open to the next owner of ada@.
+    let world = |pia: &str| {
+        format!(
+            "mailbox zz.ada@ id=ada disabled
+            mailbox ada@ id=bram name=Bram
+            account ada@ as=u1 off
+            account bram@ as=u2 name=Bram
+            map ada=u1 bram=u2
+            mailbox pia@ {pia}
+            account pia@ delegates=ada@"
+        )
+    };
+    let granted = world("grants=zz.ada@,");
+    assert_snapshot!(plan_of(&granted), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates +ada@
+    0. ada@: address [zz.ada@]
+    1. bram@: address [ada@]; after 0; claims ada@ of 0
+    2. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    ");
+    assert_snapshot!(changes_of(&world("grants=?")), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates +ada@
+    ");
+    assert_snapshot!(changes_of(&world("")), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates -ada@
+    ");
+    // Nobody may write to her account: then the address stays his.
+    assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@; give that account another address in the Zivver WebApp
+    TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
+    RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
+    "#);
+    assert_snapshot!(changes_of(&format!("limits delegates=0\n{}", world(""))), @"held DelegateRemoval: pia@ remove delegate [ada@] -> []");
+    // The second run has nothing to do, also where the address goes to nobody.
+    let alone = granted.replace(
+        "mailbox ada@ id=bram name=Bram",
+        "mailbox bram@ id=bram name=Bram",
+    );
+    assert_snapshot!(changes_of(&alone), @r"
+    rename ada@; address -ada@ +zz.ada@
+    update pia@; delegates +ada@
+    ");
+    // The same for an alias that changes hands.
+    let alias = "
+        mailbox anna@
+        account anna@ alias=a1@
+        mailbox carl@ alias=a1@
+        account carl@
+        mailbox pia@ grants=anna@
+        account pia@ delegates=a1@
+    ";
+    assert_snapshot!(plan_of(alias), @r"
+    update anna@; aliases -a1@
+    update carl@; aliases +a1@
+    update pia@; delegates +anna@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. carl@: aliases [a1@] delegates [] key [#carl]; after 0; claims a1@ of 0
+    2. pia@: aliases [] delegates [anna@] key [#pia]
+    ");
+    assert_snapshot!(changes_of(&format!("target pia\n{alias}")), @"");
 }

@@ -319,7 +319,7 @@ fn r17_an_account_tied_to_a_protected_mailbox_is_no_evidence() {
     create new@; name +new
     0. new new@: post user [new] key [#new]
     1. new new@: name [new] active [true] aliases [] delegates [] key [#new]; completes 0; after 0
-    R3 KindNotSynchronised old@
+    R19 OwnerUnknown old@
     R3 KindNotSynchronised room@
     ");
 }
@@ -363,6 +363,58 @@ fn r18_a_user_account_on_a_shared_mailbox_is_protected() {
         account anna@
     ";
     assert_snapshot!(plan_of(world), @"R18 KindMismatch info@");
+}
+
+#[test]
+fn r18_r19_an_active_user_account_of_a_mailbox_of_another_kind_needs_attention() {
+    use crate::note::Code;
+    for (kind, account, code) in [
+        (
+            "RoomMailbox",
+            "account rita@ ext=rita",
+            Some(Code::KindMismatch),
+        ),
+        (
+            "EquipmentMailbox",
+            "account rita@\nmap rita=rita",
+            Some(Code::KindMismatch),
+        ),
+        (
+            "NeverHeardOf",
+            "account old@ ext=rita",
+            Some(Code::KindMismatch),
+        ),
+        ("RoomMailbox", "account rita@", Some(Code::OwnerUnknown)),
+        ("LinkedMailbox", "account rita@", Some(Code::OwnerUnknown)),
+        ("LinkedMailbox", "account rita@ ext=rita", None),
+        ("LegacyMailbox", "account rita@ ext=rita", None),
+        ("RoomMailbox", "account rita@ off ext=rita", None),
+        (
+            "RoomMailbox",
+            "functional rita@ ext=rita members=anna",
+            None,
+        ),
+        ("RoomMailbox", "account rita@ ext=rita\ntarget rita@", None),
+        ("RoomMailbox", "account old@ ext=rita\ntarget rita@", None),
+    ] {
+        let world = format!("mailbox anna@\naccount anna@\nother rita@ kind={kind}\n{account}");
+        let planned = Scene::parse(&world).plan();
+        assert!(planned.plan.proposed.is_empty(), "{world}");
+        let named: Vec<_> = planned
+            .plan
+            .notes
+            .iter()
+            .filter(|note| note.code.needs_attention())
+            .collect();
+        let codes: Vec<Code> = named.iter().map(|note| note.code).collect();
+        assert_eq!(codes, Vec::from_iter(code), "{world}");
+        assert!(
+            named
+                .iter()
+                .all(|note| note.text.contains("can still sign in")),
+            "{named:?}"
+        );
+    }
 }
 
 #[test]
@@ -575,11 +627,10 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
         account anna@ delegates=new@
         shared new@ id=desk grants=anna@
         functional desk@ ext=desk members=anna
-        mailbox bert@ id=bert
-        account new@ ext=bert
+        account new@
     ";
     assert_snapshot!(plan_of(in_doubt), @r"
-    R17 FunctionalRename bert@
+    R12 DelegateKept anna@
     R17 FunctionalRename desk@
     R17 FunctionalRename new@
     ");

@@ -169,7 +169,7 @@ fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
     update anna@; name -anna +New
     0. anna@: name [New]
     R23 AliasTaken anna@
-    R12 DelegatesLeftOut info@
+    R12 DelegatesStay info@
     R32 DelegateLeftOut info@
     ");
 }

@@ -11,7 +11,7 @@ use super::index::{Found, Object, Ref};
 use super::paging::{self, Place};
 use super::reply::{Exception, Reply};
 use super::rows::{self, MAILBOX_MINIMUM, Selection};
-use super::switches::{Expand, Paging};
+use super::switches::Paging;
 use super::tenant::{Life, Mailbox};
 
 const PROPERTY_SETS: [&str; 16] = [
@@ -33,7 +33,7 @@ const PROPERTY_SETS: [&str; 16] = [
     "SoftDelete",
 ];
 
-/// A body written straight from the tenant, as these are asked for by the thousand.
+/// A body serialised directly from the tenant, since callers request thousands of these.
 #[derive(Serialize)]
 struct Collection<T> {
     #[serde(flatten)]
@@ -41,10 +41,9 @@ struct Collection<T> {
     value: Vec<T>,
 }
 
-/// What a list or a read of one mailbox was asked to show.
+/// The options of a read of the list or of one mailbox.
 struct Question {
     selection: Selection,
-    expand: bool,
     filters: Vec<Filter>,
     lives: [Life; 2],
     top: Option<usize>,
@@ -55,7 +54,7 @@ pub(super) fn list(session: &Session<'_>) -> Result<Reply, Reply> {
     let mut options = session.call.options()?;
     let token = options.remove("$skiptoken");
     let text = format!("Mailbox {options:?}");
-    let question = Question::parse(session, options.clone())?;
+    let question = Question::parse(options.clone())?;
     let place = session.place(token.as_deref(), &text, question.top)?;
     let mailboxes = &session.world.tenant.mailboxes;
     let page = paging::page(
@@ -97,7 +96,7 @@ pub(super) fn one(session: &Session<'_>, key: &str) -> Result<Reply, Reply> {
     only_get(session)?;
     let mut options = session.call.options()?;
     let mailbox = find(session, key, &mut options)?;
-    let question = Question::parse(session, options)?;
+    let question = Question::parse(options)?;
     if !question.filters.is_empty() || question.top.is_some() {
         return Err(Reply::bad_request(
             "Query options of collections cannot be applied to one entity.",
@@ -137,7 +136,7 @@ pub(super) fn permissions(session: &Session<'_>, key: &str) -> Result<Reply, Rep
     Ok(Reply::written(&body))
 }
 
-/// `EXOModuleFile?Version=…` with `CommandName: *`: the cmdlets that the role set allows.
+/// `EXOModuleFile?Version=…` with `CommandName: *`: the cmdlets that the roles allow.
 pub(super) fn module_file(session: &Session<'_>, cmdlets: &[&str]) -> Result<Reply, Reply> {
     only_get(session)?;
     let mut options = session.call.options()?;
@@ -183,7 +182,7 @@ fn unknown_option(name: &str) -> Reply {
     ))
 }
 
-/// The mailbox that a key means, with `isEncoded` taken out of the options.
+/// Finds the mailbox of a key, and removes `isEncoded` from the options.
 fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a Mailbox, Reply> {
     let is_encoded = match options.remove("isEncoded").as_deref() {
         None => false,
@@ -191,7 +190,7 @@ fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a
         Some(text) if text.eq_ignore_ascii_case("false") => false,
         Some(_) => return Err(Reply::bad_request("isEncoded must be true or false.")),
     };
-    // A plus sign in a path has to be percent-encoded, or it is anybody's guess what it means.
+    // A plus sign in a path must be percent-encoded, since unencoded it can mean a space.
     let raw_plus = is_encoded && session.call.path.contains('+');
     let identity = call::identity(key, is_encoded)
         .filter(|_| !raw_plus)
@@ -214,7 +213,7 @@ fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a
     }
 }
 
-/// The query of a link: what was asked, so that the address says all there is to say.
+/// The query of a link. It repeats the options, so that the URL is complete.
 fn link_query(options: &Query) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in options {
@@ -224,23 +223,8 @@ fn link_query(options: &Query) -> String {
 }
 
 impl Question {
-    fn parse(session: &Session<'_>, mut options: Query) -> Result<Self, Reply> {
+    fn parse(mut options: Query) -> Result<Self, Reply> {
         let selection = selection(&mut options)?;
-        let expand = match options.remove("$expand").as_deref() {
-            None => false,
-            Some("MailboxPermission") => match session.switches().expand_permissions {
-                Expand::Served => true,
-                Expand::Ignored => false,
-                Expand::Refused => {
-                    return Err(Reply::bad_request("$expand is not supported here."));
-                }
-            },
-            Some(other) => {
-                return Err(Reply::bad_request(&format!(
-                    "'{other}' cannot be expanded."
-                )));
-            }
-        };
         let top = options
             .remove("$top")
             .map(|text| text.parse())
@@ -264,7 +248,6 @@ impl Question {
         }
         Ok(Self {
             selection,
-            expand,
             filters,
             lives,
             top,
@@ -280,18 +263,12 @@ impl Question {
     }
 
     fn row(&self, session: &Session<'_>, mailbox: &Mailbox) -> Map<String, Value> {
-        let mut row = rows::odata_row(
+        rows::odata_row(
             mailbox,
             &self.selection,
             &session.base(),
             session.switches(),
-        );
-        if self.expand {
-            let entries = rows::entries(mailbox, session.switches().orphans_shown);
-            let value = rows::odata_permissions(mailbox, &entries);
-            row.insert("MailboxPermission".to_owned(), json!(value));
-        }
-        row
+        )
     }
 }
 
@@ -333,7 +310,7 @@ fn kinds(text: &str) -> Result<Filter, Reply> {
     Ok(Filter::kinds(text.split(',').map(str::trim)))
 }
 
-/// The lives that a list shows: two at most, the same twice if it is one.
+/// The life cycle states that a list includes: two at most, the same twice for one.
 fn lives(options: &mut Query) -> Result<[Life; 2], Reply> {
     let mut lives = [Life::Active; 2];
     let mut asked = 0;
