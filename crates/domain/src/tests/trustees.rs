@@ -654,6 +654,7 @@ fn r4_r17_no_second_account_is_created_while_the_addresses_are_unread() {
     R4 AliasesUnknown desk@
     R4 AliasesUnknown desk@
     R19 OwnerUnknown hall@
+    R12 DelegateKept info@
     R32 DelegateLeftOut info@
     R19 OwnerUnknown old@
     ");
