@@ -541,6 +541,7 @@ impl Oracle {
             if has_expired(shown) {
                 continue;
             }
+            let (named, after) = self.shown(shown);
             let sets = shown.held.iter().filter(|held| held.code == *code);
             for change in sets.flat_map(|it| &it.changes) {
                 let address = change.address.as_str();
@@ -567,19 +568,22 @@ impl Oracle {
                 if change.what == "empty" && members.is_some_and(|it| it != before) {
                     continue;
                 }
-                let stop = intents_of(change, &self.organisation)
-                    .into_iter()
-                    .map(|it| Intent {
-                        effect: Effect::Stop,
-                        ..it
-                    });
+                // Somebody gave the account another address since: that is another change.
+                let id = id_of(&named, address).unwrap_or_default();
+                if address_of(&after, &id) != address_of(view, &id) {
+                    continue;
+                }
+                let stop = intents_of(change, &named).into_iter().map(|it| Intent {
+                    effect: Effect::Stop,
+                    ..it
+                });
                 // Whoever else may open it must go as well now: another change.
                 if change.what == "remove delegate"
                     && stop.into_iter().any(|it| told.held.contains(&it))
                 {
                     continue;
                 }
-                let again = intents_of(change, &self.organisation)
+                let again = intents_of(change, &named)
                     .into_iter()
                     .find(|intent| told.held.contains(intent));
                 if let Some(again) = again {
