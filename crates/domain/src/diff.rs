@@ -646,7 +646,7 @@ impl Differ<'_> {
                 | AccountFate::Evidence(_)
                 | AccountFate::Foreign => "whose account it is is not decided",
                 AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
-                    "whether its mailbox is gone is not known"
+                    "no mailbox of its own was read, and Exchange does not say that it is gone"
                 }
             };
             let text = format!("{delegate} stays a delegate: {reason}");

@@ -522,7 +522,7 @@ fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
         account emil@ ext=emil
     ";
     assert_snapshot!(notes(world), @r"
-    DelegateKept anna@: carl@ stays a delegate: whether its mailbox is gone is not known
+    DelegateKept anna@: carl@ stays a delegate: no mailbox of its own was read, and Exchange does not say that it is gone
     DelegateKept anna@: dora@ stays a delegate: its mailbox dora@ was rejected: Exchange did not say whether its account is disabled
     DelegateKept anna@: emil@ stays a delegate: its mailbox is outside the claimed domains
     AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
@@ -541,7 +541,7 @@ fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
     ";
     assert_snapshot!(notes(functional), @r"
     AbsenceUnknown carl@: whether carl@ is gone could not be asked: throttled; its owner can still sign in
-    DelegateKept info@: carl@ stays a delegate: whether its mailbox is gone is not known
+    DelegateKept info@: carl@ stays a delegate: no mailbox of its own was read, and Exchange does not say that it is gone
     ");
 }
 
