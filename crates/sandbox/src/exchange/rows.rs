@@ -390,7 +390,7 @@ pub(super) fn recipient_row(object: Object<'_>, selection: &Selection) -> Map<St
         Object::Mailbox(_) => (),
         Object::Group(group) => apply_overrides(&mut row, &group.overrides, &selection.properties),
         Object::Contact(contact) => {
-            apply_overrides(&mut row, &contact.overrides, &selection.properties)
+            apply_overrides(&mut row, &contact.overrides, &selection.properties);
         }
     }
     row
