@@ -343,15 +343,15 @@ impl Guarding<'_> {
                 fingerprints(Some(Class::Undone), &subject, &change, self.accounts)
                     .filter(|fingerprint| self.approved.contains(fingerprint))
                     .collect();
-            if !approved.is_empty() {
+            if approved.is_empty() {
+                is_held = true;
+                self.ledger.record(&subject, &change, Class::Undone, "");
+                subject.take_out(&change);
+            } else {
                 self.used.extend(approved);
                 self.redone
                     .insert(mark_key(&subject, &change, self.accounts));
                 undone.retain(|undone| !keys.contains(undone));
-            } else {
-                is_held = true;
-                self.ledger.record(&subject, &change, Class::Undone, "");
-                subject.take_out(&change);
             }
         }
         if waits {
