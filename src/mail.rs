@@ -75,14 +75,9 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         let address = address.as_str().parse();
         address.map_err(|_| MailError::Address(which))
     };
-    let standing = words::standing_of(report.state, report.outcome);
-    let held = match report.counts.held {
-        0 => String::new(),
-        held => format!(", {held} held"),
-    };
     let mut message = Message::builder()
         .from(mailbox(&settings.from, "the sender")?)
-        .subject(format!("Cloud Sync: {standing}{held} ({})", report.id));
+        .subject(subject(report));
     for to in &settings.to {
         message = message.to(mailbox(to, "a receiver")?);
     }
@@ -103,6 +98,20 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
     message
         .multipart(MultiPart::alternative_plain_html(text, page))
         .map_err(|_| MailError::Address("an address"))
+}
+
+/// A run for some accounts only, or an undo, says so.
+pub fn subject(report: &Report) -> String {
+    let what = match (&report.undoes, report.accounts.len()) {
+        (None, 0) => String::new(),
+        (undoes, accounts) => words::what(report.mode, undoes.is_some(), accounts) + " ",
+    };
+    let standing = words::standing_of(report.state, report.outcome);
+    let held = match report.counts.held {
+        0 => String::new(),
+        held => format!(", {held} held"),
+    };
+    format!("Cloud Sync: {what}{standing}{held} ({})", report.id)
 }
 
 /// On this machine TLS is used where the server offers it, anywhere else always.
