@@ -162,7 +162,8 @@ pub(super) fn questions(input: &[u8]) {
 pub(super) async fn probe(answers: &[u8]) -> Option<AnswerSheet> {
     let script = Script::new(answers, is_service);
     let client = signed_in(&script, Strategy::Get);
-    client.probe().await.ok().map(|(sheet, ..)| sheet)
+    let mut sheet = AnswerSheet::default();
+    client.probe(&mut sheet).await.ok().map(|_| sheet)
 }
 
 /// Whatever a token claims to be of, requests stay below the API's path.

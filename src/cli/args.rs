@@ -92,8 +92,7 @@ pub(super) enum Command {
     },
     /// Look at everything that a run needs: what works, what does not, and the command that mends it
     Check {
-        /// Also try the open questions of the specifications on this tenant, reading only, and write the answers, without
-        /// names, to cloud-sync-answers.json
+        /// Measure this tenant instead, reading only, and write the answers, without names, to cloud-sync-answers.json
         #[arg(long)]
         probe: bool,
     },

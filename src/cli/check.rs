@@ -49,16 +49,16 @@ fn answers(sheet: &AnswerSheet, output: Output) -> Result<Status, CliError> {
             let answer = inert(&probed.answer);
             writeln!(
                 out,
-                "{BOLD}{:<16}{BOLD:#} {} {answer}",
-                probed.probe, probed.question
+                "{BOLD}{:<8}{BOLD:#} {} {answer}",
+                probed.service, probed.question
             )
             .expect("writing to a string does not fail");
-            if let Some(changes) = &probed.changes {
+            if let Some(setting) = &probed.recommends {
                 writeln!(
                     out,
-                    "{:<16} {YELLOW}this speaks for {}{YELLOW:#}",
+                    "{:<8} {YELLOW}recommended: {}{YELLOW:#}",
                     "",
-                    inert(changes)
+                    inert(setting)
                 )
                 .expect("writing to a string does not fail");
             }

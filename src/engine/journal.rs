@@ -14,14 +14,14 @@ use crate::{
         account::{FunctionalAccount, UserAccount},
         accounts::AccountView,
         address::SmtpAddress,
-        delta::{Delta, Target},
+        delta::Target,
         guard::Class,
         hold::{Base, approved_changes, guarded_changes},
         ids::{ObjectId, ScimId},
         memory::WrittenKey,
         plan::{Action, Plan},
         report::{ActionOutcome, ActionReport},
-        undo::{AddedDelegate, DelegateChanges},
+        undo::DelegateChanges,
         world::{SsoAccountKey, World},
     },
     state::{Parts, StateError},
@@ -108,7 +108,7 @@ impl PlanRecord {
                     action: action.clone(),
                     before,
                     object_id,
-                    delegates: delegates(delta, world),
+                    delegates: DelegateChanges::of(delta, world),
                     guarded: guarded_changes(delta),
                     approved: approved_changes(delta, &world.accounts, &plan.used_approvals),
                     key: delta
@@ -143,20 +143,6 @@ impl PlanRecord {
             }
         }
         counts
-    }
-}
-
-fn delegates(delta: &Delta, world: &World) -> DelegateChanges {
-    let id = |ix| world.accounts.get(ix).id().clone();
-    let added = delta.add_delegates.iter().map(|target| match target {
-        Target::Existing(ix) => AddedDelegate::Account(id(*ix)),
-        Target::New(mailbox) => {
-            AddedDelegate::Created(world.directory.mailbox(*mailbox).primary.clone())
-        }
-    });
-    DelegateChanges {
-        removed: delta.remove_delegates.iter().copied().map(id).collect(),
-        added: added.collect(),
     }
 }
 

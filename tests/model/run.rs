@@ -198,7 +198,6 @@ impl Run {
             let sent = Sent {
                 delta,
                 asked: &asked,
-                created: created.get(&delta.target),
             };
             compare(&sent, &before, accounts, &created)
         });

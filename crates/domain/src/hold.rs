@@ -214,10 +214,7 @@ pub fn guard(
         units: Vec::new(),
         ledger: Ledger {
             accounts,
-            doubt: match judge {
-                Judge::Limits { doubt, .. } => Some(doubt),
-                Judge::AsBefore(_) => None,
-            },
+            judge,
             held: BTreeMap::new(),
             marks: Marks::new(),
         },
@@ -266,7 +263,7 @@ struct Guarding<'a> {
 /// What is held so far.
 struct Ledger<'a> {
     accounts: &'a Accounts,
-    doubt: Option<&'a Doubt>,
+    judge: Judge<'a>,
     /// By class, with the reasons of its changes.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
     marks: Marks,
@@ -275,20 +272,21 @@ struct Ledger<'a> {
 impl Ledger<'_> {
     /// R2: a doubt about the change itself is said whatever it is held for.
     fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
-        let doubt = self.doubt.and_then(|doubt| {
-            let classes = change.classes();
-            doubt.about(classes.first()?.0)
-        });
+        let key = mark_key(delta, change, self.accounts);
+        let own = match self.judge {
+            Judge::Limits { doubt, .. } => {
+                let classes = change.classes();
+                let class = classes.first().map(|(class, _)| *class);
+                class.and_then(|class| doubt.about(class))
+            }
+            Judge::AsBefore(marks) => marks.get(&key).map(|mark| &mark.reason),
+        };
         let (reasons, changes) = self.held.entry(class).or_default();
         reasons.insert(reason.to_owned());
-        reasons.extend(doubt.cloned());
+        reasons.extend(own.cloned());
         changes.push(held_change(class, delta, change, self.accounts));
-        let mark = Mark {
-            class,
-            reason: reason.to_owned(),
-        };
-        let key = mark_key(delta, change, self.accounts);
-        self.marks.insert(key, mark);
+        let reason = own.map_or(reason, |own| own).to_owned();
+        self.marks.insert(key, Mark { class, reason });
     }
 }
 
@@ -345,15 +343,15 @@ impl Guarding<'_> {
                 fingerprints(Some(Class::Undone), &subject, &change, self.accounts)
                     .filter(|fingerprint| self.approved.contains(fingerprint))
                     .collect();
-            if !approved.is_empty() {
+            if approved.is_empty() {
+                is_held = true;
+                self.ledger.record(&subject, &change, Class::Undone, "");
+                subject.take_out(&change);
+            } else {
                 self.used.extend(approved);
                 self.redone
                     .insert(mark_key(&subject, &change, self.accounts));
                 undone.retain(|undone| !keys.contains(undone));
-            } else {
-                is_held = true;
-                self.ledger.record(&subject, &change, Class::Undone, "");
-                subject.take_out(&change);
             }
         }
         if waits {

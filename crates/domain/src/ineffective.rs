@@ -165,8 +165,6 @@ impl Asked {
 pub struct Sent<'a> {
     pub delta: &'a Delta,
     pub asked: &'a Asked,
-    /// The account that it created.
-    pub created: Option<&'a ScimId>,
 }
 
 /// A change that was sent.
@@ -189,10 +187,10 @@ pub fn compare(
     now: &Accounts,
     created: &BTreeMap<Target, ScimId>,
 ) -> Vec<SentChange> {
-    let Sent { delta, asked, .. } = sent;
+    let Sent { delta, asked } = sent;
     let id = match delta.target {
         Target::Existing(ix) => before.get(ix).id(),
-        Target::New(_) => match sent.created {
+        Target::New(_) => match created.get(&delta.target) {
             Some(id) => id,
             None => return Vec::new(),
         },

@@ -1,20 +1,17 @@
-//! What a real tenant answers to open questions (`docs/specs/exchange-online.md`, "9. Probes"): facts without names, to be
-//! sent to us.
-
-use std::collections::BTreeMap;
+//! What `check --probe` finds out about a tenant: facts without names, to be sent to the maintainers.
 
 use serde::Serialize;
 
-/// One question, and what the tenant says to it. Nothing in it names the tenant, a mailbox or an account.
+/// One question and its answer. Neither names the tenant, a mailbox or an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Probed {
-    /// `exchange 4` is probe 4 of `docs/specs/exchange-online.md`, "9. Probes".
-    pub probe: &'static str,
-    pub question: &'static str,
+    /// `exchange` or `zivver`.
+    pub service: &'static str,
+    pub question: String,
     pub answer: String,
-    /// Set where the answer speaks for another default than the program's, with what to set.
+    /// The setting that the answer recommends, where that is not the default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub changes: Option<String>,
+    pub recommends: Option<String>,
 }
 
 /// Everything that was asked, in order.
@@ -22,26 +19,27 @@ pub struct Probed {
 pub struct AnswerSheet {
     pub version: &'static str,
     pub answers: Vec<Probed>,
-    /// Milliseconds for each mailbox, by the value of `EXO_PERMISSIONS`; one that the tenant does not support is absent.
-    pub permissions_ms: BTreeMap<&'static str, u64>,
-    /// The fastest of them.
-    pub fastest: Option<&'static str>,
 }
 
 impl AnswerSheet {
-    pub fn say(&mut self, probe: &'static str, question: &'static str, answer: impl Into<String>) {
+    pub fn say(
+        &mut self,
+        service: &'static str,
+        question: impl Into<String>,
+        answer: impl Into<String>,
+    ) {
         self.answers.push(Probed {
-            probe,
-            question,
+            service,
+            question: question.into(),
             answer: answer.into(),
-            changes: None,
+            recommends: None,
         });
     }
 
-    /// The last answer speaks for another default.
-    pub fn speaks_for(&mut self, changes: impl Into<String>) {
+    /// Belongs to the last answer.
+    pub fn recommend(&mut self, setting: impl Into<String>) {
         if let Some(last) = self.answers.last_mut() {
-            last.changes = Some(changes.into());
+            last.recommends = Some(setting.into());
         }
     }
 }

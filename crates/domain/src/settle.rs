@@ -7,6 +7,7 @@ use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
+    hash::HashSet,
     matching::{AccountFate, Matching},
     note::{Code, Note},
     order::aside,
@@ -31,6 +32,7 @@ pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
+    settling.named_as_before();
     let Settling {
         mut deltas,
         mut notes,
@@ -52,7 +54,8 @@ struct Settling<'a> {
 
 impl Settling<'_> {
     /// R22: the account of a leaver goes to an address that nobody has only while it is inactive, and only for somebody who
-    /// gets the old one. Says whether one stays after all.
+    /// gets the old one. No address is given away by which an account is still named as a delegate. Says whether one stays
+    /// after all.
     fn leavers(&mut self) -> bool {
         let is_aside = |delta: &Delta| match (&delta.rename, delta.target, delta.mailbox) {
             (Some(rename), Target::Existing(ix), None) => {
@@ -64,49 +67,99 @@ impl Settling<'_> {
             Target::Existing(ix) => !self.accounts.is_active(ix) || delta.is_suspend(),
             Target::New(_) => false,
         };
-        // Zivver keeps delegates by address: what still names the leaver would open to the next owner of the address.
-        let is_named = |delta: &Delta| {
-            let Target::Existing(ix) = delta.target else {
-                return false;
-            };
-            let is_removed = |at: AccountIx| {
-                let of = |other: &&Delta| other.target == Target::Existing(at);
-                let other = self.deltas.iter().find(of);
-                other.is_some_and(|other| other.remove_delegates.contains(&ix))
-            };
-            self.accounts.iter().any(|(at, view)| match view {
-                AccountView::User(user) => {
-                    at != ix && user.delegates.contains(&delta.address) && !is_removed(at)
-                }
-                AccountView::Functional(_) => false,
-            })
-        };
-        let staying: Vec<usize> = (0..self.deltas.len())
-            .filter(|at| is_aside(&self.deltas[*at]))
-            .filter(|at| {
-                let delta = &self.deltas[*at];
-                let mut wanted = self.deltas.iter().flat_map(claims);
-                !is_inactive(delta)
-                    || is_named(delta)
-                    || !wanted.any(|address| *address == delta.address)
+        let given = given_away(&self.deltas);
+        let named = self.named(&given);
+        let staying: Vec<(usize, bool)> = (0..self.deltas.len())
+            .filter(|at| self.deltas[*at].rename.is_some())
+            .filter_map(|at| {
+                let delta = &self.deltas[at];
+                let is_aside = is_aside(delta);
+                let is_pointless =
+                    is_aside && !(is_inactive(delta) && given.contains(&delta.address));
+                (is_pointless || named.contains_key(&delta.address)).then_some((at, is_aside))
             })
             .collect();
-        for at in &staying {
-            let delta = &mut self.deltas[*at];
-            delta.rename = None;
-            delta.reasons.retain(|reason| reason.rule != "R22");
+        let mut is_changed = !staying.is_empty();
+        for (at, is_aside) in staying {
+            let label = self.directory_label(at);
+            let delta = &mut self.deltas[at];
+            let rename = delta.rename.take();
+            if is_aside {
+                delta.reasons.retain(|reason| reason.rule != "R22");
+            } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
+                let text = format!(
+                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp",
+                    delta.address,
+                    rename.to,
+                    self.accounts.get(*by).address()
+                );
+                self.notes.push(Note::new(label, Code::RenameBlocked, text));
+            }
         }
-        !staying.is_empty()
+        for delta in &mut self.deltas {
+            let before = delta.remove_aliases.len();
+            delta
+                .remove_aliases
+                .retain(|alias| !named.contains_key(alias));
+            is_changed |= delta.remove_aliases.len() < before;
+        }
+        is_changed
+    }
+
+    /// The addresses among those that are given away by which some account still names another as its delegate: Zivver keeps
+    /// delegates by address, so that its next owner could open the account. With an account that names it.
+    fn named(&self, given: &BTreeSet<SmtpAddress>) -> BTreeMap<SmtpAddress, AccountIx> {
+        let mut named = BTreeMap::new();
+        if given.is_empty() {
+            return named;
+        }
+        let by_target = self.by_target();
+        for (at, address, delegate) in names(self.accounts, given) {
+            let is_changed = by_target.get(&Target::Existing(at)).is_some_and(|delta| {
+                let delta = &self.deltas[*delta];
+                delta.remove_delegates.contains(&delegate)
+                    || delta.add_delegates.contains(&Target::Existing(delegate))
+            });
+            if !is_changed {
+                named.entry(address.clone()).or_insert(at);
+            }
+        }
+        named
+    }
+
+    /// R22: a delegate is written anew only where another account gets the address by which it is named.
+    fn named_as_before(&mut self) {
+        let given = given_away(&self.deltas);
+        let anew: BTreeSet<(Target, Target)> = names(self.accounts, &given)
+            .map(|(by, _, delegate)| (Target::Existing(by), Target::Existing(delegate)))
+            .collect();
+        let accounts = self.accounts;
+        for delta in &mut self.deltas {
+            let (AccountKind::User, Target::Existing(ix)) = (delta.kind, delta.target) else {
+                continue;
+            };
+            if delta.add_delegates.is_empty() {
+                continue;
+            }
+            let current = accounts.delegates_of(ix).users;
+            delta.add_delegates.retain(|target| match target {
+                Target::Existing(delegate) => {
+                    current.binary_search(delegate).is_err()
+                        || anew.contains(&(Target::Existing(ix), *target))
+                }
+                Target::New(_) => true,
+            });
+        }
+    }
+
+    fn by_target(&self) -> BTreeMap<Target, usize> {
+        let deltas = self.deltas.iter().enumerate();
+        deltas.map(|(at, delta)| (delta.target, at)).collect()
     }
 
     /// One pass over all claims of addresses; says whether one fell out.
     fn addresses(&mut self) -> bool {
-        let by_target: BTreeMap<Target, usize> = self
-            .deltas
-            .iter()
-            .enumerate()
-            .map(|(at, delta)| (delta.target, at))
-            .collect();
+        let by_target = self.by_target();
         let mut refused: Vec<(usize, SmtpAddress, AccountIx)> = Vec::new();
         for (at, delta) in self.deltas.iter().enumerate() {
             for address in claims(delta) {
@@ -346,4 +399,38 @@ pub(super) fn claims(delta: &Delta) -> impl Iterator<Item = &SmtpAddress> {
         .iter()
         .chain(delta.rename.as_ref().map(|rename| &rename.to))
         .chain(delta.create.as_ref().map(|_| &delta.address))
+}
+
+/// The addresses that an account gives up and another gets.
+pub(super) fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
+    let mut given: HashSet<&SmtpAddress> = HashSet::default();
+    for delta in deltas {
+        let is_renamed = delta.rename.is_some() && !delta.add_aliases.contains(&delta.address);
+        given.extend(is_renamed.then_some(&delta.address));
+        given.extend(&delta.remove_aliases);
+    }
+    if given.is_empty() {
+        return BTreeSet::new();
+    }
+    let claimed = deltas.iter().flat_map(claims);
+    claimed
+        .filter(|address| given.contains(*address))
+        .cloned()
+        .collect()
+}
+
+/// Every user that names another by one of these addresses as its delegate: the user, the address, the other.
+pub(super) fn names<'a>(
+    accounts: &'a Accounts,
+    addresses: &'a BTreeSet<SmtpAddress>,
+) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress, AccountIx)> {
+    accounts.iter().flat_map(move |(at, view)| {
+        let delegates: &[SmtpAddress] = match view {
+            AccountView::User(user) => &user.delegates,
+            AccountView::Functional(_) => &[],
+        };
+        let named = delegates.iter().filter(|it| addresses.contains(*it));
+        let named = named.filter_map(move |it| Some((at, it, accounts.user_called(it)?)));
+        named.filter(|(at, _, delegate)| at != delegate)
+    })
 }

@@ -48,6 +48,32 @@ pub struct DelegateChanges {
     pub added: Vec<AddedDelegate>,
 }
 
+impl DelegateChanges {
+    /// A delegate who is only named by another address is none that was brought in (R22).
+    pub fn of(delta: &Delta, world: &World) -> Self {
+        let id = |ix| world.accounts.get(ix).id().clone();
+        let current = match delta.target {
+            Target::Existing(ix) => world.accounts.delegates_of(ix).users,
+            Target::New(_) => Vec::new(),
+        };
+        let added = delta
+            .add_delegates
+            .iter()
+            .filter_map(|target| match target {
+                Target::Existing(ix) if current.contains(ix) => None,
+                Target::Existing(ix) => Some(AddedDelegate::Account(id(*ix))),
+                Target::New(ix) => {
+                    let primary = &world.directory.mailbox(*ix).primary;
+                    Some(AddedDelegate::Created(primary.clone()))
+                }
+            });
+        Self {
+            removed: delta.remove_delegates.iter().copied().map(id).collect(),
+            added: added.collect(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AddedDelegate {

@@ -168,7 +168,6 @@ fn sent_changes(
             let sent = Sent {
                 delta,
                 asked: &end.asked,
-                created: created.get(&delta.target),
             };
             compare(&sent, before, now, &created)
         })

@@ -1,9 +1,12 @@
 //! What `/health` says, against what really came of the runs (R28).
 
 use cloud_sync::{
-    domain::mode::Mode,
-    domain::report::{RunOutcome, RunState},
-    engine::RunRequest,
+    domain::{
+        health::CLOCKS_DIFFER_S,
+        mode::Mode,
+        report::{RunOutcome, RunState},
+    },
+    engine::{RunError, RunRequest},
 };
 
 use super::{process::End, time};
@@ -13,9 +16,6 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// What a wrong clock may take from a span or add to it.
 const CLOCKS_MS: i64 = HOUR_MS / 2;
 
-/// How long a message is under way at most.
-const QUEUED_MS: i64 = 4000;
-
 /// One invocation, when it has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Beat {
@@ -23,10 +23,11 @@ pub(super) struct Beat {
     ended_ms: i64,
     /// By the clock of its process, the latest.
     clock_ms: i64,
-    /// Where it is known.
-    id: Option<String>,
-    /// It may have come to its end all the same.
-    was_killed: bool,
+    /// It may have come to its end all the same: it was killed, or its last write was done though it was reported as failed.
+    may_have_ended: bool,
+    /// By how much the clock was wrong of a run whose id is of the time when it was queued: with its start in doubt, nobody
+    /// can put it in order with others that are as near. Clocks of two machines differ by less than [`CLOCKS_DIFFER_S`].
+    in_doubt_ms: i64,
     what: What,
 }
 
@@ -73,13 +74,11 @@ impl Beat {
             End::Report(_) | End::NotBegun(_) | End::Killed => What::Unclear,
         };
         let ended_ms = time::elapsed_ms();
-        let id = match end {
-            End::Report(report) => Some(report.id.clone()),
-            End::NotBegun(_) | End::Killed => request.id.as_ref().map(ToString::to_string),
-        };
+        let wrong_by_ms = (began.clock_ms - began.at_ms).abs();
+        let is_in_doubt = request.id.is_some() && wrong_by_ms > CLOCKS_DIFFER_S * 1000;
         Self {
-            id,
-            was_killed: matches!(end, End::Killed),
+            in_doubt_ms: if is_in_doubt { wrong_by_ms } else { 0 },
+            may_have_ended: matches!(end, End::Killed | End::NotBegun(RunError::State(_))),
             began_ms: began.at_ms,
             ended_ms,
             clock_ms: began.clock_ms.max(ended_ms + time::wrong_by_ms(slot)),
@@ -107,7 +106,7 @@ impl Pulse {
         if self.spoiled {
             return None;
         }
-        let is_success = |it: &&Beat| it.what == What::Success || it.was_killed;
+        let is_success = |it: &&Beat| it.what == What::Success || it.may_have_ended;
         let successes = self.beats.iter().filter(is_success);
         let newest = successes.max_by_key(|it| it.ended_ms.max(it.clock_ms));
         // What left no trace was not seen.
@@ -125,10 +124,11 @@ impl Pulse {
             .filter(counts)
             .max_by_key(|it| it.began_ms)?;
         let overlaps = |it: &Beat| it.ended_ms > last.began_ms && it.began_ms != last.began_ms;
-        let alone = !self
-            .beats
-            .iter()
-            .any(|it| overlaps(it) || self.is_out_of_order(it, last));
+        let is_in_doubt = |it: &Beat| {
+            let apart_ms = (it.began_ms - last.began_ms).abs();
+            it.began_ms != last.began_ms && apart_ms < it.in_doubt_ms.max(last.in_doubt_ms)
+        };
+        let alone = !self.beats.iter().any(|it| overlaps(it) || is_in_doubt(it));
         let after = self.beats.iter().filter(|it| it.began_ms > last.began_ms);
         let clear = after.clone().all(|it| it.what == What::Aside);
         if status == 200 && alone && last.what == What::Failure {
@@ -141,17 +141,6 @@ impl Pulse {
             return told("though the newest apply for everybody has succeeded and nothing is open");
         }
         None
-    }
-
-    /// Runs are ordered by their ids, and one that waits in a queue has had its id for a while.
-    fn is_out_of_order(&self, before: &Beat, last: &Beat) -> bool {
-        let same = self.beats.iter().filter(|it| it.id == last.id);
-        let first_ms = same.map(|it| it.began_ms).min().unwrap_or_default();
-        before.began_ms < last.began_ms
-            && match (&before.id, &last.id) {
-                (Some(before), Some(last)) => before > last,
-                _ => before.began_ms > first_ms - QUEUED_MS,
-            }
     }
 
     /// Whether nothing was killed or cut off that a later apply did not take up.

@@ -40,7 +40,7 @@ const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_o
 
 /// All that can keep the account of somebody who is gone for good: Exchange could not be asked, or the account is part of
 /// something that cannot be told.
-const OF_LEAVERS: [&str; 8] = [
+const OF_LEAVERS: [&str; 7] = [
     "absence_unknown",
     "delegations_unknown",
     "mailbox_gone",
@@ -48,7 +48,6 @@ const OF_LEAVERS: [&str; 8] = [
     "delegates_stay",
     "claim_conflict",
     "duplicate_primary",
-    "functional_rename",
 ];
 
 /// What the oracle keeps from one report to the next.
@@ -144,8 +143,7 @@ impl Oracle {
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
             let whose = self.names(&view, &wrong.intent.account);
-            let others = report.others.as_ref().is_some_and(|it| it.attention > 0);
-            let silent = report.converged != Some(true) || others || !whose.iter().any(concerns);
+            let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
             }

@@ -34,7 +34,7 @@ const KEPT_MS: i64 = 31 * 60 * 1000;
 /// A day, but for what a wrong clock may take from it.
 const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
 
-/// Lists that lag for longer show no change in time (R22).
+/// How long lists may lag behind writes (R22).
 const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// How long it is kept what Zivver held.
@@ -103,8 +103,6 @@ struct Deed {
     class: Guarded,
     /// It counts for nothing but for what there was before.
     approved: bool,
-    /// The lists show it so late that its run takes it for one without effect (R22).
-    shown_late: bool,
 }
 
 /// A held change that the administrator let go.
@@ -1065,11 +1063,22 @@ impl Oracle {
             let ours = |person: &&String| !truth.recipients.contains_key(*person);
             persons.any(|person| ours(&person) && fact.grantees.contains(person))
         };
+        // Delegates of users are written by the address that the list shows (R22). One that lags for longer than it may can
+        // show who had the address before.
+        let shown_as = self.invocations[at].seen[0].as_ref();
+        let shown = shown_as.filter(|_| self.lag > LAG_MAX && text.contains('@'));
+        let shown = shown.and_then(|shown| id_of(shown, text));
+        let shown = shown.and_then(|id| self.owners.get(&id));
+        let was_right = |fact: &Fact, _: &Truth| {
+            let mut persons = shown.iter().flat_map(|owner| &owner.persons);
+            persons.any(|person| fact.grantees.contains(person))
+        };
         // A row that a moved page lost may have been the one that a trustee's name belongs to. A list that lags may have shown
         // somebody whose removal is held.
         if !self.row_may_move
             && !self.was_seen_open(at, id, delegate)
             && !self.is_right(at, id, right)
+            && !self.is_right(at, id, was_right)
         {
             self.violation(
                 at,
@@ -1177,7 +1186,6 @@ impl Oracle {
             clock_ms,
             class,
             approved,
-            shown_late: self.lag > LAG_MAX,
         };
         self.deeds.push(deed);
         if approved {
@@ -1190,9 +1198,7 @@ impl Oracle {
         }
         let first = self.invocations[at].first;
         let today = self.deeds.iter().filter(|it| {
-            let counts = !it.shown_late || self.invocations[it.invocation].first == first;
-            counts
-                && it.class == class
+            it.class == class
                 && it.at_ms > now_ms - DAY_MS
                 && it.clock_ms > clock_ms - DAY_MS
         });

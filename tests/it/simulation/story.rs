@@ -323,8 +323,9 @@ impl Story {
                 .switch(|switches| switches.paging = paging);
         }
         let together = self.dice.chance(35);
+        let newest = self.state().newest_run().await.unwrap();
         let plans: Vec<Errand> = (0..=usize::from(together))
-            .map(|slot| self.errand(slot))
+            .map(|slot| self.errand(slot, newest.as_ref()))
             .collect();
         // The directory stands still while it is read: no client can tell a list that was torn between two pages.
         let outside = &self.outside;
@@ -405,7 +406,7 @@ impl Story {
         }
     }
 
-    fn errand(&mut self, slot: usize) -> Errand {
+    fn errand(&mut self, slot: usize, newest: Option<&RunId>) -> Errand {
         let dice = &mut self.dice;
         let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
         let mut codes = Vec::new();
@@ -435,7 +436,7 @@ impl Story {
         if dice.chance(40) {
             // As from a queue: the message has the id, and comes again.
             let started = time::CLOCKS[slot]();
-            request.id = Some(RunId::drawn(started, dice.next()));
+            request.id = Some(RunId::after(newest, started, dice.next()));
         }
         let mut doom = || {
             let mut doom = Doom::default();

@@ -15,6 +15,7 @@ use crate::{
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
     order::aside,
+    settle::{given_away, names},
     source::{Question, RecipientAnswer},
     world::{Policy, SsoAccountKey, World},
 };
@@ -480,6 +481,42 @@ impl<'a> Differ<'a> {
         }
         for (holder, addresses) in aliases {
             self.release_aliases(holder, addresses, &mut at);
+        }
+        self.name_anew(&mut at);
+    }
+
+    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that another account gets is
+    /// written with the new address of the delegate. Where it cannot be, the address stays where it is.
+    fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
+        let mut given = given_away(&self.out.deltas);
+        for delta in &self.out.deltas {
+            // Who goes to an address that nobody has is nobody's delegate any more.
+            if delta.rename.is_some() && delta.mailbox.is_none() {
+                given.remove(&delta.address);
+            }
+        }
+        if given.is_empty() {
+            return;
+        }
+        let accounts = &self.world.accounts;
+        let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
+            .map(|(by, address, delegate)| (by, address.clone(), delegate))
+            .collect();
+        for (by, address, delegate) in named {
+            let key = self.key_of(by);
+            if !self.may_release(by) || (key.is_none() && self.policy.needs_key()) {
+                continue;
+            }
+            let delta = self.delta_of(by, at);
+            if delta.remove_delegates.contains(&delegate) {
+                continue;
+            }
+            delta.key = delta.key.take().or(key);
+            delta.because(
+                "R22",
+                format!("it names a delegate by {address}, which now belongs to another account"),
+            );
+            delta.add_delegates.insert(Target::Existing(delegate));
         }
     }
 

@@ -147,11 +147,7 @@ fn sent(execution: &Execution<'_>, planned: &Planned, now: &Accounts) -> Vec<Sen
     let asked = execution.asked.iter();
     let compared = asked.flat_map(|(action, asked)| {
         let delta = &deltas[*action];
-        let sent = Sent {
-            delta,
-            asked,
-            created: created.get(&delta.target),
-        };
+        let sent = Sent { delta, asked };
         compare(&sent, &planned.world.accounts, now, &created)
     });
     compared.collect()

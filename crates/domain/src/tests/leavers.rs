@@ -597,3 +597,63 @@ fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
     assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
     assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
 }
+
+#[test]
+fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one() {
+    // Zivver keeps delegates as addresses: pia@ would open to the next owner of ada@.
+    let world = |pia: &str| {
+        format!(
+            "mailbox zz.ada@ id=ada disabled
+            mailbox ada@ id=bram name=Bram
+            account ada@ as=u1 off
+            account bram@ as=u2 name=Bram
+            map ada=u1 bram=u2
+            mailbox pia@ {pia}
+            account pia@ delegates=ada@"
+        )
+    };
+    let granted = world("grants=zz.ada@,");
+    assert_snapshot!(plan_of(&granted), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates +ada@
+    0. ada@: address [zz.ada@]
+    1. bram@: address [ada@]; after 0; claims ada@ of 0
+    2. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    ");
+    assert_snapshot!(changes_of(&world("grants=?")), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates +ada@
+    ");
+    assert_snapshot!(changes_of(&world("")), @r"
+    rename ada@; address -ada@ +zz.ada@
+    rename bram@; address -bram@ +ada@
+    update pia@; delegates -ada@
+    ");
+    // Nobody may write to her account: then the address stays his.
+    assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@; give that account another address in the Zivver WebApp
+    TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
+    RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
+    "#);
+    assert_snapshot!(changes_of(&format!("limits delegates=0\n{}", world(""))), @"held DelegateRemoval: pia@ remove delegate [ada@] -> []");
+    // The same for an alias that changes hands.
+    let alias = "
+        mailbox anna@
+        account anna@ alias=a1@
+        mailbox carl@ alias=a1@
+        account carl@
+        mailbox pia@ grants=anna@
+        account pia@ delegates=a1@
+    ";
+    assert_snapshot!(plan_of(alias), @r"
+    update anna@; aliases -a1@
+    update carl@; aliases +a1@
+    update pia@; delegates +anna@
+    0. anna@: aliases [] delegates [] key [#anna]
+    1. carl@: aliases [a1@] delegates [] key [#carl]; after 0; claims a1@ of 0
+    2. pia@: aliases [] delegates [anna@] key [#pia]
+    ");
+    assert_snapshot!(changes_of(&format!("target pia\n{alias}")), @"");
+}

@@ -3,6 +3,7 @@
 //! ```text
 //! mailbox anna@ disabled name=Anna alias=a@,b@ id=anna upn=anna@ad.example grants=bert@,Sales
 //! shared info@ grants=anna@      other room@ kind=RoomMailbox      rejected broken@ alias=x@
+//! people anna@ bert@ disabled  (a mailbox and an account each, with nothing of note)
 //! account anna@ off as=u1 name=Anna alias=a@ delegates=bert@ ext=anna
 //! functional info@ as=g1 members=u1
 //! group Sales kind=… members=anna@,Inner      groups ?
@@ -189,6 +190,7 @@ impl Scene {
     fn line(&mut self, line: &Line<'_>) {
         match line.kind {
             "mailbox" | "shared" | "other" | "rejected" => self.mailbox(line),
+            "people" => self.people(line),
             "account" => self.actual.users.push(user(line)),
             "functional" => self.actual.groups.push(functional(line)),
             "map" => {
@@ -252,6 +254,20 @@ impl Scene {
             "new-keys" => self.new_keys = true,
             "group" | "groups" | "source" => {}
             other => panic!("what is {other:?}?"),
+        }
+    }
+
+    fn people(&mut self, line: &Line<'_>) {
+        for person in line.words.iter().filter(|word| **word != "disabled") {
+            let of = |kind, words| Line {
+                kind,
+                words,
+                fields: HashMap::new(),
+            };
+            let status = line.has("disabled").then_some("disabled");
+            let mailbox = std::iter::once(*person).chain(status).collect();
+            self.mailbox(&of("mailbox", mailbox));
+            self.actual.users.push(user(&of("account", vec![*person])));
         }
     }
 

@@ -212,23 +212,20 @@ fn silence_is_told_in_hours() {
 }
 
 #[test]
-fn the_sheet_keeps_answers_in_order_and_what_they_speak_for() {
+fn a_recommendation_belongs_to_the_last_answer() {
     let mut sheet = AnswerSheet::default();
-    sheet.speaks_for("nothing was said yet");
-    sheet.say("lists", "how many pages?", "one");
-    sheet.say("groups", "who may read?", "everybody");
-    sheet.speaks_for("EXO_PERMISSIONS=batch");
+    sheet.recommend("nothing was asked yet");
+    sheet.say("exchange", "How many pages?", "one");
+    sheet.say("exchange", "How fast?", "slow");
+    sheet.recommend("EXO_PERMISSIONS=batch");
     let told: Vec<_> = sheet
         .answers
         .iter()
-        .map(|one| (one.probe, &*one.answer, one.changes.as_deref()))
+        .map(|one| (&*one.answer, one.recommends.as_deref()))
         .collect();
     assert_eq!(
         told,
-        [
-            ("lists", "one", None),
-            ("groups", "everybody", Some("EXO_PERMISSIONS=batch")),
-        ]
+        [("one", None), ("slow", Some("EXO_PERMISSIONS=batch"))]
     );
 }
 

@@ -32,8 +32,7 @@ fn r12_people_with_a_mailbox_elsewhere_keep_what_exchange_grants_them() {
     ] {
         let world = format!(
             "found h0@ {kind} id=h0 mail=h0@
-            mailbox anna@
-            account anna@
+            people anna@
             account ben@
             mailbox ben@
             account h0@
@@ -65,8 +64,7 @@ fn r12_mailboxes_of_another_kind_keep_what_exchange_grants_them() {
         let world = format!(
             "other lin@ kind={kind} alias=l2@
             account lin@
-            mailbox anna@
-            account anna@
+            people anna@
             shared desk@ grants=anna@,lin@
             functional desk@ members=anna,lin
             shared night@ grants=l2@
@@ -96,10 +94,7 @@ fn r12_r15_an_account_under_an_alias_keeps_what_exchange_grants_to_its_mailbox()
             "{mailbox}
             account old@
             account older@
-            mailbox ben@
-            account ben@
-            mailbox carl@
-            account carl@
+            people ben@ carl@
             shared desk@ grants=anna@,ben@
             functional desk@ members=old,ben,carl
             mailbox dora@ grants=anna@
@@ -121,8 +116,7 @@ fn r12_such_people_are_neither_added_nor_do_they_create_or_empty_anything() {
     let world = "
         found h0@ MailUser id=h0 mail=h0@
         account h0@
-        mailbox ben@
-        account ben@
+        people ben@
         shared desk@ grants=h0@,ben@
         functional desk@ members=ben
         shared night@ grants=h0@
@@ -152,8 +146,7 @@ fn r12_without_an_active_account_a_recipient_of_another_kind_is_nobody() {
         found h0@ MailUser id=h0 mail=h0@
         found h1@ MailUser id=h1 mail=h1@
         account h0@ off
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=anna@,h0@,h1@
         functional desk@ members=anna,h0
         shared night@ grants=h0@
@@ -209,8 +202,7 @@ fn r12_an_account_that_is_certainly_anothers_is_not_kept() {
         found h0@ MailUser id=new mail=h0@
         gone #old
         account h0@ ext=old
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=h0@,anna@
         functional desk@ members=h0,anna
     ";
@@ -223,8 +215,7 @@ fn r12_an_account_that_is_certainly_anothers_is_not_kept() {
         found h0@ MailUser id=h0 mail=h0@
         mailbox ben@
         account ben@ alias=h0@ ext=ben
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=h0@,anna@
         functional desk@ members=ben,anna
     ";
@@ -243,8 +234,7 @@ fn r12_a_group_expansion_keeps_such_people_likewise() {
         account lin@
         group Sales members=Inner,lin@
         group Inner members=h0@
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=anna@,Sales
         functional desk@ members=anna,h0,lin
         shared night@ grants=Sales
@@ -267,8 +257,7 @@ fn r8_a_deny_takes_such_people_out_as_well() {
             found h@other.example MailUser id=h0 mail=h0@,h@other.example
             account h0@
             group Sales members=h0@
-            mailbox anna@
-            account anna@
+            people anna@
             shared desk@ grants=anna@,{grants}
             functional desk@ members=anna,h0"
         );
@@ -283,8 +272,7 @@ fn r8_a_deny_takes_such_people_out_as_well() {
     let linked = "
         other lin@ kind=LinkedMailbox
         account lin@
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=anna@,lin@,-lin@
         functional desk@ members=anna,lin
     ";
@@ -296,8 +284,7 @@ fn r12_r13_a_primary_outside_the_claimed_domains_takes_nothing_from_the_account_
     let world = "
         mailbox jan@tenant.onmicrosoft.com id=jan alias=jan@
         account jan@ delegates=anna@
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=jan@tenant.onmicrosoft.com,anna@
         functional desk@ members=jan,anna
         shared solo@ grants=jan@tenant.onmicrosoft.com
@@ -322,8 +309,7 @@ fn r12_the_own_delegates_of_such_people_stay() {
         account lin@ delegates=anna@
         mailbox anna@ grants=h0@,lin@
         account anna@ delegates=h0@,lin@
-        mailbox ben@
-        account ben@
+        people ben@
     ";
     assert_eq!(changes_of(world), "");
 }
@@ -362,10 +348,7 @@ fn r10_only_four_kinds_of_groups_give_no_right() {
             let world = format!(
                 "group ring kind={kind} members=ben@
                 group Outer members=anna@,ring
-                mailbox anna@
-                account anna@
-                mailbox ben@
-                account ben@
+                people anna@ ben@
                 shared desk@ grants={grants}
                 functional desk@ members=anna,ben"
             );
@@ -389,10 +372,7 @@ fn r10_only_four_kinds_of_groups_give_no_right() {
     ] {
         let world = format!(
             "group ring kind={kind} members=ben@
-            mailbox anna@
-            account anna@
-            mailbox ben@
-            account ben@
+            people anna@ ben@
             shared desk@ grants=anna@,ring
             functional desk@ members=anna,ben"
         );
@@ -414,10 +394,7 @@ fn r9_a_dead_entry_is_nobody_and_names_the_command_that_removes_it() {
     ] {
         let world = format!(
             "gone {dead}
-            mailbox anna@
-            account anna@
-            mailbox ben@
-            account ben@
+            people anna@ ben@
             shared desk@ grants=anna@,{dead}
             functional desk@ members=anna,ben"
         );
@@ -438,8 +415,7 @@ fn r9_a_dead_entry_is_nobody_and_names_the_command_that_removes_it() {
 fn r9_deleted_principals_and_lost_addresses_name_the_command_too() {
     let world = "
         gone left@
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=anna@,S-1-5-21-1-2-3,left@,-left@
         functional desk@ members=anna
     ";
@@ -456,10 +432,7 @@ fn r9_a_down_level_name_counts_where_exchange_finds_it_and_is_unknown_where_it_f
     let world = |answer: &str| {
         format!(
             "{answer}
-            mailbox anna@
-            account anna@
-            mailbox ben@
-            account ben@
+            people anna@ ben@
             shared desk@ grants=anna@,CORP\\ben
             functional desk@ members=anna"
         )
@@ -497,8 +470,7 @@ fn r9_a_name_that_another_mailbox_shows_is_asked_for() {
         ] {
             let world = format!(
                 "{answer}
-                mailbox anna@
-                account anna@
+                people anna@
                 mailbox ben@ called=Sales
                 account ben@
                 shared desk@ grants=anna@,Sales
@@ -526,8 +498,7 @@ fn r9_a_name_that_another_mailbox_shows_is_asked_for() {
 #[test]
 fn r9_the_own_address_of_a_mailbox_is_a_group_where_one_has_that_name() {
     let world = "
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=desk@corp.example
         functional desk@ members=anna
         group desk@corp.example id=grp members=anna@
@@ -535,24 +506,21 @@ fn r9_the_own_address_of_a_mailbox_is_a_group_where_one_has_that_name() {
     assert_eq!(changes_of(world), "");
     // A group that only has the address of its UPN is none.
     let addressed = "
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ upn=x@ grants=x@
         functional desk@ members=anna
         group Crew id=grp members=anna@ mail=x@
     ";
     assert_snapshot!(changes_of(addressed), @"empty desk@; active -yes +no; delegates -anna@");
     let unknown = "
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=desk@corp.example
         functional desk@ members=anna
         groups ?
     ";
     assert_snapshot!(plan_of(unknown), @"R11 DelegationsUnknown desk@");
     let itself = "
-        mailbox anna@
-        account anna@
+        people anna@
         shared desk@ grants=desk@corp.example
         functional desk@ members=anna
     ";
@@ -647,8 +615,7 @@ fn r4_r12_unread_addresses_do_not_hide_whose_account_it_is() {
             "other lin@tenant.example kind={kind} id=lin untold
             account lin@
             found lin@ {kind} id=lin
-            mailbox anna@
-            account anna@
+            people anna@
             shared desk@ grants=anna@,lin@tenant.example
             functional desk@ members=anna,lin"
         );

@@ -10,32 +10,24 @@ use crate::{
     ids::{ObjectId, ScimId},
     memory::Memory,
     plan::plan_undo,
-    undo::{AddedDelegate, Deed, DelegateChanges, Undo},
+    undo::{Deed, DelegateChanges, Undo},
 };
 
 /// What the plan for a world did, when it was carried out. What it created has its address as id.
 pub(super) fn run_of(text: &str) -> Undo {
     let Planned { world, plan, .. } = Scene::parse(text).plan();
     let deed = |(action, delta): (&crate::plan::Action, &crate::delta::Delta)| {
-        let id = |ix| world.accounts.get(ix).id().clone();
         let aliases_before = match delta.target {
             Target::Existing(ix) => world.accounts.get(ix).extension().aliases.clone(),
             Target::New(_) => Vec::new(),
         };
-        let added = delta.add_delegates.iter().map(|target| match target {
-            Target::Existing(ix) => AddedDelegate::Account(id(*ix)),
-            Target::New(ix) => AddedDelegate::Created(world.directory.mailbox(*ix).primary.clone()),
-        });
         let local = action.address.as_str().split('@').next().unwrap();
         Deed {
             action: action.clone(),
             id: action.id.clone().or(Some(ScimId::new(local))),
             object_id: None,
             aliases_before,
-            delegates: DelegateChanges {
-                removed: delta.remove_delegates.iter().copied().map(id).collect(),
-                added: added.collect(),
-            },
+            delegates: DelegateChanges::of(delta, &world),
         }
     };
     let actions = plan.approved.actions().iter();
@@ -230,4 +222,25 @@ fn r16_what_was_made_for_another_person_meanwhile_is_not_taken_back() {
             "{tie}: {plan}"
         );
     }
+}
+
+#[test]
+fn r37_a_delegate_who_was_only_named_by_another_address_stays() {
+    let before = "
+        mailbox zz.ada@ id=ada disabled
+        mailbox ada@ id=bram name=Bram
+        account ada@ as=u1 off
+        account bram@ as=u2 name=Bram
+        map ada=u1 bram=u2
+        mailbox pia@ grants=zz.ada@
+        account pia@ delegates=ada@";
+    let undo = run_of(before);
+    let deed = undo
+        .deeds
+        .iter()
+        .find(|deed| deed.id == Some(ScimId::new("pia")));
+    assert_eq!(
+        deed.map(|deed| &deed.delegates),
+        Some(&DelegateChanges::default())
+    );
 }
