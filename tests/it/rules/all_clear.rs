@@ -32,6 +32,13 @@ use crate::world::World;
 const PEOPLE: [&str; 6] = ["ann", "ben", "cem", "dan", "eva", "fay"];
 const DESKS: [&str; 2] = ["desk", "help"];
 
+/// What a person does with the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    Keeps,
+    TakesBack,
+}
+
 #[derive(Debug, Clone)]
 struct Night {
     /// Who leaves, by disabling the mailbox or with it.
@@ -46,8 +53,7 @@ struct Night {
     stores_nothing: bool,
     fails: bool,
     approves: bool,
-    /// A person takes the run back.
-    undoes: bool,
+    afterwards: Afterwards,
     /// A person looks at one account, and runs for it.
     looks_at: usize,
 }
@@ -64,9 +70,10 @@ fn night() -> impl Strategy<Value = Night> {
     let by_people = (people_of(3), people_of(2), pairs(4), people_of(2), pairs(2));
     let lag_ms = prop_oneof![4 => Just(0), 1 => Just(50), 1 => Just(20_000), 1 => Just(600_000)];
     let seldom = || proptest::bool::weighted(0.2);
-    let by_a_person = (any::<bool>(), seldom(), 0..PEOPLE.len());
+    let afterwards = prop_oneof![4 => Just(Afterwards::Keeps), 1 => Just(Afterwards::TakesBack)];
+    let by_a_person = (any::<bool>(), afterwards, 0..PEOPLE.len());
     (by_people, lag_ms, seldom(), seldom(), by_a_person).prop_map(
-        |(by_people, lag_ms, stores_nothing, fails, (approves, undoes, looks_at))| {
+        |(by_people, lag_ms, stores_nothing, fails, (approves, afterwards, looks_at))| {
             let (disabled, removed, revoked, let_in, added) = by_people;
             Night {
                 disabled,
@@ -78,7 +85,7 @@ fn night() -> impl Strategy<Value = Night> {
                 stores_nothing,
                 fails,
                 approves,
-                undoes,
+                afterwards,
                 looks_at,
             }
         },
@@ -317,7 +324,7 @@ async fn play(accounts: usize, limits: (&str, &str), nights: &[Night]) -> Result
         zivver.with_state(|organisation| organisation.switches.lists_lag_millis = 0);
         times_wrong += usize::from(judge(&world, &mut faces, &report, &[]).await?);
         let mut told = named(&report);
-        if night.undoes
+        if night.afterwards == Afterwards::TakesBack
             && let Some(undo) = take_back(&world, &report).await
         {
             times_wrong += usize::from(judge(&world, &mut faces, &undo, &told).await?);

@@ -266,9 +266,9 @@ fn no_face_has_words_of_its_own_for_an_all_clear() {
             let lines = product.lines().filter(|line| {
                 let code = line.split("//").next().unwrap();
                 // A line without code is a part of a literal.
-                let is_text = code.contains('"') || !code.contains([';', '(', '{', '=', ',']);
+                let has_literal = code.contains('"') || !code.contains([';', '(', '{', '=', ',']);
                 let low = code.to_lowercase();
-                is_text
+                has_literal
                     && CLAIMS.iter().any(|claim| low.contains(claim))
                     && !HARMLESS.iter().any(|it| code.contains(it))
             });
