@@ -29,7 +29,7 @@ use crate::{
         mode::{Mode, Trigger},
         report::{Report, RunOutcome},
     },
-    engine::{Engine, Links, RunError, RunRequest},
+    engine::{Engine, Links, RunError, RunRequest, RunSummary},
     otlp::Otlp,
     render::words,
     settings::{self, LogSettings, Settings, SettingsError},
@@ -50,13 +50,36 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// How a command ended, for scripts. Errors are the fourth way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
+pub enum Status {
+    /// In sync, or done by a command that does not compare Zivver with Exchange.
     InSync,
     ChangesPending,
     NeedsAttention,
 }
 
 impl Status {
+    /// `None` of a run that failed.
+    pub fn of(report: &Report) -> Option<Self> {
+        match report.outcome {
+            RunOutcome::InSync | RunOutcome::Done => Some(Self::InSync),
+            // It was cut off.
+            RunOutcome::Open | RunOutcome::ChangesPending => Some(Self::ChangesPending),
+            RunOutcome::NeedsAttention => Some(Self::NeedsAttention),
+            RunOutcome::Failed => None,
+        }
+    }
+
+    pub fn of_explanation(explained: &Explanation) -> Self {
+        let attention = |note: &domain::note::Note| note.code.needs_attention();
+        if !explained.held.is_empty() || explained.notes.iter().any(attention) {
+            Self::NeedsAttention
+        } else if explained.actions.is_empty() {
+            Self::InSync
+        } else {
+            Self::ChangesPending
+        }
+    }
+
     fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::InSync => 0,
@@ -145,6 +168,11 @@ pub fn terminal(report: &Report) -> String {
         skipped: true,
     };
     report::page(report, output::View::new(detail))
+}
+
+/// The history as a terminal shows it.
+pub fn terminal_runs(runs: &[RunSummary], place: &str) -> String {
+    history::page(runs, place)
 }
 
 fn refuse(error: &CliError) -> ExitCode {
@@ -237,7 +265,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
                 engine.explain(&address).await?
             };
             output.show(&explained, || explanation::page(&explained))?;
-            Ok(status_of_explanation(&explained))
+            Ok(Status::of_explanation(&explained))
         }
         Command::Undo {
             run,
@@ -294,25 +322,8 @@ async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunEr
 
 fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
     output.show(report, || report::page(report, output::View::new(detail)))?;
-    match (report.outcome, &report.error) {
-        (RunOutcome::Failed, Some(error)) => Err(CliError::Failed(text::inert(error).to_string())),
-        (RunOutcome::Failed, None) => Err(CliError::Failed("the run failed".to_owned())),
-        (RunOutcome::NeedsAttention, _) => Ok(Status::NeedsAttention),
-        (RunOutcome::ChangesPending, _) => Ok(Status::ChangesPending),
-        (RunOutcome::Open | RunOutcome::InSync, _) if report.remaining > 0 => {
-            Ok(Status::ChangesPending)
-        }
-        (RunOutcome::Open | RunOutcome::InSync, _) => Ok(Status::InSync),
-    }
-}
-
-fn status_of_explanation(explained: &Explanation) -> Status {
-    let attention = |note: &domain::note::Note| note.code.needs_attention();
-    if !explained.held.is_empty() || explained.notes.iter().any(attention) {
-        Status::NeedsAttention
-    } else if explained.actions.is_empty() {
-        Status::InSync
-    } else {
-        Status::ChangesPending
-    }
+    Status::of(report).ok_or_else(|| {
+        let error = report.error.as_deref().unwrap_or("the run failed");
+        CliError::Failed(text::inert(error).to_string())
+    })
 }

@@ -75,18 +75,9 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         let address = address.as_str().parse();
         address.map_err(|_| MailError::Address(which))
     };
-    let standing = words::standing_of(report.state, report.outcome);
-    let held = match report.counts.held {
-        0 => String::new(),
-        held => format!(", {held} held"),
-    };
-    let scope = scope(report);
     let mut message = Message::builder()
         .from(mailbox(&settings.from, "the sender")?)
-        .subject(format!(
-            "Cloud Sync: {standing}{held}{scope} ({})",
-            report.id
-        ));
+        .subject(subject(report));
     for to in &settings.to {
         message = message.to(mailbox(to, "a receiver")?);
     }
@@ -110,15 +101,19 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
 }
 
 /// R28, R39: a scoped run and an undo do not describe the whole organisation, and the subject says so.
-fn scope(report: &Report) -> String {
-    if report.undoes.is_some() {
-        return ", an undo".into();
-    }
-    match &*report.accounts {
+pub fn subject(report: &Report) -> String {
+    let standing = words::standing_of(report.state, report.outcome);
+    let held = match report.counts.held {
+        0 => String::new(),
+        held => format!(", {held} held"),
+    };
+    let scope = match &*report.accounts {
+        _ if report.undoes.is_some() => ", an undo".to_owned(),
         [] => String::new(),
         [account] => format!(", only for {account}"),
         accounts => format!(", only for {} accounts", accounts.len()),
-    }
+    };
+    format!("Cloud Sync: {standing}{held}{scope} ({})", report.id)
 }
 
 /// For a server on this machine TLS is optional, for any other it is required.

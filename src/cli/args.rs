@@ -17,7 +17,7 @@ fn after_help() -> String {
     };
     format!(
         "{demo}Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
-Exit codes: 0 in sync, 2 changes pending, 3 something needs attention, 1 error."
+Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
 

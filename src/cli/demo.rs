@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
+        all_clear::AllClear,
         guard::Class,
         mode::{Mode, Trigger},
         report::{Report, RunOutcome},
@@ -170,9 +171,9 @@ fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Ve
             holds: applied.writes > 0 && applied.report.failed.is_empty(),
         },
         Check {
-            what: "read again, Zivver follows Exchange",
+            what: "read again, both sides are equal",
             found: if applied.report.converged == Some(true) {
-                "converged".to_owned()
+                AllClear::Converged.text().to_owned()
             } else {
                 words::number(
                     count(applied.report.differences.len()),

@@ -35,33 +35,36 @@ pub(super) async fn show(
     Ok(Status::InSync)
 }
 
-fn page(runs: &[RunSummary], place: &str) -> String {
+pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
     let mut out = String::new();
     if runs.is_empty() {
         return format!("No runs yet in {}.\n", text::inert(place));
     }
     let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    let what = |run: &RunSummary| words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let widths = runs.iter().map(|run| what(run).len());
+    let what_width = widths.max().unwrap_or(0).max(7);
     let mut line = |line: std::fmt::Arguments<'_>| {
         out.write_fmt(line)
             .expect("writing to a string does not fail");
         out.push('\n');
     };
     line(format_args!(
-        "{BOLD}{:width$}  {:<20}  {:<7}  {:<15}  changes{BOLD:#}",
+        "{BOLD}{:width$}  {:<20}  {:<what_width$}  {:<15}  changes{BOLD:#}",
         "run", "started", "mode", "outcome"
     ));
     for run in runs {
         let style = match run.outcome {
-            RunOutcome::InSync => GREEN,
+            RunOutcome::InSync | RunOutcome::Done => GREEN,
             RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
             RunOutcome::Failed => RED,
             RunOutcome::Open => DIM,
         };
         line(format_args!(
-            "{:width$}  {:<20}  {:<7}  {style}{:<15}{style:#}  {}",
+            "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",
             text::inert(&run.id).to_string(),
             run.started,
-            words::mode(run.mode),
+            what(run),
             words::outcome(run.outcome),
             changes(run),
         ));

@@ -118,6 +118,7 @@ async fn tick(engine: &Engine) -> Answer {
             },
             RunOutcome::Open
             | RunOutcome::InSync
+            | RunOutcome::Done
             | RunOutcome::ChangesPending
             | RunOutcome::NeedsAttention => ended(engine, &report).into(),
         },
@@ -566,10 +567,15 @@ fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
 async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
     let health = health(engine).await?;
-    let ended = runs
-        .iter()
-        .find(|run| run.state == RunState::Ended && run.accounts.is_empty());
-    let last = match ended.and_then(|run| RunId::parse(&run.id)) {
+    // A run that failed or was for some accounts only says nothing of the others.
+    let newest = runs.iter().position(|run| run.facts().saw_everybody());
+    let mut since = runs[..newest.unwrap_or_default()].iter();
+    let is_outdated = since.any(|run| {
+        let has_ended = run.state == RunState::Ended;
+        has_ended && run.mode == Mode::Apply && run.outcome != RunOutcome::InSync
+    });
+    let last = newest.map(|at| &runs[at]);
+    let last = match last.and_then(|run| RunId::parse(&run.id)) {
         Some(id) => Some(engine.report(&id).await.map_err(|error| problem(&error))?),
         None => None,
     };
@@ -580,6 +586,7 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         health: &health,
         runs: &runs,
         last: last.as_ref(),
+        is_outdated,
         progress,
         host: &engine.settings().host,
         now: engine.time(),

@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use super::{Response, views};
 use crate::{
     domain::{
+        all_clear::{AllClear, Standing},
         health::Host,
         mode::PerformSync,
         note::Code,
@@ -35,8 +36,10 @@ pub(super) struct Dashboard<'a> {
     pub(super) ways: Ways<'a>,
     pub(super) health: &'a Health,
     pub(super) runs: &'a [RunSummary],
-    /// Of the newest run for everybody that ended.
+    /// Of the newest run that saw everybody.
     pub(super) last: Option<&'a Report>,
+    /// Whether a run that writes began since, and did not end in sync.
+    pub(super) is_outdated: bool,
     pub(super) progress: Progress,
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
@@ -78,38 +81,10 @@ impl Dashboard<'_> {
     /// The answer to the question with which one opens the page.
     fn status(&self) -> Markup {
         let health = self.health;
-        let (tone, word, lead) = if health.problems.is_empty() {
-            // R28: until there is a success, nothing says that runs succeed.
-            let has_succeeded = health.last_success.is_some();
-            match self.last.map(Report::needs_attention) {
-                Some(_) if !has_succeeded => (
-                    Tone::Plain,
-                    "no success yet",
-                    "No run for all accounts has yet done what the timer is to do.",
-                ),
-                Some(true) => (
-                    Tone::Notice,
-                    "needs attention",
-                    "Runs succeed; some things wait for a person.",
-                ),
-                Some(false) => (
-                    Tone::Good,
-                    "healthy",
-                    "Runs succeed, and nothing waits for a person.",
-                ),
-                None => (
-                    Tone::Plain,
-                    "no run yet",
-                    "Start with a preview: it reads both sides, shows what would change, and writes nothing.",
-                ),
-            }
-        } else {
-            (
-                Tone::Bad,
-                "failing",
-                "Something keeps runs from succeeding.",
-            )
-        };
+        let has_problems = !health.problems.is_empty();
+        let has_succeeded = health.last_success.is_some();
+        let standing = Standing::of(has_problems, has_succeeded, self.last, self.is_outdated);
+        let (tone, word, lead) = in_words(standing);
         html! {
             h1 { "Exchange Online to Zivver " (badge(tone, word)) }
             p.lead { (lead) }
@@ -209,6 +184,41 @@ impl Dashboard<'_> {
                 }
             }
         }
+    }
+}
+
+fn in_words(standing: Standing) -> (Tone, &'static str, &'static str) {
+    match standing {
+        Standing::Failing => (
+            Tone::Bad,
+            "failing",
+            "Something keeps runs from succeeding.",
+        ),
+        Standing::NoRun => (
+            Tone::Plain,
+            "no run yet",
+            "Start with a preview: it reads both sides, shows what would change, and writes nothing.",
+        ),
+        Standing::NoSuccess => (
+            Tone::Plain,
+            "no success yet",
+            "No run for all accounts has yet done what the timer is to do.",
+        ),
+        Standing::NeedsAttention => (
+            Tone::Notice,
+            "needs attention",
+            "Runs succeed; some things wait for a person.",
+        ),
+        Standing::ChangesPending => (
+            Tone::Notice,
+            "changes pending",
+            "Runs succeed; the last one found changes that are not made yet.",
+        ),
+        Standing::Healthy => (
+            Tone::Good,
+            AllClear::Healthy.text(),
+            AllClear::NothingWaits.text(),
+        ),
     }
 }
 

@@ -144,15 +144,7 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
-    let mode = words::mode(run.mode);
-    let what = match (run.undo.is_some(), run.accounts.len()) {
-        (true, _) => format!("{mode} of an undo"),
-        (false, 0) => mode.to_owned(),
-        (false, count) => {
-            let accounts = words::number(count as u64, "account", "accounts");
-            format!("{mode} for {accounts}")
-        }
-    };
+    let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
     let sum = |counts: &BTreeMap<_, u32>| words::thousands(counts.values().sum::<u32>().into());
     let number = |count: u32| words::thousands(count.into());
     html! {
@@ -280,7 +272,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
         home: Some(base),
     };
     let (tone, words) = match checkup.level() {
-        Level::Good => (Tone::Good, "everything works"),
+        Level::Good => (Tone::Good, "what a run needs works"),
         Level::Warning => (Tone::Notice, "works, with something to look at"),
         Level::Error => (Tone::Bad, "something does not work"),
     };

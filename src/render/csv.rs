@@ -7,6 +7,7 @@ use super::{
     words::{duration, key, standing_of},
 };
 use domain::{
+    all_clear::Verification,
     plan::{Action, Attribute},
     report::Report,
 };
@@ -178,9 +179,12 @@ fn facts(csv: &mut Table, report: &Report) {
     fact("requests_zivver", &report.requests.zivver.total.to_string());
     fact(
         "converged",
-        report
-            .converged
-            .map_or("not verified", |yes| if yes { "yes" } else { "no" }),
+        match report.verification() {
+            Verification::Preview | Verification::NotVerified => "not verified",
+            Verification::Undone => "undone",
+            Verification::AsPlanned { .. } => "yes",
+            Verification::Differs => "no",
+        },
     );
     if let Some(others) = report.others {
         fact("other_findings", &others.findings.to_string());

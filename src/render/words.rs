@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use domain::{
     accounts::AccountKind,
+    all_clear::{AllClear, Verification},
     guard::Class,
     mode::{Mode, Trigger},
     note::Code,
@@ -41,21 +42,39 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     }
 }
 
+/// R36: what holds, and for which accounts.
+pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
+    let apart = if is_partial {
+        ", apart from what is held or needs attention"
+    } else {
+        ""
+    };
+    format!("{}{apart}", of.text())
+}
+
+/// `apply for 2 accounts`: a run for all accounts is its mode alone.
+pub(crate) fn what(mode: Mode, is_undo: bool, accounts: usize) -> String {
+    let mode = self::mode(mode);
+    match (is_undo, accounts) {
+        (true, _) => format!("{mode} of an undo"),
+        (false, 0) => mode.to_owned(),
+        (false, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+    }
+}
+
 /// R36 in one sentence.
-pub(crate) fn verdict(report: &Report) -> &'static str {
-    match (report.converged, report.mode) {
-        (None, Mode::Preview) => "A preview writes nothing, so there is nothing to verify.",
-        (None, Mode::Apply) => "Not verified: nothing was applied to its end.",
-        (Some(true), _) if !report.accounts.is_empty() => {
-            "Read again after applying, the named accounts are as planned."
+pub(crate) fn verdict(report: &Report) -> String {
+    match report.verification() {
+        Verification::Preview => "A preview writes nothing, so there is nothing to verify.".into(),
+        Verification::NotVerified => "Not verified: nothing was applied to its end.".into(),
+        Verification::Differs => "Read again after applying, these accounts still differ.".into(),
+        Verification::Undone => {
+            "Read again after applying, the changes are taken back where nothing changed since."
+                .into()
         }
-        (Some(true), _) if report.held.is_empty() => {
-            "Read again after applying, Zivver follows Exchange."
+        Verification::AsPlanned { of, is_partial } => {
+            format!("Read again after applying, {}.", as_planned(of, is_partial))
         }
-        (Some(true), _) => {
-            "Read again after applying, Zivver follows Exchange, apart from what is held."
-        }
-        (Some(false), _) => "Read again after applying, these accounts still differ.",
     }
 }
 
@@ -204,7 +223,8 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     match outcome {
         RunOutcome::Open => "not ended",
-        RunOutcome::InSync => "in sync",
+        RunOutcome::InSync => AllClear::InSync.text(),
+        RunOutcome::Done => "done",
         RunOutcome::ChangesPending => "changes pending",
         RunOutcome::NeedsAttention => "needs attention",
         RunOutcome::Failed => "failed",

@@ -8,6 +8,7 @@ mod bench;
 mod budget;
 mod changes;
 mod delegations;
+mod faces;
 mod guards;
 mod hunt;
 mod leavers;

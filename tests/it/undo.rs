@@ -102,7 +102,7 @@ async fn r37_undo_restores_what_was_before() {
     );
     assert_restored(&nights, &before);
     assert_eq!(undo.converged, Some(true), "{undo:#?}");
-    assert_eq!(undo.outcome, RunOutcome::InSync);
+    assert_eq!(undo.outcome, RunOutcome::Done);
     assert_eq!(undo.undoes.as_deref(), Some(run.id.as_str()));
 }
 
@@ -140,7 +140,7 @@ async fn r37_an_undo_can_be_undone() {
     let undo = nights.undo(&run, Mode::Apply).await.unwrap();
     assert_ne!(nights.shown(), after);
     let again = nights.undo(&undo, Mode::Apply).await.unwrap();
-    assert_eq!(again.outcome, RunOutcome::InSync, "{again:#?}");
+    assert_eq!(again.outcome, RunOutcome::Done, "{again:#?}");
     assert_eq!(nights.shown(), after);
     nights.writes();
     let night = nights.night().await;
@@ -215,7 +215,7 @@ async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
     request.approve = vec![guarded.held[0].code.clone()];
     request.undo = RunId::parse(&run.id);
     let approved = nights.engine().run(&request).await.unwrap();
-    assert_eq!(approved.outcome, RunOutcome::InSync, "{approved:#?}");
+    assert_eq!(approved.outcome, RunOutcome::Done, "{approved:#?}");
     assert!(!nights.user("emil@corp.example").active);
 }
 

@@ -8,6 +8,7 @@ use super::{
     account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
+    all_clear::AllClear,
     delegation::{Delegations, Grantee},
     delta::Delta,
     directory::{Directory, MailboxIx, Party},
@@ -252,7 +253,7 @@ fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> S
     } else if explanation.mailboxes.is_empty() {
         "there is no mailbox, and the account is left as it is".into()
     } else {
-        "in sync: nothing is to change (R38)".into()
+        AllClear::InSyncAddress.text().into()
     }
 }
 

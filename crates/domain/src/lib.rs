@@ -6,6 +6,7 @@
 pub mod account;
 pub mod accounts;
 pub mod address;
+pub mod all_clear;
 pub mod approval;
 pub mod change;
 pub mod delegation;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    all_clear::AllClear,
     guard::Class,
     health::{Overdue, Run},
     mode::PerformSync,
@@ -157,8 +158,18 @@ fn newly_held(report: &Report) -> Notice {
 }
 
 fn recovered(report: &Report) -> Notice {
-    let text = "The run ended well, and nothing is held.".to_owned();
-    notice(Event::Recovered, "Cloud Sync: works again", text, report)
+    let text = match report.outcome {
+        RunOutcome::InSync => AllClear::Recovered.text(),
+        RunOutcome::Done
+        | RunOutcome::ChangesPending
+        | RunOutcome::NeedsAttention
+        | RunOutcome::Open
+        | RunOutcome::Failed => {
+            "Runs succeed again, and nothing is held. The report lists changes or findings that need attention."
+        }
+    };
+    let title = "Cloud Sync: runs succeed again";
+    notice(Event::Recovered, title, text.to_owned(), report)
 }
 
 fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {

@@ -59,7 +59,7 @@ pub struct Report {
     pub skipped: Vec<Note>,
     /// R15: how many addresses each entry of `TARGET_FILTER` matches.
     pub filter_counts: BTreeMap<String, usize>,
-    /// R36: `None` until it was verified; a preview is not.
+    /// R36: `None` until it was verified; a preview is not. Of an undo it says that the changes are taken back.
     pub converged: Option<bool>,
     /// R36: what still differs, account by account.
     pub differences: Vec<Action>,
@@ -115,7 +115,9 @@ pub enum RunOutcome {
     Open,
     /// Nothing to do, or everything done.
     InSync,
-    /// A preview that would change something.
+    /// R37: an undo without anything left of it. It compares accounts with an earlier run, not with Exchange.
+    Done,
+    /// A preview that would change something, or an apply that did not see all of it done.
     ChangesPending,
     /// Something is held, was refused, or is unknown.
     NeedsAttention,
@@ -330,12 +332,22 @@ impl Report {
             || self.skipped.iter().any(|note| note.code.needs_attention())
     }
 
+    /// Whether nothing is left to do: a preview found nothing, an apply did all, and saw it.
+    fn is_complete(&self) -> bool {
+        match self.mode {
+            Mode::Preview => self.actions.is_empty(),
+            Mode::Apply => self.converged == Some(true) && self.remaining == 0,
+        }
+    }
+
     /// The outcome of a run that was not cut off and did not fail.
     pub fn conclude(&mut self) {
         self.outcome = if self.needs_attention() {
             RunOutcome::NeedsAttention
-        } else if self.mode == Mode::Preview && !self.actions.is_empty() {
+        } else if !self.is_complete() {
             RunOutcome::ChangesPending
+        } else if self.undoes.is_some() {
+            RunOutcome::Done
         } else {
             RunOutcome::InSync
         };

@@ -3,7 +3,10 @@
 use super::{
     BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
 };
-use domain::report::ServiceRequests;
+use domain::{
+    all_clear::{AllClear, Verification},
+    report::ServiceRequests,
+};
 use fmt::Write as _;
 
 pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
@@ -110,7 +113,7 @@ fn write_since(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
-    let (title, style) = match report.outcome {
+    let style = match report.outcome {
         RunOutcome::Failed => {
             let title = match report.mode {
                 Mode::Preview => "The preview failed",
@@ -119,12 +122,12 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(out, "{RED}{BOLD}{title}{BOLD:#}{RED:#}")?;
             return Ok(());
         }
-        RunOutcome::Open => ("Not ended", DIM),
-        RunOutcome::InSync => ("In sync", GREEN),
-        RunOutcome::ChangesPending => ("Changes pending", YELLOW),
-        RunOutcome::NeedsAttention => ("Needs attention", YELLOW),
+        RunOutcome::Open => DIM,
+        RunOutcome::InSync | RunOutcome::Done => GREEN,
+        RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
     };
-    write!(out, "{style}{BOLD}{title}{BOLD:#}{style:#}: ")?;
+    let title = words::capital(words::outcome(report.outcome));
+    write!(out, "{style}{BOLD}{title}{BOLD:#}{style:#}")?;
     match report.mode {
         Mode::Preview => write_planned(out, report),
         Mode::Apply => write_applied(out, report),
@@ -138,11 +141,9 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             parts.push(format!("{count} to {}", words::verb(kind)));
         }
     }
-    if parts.is_empty() {
-        parts.push("nothing to change".to_owned());
-    }
+    parts.extend(report.nothing_to_change().map(|it| it.text().to_owned()));
     parts.extend(rest(report));
-    writeln!(out, "{}.", parts.join(", "))?;
+    write_parts(out, &parts)?;
     if report.planned_writes > 0 {
         writeln!(
             out,
@@ -173,23 +174,16 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         }
     }
     parts.extend(rest(report));
-    writeln!(out, "{}.", parts.join(", "))?;
-    match report.converged {
-        Some(true) => writeln!(
+    write_parts(out, &parts)?;
+    match report.verification() {
+        Verification::AsPlanned { of, is_partial } => writeln!(
             out,
-            "{GREEN}Converged{GREEN:#}: read again, {}{}.",
-            if report.accounts.is_empty() {
-                "Zivver is as it should be"
-            } else {
-                "the named accounts are as planned"
-            },
-            if report.held.is_empty() {
-                ""
-            } else {
-                ", apart from what is held"
-            }
+            "{GREEN}{}{GREEN:#}: read again, {}.",
+            words::capital(AllClear::Converged.text()),
+            words::as_planned(of, is_partial)
         ),
-        Some(false) => writeln!(
+        Verification::Undone => writeln!(out, "{}", words::verdict(report)),
+        Verification::Differs => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
             words::number(
@@ -198,8 +192,15 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
                 "accounts are"
             )
         ),
-        None => Ok(()),
+        Verification::Preview | Verification::NotVerified => Ok(()),
     }
+}
+
+fn write_parts(out: &mut String, parts: &[String]) -> fmt::Result {
+    if parts.is_empty() {
+        return writeln!(out, ".");
+    }
+    writeln!(out, ": {}.", parts.join(", "))
 }
 
 fn rest(report: &Report) -> Vec<String> {

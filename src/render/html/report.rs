@@ -12,6 +12,7 @@ use super::{
     Page, Tone, badge, change, group, search, tile, value,
 };
 use domain::{
+    all_clear::{AllClear, Verification},
     hold::{HeldChange, HeldSet},
     mode::Mode,
     plan::{Action, ActionKind},
@@ -91,7 +92,7 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
         (RunState::Queued | RunState::Running | RunState::Continues, _) | (_, RunOutcome::Open) => {
             Tone::Plain
         }
-        (RunState::Ended, RunOutcome::InSync) => Tone::Good,
+        (RunState::Ended, RunOutcome::InSync | RunOutcome::Done) => Tone::Good,
         (RunState::Ended, RunOutcome::ChangesPending | RunOutcome::NeedsAttention) => Tone::Notice,
         (RunState::Ended, RunOutcome::Failed) => Tone::Bad,
     }
@@ -229,7 +230,7 @@ fn plan(report: &Report) -> Markup {
                     Mode::Apply => "What changed",
                 })
             }
-            @if report.actions.is_empty() { p { "Nothing is to change." } }
+            @if report.actions.is_empty() { p { (without_actions(report)) } }
             @for (kind, actions) in by_kind {
                 (group(&title(kind), actions.len(), html! {
                     ul.rows { @for action in actions { (planned(action)) } }
@@ -237,6 +238,23 @@ fn plan(report: &Report) -> Markup {
             }
         }
     }
+}
+
+/// What stands where there is no action to show.
+fn without_actions(report: &Report) -> String {
+    if let Some(claim) = report.nothing_to_change() {
+        return words::capital(claim.text()) + ".";
+    }
+    let text = match report.outcome {
+        RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
+        RunOutcome::Open => "Not planned yet.",
+        RunOutcome::Failed => "No change was planned before the run failed.",
+        RunOutcome::NeedsAttention => "Nothing but what is held or needs attention.",
+        RunOutcome::InSync | RunOutcome::Done | RunOutcome::ChangesPending => {
+            "The changes of this run are not stored any more."
+        }
+    };
+    text.to_owned()
 }
 
 fn planned(report: &ActionReport) -> Markup {
@@ -284,10 +302,11 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>) -> Markup {
 }
 
 fn verification(report: &Report) -> Markup {
-    let (tone, word) = match report.converged {
-        None => (Tone::Plain, "not verified"),
-        Some(true) => (Tone::Good, "converged"),
-        Some(false) => (Tone::Notice, "not converged"),
+    let (tone, word) = match report.verification() {
+        Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
+        Verification::Undone => (Tone::Good, "undone"),
+        Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
+        Verification::Differs => (Tone::Notice, "not converged"),
     };
     html! {
         section #verification {

@@ -128,11 +128,22 @@ fn r26_r32_r36_what_needs_attention_and_how_a_run_ends() {
         report.conclude();
         report.outcome
     };
-    let fine = || report(create, &[ActionOutcome::Applied]);
+    let fine = || Report {
+        converged: Some(true),
+        ..report(create, &[ActionOutcome::Applied])
+    };
     assert_eq!(end(fine()), RunOutcome::InSync);
-    let mut converged = fine();
-    converged.converged = Some(true);
-    assert_eq!(end(converged), RunOutcome::InSync);
+    let not_verified = Report {
+        converged: None,
+        ..fine()
+    };
+    let not_started = Report {
+        remaining: 1,
+        ..fine()
+    };
+    for left in [not_verified, not_started] {
+        assert_eq!(end(left), RunOutcome::ChangesPending);
+    }
     let mut filtered = fine();
     filtered.skipped = vec![Note::new("x", Code::TargetFilter, "t")];
     assert_eq!(end(filtered), RunOutcome::InSync);

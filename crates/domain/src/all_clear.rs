@@ -1,0 +1,138 @@
+//! The sentences that say that nothing is left to do. The faces of the program (terminal, pages, mails, notifications) take
+//! them from here, each after the one decision that allows it.
+
+use super::{
+    mode::Mode,
+    report::{Report, RunOutcome},
+};
+
+/// A sentence that says that all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllClear {
+    /// The outcome of a run.
+    InSync,
+    /// A plan without actions, holds and findings.
+    NothingToChange,
+    /// R36
+    Converged,
+    Follows,
+    /// R36, R39
+    NamedFollow,
+    /// R40
+    InSyncAddress,
+    /// The dashboard's badge and the line below it.
+    Healthy,
+    NothingWaits,
+    /// A notification.
+    Recovered,
+}
+
+impl AllClear {
+    pub const ALL: [Self; 9] = [
+        Self::InSync,
+        Self::NothingToChange,
+        Self::Converged,
+        Self::Follows,
+        Self::NamedFollow,
+        Self::InSyncAddress,
+        Self::Healthy,
+        Self::NothingWaits,
+        Self::Recovered,
+    ];
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::InSync => "in sync",
+            Self::NothingToChange => "nothing to change",
+            Self::Converged => "converged",
+            Self::Follows => "Zivver follows Exchange",
+            Self::NamedFollow => "the named accounts are as planned",
+            Self::InSyncAddress => "in sync: nothing is to change (R38)",
+            Self::Healthy => "healthy",
+            Self::NothingWaits => "Runs succeed, and nothing waits for a person.",
+            Self::Recovered => "The run ended well, and nothing is held.",
+        }
+    }
+}
+
+/// What was read again after applying (R36).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// A preview writes nothing.
+    Preview,
+    /// Nothing was applied to its end.
+    NotVerified,
+    Differs,
+    /// R37
+    Undone,
+    AsPlanned {
+        of: AllClear,
+        /// Something is held, was refused, or needs attention.
+        is_partial: bool,
+    },
+}
+
+impl Report {
+    pub fn verification(&self) -> Verification {
+        match (self.converged, self.mode) {
+            (None, Mode::Preview) => Verification::Preview,
+            (None, Mode::Apply) => Verification::NotVerified,
+            (Some(false), _) => Verification::Differs,
+            (Some(true), _) if self.undoes.is_some() => Verification::Undone,
+            (Some(true), _) => Verification::AsPlanned {
+                of: if self.accounts.is_empty() {
+                    AllClear::Follows
+                } else {
+                    AllClear::NamedFollow
+                },
+                is_partial: self.outcome != RunOutcome::InSync,
+            },
+        }
+    }
+
+    /// A plan without actions means that there is nothing to change only where nothing is held or unknown.
+    pub fn nothing_to_change(&self) -> Option<AllClear> {
+        let is_empty = self.actions.is_empty() && self.counts.planned.is_empty();
+        (is_empty && self.outcome == RunOutcome::InSync).then_some(AllClear::NothingToChange)
+    }
+}
+
+/// What the dashboard says first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// R28: there is a problem.
+    Failing,
+    NoRun,
+    /// R28: until there is a success, nothing says that runs succeed.
+    NoSuccess,
+    NeedsAttention,
+    /// A preview found changes.
+    ChangesPending,
+    Healthy,
+}
+
+impl Standing {
+    /// `last` is the newest run that looked at everybody; `is_outdated` if one that writes began since, and did not end
+    /// in sync.
+    pub fn of(
+        has_problems: bool,
+        has_succeeded: bool,
+        last: Option<&Report>,
+        is_outdated: bool,
+    ) -> Self {
+        match last.map(|report| report.outcome) {
+            _ if has_problems => Self::Failing,
+            None => Self::NoRun,
+            Some(_) if !has_succeeded => Self::NoSuccess,
+            Some(_) if is_outdated => Self::NeedsAttention,
+            Some(RunOutcome::InSync) => Self::Healthy,
+            Some(RunOutcome::ChangesPending) => Self::ChangesPending,
+            Some(
+                RunOutcome::NeedsAttention
+                | RunOutcome::Done
+                | RunOutcome::Open
+                | RunOutcome::Failed,
+            ) => Self::NeedsAttention,
+        }
+    }
+}
