@@ -17,5 +17,6 @@ mod model;
 mod numbers;
 mod one;
 mod reading;
+mod recovery;
 mod scope;
 mod trustees;
