@@ -34,7 +34,7 @@
 //! # Invariants
 //!
 //! 1. The plan decides, apply obeys. No question about a mailbox is asked after the guard; where a request depends on an
-//!    earlier answer, the step says on which, and a pure function makes the request (R24, R31).
+//!    earlier answer, the step says on which, and [`domain::execute`] makes the request (R24, R31).
 //! 2. Applying a plan to the world that it was made for leaves an empty plan (R38).
 //! 3. The same world gives the same bytes, whatever the order or paging of what was read (R25).
 //! 4. A list that was not read to its end is an error, never a short list (R1).

@@ -1,7 +1,7 @@
-//! The report of each run by mail, over SMTP with TLS.
+//! Sends the report of each run by mail, over SMTP with TLS.
 //!
-//! The report names accounts, so it goes to those only whom the settings name. What goes wrong is a warning in the log: it
-//! never fails a run, and never shows the address of the server, which holds a password.
+//! The report names accounts, so it only goes to the recipients in the settings. A failure is a warning in the log. It
+//! never fails a run, and never shows the address of the server, which contains a password.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ use crate::{
     settings::Secret,
 };
 
-/// A server that is slow must not keep an invocation.
+/// A slow server must not delay an invocation.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Servers refuse what is much longer; base64 adds a third.
+/// Servers refuse much larger messages; base64 adds a third.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Who hears of runs, through which server.
+/// The recipients of reports, and the server to use.
 #[derive(Debug, Clone)]
 pub struct MailSettings {
     /// `smtps://user:password@host` (TLS from the start) or `smtp://…` (STARTTLS), percent-encoded.
@@ -41,7 +41,7 @@ pub struct MailSettings {
     pub to: Vec<SmtpAddress>,
 }
 
-/// Nobody was told.
+/// The mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     #[error(
@@ -60,7 +60,7 @@ pub enum MailError {
     Slow(Duration),
 }
 
-/// Sends the report, once.
+/// Sends the report once, without retries.
 pub async fn send(settings: &MailSettings, report: &Report) -> Result<(), MailError> {
     let message = message(settings, report)?;
     let transport = transport(settings.server.expose())?;
@@ -100,21 +100,29 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         .map_err(|_| MailError::Address("an address"))
 }
 
-/// A run for some accounts only, or an undo, says so.
 pub fn subject(report: &Report) -> String {
-    let what = match (&report.undoes, report.accounts.len()) {
-        (None, 0) => String::new(),
-        (undoes, accounts) => words::what(report.mode, undoes.is_some(), accounts) + " ",
-    };
     let standing = words::standing_of(report.state, report.outcome);
     let held = match report.counts.held {
         0 => String::new(),
         held => format!(", {held} held"),
     };
-    format!("Cloud Sync: {what}{standing}{held} ({})", report.id)
+    let scope = scope(report);
+    format!("Cloud Sync: {standing}{held}{scope} ({})", report.id)
 }
 
-/// On this machine TLS is used where the server offers it, anywhere else always.
+/// R28, R39: a scoped run and an undo do not describe the whole organisation, and the subject says so.
+fn scope(report: &Report) -> String {
+    if report.undoes.is_some() {
+        return ", an undo".into();
+    }
+    match &*report.accounts {
+        [] => String::new(),
+        [account] => format!(", only for {account}"),
+        accounts => format!(", only for {} accounts", accounts.len()),
+    }
+}
+
+/// For a server on this machine TLS is optional, for any other it is required.
 fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailError> {
     let host = server.host_str().unwrap_or_default();
     crate::http::set_up_tls();
@@ -138,12 +146,12 @@ fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailErr
     Ok(builder.build())
 }
 
-/// In a URL of this scheme, even numbers are a name.
+/// Parses the host as that of an `http` URL: in other schemes an IPv4 address is parsed as a domain name.
 fn is_local(host: &str) -> bool {
     Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }
 
-/// Texts of the server are not shown, since they repeat addresses.
+/// The text of the server is left out, since it repeats mail addresses.
 fn failure(error: &smtp::Error) -> MailError {
     if let Some(code) = error.status() {
         let code = u16::from(code);
@@ -164,5 +172,44 @@ fn failure(error: &smtp::Error) -> MailError {
     }
     MailError::Unreachable {
         cause: crate::http::one_line(&cause.to_string(), 200),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        mode::{Mode, Trigger},
+        report::{RunOutcome, RunState},
+    };
+
+    #[test]
+    fn r28_r39_the_subject_says_of_whom_a_run_speaks() {
+        let address = |text: &str| SmtpAddress::verbatim(text);
+        let settings = MailSettings {
+            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            from: address("sync@corp.example"),
+            to: vec![address("ops@corp.example")],
+        };
+        let mut report = Report::begin("R1".into(), Mode::Preview, Trigger::Http, "t".into());
+        report.state = RunState::Ended;
+        report.outcome = RunOutcome::Failed;
+        let subject = |report: &Report| {
+            let headers = message(&settings, report).unwrap();
+            headers.headers().get_raw("Subject").unwrap().to_owned()
+        };
+        assert_eq!(subject(&report), "Cloud Sync: failed (R1)");
+        report.accounts = vec![address("nobody@corp.example")];
+        assert_eq!(
+            subject(&report),
+            "Cloud Sync: failed, only for nobody@corp.example (R1)"
+        );
+        report.accounts.push(address("anna@corp.example"));
+        assert_eq!(
+            subject(&report),
+            "Cloud Sync: failed, only for 2 accounts (R1)"
+        );
+        report.undoes = Some("R0".into());
+        assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
 }

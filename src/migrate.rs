@@ -1,4 +1,4 @@
-//! From the settings of the original script to ours: a pure translation with warnings, so that nobody retypes a filter.
+//! Translates the settings of the original script, so that filters need not be typed again. Pure, with warnings.
 //!
 //! The original read `CLOUD_SYNC__` variables from a `.env` file or from the variables of an Automation account.
 
@@ -6,12 +6,12 @@ mod source;
 
 use serde::Serialize;
 
-use crate::settings::{LOG_NAMES, NAMES, PREFIX, Secret, Settings};
+use crate::settings::{PREFIX, SETTINGS, Secret, Settings};
 use source::Variable;
 
 pub use source::{ImportError, decode};
 
-/// What the original knew, without prefix.
+/// The settings of the original, without prefix.
 const ORIGINAL: [&str; 8] = [
     "ACCESS_TOKEN",
     "ZIVVER_API_KEY",
@@ -25,14 +25,14 @@ const ORIGINAL: [&str; 8] = [
 
 const DEFAULT_URL: &str = "https://app.zivver.com/api";
 
-/// The new settings, in the order of the documentation.
+/// The translated settings, in the order of the documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
     pub settings: Vec<Setting>,
     pub warnings: Vec<Warning>,
 }
 
-/// One new setting, with its whole name.
+/// One translated setting, with its full name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     pub name: String,
@@ -45,10 +45,10 @@ pub enum Value {
     Secret(Secret),
 }
 
-/// Something that the person who migrates should read.
+/// A difference that the administrator must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The whole name of the setting.
+    /// The full name of the setting.
     pub name: String,
     pub text: String,
 }
@@ -63,14 +63,14 @@ impl Value {
 }
 
 impl Import {
-    /// Reads a `.env` file or exported Automation variables, whichever the text is.
+    /// Reads a `.env` file or exported Automation variables; detects the format.
     pub fn read(text: &str) -> Result<Self, ImportError> {
         let mut import = Self::default();
         let mut known = Vec::new();
         for variable in source::variables(text)? {
-            match ours(&variable.name) {
+            match setting_name(&variable.name) {
                 Some(name) => import.remember(&mut known, name, variable),
-                None if looks_like_ours(&variable.name) => import.warnings.push(Warning {
+                None if looks_like_a_setting(&variable.name) => import.warnings.push(Warning {
                     name: variable.name,
                     text: "is no setting of the original nor of this program: left out".to_owned(),
                 }),
@@ -87,7 +87,7 @@ impl Import {
         Ok(import)
     }
 
-    /// The last of two variables with one name wins, as it did for the original.
+    /// If a name occurs twice, the last value applies, as in the original.
     fn remember(
         &mut self,
         known: &mut Vec<(&'static str, Option<String>)>,
@@ -145,7 +145,7 @@ impl Import {
         });
     }
 
-    /// R15. The original compared by substring, and the empty text is part of every address.
+    /// R15. The original searched for a substring, and an empty text is part of every address.
     fn target_filter(&mut self, value: &str) {
         let name = "TARGET_FILTER";
         let Some(entries) = self.entries(name, value) else {
@@ -192,7 +192,7 @@ impl Import {
         entries
     }
 
-    /// The default is left out, so that it can change with the program.
+    /// The default is left out, so that a later version can change it.
     fn zivver_url(&mut self, value: &str) {
         let mut url = without_slashes(source::unquoted(value));
         while let Some(shorter) = url.strip_suffix("/scim/v2") {
@@ -203,7 +203,7 @@ impl Import {
         }
     }
 
-    /// R28: nothing writes until a person has seen a preview, whatever the original was told.
+    /// R28: the first run is a preview, whatever the original was set to.
     fn perform_sync(&mut self, value: &str) {
         let on = matches!(
             source::unquoted(value).to_ascii_lowercase().as_str(),
@@ -219,12 +219,12 @@ impl Import {
         self.plain("PERFORM_SYNC", "false");
     }
 
-    /// Python's levels, by name or number.
+    /// Log levels of Python, by name or number.
     fn log_level(&mut self, value: &str) {
         let level = match source::unquoted(value).to_ascii_lowercase().as_str() {
             "critical" | "fatal" | "error" | "50" | "40" => "error",
             "warning" | "warn" | "30" => "warn",
-            // The default.
+            // `info` is the default.
             "info" | "information" | "20" | "" => return,
             "debug" | "10" => "debug",
             "notset" | "trace" | "0" => "trace",
@@ -236,7 +236,7 @@ impl Import {
         self.plain("LOG_LEVEL", level);
     }
 
-    /// Adds what is new and required, puts everything in order, and lets the settings themselves be the judge.
+    /// Adds required settings that are new, sorts all, and validates the result with the parser of the settings.
     fn complete(&mut self) {
         if !self.has("SSO_ACCOUNT_KEY") {
             self.plain("SSO_ACCOUNT_KEY", "object_id");
@@ -251,10 +251,7 @@ impl Import {
         }
         let position = |setting: &Setting| {
             let bare = setting.name.strip_prefix(PREFIX).unwrap_or_default();
-            NAMES
-                .iter()
-                .chain(&LOG_NAMES)
-                .position(|name| *name == bare)
+            SETTINGS.iter().position(|known| known.name == bare)
         };
         self.settings.sort_by_key(position);
         let lookup = |name: &str| {
@@ -298,7 +295,7 @@ fn filled(entries: &[String]) -> Vec<&str> {
         .collect()
 }
 
-/// Separated by commas; as JSON where an entry holds what would separate or quote it.
+/// Separated by commas, or as JSON if an entry contains a separator or a quote.
 fn listed(entries: &[&str]) -> String {
     let is_plain = |entry: &&str| {
         !entry.contains([',', ';', '\n', '\r', '"']) && !entry.starts_with(['[', '\''])
@@ -314,23 +311,22 @@ fn whole(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// The setting that a name means, with the prefix or, as some kept them in Automation, without.
-fn ours(name: &str) -> Option<&'static str> {
+/// The setting of this program for a name with the prefix, or without it, as some Automation accounts had it.
+fn setting_name(name: &str) -> Option<&'static str> {
     let upper = name.trim().to_ascii_uppercase();
     let (bare, prefixed) = match upper.strip_prefix(PREFIX) {
         Some(bare) => (bare, true),
         None => (upper.as_str(), false),
     };
-    let new: &[&str] = if prefixed { &NAMES } else { &[] };
+    let new = SETTINGS.iter().map(|setting| setting.name);
     ORIGINAL
         .iter()
-        .chain(new)
-        .chain(LOG_NAMES.iter().filter(|_| prefixed))
-        .find(|known| **known == bare)
         .copied()
+        .chain(new.filter(|_| prefixed))
+        .find(|known| *known == bare)
 }
 
-fn looks_like_ours(name: &str) -> bool {
+fn looks_like_a_setting(name: &str) -> bool {
     name.trim().to_ascii_uppercase().starts_with(PREFIX)
 }
 

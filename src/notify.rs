@@ -1,5 +1,5 @@
-//! One message to a webhook. A single body serves all takers: Teams reads the adaptive card in `attachments`, Slack and
-//! Mattermost read `text`, anything else the members of [`Notice`] beside them.
+//! Posts one message to a webhook. The same body serves all receivers: Teams reads the adaptive card in `attachments`,
+//! Slack and Mattermost read `text`, others read the members of [`Notice`].
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::{
     settings::Secret,
 };
 
-/// A receiver that is slow must not keep an invocation.
+/// A slow receiver must not delay an invocation.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Nobody was told. The address is a secret as a whole: whoever has it may write to the channel, so it is not shown.
+/// The notice was not sent. The whole address is a secret, since it permits writing to the channel, so it is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     #[error(transparent)]
@@ -39,7 +39,7 @@ pub enum NotifyError {
     Refused { status: u16 },
 }
 
-/// Sends `notice`, and tries again while that may help. The receiver may get it twice, but seldom.
+/// Sends `notice`, with retries if they can help. The receiver may get it twice, but rarely does.
 pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyError> {
     let sender = Sender::new(
         Transport::network(address.expose(), 1)?,
@@ -77,7 +77,7 @@ pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyEr
                 let error = NotifyError::Unreachable {
                     cause: error.to_string(),
                 };
-                // An answer too long to be read: the receiver has the message.
+                // The answer exceeded the size limit, so the receiver has the message.
                 if !again {
                     return Err(error);
                 }
@@ -114,7 +114,7 @@ fn body(notice: &Notice) -> Value {
             {"type": "FactSet", "facts": facts},
         ],
     });
-    // `text` is what Slack shows; a receiver that reads members finds the sentence alone in `message`.
+    // Slack shows `text`; a receiver that reads members gets the plain sentence in `message`.
     body["message"] = visible(&notice.text).into();
     body["text"] = format!("{}\n{}", notice.title, for_slack(&notice.text)).into();
     body["type"] = "message".into();
@@ -127,7 +127,7 @@ fn body(notice: &Notice) -> Value {
     body
 }
 
-/// Slack takes `<…>` for links and mentions.
+/// Slack interprets `<…>` as a link or a mention.
 fn for_slack(text: &str) -> String {
     visible(text)
         .replace('&', "&amp;")
@@ -135,7 +135,7 @@ fn for_slack(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// A card takes `[…](…)` for a link.
+/// A card interprets `[…](…)` as a link.
 fn for_teams(text: &str) -> String {
     visible(text).replace("](", "] (")
 }
@@ -144,7 +144,7 @@ fn for_teams(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A cause of failure may quote what a service answered, and that what somebody is called.
+    /// The cause of a failure may quote the answer of a service, which may contain a display name.
     #[test]
     fn a_hostile_cause_is_inert() {
         let notice = Notice {

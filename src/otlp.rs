@@ -1,8 +1,8 @@
 //! Traces and metrics of runs, sent by OTLP over HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 //!
-//! A run is a trace: the run itself, its phases, and each request below the phase that sent it. Nothing may work on after
-//! an invocation was answered, so there is no background task: [`Otlp::export`] sends at the end of each run, within
-//! bounds, and what cannot be sent is a warning in the log. No attribute holds an address, an id of a mailbox or a secret.
+//! A run is a trace: the run itself, its phases, and each request below the phase that sent it. No background work may
+//! outlive the answer to an invocation, so [`Otlp::export`] sends at the end of each run, with a time limit. What
+//! cannot be sent is a warning in the log. No attribute contains an address, the id of a mailbox or a secret.
 
 mod config;
 mod metrics;
@@ -30,15 +30,15 @@ use wire::{Message, attributes, scope};
 
 pub use config::{NAMES, OtlpError};
 
-/// A receiver takes 4 MiB at least; a thousand spans are about half of one.
+/// A receiver accepts at least 4 MiB; a thousand spans take about half of that.
 const SPANS_PER_REQUEST: usize = 1000;
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
-/// A receiver that is slow or gone must not keep an invocation.
+/// A slow or unavailable receiver must not delay an invocation.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(15);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Where traces and metrics go. Cheap to clone; all clones share what was collected.
+/// Collects and sends traces and metrics. Clones are cheap and share what was collected.
 #[derive(Debug, Clone)]
 pub struct Otlp {
     shared: Arc<Shared>,
@@ -53,7 +53,7 @@ struct Shared {
 }
 
 impl Otlp {
-    /// `None` where no receiver is set.
+    /// `None` if no receiver is configured.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, OtlpError> {
         let Some(config) = Config::read(lookup)? else {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Otlp {
         }))
     }
 
-    /// Collects the spans of runs; to be added to the log.
+    /// A layer for the log that collects the spans of runs.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -78,8 +78,8 @@ impl Otlp {
         self.shared.spans.clone().with_filter(filter)
     }
 
-    /// Sends what ended since the last time; the report is what the metrics are made of, with whether the run is a
-    /// success (R28).
+    /// Sends everything that ended since the last call. The metrics are calculated from the report, together with
+    /// whether the run is a success (R28).
     pub async fn export(&self, report: Option<(&Report, bool)>) {
         let sending = async {
             let (spans, dropped) = self.shared.spans.take();
@@ -141,7 +141,7 @@ impl Otlp {
         Message::default().many(1, outer, vec![one])
     }
 
-    /// The statuses that may be tried again are those of the OTLP specification.
+    /// Retries for the statuses that the OTLP specification calls retryable.
     async fn send(&self, signal: Signal, message: &Message) -> Result<(), OtlpError> {
         let Shared { config, sender, .. } = &*self.shared;
         let body = match config.encoding {

@@ -4,10 +4,10 @@
 //! only this program reads have the prefix [`PREFIX`].
 
 mod deployed;
-mod manual;
 mod names;
 mod reader;
 mod secret;
+mod table;
 mod value;
 
 use std::{cell::RefCell, collections::BTreeSet, fmt, path::PathBuf, time::Duration};
@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{
     domain::{
-        guard::{Class, Limit, Limits},
+        guard::{Limit, Limits},
         health::Host,
         mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
@@ -24,16 +24,16 @@ use crate::{
     },
     exchange::{Identity, Strategy},
     mail::MailSettings,
-    state::{StateError, StateLocation, lock::Lease},
+    state::{StateError, StateLocation},
     zivver::Rate,
 };
 
 use reader::Reader;
 use value::fault;
 
-pub use manual::{MANUAL, ManualDefault, ManualEntry, manual};
-pub use names::{LOG_NAMES, NAMES, PREFIX};
+pub use names::PREFIX;
 pub use secret::Secret;
+pub use table::{SETTINGS, Setting, SettingDefault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -152,14 +152,10 @@ impl LogSettings {
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let mut reader = Reader::new(&lookup, &[]);
         Self {
-            level: reader.optional("LOG_LEVEL", value::log_level),
-            dir: log_dir(&mut reader),
+            level: reader.optional(&table::LOG_LEVEL),
+            dir: reader.optional(&table::LOG_DIR),
         }
     }
-}
-
-fn log_dir<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<PathBuf> {
-    r.optional("LOG_DIR", |text| Ok(PathBuf::from(value::unquoted(text))))
 }
 
 /// The port that the Functions host gave us; `None` when no host started us (`docs/specs/functions-host.md`, "1.2
@@ -190,64 +186,31 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup, names);
         let r = &mut reader;
-        r.optional("LOG_LEVEL", value::log_level);
-        log_dir(r);
+        r.optional(&table::LOG_LEVEL);
+        r.optional(&table::LOG_DIR);
         let mut settings = Self {
-            zivver_api_key: r.required(
-                "ZIVVER_API_KEY",
-                "an API key made in Zivver's settings, under API keys",
-                Secret::new(String::new()),
-                value::header_secret,
-            ),
-            zivver_api_url: r.or(
-                "ZIVVER_API_URL",
-                address("https://app.zivver.com/api"),
-                value::service_url,
-            ),
-            zivver_rate: r.or("ZIVVER_RATE", Rate::default(), value::rate),
-            claimed_domains: r.required(
-                "CLAIMED_DOMAINS",
-                "the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`",
-                ClaimedDomains::default(),
-                value::domains,
-            ),
-            target_filter: r.or("TARGET_FILTER", TargetFilter::default(), |text| {
-                value::list(text).map(TargetFilter::new)
-            }),
-            source_filter: r.or("SOURCE_FILTER", BTreeSet::new(), |text| {
-                value::list(text).map(BTreeSet::from_iter)
-            }),
-            perform_sync: r.or("PERFORM_SYNC", PerformSync::Never, value::perform_sync),
+            zivver_api_key: r.required(&table::ZIVVER_API_KEY, Secret::new(String::new())),
+            zivver_api_url: r.value(&table::ZIVVER_API_URL),
+            zivver_rate: r.value(&table::ZIVVER_RATE),
+            claimed_domains: r.required(&table::CLAIMED_DOMAINS, ClaimedDomains::default()),
+            target_filter: r.optional(&table::TARGET_FILTER).unwrap_or_default(),
+            source_filter: r.optional(&table::SOURCE_FILTER).unwrap_or_default(),
+            perform_sync: r.value(&table::PERFORM_SYNC),
             identity: read_identity(r, &lookup),
-            exo_url: r.or(
-                "EXO_URL",
-                address("https://outlook.office365.com"),
-                value::origin,
-            ),
-            exo_permissions: r.or(
-                "EXO_PERMISSIONS",
-                Strategy::Get,
-                value::exo_permissions,
-            ),
-            exo_concurrency: r.or("EXO_CONCURRENCY", 16, |text| value::number(text, 1, 100)),
-            sso_account_key: r.required(
-                "SSO_ACCOUNT_KEY",
-                "`object_id` where people sign in to Zivver with their Entra object id, else `omit`",
-                SsoAccountKey::Omit,
-                value::sso_account_key,
-            ),
-            min_source_ratio: r.or("MIN_SOURCE_RATIO", 0.5, value::ratio),
-            min_target_ratio: r.or("MIN_TARGET_RATIO", 0.5, value::ratio),
+            exo_url: r.value(&table::EXO_URL),
+            exo_permissions: r.value(&table::EXO_PERMISSIONS),
+            exo_concurrency: r.value(&table::EXO_CONCURRENCY),
+            sso_account_key: r.required(&table::SSO_ACCOUNT_KEY, SsoAccountKey::Omit),
+            min_source_ratio: r.value(&table::MIN_SOURCE_RATIO),
+            min_target_ratio: r.value(&table::MIN_TARGET_RATIO),
             limits: read_limits(r),
-            max_consecutive_failures: r.or("MAX_CONSECUTIVE_FAILURES", 20, |text| {
-                value::number(text, 1, 1_000_000)
-            }),
-            time_budget: r.or("TIME_BUDGET", TIME_BUDGET, value::duration),
+            max_consecutive_failures: r.value(&table::MAX_CONSECUTIVE_FAILURES),
+            time_budget: r.value(&table::TIME_BUDGET),
             state: read_state(r, &lookup),
-            lock_lease: r.or("LOCK_LEASE", Lease::default().length, value::lease),
-            keep_runs: r.or("KEEP_RUNS", 90, |text| value::number(text, 1, 100_000)),
-            keep_applied: r.or("KEEP_APPLIED", KEEP_APPLIED, value::days),
-            notify_url: r.optional("NOTIFY_URL", value::webhook),
+            lock_lease: r.value(&table::LOCK_LEASE),
+            keep_runs: r.value(&table::KEEP_RUNS),
+            keep_applied: r.value(&table::KEEP_APPLIED),
+            notify_url: r.optional(&table::NOTIFY_URL),
             mail: read_mail(r),
             host: read_host(&lookup),
             changed_since_deployment: deployed::changed(&lookup),
@@ -273,20 +236,10 @@ impl Settings {
     }
 }
 
-const KEEP_APPLIED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-
-const TIME_BUDGET: Duration = Duration::from_secs(9 * 60);
-
-fn address(text: &str) -> Url {
-    Url::parse(text).expect("the addresses of this file are URLs")
-}
-
 fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> Identity {
-    let token = r.optional("ACCESS_TOKEN", |text| {
-        let token = value::bearer_token(text)?;
-        Ok(azure_core::credentials::Secret::new(token.expose().clone()))
-    });
-    let client_id = r.optional("MANAGED_IDENTITY_CLIENT_ID", value::client_id);
+    let token = r.optional(&table::ACCESS_TOKEN);
+    let token = token.map(|token| azure_core::credentials::Secret::new(token.expose().clone()));
+    let client_id = r.optional(&table::MANAGED_IDENTITY_CLIENT_ID);
     let set = |name| lookup(name).is_some_and(|text| !text.trim().is_empty());
     let endpoint = set("IDENTITY_ENDPOINT");
     if endpoint && token.is_none() && !set("IDENTITY_HEADER") {
@@ -303,9 +256,9 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
 
 /// A server without sender or receivers is half a setting.
 fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<MailSettings> {
-    let server = r.optional("SMTP_URL", value::mail_server);
-    let from = r.optional("SMTP_FROM", value::mail_address);
-    let to = r.optional("SMTP_TO", value::mail_addresses);
+    let server = r.optional(&table::SMTP_URL);
+    let from = r.optional(&table::SMTP_FROM);
+    let to = r.optional(&table::SMTP_TO);
     for (name, missing) in [("SMTP_FROM", from.is_none()), ("SMTP_TO", to.is_none())] {
         if server.is_some() && missing && r.text(name).is_none() {
             let fault = fault(
@@ -344,23 +297,21 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {
-    let default = Limits::default();
-    let mut limit = |class: Class| r.or(class.setting(), default.of(class), value::limit);
     Limits {
-        suspend: limit(Class::Suspend),
-        delegate_removals: limit(Class::DelegateRemoval),
-        alias_removals: limit(Class::AliasRemoval),
-        renames: limit(Class::Rename),
-        name_changes: limit(Class::NameChange),
-        strays: limit(Class::Stray),
-        identity_changes: limit(Class::Identity),
-        creates: limit(Class::Create),
-        sign_in_key_changes: limit(Class::SignInKey),
+        suspend: r.value(&table::MAX_SUSPEND),
+        delegate_removals: r.value(&table::MAX_DELEGATE_REMOVALS),
+        alias_removals: r.value(&table::MAX_ALIAS_REMOVALS),
+        renames: r.value(&table::MAX_RENAMES),
+        name_changes: r.value(&table::MAX_NAME_CHANGES),
+        strays: r.value(&table::MAX_STRAYS),
+        identity_changes: r.value(&table::MAX_IDENTITY_CHANGES),
+        creates: r.value(&table::MAX_CREATES),
+        sign_in_key_changes: r.value(&table::MAX_SIGN_IN_KEY_CHANGES),
     }
 }
 
 fn read_state<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> StateLocation {
-    let state = r.text("STATE");
+    let state = r.optional(&table::STATE);
     let unresolved = RefCell::new(BTreeSet::new());
     let resolved = |name: &str| {
         let text = lookup(name)?;
@@ -370,7 +321,7 @@ fn read_state<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) 
         }
         Some(value::unquoted(&text).to_owned())
     };
-    let location = StateLocation::from_settings(state.as_deref().map(value::unquoted), resolved);
+    let location = StateLocation::from_settings(state.as_deref(), resolved);
     let unresolved = unresolved.into_inner();
     if !unresolved.is_empty() {
         for name in unresolved {

@@ -1,4 +1,5 @@
-//! What outlives a run: runs and their journals, the memory of accounts, checkpoints, approvals, and the lock (R2, R29, R33–R37).
+//! What is stored beyond a run: runs and their journals, the memory of accounts, checkpoints, approvals, and the lock
+//! (R2, R29, R33–R37).
 //!
 //! # Layout
 //!
@@ -18,18 +19,19 @@
 //! | `form-key` | created | what the tokens in the forms of the dashboard are made with |
 //! | `lock/<epoch>/…` | created | see [`lock`] |
 //!
-//! `<run>` is a [`RunId`], `<n>` counts from `00000001` without gaps. A local folder can create an object only if it does not exist,
-//! but neither append nor compare and swap: hence the numbered parts.
+//! `<run>` is a [`RunId`], `<n>` counts from `00000001` without gaps. The parts are numbered because a local folder can
+//! create an object only if it does not exist, but supports neither append nor compare and swap.
 //!
-//! Every object is a JSON document `{"v":1,"kind":"plan","by":"…","at":"2026-11-23T02:00:00Z","data":…}`: `v` is the layout, `kind`
-//! what the object is, `by` the process that wrote it, `data` the payload, whose type the caller chooses. From 8 KiB on it is stored
-//! as gzip (`zcat -f` reads both). A newer `v` is refused, an older one is read. Anything that is truncated, foreign or missing
-//! from its sequence is an error that names the object, and never a default: what it knew may be who has access to what.
+//! Every object is a JSON document `{"v":1,"kind":"plan","by":"…","at":"2026-11-23T02:00:00Z","data":…}`: `v` is the
+//! version of the layout, `kind` the kind of object, `by` the process that wrote it, `data` the payload, whose type the
+//! caller chooses. From 8 KiB on it is stored as gzip (`zcat -f` reads both). A newer `v` is refused, an older one is
+//! read. An object that is truncated, foreign or missing from its sequence is an error that names it, and is never
+//! replaced by a default: its content may decide who has access to which account.
 //!
 //! # Retention
 //!
-//! [`State::prune`], called at the end of a run, keeps every run that has not ended, runs that wrote for a time, and of the others
-//! the newest.
+//! [`State::prune`], called at the end of a run, keeps every run that has not ended, runs with writes for some time,
+//! and the newest of the other runs.
 
 mod azure;
 mod envelope;
@@ -65,20 +67,20 @@ const NOTIFIED: &str = "notified";
 const FORM_KEY: &str = "form-key";
 const FIRST_SEEN: &str = "first-seen";
 
-/// The state in one place. Cheap to clone.
+/// All stored state of one place. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
     objects: Objects,
 }
 
-/// A document, and which state of it this is.
+/// A document and its revision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<T> {
     pub value: T,
     pub revision: Revision,
 }
 
-/// Whether a run will go on.
+/// Whether a run can still continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -87,7 +89,8 @@ pub enum Phase {
     Ended,
 }
 
-/// A run in the history. `summary` is an error when its document is unreadable: one bad document does not hide the others.
+/// A run in the history. `summary` is an error if its document is unreadable, so that one damaged document does not
+/// hide the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunEntry<S> {
     pub id: RunId,
@@ -101,7 +104,7 @@ pub struct RunSummary<S> {
 }
 
 impl State {
-    /// Opens the place, after creating its container or folder if it is missing.
+    /// Opens the place. Creates its container or folder if it is missing.
     pub async fn open(location: &StateLocation) -> Result<Self, StateError> {
         let place = location.place();
         match location {
@@ -122,11 +125,11 @@ impl State {
                     place: place.clone(),
                     cause,
                 };
-                keep_to_this_user();
+                restrict_file_modes();
                 fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| failed(error.to_string()))?;
-                // A journal that a power cut can take back is none (R35).
+                // A journal must survive a power failure (R35).
                 let store = store.with_fsync(true).with_automatic_cleanup(true);
                 Ok(Self::over(Arc::new(store), &place))
             }
@@ -134,14 +137,14 @@ impl State {
         }
     }
 
-    /// State in any store; `place` is what error messages call it.
+    /// State in any store; error messages call it `place`.
     pub fn over(store: Arc<dyn ObjectStore>, place: &str) -> Self {
         Self {
             objects: Objects::new(store, Path::default(), place),
         }
     }
 
-    /// With another wall clock than the machine's, for a simulation.
+    /// Uses another wall clock, for a simulation.
     #[must_use]
     pub fn with_wall_clock(self, wall: fn() -> Timestamp) -> Self {
         Self {
@@ -149,7 +152,7 @@ impl State {
         }
     }
 
-    /// Where this is, for people.
+    /// The name of the place in messages.
     pub fn place(&self) -> &str {
         self.objects.place()
     }
@@ -159,7 +162,7 @@ impl State {
         Lock::new(self.objects.clone(), lease)
     }
 
-    /// What runs remember; `None` before the first.
+    /// The memory of earlier runs; `None` before the first run.
     pub async fn memory<T: DeserializeOwned>(&self) -> Result<Option<Stored<T>>, StateError> {
         let Some(found) = self.objects.read(MEMORY).await? else {
             return Ok(None);
@@ -171,8 +174,8 @@ impl State {
         }))
     }
 
-    /// Replaces the memory that was read as `before` (`None`: there was none). A [`StateError::Conflict`] when somebody else
-    /// wrote since; in a folder, where looking and writing are two steps, only the lock makes that certain.
+    /// Replaces the memory that was read as `before` (`None`: there was none). Fails with [`StateError::Conflict`] if
+    /// another process wrote since then. In a folder, check and write are two steps, so only the lock guarantees this.
     pub async fn save_memory<T: Serialize>(
         &self,
         memory: &T,
@@ -202,7 +205,7 @@ impl State {
         Ok(self.run_ids().await?.pop())
     }
 
-    /// Oldest first. Folders with other names are not ours.
+    /// Oldest first. Folders whose names are not run ids are ignored.
     async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
         let folders = self.objects.folders(RUNS).await?;
         Ok(folders
@@ -211,7 +214,7 @@ impl State {
             .collect())
     }
 
-    /// A run's line in the history; `None` if there is no such run, or it was killed before it wrote one.
+    /// The entry of a run in the history; `None` if there is no such run, or if it was killed before writing one.
     pub async fn summary<S: DeserializeOwned>(
         &self,
         run: &RunId,
@@ -250,7 +253,7 @@ impl State {
             .await
     }
 
-    /// The plans of a run, one for each invocation that planned.
+    /// The plans of a run, one for each invocation that made one.
     pub fn plans<P>(&self, run: &RunId) -> Parts<P> {
         Parts::new(self.objects.clone(), format!("{RUNS}/{run}/plan"), "plan")
     }
@@ -264,7 +267,7 @@ impl State {
         )
     }
 
-    /// What a run has read so far, for its next invocation (R34).
+    /// What the invocations of a run have read so far (R34).
     pub fn checkpoint<C>(&self, run: &RunId) -> Parts<C> {
         Parts::new(
             self.objects.clone(),
@@ -284,7 +287,7 @@ impl State {
         self.objects.delete(names).await.map(drop)
     }
 
-    /// What became of the approval `code`, which may be any text that somebody typed.
+    /// The state of the approval `code`. The code may be any text, since it is user input.
     pub async fn approval<A: DeserializeOwned>(&self, code: &str) -> Result<Option<A>, StateError> {
         if !is_code(code) {
             return Ok(None);
@@ -309,7 +312,7 @@ impl State {
             .await
     }
 
-    /// What was last told to whoever is notified.
+    /// The content of the last notification.
     pub async fn notified<N: DeserializeOwned>(&self) -> Result<Option<N>, StateError> {
         self.objects.load(NOTIFIED, NOTIFIED).await
     }
@@ -327,7 +330,7 @@ impl State {
         self.objects.save(FIRST_SEEN, FIRST_SEEN, seen).await
     }
 
-    /// The key of this state's form tokens: `fresh` becomes it where there is none yet.
+    /// The key of this state's form tokens. Stores `fresh` if there is no key yet.
     pub async fn form_key(&self, fresh: String) -> Result<String, StateError> {
         if let Some(key) = self.objects.load(FORM_KEY, FORM_KEY).await? {
             return Ok(key);
@@ -343,7 +346,7 @@ impl State {
         }
     }
 
-    /// All approvals that are kept, by code.
+    /// All stored approvals, by code.
     pub async fn approvals<A: DeserializeOwned>(&self) -> Result<Vec<(String, A)>, StateError> {
         let entries = self.objects.list(APPROVALS).await?;
         let codes: Vec<String> = entries
@@ -368,22 +371,22 @@ impl State {
     }
 }
 
-/// Files are created with mode 0600 and folders with 0700, as reports and journals hold names and addresses. The store creates
-/// them itself and takes no mode, so this is set for the whole process.
+/// Creates files with mode 0600 and folders with 0700, as reports and journals contain names and addresses. The store
+/// creates them and takes no mode, so the umask of the whole process is set.
 #[cfg(unix)]
-fn keep_to_this_user() {
+fn restrict_file_modes() {
     use rustix::{fs::Mode, process::umask};
     umask(Mode::RWXG | Mode::RWXO);
 }
 
 #[cfg(not(unix))]
-fn keep_to_this_user() {}
+fn restrict_file_modes() {}
 
 fn summary_name(run: &RunId) -> String {
     format!("{RUNS}/{run}/summary")
 }
 
-/// Codes are hashes in some alphabet; nothing else may become a name of an object.
+/// Codes consist of letters, digits and hyphens; no other text may become part of an object name.
 fn is_code(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text

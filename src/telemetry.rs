@@ -1,8 +1,8 @@
-//! The log: as the Functions host expects it, or for a person at a terminal; rolling files besides, when asked.
+//! The log: in the format of the Functions host, or for a person at a terminal; optionally also in daily files.
 //!
 //! The host turns each line into one record: stdout is Information, stderr with the word "warn" a Warning, other stderr
-//! an Error (`docs/specs/functions-host.md`, "4. Logging and correlation"). So a line is one event, WARN and ERROR go
-//! to stderr, and nothing breaks lines or colours them.
+//! an Error (`docs/specs/functions-host.md`, "4. Logging and correlation"). So each event is one line without colours,
+//! and WARN and ERROR go to stderr.
 
 mod line;
 
@@ -36,16 +36,16 @@ type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 /// How many daily files are kept.
 const FILES_MAX: usize = 14;
 
-/// Keeps the files' writer alive; the last lines are written when it is dropped.
+/// Keeps the writer of the files alive. Dropping it writes the last lines.
 #[must_use = "dropping it closes the log files"]
 #[derive(Debug)]
 pub struct Telemetry {
     _files: Option<WorkerGuard>,
-    /// Where traces and metrics go, for whoever starts runs.
+    /// The exporter of traces and metrics, for the code that starts runs.
     pub otlp: Option<Otlp>,
 }
 
-/// Sets up the log of a process that the Functions host started: level `info` unless `LOG_LEVEL` says otherwise.
+/// Sets up the log of a process started by the Functions host: level `info` unless `LOG_LEVEL` is set.
 pub fn for_host(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -> Telemetry {
     let console = Console {
         out: BoxMakeWriter::new(io::stdout),
@@ -57,7 +57,7 @@ pub fn for_host(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -
     })
 }
 
-/// Sets up the log of the command line: human, on stderr, warnings and errors only unless `LOG_LEVEL` says otherwise.
+/// Sets up the log of the command line: readable text on stderr, level `warn` unless `LOG_LEVEL` is set.
 pub fn for_cli(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -> Telemetry {
     let level = settings.level.unwrap_or(LogLevel::Warn);
     start(settings, otlp, |files| {
@@ -81,8 +81,8 @@ pub fn for_cli(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) ->
     })
 }
 
-/// Installs the layers that `build` makes of the files' writer, and the panic hook. Files that cannot be opened are an
-/// error in the log, not the end of the program: a published app's folder is read-only.
+/// Installs the layers that `build` makes from the writer of the files, and the panic hook. If the files cannot be
+/// opened, the program logs an error and continues: the folder of a published app is read-only.
 fn start(
     settings: &LogSettings,
     otlp: Result<Option<Otlp>, OtlpError>,
@@ -102,7 +102,7 @@ fn start(
         Ok(otlp) => (otlp, None),
         Err(error) => (None, Some(error)),
     };
-    // A list, since a layer that is `None` would switch off all others.
+    // A list, since a layer of `None` would switch off all others.
     let mut layers = build(writer);
     layers.extend(otlp.as_ref().map(|otlp| otlp.layer().boxed()));
     let subscriber = tracing_subscriber::registry().with(layers);
@@ -137,7 +137,7 @@ fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
         .map(tracing_appender::non_blocking)
 }
 
-/// One line, with the fields of the invocation that panicked; the default hook would print several.
+/// Logs one line with the fields of the invocation that panicked; the default hook would print several lines.
 fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload
@@ -149,7 +149,8 @@ fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(at = at.as_deref().unwrap_or("unknown"), "panic: {text}");
 }
 
-/// Our own events at `level`; those of other crates only from WARN, because their lower levels print headers and URLs.
+/// Events of this program at `level`; those of other crates only from WARN, because their lower levels show headers and
+/// URLs.
 fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Error => Level::ERROR,
@@ -176,7 +177,7 @@ where
         .with_filter(filter(level))
 }
 
-/// The two streams that the host listens to.
+/// The two streams that the host reads.
 struct Console {
     out: BoxMakeWriter,
     err: BoxMakeWriter,
@@ -258,7 +259,7 @@ mod tests {
             BoxMakeWriter::new(move || captured.clone())
         }
 
-        /// The lines without the time, which comes first.
+        /// The lines without the leading time.
         fn lines(&self) -> Vec<String> {
             let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
             assert!(text.is_empty() || text.ends_with('\n'));

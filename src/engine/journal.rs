@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
@@ -126,17 +126,10 @@ impl PlanRecord {
 
     /// R26: what it has done, by its journal, and where that does not know by what Zivver now shows.
     pub fn spent(&self, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
-        let known: BTreeMap<usize, ActionOutcome> = entries
-            .iter()
-            .map(|entry| (entry.action as usize, entry.outcome))
-            .collect();
         let mut counts = BTreeMap::new();
-        for (at, planned) in self.actions.iter().enumerate() {
-            let done = match known.get(&at) {
-                Some(ActionOutcome::Failed) | None => planned.changed_in(world),
-                Some(outcome) => outcome.is_done(),
-            };
-            if done {
+        let outcomes = self.outcomes(entries, world).into_iter();
+        for (planned, outcome) in self.actions.iter().zip(outcomes) {
+            if outcome.is_done() {
                 for (class, count) in &planned.guarded {
                     *counts.entry(*class).or_default() += count;
                 }
@@ -144,6 +137,43 @@ impl PlanRecord {
         }
         counts
     }
+
+    /// What came of its actions: where the journal is silent, or nobody answered, Zivver shows what was done (R35).
+    pub fn outcomes(&self, entries: &[Entry], world: &World) -> Vec<ActionOutcome> {
+        let known = known(entries);
+        let actions = self.actions.iter().enumerate();
+        let outcomes = actions.map(|(at, planned)| match known.get(&at) {
+            Some(ActionOutcome::Failed) | None if planned.changed_in(world) => {
+                ActionOutcome::Applied
+            }
+            Some(ActionOutcome::Failed) | None => ActionOutcome::Remaining,
+            Some(outcome) => *outcome,
+        });
+        outcomes.collect()
+    }
+
+    /// R27: the approved changes of the actions at some positions.
+    pub fn approved_where(&self, chosen: impl Fn(usize) -> bool) -> BTreeSet<&String> {
+        let actions = self.actions.iter().enumerate();
+        let actions = actions.filter(|(at, _)| chosen(*at));
+        actions.flat_map(|(_, action)| &action.approved).collect()
+    }
+
+    /// Whether something of it may have been sent that neither the journal nor Zivver shows.
+    pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
+        let known = known(entries);
+        let mut actions = self.actions.iter().enumerate();
+        actions.any(|(at, planned)| {
+            matches!(known.get(&at), Some(ActionOutcome::Failed) | None)
+                && !planned.changed_in(world)
+        })
+    }
+}
+
+fn known(entries: &[Entry]) -> BTreeMap<usize, ActionOutcome> {
+    let outcomes = entries.iter();
+    let outcomes = outcomes.map(|entry| (entry.action as usize, entry.outcome));
+    outcomes.collect()
 }
 
 fn before(world: &World, account: AccountView<'_>) -> Before {
@@ -160,6 +190,11 @@ fn before(world: &World, account: AccountView<'_>) -> Before {
         },
     }
 }
+
+/// How often an unreadable document is read before it counts as damaged.
+pub(super) const READS_MAX: usize = 4;
+
+pub(super) const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long outcomes may be on their way to storage before writing waits for them (R35).
 const APPEND_MAX: Duration = Duration::from_millis(500);
@@ -240,18 +275,49 @@ pub async fn read(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
 ) -> Result<Vec<(PlanRecord, Vec<Entry>)>, StateError> {
-    let mut all: Vec<(PlanRecord, Vec<Entry>)> = plans
-        .read()
-        .await?
-        .into_iter()
-        .map(|plan| (plan, Vec::new()))
-        .collect();
-    for batch in batches.read().await? {
+    Ok(joined(plans.read().await?, batches.read().await?))
+}
+
+/// The same as far as it can be read, and why the rest cannot: a damaged document must not end all syncing (R35).
+pub async fn read_what_is_left(
+    plans: &Parts<PlanRecord>,
+    batches: &Parts<Batch>,
+) -> Result<(Vec<(PlanRecord, Vec<Entry>)>, Option<StateError>), StateError> {
+    let (plans, no_plans) = or_damage(read_again(plans).await)?;
+    let (batches, no_batches) = or_damage(read_again(batches).await)?;
+    Ok((joined(plans, batches), no_plans.or(no_batches)))
+}
+
+/// What was only cut short on its way is complete the next time.
+async fn read_again<T: DeserializeOwned>(parts: &Parts<T>) -> Result<Vec<T>, StateError> {
+    for _ in 1..READS_MAX {
+        match parts.read().await {
+            Err(StateError::Unreadable { .. }) => tokio::time::sleep(READ_AGAIN_AFTER).await,
+            read => return read,
+        }
+    }
+    parts.read().await
+}
+
+fn or_damage<T>(
+    read: Result<Vec<T>, StateError>,
+) -> Result<(Vec<T>, Option<StateError>), StateError> {
+    match read {
+        Ok(parts) => Ok((parts, None)),
+        Err(error @ StateError::Unreadable { .. }) => Ok((Vec::new(), Some(error))),
+        Err(error) => Err(error),
+    }
+}
+
+fn joined(plans: Vec<PlanRecord>, batches: Vec<Batch>) -> Vec<(PlanRecord, Vec<Entry>)> {
+    let plans = plans.into_iter().map(|plan| (plan, Vec::new()));
+    let mut all: Vec<(PlanRecord, Vec<Entry>)> = plans.collect();
+    for batch in batches {
         if let Some((_, entries)) = all.get_mut(batch.plan as usize) {
             entries.extend(batch.entries);
         }
     }
-    Ok(all)
+    all
 }
 
 /// What a run's plans came to so far, apart from what is planned again as long as it differs.

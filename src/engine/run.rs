@@ -8,17 +8,19 @@ use std::{
     time::Duration,
 };
 
+use approvals::is_certainly_not_made;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
+use verify::LIST_LAG_MAX;
 
 use super::{
     Engine, Progress, RunError,
-    apply::{Applied, Bounds, STARTED_MIN, apply},
+    apply::{Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
     history::{LOOKED_AT, Past},
-    journal::{Entry, Journal, PlanRecord, deeds, read},
+    journal::{Entry, Journal, PlanRecord, deeds, read_what_is_left},
     progress::span,
 };
 use crate::{
@@ -27,11 +29,12 @@ use crate::{
         approval::Approval,
         delta::{Activity, Target},
         directory::MailboxIx,
+        execute::{Applied, Finish},
         guard::Class,
         health::{self, epoch},
         hold::Base,
         matching::match_accounts,
-        memory::{Baseline, InHand, Memory, Spent, WrittenKey},
+        memory::{Baseline, Counted, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
         named::{names, unknown_addresses},
         offenders::{Occasion, Tried, remember},
@@ -652,6 +655,7 @@ impl Running<'_> {
 
     /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
     async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
+        self.give_back_unanswered(world).await?;
         let took_over = self.take_over(world).await?;
         if took_over {
             self.save_memory().await?;
@@ -709,44 +713,80 @@ impl Running<'_> {
         }
     }
 
-    async fn done_by(&self, run: &RunId) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
+    async fn done_by(&mut self, run: &RunId) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
         let plans = self.state.plans::<PlanRecord>(run);
-        Ok(read(&plans, &self.state.journal(run)).await?)
+        let (plans, damage) = read_what_is_left(&plans, &self.state.journal(run)).await?;
+        self.report.warnings.extend(damage.map(|damage| {
+            format!(
+                "what run {run} did is not known, so the limits may count less than it did (R26): {damage}"
+            )
+        }));
+        Ok(plans)
     }
 
     /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
     /// whom it was created for; also where its journal does not tell: then Zivver does. Gives whether there was such a plan.
     async fn take_over(&mut self, world: &World) -> Result<bool, RunError> {
-        let Some(InHand { run, plan, ended }) = self.memory.in_hand.take() else {
+        let Some(in_hand) = self.memory.in_hand.take() else {
             return Ok(false);
         };
-        let Some(run) = RunId::parse(&run) else {
+        let Some(run) = RunId::parse(&in_hand.run) else {
             return Ok(false);
         };
         let plans = self.done_by(&run).await?;
         // It did not come to its end: its suspends, which come last, go first now (R25).
-        self.memory.cut_off |= ended.is_none();
+        self.memory.cut_off |= in_hand.ended.is_none();
         // Without the record nothing was sent.
-        if let Some((record, entries)) = plans.get(plan as usize) {
-            let now = self.engine.now().as_second();
-            let at = ended.map_or(now, |ended| ended.min(now));
-            let counts = record.spent(entries, world).into_iter();
-            let counts = counts.map(|(class, count)| Spent { at, class, count });
-            self.memory.spent.extend(counts);
-            for (at, planned) in record.actions.iter().enumerate() {
-                let entry = entries.iter().find(|entry| entry.action as usize == at);
-                let created = planned.created_in(entry, world);
-                let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
-                let updated = planned.action.id.as_ref().filter(|_| is_done);
-                if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
-                    self.memory.keys.insert(id.clone(), key);
-                }
-                if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
-                    self.memory.mapping.entry(*object_id).or_insert(id);
-                }
-            }
+        if let Some((record, entries)) = plans.get(in_hand.plan as usize) {
+            self.count_plan(in_hand, record, entries, world);
+            self.learn_accounts(record, entries, world);
         }
         Ok(true)
+    }
+
+    /// Counts what a plan did that is not counted yet. What the lists do not show in time is looked for once more by the
+    /// next run, unless a plan of its own takes the place of this one.
+    fn count_plan(
+        &mut self,
+        in_hand: InHand,
+        record: &PlanRecord,
+        entries: &[Entry],
+        world: &World,
+    ) {
+        let now = self.engine.now().as_second();
+        let at = in_hand.ended.map_or(now, |ended| ended.min(now));
+        let counts = record.spent(entries, world);
+        let before = in_hand.counted.as_ref();
+        let counted = |class| before.and_then(|it| it.counts.get(class)).copied();
+        let new = counts.iter().filter_map(|(class, count)| {
+            let count = count.saturating_sub(counted(class).unwrap_or_default());
+            let class = *class;
+            (count > 0).then_some(Spent { at, class, count })
+        });
+        self.memory.spent.extend(new);
+        let since = before.map_or(now, |it| it.since);
+        if record.is_open(entries, world) && now - since < seconds(LIST_LAG_MAX) {
+            self.memory.in_hand = Some(InHand {
+                counted: Some(Counted { since, counts }),
+                ..in_hand
+            });
+        }
+    }
+
+    /// Whom a plan created, and which keys it wrote.
+    fn learn_accounts(&mut self, record: &PlanRecord, entries: &[Entry], world: &World) {
+        for (at, planned) in record.actions.iter().enumerate() {
+            let entry = entries.iter().find(|entry| entry.action as usize == at);
+            let created = planned.created_in(entry, world);
+            let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+            let updated = planned.action.id.as_ref().filter(|_| is_done);
+            if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
+                self.memory.keys.insert(id.clone(), key);
+            }
+            if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
+                self.memory.mapping.entry(*object_id).or_insert(id);
+            }
+        }
     }
 
     /// The report as far as reading and planning tell.
@@ -865,31 +905,35 @@ impl Running<'_> {
                 .outcome
                 .unwrap_or(ActionOutcome::Remaining)
         };
-        let given_back = self.give_back(&codes, &record, outcome).await;
-        if applied.cut_off {
-            given_back?;
-            self.memory.cut_off = true;
-            self.save_memory().await?;
-            let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
-            self.keep(answers).await?;
-            self.report.state = RunState::Continues;
-            return Ok(());
-        }
-        if let Some(stopped) = applied.stopped.clone().or(journaled.err()) {
-            self.memory.cut_off = true;
-            // What stopped the run may be in the way here too, but it is what a person has to hear of. The next run counts
-            // by the journal.
-            if let Err(error) = given_back.and(self.save_memory().await) {
-                tracing::warn!(%error, "the memory of a run that stopped is not saved");
+        let not_made = record.approved_where(|at| is_certainly_not_made(outcome(at)));
+        let given_back = self.give_back(&codes, &not_made).await;
+        let finish = applied.finish.clone().or_stopped(journaled.err());
+        self.memory.cut_off |= finish.is_premature();
+        match finish {
+            Finish::Complete => {}
+            Finish::CutOff => {
+                given_back?;
+                self.save_memory().await?;
+                let answers = kept_answers(&fetched.world.directory, &fetched.permissions);
+                self.keep(answers).await?;
+                self.report.state = RunState::Continues;
+                return Ok(());
             }
-            return Err(RunError::Stopped(stopped));
+            Finish::Stopped(cause) => {
+                // The cause of the stop may prevent this as well, and is the error to report. The next run counts by the
+                // journal.
+                if let Err(error) = given_back.and(self.save_memory().await) {
+                    tracing::warn!(%error, "the memory of a run that stopped is not saved");
+                }
+                return Err(RunError::Stopped(cause));
+            }
         }
         given_back?;
         // What was done is remembered even if it cannot be verified.
         self.save_memory().await?;
         self.doing = Doing::Verifying;
         let began = Instant::now();
-        self.verify(fetched, plan, &applied, zivver)
+        self.verify(fetched, plan, &record, &applied, zivver)
             .instrument(span("verify"))
             .await?;
         self.report.timing.verifying_ms = millis(began.elapsed());
@@ -903,11 +947,7 @@ impl Running<'_> {
     async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
         let mut plans = self.state.plans(&self.id);
         let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
-        self.memory.in_hand = Some(InHand {
-            run: self.id.to_string(),
-            plan: number,
-            ended: None,
-        });
+        self.memory.in_hand = Some(InHand::new(self.id.to_string(), number));
         self.save_memory().await?;
         plans.append(record).await?;
         self.written_down = Some(number);
@@ -930,7 +970,7 @@ impl Running<'_> {
                 }
             }
             // What is half done, or nobody answered for, only Zivver can tell: the next run counts, having read it.
-            untold |= end.half_done || outcome == ActionOutcome::Failed;
+            untold |= end.is_unclear();
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
@@ -1172,7 +1212,8 @@ impl Running<'_> {
         for action in &mut self.report.actions {
             action.outcome = ActionOutcome::Remaining;
         }
-        let written = match self.done_by(&self.id).await {
+        let id = self.id.clone();
+        let written = match self.done_by(&id).await {
             Ok(plans) => {
                 let number = self.written_down.and_then(|at| usize::try_from(at).ok());
                 let written = plans.into_iter().nth(number.unwrap_or(usize::MAX));

@@ -1,29 +1,17 @@
 //! Undo (R37): an ordinary run whose deltas come from the journal of an earlier one.
 
 use super::{
-    Engine, RunError, RunRequest, RunSummary,
+    RunError, RunSummary,
     journal::{Before, Entry, PlanRecord, PlannedAction, read},
 };
 use crate::{
     domain::{
         plan::ActionKind,
-        report::{ActionOutcome, Report},
+        report::ActionOutcome,
         undo::{Deed, Undo},
     },
     state::{RunId, State},
 };
-
-impl Engine {
-    /// Plans the reverse of what `run` changed, and carries it out if the request says so: with the same guards, codes,
-    /// lock and journal as any run.
-    pub async fn undo(&self, run: &RunId, request: &RunRequest) -> Result<Report, RunError> {
-        let request = RunRequest {
-            undo: Some(run.clone()),
-            ..request.clone()
-        };
-        self.run(&request).await
-    }
-}
 
 /// What a run did, or may have done.
 pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {

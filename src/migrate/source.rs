@@ -1,8 +1,8 @@
-//! The two forms in which the original kept its settings, read into names and texts.
+//! Parses the two formats in which the original kept its settings into names and texts.
 
 use serde_json::Value;
 
-/// Why a file says nothing about settings. What stands in it is not repeated: it holds keys.
+/// Why a file contains no settings. The errors quote nothing from the file, since it contains keys.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("the file is not text in UTF-8 or UTF-16; save it as UTF-8")]
@@ -22,14 +22,14 @@ pub enum ImportError {
     Nothing,
 }
 
-/// One variable; `None` where the export left out an encrypted value.
+/// One variable; `None` if the export left out an encrypted value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) value: Option<String>,
 }
 
-/// Text from a file: UTF-8, or UTF-16 with a byte order mark, which is what `>` of Windows PowerShell writes.
+/// Decodes a file: UTF-8, or UTF-16 with a byte order mark, which `>` of Windows PowerShell writes.
 pub fn decode(bytes: &[u8]) -> Result<String, ImportError> {
     let wide = |unit: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes[2..].as_chunks::<2>();
@@ -61,8 +61,8 @@ pub(super) fn variables(text: &str) -> Result<Vec<Variable>, ImportError> {
     }
 }
 
-/// The forms of an export: a list of named values (`az`, `Get-AzAutomationVariable | ConvertTo-Json`), the same below
-/// `value`, `resources` or `properties` (REST, ARM), or simply names and values, also below `Values`.
+/// The formats of an export: a list of named values (`az`, `Get-AzAutomationVariable | ConvertTo-Json`), the same list
+/// below `value`, `resources` or `properties` (REST, ARM), or an object of names and values, also below `Values`.
 fn collect(json: &Value, found: &mut Vec<Variable>) {
     match json {
         Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
@@ -107,13 +107,13 @@ fn collect(json: &Value, found: &mut Vec<Variable>) {
     }
 }
 
-/// `account/NAME`, and the expression `[concat(…, '/NAME')]` of an exported template.
+/// Accepts `account/NAME`, and the expression `[concat(…, '/NAME')]` of an exported template.
 fn last_part(name: &str) -> &str {
     let name = name.rsplit('/').next().unwrap_or(name);
     name.trim_end_matches(|c: char| !c.is_alphanumeric())
 }
 
-/// Automation stores a text as JSON, quotes included; some exports undo that, others do not.
+/// Automation stores a text as JSON with quotes; some exports remove them.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -128,7 +128,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// `NAME=value` lines as the usual readers of `.env` files understand them: `export`, comments, quotes over several lines.
+/// `NAME=value` lines as common parsers of `.env` files read them: `export`, comments, quotes over several lines.
 fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -155,7 +155,7 @@ fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
                         .ok_or(ImportError::OpenQuote { line: at + 1 })?;
                     rest.push('\n');
                     rest.push_str(next);
-                    // From the start again for every line would take minutes for a long file.
+                    // Searching the whole value again for each line would take minutes for a long file.
                     closed = next.contains(quote).then(|| quoted(&rest, quote)).flatten();
                 }
             }
@@ -176,7 +176,7 @@ fn is_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
-/// The value inside quotes; `None` where they are not closed yet. A backslash escapes within double quotes only.
+/// The value inside quotes; `None` if they are not closed yet. A backslash escapes within double quotes only.
 fn quoted(text: &str, quote: char) -> Option<String> {
     let mut value = String::new();
     let mut chars = text.chars().skip(1);
@@ -195,7 +195,7 @@ fn quoted(text: &str, quote: char) -> Option<String> {
     None
 }
 
-/// A comment needs white space before it: keys may hold a `#`.
+/// A comment must follow white space, since keys may contain a `#`.
 fn bare(text: &str) -> &str {
     let end = text
         .char_indices()
@@ -205,7 +205,7 @@ fn bare(text: &str) -> &str {
     text[..end].trim()
 }
 
-/// The entries of a list, empty ones included; `None` for an array that is not one of texts.
+/// The entries of a list, including empty ones; `None` for an array with anything other than texts.
 pub(super) fn entries(text: &str) -> Option<Vec<String>> {
     let text = unquoted(text);
     if text.starts_with('[') {
@@ -224,7 +224,7 @@ pub(super) fn entries(text: &str) -> Option<Vec<String>> {
     Some(text.split([',', ';', '\n']).map(entry).collect())
 }
 
-/// Without white space and one pair of quotes around it.
+/// Removes white space and one pair of quotes around the text.
 pub(super) fn unquoted(text: &str) -> &str {
     let text = text.trim();
     for quote in ['"', '\''] {

@@ -227,7 +227,7 @@ fn a_quote_left_open_in_a_long_file_is_found_at_once() {
     assert_eq!(error, "line 1 opens a quote that is never closed; close it");
 }
 
-/// Split, one entry would protect other accounts than before.
+/// If the entry were split, it would protect other accounts than before.
 #[test]
 fn an_entry_with_a_separator_stays_one() {
     let import = Import::read(r#"CLOUD_SYNC__TARGET_FILTER=["a,b@", "c;d@"]"#).unwrap();

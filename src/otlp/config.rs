@@ -1,4 +1,4 @@
-//! The standard variables of OpenTelemetry, as far as they say something here.
+//! The standard variables of OpenTelemetry that apply here.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 
-/// What is read, with what it does; Markdown.
+/// The variables that are read, with a description in Markdown.
 pub const NAMES: [(&str, &str); 7] = [
     (
         ENDPOINT,
@@ -40,7 +40,7 @@ pub const NAMES: [(&str, &str); 7] = [
     (DISABLED, "`true`: nothing is sent."),
 ];
 
-/// Telemetry that is not sent. It never fails a run.
+/// Why telemetry was not sent. This never fails a run.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
     #[error(transparent)]
@@ -96,7 +96,7 @@ pub(super) struct Config {
     headers: HeaderMap,
     pub(super) encoding: Encoding,
     pub(super) timeout: Duration,
-    /// `service.name` and whatever else is said about this process.
+    /// `service.name` and other attributes of this process.
     pub(super) resource: BTreeMap<String, String>,
 }
 
@@ -178,7 +178,7 @@ impl Config {
     }
 }
 
-/// The path of the endpoint is kept.
+/// The path of the endpoint is kept as a prefix.
 fn below(endpoint: &str, path: &str) -> Result<Url, OtlpError> {
     let url = Url::parse(&format!("{}/{path}", endpoint.trim_end_matches('/'))).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https"))
@@ -216,7 +216,7 @@ fn headers(text: &str, encoding: Encoding) -> Result<HeaderMap, OtlpError> {
     Ok(headers)
 }
 
-/// The name of the service wins over one among the attributes.
+/// `OTEL_SERVICE_NAME` has precedence over the attribute `service.name`.
 fn resource(attributes: Option<&str>, service: Option<&str>) -> BTreeMap<String, String> {
     let mut resource: BTreeMap<String, String> = [
         ("service.name", "cloud-sync"),

@@ -1,4 +1,4 @@
-//! Counters of this process, out of the reports of its runs.
+//! Counters of this process, calculated from the reports of its runs.
 
 use std::collections::BTreeMap;
 
@@ -55,10 +55,10 @@ const DURATION: Instrument = (
     "How long the last run took",
 );
 
-/// Attributes of one series.
+/// The attributes of one time series.
 type Labels = Vec<(&'static str, String)>;
 
-/// What was counted since the process began.
+/// The sums since the process started.
 #[derive(Debug)]
 pub(super) struct Totals {
     /// Nanoseconds since the epoch.
@@ -111,7 +111,7 @@ impl Totals {
         }
     }
 
-    /// All sums, and gauges of the last run.
+    /// All sums, and the gauges of the last run.
     pub(super) fn metrics(&self, last: &Report, now: u64) -> Vec<Message> {
         let sums = self.sums.iter().map(|(instrument, series)| {
             let points = series
@@ -167,7 +167,7 @@ fn point(labels: &[(&'static str, String)], value: i64, now: u64) -> Message {
         .many(7, "attributes", attributes(labels))
 }
 
-/// As reports write it.
+/// The name as it is written in reports.
 fn name(value: impl Serialize) -> String {
     let text = serde_json::to_value(value).unwrap_or_default();
     text.as_str().unwrap_or_default().to_owned()

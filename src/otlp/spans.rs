@@ -1,7 +1,7 @@
-//! Spans of runs as they end: a layer of the log that listens to the target [`TARGET`] only.
+//! Collects the spans of runs when they end, as a layer of the log that reads only the target [`TARGET`].
 //!
-//! The names and fields are those that the code gives its spans. A span outside a run is not kept. A request counts in
-//! every span around it, so that a phase tells its requests even where spans of single requests were dropped.
+//! Names and fields of spans come from the code that creates them. A span outside a run is not kept. Each request is
+//! counted in all spans around it, so that a phase knows its requests even if their own spans were dropped.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::wire::{Message, Value, attributes};
 
-/// Of spans that are exported and never logged: the log hears of other targets from WARN on.
+/// The target of spans that are exported but not logged: the log takes other targets from WARN on.
 pub(super) const TARGET: &str = "trace";
 
 /// The span that begins a trace.
@@ -33,19 +33,19 @@ const ROOT: &str = "run";
 /// A span with this field is a request to another service.
 const REQUEST: &str = "cloud_sync.request.kind";
 
-/// Spans of requests that are kept until the end of a run; one of ten thousand mailboxes has that many.
+/// How many spans of requests are kept until the end of a run. Ten thousand mailboxes need that many.
 const REQUESTS_MAX: usize = 10_000;
 
 const INTERNAL: u32 = 1;
 const CLIENT: u32 = 3;
 const FAILED: u32 = 2;
 
-/// What ended and was not yet sent. Cheap to clone.
+/// Spans that ended and were not sent yet. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Spans(Arc<Mutex<Ended>>);
+pub(super) struct Spans(Arc<Mutex<EndedSpans>>);
 
 #[derive(Debug, Default)]
-struct Ended {
+struct EndedSpans {
     spans: Vec<Message>,
     requests: usize,
     dropped: u64,
@@ -53,25 +53,25 @@ struct Ended {
 
 /// A span that is open.
 #[derive(Debug)]
-struct Open {
+struct OpenSpan {
     trace: [u8; 16],
     id: [u8; 8],
     parent: Option<[u8; 8]>,
     name: String,
     began: u64,
     fields: BTreeMap<&'static str, Value>,
-    /// Of the spans below: requests by kind, repetitions, throttled answers.
+    /// Sums over the spans below: requests by kind, retries, throttled answers.
     counts: BTreeMap<String, i64>,
 }
 
 impl Spans {
-    /// What ended since the last time, and how many spans of requests were too many.
+    /// Takes the spans that ended since the last call, and the number of dropped request spans.
     pub(super) fn take(&self) -> (Vec<Message>, u64) {
         let ended = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         (ended.spans, ended.dropped)
     }
 
-    fn keep(&self, span: Open, ended: u64) {
+    fn keep(&self, span: OpenSpan, ended: u64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if span.is_request() {
             if all.requests >= REQUESTS_MAX {
@@ -84,7 +84,7 @@ impl Spans {
     }
 }
 
-impl Open {
+impl OpenSpan {
     fn is_request(&self) -> bool {
         self.fields.contains_key(REQUEST)
     }
@@ -135,7 +135,9 @@ where
         let Some(span) = ctx.span(id) else { return };
         let above = span.parent().and_then(|parent| {
             let extensions = parent.extensions();
-            extensions.get::<Open>().map(|open| (open.trace, open.id))
+            extensions
+                .get::<OpenSpan>()
+                .map(|open| (open.trace, open.id))
         });
         let (trace, parent) = match above {
             Some((trace, parent)) => (trace, Some(parent)),
@@ -143,7 +145,7 @@ where
             None => return,
         };
         let (high, _) = Uuid::new_v4().as_u64_pair();
-        let mut open = Open {
+        let mut open = OpenSpan {
             trace,
             id: high.to_be_bytes(),
             parent,
@@ -158,13 +160,13 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         if let Some(span) = ctx.span(id)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
             values.record(&mut Fields(&mut open.fields));
         }
     }
 
-    /// An event counts in the spans around it, by its name.
+    /// Counts the event by its name in the spans around it.
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let mut fields = BTreeMap::new();
         event.record(&mut Fields(&mut fields));
@@ -176,7 +178,7 @@ where
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
-        let Some(open) = span.extensions_mut().remove::<Open>() else {
+        let Some(open) = span.extensions_mut().remove::<OpenSpan>() else {
             return;
         };
         if let Some(Value::Text(kind)) = open.fields.get(REQUEST) {
@@ -190,10 +192,10 @@ where
     }
 }
 
-/// Counts in all spans above `span`, and in itself where `itself` says so.
+/// Counts in all spans above `span`, and in `span` if `itself` is set.
 fn count<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, what: &str, itself: bool) {
     for span in span.scope().skip(usize::from(!itself)) {
-        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+        if let Some(open) = span.extensions_mut().get_mut::<OpenSpan>() {
             open.count(what);
         }
     }

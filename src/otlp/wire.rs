@@ -1,5 +1,5 @@
-//! What goes over the wire, as a tree that knows both encodings of OTLP: protobuf, and JSON with its own rules (OTLP
-//! specification, "JSON Protobuf Encoding": ids in hexadecimal, 64-bit numbers as text, enums as numbers).
+//! OTLP messages as a tree with both encodings: protobuf, and JSON with its special rules (OTLP specification, "JSON
+//! Protobuf Encoding": ids in hexadecimal, 64-bit numbers as text, enums as numbers).
 
 use serde_json::{Map, Value as Json};
 

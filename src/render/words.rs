@@ -345,7 +345,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::AliasEvidence => "account under another address that may be this mailbox's",
         Code::FunctionalRename => "functional account that cannot be renamed over SCIM",
         Code::RenameBlocked => "new address that is taken",
-        Code::KindMismatch => "user account for a shared mailbox, or the reverse",
+        Code::KindMismatch => "account of another kind than its mailbox",
         Code::RecipientExists => "no mailbox, but Exchange still knows the address",
         Code::OwnerUnknown => "no mailbox, and another recipient has the address",
         Code::AbsenceUnknown => "no mailbox, but Exchange could not say whether it is gone",

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    names::{LOG_NAMES, NAMES, PREFIX},
-    value::is_unresolved_reference,
-};
+use super::{names::PREFIX, table::SETTINGS, value::is_unresolved_reference};
 
 /// The app setting in which `infra/main.bicep` keeps what it deployed: a JSON object of full names and values.
 const DEPLOYED: &str = "DEPLOYED_SETTINGS";
@@ -30,10 +27,10 @@ pub(super) fn changed(lookup: &impl Fn(&str) -> Option<String>) -> Vec<String> {
         .iter()
         .filter(differs)
         .map(|(name, _)| name.clone());
-    let added = NAMES
+    let added = SETTINGS
         .iter()
-        .chain(&LOG_NAMES)
-        .filter(|name| **name != MADE_WHILE_DEPLOYING)
+        .map(|setting| setting.name)
+        .filter(|name| *name != MADE_WHILE_DEPLOYING)
         .map(|name| format!("{PREFIX}{name}"))
         .filter(|name| !deployed.contains_key(name) && !now(name).is_empty());
     changed.chain(added).collect()

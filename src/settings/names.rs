@@ -1,48 +1,9 @@
-//! The names of the settings, and the likely typos among the names that are set.
+//! The prefix of all settings, and the likely typos among the names that are set.
+
+use super::table::SETTINGS;
 
 /// Before every name that only this program reads.
 pub const PREFIX: &str = "CLOUD_SYNC__";
-
-/// Every setting, without the prefix, in the order of the documentation.
-pub const NAMES: [&str; 34] = [
-    "ZIVVER_API_KEY",
-    "ZIVVER_API_URL",
-    "CLAIMED_DOMAINS",
-    "TARGET_FILTER",
-    "SOURCE_FILTER",
-    "PERFORM_SYNC",
-    "ACCESS_TOKEN",
-    "MANAGED_IDENTITY_CLIENT_ID",
-    "EXO_URL",
-    "EXO_PERMISSIONS",
-    "EXO_CONCURRENCY",
-    "SSO_ACCOUNT_KEY",
-    "MIN_SOURCE_RATIO",
-    "MIN_TARGET_RATIO",
-    "MAX_SUSPEND",
-    "MAX_DELEGATE_REMOVALS",
-    "MAX_ALIAS_REMOVALS",
-    "MAX_RENAMES",
-    "MAX_NAME_CHANGES",
-    "MAX_STRAYS",
-    "MAX_IDENTITY_CHANGES",
-    "MAX_CREATES",
-    "MAX_SIGN_IN_KEY_CHANGES",
-    "MAX_CONSECUTIVE_FAILURES",
-    "TIME_BUDGET",
-    "ZIVVER_RATE",
-    "STATE",
-    "LOCK_LEASE",
-    "KEEP_RUNS",
-    "KEEP_APPLIED",
-    "NOTIFY_URL",
-    "SMTP_URL",
-    "SMTP_FROM",
-    "SMTP_TO",
-];
-
-/// What the log needs, read before everything else.
-pub const LOG_NAMES: [&str; 2] = ["LOG_LEVEL", "LOG_DIR"];
 
 /// A name that is set, looks like ours and is not, with the nearest setting if one is near enough.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +16,7 @@ pub(super) struct Stray<'a> {
 pub(super) fn strays(names: &[String]) -> Vec<Stray<'_>> {
     let ours = |name: &str| {
         name.strip_prefix(PREFIX)
-            .is_some_and(|rest| NAMES.iter().chain(&LOG_NAMES).any(|known| *known == rest))
+            .is_some_and(|rest| SETTINGS.iter().any(|known| known.name == rest))
     };
     names
         .iter()
@@ -71,16 +32,12 @@ pub(super) fn strays(names: &[String]) -> Vec<Stray<'_>> {
 }
 
 fn nearest(rest: &str) -> Option<&'static str> {
-    let near = |known: &&&'static str| {
-        let distance = strsim::osa_distance(rest, &squashed(known));
-        (distance, distance <= known.len() / 3)
-    };
-    NAMES
-        .iter()
-        .chain(&LOG_NAMES)
-        .filter(|known| near(known).1)
-        .min_by_key(|known| near(known).0)
-        .copied()
+    let known = SETTINGS.iter().map(|setting| setting.name);
+    let distances = known.map(|known| (strsim::osa_distance(rest, &squashed(known)), known));
+    distances
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
 }
 
 fn squashed(name: &str) -> String {

@@ -3,7 +3,8 @@
 use super::{
     Problem, SettingsError,
     names::{PREFIX, strays},
-    value::{Fault, Parsed, fault, is_unresolved_reference},
+    table::{SettingDefault, Typed},
+    value::{Fault, fault, is_unresolved_reference},
 };
 
 pub(super) struct Reader<'a, L> {
@@ -32,41 +33,31 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
         Some(text)
     }
 
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, typed: &Typed<T>) -> Option<T> {
+        let name = typed.setting.name;
         let text = self.text(name)?;
-        parse(&text)
+        (typed.parse)(&text)
             .map_err(|fault| self.problem(format!("{PREFIX}{name}"), fault))
             .ok()
     }
 
-    pub(super) fn or<T>(
-        &mut self,
-        name: &str,
-        default: T,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> T {
-        self.optional(name, parse).unwrap_or(default)
+    /// A setting that has a default.
+    pub(super) fn value<T>(&mut self, typed: &Typed<T>) -> T {
+        self.optional(typed)
+            .or_else(|| typed.default_value())
+            .expect("the table has a valid default for what is read so")
     }
 
-    /// A setting that has to be there; `what` says what to put there. After a problem the placeholder goes nowhere,
-    /// because [`Self::finish`] fails.
-    pub(super) fn required<T>(
-        &mut self,
-        name: &str,
-        what: &str,
-        placeholder: T,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> T {
+    /// A setting that has to be there. After a problem the placeholder goes nowhere, because [`Self::finish`] fails.
+    pub(super) fn required<T>(&mut self, typed: &Typed<T>, placeholder: T) -> T {
         let before = self.problems.len();
-        let value = self.optional(name, parse);
+        let value = self.optional(typed);
         if value.is_none() && self.problems.len() == before {
-            let remedy = match self.misspelt(name) {
-                Some(set) => format!("{set} is set: rename it"),
-                None => format!("set it to {what}"),
+            let name = typed.setting.name;
+            let remedy = match (self.misspelt(name), typed.setting.default) {
+                (Some(set), _) => format!("{set} is set: rename it"),
+                (None, SettingDefault::Required(what)) => format!("set it to {what}"),
+                (None, SettingDefault::Nothing | SettingDefault::Value(_)) => "set it".to_owned(),
             };
             self.problem(format!("{PREFIX}{name}"), fault("is not set", remedy));
         }

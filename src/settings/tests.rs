@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::{domain::guard::Class, state::lock::Lease};
 
 const REQUIRED: [(&str, &str); 3] = [
     ("CLOUD_SYNC__ZIVVER_API_KEY", " k3y-of-the-organisation \n"),
@@ -47,11 +48,28 @@ fn defaults_are_those_of_the_rules() {
     assert_eq!(settings.time_budget.as_secs(), 540);
     assert_eq!(settings.zivver_rate, Rate::default());
     assert_eq!(settings.state, StateLocation::Folder(".cloud-sync".into()));
+    assert_eq!(settings.lock_lease, Lease::default().length);
     assert_eq!(settings.keep_runs, 90);
     assert_eq!(settings.keep_applied.as_secs(), 400 * 86_400);
     assert!(settings.notify_url.is_none());
     assert_eq!(settings.target_filter, TargetFilter::default());
     assert!(settings.source_filter.is_empty());
+}
+
+#[test]
+fn every_limit_has_the_setting_that_reports_name() {
+    for class in Class::ALL {
+        if class == Class::Undone {
+            continue;
+        }
+        let mut settings = SETTINGS.iter();
+        let setting = settings.find(|one| one.name == class.setting()).unwrap();
+        let default = Limits::default().of(class).to_string();
+        assert_eq!(
+            format!("{:?}", setting.default),
+            format!("Value({default:?})")
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The storage account in `AzureWebJobsStorage`, in every form that the Functions host knows, as an object store.
+//! The storage account in `AzureWebJobsStorage`, in every form that the Functions host accepts, as an object store.
 
 mod connector;
 mod container;
@@ -21,18 +21,18 @@ use crate::http::is_loopback;
 
 const SETTING: &str = "AzureWebJobsStorage";
 
-/// The account and key of every Azurite, published by its vendor:
+/// The account and key of every Azurite, published by Microsoft:
 /// <https://learn.microsoft.com/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key>.
 const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
 const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const DEVELOPMENT_BLOBS_PORT: u16 = 10_000;
 
-/// No new attempt starts later than this after the first.
+/// No attempt starts later than this after the first one.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRIES: usize = 4;
 
-/// A storage account and how to prove that we may use it.
+/// A storage account and the credential for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     name: String,
@@ -44,8 +44,8 @@ pub struct Account {
 enum Proof {
     Key(String),
     Sas(Vec<(String, String)>),
-    /// `endpoint` is App Service's `IDENTITY_ENDPOINT`. The store reads `IDENTITY_HEADER` beside it from the environment by itself,
-    /// and asks a virtual machine's metadata service (IMDS) when there is no endpoint.
+    /// `endpoint` is App Service's `IDENTITY_ENDPOINT`. The store itself reads `IDENTITY_HEADER` from the environment,
+    /// and uses the metadata service of a virtual machine (IMDS) if there is no endpoint.
     ManagedIdentity {
         client_id: Option<String>,
         endpoint: Option<String>,
@@ -55,7 +55,7 @@ enum Proof {
         client_id: String,
         secret: String,
     },
-    /// A developer's `az login`.
+    /// The account that a developer signed in with `az login`.
     AzureCli,
 }
 
@@ -83,7 +83,7 @@ impl Account {
         &self.name
     }
 
-    /// The account in `AzureWebJobsStorage`, or in the settings that start with it; `None` when there are none.
+    /// The account in `AzureWebJobsStorage`, or in the settings that start with this name; `None` if there are none.
     pub(super) fn from_settings(
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, StateError> {
@@ -186,7 +186,7 @@ impl Account {
         Ok(Self { name, blobs, proof })
     }
 
-    /// A container of this account, not yet known to exist.
+    /// A container of this account, which may not exist yet.
     fn open(&self, container: &str) -> Result<Container, StateError> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(200),
@@ -199,7 +199,7 @@ impl Account {
             .with_endpoint(self.blobs.as_str().trim_end_matches('/').to_owned())
             .with_container_name(container)
             .with_http_connector(connector.clone())
-            .with_allow_http(true) // for this machine only: `endpoint` refuses it elsewhere
+            .with_allow_http(true) // only for this machine: `endpoint` refuses http elsewhere
             .with_retry(RetryConfig {
                 backoff,
                 max_retries: RETRIES,
@@ -227,7 +227,7 @@ impl Account {
             } => builder.with_client_secret_authorization(client_id, secret, tenant_id),
             Proof::AzureCli => builder.with_use_azure_cli(true),
         };
-        // Only the key can be at fault here: all else was parsed.
+        // All other parts were parsed before, so only the key can be invalid.
         let store = builder.build().map_err(|_| {
             wrong(
                 SETTING,
@@ -246,7 +246,7 @@ impl Account {
         })
     }
 
-    /// Opens the container, after creating it if it is missing.
+    /// Opens the container. Creates it if it is missing.
     pub(super) async fn open_or_create(
         &self,
         container: &str,
@@ -258,16 +258,23 @@ impl Account {
             Err(error) if status(&error) == Some(404) => {
                 let created = container.create().await;
                 created.map_err(|error| {
-                    StateError::of_store("create", "the container (unless you do)", place, &error)
+                    StateError::from_store("create", "the container (unless you do)", place, &error)
                 })?;
             }
-            Err(error) => return Err(StateError::of_store("open", "the container", place, &error)),
+            Err(error) => {
+                return Err(StateError::from_store(
+                    "open",
+                    "the container",
+                    place,
+                    &error,
+                ));
+            }
         }
         Ok(Arc::new(container))
     }
 }
 
-/// `Name=value` pairs between semicolons; names in lower case. A value may have `=` in it.
+/// `Name=value` pairs separated by semicolons; names in lower case. A value may contain `=`.
 fn parts(text: &str) -> Result<BTreeMap<String, String>, StateError> {
     let pairs = text
         .split(';')
@@ -299,7 +306,8 @@ fn endpoint(setting: &str, text: &str) -> Result<Url, StateError> {
     Ok(url)
 }
 
-/// `stexample` of `https://stexample.blob.core.windows.net`, `devstoreaccount1` of `http://127.0.0.1:10000/devstoreaccount1`.
+/// `stexample` in `https://stexample.blob.core.windows.net`, `devstoreaccount1` in
+/// `http://127.0.0.1:10000/devstoreaccount1`.
 fn name_in(blobs: &Url) -> String {
     let in_path = blobs
         .path_segments()
@@ -336,7 +344,7 @@ mod tests {
             ),
             (name, blobs, proof)
         );
-        // The store accepts it, too.
+        // The store must accept it too.
         account.open("cloud-sync").unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! The form of every document: a JSON envelope, compressed when it is large.
+//! The format of every document: a JSON envelope, compressed if it is large.
 
 use std::io::{Read, Write};
 
@@ -7,13 +7,14 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The newest layout that this program knows, and the one it writes. Raise it when an older program must not read a document.
+/// The layout that this program writes, and the newest one it reads. Increase it when older programs must not read a
+/// document.
 pub(super) const LAYOUT: u32 = 1;
 
-/// From here on a document is stored as gzip: plans and reports shrink to about a tenth.
+/// Documents from this size on are stored as gzip: plans and reports shrink to about a tenth.
 const COMPRESSED_FROM_BYTES: usize = 8 * 1024;
 
-/// More than any document of ours, packed or not; a larger one is not ours.
+/// No document of this program is larger, compressed or not.
 pub(super) const LONGEST_BYTES: usize = 512 * 1024 * 1024;
 
 #[derive(Serialize)]
@@ -39,14 +40,14 @@ struct Body<T> {
     data: T,
 }
 
-/// Why bytes are not the document that they should be.
+/// Why bytes are not the expected document.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Misread {
+pub(super) enum DecodeError {
     Newer { found: u32 },
     Garbled(String),
 }
 
-/// The document `data` of this `kind`, written by the process `by` when its clock said `at`.
+/// Encodes `data` as a document of this `kind`, written by the process `by` at the time `at`.
 pub(super) fn encode<T: Serialize>(
     kind: &str,
     by: &str,
@@ -73,39 +74,39 @@ pub(super) fn encode<T: Serialize>(
 }
 
 /// The data of a document of this `kind`.
-pub(super) fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, Misread> {
+pub(super) fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, DecodeError> {
     let json = unpack(bytes)?;
     let header = header(&json)?;
     if header.kind != kind {
-        return Err(Misread::Garbled(format!(
+        return Err(DecodeError::Garbled(format!(
             "it is a document of kind {:?}, not {kind:?}",
             header.kind
         )));
     }
     let body: Body<T> =
-        serde_json::from_slice(&json).map_err(|error| Misread::Garbled(error.to_string()))?;
+        serde_json::from_slice(&json).map_err(|error| DecodeError::Garbled(error.to_string()))?;
     Ok(body.data)
 }
 
-/// Which process wrote the document.
-pub(super) fn written_by(bytes: &[u8]) -> Result<String, Misread> {
+/// The process that wrote the document.
+pub(super) fn written_by(bytes: &[u8]) -> Result<String, DecodeError> {
     Ok(header(&unpack(bytes)?)?.by)
 }
 
-fn header(json: &[u8]) -> Result<Header, Misread> {
+fn header(json: &[u8]) -> Result<Header, DecodeError> {
     let header: Header =
-        serde_json::from_slice(json).map_err(|error| Misread::Garbled(error.to_string()))?;
+        serde_json::from_slice(json).map_err(|error| DecodeError::Garbled(error.to_string()))?;
     match header.v {
-        0 => Err(Misread::Garbled("layout 0 was never written".into())),
+        0 => Err(DecodeError::Garbled("layout 0 was never written".into())),
         1..=LAYOUT => Ok(header),
-        found => Err(Misread::Newer { found }),
+        found => Err(DecodeError::Newer { found }),
     }
 }
 
-fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Misread> {
+fn unpack(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     if bytes.is_empty() {
-        return Err(Misread::Garbled("it is empty".into()));
+        return Err(DecodeError::Garbled("it is empty".into()));
     }
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes.to_vec());
@@ -115,11 +116,11 @@ fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Misread> {
         .take(LONGEST_BYTES as u64 + 1)
         .read_to_end(&mut json);
     match unpacked {
-        Ok(length) if length > LONGEST_BYTES => Err(Misread::Garbled(
+        Ok(length) if length > LONGEST_BYTES => Err(DecodeError::Garbled(
             "it is larger than any document of ours".into(),
         )),
         Ok(_) => Ok(json),
-        Err(error) => Err(Misread::Garbled(format!(
+        Err(error) => Err(DecodeError::Garbled(format!(
             "its compression is broken ({error})"
         ))),
     }
@@ -157,7 +158,7 @@ mod tests {
             for cut in 0..bytes.len() {
                 let read = decode::<Vec<String>>("plan", &bytes[..cut]);
                 assert!(
-                    matches!(read, Err(Misread::Garbled(_))),
+                    matches!(read, Err(DecodeError::Garbled(_))),
                     "{cut} of {}",
                     bytes.len()
                 );
@@ -170,7 +171,7 @@ mod tests {
         let newer = br#"{"v":2,"kind":"plan","data":{"unheard":"of"}}"#;
         assert_eq!(
             decode::<Vec<String>>("plan", newer),
-            Err(Misread::Newer { found: 2 })
+            Err(DecodeError::Newer { found: 2 })
         );
         for (bytes, problem) in [
             (&b"{}"[..], "missing field `v` at line 1 column 2"),
@@ -190,7 +191,7 @@ mod tests {
         ] {
             assert_eq!(
                 decode::<Vec<String>>("plan", bytes),
-                Err(Misread::Garbled(problem.into()))
+                Err(DecodeError::Garbled(problem.into()))
             );
         }
     }

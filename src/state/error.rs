@@ -1,17 +1,17 @@
-//! What can go wrong with state, one line each: operation, object, cause, remedy.
+//! Errors of the state. Each is one line with operation, object, cause and remedy.
 
 use thiserror::Error;
 
 use super::lock::Loss;
 
-/// Sorted by what one can do about it.
+/// One variant for each remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// A setting that says where state is does not make sense.
+    /// A setting for the place of the state is invalid.
     #[error("{setting}: {problem}")]
     Setting { setting: String, problem: String },
-    /// The store did not answer, or answered with something else than the object or its absence.
+    /// The store did not answer, or gave an unexpected answer.
     #[error(
         "cannot {operation} {object} in {place}: {cause}; check that the storage is up and reachable from here"
     )]
@@ -21,7 +21,7 @@ pub enum StateError {
         place: String,
         cause: String,
     },
-    /// The store refused us (401, 403).
+    /// The store denied access (401, 403).
     #[error(
         "not allowed to {operation} {object} in {place}: {cause}; give the identity the role Storage Blob Data Owner, \
          or mend the key or SAS in AzureWebJobsStorage"
@@ -32,7 +32,7 @@ pub enum StateError {
         place: String,
         cause: String,
     },
-    /// The folder is not ours to use.
+    /// The file system denied access.
     #[error(
         "not allowed to {operation} {object} in {place}: {cause}; let this user read and write the folder, or set \
          CLOUD_SYNC__STATE to another place, such as file:///path"
@@ -43,13 +43,14 @@ pub enum StateError {
         place: String,
         cause: String,
     },
-    /// Whoever hands out tokens for the store did not.
+    /// The identity service issued no token for the store.
     #[error(
         "no token for {place}: {cause}; check that the identity is assigned to the app (AzureWebJobsStorage__clientId when it is \
          user-assigned), or sign in with az login"
     )]
     NoToken { place: String, cause: String },
-    /// Truncated, foreign or missing among its neighbours. Never read as a default: what it knew could be somebody's access.
+    /// Truncated, foreign or missing in its sequence. Never replaced by a default, since the content may decide who has
+    /// access.
     #[error(
         "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to go on without"
     )]
@@ -67,19 +68,19 @@ pub enum StateError {
         found: u32,
         known: u32,
     },
-    /// Somebody else wrote the object since we read it. Nothing was overwritten.
+    /// Another process wrote the object since it was read. Nothing was overwritten.
     #[error(
         "{object} in {place} was changed by another process; nothing was overwritten, start the run again"
     )]
     Conflict { object: String, place: String },
-    /// R29: this run may not write any more, and never again.
+    /// R29: this run may never write again.
     #[error("the lock on {place} is lost: {loss}; this run stops writing, start another")]
     LockLost { place: String, loss: Loss },
 }
 
 impl StateError {
-    /// What the store's error means for us.
-    pub(super) fn of_store(
+    /// Classifies an error of the store.
+    pub(super) fn from_store(
         operation: &'static str,
         object: &str,
         place: &str,
@@ -87,14 +88,14 @@ impl StateError {
     ) -> Self {
         let (object, place) = (object.to_owned(), place.to_owned());
         let cause = one_line(&innermost(error));
-        if is_about_a_right(error) {
+        if is_permission_error(error) {
             Self::Folder {
                 operation,
                 object,
                 place,
                 cause,
             }
-        } else if is_about_a_token(error) {
+        } else if is_token_error(error) {
             Self::NoToken { place, cause }
         } else if matches!(status(error), Some(401 | 403)) {
             Self::Denied {
@@ -114,20 +115,20 @@ impl StateError {
     }
 }
 
-/// What `object_store` puts before an answer that is no success.
-pub(super) const ANSWERED: &str = "Server returned non-2xx status code: ";
+/// The text that `object_store` puts before an unsuccessful answer.
+pub(super) const STATUS_PREFIX: &str = "Server returned non-2xx status code: ";
 
-/// The status of the answer, if there was one. Only in its text do listings and credentials tell it.
+/// The status of the answer, if there was one. For listings and credentials only the text contains it.
 pub(super) fn status(error: &object_store::Error) -> Option<u16> {
     innermost(error)
-        .strip_prefix(ANSWERED)?
+        .strip_prefix(STATUS_PREFIX)?
         .get(..3)?
         .parse()
         .ok()
 }
 
-/// A local file that this user may not touch.
-fn is_about_a_right(error: &object_store::Error) -> bool {
+/// Whether this user lacks the permission for a local file.
+fn is_permission_error(error: &object_store::Error) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = source {
@@ -140,8 +141,8 @@ fn is_about_a_right(error: &object_store::Error) -> bool {
     false
 }
 
-/// Only the text of `object_store`'s error tells a token that was refused from a blob that was.
-fn is_about_a_token(error: &object_store::Error) -> bool {
+/// Only the text of the error distinguishes a refused token request from a refused blob request.
+fn is_token_error(error: &object_store::Error) -> bool {
     let text = error.to_string();
     [
         "performing token request",
@@ -153,7 +154,7 @@ fn is_about_a_token(error: &object_store::Error) -> bool {
     .any(|sign| text.contains(sign))
 }
 
-/// The innermost source: the others repeat it, with the URL and the count of attempts around it.
+/// The innermost source: the outer errors repeat it, with the URL and the number of attempts.
 fn innermost(error: &object_store::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
@@ -162,11 +163,11 @@ fn innermost(error: &object_store::Error) -> String {
     innermost.to_string()
 }
 
-/// `403 Forbidden: AuthorizationFailure: This request is not authorized.` out of what `object_store` says of an answer, in
-/// which Azure's XML body stands as it came.
+/// `403 Forbidden: AuthorizationFailure: This request is not authorized.` from the error of `object_store`, which
+/// contains Azure's XML body.
 fn one_line(text: &str) -> String {
     const LONGEST_CHARS: usize = 300;
-    let text = text.strip_prefix(ANSWERED).unwrap_or(text);
+    let text = text.strip_prefix(STATUS_PREFIX).unwrap_or(text);
     let between = |open: &str, close: &str| {
         let (_, rest) = text.split_once(open)?;
         let (inner, _) = rest.split_once(close)?;

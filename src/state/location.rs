@@ -1,4 +1,4 @@
-//! Where state is: the setting STATE, and `AzureWebJobsStorage` when STATE is silent.
+//! The place of the state: the setting STATE, and `AzureWebJobsStorage` if STATE is not set.
 
 use std::path::{Path as FilePath, PathBuf};
 
@@ -12,7 +12,7 @@ const CONTAINER: &str = "cloud-sync";
 const FOLDER: &str = ".cloud-sync";
 const FORMS: &str = "write az://container, file:///path or memory:";
 
-/// A place for state.
+/// A place for the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StateLocation {
     /// A blob container of the storage account in `AzureWebJobsStorage`, or a folder in it.
@@ -21,14 +21,15 @@ pub enum StateLocation {
         container: String,
         folder: Path,
     },
-    /// A folder of this machine, seen by this machine only (R29).
+    /// A folder of this machine, which other machines do not see (R29).
     Folder(PathBuf),
-    /// Gone with the process.
+    /// Lost when the process ends.
     Memory,
 }
 
 impl StateLocation {
-    /// What the setting STATE (`None`: not set) and `AzureWebJobsStorage`, in all the forms that the Functions host knows, say.
+    /// Reads the setting STATE (`None`: not set) and `AzureWebJobsStorage`, in all forms that the Functions host
+    /// accepts.
     pub fn from_settings(
         state: Option<&str>,
         lookup: impl Fn(&str) -> Option<String>,
@@ -80,7 +81,7 @@ impl StateLocation {
         }
     }
 
-    /// Whether only this machine sees it: then its lock does not hold against a function app (R29).
+    /// Whether only this machine sees the state. Then its lock does not exclude a function app (R29).
     pub fn is_local(&self) -> bool {
         match self {
             Self::Azure { .. } => false,
@@ -88,7 +89,7 @@ impl StateLocation {
         }
     }
 
-    /// For people: `container cloud-sync of storage account stexample`, `folder /var/state`, `memory`.
+    /// The name in messages: `container cloud-sync of storage account stexample`, `folder /var/state`, `memory`.
     pub fn place(&self) -> String {
         match self {
             Self::Azure {
@@ -121,7 +122,8 @@ impl StateLocation {
     }
 }
 
-/// Names of containers: <https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata>.
+/// The rules for container names:
+/// <https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata>.
 fn container(name: &str) -> Result<String, String> {
     let usable = (3..=63).contains(&name.len())
         && name

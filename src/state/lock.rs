@@ -1,25 +1,28 @@
-//! R29: at most one run writes. A lock made of objects that are only ever created, so that it works in a folder too.
+//! R29: at most one run writes. The lock consists of objects that are created but never changed, so that it works in a
+//! folder too.
 //!
-//! The lock belongs to the newest *epoch*. To take it is to create `lock/<epoch + 1>/claim`, where the store lets one caller
-//! win. Its holder creates `lock/<epoch>/renewal-<n>` as long as it lives and `lock/<epoch>/released` at the end.
+//! The lock belongs to the newest *epoch*. A process takes it by creating `lock/<epoch + 1>/claim`; the store lets only
+//! one process create it. While the holder is alive it creates `lock/<epoch>/renewal-<n>`, and at the end
+//! `lock/<epoch>/released`.
 //!
-//! **Who may believe what.** A holder relies on its lock until [`Lease::length`] − [`Lease::margin`] after it *began to send* its
-//! last mark (claim or renewal) that was confirmed before the previous one ran out; by its monotonic clock, and by its wall clock
-//! too, because the monotonic one stands still while a machine sleeps. Once that moment passed, it has lost for good. Another
-//! takes over only when the newest mark is older than `length` + `margin` by the *store's own* clock: it creates an object, lists,
-//! and compares the store's times of the two. So no two machines' clocks are ever compared, only their rates over a minute
-//! (and in a folder there is one clock anyway). Since the object is created before the list, a renewal that the list does not
-//! show was confirmed too late for its sender to rely on it. Two `margin`s cover the store's whole seconds and the time that a
-//! request is on its way.
+//! **How long a lock is valid.** A holder relies on its lock until [`Lease::length`] − [`Lease::margin`] after it
+//! *began to send* its last mark (claim or renewal), if the mark was confirmed before the previous one expired. It
+//! checks its monotonic clock, and its wall clock too, because the monotonic one stops while a machine sleeps. After
+//! that moment the lock is lost permanently. Another process takes over only if the newest mark is older than `length`
+//! + `margin` by the clock of the *store*: it creates an object, lists all objects, and compares the store's times of
+//! the two. So the clocks of two machines are never compared, only their rates over a minute (and a folder has one
+//! clock anyway). Since the object is created before the list is read, a renewal that is not in the list was confirmed
+//! too late for its sender to rely on it. The two `margin`s cover the whole seconds of the store's times and the
+//! transfer time of a request.
 //!
-//! A holder that is a dead process of this very machine is succeeded at once: it relies on nothing any more. [`Process`] says
-//! how a dead one is told from one that cannot be seen from here.
+//! A lock whose holder is a dead process of this machine is taken over immediately. [`Process`] describes how a dead
+//! process is distinguished from one that is not visible from here.
 //!
-//! **What is deleted.** Only the last epochs are kept. The newest claim stays, so no number is used twice; and whoever claims or
-//! renews looks afterwards whether its epoch is the newest of all, not whether the next one exists.
+//! **What is deleted.** Only the last epochs are kept. The newest claim stays, so no number is used twice. After a
+//! claim or renewal, a process checks whether its epoch is the newest of all, not only whether the next one exists.
 //!
-//! The one thing no lock outside of Zivver can prevent: a process that is frozen between [`Permit::may_write`] and the arrival of
-//! its request. The request's own timeout and the margin make that a matter of seconds.
+//! No lock outside of Zivver can prevent one case: a process is frozen between [`Permit::may_write`] and the arrival of
+//! its request. The timeout of the request and the margin limit this to seconds.
 
 mod guard;
 mod process;
@@ -45,18 +48,19 @@ pub(super) const FOLDER: &str = "lock";
 const CLAIM: &str = "claim";
 const RENEWAL: &str = "renewal-";
 const RELEASED: &str = "released";
-/// Objects that only show what time the store has.
-const GLANCE: &str = "glance-";
+/// Prefix of objects that are created only to read the clock of the store.
+const CLOCK_PROBE: &str = "glance-";
 
-/// How often the lock may be taken and given up again by others while we try. Each took milliseconds, so this means trouble.
+/// How often other processes may take and release the lock while this one tries. Each attempt takes milliseconds, so
+/// more than this is an error.
 const ROUNDS: usize = 3;
 
-/// How long a lock is good for.
+/// The duration of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     pub length: Duration,
     pub renew_every: Duration,
-    /// What a holder gives away and a successor waits in addition. Blob storage tells time in whole seconds.
+    /// Subtracted by the holder and added by a successor. Blob storage has times in whole seconds.
     pub margin: Duration,
 }
 
@@ -67,7 +71,8 @@ impl Default for Lease {
 }
 
 impl Lease {
-    /// Three renewals may fail before it is lost; the margin is never less than what storage and a request's way need.
+    /// Allows three failed renewals. The margin is never shorter than the transfer time of a request plus the rounding
+    /// of the store.
     pub fn of(length: Duration) -> Self {
         Self {
             length,
@@ -76,19 +81,19 @@ impl Lease {
         }
     }
 
-    fn holder_may_rely_on_it(self) -> Duration {
+    fn validity(self) -> Duration {
         self.length.saturating_sub(self.margin)
     }
 }
 
-/// Who holds a lock, for reports.
+/// The holder of a lock, as shown in reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub run: RunId,
-    /// Host or instance.
+    /// Name of the host or instance.
     pub host: String,
     pub pid: u32,
-    /// `None` of an earlier version, and where the machine does not tell.
+    /// `None` for a claim of an earlier version, and where the system does not provide it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub process: Option<Process>,
 }
@@ -125,13 +130,13 @@ impl fmt::Display for Owner {
     }
 }
 
-/// A lock that somebody has.
+/// The holder of a lock, with times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub owner: Owner,
-    /// By the store's clock, like `expires`.
+    /// By the clock of the store, like `expires`.
     pub since: Timestamp,
-    /// When it can be taken over, unless it is renewed or released before.
+    /// When the lock can be taken over, unless it is renewed or released before.
     pub expires: Timestamp,
 }
 
@@ -158,11 +163,11 @@ pub enum Acquired {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockStatus {
     Free,
-    /// `expires` may lie in the past: then its holder died, and the next run takes over.
+    /// If `expires` is in the past, the holder has died, and the next run takes over.
     Held(Holder),
 }
 
-/// Content of `lock/<epoch>/claim`. `nonce` tells two claims of one process apart.
+/// The content of `lock/<epoch>/claim`. `nonce` distinguishes two claims of one process.
 #[derive(Serialize, Deserialize)]
 struct Claim {
     owner: Owner,
@@ -171,14 +176,14 @@ struct Claim {
     nonce: String,
 }
 
-/// The lock of one place of state.
+/// The lock of one state.
 #[derive(Debug, Clone)]
 pub struct Lock {
     objects: Objects,
     lease: Lease,
 }
 
-/// What a listing says about the newest epoch.
+/// The newest epoch, as found in a listing.
 struct Newest {
     epoch: u64,
     released: bool,
@@ -191,12 +196,12 @@ impl Lock {
         Self { objects, lease }
     }
 
-    /// What this process's clocks say.
+    /// The current time on both clocks of this process.
     fn now(&self) -> Moment {
         Moment::now(self.objects.now())
     }
 
-    /// Takes the lock if nobody has it, or if whoever has it has ended or let it run out.
+    /// Takes the lock if it is free, or if its holder has ended or its lease has expired.
     pub async fn acquire(&self, owner: &Owner) -> Result<Acquired, StateError> {
         for _ in 0..ROUNDS {
             let newest = newest(&self.objects.list(FOLDER).await?);
@@ -207,10 +212,10 @@ impl Lock {
                     released: true,
                     ..
                 }) => epoch + 1,
-                Some(newest) => match self.outlived(newest, owner).await? {
-                    Outlived::Yes(epoch) => epoch + 1,
-                    Outlived::No(holder) => return Ok(Acquired::Held(holder)),
-                    Outlived::Gone => continue,
+                Some(newest) => match self.holder_state(newest, owner).await? {
+                    HolderState::Ended(epoch) => epoch + 1,
+                    HolderState::Alive(holder) => return Ok(Acquired::Held(holder)),
+                    HolderState::Changed => continue,
                 },
             };
             if let Some(guard) = self.claim(epoch, owner).await? {
@@ -223,7 +228,7 @@ impl Lock {
         Err(self.objects.conflict(FOLDER))
     }
 
-    /// Like [`Self::acquire`], but waits up to `patience` for whoever has the lock.
+    /// Like [`Self::acquire`], but waits up to `patience` for the current holder.
     pub async fn acquire_within(
         &self,
         owner: &Owner,
@@ -242,7 +247,7 @@ impl Lock {
         }
     }
 
-    /// Who has the lock, without touching it.
+    /// The current holder; does not change the lock.
     pub async fn status(&self) -> Result<LockStatus, StateError> {
         let Some(newest) =
             newest(&self.objects.list(FOLDER).await?).filter(|newest| !newest.released)
@@ -255,35 +260,35 @@ impl Lock {
         }))
     }
 
-    /// Whether the holder of the newest epoch has ended, or let its lease run out by the store's clock.
-    async fn outlived(&self, seen: Newest, here: &Owner) -> Result<Outlived, StateError> {
-        let glance = format!("{GLANCE}{}", Uuid::new_v4().simple());
-        let name = format!("{FOLDER}/{glance}");
+    /// Whether the holder of the newest epoch has ended, or its lease has expired by the store's clock.
+    async fn holder_state(&self, seen: Newest, here: &Owner) -> Result<HolderState, StateError> {
+        let probe = format!("{CLOCK_PROBE}{}", Uuid::new_v4().simple());
+        let name = format!("{FOLDER}/{probe}");
         self.objects.save(&name, "glance", &()).await?;
         let entries = self.objects.list(FOLDER).await;
         self.objects.delete(vec![name]).await?;
         let entries = entries?;
         let now_ms = entries
             .iter()
-            .find(|entry| entry.name == glance)
+            .find(|entry| entry.name == probe)
             .map(|entry| entry.modified_ms);
         let (Some(now_ms), Some(newest)) = (now_ms, newest(&entries)) else {
-            return Ok(Outlived::Gone);
+            return Ok(HolderState::Changed);
         };
         if newest.epoch != seen.epoch || newest.released {
-            return Ok(Outlived::Gone);
+            return Ok(HolderState::Changed);
         }
         let Some(claim) = self.read_claim(newest.epoch).await? else {
-            return Ok(Outlived::Gone);
+            return Ok(HolderState::Changed);
         };
-        // The holder's lease counts, not ours: another version of the program may have other ideas.
+        // Use the lease in the claim, since another version of the program may use other durations.
         let wait_ms = claim.lease_ms.saturating_add(claim.margin_ms);
         let age_ms = u64::try_from(now_ms - newest.marked_ms).unwrap_or(0);
         Ok(
             if age_ms > wait_ms || process::has_ended(&claim.owner, here) {
-                Outlived::Yes(newest.epoch)
+                HolderState::Ended(newest.epoch)
             } else {
-                Outlived::No(holder(claim, &newest))
+                HolderState::Alive(holder(claim, &newest))
             },
         )
     }
@@ -292,7 +297,7 @@ impl Lock {
         self.objects.load(&name(epoch, CLAIM), "claim").await
     }
 
-    /// Tries to be the owner of `epoch`. `None` when somebody else is, or has a later one already.
+    /// Tries to claim `epoch`. `None` if another process has claimed it, or a later one.
     async fn claim(&self, epoch: u64, owner: &Owner) -> Result<Option<LockGuard>, StateError> {
         let claim = Claim {
             owner: owner.clone(),
@@ -302,11 +307,11 @@ impl Lock {
         };
         let object = name(epoch, CLAIM);
         let bytes = self.objects.encode(&object, "claim", &claim)?;
-        let tenure = Tenure::from(self.now(), self.lease.holder_may_rely_on_it());
+        let tenure = Tenure::from(self.now(), self.lease.validity());
         if self.objects.create(&object, bytes).await? == Created::Theirs {
             return Ok(None);
         }
-        // Whoever was slow between looking and claiming may have claimed an epoch that was over and pruned long ago.
+        // If this process was slow, other processes may have claimed, ended and pruned this epoch in the meantime.
         if newest(&self.objects.list(FOLDER).await?).is_none_or(|newest| newest.epoch != epoch) {
             self.objects.delete(vec![object]).await?;
             return Ok(None);
@@ -315,24 +320,24 @@ impl Lock {
     }
 }
 
-enum Outlived {
-    Yes(u64),
-    No(Holder),
-    /// Released, or taken by somebody else, while we looked.
-    Gone,
+enum HolderState {
+    Ended(u64),
+    Alive(Holder),
+    /// The lock was released or taken by another process meanwhile.
+    Changed,
 }
 
 fn name(epoch: u64, mark: &str) -> String {
     format!("{FOLDER}/{epoch:010}/{mark}")
 }
 
-/// The epoch of `0000000012/claim`; `None` for a glance, or for what is not ours.
+/// The epoch of `0000000012/claim`; `None` for any other object.
 fn epoch_of(entry: &Entry) -> Option<(u64, &str)> {
     let (epoch, mark) = entry.name.split_once('/')?;
     Some((epoch.parse().ok()?, mark))
 }
 
-/// The newest epoch that was claimed. Times of the store.
+/// The newest claimed epoch, with the times of the store.
 fn newest(entries: &[Entry]) -> Option<Newest> {
     let marks = || {
         entries.iter().filter_map(|entry| {
@@ -368,13 +373,13 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What can be deleted: all but the last epochs, and glances of processes that died over them.
-pub(super) fn outdated(entries: &[Entry], glances_before_ms: i64) -> Vec<String> {
+/// The objects to delete: all but the last epochs, and clock probes of processes that died before deleting them.
+pub(super) fn outdated(entries: &[Entry], probes_before_ms: i64) -> Vec<String> {
     const KEPT_EPOCHS: u64 = 5;
     let newest = newest(entries).map_or(0, |newest| newest.epoch);
     let outdated = entries.iter().filter(|entry| match epoch_of(entry) {
         Some((epoch, _)) => newest.saturating_sub(epoch) >= KEPT_EPOCHS,
-        None => entry.name.starts_with(GLANCE) && entry.modified_ms < glances_before_ms,
+        None => entry.name.starts_with(CLOCK_PROBE) && entry.modified_ms < probes_before_ms,
     });
     outdated
         .map(|entry| format!("{FOLDER}/{}", entry.name))

@@ -1,4 +1,4 @@
-//! Objects in a store: read, create, replace, list, delete; nothing about what is in them.
+//! Objects in a store: read, create, replace, list, delete. Independent of their content.
 
 use std::{fmt, sync::Arc};
 
@@ -10,14 +10,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
-    envelope::{self, LAYOUT, LONGEST_BYTES, Misread},
+    envelope::{self, DecodeError, LAYOUT, LONGEST_BYTES},
     error::StateError,
 };
 
-/// How many objects are read at once.
+/// How many objects are read in parallel.
 const CONCURRENT: usize = 8;
 
-/// A folder of a store, and who we are to it.
+/// A folder of a store, and the identity of this process.
 #[derive(Clone)]
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
@@ -27,7 +27,7 @@ pub(super) struct Objects {
     wall: fn() -> Timestamp,
 }
 
-/// A store's `Debug` may show its key.
+/// `Debug` of a store may show its key.
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Objects")
@@ -37,7 +37,7 @@ impl fmt::Debug for Objects {
     }
 }
 
-/// What a document was when it was read, so that nobody's change is overwritten.
+/// The version of a document when it was read, so that a change of another process is not overwritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision(UpdateVersion);
 
@@ -46,14 +46,14 @@ pub(super) struct Found {
     pub(super) revision: Revision,
 }
 
-/// The end of a race for a name.
+/// The result of an attempt to create an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Created {
     Ours,
     Theirs,
 }
 
-/// An object in a listing. `name` is what follows the folder that was listed; `modified_ms` is the store's clock, since 1970.
+/// An object in a listing. `name` is relative to the listed folder; `modified_ms` is the store's time since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) name: String,
@@ -81,12 +81,12 @@ impl Objects {
         (self.wall)()
     }
 
-    /// Where this is, for people.
+    /// The name of the place in messages.
     pub(super) fn place(&self) -> &str {
         &self.place
     }
 
-    /// Whether the document was written by this very value or a clone of it.
+    /// Whether the document was written by this value or a clone of it.
     pub(super) fn is_ours(&self, bytes: &[u8]) -> bool {
         envelope::written_by(bytes).is_ok_and(|by| by == *self.writer)
     }
@@ -101,7 +101,7 @@ impl Objects {
         object: &str,
         error: &object_store::Error,
     ) -> StateError {
-        StateError::of_store(operation, object, &self.place, error)
+        StateError::from_store(operation, object, &self.place, error)
     }
 
     pub(super) fn conflict(&self, object: &str) -> StateError {
@@ -136,8 +136,8 @@ impl Objects {
         bytes: &[u8],
     ) -> Result<T, StateError> {
         envelope::decode(kind, bytes).map_err(|misread| match misread {
-            Misread::Garbled(problem) => self.unreadable(name, problem),
-            Misread::Newer { found } => StateError::Newer {
+            DecodeError::Garbled(problem) => self.unreadable(name, problem),
+            DecodeError::Newer { found } => StateError::Newer {
                 object: name.to_owned(),
                 place: self.place.to_string(),
                 found,
@@ -146,7 +146,7 @@ impl Objects {
         })
     }
 
-    /// `None` when there is no such object.
+    /// `None` if there is no such object.
     pub(super) async fn read(&self, name: &str) -> Result<Option<Found>, StateError> {
         let got = match self.store.get(&self.path(name)).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -166,7 +166,7 @@ impl Objects {
         Ok(Some(Found { bytes, revision }))
     }
 
-    /// The document `name`, or `None` when there is none.
+    /// The document `name`, or `None` if there is none.
     pub(super) async fn load<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -178,7 +178,7 @@ impl Objects {
             .transpose()
     }
 
-    /// Writes the document `name`, whatever was there.
+    /// Writes the document `name`, and overwrites an existing one.
     pub(super) async fn save<T: Serialize>(
         &self,
         name: &str,
@@ -192,19 +192,19 @@ impl Objects {
             .map_err(|error| self.error("write", name, &error))
     }
 
-    /// Creates `name` unless it exists. The store decides a race: exactly one caller hears `Ours`.
+    /// Creates `name` unless it exists. The store guarantees that exactly one process gets `Ours`.
     pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, StateError> {
         match self.put(name, bytes.clone(), PutMode::Create).await {
             Ok(_) => Ok(Created::Ours),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(self
-                .arrived_before(name, &bytes)
+                .find_written(name, &bytes)
                 .await?
                 .map_or(Created::Theirs, |_| Created::Ours)),
             Err(error) => Err(self.error("create", name, &error)),
         }
     }
 
-    /// Replaces `name` if it is still as it was at `before` (`None`: absent).
+    /// Replaces `name` if it has not changed since `before` (`None`: absent).
     pub(super) async fn replace(
         &self,
         name: &str,
@@ -222,14 +222,15 @@ impl Objects {
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. },
             ) => self
-                .arrived_before(name, &bytes)
+                .find_written(name, &bytes)
                 .await?
                 .ok_or_else(|| self.conflict(name)),
             put => put.map_err(|error| self.error("write", name, &error)),
         }
     }
 
-    /// For a store without conditional replacement (a folder): look, then write. What happens between the two is the lock's matter.
+    /// For a store without conditional replacement (a folder): compare, then write. The lock prevents changes in
+    /// between.
     async fn replace_unguarded(
         &self,
         name: &str,
@@ -253,19 +254,15 @@ impl Objects {
             .map(|put| Revision(put.into()))
     }
 
-    /// A conditional write that is repeated after a lost answer meets itself: then what is there is what we sent.
-    async fn arrived_before(
-        &self,
-        name: &str,
-        bytes: &[u8],
-    ) -> Result<Option<Revision>, StateError> {
+    /// A conditional write whose answer was lost fails when it is repeated. If the stored bytes are ours, it succeeded.
+    async fn find_written(&self, name: &str, bytes: &[u8]) -> Result<Option<Revision>, StateError> {
         let found = self.read(name).await?;
         Ok(found
             .filter(|found| found.bytes == bytes)
             .map(|found| found.revision))
     }
 
-    /// Everything below `folder`, in order of names.
+    /// All objects below `folder`, sorted by name.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StateError> {
         let below = self.path(folder);
         let listing = self.store.list(Some(&below)).try_filter_map(async |meta| {
@@ -289,7 +286,7 @@ impl Objects {
         Ok(entries)
     }
 
-    /// The names of the folders directly below `folder`, in order.
+    /// The names of the folders directly below `folder`, sorted.
     pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, StateError> {
         let below = self.path(folder);
         let listing = self.store.list_with_delimiter(Some(&below)).await;
@@ -303,7 +300,7 @@ impl Objects {
         Ok(names)
     }
 
-    /// Deletes what is there of `names`, and says how many that was.
+    /// Deletes those of `names` that exist, and returns their number.
     pub(super) async fn delete(&self, names: Vec<String>) -> Result<usize, StateError> {
         let Some(first) = names.first().cloned() else {
             return Ok(0);
@@ -321,7 +318,7 @@ impl Objects {
         Ok(deleted)
     }
 
-    /// The documents `names`, read several at once, in their order.
+    /// Reads the documents `names` in parallel, and returns them in this order.
     pub(super) async fn load_each<T: DeserializeOwned>(
         &self,
         names: Vec<String>,

@@ -1,4 +1,4 @@
-//! Sequences that only grow, made of objects that are only created.
+//! Append-only sequences of objects.
 
 use std::{fmt, marker::PhantomData};
 
@@ -14,7 +14,7 @@ pub struct Parts<T> {
     objects: Objects,
     folder: String,
     kind: &'static str,
-    /// Number of the newest part that we know of; `None` before we looked.
+    /// Number of the newest known part; `None` before the first listing.
     newest: Option<u32>,
     payload: PhantomData<fn(T) -> T>,
 }
@@ -43,7 +43,7 @@ impl<T> Parts<T> {
         format!("{}/{number:08}", self.folder)
     }
 
-    /// How many parts there are. An error when one is missing between them.
+    /// The number of parts. Fails if one is missing.
     async fn count(&self) -> Result<u32, StateError> {
         let entries = self.objects.list(&self.folder).await?;
         let numbers = entries
@@ -64,8 +64,8 @@ impl<T> Parts<T> {
 }
 
 impl<T: Serialize> Parts<T> {
-    /// Appends `part`. After an error it may have arrived all the same, so a repetition may be kept twice. A
-    /// [`StateError::Conflict`] when another process appends too: then one of the two has lost its lock.
+    /// Appends `part`. After an error it may have been stored all the same, so repeating can store it twice. Fails with
+    /// [`StateError::Conflict`] if another process appends too: then one of the two has lost its lock.
     pub async fn append(&mut self, part: &T) -> Result<(), StateError> {
         let mut newest = match self.newest {
             Some(newest) => newest,
@@ -88,7 +88,7 @@ impl<T: Serialize> Parts<T> {
 }
 
 impl<T: DeserializeOwned> Parts<T> {
-    /// All parts, in order; empty when there are none.
+    /// All parts in order.
     pub async fn read(&self) -> Result<Vec<T>, StateError> {
         let names: Vec<String> = (1..=self.count().await?)
             .map(|number| self.name(number))

@@ -1,4 +1,4 @@
-//! What is deleted at the end of a run.
+//! Deletes old data at the end of a run.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,21 +12,21 @@ use super::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An approval serves for a day (R27); it is kept longer, so that a report can say what became of it.
+/// An approval is valid for a day (R27). It is kept longer, so that a report can show its result.
 const KEEP_APPROVALS: Duration = DAY.saturating_mul(7);
 
-/// Permission answers serve for six hours (R34).
+/// Permission answers are valid for six hours (R34).
 const KEEP_CHECKPOINTS: Duration = DAY;
 
-/// A glance lasts as long as one look at the lock.
-const KEEP_GLANCES: Duration = DAY;
+/// Clock probes exist only while the lock is checked.
+const KEEP_CLOCK_PROBES: Duration = DAY;
 
-/// How much of the history stays (R35).
+/// How much history to keep (R35).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// The newest so many of the runs that wrote nothing.
+    /// How many of the newest runs without writes to keep.
     pub runs: usize,
-    /// For how long a run stays that wrote.
+    /// How long to keep a run with writes.
     pub applied: Duration,
 }
 
@@ -37,27 +37,27 @@ pub struct Pruned {
     pub objects: usize,
 }
 
-/// What the names of a run's objects tell of it.
+/// What the names of a run's objects show.
 #[derive(Debug, Default)]
-struct Traces {
-    /// It has a plan, and so a before-image that an undo needs.
+struct RunObjects {
+    /// It has a plan, which contains the before-image that an undo needs.
     wrote: bool,
     modified_ms: i64,
 }
 
-/// A run that may go.
+/// A run that may be deleted.
 #[derive(Debug, PartialEq, Eq)]
 struct Surplus {
     run: RunId,
     wrote: bool,
-    /// Older than any run that is kept for its age.
+    /// Older than `Keep::applied`.
     is_outdated: bool,
 }
 
 impl State {
-    /// Deletes what `keep` does not keep, and what else is old at `now`. A run that has not ended stays, and so does one run more
-    /// than `keep` says: the newest of those for which `is_wanted`, so that many runs of one kind do not displace the last of
-    /// another. A run whose summary is missing or cannot be read stays as long as one that wrote.
+    /// Deletes the runs that `keep` does not cover, and other data that is old at `now`. A run that has not ended is
+    /// kept. So is the newest of the other runs for which `is_wanted`, so that many runs of one kind do not displace
+    /// the last of another. A run with a missing or unreadable summary is kept as long as a run with writes.
     pub async fn prune<S: DeserializeOwned>(
         &self,
         keep: Keep,
@@ -93,12 +93,12 @@ impl State {
         pruned.objects += self.delete_older(APPROVALS, now, KEEP_APPROVALS).await?;
         pruned.objects += self.delete_older(CHECKPOINT, now, KEEP_CHECKPOINTS).await?;
         let entries = self.objects.list(lock::FOLDER).await?;
-        let outdated = lock::outdated(&entries, before(now, KEEP_GLANCES));
+        let outdated = lock::outdated(&entries, before(now, KEEP_CLOCK_PROBES));
         pruned.objects += self.objects.delete(outdated).await?;
         Ok(pruned)
     }
 
-    /// The summary goes last: as long as it is there, a deletion that was cut off is made good by the next.
+    /// The summary is deleted last: while it exists, the next call can complete an interrupted deletion.
     async fn delete_run(&self, run: &RunId) -> Result<usize, StateError> {
         let folder = format!("{RUNS}/{run}");
         let entries = self.objects.list(&folder).await?;
@@ -117,7 +117,7 @@ impl State {
         Ok(deleted)
     }
 
-    /// Deletes the documents below `folder`, each or in groups of one sub-folder, whose newest object is older than `age`.
+    /// Deletes the documents below `folder` whose newest object is older than `age`, one by one or by sub-folder.
     async fn delete_older(
         &self,
         folder: &str,
@@ -148,10 +148,10 @@ impl State {
     }
 }
 
-/// The runs that `keep` does not keep, newest first. The age of a run is that of its newest object when the newest of all was
-/// written: our own clock, which may be years ahead, has no say in it.
+/// The runs that `keep` does not cover, newest first. The age of a run is the time between its newest object and the
+/// newest object of all runs. The local clock is not used, since it may be wrong by years.
 fn surplus(entries: &[Entry], keep: Keep) -> Vec<Surplus> {
-    let mut runs: BTreeMap<RunId, Traces> = BTreeMap::new();
+    let mut runs: BTreeMap<RunId, RunObjects> = BTreeMap::new();
     for entry in entries {
         let Some((folder, name)) = entry.name.split_once('/') else {
             continue;
@@ -159,17 +159,17 @@ fn surplus(entries: &[Entry], keep: Keep) -> Vec<Surplus> {
         let Some(run) = RunId::parse(folder) else {
             continue;
         };
-        let traces = runs.entry(run).or_default();
-        traces.wrote |= name.starts_with("plan/") || name.starts_with("journal/");
-        traces.modified_ms = traces.modified_ms.max(entry.modified_ms);
+        let objects = runs.entry(run).or_default();
+        objects.wrote |= name.starts_with("plan/") || name.starts_with("journal/");
+        objects.modified_ms = objects.modified_ms.max(entry.modified_ms);
     }
-    let newest_ms = runs.values().map(|traces| traces.modified_ms).max();
+    let newest_ms = runs.values().map(|objects| objects.modified_ms).max();
     let outdated_ms = newest_ms.map_or(i64::MIN, |newest_ms| earlier(newest_ms, keep.applied));
     let mut without_writes = 0;
     let mut surplus = Vec::new();
-    for (run, traces) in runs.into_iter().rev() {
-        let is_outdated = traces.modified_ms < outdated_ms;
-        let stays = if traces.wrote {
+    for (run, objects) in runs.into_iter().rev() {
+        let is_outdated = objects.modified_ms < outdated_ms;
+        let stays = if objects.wrote {
             !is_outdated
         } else {
             without_writes += 1;
@@ -178,7 +178,7 @@ fn surplus(entries: &[Entry], keep: Keep) -> Vec<Surplus> {
         if !stays {
             surplus.push(Surplus {
                 run,
-                wrote: traces.wrote,
+                wrote: objects.wrote,
                 is_outdated,
             });
         }
@@ -200,7 +200,7 @@ mod tests {
 
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-    /// Each with a summary, and a plan where it wrote; written on `day`.
+    /// Objects of runs: a summary for each, and a plan if it wrote; written on `day`.
     fn entries(runs: &[(u32, bool, i64)]) -> Vec<Entry> {
         let mut entries = Vec::new();
         for (number, wrote, day) in runs {

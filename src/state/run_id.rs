@@ -1,4 +1,4 @@
-//! Names of runs.
+//! Identifiers of runs.
 
 use std::{fmt, sync::Arc};
 
@@ -6,14 +6,14 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
-/// The highest number that an id counts to within one millisecond.
+/// The highest sequence number within one millisecond.
 const NUMBER_MAX: u8 = 99;
 
-/// `20261123T020000_123Z-00-3fa85f`: when the run started, in UTC and milliseconds, a number that orders the runs of one
-/// millisecond, and six random hexadecimal digits. Sorts by time, and is safe in a path, a URL and a file name.
+/// `20261123T020000_123Z-00-3fa85f`: the start time in UTC with milliseconds, a sequence number within the millisecond,
+/// and six random hexadecimal digits. Sorts by time, and is safe in a path, a URL and a file name.
 ///
-/// Runs of earlier versions have ids such as `20261123T020000Z-3fa85f`. These sort before every id of the same second, since
-/// `Z` is less than `_`.
+/// Runs of earlier versions have ids such as `20261123T020000Z-3fa85f`. These sort before every id of the same second,
+/// since `Z` is less than `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RunId(Arc<str>);
@@ -23,12 +23,12 @@ impl RunId {
         Self::drawn(started, Uuid::new_v4().as_u64_pair().0)
     }
 
-    /// With the first digits of `chance`.
+    /// Takes the random digits from `chance`.
     pub fn drawn(started: Timestamp, chance: u64) -> Self {
         Self::at(started.as_millisecond(), 0, chance)
     }
 
-    /// R28: an id that is later than `newest`, even if the clock is behind it.
+    /// An id that is later than `newest`, even if the clock has been set back (R28).
     pub fn after(newest: Option<&Self>, started: Timestamp, chance: u64) -> Self {
         let started = started.as_millisecond();
         match newest.and_then(|newest| position(&newest.0)) {
@@ -50,7 +50,7 @@ impl RunId {
         )))
     }
 
-    /// The run id in `text`, or `None` if it is none.
+    /// Parses a run id.
     pub fn parse(text: &str) -> Option<Self> {
         position(text).map(|_| Self(Arc::from(text)))
     }
@@ -60,7 +60,7 @@ impl RunId {
     }
 }
 
-/// The millisecond of an id and the number in it; `None` for a text that is no id.
+/// The millisecond of an id and its sequence number; `None` if the text is not an id.
 fn position(text: &str) -> Option<(i64, u8)> {
     let parts: Vec<&str> = text.split('-').collect();
     let (second, millis, number, chance) = match parts[..] {

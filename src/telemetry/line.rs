@@ -1,4 +1,4 @@
-//! From one event to one line: logfmt for machines, a sentence for people.
+//! Formats one event as one line: logfmt for machines, a sentence for people.
 
 use std::fmt::{self, Write};
 
@@ -15,7 +15,7 @@ use tracing_subscriber::{
 
 use crate::render::visible::is_unseen;
 
-/// Application Insights cuts a record at 32 768 characters; the cut should be ours, and visible.
+/// Application Insights truncates a record at 32 768 characters without a mark; this limit is lower, and marks the cut.
 const LINE_BYTES_MAX: usize = 32_000;
 
 /// `time=… level=INFO msg="…" invocation=… run=… key=value target=…`
@@ -92,7 +92,7 @@ impl<'w> FormatFields<'w> for Human {
     }
 }
 
-/// Whatever was logged: from `info` on nobody is named, and the host sees no warning in an error.
+/// From `info` on a line contains no addresses, and an error does not look like a warning to the host.
 fn fit_to_log(line: String, level: Level) -> String {
     let line = without_addresses(line, level);
     if level == Level::ERROR {
@@ -102,7 +102,7 @@ fn fit_to_log(line: String, level: Level) -> String {
     }
 }
 
-/// Panics and errors of other services say what they like, and logs are read by more people than reports.
+/// Panics and errors of other services may contain addresses, and more people read logs than reports.
 fn without_addresses(line: String, level: Level) -> String {
     if level > Level::INFO || !line.contains('@') {
         return line;
@@ -116,7 +116,7 @@ fn without_addresses(line: String, level: Level) -> String {
         let local = before.trim_end_matches(is_local).len();
         let domain = after.trim_start_matches(is_domain);
         let domain = &after[..after.len() - domain.len()];
-        // A field stays one: `error=…`.
+        // Keeps the name of a field, as in `error=…`.
         let local = before[local..]
             .rfind('=')
             .map_or(local, |equals| local + equals + 1);
@@ -133,7 +133,7 @@ fn without_addresses(line: String, level: Level) -> String {
     out
 }
 
-/// The host takes any line with these four letters for a Warning (`docs/specs/functions-host.md`, "4.3 Format").
+/// The host classifies any line with these four letters as a Warning (`docs/specs/functions-host.md`, "4.3 Format").
 fn without_warn(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -227,7 +227,7 @@ impl Visit for Parts {
     }
 }
 
-/// Bare where that is unambiguous, else quoted with every character escaped that cannot be seen: a line stays one line.
+/// Unquoted if that is unambiguous, else quoted with all invisible characters escaped, so that an event stays one line.
 fn push_value(line: &mut String, value: &str) {
     let bare = |c: char| !c.is_whitespace() && !is_unseen(c) && !matches!(c, '"' | '=' | '\\');
     if !value.is_empty() && value.chars().all(bare) {
@@ -248,7 +248,7 @@ fn push_value(line: &mut String, value: &str) {
     line.push('"');
 }
 
-/// Text for a terminal: what an outside service said must not be able to steer it.
+/// Text for a terminal without control sequences, which could come from another service.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if is_unseen(c) && c != '\n' { ' ' } else { c })

@@ -7,7 +7,6 @@ mod generated;
 #[cfg(unix)]
 mod interrupted;
 mod output;
-mod readme;
 mod serving;
 
 use bench::{Bench, Ended};

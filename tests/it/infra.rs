@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use cloud_sync::settings::{MANUAL, ManualDefault, PREFIX, Settings};
+use cloud_sync::settings::{PREFIX, SETTINGS, SettingDefault};
 use serde_json::Value;
 
 use crate::tools::{said, script, zip_entries};
@@ -83,7 +83,7 @@ fn the_app_has_every_setting_and_no_other() {
     assert!(named.remove("SYNC_SCHEDULE"), "host.json refers to it");
     assert!(app.contains("{ name: 'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID', value: clientId }"));
     assert!(named.insert(format!("{PREFIX}MANAGED_IDENTITY_CLIENT_ID")));
-    let known = MANUAL.iter().filter(|entry| !LOCAL.contains(&entry.name));
+    let known = SETTINGS.iter().filter(|entry| !LOCAL.contains(&entry.name));
     let known: BTreeSet<String> = known
         .map(|entry| format!("{PREFIX}{}", entry.name))
         .collect();
@@ -118,7 +118,7 @@ fn parameter_of(setting: &str) -> String {
 fn every_setting_is_a_parameter_that_the_environment_gives() {
     let (parameters, given, settings) =
         (parameters(), read("infra/main.bicepparam"), app_settings());
-    for entry in MANUAL {
+    for entry in SETTINGS {
         let full = format!("{PREFIX}{}", entry.name);
         let Some(value) = settings.get(&full) else {
             continue;
@@ -135,16 +135,16 @@ fn every_setting_is_a_parameter_that_the_environment_gives() {
         assert_eq!(*value, parameter, "{full}");
         let default = parameters[&parameter].as_deref();
         let read = match (entry.default, entry.name) {
-            (ManualDefault::Required, _) => {
+            (SettingDefault::Required(_), _) => {
                 assert_eq!(default, None, "{full}");
                 format!("param {parameter} = readEnvironmentVariable('{full}')\n")
             }
-            (ManualDefault::Value(_), "PERFORM_SYNC") => {
+            (SettingDefault::Value(_), "PERFORM_SYNC") => {
                 assert_eq!(default, Some("'false'"), "R28");
                 format!("param {parameter} = readEnvironmentVariable('{full}')\n")
             }
             // Blank is the default of the program, which then stands in one place only.
-            (ManualDefault::Value(_) | ManualDefault::Nothing, _) => {
+            (SettingDefault::Value(_) | SettingDefault::Nothing, _) => {
                 assert_eq!(default, Some("''"), "{full}");
                 format!("param {parameter} = readEnvironmentVariable('{full}', '')\n")
             }
@@ -176,7 +176,7 @@ fn the_template_allows_what_the_program_accepts() {
         let (before, _) = bicep.split_once(&format!("\nparam {parameter} ")).unwrap();
         let allowed = before.lines().last().unwrap();
         let allowed: Vec<&str> = allowed.split('\'').skip(1).step_by(2).collect();
-        let entry = MANUAL.iter().find(|entry| entry.name == setting).unwrap();
+        let entry = SETTINGS.iter().find(|entry| entry.name == setting).unwrap();
         let accepted: Vec<&str> = entry.form.split('`').skip(1).step_by(2).collect();
         assert_eq!(allowed, accepted, "{parameter}");
     }
@@ -240,38 +240,6 @@ fn the_template_has_nothing_that_azure_refuses() {
         assert!(name.contains("rincipalId"), "guid({name}");
     }
     assert!(declaration(&bicep(), "resource app ").contains("dependsOn: [packages]"));
-}
-
-#[test]
-fn the_manual_tells_the_programs_own_defaults() {
-    let lookup = |told: bool| {
-        move |name: &str| {
-            let bare = name.strip_prefix(PREFIX)?;
-            let entry = MANUAL.iter().find(|entry| entry.name == bare)?;
-            match (entry.default, bare) {
-                (ManualDefault::Required, "CLAIMED_DOMAINS") => Some("corp.example".to_owned()),
-                (ManualDefault::Required, "SSO_ACCOUNT_KEY") => Some("object_id".to_owned()),
-                (ManualDefault::Required, _) => Some("k3y".to_owned()),
-                (ManualDefault::Value(text), _) if told => Some(text.to_owned()),
-                (ManualDefault::Value(_) | ManualDefault::Nothing, _) => None,
-            }
-        }
-    };
-    let silent = Settings::read(lookup(false), &[]).unwrap();
-    let told = Settings::read(lookup(true), &[]).unwrap();
-    assert_eq!(format!("{told:?}"), format!("{silent:?}"));
-    let missing = Settings::read(|_| None, &[]).unwrap_err();
-    let missing: BTreeSet<&str> = missing
-        .problems()
-        .iter()
-        .filter_map(|problem| problem.name.strip_prefix(PREFIX))
-        .collect();
-    let required: BTreeSet<&str> = MANUAL
-        .iter()
-        .filter(|entry| entry.default == ManualDefault::Required)
-        .map(|entry| entry.name)
-        .collect();
-    assert_eq!(missing, required);
 }
 
 #[test]

@@ -30,7 +30,6 @@ mod pages;
 mod probe;
 mod process;
 mod readme;
-mod remedies;
 mod rules;
 mod sandbox_exchange;
 mod sandbox_zivver;

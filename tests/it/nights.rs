@@ -104,9 +104,9 @@ impl Nights {
     }
 
     pub(super) async fn undo(&self, report: &Report, mode: Mode) -> Result<Report, RunError> {
-        let request = RunRequest::new(mode, Trigger::CommandLine);
-        let run = RunId::parse(&report.id).unwrap();
-        self.engine().undo(&run, &request).await
+        let mut request = RunRequest::new(mode, Trigger::CommandLine);
+        request.undo = RunId::parse(&report.id);
+        self.engine().run(&request).await
     }
 
     /// Requests to Zivver that change something, since the last call.

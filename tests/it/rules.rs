@@ -18,5 +18,6 @@ mod model;
 mod numbers;
 mod one;
 mod reading;
+mod recovery;
 mod scope;
 mod trustees;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cloud_sync::settings::{LOG_NAMES, NAMES, PREFIX, Settings};
+use cloud_sync::settings::Settings;
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -22,41 +22,6 @@ fn json_of(file: &str) -> Value {
 fn template() -> BTreeMap<String, String> {
     let template = json_of("local.settings.json.template");
     serde_json::from_value(template["Values"].clone()).unwrap()
-}
-
-#[test]
-fn the_template_names_exactly_the_settings() {
-    let named: BTreeSet<String> = template()
-        .into_keys()
-        .filter(|name| name.starts_with(PREFIX))
-        .collect();
-    let known: BTreeSet<String> = NAMES
-        .iter()
-        .chain(&LOG_NAMES)
-        .map(|name| format!("{PREFIX}{name}"))
-        .collect();
-    assert_eq!(named, known);
-    // Read by the host through %SYNC_SCHEDULE%, where a name with two underscores does not resolve.
-    assert!(template().contains_key("SYNC_SCHEDULE"));
-    assert_eq!(template()["FUNCTIONS_WORKER_RUNTIME"], "custom");
-    assert_eq!(template()["CLOUD_SYNC__SSO_ACCOUNT_KEY"], "object_id");
-}
-
-#[test]
-fn the_template_holds_the_defaults() {
-    let required = |name: &str| match name {
-        "CLOUD_SYNC__ZIVVER_API_KEY" => Some("k3y".to_owned()),
-        "CLOUD_SYNC__CLAIMED_DOMAINS" => Some("corp.example".to_owned()),
-        "CLOUD_SYNC__SSO_ACCOUNT_KEY" => Some("object_id".to_owned()),
-        "SYNC_SCHEDULE" => Some("0 0 2 * * *".to_owned()),
-        "AzureWebJobsStorage" => Some("UseDevelopmentStorage=true".to_owned()),
-        _ => None,
-    };
-    let values = template();
-    let with_template = |name: &str| required(name).or_else(|| values.get(name).cloned());
-    let defaults = Settings::read(required, &[]).unwrap();
-    let read = Settings::read(with_template, &values.keys().cloned().collect::<Vec<_>>()).unwrap();
-    assert_eq!(format!("{read:?}"), format!("{defaults:?}"));
 }
 
 #[test]

@@ -213,8 +213,8 @@ async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
     assert!(nights.user("emil@corp.example").active);
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = vec![guarded.held[0].code.clone()];
-    let id = RunId::parse(&run.id).unwrap();
-    let approved = nights.engine().undo(&id, &request).await.unwrap();
+    request.undo = RunId::parse(&run.id);
+    let approved = nights.engine().run(&request).await.unwrap();
     assert_eq!(approved.outcome, RunOutcome::Done, "{approved:#?}");
     assert!(!nights.user("emil@corp.example").active);
 }
@@ -222,9 +222,9 @@ async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
 #[tokio::test]
 async fn r37_only_a_known_run_can_be_undone() {
     let nights = out_of_step().await;
-    let request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-    let unknown = RunId::parse("20260101T000000Z-abcdef").unwrap();
-    let error = nights.engine().undo(&unknown, &request).await.unwrap_err();
+    let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    request.undo = RunId::parse("20260101T000000Z-abcdef");
+    let error = nights.engine().run(&request).await.unwrap_err();
     assert!(matches!(error, RunError::UnknownRun(_)), "{error}");
 }
 

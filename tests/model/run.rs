@@ -443,11 +443,7 @@ impl State {
         run.memory.edit(|memory| {
             planned.read.settle(memory);
             memory.give_back(&planned.plan.untaken);
-            memory.in_hand = Some(InHand {
-                run: id(run.number),
-                plan: 0,
-                ended: None,
-            });
+            memory.in_hand = Some(InHand::new(id(run.number), 0));
         });
         // A run that froze after its last write may have saved what it saw meanwhile.
         if !self.save_memory(&mut run) {

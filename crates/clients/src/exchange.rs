@@ -1,9 +1,9 @@
 //! Client of the Exchange Online admin API (`docs/specs/exchange-online.md`, "0. Decisions"): mailboxes, permissions,
 //! groups. Reads only.
 //!
-//! In reading order: `token` says who we are, `call` sends one request and understands the answer (`fault`, `link`,
-//! `limiter`, `gate`), `pages` reads a list to its end, and `permissions`, `batch` and `command` ask the questions.
-//! `wire` is what the service writes.
+//! In reading order: `token` gets and reads access tokens, `call` sends one request and interprets the answer (`fault`,
+//! `link`, `limiter`, `gate`), `pages` reads a complete list, and `permissions`, `batch` and `command` send the
+//! queries. `wire` holds the data types of the API.
 
 mod batch;
 mod call;
@@ -35,7 +35,7 @@ use uuid::Uuid;
 use call::{Call, RetryBudget, Service};
 pub use error::{ExchangeError, Failure};
 use gate::Gate;
-use pages::{Reader, Rows, Void};
+use pages::{NoRows, Reader, Rows};
 pub use permissions::MailboxKey;
 use token::TokenKeeper;
 pub use token::{Identity, TokenFacts};
@@ -48,18 +48,18 @@ use domain::{
 
 use crate::http::{Clock, Counters, RetryPolicy, Sender, Transport, is_loopback};
 
-/// Needed for matching trustees and for the accounts; nothing more is asked for (1.2 A).
+/// What matching of trustees and accounts needs; other properties would only cost time (1.2 A).
 const MAILBOX_PROPERTIES: &str = "PrimarySmtpAddress,DisplayName,EmailAddresses,RecipientTypeDetails,Guid,AccountDisabled,ExternalDirectoryObjectId,UserPrincipalName,Name,Alias,Identity,ExchangeObjectId";
 
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `Retry-After` is obeyed up to here (R31).
+/// The longest `Retry-After` that is obeyed (R31).
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
 /// How the permissions of many mailboxes are read (`EXO_PERMISSIONS`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// One GET for each mailbox: proven.
+    /// One GET for each mailbox: known to work.
     #[default]
     Get,
     /// `$batch` of ten.
@@ -69,7 +69,7 @@ pub enum Strategy {
 /// How to reach the service.
 #[derive(Debug, Clone)]
 pub struct ExchangeConfig {
-    /// `EXO_URL`: https, or http on loopback. Only its origin counts.
+    /// `EXO_URL`: https, or http on loopback. Only the origin is used.
     pub base: Url,
     /// Path and version of the API.
     pub path: String,
@@ -78,8 +78,8 @@ pub struct ExchangeConfig {
     /// `EXO_CONCURRENCY`: the most requests in flight.
     pub concurrency_max: usize,
     pub retry: RetryPolicy,
-    /// `MAX_CONSECUTIVE_FAILURES`: permission reads, or questions, that fail one after the other for want of the service
-    /// (R32).
+    /// `MAX_CONSECUTIVE_FAILURES`: how many permission reads or questions may fail in a row because the service is
+    /// unavailable (R32).
     pub failures_in_a_row_max: u32,
     pub clock: Clock,
     /// Sent with each request, so that Microsoft's support can find the run.
@@ -107,25 +107,25 @@ impl ExchangeConfig {
 pub struct MailboxList {
     pub mailboxes: Vec<MailboxRecord>,
     pub pages: u32,
-    /// Rows that came again on a later page and were dropped.
+    /// Rows that were repeated on a later page and dropped.
     pub repeated_rows: usize,
 }
 
-/// How far a list has been read.
+/// How much of a list has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListProgress {
     pub pages: u32,
     pub rows: usize,
 }
 
-/// Reads a tenant. Cheap to clone; all clones share connections, token, gate and counters.
+/// Reads a tenant. Clones are cheap and share connections, token, gate and counters.
 #[derive(Debug, Clone)]
 pub struct ExchangeClient {
     service: Arc<Service>,
 }
 
 impl ExchangeClient {
-    /// Sends nothing yet.
+    /// Sends no request.
     pub fn new(
         config: ExchangeConfig,
         identity: Identity,
@@ -151,13 +151,13 @@ impl ExchangeClient {
         })
     }
 
-    /// Who we are and in which tenant, as the token says. Fails where the token cannot work.
+    /// Identity and tenant from the access token. Fails if the token cannot be used.
     pub async fn token(&self) -> Result<TokenFacts, ExchangeError> {
         self.service.facts().await
     }
 
-    /// Every mailbox of the tenant, of every kind, or an error: never a part (R1). `progress` hears of each page, and
-    /// begins again at the first one when the list has to be read anew.
+    /// All mailboxes of the tenant, of every kind, or an error: never a partial list (R1). `progress` is called for
+    /// each page, and starts again at page one if the list must be read again.
     pub async fn mailboxes(
         &self,
         progress: impl FnMut(ListProgress),
@@ -165,7 +165,7 @@ impl ExchangeClient {
         let reader = Reader {
             convert: MailboxRow::into_record,
             key: mailbox_identity,
-            void: Void::Never,
+            no_rows: NoRows::Unexpected,
         };
         let list = self.mailbox_rows(&reader, progress).await?;
         Ok(MailboxList {
@@ -175,7 +175,8 @@ impl ExchangeClient {
         })
     }
 
-    /// The same, each row normalised as soon as it is read: all rows of a large tenant would fill the memory.
+    /// Like [`Self::mailboxes`], but normalises each row when it is read: the raw rows of a large tenant would exhaust
+    /// the memory.
     pub async fn normalised_mailboxes(
         &self,
         progress: impl FnMut(ListProgress),
@@ -183,7 +184,7 @@ impl ExchangeClient {
         let reader = Reader::<MailboxRow, _> {
             convert: |row| normalise(&row.into_record()),
             key: normalised_identity,
-            void: Void::Never,
+            no_rows: NoRows::Unexpected,
         };
         Ok(self.mailbox_rows(&reader, progress).await?.rows)
     }
@@ -210,8 +211,8 @@ impl ExchangeClient {
         self.service.read_all(&call, reader, on_page).await
     }
 
-    /// Who may open these mailboxes. Answers come in any order, each with the place of its key. An error ends the
-    /// stream: nothing else can be read either (R32).
+    /// Reads the permissions of these mailboxes. Answers come in any order, each with the index of its key. An error
+    /// ends the stream: no further read could succeed (R32).
     pub fn permissions(
         &self,
         keys: Vec<MailboxKey>,
@@ -219,8 +220,8 @@ impl ExchangeClient {
         self.service.permissions(keys, None)
     }
 
-    /// The same, but starts no read after `deadline` beyond the first few, so that each call gets somewhere (R34). What was
-    /// not read has no answer.
+    /// Like [`Self::permissions`], but starts no read after `deadline`, except the first few, so that each invocation
+    /// makes progress (R34). Mailboxes that were not read have no answer.
     pub fn permissions_until(
         &self,
         keys: Vec<MailboxKey>,
@@ -229,8 +230,8 @@ impl ExchangeClient {
         self.service.permissions(keys, deadline)
     }
 
-    /// Asks about groups and recipients. Failures that concern one object are in the answer, those that stop the run
-    /// are the error.
+    /// Asks about groups and recipients. A failure that concerns one object is part of the answer; a failure that must
+    /// stop the run is the error.
     pub async fn answer(&self, question: &Question) -> Result<Answer, ExchangeError> {
         self.service.answer(question).await
     }
@@ -240,12 +241,12 @@ impl ExchangeClient {
     }
 }
 
-/// What tells two mailboxes apart; the discovery mailbox has no object id.
+/// The identity of a row, to find repeated rows. The discovery mailbox has no object id.
 fn mailbox_identity(record: &MailboxRecord) -> Option<String> {
     normalised_identity(&normalise(record))
 }
 
-/// The same of what a row became.
+/// Like [`mailbox_identity`], for a normalised row.
 fn normalised_identity(row: &Normalised) -> Option<String> {
     let (object_id, name, guids) = match row {
         Ok(it) => (&it.object_id, &it.user_principal_name, &it.guids),

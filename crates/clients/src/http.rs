@@ -1,7 +1,7 @@
-//! One way to send, repeat, wait and fail, for both clients.
+//! HTTP for both clients: sending, retries, waiting and errors.
 //!
-//! [`Sender::send`] sends once; [`RetryPolicy::next_delay`] says whether and when to send again. What an answer means
-//! is for the client to say. All waiting goes through tokio's clock, so that a paused clock simulates a whole run.
+//! [`Sender::send`] sends once; [`RetryPolicy::next_delay`] says whether and when to send again. The client interprets
+//! the answer. All waiting uses tokio's clock, so that a paused clock simulates a whole run.
 
 mod body;
 mod clock;
@@ -33,18 +33,18 @@ pub use clock::Clock;
 pub use counters::{Counters, RequestCounts};
 pub use retry::{RetryPolicy, RetryReason, retry_after};
 
-/// How long a connection may take to be made: name, TCP and TLS.
+/// Timeout for making a connection: name, TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How a request reaches its service.
 #[derive(Debug, Clone)]
 pub enum Transport {
     Network(reqwest::Client),
-    /// A service in this process: no sockets, so that tokio's clock may be paused.
+    /// A service in this process. It needs no sockets, so that tokio's clock can be paused.
     InProcess(axum::Router),
 }
 
-/// No HTTP client can be made on this machine.
+/// An HTTP client cannot be created on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up HTTP: {cause}; check the machine's TLS certificates and proxy settings")]
 pub struct TransportError {
@@ -52,8 +52,8 @@ pub struct TransportError {
 }
 
 impl Transport {
-    /// Connections to `base`: no redirects followed, nothing decompressed, HTTP/2 where the server offers it, and at
-    /// most `connections_max` idle connections kept. A loopback service is never asked through a proxy.
+    /// Connections to `base`. Follows no redirects, decompresses nothing, uses HTTP/2 if the server offers it, and
+    /// keeps at most `connections_max` idle connections. A loopback service is never reached through a proxy.
     pub fn network(base: &Url, connections_max: usize) -> Result<Self, TransportError> {
         let builder = Route::to(base)
             .client()
@@ -69,12 +69,13 @@ impl Transport {
     }
 }
 
-/// The way to a service.
+/// Whether a service is reached through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// No proxy is asked: for what is on this machine, and for the platform's identity endpoint, whose secret is sent in clear.
+    /// Without a proxy: for services on this machine, and for the platform's identity endpoint, whose secret is sent in
+    /// clear text.
     Direct,
-    /// By the proxy of the environment, where there is one.
+    /// Through the proxy that the environment names, if any.
     Outward,
 }
 
@@ -87,8 +88,8 @@ impl Route {
         }
     }
 
-    /// Connections that follow no redirect, so that no secret goes to another host, and decompress nothing, so that no answer is
-    /// larger than it looks.
+    /// A client that follows no redirect, so that no secret reaches another host, and decompresses nothing, so that the
+    /// size limit holds.
     pub fn client(self) -> reqwest::ClientBuilder {
         set_up_tls();
         let builder = reqwest::Client::builder()
@@ -107,30 +108,30 @@ impl Route {
     }
 }
 
-/// Chooses the cryptography of all TLS connections of this process. Needed before any HTTP client is made, and harmless
-/// when repeated.
+/// Chooses the cryptography of all TLS connections of this process. Must be called before an HTTP client is created,
+/// and may be repeated.
 pub fn set_up_tls() {
-    // An error says that it was chosen before.
+    // An error means that it was chosen before.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-/// One request, to be sent once.
+/// A request to send once.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What the request is for, as counted in reports.
+    /// The kind of request, as counted in reports.
     pub kind: &'static str,
     pub method: Method,
     pub url: Url,
-    /// Mark secrets with [`HeaderValue::set_sensitive`], so that no `Debug` shows them.
+    /// Mark secrets with [`HeaderValue::set_sensitive`], so that `Debug` does not show them.
     pub headers: HeaderMap,
     pub body: Bytes,
     /// From the first byte sent to the last one received.
     pub timeout: Duration,
-    /// The largest body accepted, as it comes over the wire.
+    /// The largest body accepted, before decompression.
     pub body_limit_bytes: usize,
 }
 
-/// An answer, of whatever status, read to its end.
+/// A complete answer, with any status.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: StatusCode,
@@ -145,22 +146,22 @@ impl Reply {
     }
 }
 
-/// No answer. One variant for each reaction; no text holds more of the address than host and port.
+/// There was no answer. One variant for each reaction; the texts name only host and port of the address.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SendError {
-    /// The request certainly never arrived: even a POST may be sent again (R31).
+    /// The request did not arrive: even a POST may be sent again (R31).
     #[error("cannot reach {host}: {cause}; {remedy}")]
     NotSent {
         host: String,
         cause: String,
         remedy: String,
-        /// A loopback address: what listens there is started soon, or not at all.
-        nobody_there: bool,
+        /// The service is on this machine: it either starts soon or not at all.
+        is_loopback: bool,
     },
-    /// It may have arrived and worked.
+    /// The request may have arrived and been carried out.
     #[error("{host} did not answer within {after:?}")]
     Timeout { host: String, after: Duration },
-    /// It was sent, and the answer was lost or came incomplete.
+    /// The request was sent, and the answer was lost or incomplete.
     #[error("the answer of {host} was cut off: {cause}")]
     Broken { host: String, cause: String },
     #[error("the answer of {host} is larger than {limit_bytes} bytes")]
@@ -168,7 +169,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The same without a remedy, for errors that have their own.
+    /// The error without a remedy, for errors that have their own.
     pub fn cause(&self) -> String {
         match self {
             Self::NotSent { host, cause, .. } => format!("cannot reach {host}: {cause}"),
@@ -176,7 +177,7 @@ impl SendError {
         }
     }
 
-    /// In one word, for telemetry.
+    /// One word, for telemetry.
     fn kind(&self) -> &'static str {
         match self {
             Self::NotSent { .. } => "not_sent",
@@ -187,11 +188,11 @@ impl SendError {
     }
 }
 
-/// A transport with what all requests to one service share.
+/// A transport, and what all requests to one service share.
 #[derive(Debug, Clone)]
 pub struct Sender {
     transport: Transport,
-    /// The name of the setting that holds the service's address, for remedies.
+    /// The setting that holds the address of the service, for remedies.
     setting: &'static str,
     counters: Counters,
     serial: Arc<AtomicU64>,
@@ -207,7 +208,7 @@ impl Sender {
         }
     }
 
-    /// A number for one request and its repetitions, from which [`RetryPolicy::next_delay`] draws its jitter.
+    /// Numbers a request and its retries. [`RetryPolicy::next_delay`] derives the jitter from it.
     pub fn serial(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
@@ -218,7 +219,7 @@ impl Sender {
 
     /// Sends `request` once and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Reply, SendError> {
-        // No path: it may hold addresses.
+        // The path is left out, since it may contain mail addresses.
         let span = tracing::info_span!(
             target: "trace",
             "request",
@@ -268,7 +269,7 @@ impl Sender {
     }
 }
 
-/// What the errors of one exchange tell.
+/// What the errors of one request need.
 struct Exchange {
     host: String,
     limit_bytes: usize,
@@ -296,14 +297,14 @@ impl Exchange {
         request: Request,
         setting: &str,
     ) -> Result<Reply, SendError> {
-        let nobody_there = is_loopback(&request.url);
+        let is_loopback = is_loopback(&request.url);
         let response = client
             .request(request.method, request.url)
             .headers(request.headers)
             .body(request.body)
             .send()
             .await
-            .map_err(|error| self.refused(error, setting, nobody_there))?;
+            .map_err(|error| self.refused(error, setting, is_loopback))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let announced = self.check_length(&headers)?;
         let body = body::collect(response.bytes_stream(), announced, self.limit_bytes)
@@ -380,11 +381,11 @@ impl Exchange {
             host,
             cause,
             remedy,
-            nobody_there: loopback,
+            is_loopback: loopback,
         }
     }
 
-    /// The announced length of a body, unless it is over the limit.
+    /// The announced length of a body; an error if it exceeds the limit.
     fn check_length(&self, headers: &HeaderMap) -> Result<Option<usize>, SendError> {
         let announced = headers
             .get(CONTENT_LENGTH)
@@ -413,7 +414,7 @@ impl Exchange {
     }
 }
 
-/// What failed in a TLS handshake: the service was there.
+/// A failed TLS handshake, which shows that the service was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handshake {
     Certificate,
@@ -429,7 +430,7 @@ fn handshake_failure(error: &(dyn std::error::Error + 'static)) -> Option<Handsh
             Some(_) => return Some(Handshake::Other),
             None => {}
         }
-        // An I/O error passes over what it wraps when it is asked for its source.
+        // `source()` of an I/O error skips the error that it wraps.
         let io = error.downcast_ref::<std::io::Error>();
         hung_up |= io.is_some_and(|error| {
             matches!(
@@ -445,7 +446,7 @@ fn handshake_failure(error: &(dyn std::error::Error + 'static)) -> Option<Handsh
     hung_up.then_some(Handshake::Other)
 }
 
-/// The innermost cause of an error: what the operating system or the peer said.
+/// The innermost cause of an error: the text of the operating system or the peer.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -454,7 +455,7 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     one_line(&cause.to_string(), 200)
 }
 
-/// `text` without control characters and line breaks, at most `chars_max` characters long.
+/// `text` without control characters and line breaks, cut to `chars_max` characters.
 pub fn one_line(text: &str, chars_max: usize) -> String {
     let words: Vec<_> = text
         .split(|c: char| c.is_control() || c.is_whitespace())
@@ -474,7 +475,7 @@ fn host(url: &Url) -> String {
         .map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-/// Whether `url` names this very machine (`localhost`, 127.0.0.0/8, `::1`).
+/// Whether `url` names this machine (`localhost`, 127.0.0.0/8, `::1`).
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => {

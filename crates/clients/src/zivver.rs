@@ -1,7 +1,7 @@
 //! Client of Zivver's SCIM API (`docs/specs/zivver-scim.md`, "2. Endpoints"): complete lists, complete writes.
 //!
-//! Every call passes the governor, every attempt to write asks [`MayWrite`]. What is repeated, and when, is in
-//! `call` (GET, PUT, PATCH) and in `create` (POST); `list` says when a list counts.
+//! Every call passes the governor, and every attempt to write asks [`MayWrite`]. The retries are in `call` (GET, PUT,
+//! PATCH) and in `create` (POST); `list` decides whether a list is complete.
 
 mod call;
 mod create;
@@ -40,7 +40,7 @@ use wire::Resource;
 use write::Verb;
 pub use write::{GroupExtensionBody, GroupWrite, MembersPatch, UserExtensionBody, UserWrite};
 
-/// Where Zivver is, and how to treat it.
+/// The address of Zivver and the limits of the client.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// The part before `/scim/v2`.
@@ -52,22 +52,22 @@ pub struct Connection {
     pub may_write: MayWrite,
 }
 
-/// How patient the client is.
+/// Timeouts and retries.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub retry: RetryPolicy,
-    /// For one request, except for a list.
+    /// Timeout of one request, except for lists.
     pub timeout: Duration,
-    /// For one page of a list: all accounts come in one.
+    /// Timeout of one page of a list: all accounts come in one page.
     pub list_timeout: Duration,
-    /// How often an account is looked for after the answer to its creation was lost: reads may lag behind writes.
+    /// How often to look for an account after the answer to its creation was lost: reads may lag behind writes.
     pub look_ups: u32,
-    /// Between two such look-ups.
+    /// The pause between two such look-ups.
     pub look_up_pause: Duration,
 }
 
 impl Policy {
-    /// As R31 has it: `Retry-After` up to 60 s. `seed` is that of the jitter.
+    /// The values of R31: `Retry-After` up to 60 s. `seed` is the seed of the jitter.
     pub fn new(seed: u64) -> Self {
         Self {
             retry: RetryPolicy::new(Duration::from_secs(60), seed),
@@ -79,7 +79,7 @@ impl Policy {
     }
 }
 
-/// Asked right before each attempt to write: whether the run still has its lock (R29).
+/// Asked directly before each attempt to write: whether the run still holds its lock (R29).
 #[derive(Clone)]
 pub struct MayWrite(Arc<dyn Fn() -> bool + Send + Sync>);
 
@@ -108,7 +108,7 @@ impl fmt::Debug for MayWrite {
 #[derive(Debug)]
 pub struct Listed<A> {
     pub accounts: Vec<A>,
-    /// Rows that cannot be understood: accounts all the same.
+    /// Rows that could not be parsed. They count as accounts.
     pub rejected: Vec<RejectedAccount>,
 }
 
@@ -121,7 +121,7 @@ impl<A> Default for Listed<A> {
     }
 }
 
-/// Connections, counters and budget are those of all clients that come from one by [`Self::for_run`].
+/// All clients made by [`Self::for_run`] share connections, counters and budget.
 #[derive(Debug)]
 pub struct ZivverClient {
     connection: Connection,
@@ -140,7 +140,7 @@ impl ZivverClient {
         }
     }
 
-    /// The same, for a run with a right of its own to write (R29).
+    /// The same client with the write permission of a run (R29).
     #[must_use]
     pub fn for_run(&self, may_write: MayWrite) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl ZivverClient {
         }
     }
 
-    /// Keeps this run from sending further writes, for a while or for good.
+    /// Holds back the writes of this run, temporarily or permanently.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -163,7 +163,7 @@ impl ZivverClient {
         self.sender.counters()
     }
 
-    /// Both lists, side by side (R1).
+    /// Both lists, read in parallel (R1).
     pub async fn accounts(&self) -> Result<Actual, ReadError> {
         let (users, groups) = tokio::try_join!(self.users(), self.groups())?;
         let mut rejected = users.rejected;
@@ -186,12 +186,12 @@ impl ZivverClient {
         self.list().await
     }
 
-    /// The user with this address, also where it was only just created. `None` is a clean "not there".
+    /// The user with this address, also directly after its creation. `None` means that Zivver answered "not found".
     pub async fn find_user(&self, address: &SmtpAddress) -> Result<Option<UserAccount>, ReadError> {
         self.find(address).await
     }
 
-    /// The functional account with this address. `None` is a clean "not there".
+    /// The functional account with this address. `None` means that Zivver answered "not found".
     pub async fn find_group(
         &self,
         address: &SmtpAddress,
@@ -199,7 +199,7 @@ impl ZivverClient {
         self.find(address).await
     }
 
-    /// Creates the user with this address. The address of `user` is taken from `address`.
+    /// Creates the user with this address. `user.user_name` is ignored.
     pub async fn create_user(
         &self,
         address: &SmtpAddress,
@@ -212,7 +212,7 @@ impl ZivverClient {
         self.create(address, &user.body(Verb::Create)).await
     }
 
-    /// Creates the functional account with this address. The address of `group` is taken from `address`.
+    /// Creates the functional account with this address. `group.external_id` is ignored.
     pub async fn create_group(
         &self,
         address: &SmtpAddress,
@@ -225,7 +225,7 @@ impl ZivverClient {
         self.create(address, &group.body(Verb::Create)).await
     }
 
-    /// The user as Zivver then has it, if it says so.
+    /// Returns the updated user, if Zivver's answer contains it.
     pub async fn update_user(
         &self,
         id: &ScimId,
@@ -234,7 +234,7 @@ impl ZivverClient {
         self.update(id, &user.body(Verb::Update)).await
     }
 
-    /// The functional account as Zivver then has it, if it says so.
+    /// Returns the updated functional account, if Zivver's answer contains it.
     pub async fn update_group(
         &self,
         id: &ScimId,
@@ -243,7 +243,7 @@ impl ZivverClient {
         self.update(id, &group.body(Verb::Update)).await
     }
 
-    /// The functional account as Zivver then has it, if it says so.
+    /// Returns the updated functional account, if Zivver's answer contains it.
     pub async fn patch_members(
         &self,
         id: &ScimId,
@@ -291,7 +291,7 @@ impl ZivverClient {
         self.scim_url(R::COLLECTION)
     }
 
-    /// The address of something below `/scim/v2`, whether or not `ZIVVER_API_URL` says that much itself.
+    /// A URL below `/scim/v2`, whether or not `ZIVVER_API_URL` already contains that part.
     fn scim_url(&self, place: &str) -> Url {
         let mut url = self.connection.base_url.clone();
         let base = url.path().trim_end_matches('/');

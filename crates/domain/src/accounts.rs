@@ -30,6 +30,26 @@ pub enum AccountView<'a> {
     Functional(&'a FunctionalAccount),
 }
 
+/// One account of either kind, as the answer to a write shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Account {
+    User(UserAccount),
+    Functional(FunctionalAccount),
+}
+
+impl Account {
+    pub fn id(&self) -> &ScimId {
+        self.view().id()
+    }
+
+    pub fn view(&self) -> AccountView<'_> {
+        match self {
+            Self::User(user) => AccountView::User(user),
+            Self::Functional(group) => AccountView::Functional(group),
+        }
+    }
+}
+
 impl<'a> AccountView<'a> {
     pub fn kind(self) -> AccountKind {
         match self {

@@ -15,6 +15,7 @@ pub mod desired;
 pub mod diff;
 pub mod directory;
 pub mod effect;
+pub mod execute;
 pub mod explain;
 mod group_index;
 pub mod guard;

@@ -54,6 +54,32 @@ pub struct InHand {
     /// When the run left off, in epoch seconds; `None` if it was killed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<i64>,
+    /// What of it is in `spent` already: lists may lag, so what they do not show yet is looked for again (R22).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counted: Option<Counted>,
+    /// R27: fingerprints of approved changes that nobody answered for and Zivver has shown since.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub made: BTreeSet<String>,
+}
+
+/// What a plan counts for as far as Zivver shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// When it was first looked for, in epoch seconds.
+    pub since: i64,
+    pub counts: BTreeMap<Class, u32>,
+}
+
+impl InHand {
+    pub fn new(run: String, plan: u32) -> Self {
+        Self {
+            run,
+            plan,
+            ended: None,
+            counted: None,
+            made: BTreeSet::new(),
+        }
+    }
 }
 
 /// R2: the size and the settings of a run that nothing held back.
@@ -191,6 +217,10 @@ impl Memory {
         }
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
+        }
+        let counted = self.in_hand.as_mut().and_then(|it| it.counted.as_mut());
+        if let Some(counted) = counted {
+            counted.since = counted.since.min(now);
         }
     }
 

@@ -104,7 +104,7 @@ codes! {
     FunctionalRename = "R17" true,
     /// The new address is taken.
     RenameBlocked = "R17" true,
-    /// A user account for a shared mailbox, or the reverse.
+    /// A user account for a shared mailbox or one that is not synchronised, or a functional account for a user mailbox.
     KindMismatch = "R18" true,
     /// Exchange still knows the address or object id of an account without mailbox.
     RecipientExists = "R19" false,

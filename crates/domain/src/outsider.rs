@@ -7,7 +7,7 @@ use super::{
     accounts::{AccountIx, AccountKind},
     address::SmtpAddress,
     delegation::name,
-    directory::MailboxIx,
+    directory::{MailboxIx, Party},
     ids::ObjectId,
     matching::{AccountFate, Matching},
     source::{Nature, RecipientAnswer, RecipientRecord},
@@ -165,11 +165,40 @@ fn is_anothers(
     object_id: Option<&ObjectId>,
     mailbox: Option<MailboxIx>,
 ) -> bool {
-    if let AccountFate::Owned(owner) | AccountFate::Evidence(owner) = matching.account(account) {
+    if let AccountFate::Evidence(owner) = matching.account(account) {
         return Some(*owner) != mailbox;
+    }
+    // Also where it, or the mailbox that claims it, is protected.
+    let claimants: Vec<MailboxIx> = claimants(world, matching, account).collect();
+    if !claimants.is_empty() {
+        return !mailbox.is_some_and(|mailbox| claimants.contains(&mailbox));
     }
     matching.known_object_id(account).is_some_and(|known| {
         Some(known) != object_id
             && world.answers.recipients.get(&known.to_string()) == Some(&RecipientAnswer::NotFound)
     })
+}
+
+/// The mailboxes that claim an account: by its address, or by an object id of it (R16).
+fn claimants<'a>(
+    world: &'a World,
+    matching: &'a Matching,
+    account: AccountIx,
+) -> impl Iterator<Item = MailboxIx> + 'a {
+    let directory = &world.directory;
+    let ids = [
+        matching.known_object_id(account),
+        world.accounts.external_object_id(account),
+    ];
+    let by_id = ids.into_iter().flatten();
+    let by_id = by_id.flat_map(|id| directory.with_object_id(id));
+    let parties = directory.with_address(world.accounts.get(account).address());
+    parties
+        .iter()
+        .chain(by_id)
+        .filter_map(|party| match party {
+            Party::Mailbox(ix) => Some(*ix),
+            Party::Rejected(_) => None,
+        })
+        .filter(move |ix| matching.claimed[ix.0 as usize] == Some(account))
 }

@@ -7,7 +7,6 @@ use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
-    hash::HashSet,
     matching::{AccountFate, Matching},
     note::{Code, Note},
     order::aside,
@@ -127,9 +126,9 @@ impl Settling<'_> {
         named
     }
 
-    /// R22: a delegate is written anew only where another account gets the address by which it is named.
+    /// R22: a delegate is written anew only where it gives up the address by which it is named.
     fn named_as_before(&mut self) {
-        let given = given_away(&self.deltas);
+        let given = given_up(&self.deltas);
         let anew: BTreeSet<(Target, Target)> = names(self.accounts, &given)
             .map(|(by, _, delegate)| (Target::Existing(by), Target::Existing(delegate)))
             .collect();
@@ -401,16 +400,22 @@ pub(super) fn claims(delta: &Delta) -> impl Iterator<Item = &SmtpAddress> {
         .chain(delta.create.as_ref().map(|_| &delta.address))
 }
 
-/// The addresses that an account gives up and another gets.
-pub(super) fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
-    let mut given: HashSet<&SmtpAddress> = HashSet::default();
+/// The addresses that accounts give up.
+pub(super) fn given_up(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
+    let mut given = BTreeSet::new();
     for delta in deltas {
         let is_renamed = delta.rename.is_some() && !delta.add_aliases.contains(&delta.address);
-        given.extend(is_renamed.then_some(&delta.address));
-        given.extend(&delta.remove_aliases);
+        given.extend(is_renamed.then(|| delta.address.clone()));
+        given.extend(delta.remove_aliases.iter().cloned());
     }
+    given
+}
+
+/// Those of them that another account gets.
+fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
+    let given = given_up(deltas);
     if given.is_empty() {
-        return BTreeSet::new();
+        return given;
     }
     let claimed = deltas.iter().flat_map(claims);
     claimed

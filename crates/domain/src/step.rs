@@ -1,5 +1,5 @@
-//! The requests of a plan: complete values in a fixed order. Nothing is left to choose when they are carried out; where
-//! a request depends on an earlier answer, the step says on which, and a pure function decides (R24, R31).
+//! The requests of a plan, in a fixed order. Where a request depends on an earlier answer, the step says on which, and
+//! [`super::execute`] makes the request when its turn comes (R24, R31).
 
 use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::SignInKey};
 

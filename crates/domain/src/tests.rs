@@ -4,6 +4,7 @@
 mod all_clear;
 mod changes;
 mod delegations;
+mod execute;
 mod explained;
 mod guards;
 mod health;

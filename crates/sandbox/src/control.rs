@@ -1,5 +1,5 @@
-//! The control plane that every simulator shares: latency, injected faults, a journal of the requests as they came, and
-//! counters. It sits in front of a simulator's router and is reachable over HTTP under `/sandbox/{service}/…`.
+//! The control plane of all simulators: latency, injected faults, counters, and a journal of the received requests. It
+//! sits in front of the router of a simulator and is reachable over HTTP under `/sandbox/{service}/…`.
 
 mod fault;
 mod journal;
@@ -26,11 +26,11 @@ pub(crate) use routes::parse;
 
 use journal::Journal;
 
-/// No client of ours sends more than this; a larger request is refused with 413.
+/// The clients of this project send less; a larger request is refused with 413.
 const BODY_BYTES_MAX: usize = 64 << 20;
 const JOURNAL_ENTRIES_MAX: usize = 100_000;
 
-/// The handle to one simulated service's control plane. Clones are the same control plane.
+/// The handle to the control plane of one simulated service. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Control {
     inner: Arc<Inner>,
@@ -53,19 +53,19 @@ struct State {
     faults: VecDeque<Fault>,
     journal: Journal,
     counters: Counters,
-    /// Paths with a write in flight, and how many.
+    /// Number of writes in flight for each path.
     writing: HashMap<String, u32>,
 }
 
-/// A partial change of the settings: what is `None` stays.
+/// A partial change of the settings; `None` leaves a setting unchanged.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlOptions {
     pub latency_millis: Option<u64>,
-    /// Up to this much is added to the latency of each request, chosen by the seed.
+    /// The maximum of the random time that is added to the latency of each request.
     pub jitter_millis: Option<u64>,
     pub seed: Option<u64>,
-    /// How many requests the journal keeps; the oldest go first.
+    /// How many requests the journal keeps; the oldest are dropped first.
     pub journal_entries_max: Option<usize>,
     /// Moves the virtual clock of limiters, tokens and lifetimes forward.
     pub advance_millis: Option<u64>,
@@ -98,7 +98,7 @@ impl Control {
         }
     }
 
-    /// Puts this control plane in front of a simulator. `judge` says what the journal keeps of the credentials.
+    /// Puts this control plane in front of a simulator. `judge` returns what the journal records about the credentials.
     pub fn wrap<J>(&self, router: Router, judge: J) -> Router
     where
         J: Fn(&HeaderMap) -> Authorization + Clone + Send + Sync + 'static,
@@ -146,12 +146,12 @@ impl Control {
         }
     }
 
-    /// Appends a fault; faults are tried in the order of their injection.
+    /// Appends a fault; faults are tried in the order in which they were injected.
     pub fn inject(&self, fault: Fault) {
         self.state().faults.push_back(fault);
     }
 
-    /// Answers the next request with this status, without acting.
+    /// Answers the next request with this status and does not carry it out.
     pub fn fail_next(&self, status: u16) {
         self.inject(Fault::once(FaultKind::Status {
             status,
@@ -164,7 +164,7 @@ impl Control {
         self.state().faults.clear();
     }
 
-    /// Faults that can still hit: what a test did not consume.
+    /// Faults that can still occur: those that a test has not used up.
     pub fn pending_faults(&self) -> Vec<Fault> {
         self.state().faults.iter().cloned().collect()
     }
@@ -173,7 +173,7 @@ impl Control {
         self.state().journal.after(0, usize::MAX)
     }
 
-    /// The most requests that arrived within any window of this length, as far as the journal goes back.
+    /// The highest number of requests that arrived within a window of this length, as far as the journal goes back.
     pub fn busiest_window(&self, window: Duration) -> usize {
         self.state().journal.busiest(window)
     }
@@ -203,7 +203,7 @@ impl Control {
         state.skew = state.skew.saturating_add(by);
     }
 
-    /// Releases hanging requests (as resets), so that a server can stop.
+    /// Ends hanging requests with a reset, so that a server can stop.
     pub fn close(&self) {
         self.inner.closed.send_replace(true);
     }
@@ -225,7 +225,7 @@ impl Control {
         let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
-        let mut flight = self.take_off(&parts, &body, authorization);
+        let mut flight = self.start(&parts, &body, authorization);
         let pause = flight.pause;
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
@@ -234,7 +234,7 @@ impl Control {
         let request = Request::from_parts(parts, Body::from(body));
         let response = match fault {
             None => flight.acted(next.run(request).await),
-            Some(kind) => match kind.instead() {
+            Some(kind) => match kind.answer_without_acting() {
                 Some(answer) => answer,
                 None if matches!(kind, FaultKind::HangBefore) => self.hang().await,
                 None => {
@@ -243,7 +243,7 @@ impl Control {
                     if matches!(kind, FaultKind::HangAfter) {
                         self.hang().await
                     } else {
-                        kind.spoil(acted).await
+                        kind.change_answer(acted).await
                     }
                 }
             },
@@ -252,13 +252,13 @@ impl Control {
         response
     }
 
-    /// Journals the request and settles, under one lock, what will become of it.
-    fn take_off(
+    /// Records the request in the journal and chooses its fault, under one lock.
+    fn start(
         &self,
         parts: &axum::http::request::Parts,
         body: &Bytes,
         authorization: Authorization,
-    ) -> Flight {
+    ) -> InFlight {
         let mut state = self.state();
         let state = &mut *state;
         let millis = self.inner.started.elapsed().saturating_add(state.skew);
@@ -287,7 +287,7 @@ impl Control {
         let sequence = state.journal.push(entry);
         let jitter = jitter(&mut state.random, state.jitter);
         let pause = state.latency.saturating_add(jitter);
-        Flight {
+        InFlight {
             control: self.clone(),
             sequence,
             fault,
@@ -298,23 +298,23 @@ impl Control {
 
     async fn hang(&self) -> Response {
         let mut closed = self.inner.closed.subscribe();
-        // An error means that the sender is gone, which is as good as closed.
+        // An error means that the sender was dropped, which also closes.
         drop(closed.wait_for(|closed| *closed).await);
         fault::reset()
     }
 }
 
-/// One request between arrival and answer. Dropped early when the caller goes away.
-struct Flight {
+/// A request between arrival and answer. Dropped early if the caller disconnects.
+struct InFlight {
     control: Control,
     sequence: u64,
     fault: Option<FaultKind>,
     pause: Duration,
-    /// The path of a write to one object.
+    /// The path, if the request writes to one object.
     written: Option<String>,
 }
 
-impl Flight {
+impl InFlight {
     fn acted(&self, response: Response) -> Response {
         let status = response.status().as_u16();
         if let Some(entry) = self.control.state().journal.get_mut(self.sequence) {
@@ -336,7 +336,7 @@ impl Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.control.state();
         state.counters.in_flight -= 1;

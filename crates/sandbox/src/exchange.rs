@@ -1,6 +1,6 @@
-//! A strict simulator of the Exchange Online admin API (`adminapi/beta`, and what `v1.0` and `v2.0` share with it) over one
-//! tenant. It follows what has been observed of the service and refuses whatever it does not know; what nobody has
-//! observed is a named switch.
+//! A strict simulator of the Exchange Online admin API (`adminapi/beta`, and the parts that `v1.0` and `v2.0` share
+//! with it) with one tenant. It follows the observed behaviour of the service and refuses everything unknown; behaviour
+//! that was not observed is a named switch.
 //!
 //! A request passes the limits, the control plane (latency, faults, journal), the token and the grants, and then one of
 //! `odata`, `cmdlet` and `batch`.
@@ -50,7 +50,7 @@ pub use tenant::{
     guid,
 };
 
-/// The simulated service. Clones are the same service.
+/// The simulated service. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Simulator {
     inner: Arc<Inner>,
@@ -63,19 +63,19 @@ struct Inner {
     world: RwLock<World>,
     links: Mutex<Links>,
     limits: Limits,
-    /// How often each fault of the batch switches has hit.
+    /// How often each batch fault of the switches has occurred.
     batch_hits: Mutex<HashMap<usize, u32>>,
     requests: AtomicU64,
 }
 
-/// The tenant and how its objects are found.
+/// The tenant and the index of its objects.
 #[derive(Debug)]
 struct World {
     tenant: Tenant,
     index: Index,
 }
 
-/// How many requests were in flight when this one came, itself included.
+/// How many requests were in flight when this one arrived, including this one.
 #[derive(Clone, Copy)]
 struct SeatNumber(u32);
 
@@ -101,7 +101,7 @@ impl Simulator {
         }
     }
 
-    /// The API behind its limits and control plane, and what is under `/sandbox/exchange`.
+    /// The API behind its limits and its control plane, and the routes under `/sandbox/exchange`.
     pub fn router(&self) -> Router {
         let api = Router::new().fallback(handle).with_state(self.clone());
         let identity = self.inner.identity.clone();
@@ -117,7 +117,7 @@ impl Simulator {
             }
         });
         let inner = Arc::clone(&self.inner);
-        // Outside the control plane: a request is in flight while its latency passes.
+        // Outside the control plane, so that a request counts as in flight during its latency.
         let seated = middleware::from_fn(move |mut request: Request, next: Next| {
             let inner = Arc::clone(&inner);
             async move {
@@ -135,22 +135,22 @@ impl Simulator {
         &self.inner.control
     }
 
-    /// The managed identity endpoint whose tokens this service accepts.
+    /// The managed identity endpoint that issues the tokens accepted here.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
     }
 
-    /// A copy of the tenant as it stands.
+    /// A copy of the current tenant.
     pub fn state(&self) -> Tenant {
         self.inner.world().tenant.clone()
     }
 
-    /// Looks at the tenant without copying it.
+    /// Reads the tenant without copying it.
     pub fn read<R>(&self, look: impl FnOnce(&Tenant) -> R) -> R {
         look(&self.inner.world().tenant)
     }
 
-    /// Changes the tenant between two requests. Building the index anew takes a moment on a large tenant.
+    /// Changes the tenant between two requests. Rebuilding the index of a large tenant takes a moment.
     pub fn with_state<R>(&self, change: impl FnOnce(&mut Tenant) -> R) -> R {
         let mut world = self
             .inner
@@ -176,7 +176,7 @@ impl Simulator {
         result
     }
 
-    /// Changes the switches alone, which is cheap.
+    /// Changes only the switches, without rebuilding the index.
     pub fn switch<R>(&self, change: impl FnOnce(&mut Switches) -> R) -> R {
         let mut world = self
             .inner
@@ -237,11 +237,18 @@ impl Inner {
             None => throttle::refusal(throttle),
             Some(_) => Session::serve(self, &world, call),
         };
-        self.dress(reply, &world, call, remaining.unwrap_or(0), seat)
+        self.with_headers(reply, &world, call, remaining.unwrap_or(0), seat)
     }
 
-    /// Adds the headers that every answer has.
-    fn dress(&self, reply: Reply, world: &World, call: &Call, remaining: u32, seat: u32) -> Reply {
+    /// Adds the headers of every answer.
+    fn with_headers(
+        &self,
+        reply: Reply,
+        world: &World,
+        call: &Call,
+        remaining: u32,
+        seat: u32,
+    ) -> Reply {
         let switches = &world.tenant.switches;
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let now_s = self.identity.now_s();

@@ -1,5 +1,5 @@
-//! The managed identity endpoint of App Service and Functions (api-version 2019-08-01), and the register of the access
-//! tokens it has issued, which the simulated Exchange asks whether a bearer is good.
+//! The managed identity endpoint of App Service and Functions (api-version 2019-08-01), and the register of its access
+//! tokens, which the simulated Exchange uses to check a bearer token.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,20 +18,20 @@ use serde_json::{Value, json};
 
 use super::control::{Authorization, Control, parse};
 
-/// The resource of Exchange Online, worldwide cloud.
+/// The resource of Exchange Online in the worldwide cloud.
 pub const EXCHANGE_RESOURCE: &str = "https://outlook.office365.com";
-/// The app role that `adminapi/beta` asks for.
+/// The app role that `adminapi/beta` requires.
 pub const MANAGE_AS_APP: &str = "Exchange.ManageAsApp";
-/// The look-alike that only Admin API v2.0 accepts.
+/// A similar app role that only Admin API v2.0 accepts.
 pub const MANAGE_AS_APP_V2: &str = "Exchange.ManageAsAppV2";
 
 const API_VERSION: &str = "2019-08-01";
 /// Role template id of Global Reader.
 const GLOBAL_READER: &str = "f2ef992c-3afb-46b9-b7cf-a126ee74c451";
-/// 24 hours and 5 minutes, what the platform gives a managed identity.
+/// 24 hours and 5 minutes, the lifetime of a token of a managed identity.
 const LIFE_S: u64 = 86_700;
 
-/// The handle to the simulated endpoint. Clones are the same endpoint.
+/// The handle to the simulated endpoint. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Identity {
     inner: Arc<Inner>,
@@ -39,7 +39,7 @@ pub struct Identity {
 
 #[derive(Debug)]
 struct Inner {
-    /// Tells the time of the service that checks the tokens.
+    /// The clock of the service that checks the tokens.
     clock: Control,
     control: Control,
     state: Mutex<State>,
@@ -54,20 +54,20 @@ struct State {
     started_s: u64,
 }
 
-/// What the endpoint knows and how it misbehaves; statuses such as 429 or 500 are faults of its control plane.
+/// Identities and misbehaviour of the endpoint; statuses such as 429 or 500 are faults of its control plane.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     pub tenant_id: String,
     /// The value of `IDENTITY_HEADER`.
     pub header: String,
-    /// The system-assigned identity; `None` if there is none, so that a call without `client_id` is refused.
+    /// The system-assigned identity. With `None` a call without `client_id` is refused.
     pub client_id: Option<String>,
     /// Client ids of the user-assigned identities.
     pub user_assigned: Vec<String>,
     pub object_id: String,
     pub life_s: u64,
-    /// Issued instead of the resource that was asked for.
+    /// The audience of issued tokens; replaces the requested resource.
     pub audience: Option<String>,
     pub roles: Vec<String>,
     pub wids: Vec<String>,
@@ -89,7 +89,7 @@ impl Default for Settings {
     }
 }
 
-/// What Exchange reads from a good token.
+/// The claims of a valid token that Exchange reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Claims {
     pub(super) aud: String,
@@ -100,7 +100,7 @@ pub(super) struct Claims {
 }
 
 impl Identity {
-    /// `clock` is the control plane whose virtual time decides when a token expires.
+    /// `clock` is the control plane whose virtual time decides whether a token has expired.
     pub fn new(settings: Settings, clock: &Control) -> Self {
         let started_s = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -120,7 +120,7 @@ impl Identity {
         }
     }
 
-    /// `GET /msi/token` behind its control plane, and what is under `/sandbox/identity`.
+    /// `GET /msi/token` behind its control plane, and the routes under `/sandbox/identity`.
     pub fn router(&self) -> Router {
         let endpoint = Router::new()
             .route("/msi/token", any(answer))
@@ -152,22 +152,22 @@ impl Identity {
         change(&mut self.state().settings)
     }
 
-    /// Lets the service have been started at this time (epoch seconds) instead of when it was.
+    /// Sets the start of the service to this time (epoch seconds).
     pub fn set_start(&self, epoch_s: u64) {
         self.state().started_s = epoch_s;
     }
 
-    /// A token for Exchange as the settings stand, for use without the endpoint (`ACCESS_TOKEN`).
+    /// Issues a token for Exchange with the current settings, for use without the endpoint (`ACCESS_TOKEN`).
     pub fn mint(&self) -> String {
         self.issue(EXCHANGE_RESOURCE, None).0
     }
 
-    /// From now on every token issued so far is refused, as after a continuous access evaluation event.
+    /// Refuses all tokens issued so far, as after a continuous access evaluation event.
     pub fn revoke_all(&self) {
         self.state().tokens.clear();
     }
 
-    /// How many tokens were issued.
+    /// The number of issued tokens.
     pub fn issued(&self) -> u64 {
         self.state().issued
     }
@@ -178,7 +178,7 @@ impl Identity {
         self.state().started_s.saturating_add(since_start_s)
     }
 
-    /// The claims of a token that was issued here, is not revoked and has not expired.
+    /// The claims of a token that was issued here, was not revoked and has not expired.
     pub(super) fn claims(&self, bearer: &str) -> Option<Arc<Claims>> {
         let now_s = self.now_s();
         let claims = self.state().tokens.get(bearer).map(Arc::clone)?;
@@ -264,7 +264,7 @@ fn encode(
         "uti": format!("sandbox-{issued}"),
         "ver": "1.0",
     });
-    // A service principal without an assignment has no such claim at all.
+    // The token of a service principal without an assignment lacks this claim.
     if !claims.roles.is_empty() {
         payload["roles"] = json!(claims.roles);
     }
@@ -328,7 +328,7 @@ fn ask(
     if host.is_none() || resource.contains("/.default") {
         return Err(bad(format!("resource {resource:?} is not a resource")));
     }
-    let asked = which(&identity.settings(), &mut query).map_err(bad)?;
+    let asked = client_id(&identity.settings(), &mut query).map_err(bad)?;
     if let Some(name) = query.keys().next() {
         return Err(bad(format!("parameter {name} is unknown")));
     }
@@ -342,8 +342,8 @@ fn ask(
     }))
 }
 
-/// The client id of the identity that a call names, or of the system-assigned one.
-fn which(settings: &Settings, query: &mut HashMap<String, String>) -> Result<String, String> {
+/// The client id named by a call, or that of the system-assigned identity.
+fn client_id(settings: &Settings, query: &mut HashMap<String, String>) -> Result<String, String> {
     let by_client = query.remove("client_id");
     let by_principal = query.remove("principal_id");
     if by_client.is_some() && by_principal.is_some() {

@@ -1,5 +1,5 @@
-//! Simulators of the outside world, for tests, demonstrations and load: they share no type with the clients, refuse what
-//! they do not know, and show afterwards what they were asked.
+//! Simulators of the external services for tests, demonstrations and load tests. They share no type with the clients,
+//! refuse everything unknown, and record the requests they receive.
 
 pub mod control;
 pub mod exchange;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long answers on their way may take after `stop`.
+/// How long answers in progress may take after `stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All simulators behind one port of the loopback interface.
@@ -39,7 +39,7 @@ pub struct SandboxOptions {
 }
 
 impl Sandbox {
-    /// Fails when the port is taken.
+    /// Fails if the port is in use.
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
         let SandboxOptions {
             port,
@@ -70,7 +70,7 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// The base URL in the form of the settings: up to `/scim/v2`.
+    /// The base URL as used in the settings: the part before `/scim/v2`.
     pub fn zivver_url(&self) -> String {
         format!("{}/api", self.url())
     }
@@ -83,11 +83,11 @@ impl Sandbox {
         format!("{}/msi/token", self.url())
     }
 
-    /// Lets answers on their way finish, within limits.
+    /// Lets answers in progress finish, up to a timeout.
     pub async fn stop(mut self) {
         self.release();
         let finished = async { while self.tasks.join_next().await.is_some() {} };
-        // What is still busy after the timeout is aborted with the set.
+        // Dropping the set aborts what is still running after the timeout.
         drop(tokio::time::timeout(STOP_TIMEOUT, finished).await);
     }
 
@@ -110,10 +110,10 @@ async fn serve(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    // Small answers would otherwise wait for the caller's delayed acknowledgement.
+    // Otherwise small answers would wait for the delayed acknowledgement of the caller.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let stopped = async move {
-        // An error means that the sandbox is gone.
+        // An error means that the sandbox was dropped.
         drop(stopping.wait_for(|stopping| *stopping).await);
     };
     axum::serve(listener, router)

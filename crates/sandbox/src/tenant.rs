@@ -1,9 +1,9 @@
-//! Made-up tenants of any size: a believable Exchange Online organisation with all the oddities of a grown one, and a Zivver
-//! organisation that is out of step with it in every way that a reconciliation must deal with. The same seed gives the same
+//! Generates tenants of any size: a plausible Exchange Online organisation with the irregularities of an old one, and a
+//! Zivver organisation that differs from it in every way that reconciliation handles. The same seed gives the same
 //! tenant.
 //!
-//! The proportions are those of an organisation whose sync was neglected for some weeks: few accounts are wrong in a way
-//! that takes something away, so that default limits do not stop a first run, and some need a person's decision.
+//! The proportions are those of an organisation whose sync did not run for some weeks: few accounts differ in a way
+//! that removes access, so that the default limits do not stop a first run, and some need a person's decision.
 
 mod names;
 mod source;
@@ -12,7 +12,7 @@ mod target;
 use super::control::random;
 use super::{exchange, zivver};
 
-/// A tenant with this many mailboxes, and its Zivver organisation. Its claimed domains are those of the organisation.
+/// A tenant with this many mailboxes, and its Zivver organisation. All domains of the organisation are claimed.
 pub fn generate(seed: u64, mailboxes: usize) -> (exchange::Tenant, zivver::Organisation) {
     let mut dice = Dice { state: seed };
     let mut source = source::generate(&mut dice, mailboxes);
@@ -25,7 +25,7 @@ struct Dice {
 }
 
 impl Dice {
-    /// At least 0, less than `end`, which is not 0.
+    /// From 0 to `end` - 1; `end` is not 0.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(random(&mut self.state) % end.max(1) as u64).unwrap_or_default()
     }
@@ -45,7 +45,7 @@ impl Dice {
     }
 }
 
-/// So many of `total`; at least one where there are enough to show it.
+/// `per_mille` of `total`, and at least one from a size of `one_from` on.
 fn quota(total: usize, per_mille: usize, one_from: usize) -> usize {
     (total * per_mille / 1000).max(usize::from(total >= one_from))
 }
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    /// The limits of R26, counted roughly: what a first run would take away stays below them.
+    /// Checks roughly that a first run stays below the limits of R26.
     #[test]
     fn a_first_run_takes_little_away() {
         for size in [200, 1000, 20_000] {

@@ -1,5 +1,5 @@
-//! A simulated Zivver with the quirks of the real one (`docs/specs/zivver-scim.md`, "8. Checklist for the simulator").
-//! Generic SCIM servers behave better; a client that works with them need not work with Zivver.
+//! A simulated Zivver with the quirks of the real service (`docs/specs/zivver-scim.md`, "8. Checklist for the
+//! simulator"). A generic SCIM server has fewer quirks: a client that works with it may fail with Zivver.
 
 mod accounts;
 mod answer;
@@ -38,7 +38,7 @@ const SCIM_JSON: &str = "application/scim+json";
 const JSON: &str = "application/json";
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// The handle to one simulated organisation. Clones are the same organisation.
+/// The handle to one simulated organisation. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Simulator {
     store: Arc<Mutex<Store>>,
@@ -57,12 +57,12 @@ impl Simulator {
         self.control.clone()
     }
 
-    /// A copy of the whole state, with what the API never shows.
+    /// A copy of the whole state, including what the API does not show.
     pub fn state(&self) -> Organisation {
         self.store().org.clone()
     }
 
-    /// Looks at or edits the state while the service runs.
+    /// Reads or changes the state while the service runs.
     pub fn with_state<T>(&self, edit: impl FnOnce(&mut Organisation) -> T) -> T {
         let mut store = self.store();
         let result = edit(&mut store.org);
@@ -70,7 +70,7 @@ impl Simulator {
         result
     }
 
-    /// How many calls the limiter refused.
+    /// The number of calls that the limiter refused.
     pub fn refused(&self) -> u64 {
         self.store().limiter.refused
     }
@@ -136,7 +136,7 @@ async fn serve(State(simulator): State<Simulator>, request: Request) -> Response
     };
     let now = simulator.control.now();
     let mut store = simulator.store();
-    store.live(now);
+    store.advance(now);
     let config = store.org.limiter.clone();
     let verdict = store.limiter.call(&config, parts.method.as_str(), now);
     let outcome = match &verdict {
@@ -174,7 +174,7 @@ fn add_limiter_headers(headers: &mut HeaderMap, config: &LimiterConfig, verdict:
     }
 }
 
-/// What the path names.
+/// What a path addresses.
 enum Target<'a> {
     Collection(Kind),
     Account(Kind, &'a str),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{super::Engine, RunError, RunRequest, Running};
+use super::{super::Engine, RunError, RunRequest, RunSummary, Running};
 use crate::{
     domain::{
         approval::Approval,
@@ -12,7 +12,8 @@ use crate::{
         report::{ActionOutcome, RunState},
         world::World,
     },
-    engine::journal::{Entry, PlanRecord},
+    engine::journal::{Entry, PlanRecord, READ_AGAIN_AFTER, READS_MAX},
+    state::{RunId, State, StateError},
 };
 
 impl Engine {
@@ -27,10 +28,7 @@ impl Engine {
         let now = self.now().as_second();
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
-            let approval: Approval = self
-                .state()
-                .await?
-                .approval(code)
+            let approval = known_approval(self.state().await?, code)
                 .await?
                 .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
             if approval.is_expired(now) {
@@ -64,7 +62,7 @@ impl Running<'_> {
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
         let now = self.engine.now().as_second();
         for held in &plan.held {
-            let known: Option<Approval> = self.state.approval(&held.code).await?;
+            let known = known_approval(self.state, &held.code).await?;
             if let Some(approval) = Approval::offer(held, known.as_ref(), now) {
                 self.state.save_approval(&held.code, &approval).await?;
             }
@@ -126,30 +124,20 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// What an invocation did not come to, or Zivver refused or did not answer, stays approved: if it was made all the
-    /// same, it is not planned again. `outcome` is that of an action.
+    /// What an invocation did not come to, or Zivver refused, stays approved.
     pub(super) async fn give_back(
         &mut self,
         codes: &[String],
-        record: &PlanRecord,
-        outcome: impl Fn(usize) -> ActionOutcome,
+        not_made: &BTreeSet<&String>,
     ) -> Result<(), RunError> {
-        let not_done: BTreeSet<&String> = record
-            .actions
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !outcome(*at).is_done())
-            .flat_map(|(_, action)| &action.approved)
-            .collect();
-        if not_done.is_empty() {
+        if not_made.is_empty() {
             return Ok(());
         }
         for code in codes {
-            let known: Option<Approval> = self.state.approval(code).await?;
-            let Some(mut approval) = known else {
+            let Some(mut approval) = known_approval(self.state, code).await? else {
                 continue;
             };
-            if approval.give_back(&not_done) {
+            if approval.give_back(not_made) {
                 self.state.save_approval(code, &approval).await?;
             }
             if let Some(mine) = self.approvals.get_mut(code) {
@@ -160,14 +148,46 @@ impl Running<'_> {
     }
 
     /// R22, R27: an approved change that Zivver accepted and does not show was not made, so its code still serves.
-    pub(super) async fn give_back_not_made(&mut self, again: &Plan) -> Result<(), RunError> {
-        let not_made: BTreeSet<&String> = again.used_approvals.iter().collect();
+    pub(super) async fn give_back_not_made(
+        &mut self,
+        again: &Plan,
+        unanswered: &BTreeSet<&String>,
+    ) -> Result<(), RunError> {
+        let not_made = again.used_approvals.iter();
+        let not_made: BTreeSet<&String> = not_made.filter(|it| !unanswered.contains(it)).collect();
         for (code, approval) in &mut self.approvals {
             if approval.give_back(&not_made) {
                 self.state.save_approval(code, approval).await?;
             }
         }
         Ok(())
+    }
+
+    /// The same for what nobody answered for in a run that came to its end: it may have arrived after its verification.
+    pub(super) async fn give_back_unanswered(&mut self, world: &World) -> Result<(), RunError> {
+        let Some(in_hand) = self.memory.in_hand.clone() else {
+            return Ok(());
+        };
+        let Some(run) = RunId::parse(&in_hand.run).filter(|_| in_hand.ended.is_some()) else {
+            return Ok(());
+        };
+        let codes = match self.state.summary::<RunSummary>(&run).await {
+            Ok(found) => found.map(|found| found.summary.approve).unwrap_or_default(),
+            Err(StateError::Unreadable { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let plans = self.done_by(&run).await?;
+        let Some((record, entries)) = plans.get(in_hand.plan as usize) else {
+            return Ok(());
+        };
+        let outcomes = record.outcomes(entries, world);
+        let mut not_made = record.approved_where(|at| {
+            let answered = entries.iter().filter(|entry| entry.action as usize == at);
+            let answered = answered.filter(|entry| entry.outcome != ActionOutcome::Failed);
+            answered.count() == 0 && !outcomes[at].is_done()
+        });
+        not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
+        self.give_back(&codes, &not_made).await
     }
 
     /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
@@ -180,18 +200,30 @@ impl Running<'_> {
         let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
             return Ok(());
         };
-        let known: BTreeMap<usize, ActionOutcome> = entries
-            .iter()
-            .map(|entry| (entry.action as usize, entry.outcome))
-            .collect();
-        self.give_back(codes, record, |at| {
-            let changed = || record.actions[at].changed_in(world);
-            match known.get(&at) {
-                Some(outcome) => *outcome,
-                None if changed() => ActionOutcome::Applied,
-                None => ActionOutcome::Remaining,
-            }
-        })
-        .await
+        let outcomes = record.outcomes(entries, world);
+        let not_made = record.approved_where(|at| !outcomes[at].is_done());
+        self.give_back(codes, &not_made).await
+    }
+}
+
+/// Whether Zivver cannot have made an action: of one without an answer only Zivver can tell.
+pub(super) fn is_certainly_not_made(outcome: ActionOutcome) -> bool {
+    !outcome.is_done() && outcome != ActionOutcome::Failed
+}
+
+/// A damaged approval is none: it is written anew when its set is shown again, and stops no run.
+async fn known_approval(state: &State, code: &str) -> Result<Option<Approval>, StateError> {
+    for _ in 1..READS_MAX {
+        match state.approval(code).await {
+            Err(StateError::Unreadable { .. }) => tokio::time::sleep(READ_AGAIN_AFTER).await,
+            known => return known,
+        }
+    }
+    match state.approval(code).await {
+        Err(error @ StateError::Unreadable { .. }) => {
+            tracing::warn!(%error, "an approval cannot be read and counts for nothing");
+            Ok(None)
+        }
+        known => known,
     }
 }

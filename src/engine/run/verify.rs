@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::Running;
 use crate::{
     domain::{
-        accounts::Accounts,
+        accounts::{Account, Accounts},
         delta::Target,
+        execute::Applied,
         ids::ScimId,
         ineffective::{Sent, SentChange, compare, remember},
         matching::match_accounts,
@@ -19,15 +20,14 @@ use crate::{
     },
     engine::{
         Progress, RunError,
-        apply::Applied,
         fetch::{Fetched, until},
-        live::Answered,
+        journal::PlanRecord,
     },
     zivver::ZivverClient,
 };
 
 /// How long lists may lag behind writes before a difference counts (R22).
-const LIST_LAG_MAX: Duration = Duration::from_secs(60);
+pub(super) const LIST_LAG_MAX: Duration = Duration::from_secs(60);
 
 /// How long the first look at lists that lag waits; each next one waits twice as long.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ impl Running<'_> {
         &mut self,
         fetched: &mut Fetched,
         plan: &Plan,
+        record: &PlanRecord,
         applied: &Applied,
         zivver: &ZivverClient,
     ) -> Result<(), RunError> {
@@ -59,8 +60,16 @@ impl Running<'_> {
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
         let again = self.plan(fetched, &wishes);
+        let unanswered =
+            record.approved_where(|at| applied.actions[at].outcome == Some(ActionOutcome::Failed));
         if is_final {
-            self.give_back_not_made(&again).await?;
+            self.give_back_not_made(&again, &unanswered).await?;
+        }
+        // What nobody answered for may still come: only the next run says that it was not made.
+        let made = unanswered.into_iter();
+        let made = made.filter(|it| !again.used_approvals.contains(*it));
+        if let Some(in_hand) = &mut self.memory.in_hand {
+            in_hand.made.extend(made.cloned());
         }
         self.report.converged = Some(again.approved.is_empty() && !again.is_waiting);
         self.report.differences = again.approved.actions().to_vec();
@@ -185,7 +194,7 @@ fn lags(
     if changes.iter().all(|change| change.is_kept) {
         return false;
     }
-    let answered = now.with(applied.answers.values().map(Answered::view));
+    let answered = now.with(applied.answers.values().map(Account::view));
     let by_answers = sent_changes(plan, applied, before, &answered);
     let denied = |change: &&SentChange| {
         let answer = by_answers.iter().find(|other| other.key == change.key);

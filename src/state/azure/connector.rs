@@ -1,6 +1,6 @@
-//! How the blob service, and whoever hands out tokens for it, are reached. `object_store`'s own client follows redirects, and
-//! with them go the identity's secret and the signature of a shared access signature; it takes answers of any size, and asks
-//! the proxy of the environment for services on this machine.
+//! HTTP connections to the blob service and to the services that issue its tokens. The client of `object_store` follows
+//! redirects and sends the secret of the identity and the signature of a shared access signature along; it accepts
+//! answers of any size, and uses the proxy of the environment for services on this machine.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one attempt. The largest documents are some MiB.
+/// Timeout of one attempt. The largest documents have some MiB.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
-    /// Plain http: Azurite, and the identity endpoint of the platform.
+    /// For plain http: Azurite, and the identity endpoint of the platform.
     direct: reqwest::Client,
     outward: reqwest::Client,
 }
@@ -69,7 +69,7 @@ impl HttpService for Connector {
     }
 }
 
-/// The body up to the length that a document of ours may have, and an error beyond.
+/// Fails if the body is longer than a document may be.
 fn limited(body: HttpResponseBody) -> HttpResponseBody {
     let limited = Limited::new(body, LONGEST_BYTES);
     HttpResponseBody::new(

@@ -1,5 +1,6 @@
-//! A blob container as an object store, with what `object_store` leaves out: creating the container, and deleting blobs one by
-//! one. Its batches are an operation of their own, which needs rights of its own and which Azurite refuses to a shared access signature.
+//! A blob container as an object store, with two operations that `object_store` lacks: creating the container, and
+//! deleting single blobs. The store deletes in batches, an operation that needs additional permissions and that Azurite
+//! refuses to a shared access signature.
 
 use std::{fmt, time::Duration};
 
@@ -16,7 +17,7 @@ use reqwest::{Method, StatusCode};
 use thiserror::Error;
 use url::Url;
 
-use crate::state::error::ANSWERED;
+use crate::state::error::STATUS_PREFIX;
 
 const STORE: &str = "MicrosoftAzure";
 const ATTEMPTS: u32 = 3;
@@ -31,7 +32,7 @@ pub(super) struct Container {
     pub(super) url: Url,
 }
 
-/// The store's own `Debug` shows its key.
+/// `Debug` of the store shows its key.
 impl fmt::Debug for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Container")
@@ -46,10 +47,10 @@ impl fmt::Display for Container {
     }
 }
 
-/// In the words of `object_store`, so that its errors and ours are read alike.
+/// Has the text of `object_store`'s errors, so that both are parsed alike.
 #[derive(Debug, Error)]
-#[error("{ANSWERED}{status}: {body}")]
-struct Answered {
+#[error("{STATUS_PREFIX}{status}: {body}")]
+struct HttpFailure {
     status: StatusCode,
     body: String,
 }
@@ -62,14 +63,14 @@ fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Container {
-    /// Creates the container, or finds that somebody else just did (409; one that is being deleted answers so too).
+    /// Creates the container. Accepts 409: another process has just created it, or it is being deleted.
     pub(super) async fn create(&self) -> Result<()> {
         let mut url = self.url.clone();
         url.set_query(Some("restype=container"));
         match self.send(&Method::PUT, &url).await? {
             (StatusCode::CREATED, _) => Ok(()),
             (StatusCode::CONFLICT, body) if body.contains("ContainerAlreadyExists") => Ok(()),
-            (status, body) => Err(failed(Answered { status, body })),
+            (status, body) => Err(failed(HttpFailure { status, body })),
         }
     }
 
@@ -81,7 +82,7 @@ impl Container {
         match self.send(&Method::DELETE, &url).await? {
             (status, _) if status.is_success() => Ok(location),
             (StatusCode::NOT_FOUND, body) => {
-                let source = Box::new(Answered {
+                let source = Box::new(HttpFailure {
                     status: StatusCode::NOT_FOUND,
                     body,
                 });
@@ -90,11 +91,11 @@ impl Container {
                     source,
                 })
             }
-            (status, body) => Err(failed(Answered { status, body })),
+            (status, body) => Err(failed(HttpFailure { status, body })),
         }
     }
 
-    /// One request, again after a pause when the service is busy or gone: creating and deleting may be repeated.
+    /// Sends one request, with retries if the service is busy or unavailable. Creating and deleting may be repeated.
     async fn send(&self, method: &Method, url: &Url) -> Result<(StatusCode, String)> {
         for attempt in 1..ATTEMPTS {
             match self.send_once(method, url).await {

@@ -1,4 +1,4 @@
-//! The holder's side of the lock: renewing it, asking whether it still holds, giving it up.
+//! The holder's side of the lock: renewing, checking and releasing it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{FOLDER, Lock, Loss, RELEASED, RENEWAL, name, newest, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
-/// The lock, held. It renews itself in the background until it is released, dropped or lost.
+/// A held lock. It is renewed in the background until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct LockGuard {
     lock: Lock,
@@ -29,7 +29,7 @@ impl LockGuard {
         }
     }
 
-    /// What everything that writes to Zivver asks before each attempt.
+    /// The permit that every writer to Zivver checks before each attempt.
     pub fn permit(&self) -> Permit {
         Permit {
             tenure: Arc::clone(&self.tenure),
@@ -41,7 +41,8 @@ impl LockGuard {
         self.tenure.holds(self.lock.now()).is_ok()
     }
 
-    /// Ends the tenure, so that the next run need not wait for the lease to run out. Call it when nothing is in flight any more.
+    /// Releases the lock, so that the next run need not wait until the lease expires. Call it when no request is in
+    /// flight.
     pub async fn release(mut self) -> Result<(), StateError> {
         self.tenure.end(Loss::Released);
         self.renewal.shutdown().await;
@@ -58,7 +59,7 @@ impl Drop for LockGuard {
     }
 }
 
-/// The right to write as long as the lock is held. Cheap to clone and to ask: it looks at clocks only.
+/// The permission to write while the lock is held. Cheap to clone and to check: it only reads clocks.
 #[derive(Debug, Clone)]
 pub struct Permit {
     tenure: Arc<Tenure>,
@@ -66,12 +67,12 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Once false, false for ever.
+    /// Never becomes true again after it was false.
     pub fn may_write(&self) -> bool {
         self.tenure.holds(self.lock.now()).is_ok()
     }
 
-    /// [`Self::may_write`], with the reason why not.
+    /// Like [`Self::may_write`], with the reason.
     pub fn check(&self) -> Result<(), StateError> {
         let held = self.tenure.holds(self.lock.now());
         held.map(drop).map_err(|loss| StateError::LockLost {
@@ -81,8 +82,8 @@ impl Permit {
     }
 }
 
-/// Keeps the tenure alive as long as the store lets us. Each attempt has a new name, so an attempt whose answer was lost cannot
-/// stand in the way of the next one.
+/// Renews the lock until it is lost. Each attempt has a new name, so that an attempt with a lost answer does not block
+/// the next one.
 async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
     let mut pause = lock.lease.renew_every;
     for n in 1_u64.. {
@@ -97,7 +98,7 @@ async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
         }
         let renewed = tenure
             .holds(lock.now())
-            .is_ok_and(|left| left + lock.lease.renew_every > lock.lease.holder_may_rely_on_it());
+            .is_ok_and(|left| left + lock.lease.renew_every > lock.lease.validity());
         pause = if renewed {
             lock.lease.renew_every
         } else {
@@ -106,8 +107,8 @@ async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
     }
 }
 
-/// Whether the epoch is still the newest after its `n`th renewal was created. A look at the next claim alone would not tell:
-/// that may have been deleted, as one of many that came since.
+/// Creates renewal `n` and checks whether the epoch is still the newest. Checking the next claim alone would not be
+/// enough: it may have been deleted together with later ones.
 async fn renew_once(lock: &Lock, epoch: u64, n: u64) -> Result<bool, StateError> {
     let object = name(epoch, &format!("{RENEWAL}{n:08}"));
     let bytes = lock.objects.encode(&object, "renewal", &())?;

@@ -1,4 +1,5 @@
-//! Whether the process that holds a lock has ended (R29). Only Linux tells enough for that; elsewhere every holder may live.
+//! Whether the process that holds a lock has ended (R29). Only Linux provides what this needs; elsewhere every holder
+//! counts as alive.
 
 use std::{fs, sync::LazyLock};
 
@@ -7,20 +8,20 @@ use uuid::Uuid;
 
 use super::Owner;
 
-/// What distinguishes a process from every other one, together with the host and the process id of its [`Owner`].
+/// Together with the host and the process id of its [`Owner`], identifies a process uniquely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The running kernel, and the namespaces of process ids and of time. Containers on one kernel differ in them, though they
-    /// may have the same host name and the same process id.
+    /// The running kernel, and the namespaces of process ids and of time. Containers on one kernel have different ones,
+    /// even with the same host name and process id.
     pub machine: String,
-    /// When it started, in clock ticks of that kernel.
+    /// Start time in clock ticks of that kernel.
     pub started: u64,
-    /// Drawn at random by the process itself.
+    /// A random number of the process.
     pub instance: String,
 }
 
 impl Process {
-    /// This process; `None` where the machine does not tell.
+    /// This process; `None` where the system does not provide the data.
     pub fn current() -> Option<Self> {
         static CURRENT: LazyLock<Option<Process>> = LazyLock::new(|| {
             Some(Process {
@@ -33,27 +34,27 @@ impl Process {
     }
 }
 
-/// What is known here of a process id.
+/// The state of a process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// No process has it, or one that has ended and is only not yet reaped.
+enum ProcessState {
+    /// There is no such process, or it has ended and is not yet reaped.
     Gone,
-    /// A process that started then.
+    /// A process with this start time.
     Started(u64),
     Unknown,
 }
 
-/// Whether `holder` has ended, as far as `here`, this process, can tell. `false` where that is not certain.
+/// Whether `holder` has certainly ended, as process_state from this process (`here`).
 pub(super) fn has_ended(holder: &Owner, here: &Owner) -> bool {
-    judge(holder, here, seen)
+    judge(holder, here, process_state)
 }
 
-fn judge(holder: &Owner, here: &Owner, look: impl Fn(u32) -> Seen) -> bool {
+fn judge(holder: &Owner, here: &Owner, look: impl Fn(u32) -> ProcessState) -> bool {
     let (Some(theirs), Some(ours)) = (&holder.process, &here.process) else {
         return false;
     };
-    // As long as the holder lives, its namespaces exist, and no others have their numbers: then a process with the same
-    // `machine` sees it under its process id.
+    // While the holder lives, its namespaces exist and keep their numbers. So a process with the same `machine` sees it
+    // under its process id.
     let is_elsewhere = holder.host != here.host || theirs.machine != ours.machine;
     if is_elsewhere || theirs.instance == ours.instance {
         return false;
@@ -62,9 +63,9 @@ fn judge(holder: &Owner, here: &Owner, look: impl Fn(u32) -> Seen) -> bool {
         return true;
     }
     match look(holder.pid) {
-        Seen::Gone => true,
-        Seen::Started(at) => at != theirs.started,
-        Seen::Unknown => false,
+        ProcessState::Gone => true,
+        ProcessState::Started(at) => at != theirs.started,
+        ProcessState::Unknown => false,
     }
 }
 
@@ -72,7 +73,7 @@ fn machine() -> Option<String> {
     let link = |path: &str| Some(fs::read_link(path).ok()?.to_string_lossy().into_owned());
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let boot = boot.trim();
-    // Where /proc shows other namespaces than ours, it tells nothing about our process ids.
+    // If /proc shows other namespaces, its process ids are not comparable.
     let is_ours = link("/proc/self")? == std::process::id().to_string();
     if boot.is_empty() || !is_ours {
         return None;
@@ -83,29 +84,29 @@ fn machine() -> Option<String> {
 }
 
 #[cfg(target_os = "linux")]
-fn seen(pid: u32) -> Seen {
+fn process_state(pid: u32) -> ProcessState {
     use rustix::{
         io::Errno,
         process::{Pid, test_kill_process},
     };
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Seen::Unknown;
+        return ProcessState::Unknown;
     };
-    // Asks the kernel, since /proc may hide the processes of other users.
+    // Ask the kernel, since /proc may hide the processes of other users.
     if test_kill_process(raw) == Err(Errno::SRCH) {
-        return Seen::Gone;
+        return ProcessState::Gone;
     }
     let text = fs::read_to_string(format!("/proc/{pid}/stat"));
     match text.ok().and_then(|text| stat(&text)) {
-        Some(stat) if stat.has_ended => Seen::Gone,
-        Some(stat) => Seen::Started(stat.started),
-        None => Seen::Unknown,
+        Some(stat) if stat.has_ended => ProcessState::Gone,
+        Some(stat) => ProcessState::Started(stat.started),
+        None => ProcessState::Unknown,
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn seen(_: u32) -> Seen {
-    Seen::Unknown
+fn process_state(_: u32) -> ProcessState {
+    ProcessState::Unknown
 }
 
 struct Stat {
@@ -113,7 +114,7 @@ struct Stat {
     has_ended: bool,
 }
 
-/// `/proc/<pid>/stat`. The name of the program stands in it, in parentheses, and may hold anything.
+/// Parses `/proc/<pid>/stat`. It contains the program's name in parentheses, which may hold any characters.
 fn stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
@@ -143,14 +144,17 @@ mod tests {
     #[test]
     fn r29_a_holder_is_dead_only_where_that_is_certain() {
         let here = owner("host", 7, "boot pid:[1]", 900, "ours");
-        let alive = |_| Seen::Started(500);
-        let gone = |_| Seen::Gone;
-        let judged = |holder: &Owner, look: fn(u32) -> Seen| judge(holder, &here, look);
+        let alive = |_| ProcessState::Started(500);
+        let gone = |_| ProcessState::Gone;
+        let judged = |holder: &Owner, look: fn(u32) -> ProcessState| judge(holder, &here, look);
         let holder = owner("host", 42, "boot pid:[1]", 500, "theirs");
         assert!(judged(&holder, gone));
         assert!(!judged(&holder, alive));
-        assert!(!judged(&holder, |_| Seen::Unknown));
-        assert!(judged(&holder, |_| Seen::Started(501)), "its id was reused");
+        assert!(!judged(&holder, |_| ProcessState::Unknown));
+        assert!(
+            judged(&holder, |_| ProcessState::Started(501)),
+            "its id was reused"
+        );
 
         for (elsewhere, why) in [
             (owner("other", 42, "boot pid:[1]", 500, "theirs"), "host"),
@@ -193,16 +197,19 @@ mod tests {
         use std::process::{Command, Stdio};
 
         let us = Process::current().unwrap();
-        assert_eq!(seen(std::process::id()), Seen::Started(us.started));
+        assert_eq!(
+            process_state(std::process::id()),
+            ProcessState::Started(us.started)
+        );
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        assert!(matches!(seen(child.id()), Seen::Started(at) if at >= us.started));
+        assert!(matches!(process_state(child.id()), ProcessState::Started(at) if at >= us.started));
         child.kill().unwrap();
-        while seen(child.id()) != Seen::Gone {
+        while process_state(child.id()) != ProcessState::Gone {
             std::thread::yield_now();
         }
         child.wait().unwrap();
-        assert_eq!(seen(child.id()), Seen::Gone);
-        assert_eq!(seen(0), Seen::Unknown);
-        assert_eq!(seen(u32::MAX), Seen::Unknown);
+        assert_eq!(process_state(child.id()), ProcessState::Gone);
+        assert_eq!(process_state(0), ProcessState::Unknown);
+        assert_eq!(process_state(u32::MAX), ProcessState::Unknown);
     }
 }

@@ -1,4 +1,4 @@
-//! How long a holder may believe that it holds the lock: two clocks, no I/O.
+//! How long a holder may rely on its lock: two clocks, no I/O.
 
 use std::{
     fmt,
@@ -9,8 +9,8 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// One moment on both clocks. [`Instant`] cannot be set but stands still while the machine sleeps; the wall clock can be set but
-/// goes on.
+/// One moment on both clocks. [`Instant`] cannot be set but stops while the machine sleeps; the wall clock can be set
+/// but does not stop.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) monotonic: Instant,
@@ -32,7 +32,7 @@ impl Moment {
         }
     }
 
-    /// The smaller of what both clocks say is left until `deadline`; `None` when one of them has passed it.
+    /// The time left until `deadline` on the clock that is further ahead; `None` if one of them has passed it.
     fn left_until(self, deadline: Self) -> Option<Duration> {
         let monotonic = deadline
             .monotonic
@@ -45,19 +45,19 @@ impl Moment {
     }
 }
 
-/// `wall` + `duration`, or the end of time.
+/// `wall` + `duration`, or the latest timestamp.
 fn later(wall: Timestamp, duration: Duration) -> Timestamp {
     wall.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
-/// Why a lock is gone.
+/// Why a lock was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// It was not renewed in time: the process was frozen, or the storage did not answer.
     RanOut,
-    /// Somebody else has it.
+    /// Another process took it.
     TakenOver,
-    /// Given up by its holder.
+    /// The holder released it.
     Released,
 }
 
@@ -77,7 +77,7 @@ enum Standing {
     Over(Loss),
 }
 
-/// From a claim until it is lost. Never comes back once it is over.
+/// The time from a claim until the lock is lost. A tenure that has ended never starts again.
 #[derive(Debug)]
 pub(super) struct Tenure {
     standing: Mutex<Standing>,
@@ -85,7 +85,7 @@ pub(super) struct Tenure {
 }
 
 impl Tenure {
-    /// For `length` from the moment at which the claim was about to be sent.
+    /// A tenure of `length` from the moment at which the claim was about to be sent.
     pub(super) fn from(sent: Moment, length: Duration) -> Self {
         Self {
             standing: Mutex::new(Standing::Until(sent.after(length))),
@@ -97,7 +97,7 @@ impl Tenure {
         act(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How long it holds from `now`, or why it does not any more.
+    /// How long the lock is still valid at `now`, or why it is lost.
     pub(super) fn holds(&self, now: Moment) -> Result<Duration, Loss> {
         self.with(|standing| match *standing {
             Standing::Over(loss) => Err(loss),
@@ -108,7 +108,7 @@ impl Tenure {
         })
     }
 
-    /// A renewal that was sent at `sent` is confirmed at `now`; it counts only if the tenure still held.
+    /// A renewal that was sent at `sent` is confirmed at `now`. It counts only if the tenure has not ended before.
     pub(super) fn extend(&self, sent: Moment, now: Moment) {
         if self.holds(now).is_ok() {
             self.with(|standing| {
@@ -119,7 +119,7 @@ impl Tenure {
         }
     }
 
-    /// The first reason stays.
+    /// Only the first reason is kept.
     pub(super) fn end(&self, loss: Loss) {
         self.with(|standing| {
             if let Standing::Until(_) = standing {

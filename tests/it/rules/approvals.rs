@@ -6,7 +6,7 @@ use cloud_sync::{
     domain::{
         guard::Class,
         mode::{Mode, Trigger},
-        report::{Report, RunState},
+        report::{ActionOutcome, Report, RunState},
     },
     engine::RunRequest,
     sandbox::{
@@ -273,6 +273,69 @@ async fn r27_what_zivver_refused_or_nobody_answered_for_stays_approved() {
     zivver.clear_faults();
     assert_converged(&world.approve(&[code]).await);
     assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_what_zivver_accepted_and_did_not_keep_stays_approved() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend);
+    let keeps = |keeps: bool| {
+        world
+            .sandbox
+            .zivver
+            .with_state(|organisation| organisation.switches.writes_store_nothing = !keeps);
+    };
+    keeps(false);
+    let in_vain = world.approve(&[code]).await;
+    assert_eq!(in_vain.converged, Some(false), "{}", shown(&in_vain));
+    assert_eq!(suspended(&world), [0; 0]);
+    keeps(true);
+    assert_converged(&world.approve(&[code]).await);
+    assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
+}
+
+/// Lets an approved suspend go to a Zivver whose answer is lost. Gives the code.
+async fn unanswered(kind: FaultKind) -> (World, String) {
+    let world = company(10).await.again_with(&[("MAX_SUSPEND", "0")]).await;
+    vanish(&world, 0..1);
+    let report = world.apply().await;
+    let code = code(&report, Class::Suspend).to_owned();
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(kind).method("PUT"));
+    let report = world.approve(&[&code]).await;
+    assert_eq!(report.error, None);
+    assert_eq!(report.actions[0].outcome, ActionOutcome::Failed);
+    zivver.clear_faults();
+    (world, code)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_what_nobody_answered_for_and_zivver_made_is_made_once() {
+    let let_in = |world: &World| {
+        assert_eq!(suspended(world), [0]);
+        let active = |user: &mut User| user.active = true;
+        world
+            .sandbox
+            .zivver
+            .with_state(|organisation| active(organisation.user_mut(&at("p000")).unwrap()));
+    };
+    for runs_between in [0, 1] {
+        let (world, code) = unanswered(FaultKind::ResetAfter).await;
+        for _ in 0..runs_between {
+            assert_converged(&world.apply().await);
+        }
+        let_in(&world);
+        let once = world.approve(&[&code]).await;
+        assert_eq!(held(&once, Class::Suspend), [at("p000")]);
+        assert_eq!(suspended(&world), [0; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_what_nobody_answered_for_and_zivver_did_not_make_stays_approved() {
+    let (world, code) = unanswered(FaultKind::ResetBefore).await;
+    assert_converged(&world.approve(&[&code]).await);
+    assert_eq!(suspended(&world), [0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -231,6 +231,24 @@ async fn r35_suspends_that_were_cut_off_are_completed_as_an_undisturbed_run_had_
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn r25_the_run_after_one_that_stopped_suspends_first() {
+    let world = leaving(3, 1).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[1].display_name = "New name".into();
+    });
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status(403, "")).method("PUT"));
+    let stopped = world.apply().await;
+    assert!(stopped.error.is_some(), "{}", shown(&stopped));
+    zivver.clear_faults();
+    forget(&world);
+    let report = world.apply().await;
+    assert_converged(&report);
+    let writes = writes(&world);
+    assert!(writes[0].contains("active:false"), "{writes:#?}");
+}
+
 /// Three of forty leave, where three may; the run that suspends them is killed when Zivver has done it. Then more leave.
 async fn killed_in_its_suspends() -> World {
     let world = leaving(40, 3).await;

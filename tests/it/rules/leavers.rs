@@ -45,9 +45,9 @@ fn taken_by_a_namesake(tenant: &mut Tenant) {
 }
 
 async fn undo(world: &World, report: &Report) -> Report {
-    let run = RunId::parse(&report.id).unwrap();
-    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
-    world.engine.undo(&run, &request).await.unwrap()
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.undo = RunId::parse(&report.id);
+    world.engine.run(&request).await.unwrap()
 }
 
 fn texts(report: &Report) -> Vec<&str> {

@@ -16,6 +16,9 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// What a wrong clock may take from a span or add to it.
 const CLOCKS_MS: i64 = HOUR_MS / 2;
 
+/// A run tells in seconds when it began, so that the order of two within one is that of their ids.
+const STARTED_MS: i64 = 1000;
+
 /// One invocation, when it has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Beat {
@@ -123,7 +126,8 @@ impl Pulse {
             .iter()
             .filter(counts)
             .max_by_key(|it| it.began_ms)?;
-        let overlaps = |it: &Beat| it.ended_ms > last.began_ms && it.began_ms != last.began_ms;
+        let overlaps =
+            |it: &Beat| it.ended_ms > last.began_ms - STARTED_MS && it.began_ms != last.began_ms;
         let is_in_doubt = |it: &Beat| {
             let apart_ms = (it.began_ms - last.began_ms).abs();
             it.began_ms != last.began_ms && apart_ms < it.in_doubt_ms.max(last.in_doubt_ms)

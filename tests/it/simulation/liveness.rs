@@ -419,13 +419,14 @@ impl Oracle {
             let mut others = truth.mailboxes.iter();
             let other =
                 others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
-            let (Some((heir, other)), false) =
+            let (Some((_, other)), false) =
                 (other, own.is_some_and(|it| it.addresses.contains(&alias)))
             else {
                 continue;
             };
-            // R22: what is out of use gives it up for an account that is there or comes.
-            if !is_active(organisation, id) && !self.is_in_use(heir) {
+            // R22: what is to be inactive gives it up for an account that is to be active.
+            let is_compared = is_active(organisation, id) && own.is_some_and(Fact::wants_account);
+            if !is_compared && !other.wants_account() {
                 continue;
             }
             let mut names = self.names(organisation, id);
@@ -540,6 +541,7 @@ impl Oracle {
             if has_expired(shown) {
                 continue;
             }
+            let (named, after) = self.shown(shown);
             let sets = shown.held.iter().filter(|held| held.code == *code);
             for change in sets.flat_map(|it| &it.changes) {
                 let address = change.address.as_str();
@@ -566,19 +568,22 @@ impl Oracle {
                 if change.what == "empty" && members.is_some_and(|it| it != before) {
                     continue;
                 }
-                let stop = intents_of(change, &self.organisation)
-                    .into_iter()
-                    .map(|it| Intent {
-                        effect: Effect::Stop,
-                        ..it
-                    });
+                // Somebody gave the account another address since: that is another change.
+                let id = id_of(&named, address).unwrap_or_default();
+                if address_of(&after, &id) != address_of(view, &id) {
+                    continue;
+                }
+                let stop = intents_of(change, &named).into_iter().map(|it| Intent {
+                    effect: Effect::Stop,
+                    ..it
+                });
                 // Whoever else may open it must go as well now: another change.
                 if change.what == "remove delegate"
                     && stop.into_iter().any(|it| told.held.contains(&it))
                 {
                     continue;
                 }
-                let again = intents_of(change, &self.organisation)
+                let again = intents_of(change, &named)
                     .into_iter()
                     .find(|intent| told.held.contains(intent));
                 if let Some(again) = again {

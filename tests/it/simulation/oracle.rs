@@ -81,6 +81,8 @@ pub(super) struct Invocation {
     /// What the limits of its run are of.
     base: Base,
     pub(super) scoped: bool,
+    /// Zivver as the addresses of its report name accounts, and as it was when it ended.
+    shown: Option<(Arc<Organisation>, Arc<Organisation>)>,
 }
 
 /// A write that Zivver acted on.
@@ -346,9 +348,10 @@ impl Oracle {
     /// The administrator lets these changes go with the next run.
     pub(super) fn approves(&mut self, report: &Report, code: &str) {
         let until_ms = time::elapsed_ms() + 24 * 60 * 60 * 1000;
+        let (named, _) = self.shown(report);
         for held in report.held.iter().filter(|held| held.code == code) {
             for change in &held.changes {
-                for intent in intents_of(change, &self.organisation) {
+                for intent in intents_of(change, &named) {
                     if let Effect::Identity(after) = &intent.effect {
                         let heir = self.truth().with_primary(after).cloned();
                         let owner = self.owners.entry(intent.account.clone()).or_default();
@@ -375,9 +378,25 @@ impl Oracle {
         })
     }
 
+    /// By whom the addresses of a report are to be read, and Zivver at the end of its run.
+    pub(super) fn shown(&self, report: &Report) -> (Arc<Organisation>, Arc<Organisation>) {
+        let mut invocations = self.invocations.iter().rev();
+        let of = invocations.find(|it| it.run.as_ref() == Some(&report.id));
+        let now = || Arc::new(self.organisation.clone());
+        of.and_then(|it| it.shown.clone())
+            .unwrap_or_else(|| (now(), now()))
+    }
+
     /// A run came to its end and said so.
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
+        let after = Arc::new(self.organisation.clone());
+        // A run that did not verify tells of accounts as they were before it.
+        let named = match report.converged {
+            Some(_) => Arc::clone(&after),
+            None => Arc::new(self.invocations[invocation].before.clone()),
+        };
+        self.invocations[invocation].shown = Some((named, after));
         self.invocations[invocation].complete =
             report.error.is_none() && report.state == RunState::Ended;
         let of = &self.invocations[invocation];
@@ -1198,9 +1217,7 @@ impl Oracle {
         }
         let first = self.invocations[at].first;
         let today = self.deeds.iter().filter(|it| {
-            it.class == class
-                && it.at_ms > now_ms - DAY_MS
-                && it.clock_ms > clock_ms - DAY_MS
+            it.class == class && it.at_ms > now_ms - DAY_MS && it.clock_ms > clock_ms - DAY_MS
         });
         let done = today.clone().filter(|it| !it.approved).count();
         // Of what was there before whatever counts today: else a run that is cut off (R35) could not be finished.

@@ -47,6 +47,9 @@ use super::{
     truth::Truth,
 };
 
+/// How long lists may lag behind writes (R22).
+const LIST_LAG_MAX_S: u64 = 60;
+
 /// A day, in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -280,6 +283,9 @@ impl Story {
             .dice
             .pick(&[1, 20, 90, 600, 7200, 40_000, 86_400, 100_000]);
         tokio::time::sleep(Duration::from_secs(pause_s)).await;
+        if pause_s > LIST_LAG_MAX_S {
+            self.catch_up().await;
+        }
         self.check_health().await;
         for _ in 0..self.dice.below(5) {
             self.change_world();
@@ -323,9 +329,9 @@ impl Story {
                 .switch(|switches| switches.paging = paging);
         }
         let together = self.dice.chance(35);
-        let newest = self.state().newest_run().await.unwrap();
+        let mut newest = self.state().newest_run().await.unwrap();
         let plans: Vec<Errand> = (0..=usize::from(together))
-            .map(|slot| self.errand(slot, newest.as_ref()))
+            .map(|slot| self.errand(slot, &mut newest))
             .collect();
         // The directory stands still while it is read: no client can tell a list that was torn between two pages.
         let outside = &self.outside;
@@ -406,7 +412,8 @@ impl Story {
         }
     }
 
-    fn errand(&mut self, slot: usize, newest: Option<&RunId>) -> Errand {
+    /// `newest` is the latest id that there is.
+    fn errand(&mut self, slot: usize, newest: &mut Option<RunId>) -> Errand {
         let dice = &mut self.dice;
         let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
         let mut codes = Vec::new();
@@ -436,7 +443,8 @@ impl Story {
         if dice.chance(40) {
             // As from a queue: the message has the id, and comes again.
             let started = time::CLOCKS[slot]();
-            request.id = Some(RunId::after(newest, started, dice.next()));
+            *newest = Some(RunId::after(newest.as_ref(), started, dice.next()));
+            request.id.clone_from(newest);
         }
         let mut doom = || {
             let mut doom = Doom::default();
@@ -555,6 +563,9 @@ impl Story {
         for process in 0..time::PROCESSES {
             time::set_wrong_by(process, 0);
         }
+        self.outside
+            .zivver
+            .with_state(|organisation| organisation.switches.stale_reads_after_post = 0);
         self.catch_up().await;
         // What Zivver refused or did not keep waits for seven days at most (R22, R33).
         let may_wait = self.slow_dice.chance(50);
@@ -619,10 +630,9 @@ impl Story {
         }
     }
 
-    /// A list of Zivver lags for so many reads: somebody else makes them.
+    /// A list of Zivver does not show what is new for so many reads: somebody else makes them.
     async fn catch_up(&self) {
         let limiter = self.outside.zivver.with_state(|organisation| {
-            organisation.switches.stale_reads_after_post = 0;
             std::mem::replace(&mut organisation.limiter, LimiterConfig::off())
         });
         for kind in ["Users", "Groups"].repeat(3) {

@@ -18,14 +18,14 @@ use super::{
 use crate::http::retry_after;
 use domain::source::PermissionAnswer;
 
-/// The most that the service takes.
+/// The limit of the service.
 pub(super) const BATCH_MAX: usize = 10;
 
 const BATCH_TIMEOUT: Duration = Duration::from_secs(100);
 
 #[derive(Deserialize)]
 struct BatchAnswer {
-    /// Each is read for itself: one that makes no sense spoils no other.
+    /// Parsed one by one, so that one invalid answer does not invalidate the others.
     responses: Vec<Box<RawValue>>,
 }
 
@@ -41,7 +41,7 @@ struct SubAnswer {
     body: Option<Box<RawValue>>,
 }
 
-/// What one answer of a batch comes to.
+/// The result of one request of a batch.
 enum Sub {
     Good(usize, PermissionAnswer),
     Throttled(Option<Duration>),
@@ -49,7 +49,7 @@ enum Sub {
 }
 
 impl Service {
-    /// What a batch answers well, by place. All else (refused, missing, without SELF) is for a plain read to find out.
+    /// The good answers of a batch, by index. All others (refused, missing, without SELF) are left to a plain read.
     pub(super) async fn batch(
         &self,
         keys: &[(usize, MailboxKey)],
@@ -94,7 +94,7 @@ impl Service {
                 Sub::Bad => (),
             }
         }
-        // They were sent together, so they are one refusal.
+        // They were sent together, so they count as one refusal.
         if let Some(longest) = waits.into_iter().max() {
             self.gate.refused_inside(longest);
         }
@@ -125,7 +125,7 @@ impl Service {
     }
 }
 
-/// The entries of a mailbox, where they are all there.
+/// The entries of a mailbox, if the answer is complete.
 fn good_sub(answer: &SubAnswer) -> Option<Sub> {
     let place = plain_text(&answer.id).trim().parse().ok()?;
     let page: Page<PermissionRow> = serde_json::from_str(answer.body.as_ref()?.get()).ok()?;
@@ -137,7 +137,7 @@ fn good_sub(answer: &SubAnswer) -> Option<Sub> {
     has_self(&entries).then_some(Sub::Good(place, PermissionAnswer::Entries(entries)))
 }
 
-/// Texts and numbers are used alike in a batch.
+/// The service sends ids and statuses both as text and as numbers.
 fn plain_text(value: &Value) -> String {
     value
         .as_str()

@@ -1,4 +1,4 @@
-//! One call of the API: headers, token, gate, repetition, redirects, and what an answer means.
+//! One call of the API: headers, token, gate, retries, redirects, and the meaning of an answer.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -27,20 +27,20 @@ use crate::http::{
     Reply, Request, RetryReason, SendError, Sender, UnpackError, one_line, retry_after, unpack,
 };
 
-/// The largest answer accepted, packed or not: a page of 1000 mailboxes has about 2 MiB.
+/// The largest answer accepted, compressed or not: a page of 1000 mailboxes has about 2 MiB.
 const BODY_LIMIT_BYTES: usize = 64 << 20;
 
-/// A regional redirect leads to the right place at once; more are a loop.
+/// A regional redirect leads to its target directly; more than this are a loop.
 const REDIRECTS_MAX: u32 = 3;
 
-/// Repetitions that a run may spend without success. Every success earns one back.
+/// Retries that a run may spend without a success. Each success earns one back.
 const RETRY_BUDGET: u32 = 1000;
 
 /// The back-end that holds the state of a tenant's paged reads (`docs/specs/exchange-online.md`, "0. Decisions",
 /// decision 8).
 const ANCHOR: &str = "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@";
 
-/// What to send, and how to speak of it.
+/// What to send, and how errors name it.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     /// As counted in reports.
@@ -52,11 +52,11 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     pub(super) prefer: &'static str,
     pub(super) timeout: Duration,
-    /// Whether the time it takes says something about the service: the same small read, over and over.
+    /// Whether latencies of this kind of call can be compared with each other: the same small read each time.
     pub(super) comparable: bool,
 }
 
-/// Everything that calls share.
+/// What all calls share.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) config: ExchangeConfig,
@@ -64,22 +64,22 @@ pub(super) struct Service {
     pub(super) gate: Gate,
     pub(super) tokens: TokenKeeper,
     pub(super) retry_budget: RetryBudget,
-    /// Questions that failed one after the other for want of the service (R32).
+    /// Questions that failed in a row because the service is unavailable (R32).
     pub(super) outages_in_a_row: AtomicU32,
 }
 
 /// A successful answer that cannot be used.
 pub(super) enum Unusable {
-    /// Not what the API promises; in words.
+    /// Does not have the form that the API promises; the text says how.
     Unintelligible(String),
-    /// It holds an error after all.
+    /// The body holds an error although the status is a success.
     Error,
 }
 
-/// What to do after one try.
+/// What to do after one attempt.
 enum Verdict<T> {
     Done(T),
-    /// 401: once with a new token.
+    /// 401: try once with a new token.
     Renew(Failure),
     Redirect(Url),
     Again {
@@ -91,7 +91,7 @@ enum Verdict<T> {
 }
 
 impl Service {
-    /// Sends `call` until it succeeds or repeating it makes no sense, and lets `read` make sense of the body.
+    /// Sends `call` until it succeeds or a retry cannot help. `read` parses the body.
     pub(super) async fn call<T>(
         &self,
         call: &Call,
@@ -149,13 +149,13 @@ impl Service {
         }
     }
 
-    /// What the token says, with a token fetched if there is none yet.
+    /// The facts of the token; fetches a token if there is none yet.
     pub(super) async fn facts(&self) -> Result<TokenFacts, ExchangeError> {
         let bearer = self.tokens.current().await?;
         Ok((*bearer.facts).clone())
     }
 
-    /// The address of an entity or function of our tenant; `rest` is already encoded.
+    /// The URL of an entity or function of the tenant; `rest` is already encoded.
     pub(super) async fn address(&self, rest: &str) -> Result<Url, ExchangeError> {
         let facts = self.facts().await?;
         let tenant = percent_encoding::utf8_percent_encode(&facts.tenant_id, TENANT);
@@ -169,7 +169,7 @@ impl Service {
             })
     }
 
-    /// Sends `call` once, and makes nothing of the answer.
+    /// Sends `call` once and returns the answer without interpreting it.
     pub(super) async fn send_once(&self, call: &Call) -> Result<Reply, ExchangeError> {
         let bearer = self.tokens.current().await?;
         let sent = self
@@ -250,7 +250,7 @@ impl Service {
         let fault = fault::classify(reply, body);
         let refused = fault.class == Class::Throttled
             || reply.status == StatusCode::SERVICE_UNAVAILABLE && fault.class == Class::Transient;
-        // The sender has counted what says so by its status.
+        // `Sender` has already counted an answer with status 429.
         if fault.class == Class::Throttled && reply.status != StatusCode::TOO_MANY_REQUESTS {
             self.sender.counters().count_throttled();
         }
@@ -308,7 +308,7 @@ impl Service {
         }
     }
 
-    /// How long until our allowance is filled up, where the service says that it is spent (4.1).
+    /// How long until the request allowance is full again, if the service says that it is used up (4.1).
     fn allowance_spent(&self, reply: &Reply) -> Option<Duration> {
         let remaining: f64 = reply.header("rate-limit-remaining")?.trim().parse().ok()?;
         let reset: jiff::Timestamp = reply.header("rate-limit-reset")?.trim().parse().ok()?;
@@ -319,7 +319,7 @@ impl Service {
     }
 }
 
-/// Everything but letters, digits and what a GUID or a domain holds.
+/// Encodes everything except letters, digits and the other characters of a GUID or a domain.
 const TENANT: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.');
 
@@ -333,7 +333,7 @@ impl Call {
         }
     }
 
-    /// A failure that no single answer shows.
+    /// A failure that is not caused by one answer.
     pub(super) fn failure(&self, text: &str) -> Failure {
         Failure {
             operation: self.operation.clone(),
@@ -344,7 +344,7 @@ impl Call {
     }
 }
 
-/// There was no answer.
+/// The verdict when there was no answer.
 fn unanswered<T>(call: &Call, error: &SendError, permit: Permit<'_>) -> Verdict<T> {
     if matches!(error, SendError::Timeout { .. }) {
         permit.refused(None);
@@ -362,7 +362,7 @@ fn unanswered<T>(call: &Call, error: &SendError, permit: Permit<'_>) -> Verdict<
     }
 }
 
-/// A body as JSON. The texts name no content, which may be personal.
+/// Parses a body as JSON. The error texts contain no data, which may be personal.
 pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unusable> {
     use serde_json::error::Category;
     if body.trim_ascii().is_empty() {
@@ -379,7 +379,7 @@ pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unusable>
     })
 }
 
-/// How many repetitions a run has left; a service that is down must not be asked six times for every mailbox.
+/// The number of retries left to a run, so that it does not ask an unavailable service six times for each mailbox.
 #[derive(Debug)]
 pub(super) struct RetryBudget(AtomicU32);
 
@@ -392,7 +392,7 @@ impl RetryBudget {
         self.update(|left| (left < RETRY_BUDGET).then_some(left + 1));
     }
 
-    /// Whether there is one left. Throttling costs nothing: the gate slows the run down instead.
+    /// Takes one retry, if there is one left. Throttling is free, because the gate already slows the run down.
     fn spend(&self, reason: RetryReason) -> bool {
         reason == RetryReason::Throttled || self.update(|left| left.checked_sub(1))
     }

@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use super::{
     ExchangeError,
     call::{Call, Service},
-    pages::{Reader, Rows, Void},
+    pages::{NoRows, Reader, Rows},
     wire::RecipientRow,
 };
 use domain::source::{
     Answer, DirectoryAnswer, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord,
 };
 
-/// The service itself gives a cmdlet up to 15 minutes; ours take seconds.
+/// The service allows a cmdlet up to 15 minutes; the cmdlets used here take seconds.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 
 const GROUP_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
 
-/// With all addresses: the account of a trustee that is no mailbox may have any of them (R12).
+/// All addresses are needed: a trustee that is not a mailbox can have an account with any of them (R12).
 const RECIPIENT_PROPERTIES: &str = "Name,Identity,DisplayName,Alias,PrimarySmtpAddress,EmailAddresses,RecipientTypeDetails,ExternalDirectoryObjectId,Guid";
 
 type Read<T> = Result<T, Vec<String>>;
@@ -34,7 +34,7 @@ struct Command<'a> {
     identity: Option<&'a str>,
     link_type: Option<&'static str>,
     properties: &'static str,
-    void: Void,
+    no_rows: NoRows,
 }
 
 impl<'a> Command<'a> {
@@ -45,42 +45,42 @@ impl<'a> Command<'a> {
             identity: Some(identity),
             link_type: None,
             properties: "Name,Members",
-            void: Void::Never,
+            no_rows: NoRows::Unexpected,
         }
     }
 }
 
-/// Another way to ask whether there is nothing.
-struct Other<'a> {
+/// A second query that confirms an empty result.
+struct Confirmation<'a> {
     command: Command<'a>,
-    convert: fn(RecipientRow) -> Read<Said>,
-    confirms: fn(&[Said]) -> bool,
+    convert: fn(RecipientRow) -> Read<GroupCheck>,
+    confirms: fn(&[GroupCheck]) -> bool,
 }
 
-/// What one group says.
+/// The result of a query for one group.
 #[derive(Debug)]
-struct Said {
-    /// What tells it from other groups.
+struct GroupCheck {
+    /// The identity of the group, to compare it with other groups.
     id: Option<String>,
-    is_nothing: bool,
+    fits_empty_answer: bool,
 }
 
-impl<'a> Other<'a> {
-    /// The group itself says that nobody is in it.
+impl<'a> Confirmation<'a> {
+    /// `Get-Group` says itself whether the group has no members.
     fn group(identity: &'a str) -> Self {
         Self {
             command: Command::group(identity),
             convert: |row| {
-                Ok(Said {
+                Ok(GroupCheck {
                     id: None,
-                    is_nothing: row.says_empty(),
+                    fits_empty_answer: row.has_no_members(),
                 })
             },
-            confirms: |said| {
+            confirms: |groups| {
                 matches!(
-                    said,
-                    [Said {
-                        is_nothing: true,
+                    groups,
+                    [GroupCheck {
+                        fits_empty_answer: true,
                         ..
                     }]
                 )
@@ -88,7 +88,7 @@ impl<'a> Other<'a> {
         }
     }
 
-    /// All groups there are, of which none belongs into the directory.
+    /// Lists all groups. The directory is empty if none of them is of a kind that it contains.
     fn all_groups() -> Self {
         Self {
             command: Command {
@@ -96,21 +96,25 @@ impl<'a> Other<'a> {
                 identity: None,
                 link_type: None,
                 properties: "Name,RecipientTypeDetails,ExternalDirectoryObjectId,Guid",
-                void: Void::Envelope,
+                no_rows: NoRows::Envelope,
             },
             convert: |row| {
-                let is_nothing = row.says_undistributed();
+                let fits_empty_answer = row.is_never_distributed();
                 let record = row.into_record();
                 let id = RecipientRow::key(&record);
-                record.map(|_| Said { id, is_nothing })
+                record.map(|_| GroupCheck {
+                    id,
+                    fits_empty_answer,
+                })
             },
-            confirms: |said| said.iter().all(|group| group.is_nothing),
+            confirms: |groups| groups.iter().all(|group| group.fits_empty_answer),
         }
     }
 }
 
 impl Service {
-    /// The answer to `question`. The error is for failures that stop the run; all others are in the answer (R11).
+    /// The answer to `question`. A failure that must stop the run is the error; all other failures are in the answer
+    /// (R11).
     pub(super) async fn answer(&self, question: &Question) -> Result<Answer, ExchangeError> {
         let answer = match question {
             Question::GroupDirectory => Answer::Directory(self.group_directory().await?),
@@ -131,8 +135,8 @@ impl Service {
         Ok(answer)
     }
 
-    /// The reason of a failure that concerns one object only.
-    fn survivable(&self, error: ExchangeError) -> Result<String, ExchangeError> {
+    /// The reason of a failure that concerns one object only. Any other error is returned.
+    fn object_failure(&self, error: ExchangeError) -> Result<String, ExchangeError> {
         let outages = if error.is_outage() {
             self.outages_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
         } else {
@@ -152,16 +156,18 @@ impl Service {
             identity: None,
             link_type: None,
             properties: GROUP_PROPERTIES,
-            void: Void::Envelope,
+            no_rows: NoRows::Envelope,
         };
-        Ok(match self.confirmed(&command, &Other::all_groups()).await {
-            Ok(groups) => DirectoryAnswer::Complete(groups),
-            Err(error) => DirectoryAnswer::Failed(self.survivable(error)?),
-        })
+        Ok(
+            match self.confirmed(&command, &Confirmation::all_groups()).await {
+                Ok(groups) => DirectoryAnswer::Complete(groups),
+                Err(error) => DirectoryAnswer::Failed(self.object_failure(error)?),
+            },
+        )
     }
 
     async fn recipient(&self, text: &str) -> Result<RecipientAnswer, ExchangeError> {
-        // An empty identity means every object there is.
+        // The service takes an empty identity as "all objects".
         if text.trim().is_empty() {
             let reason = "a recipient without a name cannot be looked up";
             return Ok(RecipientAnswer::Failed(reason.to_owned()));
@@ -171,7 +177,7 @@ impl Service {
             identity: Some(text),
             link_type: None,
             properties: RECIPIENT_PROPERTIES,
-            void: Void::Envelope,
+            no_rows: NoRows::Envelope,
         };
         Ok(match self.recipients(&command).await {
             Ok(Rows { mut rows, .. }) => match (rows.pop(), rows.is_empty()) {
@@ -181,7 +187,7 @@ impl Service {
             },
             Err(ExchangeError::NotFound(_)) => RecipientAnswer::NotFound,
             Err(ExchangeError::Ambiguous(_)) => RecipientAnswer::Ambiguous,
-            Err(error) => RecipientAnswer::Failed(self.survivable(error)?),
+            Err(error) => RecipientAnswer::Failed(self.object_failure(error)?),
         })
     }
 
@@ -208,12 +214,13 @@ impl Service {
             identity: Some(identity),
             link_type,
             properties: RECIPIENT_PROPERTIES,
-            void: Void::Envelope,
+            no_rows: NoRows::Envelope,
         };
         let read = match kind {
             GroupKind::PlainSecurity => self.named_members(&Command::group(identity)).await,
             GroupKind::Security | GroupKind::Distribution | GroupKind::NonUniversal => {
-                self.confirmed(&command, &Other::group(identity)).await
+                self.confirmed(&command, &Confirmation::group(identity))
+                    .await
             }
             GroupKind::Microsoft365 | GroupKind::Dynamic | GroupKind::Role => {
                 self.recipients(&command).await.map(|members| members.rows)
@@ -225,7 +232,7 @@ impl Service {
                 self.outages_in_a_row.store(0, Ordering::Relaxed);
                 MembersAnswer::NotFound
             }
-            Err(error) => MembersAnswer::Failed(self.survivable(error)?),
+            Err(error) => MembersAnswer::Failed(self.object_failure(error)?),
         })
     }
 
@@ -236,20 +243,25 @@ impl Service {
         let reader = Reader {
             convert: RecipientRow::into_record,
             key: RecipientRow::key,
-            void: command.void,
+            no_rows: command.no_rows,
         };
         self.run(command, &reader).await
     }
 
-    /// Silence alone says nothing: what takes access away, or lets a name mean somebody, must have been said (R11).
-    async fn confirm(&self, command: &Command<'_>, other: &Other<'_>) -> Result<(), ExchangeError> {
+    /// An empty answer can be a fault of the service. Before it may remove access or resolve a name, a second query
+    /// must confirm it (R11).
+    async fn confirm(
+        &self,
+        command: &Command<'_>,
+        confirmation: &Confirmation<'_>,
+    ) -> Result<(), ExchangeError> {
         let reader = Reader {
-            convert: other.convert,
-            key: |said| said.as_ref().ok()?.id.clone(),
-            void: other.command.void,
+            convert: confirmation.convert,
+            key: |groups| groups.as_ref().ok()?.id.clone(),
+            no_rows: confirmation.command.no_rows,
         };
-        let said = self.run(&other.command, &reader).await?.rows;
-        if (other.confirms)(&said) {
+        let groups = self.run(&confirmation.command, &reader).await?.rows;
+        if (confirmation.confirms)(&groups) {
             return Ok(());
         }
         let call = self.command(command).await?;
@@ -257,24 +269,24 @@ impl Service {
         Err(ExchangeError::Protocol(call.failure(text)))
     }
 
-    /// Recipients as [`Self::recipients`]; that there are none has been said, if only by `other`.
+    /// Recipients as [`Self::recipients`]. An empty result is confirmed by `confirmation`.
     async fn confirmed(
         &self,
         command: &Command<'_>,
-        other: &Other<'_>,
+        confirmation: &Confirmation<'_>,
     ) -> Result<Vec<RecipientRecord>, ExchangeError> {
         let command = Command {
-            void: Void::EmptyBody,
+            no_rows: NoRows::NoBody,
             ..*command
         };
         let read = self.recipients(&command).await?;
-        if read.was_silent {
-            self.confirm(&command, other).await?;
+        if read.had_no_body {
+            self.confirm(&command, confirmation).await?;
         }
         Ok(read.rows)
     }
 
-    /// `Get-Group` gives one row, whose members have only names.
+    /// `Get-Group` returns one row, in which members have only names.
     async fn named_members(
         &self,
         command: &Command<'_>,
@@ -282,7 +294,7 @@ impl Service {
         let reader = Reader {
             convert: RecipientRow::into_member_names,
             key: |_| None,
-            void: command.void,
+            no_rows: command.no_rows,
         };
         let groups = self.run(command, &reader).await?.rows;
         let [names] = groups.as_slice() else {
@@ -306,7 +318,8 @@ impl Service {
         let call = self.command(command).await?;
         let list = self.read_all(&call, reader, |_, _| ()).await?;
         if list.repeated > 0 {
-            // Nobody is asked about by himself whom a group's list or the list of groups has lost (R10, R11).
+            // Groups and members are not looked up one by one, so a row missing from the list would go unnoticed (R10,
+            // R11).
             let text = "a row came again on another page, so another one may be missing";
             return Err(ExchangeError::Paging(call.failure(text)));
         }
@@ -319,7 +332,7 @@ impl Service {
             rows,
             pages: list.pages,
             repeated: list.repeated,
-            was_silent: list.was_silent,
+            had_no_body: list.had_no_body,
         })
     }
 

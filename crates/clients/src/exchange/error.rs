@@ -1,20 +1,20 @@
-//! What can go wrong, one variant for each reaction of the caller (`docs/specs/exchange-online.md`, "11. Notes for the
-//! Rust client").
+//! Errors of the client, one variant for each reaction of the caller (`docs/specs/exchange-online.md`, "11. Notes for
+//! the Rust client").
 
 use std::fmt;
 
 use domain::remedies;
 
-/// The last failed exchange behind an error, on one line.
+/// The last failed request behind an error, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Operation and object, in words.
     pub operation: String,
-    /// HTTP status; `None` where there was no answer.
+    /// HTTP status; `None` if there was no answer.
     pub status: Option<u16>,
-    /// What the service said, shortened.
+    /// The text of the service, shortened.
     pub text: String,
-    /// For Microsoft's support.
+    /// Lets Microsoft's support find the request.
     pub request_id: Option<String>,
 }
 
@@ -35,47 +35,47 @@ impl fmt::Display for Failure {
 /// Why Exchange Online gave no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
-    /// The client cannot be used as it is set up.
+    /// The configuration of the client is invalid.
     #[error("{text}; {remedy}")]
     Settings { text: String, remedy: String },
-    /// No token, or one that cannot work.
+    /// There is no token, or it cannot be used.
     #[error("cannot sign in to Exchange Online: {text}; {remedy}")]
     Token { text: String, remedy: String },
-    /// 401 with a new token, or 403: the identity may not do this.
+    /// 401 with a new token, or 403: the identity lacks a permission.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_PERMISSION)]
     Permission(Failure),
-    /// Refused for lack of capacity, to the last attempt.
+    /// Every attempt was throttled.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_THROTTLED)]
     Throttled(Failure),
-    /// A fault of the service, to the last attempt.
+    /// Every attempt ended in a fault of the service.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_TRANSIENT)]
     Transient(Failure),
-    /// No answer from the network, to the last attempt; the text says what to check.
+    /// Every attempt failed in the network; the text says what to check.
     #[error("{0}")]
     Unreachable(Failure),
-    /// The service says that there is no such object.
+    /// The service says that the object does not exist.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_NOT_FOUND)]
     NotFound(Failure),
-    /// More than one object has this name.
+    /// More than one object matches the name.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_AMBIGUOUS)]
     Ambiguous(Failure),
-    /// The list was not read to its end (R1).
+    /// The list could not be read completely (R1).
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_PAGING)]
     Paging(Failure),
-    /// An answer that is not what the API promises.
+    /// The answer does not have the form that the API promises.
     #[error("{0}; check that EXO_URL is Exchange Online, and run again")]
     Protocol(Failure),
-    /// Refused, and sending it again cannot help.
+    /// Refused; a retry cannot help.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_REFUSED)]
     Refused(Failure),
 }
 
 impl ExchangeError {
-    /// Whether nothing else can be read either, so that the run must stop (R32).
+    /// Whether every other read would fail too, so that the run must stop (R32).
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Settings { .. } | Self::Token { .. } => true,
-            // A 403 concerns one object, a 401 the identity.
+            // A 403 concerns one object, a 401 the identity as a whole.
             Self::Permission(failure) => failure.status == Some(401),
             Self::Throttled(_)
             | Self::Transient(_)
@@ -88,12 +88,12 @@ impl ExchangeError {
         }
     }
 
-    /// Whether the identity may not do this one thing (R11, R32).
+    /// Whether the identity lacks the permission for this request (R11, R32).
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Permission(failure) if failure.status != Some(401))
     }
 
-    /// Whether the service as a whole may be down: what counts towards the limit of failures in a row (R32).
+    /// Whether the whole service may be unavailable. Such failures count for the limit of failures in a row (R32).
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Throttled(_) | Self::Transient(_) | Self::Unreachable(_) => true,

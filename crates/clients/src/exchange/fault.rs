@@ -1,4 +1,4 @@
-//! What an unsuccessful answer means (`docs/specs/exchange-online.md`, "4. Throttling and errors"). Pure.
+//! Classifies unsuccessful answers (`docs/specs/exchange-online.md`, "4. Throttling and errors"). Pure.
 
 use reqwest::{
     StatusCode,
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 use crate::http::{Reply, one_line};
 
-/// The longest text of the service that an error repeats.
+/// The longest text of the service that an error quotes.
 const TEXT_CHARS_MAX: usize = 300;
 
-/// As much of a body without `error` is searched for markers.
+/// How much of a body without `error` is searched for markers.
 const PLAIN_BYTES_MAX: usize = 4096;
 
-/// What to do about an answer.
+/// How to react to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// 3xx with a `Location`, checked by the caller (1.1).
     Redirect,
-    /// 401: a new token, once.
+    /// 401: try once with a new token.
     Unauthorized,
     /// 403, or a role that Exchange does not support.
     Forbidden,
@@ -27,21 +27,21 @@ pub(super) enum Class {
     Transient,
     NotFound,
     Ambiguous,
-    /// A link that expired or was made by another back-end.
+    /// A page link that expired or was made by another back-end.
     Paging,
-    /// Anything else: sending it again cannot help.
+    /// Anything else: a retry cannot help.
     Refused,
 }
 
-/// An unsuccessful answer, understood.
+/// A classified unsuccessful answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) class: Class,
-    /// The best cause that the answer names, on one line.
+    /// The most specific cause in the answer, on one line.
     pub(super) text: String,
 }
 
-/// Parts of texts and of .NET exception types, compared in lower case, in order of precedence (4.4).
+/// Parts of messages and of .NET exception types, compared in lower case, in order of precedence (4.4).
 const MARKERS: [(&str, Class); 14] = [
     ("maximum number of concurrent requests", Class::Throttled),
     ("pagination request", Class::Paging),
@@ -59,15 +59,15 @@ const MARKERS: [(&str, Class); 14] = [
     (EXPIRED, Class::Paging),
 ];
 
-/// Of a link, in other words than usual.
+/// The word by which some messages say that a page link is no longer valid.
 const EXPIRED: &str = "expired";
 
-/// Reads an answer that is no plain success.
+/// Classifies an answer that is not a plain success.
 pub(super) fn classify(reply: &Reply, body: &[u8]) -> Fault {
     let cause = Cause::read(&reply.headers, body);
     let status = reply.status.as_u16();
-    let marked =
-        mark(&cause.searched, status, |_| true).or_else(|| mark(&cause.plain, status, is_passing));
+    let marked = mark(&cause.searched, status, |_| true)
+        .or_else(|| mark(&cause.plain, status, is_temporary));
     Fault {
         class: of_status(reply, body, marked),
         text: cause.text(reply.status),
@@ -78,26 +78,27 @@ fn mark(text: &str, status: u16, counts: fn(Class) -> bool) -> Option<Class> {
     let haystack = text.to_lowercase().replace('’', "'");
     MARKERS
         .iter()
-        .filter(|(marker, class)| counts(*class) && is_believed(marker, *class, status))
+        .filter(|(marker, class)| counts(*class) && marker_applies(marker, *class, status))
         .find(|(marker, _)| haystack.contains(marker))
         .map(|(_, class)| *class)
 }
 
-/// What a text outside of any `error` can say: a gateway's page proves of nobody that he is gone, or may not be read.
-fn is_passing(class: Class) -> bool {
+/// The classes that a text outside of `error` may have: a gateway's page must not make an object count as deleted or
+/// forbidden.
+fn is_temporary(class: Class) -> bool {
     matches!(class, Class::Throttled | Class::Transient | Class::Paging)
 }
 
-/// Whether a marker counts under this status. A service that is not well proves of nobody that he is gone (R11), and a
-/// word as common as [`EXPIRED`] is about links only where an expired one is told (`docs/specs/exchange-online.md`,
-/// "2. Paging").
-fn is_believed(marker: &str, class: Class, status: u16) -> bool {
-    let is_unwell = status >= 500 || status == 408;
+/// Whether a marker counts under this status. A failing service does not prove that an object is gone (R11), and a word
+/// as common as [`EXPIRED`] is only about page links under the status of an expired link
+/// (`docs/specs/exchange-online.md`, "2. Paging").
+fn marker_applies(marker: &str, class: Class, status: u16) -> bool {
+    let is_failing = status >= 500 || status == 408;
     let is_about_objects = matches!(class, Class::NotFound | Class::Ambiguous);
-    !(is_unwell && is_about_objects) && (marker != EXPIRED || status == 400)
+    !(is_failing && is_about_objects) && (marker != EXPIRED || status == 400)
 }
 
-/// The reaction to a status, given what the body's markers say.
+/// The class of a status, given the class of the markers in the body.
 fn of_status(reply: &Reply, body: &[u8], marked: Option<Class>) -> Class {
     match reply.status.as_u16() {
         429 => Class::Throttled,
@@ -106,33 +107,33 @@ fn of_status(reply: &Reply, body: &[u8], marked: Option<Class>) -> Class {
         301 | 302 | 307 | 308 if reply.headers.contains_key(LOCATION) => Class::Redirect,
         status => marked.unwrap_or(match status {
             404 if is_own_answer(body) => Class::NotFound,
-            // 200: an error in the dress of a success, which a second try may mend. 404: a gateway's page, or half an answer,
-            // says of nobody that he is gone (R19).
+            // 200: an error with the status of a success; a retry may succeed. 404: a gateway's page or a truncated
+            // answer does not prove that an object is gone (R19).
             200..=299 | 404 | 408 | 500 | 502..=504 | 506..=599 => Class::Transient,
             _ => Class::Refused,
         }),
     }
 }
 
-/// Whether a body can be Exchange's own: JSON, or nothing at all.
+/// Whether Exchange itself can have sent this body: it is JSON or empty.
 fn is_own_answer(body: &[u8]) -> bool {
     body.trim_ascii().is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// The cause that an error body or its headers name.
+/// The cause named by an error body or its headers.
 #[derive(Default)]
 struct Cause {
-    /// What to show.
+    /// The text to show.
     shown: String,
-    /// Where to look for markers.
+    /// The text to search for markers.
     searched: String,
-    /// The beginning of a body that has no `error`.
+    /// The beginning of a body without `error`.
     plain: String,
 }
 
 impl Cause {
-    /// The inner exception, else the first detail (pipe or JSON-in-string form), else the outer message, else the
-    /// headers (4.3).
+    /// Takes the inner exception, else the first detail (separated by pipes, or JSON in a string), else the outer
+    /// message, else the headers (4.3).
     fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let mut cause = Self::default();
         if let Ok(Value::Object(root)) = serde_json::from_slice(body)
@@ -197,7 +198,7 @@ impl Cause {
         }
     }
 
-    /// The first text is shown, all are searched.
+    /// The first text is shown; all texts are searched.
     fn offer(&mut self, text: &str) {
         if self.shown.is_empty() {
             self.shown = one_line(text, TEXT_CHARS_MAX);
@@ -218,7 +219,7 @@ impl Cause {
     }
 }
 
-/// A member by its name in any case.
+/// Looks up a member, ignoring case.
 fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object
         .iter()
@@ -241,6 +242,8 @@ mod tests {
     use bytes::Bytes;
     use serde_json::json;
 
+    use domain::remedies;
+
     use super::*;
 
     fn fault(status: u16, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Fault {
@@ -261,27 +264,89 @@ mod tests {
         .to_string()
     }
 
+    /// Status, text, and what a person can do.
+    const KNOWN: [(u16, &str, &str); 28] = [
+        (
+            400,
+            "maximum number of concurrent requests",
+            remedies::EXCHANGE_THROTTLED,
+        ),
+        (
+            400,
+            "Expired or Invalid pagination request",
+            remedies::EXCHANGE_PAGING,
+        ),
+        (
+            400,
+            "ManagementObjectNotFoundException",
+            remedies::EXCHANGE_NOT_FOUND,
+        ),
+        (400, "couldn't be found on", remedies::EXCHANGE_NOT_FOUND),
+        (
+            400,
+            "ManagementObjectAmbiguousException",
+            remedies::EXCHANGE_AMBIGUOUS,
+        ),
+        (
+            400,
+            "doesn't represent a unique recipient",
+            remedies::EXCHANGE_AMBIGUOUS,
+        ),
+        (
+            400,
+            "isn't supported in this scenario",
+            remedies::EXCHANGE_PERMISSION,
+        ),
+        (401, "is not allowed to call", remedies::EXCHANGE_PERMISSION),
+        (400, "ServerBusyException", remedies::EXCHANGE_TRANSIENT),
+        (400, "TransientException", remedies::EXCHANGE_TRANSIENT),
+        (
+            400,
+            "BackendCommunicationException",
+            remedies::EXCHANGE_TRANSIENT,
+        ),
+        (
+            400,
+            "CmdletProxyNotAvailableFailure",
+            remedies::EXCHANGE_TRANSIENT,
+        ),
+        (400, "CmdletProxyException", remedies::EXCHANGE_TRANSIENT),
+        (400, "issue may be transient", remedies::EXCHANGE_TRANSIENT),
+        (
+            400,
+            "ParameterTransformationException",
+            remedies::EXCHANGE_REFUSED,
+        ),
+        (400, "ParameterBindingException", remedies::EXCHANGE_REFUSED),
+        (
+            400,
+            "AmbiguousParameterSetException",
+            remedies::EXCHANGE_REFUSED,
+        ),
+        (400, "", remedies::EXCHANGE_REFUSED),
+        (401, "", remedies::EXCHANGE_PERMISSION),
+        (403, "", remedies::EXCHANGE_PERMISSION),
+        (404, "", remedies::EXCHANGE_NOT_FOUND),
+        (405, "", remedies::EXCHANGE_REFUSED),
+        (408, "", remedies::EXCHANGE_TRANSIENT),
+        (429, "", remedies::EXCHANGE_THROTTLED),
+        (500, "", remedies::EXCHANGE_TRANSIENT),
+        (502, "", remedies::EXCHANGE_TRANSIENT),
+        (503, "", remedies::EXCHANGE_TRANSIENT),
+        (504, "", remedies::EXCHANGE_TRANSIENT),
+    ];
+
     #[test]
-    fn every_line_of_the_table_gets_its_remedy() {
+    fn every_known_error_gets_its_remedy() {
         use crate::exchange::{ExchangeError, Failure};
-        use domain::remedies::{self, Service};
-        for known in remedies::KNOWN {
-            if known.service != Service::Exchange {
-                continue;
-            }
+        for (status, text, remedy) in KNOWN {
             let failure = Failure {
                 operation: "read".into(),
-                status: known.status,
-                text: known.text.into(),
+                status: Some(status),
+                text: text.into(),
                 request_id: None,
             };
-            let error = match fault(
-                known.status.unwrap_or(400),
-                &[],
-                pipe(known.text, "it failed"),
-            )
-            .class
-            {
+            let error = match fault(status, &[], pipe(text, "it failed")).class {
                 Class::Unauthorized | Class::Forbidden => ExchangeError::Permission(failure),
                 Class::Throttled => ExchangeError::Throttled(failure),
                 Class::Transient => ExchangeError::Transient(failure),
@@ -291,8 +356,8 @@ mod tests {
                 Class::Refused | Class::Redirect => ExchangeError::Refused(failure),
             };
             assert!(
-                error.to_string().ends_with(known.remedy),
-                "{known:?}: {error}"
+                error.to_string().ends_with(remedy),
+                "{status} {text}: {error}"
             );
         }
     }
@@ -410,13 +475,13 @@ mod tests {
         }
         let beyond = format!("{}{busy}", " ".repeat(PLAIN_BYTES_MAX));
         assert_eq!(fault(400, &[], beyond).class, Class::Refused);
-        // Where there is an error, only what it says counts.
+        // If there is an `error`, only its text counts.
         let aside = json!({"error": {"code": "BadRequest", "message": "no"}, "note": busy});
         assert_eq!(fault(400, &[], aside.to_string()).class, Class::Refused);
     }
 
     #[test]
-    fn r11_a_service_that_is_not_well_proves_nobody_gone() {
+    fn r11_an_error_of_a_failing_service_does_not_mean_not_found() {
         for status in [408, 500, 502, 503, 504] {
             for kind in [
                 "M.ManagementObjectNotFoundException",

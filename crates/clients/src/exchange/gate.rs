@@ -1,4 +1,4 @@
-//! One gate for all workers, as wide as the limiter says.
+//! A semaphore for all workers, as wide as the limiter allows.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,15 +21,15 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct State {
     limiter: Limiter,
-    /// Permits in existence, free or taken.
+    /// The number of existing permits, free or taken.
     width: u32,
 }
 
-/// The right to have one request in flight. Dropping it without a verdict only gives the place back.
+/// The right to have one request in flight. Dropping it without a verdict only frees the place.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     gate: &'a Gate,
-    /// `None` only while the permit is being dropped.
+    /// `None` only while the permit is dropped.
     place: Option<SemaphorePermit<'a>>,
     departure: Departure,
 }
@@ -44,7 +44,7 @@ impl Gate {
         }
     }
 
-    /// Waits for a place, first come, first served, and for the end of a pause.
+    /// Waits for a free place, in order of arrival, and for the end of a pause.
     pub(super) async fn enter(&self) -> Permit<'_> {
         let place = self
             .permits
@@ -75,7 +75,7 @@ impl Gate {
         }
     }
 
-    /// A refusal inside an answer that was itself none (`$batch`).
+    /// A refusal inside an answer that was itself a success (`$batch`).
     pub(super) fn refused_inside(&self, retry_after: Option<Duration>) {
         let now = Instant::now();
         let mut state = self.state();
@@ -87,7 +87,7 @@ impl Gate {
         self.adjust(&mut state);
     }
 
-    /// Places taken, or handed to somebody who is about to take them.
+    /// Places that are taken, or already assigned to a waiting worker.
     fn taken(&self, state: &State) -> u32 {
         let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
         state.width.saturating_sub(free)
@@ -97,7 +97,7 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the width follow the limit. Places that are taken are withdrawn when they are given back.
+    /// Makes the width follow the limit. A place in use is withdrawn when it is freed.
     fn adjust(&self, state: &mut State) {
         let limit = state.limiter.limit();
         if limit > state.width {
@@ -111,7 +111,7 @@ impl Gate {
 }
 
 impl Permit<'_> {
-    /// The request was answered. Its latency counts where the answers are of one kind.
+    /// The request was answered. Its latency counts only if it is `comparable`.
     pub(super) fn succeeded(self, comparable: bool) {
         let now = Instant::now();
         let latency = comparable.then(|| now.duration_since(self.departure.at));

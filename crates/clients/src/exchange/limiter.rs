@@ -1,21 +1,21 @@
-//! How many requests may be in flight: finds the level that the service bears, and stays just below it
-//! (`docs/specs/exchange-online.md`, "0. Decisions", decision 3). Pure: every instant is passed in.
+//! How many requests may be in flight: finds the highest level that the service accepts and stays just below it
+//! (`docs/specs/exchange-online.md`, "0. Decisions", decision 3). Pure: each instant is passed in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Where a run starts, and where latency alone never goes below.
+/// The first limit of a run. Latency alone never reduces the limit below it.
 const START: f64 = 8.0;
-/// What is left of the limit after a refusal.
+/// The factor of the limit after a refusal.
 const CUT: f64 = 0.8;
-/// A level that was refused is tried again at most this often.
+/// The shortest time between two attempts to exceed a refused level.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// Growth stops where answers take this many times as long as at best: the service queues, or delays on purpose.
+/// Answers slower than the best latency by this factor stop the growth: the service queues or delays them.
 const SLOW: f64 = 2.0;
-/// From here on it is cut as after a refusal, only never below the start.
+/// Answers slower by this factor reduce the limit like a refusal, but never below the start.
 const VERY_SLOW: f64 = 4.0;
-/// Differences below this are noise, whatever their ratio.
+/// Smaller differences are noise, whatever their ratio.
 const LATENCY_NOISE_S: f64 = 0.1;
 
 /// Additive increase, multiplicative decrease, with a memory of the level that was refused.
@@ -23,11 +23,11 @@ const LATENCY_NOISE_S: f64 = 0.1;
 pub(super) struct Limiter {
     limit: f64,
     ceiling: f64,
-    /// The level at which the service refused, when that became known, and how far the next probe goes beyond.
+    /// The level that the service refused, when that was seen, and by how much the next probe exceeds it.
     refused: Option<Refused>,
-    proven: Proven,
+    accepted: AcceptedLevels,
     last_cut: Option<Instant>,
-    /// Nobody sends before this instant: the service said so.
+    /// No request may leave before this instant, because the service asked for a pause.
     paused_until: Option<Instant>,
     latency: Latency,
 }
@@ -39,28 +39,28 @@ struct Refused {
     probe_step: f64,
 }
 
-/// Successes by level, of this period of 10 s and of the one before.
+/// Successes by level, in the current period of 10 s and in the one before.
 #[derive(Debug, Default)]
-struct Proven {
+struct AcceptedLevels {
     since: Option<Instant>,
     now: Vec<u32>,
     before: Vec<u32>,
 }
 
-/// What is known about how long answers take, in seconds.
+/// Latencies seen so far, in seconds.
 #[derive(Debug, Default)]
 struct Latency {
     /// Moving average.
     recent: Option<f64>,
-    /// The best average, creeping up by 2 % a second so that one lucky moment is forgotten.
+    /// The lowest average. It rises by 2 % per second, so that one lucky moment is forgotten.
     best: Option<(f64, Instant)>,
 }
 
-/// One request, as the limiter saw it leave.
+/// State of the limiter when a request left.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Departure {
     pub(super) at: Instant,
-    /// Requests in flight or about to be, this one included.
+    /// Requests in flight or about to leave, including this one.
     pub(super) in_flight: u32,
 }
 
@@ -71,7 +71,7 @@ impl Limiter {
             limit: START.min(ceiling),
             ceiling,
             refused: None,
-            proven: Proven::default(),
+            accepted: AcceptedLevels::default(),
             last_cut: None,
             paused_until: None,
             latency: Latency::default(),
@@ -88,20 +88,20 @@ impl Limiter {
         self.limit as u32
     }
 
-    /// When the next request may leave, if not now.
+    /// When the next request may leave, if it must wait.
     pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// An answer that was no refusal. `latency` is given only where answers are comparable.
+    /// A request succeeded. `latency` is only given where latencies are comparable.
     pub(super) fn on_success(
         &mut self,
         now: Instant,
         departure: Departure,
         latency: Option<Duration>,
     ) {
-        self.proven.observe(now, departure.in_flight);
-        // What left before the last cut tells of the level before it.
+        self.accepted.observe(now, departure.in_flight);
+        // A request that left before the last cut was made at the old level.
         let judges = self.last_cut.is_none_or(|cut| departure.at > cut);
         if let Some(latency) = latency.filter(|_| judges) {
             self.latency.observe(now, latency);
@@ -121,8 +121,8 @@ impl Limiter {
         }
     }
 
-    /// A refusal (429, 503, timeout). Only `retry_after` pauses everybody; requests that left before the last cut say
-    /// nothing new about the level.
+    /// A refusal (429, 503, timeout). Only `retry_after` pauses all workers. Requests that left before the last cut say
+    /// nothing about the new level.
     pub(super) fn on_refusal(
         &mut self,
         now: Instant,
@@ -135,9 +135,9 @@ impl Limiter {
         if self.last_cut.is_some_and(|cut| departure.at <= cut) {
             return;
         }
-        // The first of a burst left alone and was refused for the company that came after it.
+        // The first request of a burst left alone, but was refused because of the requests that followed it.
         let level = f64::from(departure.in_flight).max((self.limit * CUT).floor());
-        if !self.proven.holds(level) {
+        if !self.accepted.holds(level) {
             self.remember(now, level);
         }
         self.limit = (self.limit.min(level) * CUT).max(1.0);
@@ -152,7 +152,7 @@ impl Limiter {
         });
     }
 
-    /// One below the level that was refused, and never above the ceiling.
+    /// One below the refused level, and never above the ceiling.
     fn bound(&self) -> f64 {
         self.refused
             .as_ref()
@@ -162,7 +162,7 @@ impl Limiter {
             .max(1.0)
     }
 
-    /// Every 10 s without refusal the remembered level rises: by one, then, as long as nothing is refused, by twice as much.
+    /// Every 10 s without a refusal the remembered level rises: first by one, then by twice as much each time.
     fn probe(&mut self, now: Instant) {
         let (ceiling, at_bound) = (self.ceiling, self.limit + 0.5 >= self.bound());
         let Some(refused) = &mut self.refused else {
@@ -180,7 +180,7 @@ impl Limiter {
     }
 }
 
-impl Proven {
+impl AcceptedLevels {
     fn observe(&mut self, now: Instant, level: u32) {
         if self
             .since
@@ -196,8 +196,8 @@ impl Proven {
         self.now[index] += 1;
     }
 
-    /// Whether the service lately bore `level` for some round trips: then a refusal is no sign of a fixed level, and
-    /// remembering it would ratchet the limit down.
+    /// Whether the service recently accepted `level` for some round trips. Then a refusal does not show a fixed level,
+    /// and remembering it would lower the limit further with each refusal.
     fn holds(&self, level: f64) -> bool {
         let successes: u32 = [&self.now, &self.before]
             .into_iter()
@@ -212,7 +212,7 @@ impl Proven {
 impl Latency {
     fn observe(&mut self, now: Instant, latency: Duration) {
         let sample = latency.as_secs_f64();
-        // A single answer that was late for its own reasons must not look like a trend.
+        // A single late answer must not look like a trend.
         let recent = self.recent.map_or(sample, |recent| {
             let bounded = sample.min((recent * VERY_SLOW).max(LATENCY_NOISE_S));
             recent + (bounded - recent) * 0.1
@@ -239,7 +239,7 @@ impl Latency {
 mod tests {
     use super::*;
 
-    /// A limiter, kept busy by a service whose answers take 40 ms.
+    /// A limiter kept busy by a service with a latency of 40 ms.
     struct Drive {
         limiter: Limiter,
         now: Instant,
@@ -253,7 +253,7 @@ mod tests {
             }
         }
 
-        /// One round trip with all places taken; what `refuses` says of a place is refused.
+        /// One round trip with all places taken. `refuses` tells whether the request in a place is refused.
         fn round(&mut self, latency_ms: u64, refuses: impl Fn(u32) -> bool) {
             let in_flight = self.limiter.limit();
             let departure = Departure {
@@ -302,7 +302,7 @@ mod tests {
             }
             drive.round(40, |place| place > 20);
         }
-        // 80 s: the first find, and a probe every ten seconds.
+        // 80 s: the first refusal, and a probe every ten seconds.
         assert!((2..=10).contains(&refusals), "{refusals}");
     }
 

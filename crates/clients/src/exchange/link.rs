@@ -1,5 +1,5 @@
-//! Which addresses may be sent our token: the rule for links and redirects (`docs/specs/exchange-online.md`, "1.1 Base
-//! URL").
+//! The rule for links and redirects: which URLs may receive the access token (`docs/specs/exchange-online.md`, "1.1
+//! Base URL").
 
 use url::Url;
 
@@ -12,10 +12,10 @@ const WORLDWIDE: [&str; 3] = [
     ".outlook.com",
 ];
 
-/// The port that some back-ends put into links; it is 443 from outside.
+/// The internal port that some back-ends put into links; from outside it is 443.
 const BACK_END_PORT: u16 = 446;
 
-/// The address that `link` names, seen from `from`, or why it is refused.
+/// Resolves `link`, found at `from`, or says why it must not be followed.
 pub(super) fn check(base: &Url, from: &Url, link: &str) -> Result<Url, String> {
     let mut url = from
         .join(link.trim())

@@ -1,4 +1,4 @@
-//! Lists, read to their end or not at all (`docs/specs/exchange-online.md`, "2. Paging", R1).
+//! Lists, read completely or not at all (`docs/specs/exchange-online.md`, "2. Paging", R1).
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -16,34 +16,34 @@ use super::{
     wire::Page,
 };
 
-/// A million rows. A list beyond is taken for endless.
+/// A million rows. A longer list is taken for an endless one.
 const PAGES_MAX: u32 = 1000;
 
-/// How often a list is started afresh when its links expire.
+/// How often a list is read again from the start after its links expired.
 const RESTARTS_MAX: u32 = 2;
 
-/// So many answers without a body, and none with one, are an answer.
+/// This many answers without a body, and none with one, count as an empty list.
 const EMPTY_BODIES_MIN: u32 = 3;
 
 /// How rows of one kind are read.
 pub(super) struct Reader<W, R> {
-    /// From the wire to a value, page by page.
+    /// Converts a row, page by page.
     pub(super) convert: fn(W) -> R,
-    /// What tells two rows apart, where a row has that.
+    /// The identity of a row, if it has one.
     pub(super) key: fn(&R) -> Option<String>,
-    /// How the service may say "no rows" without a `value`.
-    pub(super) void: Void,
+    /// How the service may express "no rows" without a `value`.
+    pub(super) no_rows: NoRows,
 }
 
-/// What a cmdlet without output may answer (1.3).
+/// How a cmdlet without output may answer (1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Void {
-    /// Nothing: there is always something to say.
-    Never,
-    /// An envelope without `value`.
+pub(super) enum NoRows {
+    /// Not at all: the list is never empty.
+    Unexpected,
+    /// With an envelope without `value`.
     Envelope,
-    /// That, or no body, as long as it is asked.
-    EmptyBody,
+    /// With such an envelope, or without a body each time it is asked.
+    NoBody,
 }
 
 /// A complete list.
@@ -51,20 +51,20 @@ pub(super) enum Void {
 pub(super) struct Rows<R> {
     pub(super) rows: Vec<R>,
     pub(super) pages: u32,
-    /// Rows that came again, on another page than before, and were dropped.
+    /// Rows that were repeated on another page and dropped.
     pub(super) repeated: usize,
-    /// There was no body, whence there are no rows.
-    pub(super) was_silent: bool,
+    /// The list is empty because there was no body.
+    pub(super) had_no_body: bool,
 }
 
-enum Broken {
-    /// The service no longer knows its own link: start again.
+enum ListFailure {
+    /// The service no longer accepts its own link: start again.
     Expired(ExchangeError),
     Failed(ExchangeError),
 }
 
 impl Service {
-    /// All rows of the list that `first` begins. `on_page` hears the numbers of pages and rows so far.
+    /// Reads the complete list that starts at `first`. `on_page` gets the numbers of pages and rows so far.
     pub(super) async fn read_all<W: DeserializeOwned, R: Debug>(
         &self,
         first: &Call,
@@ -74,12 +74,12 @@ impl Service {
         let (mut restarts, mut moved) = (0, false);
         loop {
             match self.read_once(first, reader, &mut on_page).await {
-                // A row that came again moved meanwhile, and another one may have moved past us: look once more, and
-                // take what is there then (2.5).
+                // A repeated row moved to another page while the list was read, so another row may have moved to a page
+                // already read. Read the list once more and accept the second result (2.5).
                 Ok(rows) if rows.repeated > 0 && !moved => moved = true,
                 Ok(rows) => return Ok(rows),
-                Err(Broken::Expired(_)) if restarts < RESTARTS_MAX => restarts += 1,
-                Err(Broken::Expired(error) | Broken::Failed(error)) => return Err(error),
+                Err(ListFailure::Expired(_)) if restarts < RESTARTS_MAX => restarts += 1,
+                Err(ListFailure::Expired(error) | ListFailure::Failed(error)) => return Err(error),
             }
         }
     }
@@ -89,7 +89,7 @@ impl Service {
         first: &Call,
         reader: &Reader<W, R>,
         on_page: &mut impl FnMut(u32, usize),
-    ) -> Result<Rows<R>, Broken> {
+    ) -> Result<Rows<R>, ListFailure> {
         let mut list = Collected::new(reader);
         let mut links = HashSet::new();
         let mut call = first.clone();
@@ -97,31 +97,35 @@ impl Service {
             if number > 1 {
                 call.operation = format!("{}, page {number}", first.operation);
             }
-            let incomplete = |text: &str| Broken::Failed(ExchangeError::Paging(call.failure(text)));
-            let void = if number == 1 {
-                reader.void
+            let incomplete =
+                |text: &str| ListFailure::Failed(ExchangeError::Paging(call.failure(text)));
+            let no_rows = if number == 1 {
+                reader.no_rows
             } else {
-                Void::Never
+                NoRows::Unexpected
             };
-            let silences = AtomicU32::new(0);
+            let empty_bodies = AtomicU32::new(0);
             let page = self
-                .call(&call, |body| read_page::<W>(body, void, &silences))
+                .call(&call, |body| read_page::<W>(body, no_rows, &empty_bodies))
                 .await
                 .map_err(|error| on_page_error(error, number))?;
-            list.was_silent = page.is_silence;
+            list.had_no_body = page.is_missing;
             let next = page.link().map(str::to_owned);
             if next.is_none() && page.has_more() {
                 return Err(incomplete("more rows exist, but no link to them came"));
             }
             let is_alone = number == 1 && next.is_none();
             list.add(page.value.unwrap_or_default(), is_alone)
-                .map_err(|Twice| incomplete("a page came twice, so the list does not advance"))?;
+                .map_err(|RepeatedPage| {
+                    incomplete("a page came twice, so the list does not advance")
+                })?;
             on_page(number, list.rows.len());
             let Some(next) = next else {
                 return Ok(list.finish(number));
             };
-            let url = link::check(&self.config.base, &call.url, &next)
-                .map_err(|text| Broken::Failed(ExchangeError::Protocol(call.failure(&text))))?;
+            let url = link::check(&self.config.base, &call.url, &next).map_err(|text| {
+                ListFailure::Failed(ExchangeError::Protocol(call.failure(&text)))
+            })?;
             if url == call.url || !links.insert(url.as_str().to_owned()) {
                 return Err(incomplete(
                     "a link came twice, so the list does not advance",
@@ -130,64 +134,66 @@ impl Service {
             call.url = url;
         }
         let text = format!("no end after {PAGES_MAX} pages");
-        Err(Broken::Failed(ExchangeError::Paging(call.failure(&text))))
+        Err(ListFailure::Failed(ExchangeError::Paging(
+            call.failure(&text),
+        )))
     }
 }
 
-/// A page whose `value` may be missing only where that means something.
+/// Parses a page. Its `value` may be missing only where `no_rows` allows it.
 fn read_page<W: DeserializeOwned>(
     body: &[u8],
-    void: Void,
-    silences: &AtomicU32,
+    no_rows: NoRows,
+    empty_bodies: &AtomicU32,
 ) -> Result<Page<W>, Unusable> {
-    if void == Void::EmptyBody
+    if no_rows == NoRows::NoBody
         && body.trim_ascii().is_empty()
-        && silences.fetch_add(1, Ordering::Relaxed) + 1 >= EMPTY_BODIES_MIN
+        && empty_bodies.fetch_add(1, Ordering::Relaxed) + 1 >= EMPTY_BODIES_MIN
     {
-        return Ok(Page::silence());
+        return Ok(Page::missing());
     }
     let page: Page<W> = read_json(body)?;
-    silences.store(0, Ordering::Relaxed);
+    empty_bodies.store(0, Ordering::Relaxed);
     if page.is_error() {
         return Err(Unusable::Error);
     }
-    if page.value.is_none() && (void == Void::Never || !page.is_empty_envelope()) {
+    if page.value.is_none() && (no_rows == NoRows::Unexpected || !page.is_empty_envelope()) {
         let text = "the answer has no `value`".to_owned();
         return Err(Unusable::Unintelligible(text));
     }
     Ok(page)
 }
 
-/// An object that is missing on a later page is no "not found": the list broke off.
-fn on_page_error(error: ExchangeError, number: u32) -> Broken {
+/// "Not found" on a later page does not mean a missing object: the list could not be read further.
+fn on_page_error(error: ExchangeError, number: u32) -> ListFailure {
     if matches!(error, ExchangeError::Paging(_)) {
-        return Broken::Expired(error);
+        return ListFailure::Expired(error);
     }
     if let ExchangeError::NotFound(failure) = &error
         && number > 1
     {
-        return Broken::Failed(ExchangeError::Paging(failure.clone()));
+        return ListFailure::Failed(ExchangeError::Paging(failure.clone()));
     }
-    Broken::Failed(error)
+    ListFailure::Failed(error)
 }
 
-/// The rows so far, each once. Of an object that came with different contents all are kept: which one is right is not for
-/// the order of rows to say (R16, R25).
+/// The rows so far, without duplicates. If an object came with different contents, all versions are kept: the order of
+/// the rows must not decide which one is right (R16, R25).
 struct Collected<'a, W, R> {
     reader: &'a Reader<W, R>,
     rows: Vec<R>,
-    /// Where the first row of each object is.
+    /// The first row of each object.
     places: HashMap<String, usize>,
     /// Hashes of the rows of each object that came more than once.
     contents: HashMap<usize, HashSet<u64>>,
-    /// Hashes of the pages, whatever the order of their rows.
+    /// Hashes of the pages, independent of the order of their rows.
     pages: HashSet<u64>,
     repeated: usize,
-    was_silent: bool,
+    had_no_body: bool,
 }
 
-/// A whole page that came before.
-struct Twice;
+/// The same page was received before.
+struct RepeatedPage;
 
 impl<'a, W, R: Debug> Collected<'a, W, R> {
     fn new(reader: &'a Reader<W, R>) -> Self {
@@ -198,13 +204,14 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
             contents: HashMap::new(),
             pages: HashSet::new(),
             repeated: 0,
-            was_silent: false,
+            had_no_body: false,
         }
     }
 
-    /// Objects that change meanwhile can move to another page, so a single row may come again; a whole page may not. One that
-    /// is alone cannot, and most are: what a row says is not looked at for nothing.
-    fn add(&mut self, page: Vec<W>, is_alone: bool) -> Result<(), Twice> {
+    /// An object that changes while the list is read can move to another page, so a single row may be repeated, but a
+    /// whole page may not. A list with only one page cannot repeat one; most lists have one page, so the hashing is
+    /// skipped.
+    fn add(&mut self, page: Vec<W>, is_alone: bool) -> Result<(), RepeatedPage> {
         let mut marks = Vec::with_capacity(page.len());
         let mut here = HashSet::new();
         self.rows.reserve(page.len());
@@ -240,7 +247,7 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
         marks.sort_unstable();
         marks.dedup();
         if !marks.is_empty() && !self.pages.insert(hash(&marks)) {
-            return Err(Twice);
+            return Err(RepeatedPage);
         }
         Ok(())
     }
@@ -250,7 +257,7 @@ impl<'a, W, R: Debug> Collected<'a, W, R> {
             rows: self.rows,
             pages,
             repeated: self.repeated,
-            was_silent: self.was_silent,
+            had_no_body: self.had_no_body,
         }
     }
 }
@@ -261,7 +268,7 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// All that a row says.
+/// A hash of the contents of a row.
 fn content(row: &impl Debug) -> u64 {
     hash(&format!("{row:?}"))
 }

@@ -1,4 +1,4 @@
-//! Who may open which mailbox: one small read for each, by one of two strategies with the same result
+//! Mailbox permissions: one small read for each mailbox, by one of two strategies with the same result
 //! (`docs/specs/exchange-online.md`, "1.2 The OData GETs", "3. Batch" and "6.1 Which entries count").
 
 use std::{
@@ -22,7 +22,7 @@ use super::{
     ExchangeError, Strategy,
     batch::BATCH_MAX,
     call::{Call, Service},
-    pages::{Reader, Void},
+    pages::{NoRows, Reader},
     wire::PermissionRow,
 };
 use domain::{
@@ -32,15 +32,15 @@ use domain::{
 
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// If so many reads were refused and none was answered, the identity may read none at all (R32).
+/// If this many reads were forbidden and none was answered, the identity probably may not read any permissions (R32).
 const FORBIDDEN_MAX: usize = 20;
 
-/// What a mailbox is asked for by; never empty.
+/// The identity used to ask for a mailbox; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MailboxKey(String);
 
 impl MailboxKey {
-    /// The object id, which no rename touches, else the UPN, else the primary address.
+    /// The object id, which survives a rename, else the UPN, else the primary address.
     pub fn choose(
         object_id: Option<&str>,
         user_principal_name: Option<&str>,
@@ -67,7 +67,7 @@ impl MailboxKey {
         )
     }
 
-    /// The path of its permissions below the tenant. Base64 spares us every other way of quoting.
+    /// The path of the permissions below the tenant. Base64 avoids all other quoting.
     pub(super) fn path(&self) -> String {
         let key = BASE64_STANDARD.encode(&self.0);
         let key = percent_encoding::utf8_percent_encode(&key, percent_encoding::NON_ALPHANUMERIC);
@@ -75,13 +75,13 @@ impl MailboxKey {
     }
 }
 
-/// An answer, or why there is none yet, for the mailbox at a place of the request.
+/// The answer, or a retryable error, for the mailbox at an index of the request.
 type Answered = (usize, Result<PermissionAnswer, ExchangeError>);
 type Entries = Result<Vec<PermissionEntry>, Vec<String>>;
 
 impl Service {
-    /// Reads `keys` in any order; each answer carries the place of its key. Ends early, with an error, when nothing
-    /// else could be read either.
+    /// Reads `keys` in any order; each answer carries the index of its key. Ends early with an error if no further read
+    /// could succeed.
     pub(super) fn permissions(
         self: &Arc<Self>,
         keys: Vec<MailboxKey>,
@@ -89,7 +89,7 @@ impl Service {
     ) -> impl Stream<Item = Result<(usize, PermissionAnswer), ExchangeError>> + Send + 'static {
         let service = Arc::clone(self);
         let workers = self.config.concurrency_max.max(1);
-        let mut watch = Watch::new(self.config.failures_in_a_row_max);
+        let mut watch = FailureWatch::new(self.config.failures_in_a_row_max);
         let in_time =
             move |at| at < workers || deadline.is_none_or(|deadline| Instant::now() < deadline);
         jobs(service, keys)
@@ -105,7 +105,7 @@ impl Service {
             })
     }
 
-    /// One mailbox, by a plain GET.
+    /// Reads one mailbox with a plain GET.
     pub(super) async fn permission(
         &self,
         key: &MailboxKey,
@@ -134,11 +134,11 @@ impl Service {
 const ROWS: Reader<PermissionRow, Entries> = Reader {
     convert: PermissionRow::into_entries,
     key: |_| None,
-    void: Void::Never,
+    no_rows: NoRows::Unexpected,
 };
 
-/// The reads, several of them at a time, each with one answer or more. Each starts when its turn comes: a read in flight is
-/// large.
+/// Several reads at a time, each with one or more answers. A read is created only when it is its turn, because one in
+/// flight takes much memory.
 fn jobs(
     service: Arc<Service>,
     keys: Vec<MailboxKey>,
@@ -161,7 +161,7 @@ fn single(
     async move { vec![(place, service.permission(&key).await)] }.boxed()
 }
 
-/// A batch; whatever it does not answer well is read by itself.
+/// Reads a batch, then reads each mailbox without a good answer by itself.
 fn batched(
     service: &Arc<Service>,
     keys: Vec<(usize, MailboxKey)>,
@@ -183,7 +183,8 @@ fn batched(
     .boxed()
 }
 
-/// Answers by whom they are about. Who got different ones has none: which is right is not for their order to say.
+/// Groups answers by subject. A subject with different answers gets none: their order must not decide which one is
+/// right.
 pub(super) fn agreed<K: Eq + Hash, V: PartialEq>(
     answers: impl IntoIterator<Item = (K, V)>,
 ) -> HashMap<K, V> {
@@ -203,7 +204,7 @@ pub(super) fn agreed<K: Eq + Hash, V: PartialEq>(
         .collect()
 }
 
-/// All entries of a mailbox, or the answer that says why they cannot be used.
+/// All entries of a mailbox, or the answer that says why they are unusable.
 pub(super) fn merge(rows: Vec<Entries>) -> Entries {
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
@@ -221,7 +222,7 @@ fn unreadable(names: &[String]) -> PermissionAnswer {
     PermissionAnswer::Unread(format!("a permission cannot be understood: {names}"))
 }
 
-/// Whether the mailbox's own entry is there, without which a read is not good (6.1).
+/// Whether the mailbox's own entry (SELF) is present; without it the read is incomplete (6.1).
 pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
     entries.iter().any(|entry| {
         let user = entry.user.trim();
@@ -229,8 +230,8 @@ pub(super) fn has_self(entries: &[PermissionEntry]) -> bool {
     })
 }
 
-/// Sees when the run must stop (R32).
-struct Watch {
+/// Detects when the run must stop (R32).
+struct FailureWatch {
     answers: usize,
     /// All answers so far were 403.
     only_forbidden: bool,
@@ -238,7 +239,7 @@ struct Watch {
     outages_max: u32,
 }
 
-impl Watch {
+impl FailureWatch {
     fn new(outages_max: u32) -> Self {
         Self {
             answers: 0,
@@ -267,9 +268,9 @@ impl Watch {
         } else {
             0
         };
-        let hopeless = self.only_forbidden && self.answers >= FORBIDDEN_MAX
+        let must_stop = self.only_forbidden && self.answers >= FORBIDDEN_MAX
             || self.outages_in_a_row >= self.outages_max;
-        if hopeless || error.is_fatal() {
+        if must_stop || error.is_fatal() {
             Err(error)
         } else {
             Ok(PermissionAnswer::Unread(error.to_string()))

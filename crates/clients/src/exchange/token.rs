@@ -1,4 +1,4 @@
-//! Who we are to Exchange: where tokens come from, what they say, and when a new one is needed
+//! Access tokens for Exchange: where they come from, what they contain, and when they are renewed
 //! (`docs/specs/exchange-online.md`, "5. Token and grants").
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -28,7 +28,7 @@ use super::{ExchangeError, Failure};
 use crate::http::{Clock, Route, is_loopback, one_line};
 use domain::remedies;
 
-/// The app role without which `adminapi/beta` refuses an application.
+/// `adminapi/beta` refuses applications without this app role.
 const APP_ROLE: &str = "Exchange.ManageAsApp";
 
 /// Entra roles known to read mailboxes and permissions (5.3): Global Reader, Exchange Administrator, Exchange
@@ -40,13 +40,13 @@ const READING_ROLES: [&str; 4] = [
     "62e90394-69f5-4237-9190-012177145e10",
 ];
 
-/// A token is renewed this long before it expires, or at half of a shorter life.
+/// A token is renewed this long before it expires, or after half of a shorter lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-/// Longer than the credential's own retries.
+/// Must exceed the retries of the credential itself.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// For one attempt of the credential.
+/// Timeout of one attempt of the credential.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where tokens come from.
@@ -56,15 +56,15 @@ pub enum Identity {
     Token(Secret),
     /// The identity of the function app; with a client id, a user-assigned one.
     Managed { client_id: Option<String> },
-    /// Azure CLI or Azure Developer CLI, whoever is signed in there.
+    /// The account that is signed in to Azure CLI or Azure Developer CLI.
     DeveloperTools,
-    /// Any other credential. Asked again when a new token is needed.
+    /// Any other credential. It is asked again when a new token is needed.
     Credential(Arc<dyn TokenCredential>),
 }
 
 impl Identity {
-    /// `ACCESS_TOKEN` wins, then the managed identity where the platform offers one (`IDENTITY_ENDPOINT`), then the
-    /// developer's tools.
+    /// `ACCESS_TOKEN` has precedence, then the managed identity if the platform offers one (`IDENTITY_ENDPOINT`), then
+    /// the developer tools.
     pub fn choose(
         access_token: Option<Secret>,
         has_identity_endpoint: bool,
@@ -77,7 +77,7 @@ impl Identity {
         }
     }
 
-    /// A credential without memory of earlier tokens; `None` where the token is fixed.
+    /// A credential without cached tokens; `None` if the token is fixed.
     fn credential(&self) -> Result<Option<Arc<dyn TokenCredential>>, azure_core::Error> {
         crate::http::set_up_tls();
         Ok(Some(match self {
@@ -108,7 +108,7 @@ impl Identity {
     }
 }
 
-/// The identity endpoint is the platform's own, beside this process: no proxy may see the secret that it is asked with.
+/// The identity endpoint belongs to the platform and is local: no proxy may see the secret of the request.
 fn direct() -> Result<Transport, azure_core::Error> {
     let client = Route::Direct.client().read_timeout(IDENTITY_TIMEOUT);
     let client = client.build().map_err(|error| {
@@ -128,28 +128,28 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What the token says about us.
+/// What the token says about the identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenFacts {
     /// Claim `tid`.
     pub tenant_id: String,
-    /// Something that may explain a later refusal, in words.
+    /// A possible cause of a later refusal.
     pub warning: Option<String>,
 }
 
 /// A token in use.
 #[derive(Debug, Clone)]
 pub(super) struct Bearer {
-    /// Marked sensitive: no `Debug` shows it.
+    /// Marked sensitive, so that `Debug` does not show it.
     pub(super) header: HeaderValue,
     pub(super) facts: Arc<TokenFacts>,
-    /// Counts the tokens of this run, to tell a new one from the one that was refused.
+    /// The number of the token within this run, to tell a new token from the refused one.
     pub(super) generation: u64,
     renew_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
 }
 
-/// Keeps the current token; however many workers need a new one, it is fetched once.
+/// Holds the current token. Concurrent requests for a new one cause a single fetch.
 #[derive(Debug)]
 pub(super) struct TokenKeeper {
     identity: Identity,
@@ -182,7 +182,7 @@ impl TokenKeeper {
         }
     }
 
-    /// The token to send now; fetched at first, and again shortly before it expires.
+    /// The token to send now. It is fetched on first use, and again shortly before it expires.
     pub(super) async fn current(&self) -> Result<Bearer, ExchangeError> {
         let mut state = self.state.lock().await;
         let now = self.clock.now();
@@ -193,7 +193,7 @@ impl TokenKeeper {
         }
         match self.fetch(&mut state).await {
             Ok(bearer) => Ok(bearer),
-            // A failed early renewal is no reason to stop: the old token still works.
+            // A failed early renewal does not stop the run: the old token is still valid.
             Err(error) => match &mut state.bearer {
                 Some(bearer) if bearer.expires_at.is_none_or(|expires| now < expires) => {
                     tracing::warn!(%error, "cannot renew the token yet, the current one is still valid");
@@ -205,8 +205,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Makes another token current than the one that was refused with 401. Where there can be no other, the same one gets a
-    /// second chance.
+    /// Replaces the token that was refused with 401. A fixed token cannot be replaced and is tried once more.
     pub(super) async fn renew(
         &self,
         refused: &Bearer,
@@ -225,12 +224,12 @@ impl TokenKeeper {
         {
             return Ok(());
         }
-        // A credential remembers its token until it expires: only a new one asks again.
+        // A credential caches its token until it expires; only a new credential fetches another one.
         state.credential = None;
         self.fetch(&mut state).await.map(|_| ())
     }
 
-    /// What a 401 means that follows a renewal.
+    /// The error for a 401 that follows a renewal.
     pub(super) fn refused_again(&self, failure: Failure) -> ExchangeError {
         if matches!(self.identity, Identity::Token(_)) && !lacks_role(&failure) {
             self.error(&failure.to_string())
@@ -291,12 +290,12 @@ impl TokenKeeper {
     }
 }
 
-/// A good token of somebody without the role; another token of theirs would not help.
+/// The token is valid, but its identity lacks the role; another token would not help.
 fn lacks_role(failure: &Failure) -> bool {
     failure.text.contains("is not allowed to call")
 }
 
-/// The scope to ask for: the service's own origin, or the real one's where a sandbox stands in.
+/// The scope to ask for: the origin of the service, or that of the real service if a sandbox is used.
 fn scope(base: &Url) -> String {
     if is_loopback(base) {
         "https://outlook.office365.com/.default".to_owned()
@@ -305,7 +304,7 @@ fn scope(base: &Url) -> String {
     }
 }
 
-/// 5 minutes before the end, or in the middle of a life shorter than 10 minutes.
+/// 5 minutes before the end, or halfway through a lifetime shorter than 10 minutes.
 fn renew_at(now: Timestamp, expires: Timestamp) -> Option<Timestamp> {
     let life = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
     expires.checked_sub(RENEW_BEFORE.min(life / 2)).ok()
@@ -323,7 +322,8 @@ struct Claims {
     wids: Option<Value>,
 }
 
-/// What the payload of a token says. It is not verified: its header has a `nonce` that only Exchange can resolve.
+/// Reads the payload of a token. The signature is not verified: the header has a `nonce` that only Exchange can
+/// resolve.
 fn read_claims(token: &str) -> Result<TokenFacts, String> {
     let payload = token
         .split('.')
@@ -337,11 +337,11 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
         .as_ref()
         .and_then(Value::as_str)
         .map(str::trim)
-        // Dots alone would lead a request to the path above.
+        // A path segment of dots only would change the path of a request.
         .filter(|tid| tid.contains(|c: char| c.is_ascii_alphanumeric()))
         .ok_or("the token has no `tid` claim, so the tenant is unknown")?
         .to_owned();
-    // A token with `scp` is a person's: their own roles decide, and are not in it.
+    // A token with `scp` belongs to a person. The roles of the person decide, and the token does not contain them.
     if claims.scp.is_some() {
         return Ok(TokenFacts {
             tenant_id,
@@ -377,7 +377,7 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
     one.into_iter().chain(many)
 }
 
-/// Base64url with or without padding; the standard alphabet is forgiven.
+/// Base64url with or without padding; the standard alphabet is accepted too.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -1,5 +1,5 @@
-//! What the service writes, read with tolerance: every field may be missing, and one of the wrong type spoils nothing
-//! but itself (R5).
+//! Data types of the service, parsed with tolerance: each field may be missing, and a field of the wrong type
+//! invalidates only itself (R5).
 
 use std::{fmt, marker::PhantomData};
 
@@ -13,7 +13,7 @@ use domain::{
     source::{GroupKind, MailboxRecord, PermissionEntry, RecipientRecord},
 };
 
-/// Pages have 1,000 rows. Without a limit some kilobytes of packed `{}` would become gigabytes of rows.
+/// Pages have 1,000 rows. Without a limit, a few kilobytes of compressed `{}` would become gigabytes of rows.
 const ROWS_MAX: usize = 100_000;
 
 /// One page of any list.
@@ -31,23 +31,23 @@ pub(super) struct Page<R> {
     error: Option<IgnoredAny>,
     /// There was no body.
     #[serde(skip)]
-    pub(super) is_silence: bool,
+    pub(super) is_missing: bool,
 }
 
 impl<R> Page<R> {
-    /// What no body stands for, where it stands for something.
-    pub(super) fn silence() -> Self {
+    /// A missing body.
+    pub(super) fn missing() -> Self {
         Self {
             value: None,
             next_link: None,
-            context: Loose::Nothing,
-            warnings: Loose::Nothing,
+            context: Loose::Absent,
+            warnings: Loose::Absent,
             error: None,
-            is_silence: true,
+            is_missing: true,
         }
     }
 
-    /// Where the list goes on.
+    /// The link to the next page.
     pub(super) fn link(&self) -> Option<&str> {
         self.next_link
             .as_deref()
@@ -55,17 +55,17 @@ impl<R> Page<R> {
             .filter(|link| !link.is_empty())
     }
 
-    /// An error in the dress of a success.
+    /// An error body with the status of a success.
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Whether this is the envelope of a cmdlet that had nothing to say: no `value`, but no stray JSON either (1.3).
+    /// Whether this is the envelope of a cmdlet without output: no `value`, but the fields of an envelope (1.3).
     pub(super) fn is_empty_envelope(&self) -> bool {
         matches!(self.context, Loose::Text(_)) || matches!(self.warnings, Loose::List(_))
     }
 
-    /// Whether the service says that there is more than it gave.
+    /// Whether the service says that there are more rows.
     pub(super) fn has_more(&self) -> bool {
         let says = |text: &Loose| matches!(text, Loose::Text(text) if text.to_lowercase().contains("more results"));
         if let Loose::List(texts) = &self.warnings {
@@ -107,12 +107,12 @@ fn rows<'de, D: Deserializer<'de>, R: Deserialize<'de>>(
     deserializer.deserialize_any(Rows(PhantomData))
 }
 
-/// Any JSON value, of which only what a field can be is kept.
+/// Any JSON value. Only what a field can hold is kept.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Loose {
     /// Absent or null.
     #[default]
-    Nothing,
+    Absent,
     Bool(bool),
     Text(String),
     List(Vec<Loose>),
@@ -121,10 +121,10 @@ pub(super) enum Loose {
 }
 
 impl Loose {
-    /// A text, or nothing; any other type is noted.
+    /// A text, or `None`; any other type is recorded in `malformed`.
     fn text(self, name: &str, malformed: &mut Vec<String>) -> Option<String> {
         match self {
-            Self::Nothing => None,
+            Self::Absent => None,
             Self::Text(text) => Some(text),
             Self::Bool(_) | Self::List(_) | Self::Other => {
                 malformed.push(name.to_owned());
@@ -133,10 +133,10 @@ impl Loose {
         }
     }
 
-    /// A boolean, also as text `True` or `False`; any other type or text is noted.
+    /// A boolean, also as the text `True` or `False`; anything else is recorded in `malformed`.
     fn flag(self, name: &str, malformed: &mut Vec<String>) -> Option<bool> {
         match self {
-            Self::Nothing => None,
+            Self::Absent => None,
             Self::Bool(flag) => Some(flag),
             Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
             Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
@@ -150,7 +150,7 @@ impl Loose {
     /// A list of texts; a single text is a list of one.
     fn texts(self, name: &str, malformed: &mut Vec<String>) -> Vec<String> {
         match self {
-            Self::Nothing => Vec::new(),
+            Self::Absent => Vec::new(),
             Self::Text(text) => vec![text],
             Self::List(items) => {
                 let count = items.len();
@@ -158,7 +158,7 @@ impl Loose {
                     .into_iter()
                     .filter_map(|item| match item {
                         Self::Text(text) => Some(text),
-                        Self::Nothing | Self::Bool(_) | Self::List(_) | Self::Other => None,
+                        Self::Absent | Self::Bool(_) | Self::List(_) | Self::Other => None,
                     })
                     .collect();
                 if texts.len() < count {
@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<Loose, E> {
-        Ok(Loose::Nothing)
+        Ok(Loose::Absent)
     }
 
     fn visit_bool<E>(self, flag: bool) -> Result<Loose, E> {
@@ -283,11 +283,11 @@ impl MailboxRow {
     }
 }
 
-/// `EmailAddresses`: a list, or nothing. A text in its place is a wrong type (R5), and nothing is not the empty list.
+/// `EmailAddresses`: a list, or absent. A text is a wrong type here (R5), and an absent list is not an empty one.
 fn addresses(value: Loose, malformed: &mut Vec<String>) -> Option<Vec<String>> {
     const NAME: &str = "EmailAddresses";
     match value {
-        Loose::Nothing => None,
+        Loose::Absent => None,
         Loose::List(_) => Some(value.texts(NAME, malformed)),
         Loose::Text(_) | Loose::Bool(_) | Loose::Other => {
             malformed.push(NAME.to_owned());
@@ -296,20 +296,20 @@ fn addresses(value: Loose, malformed: &mut Vec<String>) -> Option<Vec<String>> {
     }
 }
 
-/// `ExternalDirectoryObjectId` as it came, or the key where that is a GUID (1.5).
+/// `ExternalDirectoryObjectId` as received, or the key if it is a GUID (1.5).
 fn object_id(external_id: Option<String>, object_key: Option<String>) -> Option<String> {
     external_id
         .filter(|id| !is_null_id(id))
         .or_else(|| object_key.filter(|key| ObjectId::parse(key).is_some()))
 }
 
-/// An object without an id has a blank one, or one of zeros (1.3, 1.5): both tell nobody apart.
+/// An object without an id has a blank id or one of zeros (1.3, 1.5), which identifies nothing.
 fn is_null_id(text: &str) -> bool {
     text.chars()
         .all(|c| c.is_whitespace() || matches!(c, '0' | '-' | '{' | '}'))
 }
 
-/// A row of `MailboxPermission`; the cmdlet's own form, with the rights beside the user, is read too.
+/// A row of `MailboxPermission`. The form of the cmdlet, with the rights beside the user, is accepted too.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct PermissionRow {
@@ -329,8 +329,8 @@ struct AccessRow {
 }
 
 impl PermissionRow {
-    /// One entry for each list of rights; the names of unreadable properties, if any, since a permission that is not
-    /// understood must not look like none.
+    /// One entry for each list of rights. If a property cannot be read, its name is the error: a permission that is not
+    /// understood must not be treated as absent.
     pub(super) fn into_entries(self) -> Result<Vec<PermissionEntry>, Vec<String>> {
         let mut malformed = Vec::new();
         let user = self.user.text("User", &mut malformed).unwrap_or_default();
@@ -347,7 +347,7 @@ impl PermissionRow {
         let entries = lists
             .into_iter()
             .map(|access| {
-                if access.access_rights == Loose::Nothing {
+                if access.access_rights == Loose::Absent {
                     malformed.push("AccessRights".to_owned());
                 }
                 PermissionEntry {
@@ -382,12 +382,12 @@ pub(super) struct RecipientRow {
     alias: Loose,
     primary_smtp_address: Loose,
     email_addresses: Loose,
-    /// Only of `Get-Group`: the names of its members.
+    /// Only in rows of `Get-Group`: the names of the members.
     members: Loose,
 }
 
 impl RecipientRow {
-    /// The names of unreadable properties are the error: who a row means must not be guessed.
+    /// If a property cannot be read, its name is the error: the recipient must not be guessed.
     pub(super) fn into_record(self) -> Result<RecipientRecord, Vec<String>> {
         let mut malformed = Vec::new();
         let mut text = |value: Loose, name| value.text(name, &mut malformed);
@@ -423,7 +423,7 @@ impl RecipientRow {
         }
     }
 
-    /// What tells it from other rows.
+    /// The identity of a row, to find repeated rows.
     pub(super) fn key(record: &Result<RecipientRecord, Vec<String>>) -> Option<String> {
         let record = record.as_ref().ok()?;
         [&record.object_id, &record.guid]
@@ -432,13 +432,13 @@ impl RecipientRow {
             .find_map(|id| Some(ObjectId::parse(id)?.to_string()))
     }
 
-    /// Whether the row says that the group has no members; not saying anything about them is not that.
-    pub(super) fn says_empty(&self) -> bool {
+    /// Whether the row says that the group has no members. A row without the property does not say so.
+    pub(super) fn has_no_members(&self) -> bool {
         self.members == Loose::List(Vec::new())
     }
 
-    /// Whether the row is of a kind of group that `Get-DistributionGroup` never lists.
-    pub(super) fn says_undistributed(&self) -> bool {
+    /// Whether the row is a kind of group that `Get-DistributionGroup` never lists.
+    pub(super) fn is_never_distributed(&self) -> bool {
         let Loose::Text(kind) = &self.recipient_type_details else {
             return false;
         };
@@ -454,14 +454,14 @@ impl RecipientRow {
         }
     }
 
-    /// The members of a plain group, which are given by name only. Not told is not empty (R14).
+    /// The members of a plain group, which are given by name only. An absent list is not an empty one (R14).
     pub(super) fn into_member_names(self) -> Result<Vec<String>, Vec<String>> {
         const NAME: &str = "Members";
         let mut malformed = Vec::new();
-        let is_told = self.members != Loose::Nothing;
+        let is_present = self.members != Loose::Absent;
         let names = self.members.texts(NAME, &mut malformed);
         let all_named = names.iter().all(|name| !name.trim().is_empty());
-        if is_told && all_named && malformed.is_empty() {
+        if is_present && all_named && malformed.is_empty() {
             Ok(names)
         } else {
             Err(vec![NAME.to_owned()])
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_no_more_rows_than_anybody_could_mean() {
+    fn the_rows_of_a_page_are_limited() {
         let page = |rows: usize| {
             let body = format!("{{\"value\":[{}{{}}]}}", "{},".repeat(rows - 1));
             serde_json::from_str::<Page<PermissionRow>>(&body)

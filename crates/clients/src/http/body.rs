@@ -1,19 +1,19 @@
-//! Bodies: read with a limit, and unpacked by hand where a service compresses unasked.
+//! Reads bodies with a size limit, and unpacks those that a service compresses unasked.
 
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
-/// Why a body was not read to its end.
+/// Why a body could not be read.
 #[derive(Debug)]
 pub(super) enum BodyError<E> {
     Broken(E),
     TooLarge,
 }
 
-/// Reads `chunks` to their end, unless they are more than `limit` bytes. `announced` is the length of the whole, if the
-/// service told: most bodies are one chunk, and a large one must not be moved as it grows.
+/// Reads all `chunks`, up to `limit` bytes. `announced` is the content length, if known: allocating it first avoids
+/// copying a large body as it grows.
 pub(super) async fn collect<E>(
     chunks: impl Stream<Item = Result<Bytes, E>>,
     announced: Option<usize>,
@@ -44,16 +44,16 @@ pub(super) async fn collect<E>(
     })
 }
 
-/// Why a gzip body was not unpacked.
+/// Why a gzip body could not be unpacked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum UnpackError {
-    /// The unpacked body would be larger than the limit: a gzip bomb, or an absurd answer.
+    /// The unpacked body would exceed the limit: possibly a gzip bomb.
     TooLarge,
-    /// Truncated or not gzip after all.
+    /// Truncated or not gzip.
     Damaged,
 }
 
-/// Unpacks a body that starts with gzip's magic number, whatever its headers say; any other body stays as it is.
+/// Unpacks a body that starts with gzip's magic number, whatever the headers say; any other body is returned as it is.
 pub(crate) fn unpack(body: Bytes, limit: usize) -> Result<Bytes, UnpackError> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body);

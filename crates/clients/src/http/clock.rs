@@ -1,4 +1,4 @@
-//! The wall clock as a value, so that a simulated run lives at the time that its world says.
+//! The wall clock as a value, so that a simulated run can have a time of its own.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ pub enum Clock {
     System,
     /// Starts at an instant and moves with tokio's clock, which a simulation may have paused.
     Simulated { start: Timestamp, origin: Instant },
-    /// Whatever this says: a clock that a simulation also sets.
+    /// Calls this function: a clock that a simulation can set.
     Read(fn() -> Timestamp),
 }
 
 impl Clock {
-    /// A clock that says `start` now.
+    /// A clock that reads `start` now.
     pub fn simulated(start: Timestamp) -> Self {
         Self::Simulated {
             start,
@@ -34,7 +34,7 @@ impl Clock {
     }
 }
 
-/// `start` + `elapsed`, or the end of time.
+/// `start` + `elapsed`, or the latest timestamp.
 fn later(start: Timestamp, elapsed: Duration) -> Timestamp {
     start.checked_add(elapsed).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! What was sent and received, counted for reports.
+//! Counts requests and bytes for reports.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Shared counters of one client. Cheap to clone; all clones count together.
+/// Shared counters of one client. Clones are cheap and count together.
 #[derive(Debug, Clone, Default)]
 pub struct Counters(Arc<Cells>);
 
@@ -25,15 +25,15 @@ struct Cells {
 /// A reading of [`Counters`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCounts {
-    /// Everything sent, repetitions included.
+    /// All requests sent, including retries.
     pub total: u64,
-    /// By the kind that the client gave the request.
+    /// By [`Request::kind`](super::Request::kind).
     pub by_kind: BTreeMap<String, u64>,
-    /// Repetitions among `total`.
+    /// How many of `total` were retries.
     pub retries: u64,
-    /// Answers that said "slow down".
+    /// Answers that asked to slow down.
     pub throttled: u64,
-    /// Bodies as they came over the wire.
+    /// Size of the bodies before decompression.
     pub bytes_received: u64,
 }
 

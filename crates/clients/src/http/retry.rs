@@ -1,4 +1,4 @@
-//! Whether to send again, and when (R31). Pure: the clock reading and the seed are passed in.
+//! Whether and when to send a request again (R31). Pure: the clock reading and the seed are passed in.
 
 use std::time::Duration;
 
@@ -7,44 +7,45 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::SendError;
 
-/// Attempts where patience is of little use: the answer makes no sense.
-const ATTEMPTS_OF_LITTLE_HOPE: u32 = 3;
+/// Attempts after an answer that cannot be parsed, which rarely changes.
+const UNINTELLIGIBLE_ATTEMPTS_MAX: u32 = 3;
 
-/// A server on this very machine is up again within seconds, or nobody has started it and somebody waits to hear so.
-const NOBODY_THERE_CAP: Duration = Duration::from_secs(4);
+/// A server on this machine either listens again within seconds or was never started, and then a developer waits for
+/// the message.
+const LOOPBACK_CAP: Duration = Duration::from_secs(4);
 
-/// How often and how patiently one request is repeated.
+/// How often one request is sent, and how long the waits are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Tries in all, the first one included.
+    /// Attempts in total, including the first.
     pub attempts: u32,
-    /// Upper bound of the wait after the first try; each further one is `factor` times longer, up to `cap`.
+    /// Upper bound of the wait after the first attempt. Each further wait is `factor` times longer, up to `cap`.
     pub base: Duration,
     pub factor: u32,
     pub cap: Duration,
     /// The longest `Retry-After` that is obeyed; a longer one is cut to this.
     pub retry_after_cap: Duration,
-    /// Of the jitter: the same seed waits the same times.
+    /// Seed of the jitter: the same seed gives the same waits.
     pub seed: u64,
 }
 
-/// Why a request is to be repeated.
+/// Why to send a request again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryReason {
-    /// 429, or another answer that says "slow down".
+    /// 429, or another answer that asks to slow down.
     Throttled,
-    /// 408, 5xx, or an answer that says that its cause is transient.
+    /// 408, 5xx, or an answer that calls its cause transient.
     Fault,
-    /// Not sent, timed out, or the answer broke off.
+    /// Not sent, timed out, or the answer was incomplete.
     Transport,
-    /// Refused by this machine: no server listens on the loopback address.
-    NobodyThere,
-    /// A success in words that cannot be understood: truncated, empty, HTML.
+    /// Not sent to a service on this machine, which usually means that it is not running.
+    LoopbackNotSent,
+    /// A success that cannot be parsed: truncated, empty, HTML.
     Unintelligible,
 }
 
 impl RetryPolicy {
-    /// 6 attempts, waits of up to 2 s × 2ⁿ, at most 60 s, with full jitter.
+    /// 6 attempts with waits of up to 2 s × 2ⁿ, at most 60 s, with full jitter.
     pub fn new(retry_after_cap: Duration, seed: u64) -> Self {
         Self {
             attempts: 6,
@@ -56,8 +57,8 @@ impl RetryPolicy {
         }
     }
 
-    /// How long to wait after failed try number `attempt` (1 is the first), or `None` to give up. `serial` tells the
-    /// requests of a run apart, so that each has its own jitter. `retry_after` comes from [`retry_after`].
+    /// How long to wait after attempt number `attempt` (from 1), or `None` to give up. `serial` identifies the request,
+    /// so that each has its own jitter. `retry_after` comes from the function [`retry_after`].
     pub fn next_delay(
         &self,
         serial: u64,
@@ -66,11 +67,11 @@ impl RetryPolicy {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let attempts = match reason {
-            RetryReason::Unintelligible => self.attempts.min(ATTEMPTS_OF_LITTLE_HOPE),
+            RetryReason::Unintelligible => self.attempts.min(UNINTELLIGIBLE_ATTEMPTS_MAX),
             RetryReason::Throttled
             | RetryReason::Fault
             | RetryReason::Transport
-            | RetryReason::NobodyThere => self.attempts,
+            | RetryReason::LoopbackNotSent => self.attempts,
         };
         if attempt >= attempts {
             return None;
@@ -78,8 +79,8 @@ impl RetryPolicy {
         let backoff = self.jittered(serial, attempt, reason);
         Some(
             match retry_after.map(|wait| wait.min(self.retry_after_cap)) {
-                // The first word is taken. Who refuses after that again, said too little: no time at all, or a date that is past
-                // by the time it is read.
+                // The first `Retry-After` is obeyed exactly. A refusal after that wait shows that it was too short
+                // (zero, or a date already past when it is read), so the backoff is the minimum.
                 Some(wait) if attempt > 1 => wait.max(backoff),
                 Some(wait) => wait,
                 None => backoff,
@@ -90,14 +91,14 @@ impl RetryPolicy {
     /// Full jitter: anywhere between nothing and the exponential bound.
     fn jittered(&self, serial: u64, attempt: u32, reason: RetryReason) -> Duration {
         let growth = self.factor.saturating_pow(attempt.saturating_sub(1));
-        let cap = if reason == RetryReason::NobodyThere {
-            self.cap.min(NOBODY_THERE_CAP)
+        let cap = if reason == RetryReason::LoopbackNotSent {
+            self.cap.min(LOOPBACK_CAP)
         } else {
             self.cap
         };
         let bound = self.base.saturating_mul(growth).min(cap);
         let draw = mix(self.seed ^ mix(serial ^ mix(u64::from(attempt))));
-        // 53 bits make an exact fraction of 1.
+        // 53 bits are an exact fraction of 1.
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a f64")]
         let fraction = (draw >> 11) as f64 / (1_u64 << 53) as f64;
         bound.mul_f64(fraction)
@@ -113,10 +114,10 @@ fn mix(value: u64) -> u64 {
 }
 
 impl SendError {
-    /// The reason to repeat, or `None` where repeating cannot help.
+    /// The reason for a retry, or `None` if a retry cannot help.
     pub fn retry_reason(&self) -> Option<RetryReason> {
         match self {
-            Self::NotSent { nobody_there, .. } if *nobody_there => Some(RetryReason::NobodyThere),
+            Self::NotSent { is_loopback, .. } if *is_loopback => Some(RetryReason::LoopbackNotSent),
             Self::NotSent { .. } | Self::Timeout { .. } | Self::Broken { .. } => {
                 Some(RetryReason::Transport)
             }
@@ -125,13 +126,13 @@ impl SendError {
     }
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, which some services send with a fraction, or a date. A date that
-/// is past is no wait. Dates are compared with the server's own `Date` where it sent one, else with `wall_now`. What
-/// is neither is `None`.
+/// Parses `Retry-After` (RFC 9110 section 10.2.3): seconds, which some services send with a fraction, or a date. A date
+/// in the past means no wait. A date is compared with the server's own `Date` header if there is one, else with
+/// `wall_now`. Any other text gives `None`.
 pub fn retry_after(headers: &HeaderMap, wall_now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<f64>() {
-        // A value too large for a `Duration` is cut by the policy's cap in any case.
+        // The policy's cap limits a value too large for a `Duration`.
         return (!seconds.is_nan())
             .then(|| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
     }
@@ -144,7 +145,7 @@ pub fn retry_after(headers: &HeaderMap, wall_now: Timestamp) -> Option<Duration>
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
-    // A date is never before 1970, so one out of range is in the far future.
+    // An HTTP date cannot be before 1970, so one out of range is in the far future.
     httpdate::parse_http_date(text.trim())
         .ok()
         .map(|time| Timestamp::try_from(time).unwrap_or(Timestamp::MAX))
@@ -256,11 +257,11 @@ mod tests {
         for serial in 0..100 {
             let delays: Vec<_> = (1..)
                 .map_while(|attempt| {
-                    policy.next_delay(serial, attempt, RetryReason::NobodyThere, None)
+                    policy.next_delay(serial, attempt, RetryReason::LoopbackNotSent, None)
                 })
                 .collect();
             assert_eq!(delays.len(), 5);
-            assert!(delays.iter().all(|delay| *delay <= NOBODY_THERE_CAP));
+            assert!(delays.iter().all(|delay| *delay <= LOOPBACK_CAP));
         }
     }
 }

@@ -74,7 +74,7 @@ async fn r31_a_refused_connection_was_certainly_not_sent() {
     let url = format!("http://127.0.0.1:{port}/adminapi?secret=1");
     let sender = network(&url.parse().unwrap());
     let error = sender.send(request(&url)).await.unwrap_err();
-    assert_eq!(error.retry_reason(), Some(RetryReason::NobodyThere));
+    assert_eq!(error.retry_reason(), Some(RetryReason::LoopbackNotSent));
     insta::with_settings!({filters => vec![(r":\d+", ":PORT")]}, {
         insta::assert_snapshot!(error, @"cannot reach 127.0.0.1:PORT: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct EXO_URL");
     });
@@ -120,7 +120,7 @@ async fn a_body_over_the_limit_is_refused_and_a_short_one_is_broken() {
     }
 }
 
-/// A byte now and then keeps no request alive beyond its time.
+/// Single bytes must not keep a request alive beyond its timeout.
 #[tokio::test(start_paused = true)]
 async fn a_slow_drip_is_a_timeout() {
     let service = Router::new().fallback(|| async {
@@ -138,7 +138,7 @@ async fn a_slow_drip_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_was_certainly_not_asked() {
+async fn an_unknown_host_name_means_not_sent() {
     let sender = network(&"http://127.0.0.1/".parse().unwrap());
     let error = sender
         .send(request("http://nobody.invalid/adminapi?secret=1"))
@@ -154,7 +154,7 @@ async fn a_name_that_nobody_has_was_certainly_not_asked() {
 #[tokio::test]
 async fn a_service_with_ipv6_only_is_reached() {
     let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
-        // A machine without IPv6 has no such service; a build server has to have it.
+        // A machine without IPv6 cannot run this test; a build server must.
         assert!(
             std::env::var_os("CI").is_none(),
             "CI is set but there is no IPv6"

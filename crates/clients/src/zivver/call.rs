@@ -1,4 +1,4 @@
-//! One call, and its repetitions where repeating is harmless (R31).
+//! One call, and its retries where a retry is harmless (R31).
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,18 +17,18 @@ use super::{
 };
 use crate::http::{Reply, Request, RetryReason, SendError, one_line, retry_after};
 
-/// A list of 100,000 accounts is about a tenth of this.
+/// A list of 100,000 accounts needs about a tenth of this.
 const LIST_BYTES_MAX: usize = 1 << 30;
 
 /// One account, or an error page.
 const RESOURCE_BYTES_MAX: usize = 16 << 20;
 
-/// A request with what is needed to repeat it and to talk about it.
+/// A request, with what its retries and its errors need.
 #[derive(Debug)]
 pub(super) struct Call {
     /// As counted in reports.
     pub(super) kind: &'static str,
-    /// For messages, after "cannot". Ids, no addresses.
+    /// Completes "cannot …" in messages. Contains ids, but no addresses.
     pub(super) operation: String,
     pub(super) method: Method,
     pub(super) url: Url,
@@ -40,19 +40,19 @@ pub(super) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MediaType {
     Json,
-    /// A PATCH wants it in both headers; a PUT must not have it (`docs/specs/zivver-scim.md`, "2. Endpoints").
+    /// A PATCH needs it in both headers; a PUT must not have it (`docs/specs/zivver-scim.md`, "2. Endpoints").
     ScimJson,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Patient, since all accounts come in one answer.
+    /// With a long timeout, since all accounts come in one answer.
     List,
     LookUp,
     Write,
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(Box<Refusal>),
@@ -73,18 +73,18 @@ pub(super) enum Failure {
     },
 }
 
-/// The run may no longer write, for this cause.
+/// Why the run may no longer write.
 #[derive(Debug)]
 pub(super) struct Stopped(Arc<str>);
 
-/// How often a write that waits at the gate looks whether the lock is lost.
+/// How often a write that waits at the gate checks whether the lock is lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const LOCK_LOST: &str =
     "this run may no longer write; see which run holds the lock and start again";
 
 impl ZivverClient {
-    /// Sends until there is an answer that repeating would not change. For GET, PUT and PATCH.
+    /// Sends until the answer is one that a retry would not change. For GET, PUT and PATCH.
     pub(super) async fn repeat(&self, call: &Call) -> Result<Reply, Failure> {
         let serial = self.sender.serial();
         let mut attempt = 0;
@@ -124,12 +124,12 @@ impl ZivverClient {
         tracing::debug!(kind = call.kind, attempt, ?reason, ?delay, "trying again");
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            // The next attempt says why it is not made.
+            // The next attempt then fails with the cause.
             _ = self.gate.closed(), if call.access == Access::Write => {}
         }
     }
 
-    /// Sends once, as soon as the governor lets it, and lets the governor learn from the answer.
+    /// Sends once, when the governor allows it. The governor learns from the answer.
     pub(super) async fn attempt(&self, call: &Call) -> Result<Result<Reply, SendError>, Stopped> {
         let permit = match call.access {
             Access::Write => self.permit_to_write().await?,
@@ -142,7 +142,7 @@ impl ZivverClient {
         Ok(sent)
     }
 
-    /// R29: nothing may come between the question and the request.
+    /// Nothing may happen between the check and the request (R29).
     async fn permit_to_write(&self) -> Result<Permit<'_>, Stopped> {
         loop {
             self.pass_gate().await?;
@@ -160,7 +160,7 @@ impl ZivverClient {
         }
     }
 
-    /// A lock may be lost while the gate is paused.
+    /// The lock may be lost while the gate is paused.
     async fn pass_gate(&self) -> Result<(), Stopped> {
         loop {
             if let Ok(passed) = tokio::time::timeout(LOOK_EVERY, self.gate.pass()).await {
@@ -172,7 +172,7 @@ impl ZivverClient {
         }
     }
 
-    /// What an answer means that is no success and not worth repeating.
+    /// The error for an answer that is neither a success nor worth a retry.
     pub(super) fn failure(&self, call: &Call, reply: &Reply) -> Failure {
         let operation = call.operation.clone();
         match reply.status {
@@ -181,12 +181,13 @@ impl ZivverClient {
             status if transient(status).is_some() => call.unavailable(&gave_up(status)),
             status => {
                 let text = self.text(&reply.body);
-                let told = RefusalKind::of(status.as_u16(), &text);
-                let nobody = told == RefusalKind::UnknownAccount && call.names_no_account();
-                let kind = if nobody || status.is_redirection() {
+                let known_kind = RefusalKind::of(status.as_u16(), &text);
+                let is_wrong_url =
+                    known_kind == RefusalKind::UnknownAccount && call.names_no_account();
+                let kind = if is_wrong_url || status.is_redirection() {
                     RefusalKind::WrongUrl
                 } else {
-                    told
+                    known_kind
                 };
                 Failure::Refused(Box::new(Refusal {
                     operation,
@@ -202,7 +203,7 @@ impl ZivverClient {
         retry_after(&reply.headers, self.connection.clock.now())
     }
 
-    /// A body for messages: one line, cut, and without the key.
+    /// A body for messages: on one line, shortened, and without the key.
     pub(super) fn text(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
         one_line(&self.connection.key.redact(&text), TEXT_CHARS_MAX)
@@ -222,7 +223,7 @@ impl ZivverClient {
         let policy = &self.connection.policy;
         let (timeout, body_limit_bytes) = match call.access {
             Access::List => (policy.list_timeout, LIST_BYTES_MAX),
-            // A server that does not know the filter answers with everything.
+            // A server that ignores the filter answers with the whole list.
             Access::LookUp => (policy.timeout, LIST_BYTES_MAX),
             Access::Write => (policy.timeout, RESOURCE_BYTES_MAX),
         };
@@ -263,7 +264,7 @@ pub(super) fn gave_up(status: StatusCode) -> String {
     format!("Zivver answered {} to the end", status.as_u16())
 }
 
-/// Whether an answer may be another one next time (R31).
+/// Why a retry may get another answer, or `None` (R31).
 pub(super) fn transient(status: StatusCode) -> Option<RetryReason> {
     match status {
         StatusCode::TOO_MANY_REQUESTS => Some(RetryReason::Throttled),

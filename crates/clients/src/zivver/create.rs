@@ -1,4 +1,4 @@
-//! Creating: the one request that must not be repeated blindly (R31).
+//! Creates accounts: the one request that must not be repeated blindly (R31).
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -12,15 +12,15 @@ use super::{
 use crate::http::{Reply, RetryReason, SendError};
 use domain::address::SmtpAddress;
 
-/// How a creation ended well.
+/// The result of a creation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Creation<A> {
     Created {
         account: A,
-        /// The answer was lost, and the account was found by its address.
+        /// The answer was lost, but the account was found by its address.
         recovered: bool,
     },
-    /// An account of this kind had the address already: the rest is an update.
+    /// An account of this kind already has the address and must be updated instead.
     Exists(A),
 }
 
@@ -31,7 +31,13 @@ impl<A> Creation<A> {
         }
     }
 
-    /// Whether the account was found by its address, and so may be another's.
+    pub fn into_account(self) -> A {
+        match self {
+            Self::Created { account, .. } | Self::Exists(account) => account,
+        }
+    }
+
+    /// Whether the account was found by its address, so that it may not be the one created here.
     pub fn is_found(&self) -> bool {
         match self {
             Self::Created { recovered, .. } => *recovered,
@@ -40,21 +46,21 @@ impl<A> Creation<A> {
     }
 }
 
-/// What is known after one POST.
+/// The result of one POST.
 enum Posted {
     /// 2xx, with the body.
     Accepted(Reply),
     /// 400 or 409: the address may exist.
     Disputed(Reply),
-    /// Certainly not acted on.
-    Untouched(Trouble),
-    /// Acted on or not.
-    Unclear(Trouble),
+    /// Certainly not carried out.
+    Untouched(FailedAttempt),
+    /// Possibly carried out.
+    Unclear(FailedAttempt),
     Final(Reply),
 }
 
-/// What the next attempt depends on.
-struct Trouble {
+/// Decides whether and when the next attempt is made.
+struct FailedAttempt {
     reason: RetryReason,
     /// For its `Retry-After`.
     reply: Option<Reply>,
@@ -82,15 +88,15 @@ impl ZivverClient {
         loop {
             attempt += 1;
             let sent = self.attempt(&call).await;
-            let trouble = match posted(sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?)
+            let failed = match posted(sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?)
             {
                 Posted::Accepted(reply) => return self.accepted(&call, address, &reply).await,
                 Posted::Disputed(reply) => {
                     return self.disputed(&call, address, &reply, may_be_ours).await;
                 }
                 Posted::Final(reply) => return Err(self.failure(&call, &reply).into()),
-                Posted::Untouched(trouble) => trouble,
-                Posted::Unclear(trouble) => {
+                Posted::Untouched(failed) => failed,
+                Posted::Unclear(failed) => {
                     may_be_ours = true;
                     let found = self.look_for(address).await;
                     if let Some(account) = found.map_err(ReadError::while_writing)? {
@@ -99,14 +105,14 @@ impl ZivverClient {
                             recovered: true,
                         });
                     }
-                    trouble
+                    failed
                 }
             };
-            let Trouble {
+            let FailedAttempt {
                 reason,
                 reply,
                 cause,
-            } = trouble;
+            } = failed;
             let wait = reply.and_then(|reply| self.wait_asked(&reply));
             let retry = &self.connection.policy.retry;
             let Some(delay) = retry.next_delay(serial, attempt, reason, wait) else {
@@ -122,8 +128,8 @@ impl ZivverClient {
         address: &SmtpAddress,
         reply: &Reply,
     ) -> Result<Creation<R>, WriteError> {
-        let told = R::parse(&reply.body).filter(|account| account.address() == address);
-        if let Some(account) = told {
+        let returned = R::parse(&reply.body).filter(|account| account.address() == address);
+        if let Some(account) = returned {
             return Ok(Creation::Created {
                 account,
                 recovered: false,
@@ -141,7 +147,7 @@ impl ZivverClient {
         }
     }
 
-    /// 409, or 400 with whatever text: the address decides (R31).
+    /// 409, or 400 with any text. Whether the address exists decides (R31).
     async fn disputed<R: Resource>(
         &self,
         call: &Call,
@@ -173,7 +179,7 @@ impl ZivverClient {
         }
     }
 
-    /// Looks several times: a read may lag behind the write that it looks for.
+    /// Looks several times, because a read may lag behind the write.
     async fn look_for<R: Resource>(&self, address: &SmtpAddress) -> Result<Option<R>, ReadError> {
         let policy = &self.connection.policy;
         for look_up in 1.. {
@@ -191,16 +197,16 @@ fn posted(sent: Result<Reply, SendError>) -> Posted {
     match sent {
         Ok(reply) => answered(reply),
         Err(error) => {
-            let trouble = Trouble {
+            let failed = FailedAttempt {
                 reason: error.retry_reason().unwrap_or(RetryReason::Transport),
                 reply: None,
                 cause: error.to_string(),
             };
             match error {
-                SendError::NotSent { .. } => Posted::Untouched(trouble),
+                SendError::NotSent { .. } => Posted::Untouched(failed),
                 SendError::Timeout { .. }
                 | SendError::Broken { .. }
-                | SendError::TooLarge { .. } => Posted::Unclear(trouble),
+                | SendError::TooLarge { .. } => Posted::Unclear(failed),
             }
         }
     }
@@ -214,16 +220,16 @@ fn answered(reply: Reply) -> Posted {
             _ => Posted::Final(reply),
         };
     };
-    // A refusal by the limiter is certainly not acted on.
+    // The limiter refuses a request before it is carried out.
     let untouched = reply.status == StatusCode::TOO_MANY_REQUESTS;
-    let trouble = Trouble {
+    let failed = FailedAttempt {
         reason,
         cause: gave_up(reply.status),
         reply: Some(reply),
     };
     if untouched {
-        Posted::Untouched(trouble)
+        Posted::Untouched(failed)
     } else {
-        Posted::Unclear(trouble)
+        Posted::Unclear(failed)
     }
 }

@@ -1,12 +1,12 @@
-//! What can go wrong, by what the caller does about it.
+//! Errors of the client, one variant for each reaction of the caller.
 
 use super::refusal::Refusal;
 use domain::remedies;
 
-/// A list or a look-up that gave nothing to rely on.
+/// A list or a look-up that failed or is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The list proves no absence: the run ends without a write (R1).
+    /// The list cannot prove that an account is absent: the run ends without a write (R1).
     #[error("target incomplete: the list of {list} {gap}; {}", REMEDY_INCOMPLETE)]
     Incomplete { list: &'static str, gap: Gap },
     #[error(transparent)]
@@ -22,7 +22,7 @@ pub enum ReadError {
     Unavailable { operation: String, cause: String },
 }
 
-/// What a list lacks.
+/// What is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Gap {
     #[error("cannot be read: {cause}")]
@@ -57,7 +57,7 @@ pub enum Gap {
 /// A write that was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// Concerns this account only: the run goes on (R32).
+    /// Concerns this account only: the run continues (R32).
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
     /// Stops the run at once (R32).
@@ -69,10 +69,12 @@ pub enum WriteError {
         remedies::ZIVVER_FORBIDDEN
     )]
     Forbidden { operation: String },
-    /// No answer, 5xx or 429 to the end. It may have been carried out. Counts for `MAX_CONSECUTIVE_FAILURES`.
+    /// No answer, 5xx or 429 until the last attempt. The write may have been carried out. Counts for
+    /// `MAX_CONSECUTIVE_FAILURES`.
     #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
     Unavailable { operation: String, cause: String },
-    /// The run may no longer write (R29, R32, R35). Nothing was sent since; `was_sent` tells of an earlier attempt.
+    /// The run may no longer write (R29, R32, R35), so nothing more was sent. `was_sent` tells whether there was an
+    /// earlier attempt.
     #[error("cannot {operation}: {cause}")]
     Stopped {
         operation: String,
@@ -90,7 +92,7 @@ impl ReadError {
         }
     }
 
-    /// The same, met while looking for the trace of a write.
+    /// The error of a read that was part of a write.
     pub(super) fn while_writing(self) -> WriteError {
         match self {
             Self::Incomplete { list, gap } => WriteError::Unavailable {

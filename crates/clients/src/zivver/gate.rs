@@ -1,45 +1,45 @@
-//! Whether writes may be sent: asked before each attempt, also of those that wait for their turn (R32, R35).
+//! Whether writes may be sent. Checked before each attempt, including those that wait for their turn (R32, R35).
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
+enum GateState {
     Open,
     Paused,
     Closed(Arc<str>),
 }
 
-/// Clones are one gate.
+/// Clones share one state.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<watch::Sender<Standing>>);
+pub struct Gate(Arc<watch::Sender<GateState>>);
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Standing::Open)))
+        Self(Arc::new(watch::Sender::new(GateState::Open)))
     }
 }
 
 impl Gate {
     /// Writes wait until [`Self::resume`].
     pub fn pause(&self) {
-        self.turn(|now| (*now == Standing::Open).then_some(Standing::Paused));
+        self.update(|now| (*now == GateState::Open).then_some(GateState::Paused));
     }
 
     pub fn resume(&self) {
-        self.turn(|now| (*now == Standing::Paused).then_some(Standing::Open));
+        self.update(|now| (*now == GateState::Paused).then_some(GateState::Open));
     }
 
-    /// No further write is sent. The first cause counts.
+    /// Ends all writing. Only the first cause is kept.
     pub fn close(&self, cause: &str) {
-        self.turn(|now| match now {
-            Standing::Open | Standing::Paused => Some(Standing::Closed(Arc::from(cause))),
-            Standing::Closed(_) => None,
+        self.update(|now| match now {
+            GateState::Open | GateState::Paused => Some(GateState::Closed(Arc::from(cause))),
+            GateState::Closed(_) => None,
         });
     }
 
-    fn turn(&self, next: impl FnOnce(&Standing) -> Option<Standing>) {
+    fn update(&self, next: impl FnOnce(&GateState) -> Option<GateState>) {
         self.0.send_if_modified(|now| match next(now) {
             Some(next) => {
                 *now = next;
@@ -50,29 +50,32 @@ impl Gate {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        *self.0.borrow() == Standing::Open
+        *self.0.borrow() == GateState::Open
     }
 
-    /// Waits while it is paused. An error is the cause why it is closed.
+    /// Waits while the gate is paused. If it is closed, the error is the cause.
     pub(super) async fn pass(&self) -> Result<(), Arc<str>> {
-        match self.when(|now| *now != Standing::Paused).await {
-            Standing::Closed(cause) => Err(cause),
-            Standing::Open | Standing::Paused => Ok(()),
+        match self.wait_until(|now| *now != GateState::Paused).await {
+            GateState::Closed(cause) => Err(cause),
+            GateState::Open | GateState::Paused => Ok(()),
         }
     }
 
-    /// Waits until it is closed, and gives the cause.
+    /// Waits until the gate is closed, and returns the cause.
     pub(super) async fn closed(&self) -> Arc<str> {
-        match self.when(|now| matches!(now, Standing::Closed(_))).await {
-            Standing::Closed(cause) => cause,
-            Standing::Open | Standing::Paused => Arc::from("the run has ended"),
+        match self
+            .wait_until(|now| matches!(now, GateState::Closed(_)))
+            .await
+        {
+            GateState::Closed(cause) => cause,
+            GateState::Open | GateState::Paused => Arc::from("the run has ended"),
         }
     }
 
-    async fn when(&self, is_it: impl FnMut(&Standing) -> bool) -> Standing {
+    async fn wait_until(&self, condition: impl FnMut(&GateState) -> bool) -> GateState {
         let mut receiver = self.0.subscribe();
-        let standing = receiver.wait_for(is_it).await;
-        // The sender lives as long as `self`.
-        standing.map_or(Standing::Open, |standing| standing.clone())
+        let state = receiver.wait_for(condition).await;
+        // Cannot fail: the sender lives as long as `self`.
+        state.map_or(GateState::Open, |state| state.clone())
     }
 }

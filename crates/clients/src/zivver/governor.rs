@@ -1,8 +1,8 @@
 //! When the next call may be sent (R30).
 //!
-//! Zivver says how many calls it takes in how long, not how it counts. A sliding window that never holds too many
-//! calls suits every way of counting (sliding or fixed window, token bucket), provided that it holds for the instants
-//! at which calls *arrive*. [`Pace`] is the question without clock or waiting, [`Governor`] waits for its answer.
+//! Zivver says how many calls it accepts in which time, but not how it counts them. A sliding window that never exceeds
+//! the number satisfies every way of counting (sliding or fixed window, token bucket), if it applies to the instants at
+//! which calls *arrive*. [`Pace`] calculates the delay without a clock, [`Governor`] waits.
 
 mod pace;
 mod signals;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use pace::Pace;
 pub(super) use signals::Signals;
 
-/// How fast Zivver may be called (`ZIVVER_RATE`). What Zivver says itself can only make it slower.
+/// The rate at which Zivver may be called (`ZIVVER_RATE`). A limit announced by Zivver can only reduce it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
     Budget { calls: u32, window: Duration },
@@ -36,7 +36,7 @@ impl Default for Rate {
     }
 }
 
-/// Lets calls through, one after another, in the order in which they asked.
+/// Lets calls through one by one, in the order in which they asked.
 #[derive(Debug)]
 pub(super) struct Governor {
     /// `None` where the rate is unlimited.
@@ -44,7 +44,7 @@ pub(super) struct Governor {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// Leave to send one call now. Dropping it means that the call has ended without an answer.
+/// Permission to send one call now. Dropping it means that the call ended without an answer.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     pace: Option<&'a Mutex<Pace>>,
@@ -90,7 +90,7 @@ impl Governor {
 }
 
 impl Permit<'_> {
-    /// The call was answered, and this is what the answer says about the budget.
+    /// Records the answer to the call, and what it says about the budget.
     pub(super) fn answered(mut self, signals: &Signals) {
         self.end(signals);
     }

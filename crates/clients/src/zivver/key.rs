@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::header::HeaderValue;
 
-/// The key as `Authorization` wants it. Nothing prints it.
+/// The key as a value of the header `Authorization`. `Debug` does not show it.
 #[derive(Clone)]
 pub struct ApiKey(HeaderValue);
 
@@ -17,7 +17,7 @@ pub struct ApiKeyError;
 const SCHEME: &str = "Bearer ";
 
 impl ApiKey {
-    /// Blanks around a pasted key are a known cause of 401 (`docs/specs/zivver-scim.md`, "1. Connection and
+    /// Whitespace around a pasted key is a known cause of 401 (`docs/specs/zivver-scim.md`, "1. Connection and
     /// authentication").
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let text = text.trim();
@@ -34,7 +34,7 @@ impl ApiKey {
         self.0.clone()
     }
 
-    /// `text` without the key, should a server echo it.
+    /// Removes the key from `text`, in case a server returns it.
     pub(super) fn redact(&self, text: &str) -> String {
         let key = self.0.to_str().unwrap_or_default();
         match key.strip_prefix(SCHEME) {

@@ -1,4 +1,4 @@
-//! Lists that are complete or not at all (R1), and look-ups by address.
+//! Complete lists (R1), and look-ups by address.
 
 use std::collections::HashSet;
 
@@ -14,18 +14,19 @@ use super::{
 use crate::http::one_line;
 use domain::{address::SmtpAddress, ids::ScimId};
 
-/// A list of this many pages is taken for one that never ends.
+/// A list with more pages is taken for an endless one.
 const PAGES_MAX: usize = 10_000;
 
-/// How many resources a further page is asked for. A server may give fewer.
+/// The requested size of each page after the first. A server may return fewer.
 const PAGE_COUNT: usize = 500;
 
-/// R1: as many rejected rows as this are tolerated in a list of any size, and this part of a large one.
+/// How many rejected rows are tolerated in a list of any size, and which part of a large one (R1).
 const REJECTED_TOLERATED: usize = 4;
 const REJECTED_TOLERATED_PERCENT: usize = 1;
 
 impl ZivverClient {
-    /// Asks for everything, then for what is missing by its own account (`docs/specs/zivver-scim.md`, "2. Endpoints").
+    /// Asks for everything, then for the rows that are missing according to `totalResults`
+    /// (`docs/specs/zivver-scim.md`, "2. Endpoints").
     pub(super) async fn list<R: Resource>(&self) -> Result<Listed<R>, ReadError> {
         let mut found = Found::<R>::default();
         for _ in 0..PAGES_MAX {
@@ -49,7 +50,7 @@ impl ZivverClient {
         let page = self.page::<R>(Some(&query), Access::LookUp).await?;
         let Listed { accounts, rejected } = page.resources.unwrap_or_default().0;
         let received = (accounts.len() + rejected.len()) as u64;
-        // A server that does not know the filter may answer with everything.
+        // A server that ignores the filter may answer with the whole list.
         let mut matching = accounts
             .into_iter()
             .filter(|account| account.address() == address);
@@ -109,7 +110,7 @@ fn incomplete<R: Resource>(gap: Gap) -> ReadError {
     ReadError::Incomplete { list: R::LIST, gap }
 }
 
-/// What has come of a list so far.
+/// The part of a list that was read so far.
 struct Found<R> {
     listed: Listed<R>,
     ids: HashSet<ScimId>,
@@ -127,7 +128,7 @@ impl<R> Default for Found<R> {
 }
 
 impl<R: Resource> Found<R> {
-    /// RFC 7644 section 3.4.2.4: indices start at 1. The first request asks for everything.
+    /// Indices start at 1 (RFC 7644 section 3.4.2.4). The first request asks for everything.
     fn query(&self) -> Option<String> {
         self.total?;
         let start = self.rows() + 1;
@@ -138,7 +139,7 @@ impl<R: Resource> Found<R> {
         self.listed.accounts.len() + self.listed.rejected.len()
     }
 
-    /// Whether the list is complete with this page.
+    /// Adds a page and tells whether the list is complete.
     fn add(&mut self, page: ListBody<R>) -> Result<bool, Gap> {
         let later = page.total.ok_or(Gap::NoTotal)?;
         let first_page = self.total.is_none();
@@ -173,7 +174,7 @@ impl<R: Resource> Found<R> {
         Ok(received == total)
     }
 
-    /// R1: single rows may be rejected, a part of the list may not.
+    /// Single rows may be rejected, but a large part of the list may not (R1).
     fn finish(self) -> Result<Listed<R>, Gap> {
         let (rows, mut listed) = (self.rows(), self.listed);
         let rejected = listed.rejected.len();

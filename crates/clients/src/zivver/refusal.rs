@@ -1,26 +1,26 @@
-//! What Zivver refused, and what an administrator can do about it (`docs/specs/zivver-scim.md`, "6. Errors and the
-//! limiter").
+//! Requests that Zivver refused, and what an administrator can do about them (`docs/specs/zivver-scim.md`, "6. Errors
+//! and the limiter").
 
 use domain::{address::SmtpAddress, remedies};
 
 /// The longest text of an answer that is kept, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 200;
 
-/// A request that Zivver understood and did not carry out. Repeating it changes nothing.
+/// A request that Zivver did not carry out. A retry would be refused too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {operation}: Zivver answered {status}{}; {}", quoted(.text), .kind.remedy())]
 pub struct Refusal {
     pub operation: String,
     pub status: u16,
-    /// The body, on one line and cut.
+    /// The body, on one line and shortened.
     pub text: String,
     pub kind: RefusalKind,
 }
 
-/// Why, as far as the text tells.
+/// The reason, as far as the text tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// An alias is another account. The address is the one that the text names, if it names one.
+    /// An alias belongs to another account. The address is the one in the text, if there is one.
     AliasTaken(Option<SmtpAddress>),
     AliasGuest(Option<SmtpAddress>),
     DomainNotOwned,
@@ -28,17 +28,17 @@ pub enum RefusalKind {
     UnknownAccount,
     UnknownMember,
     InvalidDivision,
-    /// 409: the address exists.
+    /// 409: the address already exists.
     Conflict,
-    /// A redirect, or no list where one should be: this is not Zivver's API.
+    /// A redirect, or an answer without a list: the URL is not that of Zivver's API.
     WrongUrl,
     Other,
 }
 
-/// Part of a text, and what it means, given what follows that part.
+/// Part of a text, and the kind that it means; the function gets the text after that part.
 type Known = (&'static str, fn(&str) -> RefusalKind);
 
-/// The texts that Zivver is known to send, without what differs between them.
+/// The known error texts of Zivver, without their variable parts.
 const KNOWN: [Known; 8] = [
     ("Alias is already taken for", |rest| {
         RefusalKind::AliasTaken(first_address(rest))
@@ -87,14 +87,14 @@ impl RefusalKind {
     }
 }
 
-/// The first word that is an address, without the punctuation around it.
+/// The first address in the text, without the punctuation around it.
 fn first_address(text: &str) -> Option<SmtpAddress> {
     text.split(|c: char| c.is_whitespace() || "\"<>()[]{},;:".contains(c))
         .map(|word| word.trim_matches(['\'', '.', '`']))
         .find_map(|word| SmtpAddress::parse(word).ok())
 }
 
-/// A page is not from Zivver's API, and says nothing that a line could.
+/// The text to quote. A web page does not come from Zivver's API, and does not fit on a line.
 fn quoted(text: &str) -> String {
     if text.trim_start().starts_with('<') {
         return " (with a web page)".to_owned();
@@ -114,7 +114,7 @@ mod tests {
         SmtpAddress::parse(text).ok()
     }
 
-    /// Every text of `docs/specs/zivver-scim.md`, "6. Errors and the limiter".
+    /// All texts of `docs/specs/zivver-scim.md`, "6. Errors and the limiter".
     #[test]
     fn every_known_text_has_its_kind() {
         let alias = address("sales@corp.example");
@@ -184,14 +184,27 @@ mod tests {
     }
 
     #[test]
-    fn every_text_of_the_table_gets_its_remedy() {
-        for known in remedies::KNOWN {
-            let shown_as_refusal =
-                !known.text.is_empty() || matches!(known.status, Some(404..=415));
-            if known.service == remedies::Service::Zivver && shown_as_refusal {
-                let kind = RefusalKind::of(known.status.unwrap_or(400), known.text);
-                assert_eq!(kind.remedy(), known.remedy, "{known:?}");
-            }
+    fn every_known_refusal_gets_its_remedy() {
+        for (status, text, remedy) in [
+            (
+                400,
+                "Alias is already taken for",
+                remedies::ZIVVER_ALIAS_TAKEN,
+            ),
+            (400, "Alias is a guest", remedies::ZIVVER_ALIAS_GUEST),
+            (400, "Domain Not Owned", remedies::ZIVVER_DOMAIN),
+            (400, "outside the organization", remedies::ZIVVER_OUTSIDE),
+            (400, "Unknown account with uuid", remedies::ZIVVER_ACCOUNT),
+            (400, "Unknown in set", remedies::ZIVVER_MEMBER),
+            (400, "Member Not Found", remedies::ZIVVER_MEMBER),
+            (400, "Invalid division", remedies::ZIVVER_DIVISION),
+            (404, "", remedies::ZIVVER_ACCOUNT),
+            (406, "", remedies::ZIVVER_OTHER),
+            (409, "", remedies::ZIVVER_CONFLICT),
+            (415, "", remedies::ZIVVER_OTHER),
+        ] {
+            let kind = RefusalKind::of(status, text);
+            assert_eq!(kind.remedy(), remedy, "{status} {text}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! SCIM resources as Zivver sends them, read straight into accounts (`docs/specs/zivver-scim.md`, "2. Endpoints",
-//! "3. User resource" and "4. Group resource (functional account)").
+//! SCIM resources of Zivver, parsed directly into accounts (`docs/specs/zivver-scim.md`, "2. Endpoints", "3. User
+//! resource" and "4. Group resource (functional account)").
 //!
-//! Tolerant where Zivver or its clients were seen to differ, strict where guessing would make an account look absent
-//! or empty.
+//! Tolerant where Zivver or its clients are known to differ; strict where a guess could make an account look absent or
+//! empty.
 
 mod extension;
 mod rejected;
@@ -34,15 +34,15 @@ pub(super) const ENTERPRISE_USER: &str =
 pub(super) const ZIVVER_USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
 pub(super) const ZIVVER_GROUP: &str = "urn:ietf:params:scim:schemas:zivver:0.1:Group";
 
-/// A kind of account as SCIM sees it.
+/// A SCIM resource type and the account that it becomes.
 pub(super) trait Resource: Sized {
     type Row: for<'de> Deserialize<'de> + Into<Self>;
-    /// The last part of the collection's path.
+    /// The last segment of the collection's path.
     const COLLECTION: &'static str;
-    /// For messages.
+    /// Names one resource in messages.
     const ONE: &'static str;
     const LIST: &'static str;
-    /// The attribute that holds the address, for filters.
+    /// The attribute of the address, used in filters.
     const ADDRESS: &'static str;
     const KIND: AccountKind;
     const KINDS: Kinds;
@@ -57,7 +57,7 @@ pub(super) trait Resource: Sized {
     }
 }
 
-/// The kinds of request, as counted in reports.
+/// Names of the requests, as counted in reports.
 pub(super) struct Kinds {
     pub(super) list: &'static str,
     pub(super) find: &'static str,
@@ -111,7 +111,7 @@ impl Resource for FunctionalAccount {
     }
 }
 
-/// The body of a list (RFC 7644 section 3.4.2). `Resources` may be absent where there is none.
+/// The body of a list (RFC 7644 section 3.4.2). `Resources` may be absent if the list is empty.
 #[derive(Deserialize)]
 #[serde(bound = "R: Resource")]
 pub(super) struct ListBody<R> {
@@ -121,8 +121,8 @@ pub(super) struct ListBody<R> {
     pub(super) total: Option<u64>,
 }
 
-/// Each row becomes an account as soon as it is read, since a list may hold all accounts there are. A row that is no account
-/// is rejected by itself (R1).
+/// Each row becomes an account as soon as it is parsed, since a list may hold all accounts. A row that cannot be parsed
+/// is rejected alone (R1).
 pub(super) struct Resources<R>(pub(super) Listed<R>);
 
 impl<R> Default for Resources<R> {
@@ -178,8 +178,7 @@ struct Name {
     formatted: Option<String>,
 }
 
-/// Clients were seen to send booleans as text (`docs/specs/zivver-scim.md`, "3. User resource"), so Zivver may do so
-/// too.
+/// Some clients send booleans as text (`docs/specs/zivver-scim.md`, "3. User resource"), so Zivver may do so too.
 struct Switch(bool);
 
 impl<'de> Deserialize<'de> for Switch {
@@ -209,7 +208,7 @@ impl From<UserRow> for UserAccount {
             id: ScimId::new(&row.id),
             address: SmtpAddress::verbatim(&row.user_name),
             name: row.name.and_then(|name| name.formatted).unwrap_or_default(),
-            // An account is active unless something says otherwise.
+            // An account without the attribute counts as active.
             active: row.active.is_none_or(|Switch(active)| active),
             extension,
             delegates,
@@ -252,8 +251,8 @@ impl From<GroupRow> for FunctionalAccount {
     }
 }
 
-/// An id that names one resource in a path: dots alone would name the collection, or what is above it, and an address
-/// drops line breaks and tabs (RFC 3986 section 5.2.4, WHATWG URL section 4.4).
+/// An id that names one resource in a path. An id of dots only would name the collection or its parent, and a URL drops
+/// line breaks and tabs (RFC 3986 section 5.2.4, WHATWG URL section 4.4).
 fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = filled(deserializer)?;
     if text.bytes().all(|byte| byte == b'.') || text.contains(char::is_control) {
@@ -262,7 +261,7 @@ fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     Ok(text)
 }
 
-/// A text that is not blank: a row without identity cannot be taken for an account, nor left out of the list.
+/// A text that is not blank. A row without identity can neither become an account nor be left out of the list.
 fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.trim().is_empty() {

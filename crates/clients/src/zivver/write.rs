@@ -1,5 +1,5 @@
-//! What is written, and the bodies in which it is sent (`docs/specs/zivver-scim.md`, "3. User resource", "4. Group
-//! resource (functional account)" and "5. Write semantics and quirks").
+//! Requests that write, and their bodies (`docs/specs/zivver-scim.md`, "3. User resource", "4. Group resource
+//! (functional account)" and "5. Write semantics and quirks").
 
 use serde_json::{Map, Value, json};
 
@@ -12,29 +12,29 @@ use domain::{
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// A user as it is to become; what is `None` stays as it is.
+/// The new values of a user; `None` leaves an attribute unchanged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserWrite {
-    /// Renames where it differs from what Zivver has.
+    /// Renames the user if it differs from the current one.
     pub user_name: Option<SmtpAddress>,
     pub name: Option<String>,
-    /// Ignored on creation: Zivver creates every user active.
+    /// Ignored by a creation: Zivver creates every user active.
     pub active: Option<bool>,
     pub extension: Option<UserExtensionBody>,
 }
 
-/// A functional account as it is to become; what is `None` stays as it is.
+/// The new values of a functional account; `None` leaves an attribute unchanged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupWrite {
-    /// Sent on creation only: whether it can be changed is not known.
+    /// Sent by a creation only: it is not known whether it can be changed.
     pub external_id: Option<SmtpAddress>,
     pub name: Option<String>,
-    /// Zivver ignores an empty list in an update, so it is not sent: emptying is [`MembersPatch::RemoveAll`].
+    /// Zivver ignores an empty list in an update, so it is not sent. [`MembersPatch::RemoveAll`] empties an account.
     pub members: Option<Vec<ScimId>>,
     pub extension: Option<GroupExtensionBody>,
 }
 
-/// The whole extension of a user: an update erases whatever of it is left out (`docs/specs/zivver-scim.md`, "5.1 User
+/// The whole extension of a user: an update erases everything that is left out (`docs/specs/zivver-scim.md`, "5.1 User
 /// PUT").
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserExtensionBody {
@@ -54,7 +54,7 @@ pub struct GroupExtensionBody {
     pub rest: Vec<(Box<str>, Value)>,
 }
 
-/// The one way to take all members away (`docs/specs/zivver-scim.md`, "5.4 Quirks").
+/// The only way to remove all members (`docs/specs/zivver-scim.md`, "5.4 Quirks").
 #[derive(Debug, Clone, PartialEq)]
 pub enum MembersPatch {
     RemoveAll,
@@ -68,7 +68,7 @@ pub(super) enum Verb {
 }
 
 impl UserExtensionBody {
-    /// The extension as read, with other aliases and delegates, each in the spelling that Zivver has for it.
+    /// The extension as read, with the given aliases and delegates. Known addresses keep the spelling that Zivver has.
     pub fn of<'a>(
         read: &Extension,
         aliases: impl IntoIterator<Item = &'a SmtpAddress>,
@@ -95,7 +95,7 @@ impl UserExtensionBody {
 }
 
 impl GroupExtensionBody {
-    /// The extension as read, with other aliases, each in the spelling that Zivver has for it.
+    /// The extension as read, with the given aliases. Known addresses keep the spelling that Zivver has.
     pub fn of<'a>(read: &Extension, aliases: impl IntoIterator<Item = &'a SmtpAddress>) -> Self {
         Self {
             aliases: spelled(read, aliases),
@@ -177,7 +177,7 @@ fn rest(members: &[(Box<str>, Value)]) -> Map<String, Value> {
         .collect()
 }
 
-/// An update says what is to be left, be it nothing; a creation has nothing to clear.
+/// An update sends an empty list to clear the attribute; a creation has nothing to clear.
 fn put_list(body: &mut Map<String, Value>, name: &str, texts: &[Box<str>], verb: Verb) {
     if verb == Verb::Update || !texts.is_empty() {
         body.insert(name.into(), json!(texts));

@@ -15,7 +15,7 @@ use crate::{
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
     order::aside,
-    settle::{given_away, names},
+    settle::{given_up, names},
     source::{Question, RecipientAnswer},
     world::{Policy, SsoAccountKey, World},
 };
@@ -485,10 +485,10 @@ impl<'a> Differ<'a> {
         self.name_anew(&mut at);
     }
 
-    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that another account gets is
-    /// written with the new address of the delegate. Where it cannot be, the address stays where it is.
+    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that the delegate gives up is
+    /// written with its new one. Where it cannot be, no other account gets the address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
-        let mut given = given_away(&self.out.deltas);
+        let mut given = given_up(&self.out.deltas);
         for delta in &self.out.deltas {
             // Who goes to an address that nobody has is nobody's delegate any more.
             if delta.rename.is_some() && delta.mailbox.is_none() {
@@ -514,7 +514,7 @@ impl<'a> Differ<'a> {
             delta.key = delta.key.take().or(key);
             delta.because(
                 "R22",
-                format!("it names a delegate by {address}, which now belongs to another account"),
+                format!("it names a delegate by {address}, which that delegate gives up"),
             );
             delta.add_delegates.insert(Target::Existing(delegate));
         }

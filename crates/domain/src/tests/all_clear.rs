@@ -12,7 +12,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::{
     notation::{Planned, Scene},
     properties::{account, cases, choices, lines, mailbox, policy, remembered},
-    zivver::Execution,
+    zivver::{CarriedOut, Disturbance, carry_out},
 };
 use crate::{
     account::{Actual, UserAccount},
@@ -55,20 +55,23 @@ fn run(scene: &Scene, faults: &Faults, seed: u64, number: i64) -> (Scene, Report
     let mut report = Report::begin(id.clone(), Mode::Apply, Trigger::Timer, String::new());
     report.held.clone_from(&plan.held);
     report.skipped.clone_from(&plan.notes);
-    let mut execution = Execution::new(&planned, faults.refuse.clone());
-    execution.ignore.clone_from(&faults.ignore);
-    execution.run(choices(seed), usize::MAX);
+    let disturbance = Disturbance {
+        refuse: faults.refuse.clone(),
+        ignore: faults.ignore.clone(),
+        ..Disturbance::NONE
+    };
+    let after = carry_out(&planned, &disturbance, choices(seed));
     let mut next = scene.clone();
-    next.actual = execution.zivver.actual();
-    next.memory = remembered(&planned, &scene.memory, &execution);
+    next.actual = after.zivver.actual();
+    next.memory = remembered(&planned, &scene.memory, &after);
     next.wishes.now += 3600;
     next.memory.give_back(&plan.untaken);
     forget_kept(&mut next.memory, &planned);
     if plan.approved.is_empty() {
         report.converged = Some(!plan.is_waiting);
     } else {
-        count(&mut report, &mut next.memory, &execution, &planned, scene);
-        verify(&mut report, &mut next, &execution, &planned, scene, faults);
+        count(&mut report, &mut next.memory, &after, &planned, scene);
+        verify(&mut report, &mut next, &after, &planned, scene, faults);
     }
     report.count();
     report.conclude();
@@ -83,13 +86,13 @@ fn forget_kept(memory: &mut Memory, planned: &Planned) {
 fn count(
     report: &mut Report,
     memory: &mut Memory,
-    execution: &Execution<'_>,
+    after: &CarriedOut<'_>,
     planned: &Planned,
     scene: &Scene,
 ) {
     let approved = &planned.plan.approved;
     for (at, (action, delta)) in approved.actions().iter().zip(approved.deltas()).enumerate() {
-        let outcome = execution.outcome(at);
+        let outcome = after.outcome(at);
         let is_refused = matches!(outcome, ActionOutcome::Refused | ActionOutcome::Partly);
         report.actions.push(ActionReport {
             action: action.clone(),
@@ -110,7 +113,7 @@ fn count(
 fn verify(
     report: &mut Report,
     next: &mut Scene,
-    execution: &Execution<'_>,
+    after: &CarriedOut<'_>,
     planned: &Planned,
     scene: &Scene,
     faults: &Faults,
@@ -127,7 +130,7 @@ fn verify(
     report.converged = Some(again.approved.is_empty() && !again.is_waiting);
     report.differences = again.approved.actions().to_vec();
     report.held.clone_from(&again.held);
-    let changes = sent(execution, planned, &Accounts::new(shown.actual));
+    let changes = sent(after, planned, &Accounts::new(shown.actual));
     let outdated = changes
         .iter()
         .filter_map(|it| plan.ineffective.get(&it.key));
@@ -138,16 +141,19 @@ fn verify(
     report.skipped.extend(notes);
 }
 
-fn sent(execution: &Execution<'_>, planned: &Planned, now: &Accounts) -> Vec<SentChange> {
+fn sent(after: &CarriedOut<'_>, planned: &Planned, now: &Accounts) -> Vec<SentChange> {
     let deltas = planned.plan.approved.deltas();
     let created = deltas.iter().filter(|delta| delta.create.is_some());
     let created: BTreeMap<Target, ScimId> = created
-        .filter_map(|delta| Some((delta.target, execution.id_of(delta.target)?)))
+        .filter_map(|delta| Some((delta.target, after.id_of(delta.target)?)))
         .collect();
-    let asked = execution.asked.iter();
-    let compared = asked.flat_map(|(action, asked)| {
-        let delta = &deltas[*action];
-        let sent = Sent { delta, asked };
+    let ends = after.applied.actions.iter().zip(deltas).enumerate();
+    let accepted = ends.filter(|(at, _)| after.outcome(*at).is_done());
+    let compared = accepted.flat_map(|(_, (end, delta))| {
+        let sent = Sent {
+            delta,
+            asked: &end.asked,
+        };
         compare(&sent, &planned.world.accounts, now, &created)
     });
     compared.collect()

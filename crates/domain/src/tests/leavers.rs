@@ -638,6 +638,15 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
     "#);
     assert_snapshot!(changes_of(&format!("limits delegates=0\n{}", world(""))), @"held DelegateRemoval: pia@ remove delegate [ada@] -> []");
+    // The second run has nothing to do, also where the address goes to nobody.
+    let alone = granted.replace(
+        "mailbox ada@ id=bram name=Bram",
+        "mailbox bram@ id=bram name=Bram",
+    );
+    assert_snapshot!(changes_of(&alone), @r"
+    rename ada@; address -ada@ +zz.ada@
+    update pia@; delegates +ada@
+    ");
     // The same for an alias that changes hands.
     let alias = "
         mailbox anna@

@@ -165,7 +165,7 @@ fn r17_delegates_that_are_renamed_are_named_before_or_after() {
         account boss@ delegates=old@
     ";
     assert_snapshot!(plan_of(world), @r"
-    update boss@; aliases +x@
+    update boss@; aliases +x@; delegates +old@
     rename old@; address -old@ +new@
     0. old@: address [new@]
     1. boss@: aliases [x@] delegates [old@] key [#boss]; after 0

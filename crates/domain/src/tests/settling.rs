@@ -6,7 +6,13 @@ use super::{
     notation::{Planned, Scene},
     shown::{changes_of, plan_of, shown},
 };
-use crate::{memory::Ineffective, plan::next_mapping};
+use std::collections::BTreeMap;
+
+use crate::{
+    ineffective::{Asked, Sent, compare},
+    memory::Ineffective,
+    plan::next_mapping,
+};
 
 #[test]
 fn r25_what_falls_out_takes_with_it_whatever_rests_on_it() {
@@ -350,4 +356,36 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
     00000000-0000-4000-8000-006f6c646572=u1
     00000000-0000-4000-8000-006f74686572=u3
     ");
+}
+
+#[test]
+fn r22_only_what_was_sent_is_compared_with_what_zivver_shows() {
+    let planned = Scene::parse(
+        "mailbox anna@ name=New alias=x@
+        account anna@ name=Old
+        people bert@ disabled",
+    )
+    .plan();
+    let accounts = &planned.world.accounts;
+    let kept = |at: usize, asked: &Asked| -> Vec<(String, bool)> {
+        let delta = &planned.plan.approved.deltas()[at];
+        let sent = Sent { delta, asked };
+        let compared = compare(&sent, accounts, accounts, &BTreeMap::new());
+        let compared = compared.into_iter();
+        compared
+            .map(|change| (change.key, change.is_kept))
+            .collect()
+    };
+    let name = Asked {
+        name: Some("New".into()),
+        ..Asked::default()
+    };
+    assert_eq!(kept(0, &name), [("anna name New".to_owned(), false)]);
+    // Planned, and not sent.
+    assert_eq!(kept(1, &Asked::default()), []);
+    let stop = Asked {
+        active: Some(false),
+        ..Asked::default()
+    };
+    assert_eq!(kept(1, &stop), [("bert stop".to_owned(), false)]);
 }

@@ -112,6 +112,21 @@ fn r12_r15_an_account_under_an_alias_keeps_what_exchange_grants_to_its_mailbox()
 }
 
 #[test]
+fn r12_r15_an_account_that_a_filtered_mailbox_has_is_not_anothers_by_an_alias() {
+    let world = "
+        target holder@
+        mailbox holder@
+        account holder@ alias=x@
+        mailbox x@
+        people ben@
+        shared info@ grants=x@,ben@
+        functional info@ members=holder,ben
+    ";
+    assert_snapshot!(changes_of(world), @"update info@; delegates -holder@");
+    assert_snapshot!(texts(world, Code::DelegateKept), @"");
+}
+
+#[test]
 fn r12_such_people_are_neither_added_nor_do_they_create_or_empty_anything() {
     let world = "
         found h0@ MailUser id=h0 mail=h0@
@@ -654,6 +669,7 @@ fn r4_r17_no_second_account_is_created_while_the_addresses_are_unread() {
     R4 AliasesUnknown desk@
     R4 AliasesUnknown desk@
     R19 OwnerUnknown hall@
+    R12 DelegateKept info@
     R32 DelegateLeftOut info@
     R19 OwnerUnknown old@
     ");

@@ -1,4 +1,4 @@
-//! Faults that a simulator can be told to have, and what they do to an answer.
+//! Faults that can be injected into a simulator, and their effects on an answer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 const HTML: &str = "<html><head><title>Service Unavailable</title></head>\r\n<body><h1>Service Unavailable</h1></body></html>\r\n";
 
-/// Which requests a fault concerns; what is `None` matches all.
+/// The requests that a fault applies to; `None` matches all.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
     pub method: Option<String>,
-    /// Part of the path with query, percent-encoded as sent.
+    /// Part of the path with query, percent-encoded as received.
     pub path_contains: Option<String>,
     pub body_contains: Option<String>,
 }
@@ -27,10 +27,10 @@ pub struct Match {
 pub struct Fault {
     #[serde(default)]
     pub matches: Match,
-    /// How many matching requests pass unharmed first.
+    /// How many matching requests pass first.
     #[serde(default)]
     pub after: u32,
-    /// How many requests it then hits; `None` = for ever.
+    /// How many requests fail after that; `None` = without end.
     #[serde(default)]
     pub times: Option<u32>,
     pub kind: FaultKind,
@@ -39,7 +39,7 @@ pub struct Fault {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// An answer without acting.
+    /// Answers without carrying out the request.
     Status {
         status: u16,
         #[serde(default)]
@@ -47,38 +47,38 @@ pub enum FaultKind {
         #[serde(default)]
         body: String,
     },
-    /// The connection closes without an answer; the request is not acted on.
+    /// Closes the connection without an answer and without carrying out the request.
     ResetBefore,
-    /// The request is acted on, then the connection closes without an answer.
+    /// Carries out the request, then closes the connection without an answer.
     ResetAfter,
-    /// No answer, and not acted on.
+    /// Neither answers nor carries out the request.
     HangBefore,
-    /// Acted on, but no answer.
+    /// Carries out the request, but does not answer.
     HangAfter,
-    /// The right answer, late; acted on after the delay.
+    /// Carries out the request after the delay and gives the right answer.
     Delay { millis: u64 },
-    /// Acted on, the answer cut in the middle: with the full `Content-Length` the connection breaks off, without it the
-    /// answer ends in good order.
+    /// Carries out the request and truncates the answer: with the full `Content-Length` the connection breaks, without
+    /// it the answer ends normally.
     TruncatedJson {
         #[serde(default)]
         full_length: bool,
     },
-    /// Acted on, with text after the end of the answer.
+    /// Carries out the request and appends text to the answer.
     TrailingGarbage,
-    /// An HTML page of a gateway, without acting.
+    /// An HTML page of a gateway; the request is not carried out.
     HtmlError { status: u16 },
-    /// Acted on, 200 without a body.
+    /// Carries out the request and answers 200 without a body.
     EmptyOk,
-    /// Acted on, the answer comes in pieces of `bytes`, one each `millis`.
+    /// Carries out the request and sends the answer in pieces of `bytes`, one every `millis`.
     SlowDrip { bytes: usize, millis: u64 },
-    /// Acted on, the answer is this many blanks.
+    /// Carries out the request and answers with this many spaces.
     HugeBody { bytes: u64 },
-    /// Acted on, with another answer.
+    /// Carries out the request and sends another answer.
     ReplaceBody { status: u16, body: String },
 }
 
 impl Fault {
-    /// Hits the next request, whatever it is.
+    /// Applies to the next request of any kind.
     #[must_use]
     pub fn once(kind: FaultKind) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Fault {
         }
     }
 
-    /// Hits every request until it is cleared.
+    /// Applies to every request until it is cleared.
     #[must_use]
     pub fn always(kind: FaultKind) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Fault {
     }
 }
 
-/// The first fault that is due for this request. Those that match but are not due yet count it as passed.
+/// The first fault that is due for this request. A matching fault that is not due yet counts the request as passed.
 pub(super) fn choose(
     faults: &mut VecDeque<Fault>,
     method: &str,
@@ -173,12 +173,12 @@ pub(super) fn choose(
     None
 }
 
-/// Marks an answer that means "the connection broke".
+/// Marks an answer that stands for a broken connection.
 #[derive(Clone, Copy)]
 struct Reset;
 
-/// An answer whose body fails at once. A server has not flushed its head by then and closes the connection without a byte;
-/// in process the caller gets the error on the first read of the body.
+/// An answer whose body fails at once. A server has not sent the head by then and closes the connection without a byte;
+/// an in-process caller gets the error on the first read of the body.
 pub(super) fn reset() -> Response {
     let mut response = Response::new(broken_after(Bytes::new()));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
@@ -190,12 +190,12 @@ pub(super) fn is_reset(response: &Response) -> bool {
     response.extensions().get::<Reset>().is_some()
 }
 
-/// The start of an answer, then the end of the connection.
+/// Sends the start of an answer, then breaks the connection.
 fn broken_after(start: Bytes) -> Body {
     let has_start = !start.is_empty();
     let broken = stream::once(async move {
         if has_start {
-            // A server flushes what it has when it must wait.
+            // A server flushes its buffer when it must wait.
             tokio::task::yield_now().await;
         }
         Err(io::Error::new(
@@ -229,8 +229,8 @@ impl FaultKind {
         }
     }
 
-    /// The answer of a fault that keeps the service from acting.
-    pub(super) fn instead(&self) -> Option<Response> {
+    /// The answer of a fault that prevents the service from carrying out the request.
+    pub(super) fn answer_without_acting(&self) -> Option<Response> {
         match self {
             Self::Status {
                 status: code,
@@ -275,8 +275,8 @@ impl FaultKind {
         }
     }
 
-    /// What becomes of the answer after the service has acted.
-    pub(super) async fn spoil(self, acted: Response) -> Response {
+    /// Changes the answer after the service has carried out the request.
+    pub(super) async fn change_answer(self, acted: Response) -> Response {
         let (mut parts, body) = acted.into_parts();
         let Ok(mut bytes) = axum::body::to_bytes(body, usize::MAX).await.map(Vec::from) else {
             return reset();

@@ -1,4 +1,4 @@
-//! What was asked of a simulator, and how often.
+//! The requests that a simulator received, and their numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use serde::Serialize;
 
-/// Headers that never reach the journal.
+/// Headers that are never recorded.
 const SECRET: [&str; 4] = [
     "authorization",
     "cookie",
@@ -14,7 +14,7 @@ const SECRET: [&str; 4] = [
     "x-functions-key",
 ];
 
-/// What the journal keeps of the credentials that came with a request.
+/// What is recorded about the credentials of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authorization {
@@ -23,7 +23,7 @@ pub enum Authorization {
     Wrong,
 }
 
-/// One request as it was received.
+/// One request as received.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Entry {
     /// Counts from 1.
@@ -34,14 +34,14 @@ pub struct Entry {
     /// With the query, still percent-encoded.
     pub path: String,
     pub authorization: Authorization,
-    /// All but those that carry secrets.
+    /// All headers except those with secrets.
     pub headers: BTreeMap<String, String>,
     pub body: String,
-    /// The status that the service came to; `None` if it never acted.
+    /// The status that the service produced; `None` if it did not carry out the request.
     pub acted: Option<u16>,
-    /// The status that the caller was sent; `None` if there was no answer (yet).
+    /// The status that the caller received; `None` if there was no answer (yet).
     pub status: Option<u16>,
-    /// The kind of the fault that hit.
+    /// The kind of the fault that applied.
     pub fault: Option<&'static str>,
 }
 
@@ -57,7 +57,7 @@ pub struct Counters {
     pub faults: u64,
     pub by_method: BTreeMap<String, u64>,
     pub by_status: BTreeMap<u16, u64>,
-    /// Writes to an object that came while another write to it was in flight.
+    /// Writes to an object that arrived while another write to it was in flight.
     pub overlapping_writes: u64,
     pub in_flight: u64,
     pub in_flight_max: u64,

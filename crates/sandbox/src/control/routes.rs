@@ -39,7 +39,7 @@ pub(super) fn routes(control: Control, service: &str) -> Router {
         .with_state(control)
 }
 
-/// The body of a control request, or the answer that says what is wrong with it.
+/// Parses the body of a control request; the error is the answer to an invalid one.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
     serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))
 }

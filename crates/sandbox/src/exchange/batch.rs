@@ -90,7 +90,7 @@ pub(super) fn batch(session: &Session<'_>) -> Result<Reply, Reply> {
     })
 }
 
-/// What makes the whole batch bad.
+/// Refuses a batch that is invalid as a whole.
 fn check(session: &Session<'_>, batch: &Batch) -> Result<(), Reply> {
     let switches = session.switches();
     let refuse = |status, message: &str| Err(Reply::odata_error(status, "BadRequest", message));
@@ -144,7 +144,7 @@ fn answer(session: &Session<'_>, item: &Item) -> Answer {
     }
 }
 
-/// The request that an item stands for: an absolute URL of this very service, and no batch again.
+/// The request of an item: an absolute URL of this service that is not a batch itself.
 fn call(session: &Session<'_>, item: &Item) -> Result<Call, Reply> {
     let bad = |text: &str| Reply::bad_request(text);
     let method = match item.method.to_ascii_uppercase().as_str() {
@@ -201,7 +201,7 @@ fn add(headers: &mut HeaderMap, more: &Map<String, Value>) -> Option<()> {
 }
 
 impl Answer {
-    /// The item of the JSON answer; `None` if it is lost.
+    /// The item of the JSON answer; `None` if it is dropped.
     fn json(self) -> Option<Value> {
         let Self { id, reply, fault } = self;
         let mut headers = Map::new();
@@ -244,7 +244,7 @@ impl Answer {
     }
 }
 
-/// What a caller gets that did not ask for JSON, as of an older service.
+/// The answer to a caller that did not ask for JSON, in the form of an older service.
 fn multipart(answers: Vec<Answer>) -> Reply {
     let mut text = String::new();
     for Answer { id, reply, .. } in answers {

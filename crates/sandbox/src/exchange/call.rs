@@ -1,4 +1,4 @@
-//! One request to the simulated API, taken apart: from the network or from inside a batch.
+//! A parsed request to the simulated API, from the network or from a batch.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Call {
     pub(super) origin: String,
 }
 
-/// What a path below the version and tenant addresses.
+/// What a path below version and tenant addresses.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Target {
     Root,
@@ -42,7 +42,7 @@ pub(super) enum Version {
     V2,
 }
 
-/// The path `/adminapi/{version}/{tenant}/{rest}` with its known segments read without regard to case.
+/// The path `/adminapi/{version}/{tenant}/{rest}`. The case of known segments is ignored.
 #[derive(Debug)]
 pub(super) struct Route<'a> {
     pub(super) version: Version,
@@ -50,7 +50,7 @@ pub(super) struct Route<'a> {
     pub(super) rest: &'a str,
 }
 
-/// The wishes of the `Prefer` headers that matter here; others are ignored, as RFC 7240 asks.
+/// The preferences of the `Prefer` headers that are supported; others are ignored, as RFC 7240 requires.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Prefer {
     pub(super) page_rows: Option<usize>,
@@ -90,7 +90,7 @@ impl Call {
             .then_some(token.trim())
     }
 
-    /// Any text is taken, malformed or not: the header is a hint.
+    /// Accepts any text, since the header is only a hint.
     pub(super) fn anchor(&self) -> Option<String> {
         self.headers
             .get("x-anchormailbox")
@@ -115,7 +115,7 @@ impl Call {
         prefer
     }
 
-    /// The query options; one that comes twice is refused.
+    /// The query options; duplicates are refused.
     pub(super) fn options(&self) -> Result<Query, Reply> {
         let mut options = Query::new();
         for (name, value) in url::form_urlencoded::parse(self.query.as_bytes()) {
@@ -190,7 +190,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// The text between the apostrophes of `Mailbox('…')`, with doubled apostrophes made single.
+/// The key in `Mailbox('…')`, with doubled apostrophes unescaped.
 fn mailbox_key(segment: &str) -> Option<String> {
     let (name, rest) = segment.split_once('(')?;
     if !name.eq_ignore_ascii_case("mailbox") {
@@ -203,7 +203,7 @@ fn mailbox_key(segment: &str) -> Option<String> {
     Some(key.replace("''", "'"))
 }
 
-/// The identity that a key stands for; `None` if it is marked as base64 and is none.
+/// Decodes a key to an identity; `None` if it is marked as base64 but invalid.
 pub(super) fn identity(key: &str, is_encoded: bool) -> Option<String> {
     if !is_encoded {
         return Some(key.to_owned());

@@ -1,4 +1,4 @@
-//! `InvokeCommand`: a cmdlet over HTTP, with its envelope, its pages and its errors.
+//! `InvokeCommand`: cmdlets over HTTP, with their envelope, pages and errors.
 
 mod bind;
 mod run;
@@ -17,12 +17,12 @@ use bind::{Cmdlet, ResultSize};
 
 const CONTEXT: &str = "Collection(Exchange.GenericHashTable)";
 const MORE: &str = "There are more results available than are currently displayed. To view them, increase the value for the ResultSize parameter.";
-/// What most cmdlets return without `ResultSize`.
+/// How many results most cmdlets return without `ResultSize`.
 const RESULTS_DEFAULT: usize = 1000;
 
 pub(super) use bind::CMDLETS;
 
-/// The names of the cmdlets that these grants allow.
+/// The cmdlets that these grants allow.
 pub(super) fn allowed(grants: &Grants) -> Vec<&'static str> {
     CMDLETS
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn allows(grants: &Grants, cmdlet: &str) -> bool {
         .any(|denied| denied.eq_ignore_ascii_case(cmdlet))
 }
 
-/// Answers a call of `InvokeCommand`, or of an endpoint of v2.0, which takes but one cmdlet.
+/// Answers a call of `InvokeCommand`, or of an endpoint of v2.0, which accepts only the cmdlet `only`.
 pub(super) fn invoke(session: &Session<'_>, only: Option<&str>) -> Result<Reply, Reply> {
     let call = session.call;
     let mut options = call.options()?;
@@ -123,7 +123,7 @@ fn command(session: &Session<'_>) -> Result<Value, Reply> {
         .map_err(|_| Reply::bad_request("The request body is not valid JSON."))
 }
 
-/// The name and the parameters of `{"CmdletInput":{"CmdletName":…,"Parameters":{…}}}`, which may hold nothing else.
+/// Name and parameters of `{"CmdletInput":{"CmdletName":…,"Parameters":{…}}}`. Other members are refused.
 fn shape(command: &Value) -> Result<(&str, &Map<String, Value>), Reply> {
     let bad = |text: &str| Reply::bad_request(text);
     let outer = command
@@ -216,7 +216,7 @@ fn answer(
     Reply::json(Value::Object(body))
 }
 
-/// An endpoint of Admin API v2.0: POST only, with an anchor, and one cmdlet each.
+/// An endpoint of Admin API v2.0: POST only, with an anchor, and with one cmdlet.
 pub(super) fn v2(session: &Session<'_>) -> Result<Reply, Reply> {
     debug_assert_eq!(session.version, Version::V2);
     let cmdlet = match session.rest().to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! Faults that only Exchange has, in the form that the control plane takes: inject them with [`Control::inject`].
+//! Faults that are specific to Exchange, for [`Control::inject`].
 //!
 //! [`Control::inject`]: crate::control::Control::inject
 
@@ -10,7 +10,7 @@ use crate::control::{Fault, FaultKind};
 const SERVER_BUSY: &str = "Microsoft.Exchange.Data.Storage.ServerBusyException";
 pub(super) const TOO_MANY_CONCURRENT: &str = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again after some time.";
 
-/// A transient exception of a cmdlet; often with status 400.
+/// A transient exception of a cmdlet, which often has status 400.
 pub fn transient(status: u16) -> Fault {
     let exception = Exception::executing(
         status,
@@ -20,29 +20,29 @@ pub fn transient(status: u16) -> Fault {
     json_status(status, &exception.body(false).to_string())
 }
 
-/// Too many requests of the tenant at once, told by text and with a status of your choice.
+/// Too many concurrent requests of the tenant, expressed by text, with any status.
 pub fn concurrency(status: u16) -> Fault {
     let exception = Exception::executing(status, SERVER_BUSY, TOO_MANY_CONCURRENT);
     json_status(status, &exception.body(false).to_string())
 }
 
-/// The next request with a link in its path is told that the link has expired.
+/// The next request with a link fails because the link has expired.
 pub fn expired_page() -> Fault {
     json_status(400, &Exception::paging().body(false).to_string()).path("skiptoken")
 }
 
-/// The next request for a further page fails with this status.
+/// The next request for a page after the first fails with this status.
 pub fn page_fails(status: u16) -> Fault {
     let error = json!({"error": {"code": "NotFound", "message": "An server side error occured."}});
     json_status(status, &error.to_string()).path("skiptoken")
 }
 
-/// The next further page is a 200 without a body.
+/// The next page after the first is a 200 without a body.
 pub fn page_empty() -> Fault {
     Fault::once(FaultKind::EmptyOk).path("skiptoken")
 }
 
-/// Refused for now. `retry_after` is the header's text.
+/// A temporary refusal. `retry_after` is the text of the header.
 pub fn throttled(status: u16, retry_after: Option<&str>) -> Fault {
     let headers = retry_after.map(|value| ("Retry-After".to_owned(), value.to_owned()));
     Fault::once(FaultKind::Status {
@@ -52,7 +52,7 @@ pub fn throttled(status: u16, retry_after: Option<&str>) -> Fault {
     })
 }
 
-/// A regional redirect; the location decides whether a client may follow.
+/// A regional redirect. Whether a client may follow depends on the location.
 pub fn redirect(status: u16, location: &str) -> Fault {
     Fault::once(FaultKind::Status {
         status,

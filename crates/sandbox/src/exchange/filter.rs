@@ -3,7 +3,7 @@
 use super::index::Object;
 use super::rows::{filterable, mailbox_properties};
 
-/// Kinds that a filter by kind may name.
+/// Recipient kinds that a filter may name.
 pub(super) const KINDS: [&str; 26] = [
     "UserMailbox",
     "LinkedMailbox",
@@ -33,7 +33,7 @@ pub(super) const KINDS: [&str; 26] = [
     "PublicFolder",
 ];
 
-/// One of these must hold; of each, all terms.
+/// Alternatives, of which one must hold; each is a list of terms that must all hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Filter {
     alternatives: Vec<Vec<Term>>,
@@ -47,7 +47,7 @@ struct Term {
 }
 
 impl Filter {
-    /// Any of these kinds.
+    /// Matches any of these kinds.
     pub(super) fn kinds<'a>(kinds: impl Iterator<Item = &'a str>) -> Self {
         let alternatives = kinds
             .map(|kind| {
@@ -61,7 +61,7 @@ impl Filter {
         Self { alternatives }
     }
 
-    /// `None` if the text is not of the supported form.
+    /// `None` if the text has an unsupported form.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = words(text)?.into_iter();
         let mut alternatives = vec![Vec::new()];
@@ -112,7 +112,7 @@ impl Filter {
     }
 }
 
-/// Splits at blanks; a literal keeps its opening apostrophe as a mark and loses the closing one.
+/// Splits at spaces. A literal keeps its opening apostrophe as a mark and loses the closing one.
 fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = text.trim();

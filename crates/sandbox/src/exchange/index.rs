@@ -1,10 +1,10 @@
-//! Finding objects by any of their identities, without scanning.
+//! Finds objects by any of their identities without scanning.
 
 use std::collections::HashMap;
 
 use super::tenant::{Contact, Group, Life, Mailbox, Tenant};
 
-/// Where an object stands in its list of the tenant.
+/// The position of an object in its list of the tenant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ref {
     Mailbox(u32),
@@ -59,8 +59,8 @@ impl Index {
         index
     }
 
-    /// The object of an accepted kind that goes by this identity. What is unique by nature comes before names, names
-    /// before display names.
+    /// The object with an accepted kind and this identity. Unique identities have precedence over names, and names over
+    /// display names.
     pub(super) fn find(
         &self,
         identity: &str,
@@ -144,7 +144,7 @@ fn insert(map: &mut HashMap<Box<str>, Slot>, key: &str, at: Ref) {
     }
 }
 
-/// What all kinds of objects have; empty where a kind lacks it.
+/// The properties that all kinds of objects have; empty if a kind lacks one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Common<'a> {
     pub(super) edoid: &'a str,

@@ -33,7 +33,7 @@ const PROPERTY_SETS: [&str; 16] = [
     "SoftDelete",
 ];
 
-/// A body written straight from the tenant, as these are asked for by the thousand.
+/// A body serialised directly from the tenant, since callers request thousands of these.
 #[derive(Serialize)]
 struct Collection<T> {
     #[serde(flatten)]
@@ -41,7 +41,7 @@ struct Collection<T> {
     value: Vec<T>,
 }
 
-/// What a list or a read of one mailbox was asked to show.
+/// The options of a read of the list or of one mailbox.
 struct Question {
     selection: Selection,
     filters: Vec<Filter>,
@@ -136,7 +136,7 @@ pub(super) fn permissions(session: &Session<'_>, key: &str) -> Result<Reply, Rep
     Ok(Reply::written(&body))
 }
 
-/// `EXOModuleFile?Version=…` with `CommandName: *`: the cmdlets that the role set allows.
+/// `EXOModuleFile?Version=…` with `CommandName: *`: the cmdlets that the roles allow.
 pub(super) fn module_file(session: &Session<'_>, cmdlets: &[&str]) -> Result<Reply, Reply> {
     only_get(session)?;
     let mut options = session.call.options()?;
@@ -182,7 +182,7 @@ fn unknown_option(name: &str) -> Reply {
     ))
 }
 
-/// The mailbox that a key means, with `isEncoded` taken out of the options.
+/// Finds the mailbox of a key, and removes `isEncoded` from the options.
 fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a Mailbox, Reply> {
     let is_encoded = match options.remove("isEncoded").as_deref() {
         None => false,
@@ -190,7 +190,7 @@ fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a
         Some(text) if text.eq_ignore_ascii_case("false") => false,
         Some(_) => return Err(Reply::bad_request("isEncoded must be true or false.")),
     };
-    // A plus sign in a path has to be percent-encoded, or it is anybody's guess what it means.
+    // A plus sign in a path must be percent-encoded, since unencoded it can mean a space.
     let raw_plus = is_encoded && session.call.path.contains('+');
     let identity = call::identity(key, is_encoded)
         .filter(|_| !raw_plus)
@@ -213,7 +213,7 @@ fn find<'a>(session: &Session<'a>, key: &str, options: &mut Query) -> Result<&'a
     }
 }
 
-/// The query of a link: what was asked, so that the address says all there is to say.
+/// The query of a link. It repeats the options, so that the URL is complete.
 fn link_query(options: &Query) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in options {
@@ -310,7 +310,7 @@ fn kinds(text: &str) -> Result<Filter, Reply> {
     Ok(Filter::kinds(text.split(',').map(str::trim)))
 }
 
-/// The lives that a list shows: two at most, the same twice if it is one.
+/// The life cycle states that a list includes: two at most, the same twice for one.
 fn lives(options: &mut Query) -> Result<[Life; 2], Reply> {
     let mut lives = [Life::Active; 2];
     let mut asked = 0;

@@ -1,4 +1,4 @@
-//! The links from page to page: each stands for a place in an answer, and is good only for who asked first.
+//! Page links. Each stands for a position in an answer, and is only valid for the same caller and question.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::switches::{Link, Paging, Switches};
 
-/// Links kept at a time; the oldest become invalid first.
+/// How many links are kept; the oldest become invalid first.
 const LINKS_MAX: usize = 10_000;
 const FOREIGN_ORIGIN: &str = "https://outlook.office365.com.attacker.example";
 const PORT_446_ORIGIN: &str = "https://outlook.office365.com:446";
@@ -20,28 +20,28 @@ pub(super) struct Links {
     made: u64,
 }
 
-/// Where an answer goes on.
+/// A position in a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Place {
-    /// What the first request was; every further one must be the same.
+    /// The first request. The requests for further pages must equal it.
     pub(super) question: String,
     pub(super) anchor: Option<String>,
-    /// `$select` of a cmdlet's first request, which its link does not repeat.
+    /// `$select` of a cmdlet's first request, which its links do not repeat.
     pub(super) select: Option<String>,
-    /// Position of the first row of the page.
+    /// Index of the first row of the page.
     pub(super) next: usize,
-    /// Rows that `$top` still allows.
+    /// The remaining rows that `$top` allows.
     pub(super) left: Option<usize>,
-    /// Counts from 1, the page without a link.
+    /// Counts from 1, which is the page without a link.
     pub(super) page: u32,
     pub(super) made_at: Duration,
 }
 
-/// What one page holds and where the next begins.
+/// The rows of one page and the start of the next.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Page {
     pub(super) rows: Vec<usize>,
-    /// `None` at the end.
+    /// `None` after the last page.
     pub(super) next: Option<usize>,
 }
 
@@ -60,12 +60,12 @@ impl Links {
         token
     }
 
-    /// What the first request of this link was.
+    /// The first request of this link.
     pub(super) fn question(&self, token: &str) -> Option<String> {
         self.places.get(token).map(|place| place.question.clone())
     }
 
-    /// The place that a link stands for; `None` if it is unknown, too old, or was made for another request.
+    /// The position of a link; `None` if it is unknown, expired, or belongs to another request.
     pub(super) fn resume(
         &self,
         token: &str,
@@ -82,8 +82,8 @@ impl Links {
     }
 }
 
-/// Cuts a page of at most `rows_max` rows out of `0..count`, where `keeps` says which positions are rows at all. Looks at
-/// no more positions than it must.
+/// Takes a page of at most `rows_max` rows from `0..count`, where `keeps` tells which positions are rows. Looks at no
+/// more positions than necessary.
 pub(super) fn page(
     place: &Place,
     count: usize,
@@ -119,7 +119,7 @@ pub(super) fn page(
     Page { rows, next }
 }
 
-/// The origin that a link is written with; `None` if the link is left out.
+/// The origin to write into a link; `None` if the link is left out.
 pub(super) fn origin(link: Link, origin: &str) -> Option<&str> {
     match link {
         Link::Good => Some(origin),

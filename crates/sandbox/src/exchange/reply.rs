@@ -1,4 +1,4 @@
-//! Answers before they are bytes, so that a batch can put them into its own.
+//! Answers before serialisation, so that a batch can include them.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
-/// What a refusal by role looks like: NUL bytes that claim to be gzip.
+/// The body of a refusal by role: NUL bytes that are labelled as gzip.
 const NUL_BYTES: [u8; 1024] = [0; 1024];
 const ODATA_EXCEPTION: &str = "Microsoft.Exchange.Admin.OData.Core.ODataServiceException";
 
@@ -22,7 +22,7 @@ pub(super) struct Reply {
 pub(super) enum Content {
     Empty,
     Json(Value),
-    /// JSON that is bytes already.
+    /// JSON that is already serialised.
     Written(Bytes),
     Other {
         media_type: String,
@@ -30,11 +30,11 @@ pub(super) enum Content {
     },
 }
 
-/// An exception of a cmdlet, which becomes the body of an `InvokeCommand` error.
+/// An exception of a cmdlet, reported in the error of an `InvokeCommand`.
 #[derive(Clone, Debug)]
 pub(super) struct Exception {
     pub(super) status: u16,
-    /// `Invalid Operation` or `Error executing cmdlet`, useless either way.
+    /// `Invalid Operation` or `Error executing cmdlet`.
     pub(super) message: &'static str,
     pub(super) kind: &'static str,
     pub(super) text: String,
@@ -61,7 +61,7 @@ impl Reply {
         }
     }
 
-    /// An error in the form of the `OData` calls: no details.
+    /// An error in the form of the `OData` calls, without details.
     pub(super) fn odata_error(status: u16, code: &str, message: &str) -> Self {
         let error = json!({"error": {
             "code": code,
@@ -75,12 +75,12 @@ impl Reply {
         Self::odata_error(400, "BadRequest", message)
     }
 
-    /// The spelling is the service's.
+    /// The spelling is that of the service.
     pub(super) fn not_found() -> Self {
         Self::odata_error(404, "NotFound", "An server side error occured.")
     }
 
-    /// A token that is missing, unknown, expired, revoked or for somebody else.
+    /// The token is missing, unknown, expired, revoked or has another audience.
     pub(super) fn invalid_token() -> Self {
         let mut reply = Self::empty(401);
         reply.headers.push((
@@ -131,7 +131,7 @@ impl Reply {
         }
     }
 
-    /// Labels the answer gzip, which it is not; with `nul` the body is lost too.
+    /// Labels the answer as gzip although it is not; with `nul` the body is lost too.
     pub(super) fn mislabelled(mut self, nul: bool) -> Self {
         self.headers
             .push((header::CONTENT_ENCODING, "gzip".to_owned()));
@@ -212,7 +212,8 @@ impl Exception {
         )
     }
 
-    /// The body, with the detail as text between pipes or, for a caller that imitates the module, as JSON in a string.
+    /// The body, with the detail as text between pipes or, for a caller that imitates the PowerShell module, as JSON in
+    /// a string.
     pub(super) fn body(&self, json_in_string: bool) -> Value {
         let code = if self.status == 404 {
             "NotFound"

@@ -1,4 +1,4 @@
-//! The simulator's own view of its state over HTTP, beside the API and without its limits.
+//! HTTP access to the state of the simulator, without the limits of the API.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -49,7 +49,7 @@ async fn replace_switches(State(simulator): State<Simulator>, body: Bytes) -> Re
     }
 }
 
-/// A bearer token for callers without an identity, as text.
+/// Issues a bearer token as text, for callers without an identity.
 async fn mint(State(simulator): State<Simulator>) -> String {
     simulator.identity().mint()
 }

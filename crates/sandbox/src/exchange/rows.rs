@@ -1,4 +1,4 @@
-//! What objects look like in an answer.
+//! The form of objects in answers.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::switches::Switches;
 use super::tenant::{Life, Mailbox, Permission, SelfEntry};
 
-/// Unreserved characters of RFC 3986 stay.
+/// Leaves the unreserved characters of RFC 3986.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -24,7 +24,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 const NULL_GUID: &str = "00000000-0000-0000-0000-000000000000";
 const SELF: &str = "NT AUTHORITY\\SELF";
 
-/// The property set `Minimum`, which a list shows unasked.
+/// The property set `Minimum`, which a list has by default.
 pub(super) const MAILBOX_MINIMUM: [&str; 15] = [
     "ExternalDirectoryObjectId",
     "UserPrincipalName",
@@ -43,7 +43,7 @@ pub(super) const MAILBOX_MINIMUM: [&str; 15] = [
     "Guid",
 ];
 
-/// What else can be selected.
+/// Further properties that can be selected.
 const MAILBOX_MORE: [&str; 8] = [
     "ObjectKey",
     "AccountDisabled",
@@ -98,11 +98,11 @@ pub(super) fn mailbox_properties() -> impl Iterator<Item = &'static str> {
     MAILBOX_MINIMUM.into_iter().chain(MAILBOX_MORE)
 }
 
-/// The properties that a request wants to see.
+/// The properties that a request selects.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Selection {
     pub(super) properties: Vec<&'static str>,
-    /// As written, for `@odata.context`.
+    /// As received, for `@odata.context`.
     pub(super) text: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl Selection {
         }
     }
 
-    /// Reads `$select`; a property that does not exist is refused.
+    /// Parses `$select`; unknown properties are refused.
     pub(super) fn parse(text: &str, known: &[&'static str]) -> Result<Self, Reply> {
         let properties: Result<Vec<_>, _> = text
             .split(',')
@@ -138,7 +138,7 @@ impl Selection {
     }
 }
 
-/// One row of `GET Mailbox`. `base` is the service root with tenant.
+/// A row of `GET Mailbox`. `base` is the service root with tenant.
 pub(super) fn odata_row(
     mailbox: &Mailbox,
     selection: &Selection,
@@ -166,15 +166,19 @@ pub(super) fn mailbox_row(mailbox: &Mailbox, selection: &Selection) -> Map<Strin
             row.insert(property.to_owned(), value);
         }
     }
-    distort(&mut row, &mailbox.overrides, &selection.properties);
+    apply_overrides(&mut row, &mailbox.overrides, &selection.properties);
     for member in &mailbox.missing {
         row.remove(member);
     }
     row
 }
 
-/// Applies overrides: of selected properties, and of members that are no property at all.
-fn distort(row: &mut Map<String, Value>, overrides: &Map<String, Value>, selected: &[&str]) {
+/// Applies overrides of selected properties, and of members that are not properties.
+fn apply_overrides(
+    row: &mut Map<String, Value>,
+    overrides: &Map<String, Value>,
+    selected: &[&str],
+) {
     for (member, value) in overrides {
         let known = mailbox_properties()
             .chain(RECIPIENT_PROPERTIES)
@@ -276,7 +280,7 @@ static NEW_SELF: LazyLock<[Permission; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// The entries of a mailbox with SELF first. Entries of deleted principals are hidden unless `orphans`.
+/// The permission entries of a mailbox, SELF first. Entries of deleted principals are hidden unless `orphans`.
 pub(super) fn entries(mailbox: &Mailbox, orphans: bool) -> Vec<&Permission> {
     let own: &[Permission] = match mailbox.self_entry {
         SelfEntry::Old => OLD_SELF.as_slice(),
@@ -290,7 +294,7 @@ pub(super) fn entries(mailbox: &Mailbox, orphans: bool) -> Vec<&Permission> {
     own.iter().chain(shown).collect()
 }
 
-/// One element of `MailboxPermission`: a trustee with all entries about it.
+/// One element of `MailboxPermission`: a trustee with all its entries.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Trustee<'a> {
@@ -311,7 +315,7 @@ struct Entry<'a> {
     inheritance_type: &'a str,
 }
 
-/// The value of `GET Mailbox('…')/MailboxPermission`: one element per trustee.
+/// The value of `GET Mailbox('…')/MailboxPermission`: one element for each trustee.
 pub(super) fn odata_permissions<'a>(
     mailbox: &'a Mailbox,
     entries: &[&'a Permission],
@@ -339,7 +343,7 @@ pub(super) fn odata_permissions<'a>(
     trustees
 }
 
-/// A row of `Get-MailboxPermission`: the rights joined by commas into one element.
+/// A row of `Get-MailboxPermission`: the rights are joined by commas in one element.
 pub(super) fn permission_row(
     mailbox: &Mailbox,
     entry: &Permission,
@@ -374,7 +378,7 @@ fn sid(entry: &Permission) -> String {
     format!("S-1-5-21-1000000001-1000000002-1000000003-{rid}")
 }
 
-/// A row of `Get-Recipient`, of group cmdlets and of members. There is no `UserPrincipalName` on these.
+/// A row of `Get-Recipient`, of group cmdlets and of members. It has no `UserPrincipalName`.
 pub(super) fn recipient_row(object: Object<'_>, selection: &Selection) -> Map<String, Value> {
     let mut row = Map::new();
     for &property in &selection.properties {
@@ -384,13 +388,15 @@ pub(super) fn recipient_row(object: Object<'_>, selection: &Selection) -> Map<St
     }
     match object {
         Object::Mailbox(_) => (),
-        Object::Group(group) => distort(&mut row, &group.overrides, &selection.properties),
-        Object::Contact(contact) => distort(&mut row, &contact.overrides, &selection.properties),
+        Object::Group(group) => apply_overrides(&mut row, &group.overrides, &selection.properties),
+        Object::Contact(contact) => {
+            apply_overrides(&mut row, &contact.overrides, &selection.properties)
+        }
     }
     row
 }
 
-/// A row of `Get-Group`, which names the members.
+/// A row of `Get-Group`, which includes the members.
 pub(super) fn group_row(
     object: Object<'_>,
     members: &[&str],
@@ -440,7 +446,7 @@ fn insert_with_sidecar(row: &mut Map<String, Value>, property: &str, value: Valu
     row.insert(property.to_owned(), value);
 }
 
-/// The value of a property as text, for filters.
+/// A property as text, for filters.
 pub(super) fn filterable(object: Object<'_>, property: &str) -> Option<String> {
     let value = match object {
         Object::Mailbox(mailbox) => mailbox_property(mailbox, property),

@@ -1,4 +1,4 @@
-//! One request being served: who may, what it means, and what the parts of the API need from each other.
+//! The request that is being served: authorisation, interpretation, and what the parts of the API share.
 
 use std::sync::PoisonError;
 use std::time::{Duration, UNIX_EPOCH};
@@ -41,7 +41,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// An item of a batch: it takes its own share of the quota, and its own check of the grants.
+    /// An item of a batch, which has its own cost and its own check of the grants.
     pub(super) fn item(&self, call: &Call) -> Reply {
         let throttle = &self.switches().throttle;
         match self.inner.limits.take(throttle, self.now) {
@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Token, tenant and app role; the Exchange role is asked for by cmdlet.
+    /// Checks token, tenant and app role; each cmdlet checks the Exchange role.
     fn authenticate(&self, route: &Route<'_>) -> Result<(), Reply> {
         let tenant = &self.world.tenant;
         let claims = self
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The path below the tenant, as called.
+    /// The path below the tenant, as received.
     pub(super) fn rest(&self) -> &'a str {
         self.rest
     }
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
             .map_or(most, |rows| rows.min(most))
     }
 
-    /// The members with which every body begins.
+    /// The first members of every body.
     pub(super) fn envelope(&self, context: &str) -> Map<String, Value> {
         let mut body = Map::new();
         let context = if context.is_empty() {
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         body
     }
 
-    /// Where this request stands: at the start, or where its link says.
+    /// The position of this request: the start, or that of its link.
     pub(super) fn place(
         &self,
         token: Option<&str>,
@@ -209,7 +209,7 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Exception::paging().reply(self.call.wants_json_in_string()))
     }
 
-    /// What the first request of a link was.
+    /// The first request of a link.
     pub(super) fn question_of(&self, token: &str) -> Option<String> {
         self.inner
             .links
@@ -218,7 +218,7 @@ impl<'a> Session<'a> {
             .question(token)
     }
 
-    /// Puts the link to `place` into a body: a new one, or `same` once more.
+    /// Puts the link to `place` into a body: a new one, or `same` again.
     pub(super) fn link(
         &self,
         body: &mut Map<String, Value>,
@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
         body.insert("@odata.nextLink".to_owned(), json!(link));
     }
 
-    /// The fault that hits this item of a batch, if one is due.
+    /// The fault for this item of a batch, if one is due.
     pub(super) fn batch_fault(&self, url: &str) -> Option<ItemFault> {
         let mut hits = self
             .inner
@@ -269,7 +269,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// `Date` as HTTP writes it. The last one is that of the end of the year 9998, however far the clock was moved.
+/// `Date` in HTTP format, at most the end of the year 9998.
 pub(super) fn http_date(epoch_s: u64) -> String {
     const LAST_S: u64 = 253_370_764_799;
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(epoch_s.min(LAST_S)))

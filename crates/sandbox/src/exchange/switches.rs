@@ -1,5 +1,5 @@
-//! How the simulated Exchange behaves where nobody has observed it, and how it misbehaves on request. Faults of single
-//! requests belong to the control plane; see [`super::faults`] for those that only Exchange has.
+//! Behaviour of the simulated Exchange that was not observed, and misbehaviour on request. Faults of single requests
+//! belong to the control plane; see [`super::faults`] for those that are specific to Exchange.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,26 +14,26 @@ pub struct Switches {
     pub batch_duplicate_status: u16,
     /// Answer to GET on a link of `InvokeCommand`; `None` = the next page.
     pub get_on_link_status: Option<u16>,
-    /// A link is good only with the anchor of the first request, and only if that had one.
+    /// A link is valid only with the anchor of the first request, if that had one.
     pub anchor_binding: bool,
-    /// Answer when an identity fits more than one object.
+    /// Answer if an identity matches more than one object.
     pub ambiguous_status: u16,
-    /// Answer of `InvokeCommand` when an identity fits nothing: 404 or 400.
+    /// Answer of `InvokeCommand` if an identity matches nothing: 404 or 400.
     pub not_found_status: u16,
     /// Whether a `$select` keeps `ObjectKey` beside the `@odata` links.
     pub projection_keeps_object_key: bool,
-    /// Whether an identity that fits nothing else is compared with display names.
+    /// Whether an identity without any other match is compared with display names.
     pub display_name_resolves: bool,
-    /// Whether entries of deleted principals (`S-1-5-21-…`) are shown unasked.
+    /// Whether entries of deleted principals (`S-1-5-21-…`) are shown by default.
     pub orphans_shown: bool,
     pub result_size: ResultSize,
-    /// What an `InvokeCommand` without output looks like.
+    /// The output of an `InvokeCommand` without results.
     pub no_output: NoOutput,
-    /// How long a link lives.
+    /// The lifetime of a link.
     pub link_life_s: u64,
 
     // Ways to be.
-    /// The default and the maximum of a page; 1000 in reality.
+    /// Default and maximum size of a page; 1000 in the real service.
     pub page_rows_max: usize,
     pub rate_limit_headers: bool,
     pub gzip: Gzip,
@@ -42,7 +42,7 @@ pub struct Switches {
     pub batch_order: BatchOrder,
     pub batch_faults: Vec<BatchFault>,
     pub throttle: Throttle,
-    /// Adds members that no client knows to envelopes and rows.
+    /// Adds unknown members to envelopes and rows.
     pub unknown_members: bool,
 }
 
@@ -87,13 +87,13 @@ pub enum NoOutput {
     EmptyBody,
 }
 
-/// What happens to a caller that asks for compression.
+/// The answer to a caller that asks for compression.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Gzip {
     Ignored,
-    /// Plain JSON, labelled gzip.
+    /// Plain JSON labelled as gzip.
     PlainLabelled,
-    /// The right status, labelled gzip, NUL bytes for a body.
+    /// The right status, with NUL bytes labelled as gzip.
     NulBytes,
 }
 
@@ -103,23 +103,23 @@ pub enum Paging {
     Good,
     /// From page 2 on, each page links to itself.
     RepeatedLink,
-    /// After the last page it begins anew, with new links.
+    /// After the last page the list starts again, with new links.
     Endless,
-    /// Page 2 is page 1 again.
+    /// Page 2 repeats page 1.
     DuplicatePage,
-    /// Page 2 begins with the last row of page 1 and lacks its own first.
+    /// Page 2 starts with the last row of page 1 and lacks its own first row.
     RowMoved,
 }
 
-/// What the link of a further page looks like.
+/// The form of the link to the next page.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Link {
     Good,
-    /// The rest is lost; a cmdlet still warns that there is more.
+    /// Without a link; a cmdlet still warns that there are more rows.
     Absent,
-    /// On a host that must not be trusted.
+    /// On a host that a client must not trust.
     Foreign,
-    /// On https port 446, as some back-ends write it.
+    /// With port 446, as some back-ends write it.
     Port446,
 }
 
@@ -129,13 +129,13 @@ pub enum BatchOrder {
     Reversed,
 }
 
-/// Spoils items of a batch whose URL contains the text.
+/// A fault of batch items whose URL contains the text.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchFault {
     #[serde(default)]
     pub url_contains: String,
-    /// How many items it still hits; `None` = for ever.
+    /// How many items still fail; `None` = without end.
     #[serde(default)]
     pub times: Option<u32>,
     pub kind: ItemFault,
@@ -147,7 +147,7 @@ pub enum ItemFault {
         status: u16,
         retry_after: RetryAfter,
     },
-    /// The answer lacks the item.
+    /// The item is missing in the answer.
     ItemMissing,
     BodyMissing,
     BodyNull,
@@ -157,16 +157,16 @@ pub enum ItemFault {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Throttle {
-    /// Enforced only when present; without it the headers count to 30 000 a minute.
+    /// The limit of requests. Without it the headers count down from 30 000 a minute, but nothing is refused.
     pub bucket: Option<Bucket>,
-    /// Requests in flight that are still served.
+    /// The maximum of requests in flight.
     pub in_flight_max: Option<u32>,
     pub refusal: Refusal,
-    /// The server answers later instead of refusing.
+    /// Delays answers instead of refusing requests.
     pub micro_delay: Option<MicroDelay>,
 }
 
-/// Refills continuously. A batch takes one for itself and one for each item.
+/// Refills continuously. A batch takes one request for itself and one for each item.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
@@ -203,9 +203,9 @@ impl Default for Refusal {
 pub enum RetryAfter {
     Absent,
     Seconds(u64),
-    /// Written in seconds with a fraction.
+    /// In seconds with a fraction.
     Millis(u64),
-    /// Written as an HTTP date this many seconds ahead.
+    /// An HTTP date this many seconds ahead.
     DateIn(u64),
 }
 

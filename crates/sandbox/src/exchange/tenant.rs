@@ -1,4 +1,4 @@
-//! One simulated organisation as plain data: what a test or a seed file writes down, and what the simulator serves.
+//! A simulated organisation as plain data: the content of a seed file, and the state of the simulator.
 
 mod builder;
 
@@ -9,14 +9,14 @@ use super::switches::Switches;
 
 pub use builder::guid;
 
-/// The state of the simulated Exchange Online organisation. By default that of `corp.example`, without objects.
+/// The state of the simulated organisation. The default is `corp.example` without objects.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tenant {
     pub tenant_id: String,
-    /// Accepted domains; the first is the initial one, all are good in the path of a request.
+    /// Accepted domains, the initial domain first. Each is valid in the path of a request.
     pub domains: Vec<String>,
-    /// In the order in which the list shows them.
+    /// In the order of the list.
     pub mailboxes: Vec<Mailbox>,
     pub groups: Vec<Group>,
     pub contacts: Vec<Contact>,
@@ -29,31 +29,31 @@ pub struct Tenant {
 pub struct Mailbox {
     /// `ExternalDirectoryObjectId`, empty on a discovery mailbox.
     pub edoid: String,
-    /// The Exchange object, not the Entra object.
+    /// The GUID of the Exchange object, not of the Entra object.
     pub guid: String,
     pub exchange_object_id: String,
     pub user_principal_name: String,
     pub name: String,
-    /// `Identity` and `Id`; normally the name.
+    /// `Identity` and `Id`; usually the name.
     pub identity: String,
     pub alias: String,
     pub display_name: String,
     pub primary_smtp_address: String,
-    /// With prefixes, in the order shown.
+    /// With prefixes, in the order of the property.
     pub email_addresses: Vec<String>,
     pub recipient_type_details: String,
-    /// `None` leaves the member out of the row.
+    /// `None` leaves the property out of the row.
     pub account_disabled: Option<bool>,
     pub life: Life,
     pub self_entry: SelfEntry,
     pub permissions: Vec<Permission>,
-    /// Members that replace or join those of the row, for malformed and future rows.
+    /// Members that replace or extend those of the row, for malformed and future rows.
     pub overrides: Map<String, Value>,
-    /// Members left out of the row.
+    /// Members that are left out of the row.
     pub missing: Vec<String>,
 }
 
-/// Whether the list shows a mailbox without being asked for its kind of death.
+/// Whether the mailbox is active or deleted, and in which way.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Life {
     #[default]
@@ -62,7 +62,7 @@ pub enum Life {
     SoftDeleted,
 }
 
-/// How `NT AUTHORITY\SELF` stands on a mailbox.
+/// The form of the entry `NT AUTHORITY\SELF` of a mailbox.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SelfEntry {
     /// One entry with `InheritanceType` All.
@@ -70,21 +70,21 @@ pub enum SelfEntry {
     /// Two entries, None and Descendents.
     #[default]
     New,
-    /// Never seen in a good answer.
+    /// Missing; never observed in a valid answer.
     Missing,
 }
 
-/// One access control entry, SELF excepted.
+/// One permission entry, except that of SELF.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Permission {
-    /// The text shown: a UPN, a group's name, a SID, ….
+    /// The text of the entry: a UPN, the name of a group, a SID, ….
     pub user: String,
     pub access_rights: Vec<String>,
     pub deny: bool,
     pub inherited: bool,
     pub inheritance_type: String,
-    /// Shown by the cmdlet only; made up when `None`.
+    /// Shown by the cmdlet only; generated if `None`.
     pub user_sid: Option<String>,
 }
 
@@ -130,7 +130,7 @@ pub struct Group {
     pub display_name: String,
     pub primary_smtp_address: String,
     pub email_addresses: Vec<String>,
-    /// Keys of the direct members: any identity that finds one object. What finds none is left out.
+    /// The direct members, by any identity that is unique. An identity without an object is left out.
     pub members: Vec<String>,
     pub overrides: Map<String, Value>,
 }
@@ -154,14 +154,14 @@ pub struct Contact {
     pub overrides: Map<String, Value>,
 }
 
-/// What the caller's service principal was granted.
+/// The roles and permissions of the caller's service principal.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {
-    /// App roles that new tokens carry.
+    /// App roles in new tokens.
     pub app_roles: Vec<String>,
     pub exchange_role: ExchangeRole,
-    /// Cmdlets that the role leaves out, whatever else it allows.
+    /// Cmdlets that the role does not allow, in addition to its own limits.
     pub denied_cmdlets: Vec<String>,
 }
 
@@ -178,9 +178,9 @@ impl Default for Grants {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ExchangeRole {
     None,
-    /// Reads no mailbox.
+    /// May not read mailboxes.
     SecurityReader,
-    /// The custom role group: recipients, but no role groups.
+    /// The custom role group: may read recipients, except role groups.
     ViewOnlyRecipients,
     #[default]
     GlobalReader,
@@ -230,7 +230,7 @@ impl GroupKind {
         }
     }
 
-    /// What `Get-DistributionGroup` shows.
+    /// Whether `Get-DistributionGroup` shows it.
     pub fn is_distribution_group(self) -> bool {
         matches!(
             self,
@@ -241,7 +241,7 @@ impl GroupKind {
         )
     }
 
-    /// What `Get-Recipient` shows.
+    /// Whether `Get-Recipient` shows it.
     pub fn has_mail(self) -> bool {
         !matches!(self, Self::UniversalSecurityGroup | Self::RoleGroup)
     }

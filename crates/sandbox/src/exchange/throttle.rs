@@ -1,4 +1,4 @@
-//! Limits: a bucket of requests, a cap on requests in flight, and answers that come later.
+//! Limits: a bucket of requests, a maximum of requests in flight, and delayed answers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::reply::{Content, Exception, Reply};
 use super::session::http_date;
 use super::switches::{Bucket, RefusalBody, RetryAfter, Throttle};
 
-/// What the headers show when nothing is enforced.
+/// The values in the headers if there is no limit.
 const UNENFORCED: Bucket = Bucket {
     capacity: 30_000,
     refill_millis: 60_000,
@@ -30,11 +30,11 @@ struct Level {
     at: Duration,
 }
 
-/// A request in flight, until dropped.
+/// The place of a request in flight; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Seat<'a> {
     limits: &'a Limits,
-    /// How many were in flight with this one.
+    /// How many requests were in flight, including this one.
     pub(super) number: u32,
 }
 
@@ -52,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// Takes one request out of the bucket: what remains, or `None` if the request must be refused.
+    /// Takes one request out of the bucket and returns what remains; `None` if the request must be refused.
     pub(super) fn take(&self, throttle: &Throttle, now: Duration) -> Option<u32> {
         let bucket = throttle.bucket.unwrap_or(UNENFORCED);
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);

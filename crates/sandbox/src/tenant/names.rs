@@ -1,4 +1,4 @@
-//! Names of nobody: common first names with surnames that were invented for this list.
+//! Names of fictitious people: common first names, and surnames invented for this list.
 
 use std::collections::HashSet;
 
@@ -131,7 +131,7 @@ impl Name {
         }
     }
 
-    /// The same person with another surname.
+    /// The same person with a new surname.
     pub(super) fn remarried(&self, dice: &mut Dice) -> Self {
         Self {
             first: self.first,
@@ -143,7 +143,7 @@ impl Name {
         format!("{} {}", self.first, self.last)
     }
 
-    /// `first.last`, with the apostrophe that an address may have.
+    /// `first.last`, including an apostrophe.
     pub(super) fn local(&self) -> String {
         format!("{}.{}", plain(self.first), plain(self.last))
     }
@@ -153,7 +153,7 @@ impl Name {
     }
 }
 
-/// Lower case, without accents and blanks.
+/// In lower case, without accents and spaces.
 fn plain(name: &str) -> String {
     let letters = name.to_lowercase();
     let letters = letters
@@ -168,7 +168,7 @@ fn plain(name: &str) -> String {
     letters.collect()
 }
 
-/// The local part and the display name of the shared mailbox with this number.
+/// Local part and display name of the shared mailbox with this number.
 pub(super) fn desk(number: usize) -> (String, String) {
     let desk = DESKS[number % DESKS.len()];
     let place = PLACES[number / DESKS.len() % PLACES.len()];
@@ -185,14 +185,14 @@ pub(super) fn desk(number: usize) -> (String, String) {
     (parts.join("-"), display)
 }
 
-/// Addresses, each given out once.
+/// Generates unique addresses.
 #[derive(Default)]
 pub(super) struct Addresses {
     used: HashSet<String>,
 }
 
 impl Addresses {
-    /// `local@domain`, with a number if that is taken.
+    /// `local@domain`, with a number if the address is in use.
     pub(super) fn take(&mut self, local: &str, domain: &str) -> String {
         let mut number = 1;
         loop {

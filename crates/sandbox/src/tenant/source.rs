@@ -1,4 +1,4 @@
-//! The Exchange side.
+//! Generates the Exchange organisation.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use super::names::{
 use super::{Dice, quota};
 use crate::exchange::{Contact, Group, GroupKind, Mailbox, Permission, SelfEntry, Tenant};
 
-/// The tenant and what the other side must know of it.
+/// The tenant, and what the generator of the Zivver organisation needs.
 pub(super) struct Source {
     pub(super) tenant: Tenant,
     pub(super) people: Vec<Person>,
@@ -19,17 +19,17 @@ pub(super) struct Source {
 
 /// A user mailbox.
 pub(super) struct Person {
-    /// Its place in the tenant.
+    /// Index of the mailbox in the tenant.
     pub(super) mailbox: usize,
     pub(super) name: Name,
     pub(super) address: String,
-    /// In claimed domains.
+    /// Only those in claimed domains.
     pub(super) aliases: Vec<String>,
     pub(super) edoid: String,
     pub(super) upn: String,
-    /// The account is disabled, as that of the so-many-th person who left.
+    /// The account is disabled, because the person left; the number counts these people.
     pub(super) departed: Option<usize>,
-    /// People with full access, whichever way.
+    /// People with Full Access, directly or through groups.
     pub(super) delegates: BTreeSet<usize>,
 }
 
@@ -40,11 +40,11 @@ pub(super) struct Desk {
     pub(super) aliases: Vec<String>,
     pub(super) edoid: String,
     pub(super) delegates: BTreeSet<usize>,
-    /// Somebody whom nobody can find has access, too.
+    /// A trustee that cannot be resolved has access, too.
     pub(super) unknown: bool,
 }
 
-/// A security group and the people whom it gives access to, nested groups included.
+/// A security group and the people whom it gives access to, including nested groups.
 struct Team {
     name: String,
     reach: BTreeSet<usize>,
@@ -72,17 +72,17 @@ pub(super) fn generate(dice: &mut Dice, mailboxes: usize) -> Source {
     }
     let disabled = quota(users, 30, 7);
     for index in 0..disabled {
-        // Spread over the list, and away from its start, which tests look at.
+        // Distributed over the list, but not at its start, which tests use.
         let person = &mut source.people[users - 1 - index * (users / disabled.max(1)).max(1)];
         person.departed = Some(index);
         source.tenant.mailboxes[person.mailbox].account_disabled = Some(true);
     }
-    source.contest_an_alias();
+    source.duplicate_an_alias();
     let teams = source.add_groups(dice);
     for number in 0..shared {
         source.add_desk(dice, number, &teams);
     }
-    source.open_people(dice);
+    source.add_user_delegates(dice);
     source.add_others(others);
     source
         .tenant
@@ -125,7 +125,7 @@ impl Source {
                     .take(&format!("{}+lists", name.local()), DOMAIN),
             );
         }
-        dress(dice, &mut mailbox, &address, &aliases);
+        set_addresses(dice, &mut mailbox, &address, &aliases);
         mailbox
             .email_addresses
             .push(format!("smtp:u{number:05}@corp.onmicrosoft.example"));
@@ -152,8 +152,8 @@ impl Source {
         });
     }
 
-    /// Two mailboxes list one alias: Exchange forbids it, exports and hybrid set-ups show it.
-    fn contest_an_alias(&mut self) {
+    /// Two mailboxes have the same alias: Exchange forbids this, but it occurs in exports and hybrid organisations.
+    fn duplicate_an_alias(&mut self) {
         if self.people.len() < 40 {
             return;
         }
@@ -181,7 +181,7 @@ impl Source {
                 2 + dice.below(10)
             };
             direct.push((name, self.some_people(dice, size)));
-            // Every third holds the one before it; the first pair holds each other.
+            // Every third team contains the one before it; the first two contain each other.
             nested.push(match number {
                 1 => vec![2],
                 number if number % 3 == 2 => vec![number - 1],
@@ -211,7 +211,7 @@ impl Source {
                 .chain(inner)
                 .collect();
             if number == 0 {
-                // Gives no right: a list within a security group.
+                // Gives no access: a distribution list within a security group.
                 group.members.push("Everyone in town".to_owned());
             }
             self.tenant.groups.push(group);
@@ -246,7 +246,7 @@ impl Source {
         if dice.chance(40) {
             aliases.push(self.addresses.take(&local, BRAND_DOMAIN));
         }
-        dress(dice, &mut mailbox, &address, &aliases);
+        set_addresses(dice, &mut mailbox, &address, &aliases);
         let mut desk = Desk {
             address,
             display_name,
@@ -255,7 +255,7 @@ impl Source {
             delegates: BTreeSet::new(),
             unknown: number == 5,
         };
-        // Every twentieth is out of use.
+        // Every twentieth shared mailbox is no longer in use.
         if number % 20 != 3 {
             self.open_desk(dice, &mut mailbox, &mut desk, teams, number);
         }
@@ -306,7 +306,7 @@ impl Source {
         self.add_noise(dice, mailbox, &desk.delegates);
     }
 
-    /// A UPN as a rule, a bare name on some mailboxes that have one of their own.
+    /// Usually a UPN; for some mailboxes with a unique name that name.
     fn trustee(&self, dice: &mut Dice, index: usize) -> String {
         let person = &self.people[index];
         let mailbox = &self.tenant.mailboxes[person.mailbox];
@@ -317,7 +317,7 @@ impl Source {
         }
     }
 
-    fn open_people(&mut self, dice: &mut Dice) {
+    fn add_user_delegates(&mut self, dice: &mut Dice) {
         for index in 0..self.people.len() {
             if !dice.chance(15) {
                 continue;
@@ -342,7 +342,7 @@ impl Source {
         }
     }
 
-    /// Entries that give nobody access.
+    /// Entries that give no access.
     fn add_noise(&self, dice: &mut Dice, mailbox: &mut Mailbox, delegates: &BTreeSet<usize>) {
         let bystander = dice.below(self.people.len());
         let is_bystander = !delegates.contains(&bystander)
@@ -415,8 +415,8 @@ impl Person {
     }
 }
 
-/// Addresses with every prefix and in mixed case, and the older form of the own entry.
-fn dress(dice: &mut Dice, mailbox: &mut Mailbox, address: &str, aliases: &[String]) {
+/// Sets addresses with various prefixes and in mixed case, and the older form of the SELF entry.
+fn set_addresses(dice: &mut Dice, mailbox: &mut Mailbox, address: &str, aliases: &[String]) {
     let shown = if dice.chance(10) {
         capitalised(address)
     } else {

@@ -1,4 +1,4 @@
-//! The Zivver side, out of step.
+//! Generates the Zivver organisation, with differences.
 
 use jiff::civil::date;
 
@@ -8,7 +8,7 @@ use super::{Dice, quota};
 use crate::exchange::guid;
 use crate::zivver::{Group, Organisation, User};
 
-/// In which way a person's account differs from the mailbox.
+/// How the account of a person differs from the mailbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Role {
     InStep,
@@ -19,19 +19,19 @@ enum Role {
     ExtraAlias,
     FewDelegates,
     ExtraDelegate,
-    /// Tied by `ExternalAccountId`, under a former address.
+    /// Tied by `ExternalAccountId`, with a former address.
     Renamed,
     /// Tied to another object by `ExternalAccountId`.
     Namesake,
-    /// Nothing but the address of an alias speaks for it.
+    /// Only its address, which is an alias of the mailbox, suggests that it belongs to the person.
     AtAlias,
-    /// A functional account has the address.
+    /// A functional account has the address of the person.
     WrongKind,
-    /// A second account has the address of an alias.
+    /// A second account has an alias of the person as its address.
     Merge,
 }
 
-/// Role, how many per thousand, and from how many people on at least one.
+/// Role, share per thousand, and the number of people from which on there is at least one.
 const ROLES: [(Role, usize, usize); 12] = [
     (Role::Missing, 60, 5),
     (Role::OtherName, 40, 5),
@@ -65,7 +65,7 @@ pub(super) fn generate(dice: &mut Dice, source: &mut Source, seed: u64) -> Organ
     for number in 0..source.desks.len() {
         add_desk(dice, source, &mut organisation, number, &accounts);
     }
-    add_strangers(source, &mut organisation);
+    add_unmatched_accounts(source, &mut organisation);
     organisation
 }
 
@@ -93,7 +93,7 @@ fn roles(dice: &mut Dice, source: &Source) -> Vec<Role> {
                 | Role::Namesake
                 | Role::WrongKind => true,
             };
-            // The next few are enough: most fit.
+            // A few candidates are enough, since most are suitable.
             let start = free.len().saturating_sub(64);
             if let Some(at) = free[start..].iter().rposition(fits) {
                 roles[free.remove(start + at)] = role;
@@ -103,7 +103,7 @@ fn roles(dice: &mut Dice, source: &Source) -> Vec<Role> {
     roles
 }
 
-/// Adds the person's account as far as there is one; its place if the person is recognised in it.
+/// Adds the account of a person if there is one, and returns its index if the person can be matched to it.
 fn add_person(
     dice: &mut Dice,
     source: &mut Source,
@@ -112,7 +112,7 @@ fn add_person(
     role: Role,
 ) -> Option<usize> {
     let person = &source.people[index];
-    // Of those that left, every third was forgotten, every third was suspended, the rest never had an account.
+    // Of the people who left, every third has an active account, every third a suspended one, and the rest none.
     let departed = person.departed.map(|number| number % 3);
     if role == Role::Missing || departed == Some(2) {
         return None;
@@ -170,7 +170,8 @@ fn add_person(
     (!matches!(role, Role::Namesake | Role::AtAlias)).then(|| organisation.users.len() - 1)
 }
 
-/// The account has a former address: gone, kept as an alias in Exchange, or with the new one as an alias in Zivver.
+/// Gives the account a former address: one no longer in use, one kept as an alias in Exchange, or with the new address
+/// as an alias in Zivver.
 fn rename(dice: &mut Dice, source: &mut Source, index: usize, user: &mut User) {
     let person = &source.people[index];
     let local = person.name.remarried(dice).local();
@@ -251,7 +252,7 @@ fn add_desk(
         .filter_map(|person| id_of(*person))
         .collect();
     if desk.delegates.is_empty() && !desk.unknown {
-        // Out of use: every fifth still has a member, of the rest every second has no account any more.
+        // No longer in use: every fifth still has a member; of the others every second has no account.
         match number / 20 {
             round if round % 5 == 0 => group.members.extend(
                 accounts
@@ -266,7 +267,7 @@ fn add_desk(
         organisation.add_group(group);
         return;
     }
-    // As many rows as there are ways to differ: half of all desks are in step.
+    // About half of all shared mailboxes match no case and stay in sync.
     match number % 28 {
         7 | 21 => return,
         9 => group.display_name.push_str(" (old)"),
@@ -294,8 +295,8 @@ fn add_desk(
     }
 }
 
-/// Accounts without a mailbox.
-fn add_strangers(source: &mut Source, organisation: &mut Organisation) {
+/// Adds accounts without a mailbox.
+fn add_unmatched_accounts(source: &mut Source, organisation: &mut Organisation) {
     let admin = source.addresses.take("zivver.admin", DOMAIN);
     organisation.add_user(User {
         full_admin: true,

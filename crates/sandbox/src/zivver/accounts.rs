@@ -1,4 +1,4 @@
-//! What holds for users and groups alike: addresses, aliases, lists.
+//! What users and functional accounts have in common: addresses, aliases, lists.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Only the parameters and the one filter form in evidence are taken.
+    /// Only the parameters and the filter form that clients are known to use are accepted.
     pub(super) fn parse(query: &str, kind: Kind, paging: Paging) -> Result<Self, Refusal> {
         let mut parsed = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -169,7 +169,7 @@ fn all(store: &Store, kind: Kind) -> Vec<Place> {
     places
 }
 
-/// The list answer, with everything that the switches make wrong in it.
+/// Renders a list, including the errors that the switches ask for.
 fn render(store: &Store, places: &[Place], query: &Query) -> Bytes {
     let switches = &store.org.switches;
     let mut start = 0;
@@ -230,7 +230,7 @@ pub(super) fn resource(store: &Store, place: Place) -> Value {
     resource
 }
 
-/// RFC 7396.
+/// JSON merge patch (RFC 7396).
 fn merge(value: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *value = patch.clone();
@@ -267,7 +267,7 @@ pub(super) fn by_id(store: &Store, kind: Kind, id: &str) -> Result<Place, Refusa
     }
 }
 
-/// May an account of this kind get this primary address?
+/// Checks whether an account of this kind may get this primary address.
 pub(super) fn check_primary(store: &Store, kind: Kind, address: &str) -> Result<(), Refusal> {
     if !store.org.claims(address) || store.is_free_account(address) {
         return Err(Refusal::OutsideOrganization);
@@ -290,7 +290,8 @@ pub(super) fn check_primary(store: &Store, kind: Kind, address: &str) -> Result<
     }
 }
 
-/// May this account have these aliases? Those that it has already are not asked about again, but for a switch.
+/// Checks whether this account may get these aliases. Aliases that it already has are not checked again, unless a
+/// switch says so.
 pub(super) fn check_aliases(
     store: &Store,
     place: Option<Place>,
@@ -321,7 +322,7 @@ pub(super) fn check_division(store: &Store, division: Option<&String>) -> Result
     }
 }
 
-/// As written or in lower case, without repetitions.
+/// As received or in lower case, without duplicates.
 pub(super) fn stored(store: &Store, addresses: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     let addresses = addresses.into_iter().map(|address| store.cased(address));

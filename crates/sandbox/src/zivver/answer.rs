@@ -1,4 +1,4 @@
-//! Answers in the words of the service.
+//! Answers with the texts of the service.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -26,7 +26,7 @@ pub(super) enum Refusal {
     MemberNotFound,
     UnknownDelegate(String),
     InvalidDivision(String),
-    /// What this simulator does not know or does not take, so that no client relies on it.
+    /// Something that this simulator does not support, so that clients do not rely on it.
     Malformed(String),
     Framework(u16),
     TooManyRequests,

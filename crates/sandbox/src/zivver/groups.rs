@@ -7,7 +7,7 @@ use super::store::{Place, Store};
 use super::switches::GroupExternalId;
 use super::wire::{Extension, GroupBody, Operation, PatchBody, ValueBody};
 
-/// Aliases are dropped; members must exist.
+/// Drops aliases; members must exist.
 pub(super) fn create(store: &mut Store, body: &[u8]) -> Result<Answer, Refusal> {
     let (body, extension) = GroupBody::parse(body, &store.org.switches)?;
     let address = body.external_id.filter(|address| !address.is_empty());
@@ -43,7 +43,7 @@ pub(super) fn create(store: &mut Store, body: &[u8]) -> Result<Answer, Refusal> 
     Ok(accounts::answer(store, Place::Group(index), 201))
 }
 
-/// `members: []` is ignored; everything is checked before anything is stored.
+/// Ignores `members: []`. Everything is checked before anything is stored.
 pub(super) fn update(store: &mut Store, index: usize, body: &[u8]) -> Result<Answer, Refusal> {
     let (body, extension) = GroupBody::parse(body, &store.org.switches)?;
     let place = Place::Group(index);

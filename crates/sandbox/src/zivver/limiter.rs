@@ -11,13 +11,13 @@ pub struct LimiterConfig {
     pub kind: LimiterKind,
     pub budget: u32,
     pub window_millis: u64,
-    /// Calls that another consumer of the same bucket has in every window.
+    /// Calls of another client of the same bucket in each window.
     pub taken_by_others: u32,
     /// Methods that do not count.
     pub free_methods: Vec<String>,
-    /// Refused calls count as well.
+    /// Whether refused calls count as well.
     pub refusals_count: bool,
-    /// `RateLimit-*` in every answer.
+    /// Whether each answer has `RateLimit-*`.
     pub headers: bool,
     pub retry_after: RetryAfter,
 }
@@ -31,14 +31,14 @@ pub enum LimiterKind {
     Off,
 }
 
-/// `Retry-After` on a refusal.
+/// `Retry-After` of a refusal.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
     Absent,
     /// Rounded up.
     Seconds,
-    /// Sent as it stands, for example a date or nonsense.
+    /// Any text, for example a date or an invalid value.
     Text(String),
 }
 
@@ -76,9 +76,9 @@ impl LimiterConfig {
 
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    /// Instants of the calls that count, for the windows.
+    /// Times of the calls that count, for the windows.
     calls: VecDeque<Duration>,
-    /// What the token bucket lacks of being full, in calls.
+    /// How many calls the token bucket is below its maximum.
     spent: f64,
     refilled: Duration,
     pub(super) refused: u64,
@@ -87,7 +87,7 @@ pub(super) struct Limiter {
 pub(super) struct Verdict {
     pub(super) accepted: bool,
     pub(super) remaining: u32,
-    /// Until the next call is accepted, or the bucket is full again.
+    /// Time until the next call is accepted, or until the bucket is full again.
     pub(super) reset: Duration,
 }
 

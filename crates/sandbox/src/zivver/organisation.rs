@@ -1,4 +1,4 @@
-//! A Zivver organisation as plain data: seed, live state and dump are the same type.
+//! A Zivver organisation as plain data: seed, current state and dump have the same type.
 
 use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::limiter::LimiterConfig;
 use super::switches::Switches;
 
-/// The key of an organisation that was given no other.
+/// The key of an organisation without another one.
 pub const API_KEY: &str = "Z1.1.2.c2FuZGJveA";
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -14,27 +14,27 @@ pub const API_KEY: &str = "Z1.1.2.c2FuZGJveA";
 pub struct Organisation {
     pub api_keys: Vec<String>,
     pub claimed_domains: Vec<String>,
-    /// Organisational units beside the root `/`.
+    /// Organisational units in addition to the root `/`.
     pub divisions: Vec<String>,
-    /// Addresses outside that have received Zivver mail.
+    /// External addresses that have received Zivver mail.
     pub guests: Vec<String>,
-    /// Accounts that exist but were not adopted by the organisation.
+    /// Accounts that exist but do not belong to the organisation.
     pub free_accounts: Vec<String>,
     pub users: Vec<User>,
     pub groups: Vec<Group>,
     /// The optional tenant setting: suspended users are deleted after this many days.
     pub suspended_days_max: Option<u32>,
-    /// The virtual clock's first day.
+    /// The date at which the virtual clock starts.
     pub first_day: Date,
-    /// Chooses the ids of new accounts and the order of lists.
+    /// Determines the ids of new accounts and the order of lists.
     pub seed: u64,
     pub created: u64,
     pub switches: Switches,
     pub limiter: LimiterConfig,
     pub events: Vec<Event>,
-    /// What happened beside the API, for inspection.
+    /// Mails that the service sent, for inspection.
     pub mails: Vec<Mail>,
-    /// Addresses of users whom the tenant setting deleted.
+    /// Addresses of users that were deleted because of the tenant setting.
     pub expired: Vec<String>,
 }
 
@@ -50,12 +50,12 @@ pub struct User {
     pub active: bool,
     pub phone_numbers: Vec<String>,
     pub created: Date,
-    /// `None` shows an empty enterprise object.
+    /// `None` renders an empty enterprise object.
     pub division: Option<String>,
     pub aliases: Vec<String>,
     pub delegates: Vec<String>,
     pub external_account_id: Option<String>,
-    /// Never shown by the API.
+    /// Not shown by the API.
     pub sso_account_key: Option<String>,
     pub full_admin: bool,
     pub suspended_on: Option<Date>,
@@ -77,11 +77,11 @@ pub struct Group {
     pub external_account_id: Option<String>,
 }
 
-/// Something that another writer does between two calls.
+/// A change by another client between two calls.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Happens before the call with the next number.
+    /// How many calls are answered before the change happens.
     pub after_calls: u64,
     pub change: Change,
 }
@@ -89,7 +89,7 @@ pub struct Event {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
-    /// For example just-in-time provisioning at the first login.
+    /// For example just-in-time provisioning at the first sign-in.
     AddUser(User),
     AddGroup(Group),
     SetActive {
@@ -113,7 +113,7 @@ pub enum Change {
     },
 }
 
-/// Zivver tells a new delegate about the delegation.
+/// The mail that tells a new delegate about the delegation.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
@@ -209,7 +209,7 @@ impl Organisation {
             .find(|group| same(&group.external_id, address))
     }
 
-    /// Gives every account that has none an id.
+    /// Gives each account without an id a new one.
     pub(super) fn assign_ids(&mut self) {
         for index in 0..self.users.len() {
             if self.users[index].id.is_empty() {
@@ -223,7 +223,7 @@ impl Organisation {
         }
     }
 
-    /// A version 4 UUID by seed and counter.
+    /// A version 4 UUID, derived from seed and counter.
     pub(super) fn new_id(&mut self) -> String {
         self.created += 1;
         let mut state = self.seed;
@@ -326,7 +326,7 @@ impl Group {
     }
 }
 
-/// Equal as addresses: without case.
+/// Whether two addresses are equal; ignores case.
 pub(super) fn same(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()
 }

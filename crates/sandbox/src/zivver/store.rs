@@ -1,4 +1,4 @@
-//! The live state: an organisation and what makes finding things in it cheap.
+//! The current state: an organisation and its indexes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use super::limiter::Limiter;
 use super::organisation::{Change, Group, Organisation, User};
 
-/// An account by its place in the organisation.
+/// The position of an account in the organisation.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Place {
     User(usize),
@@ -32,12 +32,12 @@ pub(super) struct Store {
     pub(super) calls: u64,
     pub(super) lists: u64,
     today: Date,
-    /// Accounts that lists do not show yet, and how many more lists will not.
+    /// Accounts that are not listed yet, and in how many more lists they will be missing.
     pub(super) hidden: HashMap<String, u32>,
     now: Duration,
-    /// The accounts before each write of the last while, with the time of that write; kept only while lists lag.
+    /// The accounts before each recent write, with its time; only kept while lists lag.
     past: VecDeque<(Duration, Accounts)>,
-    /// Whole lists as last rendered, until something changes.
+    /// The last rendered lists, until a change.
     pub(super) user_list: Option<Bytes>,
     pub(super) group_list: Option<Bytes>,
 }
@@ -53,7 +53,7 @@ impl Store {
         store
     }
 
-    /// To be called after edits of the organisation that did not go through this type.
+    /// Rebuilds the indexes after changes of the organisation that bypassed this type.
     pub(super) fn index(&mut self) {
         self.org.assign_ids();
         self.changed();
@@ -130,7 +130,7 @@ impl Store {
         self.free_accounts.contains(&address.to_lowercase())
     }
 
-    /// Enters an account that was just pushed.
+    /// Adds an account that was just appended to the indexes.
     pub(super) fn enter(&mut self, place: Place) {
         self.changed();
         let (id, aliases) = match place {
@@ -207,7 +207,7 @@ impl Store {
         self.groups.insert(address.to_lowercase(), index);
     }
 
-    /// Deletes for good. Memberships and delegations that name the account stay.
+    /// Deletes an account permanently. Memberships and delegations that refer to it stay.
     pub(super) fn remove(&mut self, place: Place) {
         match place {
             Place::User(index) => drop(self.org.users.remove(index)),
@@ -228,7 +228,7 @@ impl Store {
         self.today
     }
 
-    /// A write that is answered as the switches say.
+    /// A write; with a switch it is answered but not stored.
     pub(super) fn written<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
         let lag = self.lag();
         if lag.is_zero() && !self.org.switches.writes_store_nothing {
@@ -246,7 +246,7 @@ impl Store {
         answer
     }
 
-    /// What a list reads: the accounts as they were before the first write that it does not show yet.
+    /// The accounts of a list: as they were before the first write that it does not show yet.
     pub(super) fn listed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let (lag, now) = (self.lag(), self.now);
         let mut unseen = self.past.iter().filter(|(written, _)| *written + lag > now);
@@ -270,8 +270,8 @@ impl Store {
         (users, groups)
     }
 
-    /// What happens in the organisation by itself before a call: time passes, others write.
-    pub(super) fn live(&mut self, now: Duration) {
+    /// Changes that happen in the organisation before a call: time passes, and other clients write.
+    pub(super) fn advance(&mut self, now: Duration) {
         self.now = now;
         self.pass_days(now);
         let calls = self.calls;

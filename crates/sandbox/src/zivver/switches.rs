@@ -1,5 +1,5 @@
-//! What is not known of the real service, each with the default of `docs/specs/zivver-scim.md`, "9. Open questions and
-//! the safe choice" (row numbers below), and the ways in which a list can be wrong.
+//! Unknown behaviour of the real service, with the defaults of `docs/specs/zivver-scim.md`, "9. Open questions and the
+//! safe choice" (its row numbers are given below), and errors that a list can have.
 
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ pub struct Switches {
     pub put_erases_external_account_id: bool,
     /// Row 2: its name on the wire.
     pub external_account_id_name: String,
-    /// Row 2: shown at all.
+    /// Row 2: it is shown at all.
     pub external_account_id_shown: bool,
-    /// Row 2: stored on POST.
+    /// Row 2: it is stored on POST.
     pub external_account_id_on_post: bool,
-    /// Row 3: how many resources a list holds at most.
+    /// Row 3: the maximum of resources in a list.
     pub list_count_max: Option<usize>,
     pub paging: Paging,
     /// Row 3: `startIndex` and `itemsPerPage` in lists.
     pub paging_members: bool,
-    /// Row 5: `userName` set to an alias of the same account, or the old one kept as alias, in one call.
+    /// Row 5: `userName` set to an alias of the same account, or the old one kept as an alias, in one call.
     pub rename_over_own_addresses: bool,
-    /// Row 5: the old address becomes an alias by itself.
+    /// Row 5: the old address becomes an alias automatically.
     pub rename_keeps_old_as_alias: bool,
     /// Delegations follow a renamed delegate.
     pub delegates_follow_rename: bool,
@@ -41,15 +41,15 @@ pub struct Switches {
     pub patch_add: bool,
     /// Row 7: PATCH `remove` with a value filter, `members[value eq "id"]`.
     pub patch_filtered_remove: bool,
-    /// Row 8: a group's own id stays among its members, whatever is written.
+    /// Row 8: a functional account stays among its own members, whatever is written.
     pub group_keeps_itself: bool,
     /// Row 9.
     pub delegates_are_mailed: bool,
-    /// Row 10: further endpoints and what they answer; others are 404. For example `Organization`.
+    /// Row 10: further endpoints and their answers; others are 404. For example `Organization`.
     pub endpoints: BTreeMap<String, Value>,
     /// Row 11.
     pub delete_status: u16,
-    /// Row 11 and 21: an id that is unknown or gone.
+    /// Rows 11 and 21: an id that is unknown or deleted.
     pub unknown_id_status: u16,
     /// Row 12.
     pub base64_key: bool,
@@ -72,30 +72,30 @@ pub struct Switches {
     pub filter_ignores_case: bool,
     /// Row 20.
     pub lists_shuffled: bool,
-    /// Row 20: another order in each list.
+    /// Row 20: each list has a different order.
     pub lists_reshuffled: bool,
-    /// Row 20: so many lists and look-ups do not show a new account yet.
+    /// Row 20: in how many lists and look-ups a new account is missing.
     pub stale_reads_after_post: u32,
-    /// Row 20: lists and look-ups show what was there so long ago.
+    /// Row 20: lists and look-ups show the state of this long ago.
     pub lists_lag_millis: u64,
-    /// Not a row: writes are answered as if they were stored, and are not.
+    /// Not a row: writes are answered as if they were stored, but are not.
     pub writes_store_nothing: bool,
     /// Row 21.
     pub content_type: String,
-    /// Row 22: division and phone numbers that are left out of a PUT stay.
+    /// Row 22: division and phone numbers that are left out of a PUT are kept.
     pub omitted_is_kept: bool,
-    /// Not a row: whether `schemas` is required is not known (`docs/specs/zivver-scim.md`, "3. User resource").
+    /// Not a row: it is not known whether `schemas` is required (`docs/specs/zivver-scim.md`, "3. User resource").
     pub schemas_required: bool,
-    /// Not a row: aliases that an account has already are judged again when they are written again.
+    /// Not a row: aliases that an account already has are checked again when they are written again.
     pub stored_aliases_judged: bool,
     pub total_results: TotalResults,
-    /// The first so many resources come a second time at the end of a list.
+    /// How many of the first resources are repeated at the end of a list.
     pub list_repeats: usize,
-    /// So many resources are missing at the end of a list, though `totalResults` counts them.
+    /// How many resources are missing at the end of a list, although `totalResults` counts them.
     pub list_omits: usize,
-    /// A list has so many resources at most, and `totalResults` agrees: the others are as if they were not there.
+    /// The maximum of resources that exist for a list; `totalResults` counts only these.
     pub lists_show_max: Option<usize>,
-    /// What is other in the resource of the account with this id: a JSON merge patch (RFC 7396).
+    /// Changes of the resource of the account with this id: a JSON merge patch (RFC 7396).
     pub odd_rows: BTreeMap<String, Value>,
 }
 
@@ -105,7 +105,7 @@ pub struct Switches {
 pub enum Paging {
     Ignored,
     Honoured,
-    /// Honoured, but past the end page one comes again.
+    /// Supported, but the first page is repeated after the end.
     PastEndRepeats,
     Refused,
 }
@@ -119,7 +119,7 @@ pub enum GroupExternalId {
     Refused,
 }
 
-/// Row 16: delegates without account.
+/// Row 16: delegates without an account.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownDelegates {

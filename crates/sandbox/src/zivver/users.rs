@@ -97,7 +97,7 @@ pub(super) fn update(store: &mut Store, index: usize, body: &[u8]) -> Result<Ans
     Ok(accounts::answer(store, Place::User(index), 200))
 }
 
-/// `userName` to an address that the account itself has as an alias is refused until that alias is gone.
+/// Renaming to an alias of the same account is refused until that alias is removed.
 fn check_rename(store: &Store, index: usize, address: &str) -> Result<(), Refusal> {
     if same(&store.org.users[index].user_name, address) {
         return Ok(());
@@ -158,7 +158,7 @@ fn rename(store: &mut Store, index: usize, address: &str) {
     store.rename_user(index, address);
 }
 
-/// Each member that is left out is erased.
+/// Replaces the extension. Members that are left out are erased.
 fn replace_extension(store: &mut Store, index: usize, extension: Extension) {
     let aliases = accounts::stored(store, extension.aliases.unwrap_or_default());
     store.set_aliases(Place::User(index), &aliases);
@@ -177,7 +177,8 @@ fn replace_extension(store: &mut Store, index: usize, extension: Extension) {
     delegate(store, index, extension.delegates.unwrap_or_default());
 }
 
-/// A delegate that the account had already counts as known: the organisation may hold foreign ones.
+/// Whether the delegate is known. A delegate that the account already has counts as known, since an organisation may
+/// have external ones.
 fn is_known_delegate(store: &Store, index: usize, delegate: &str) -> bool {
     store.user_at(delegate).is_some()
         || store.org.users[index]

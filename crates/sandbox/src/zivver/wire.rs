@@ -1,5 +1,5 @@
-//! Bodies as they travel: what is sent to callers, and what is taken from them. Members that
-//! `docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource (functional account)" do not list are refused.
+//! Bodies of requests and answers. Members that `docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource
+//! (functional account)" do not list are refused.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,7 @@ pub(super) struct EnterpriseBody {
     pub(super) division: Option<String>,
 }
 
-/// The parser of the service is lenient: clients send `"True"` and `"False"`.
+/// The service accepts booleans as text: clients send `"True"` and `"False"`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Flag {
@@ -159,7 +159,7 @@ impl Flag {
     }
 }
 
-/// Zivver's extension of a user or group, as far as it was sent.
+/// The members of the Zivver extension that a request contains.
 #[derive(Default)]
 pub(super) struct Extension {
     pub(super) aliases: Option<Vec<String>>,
@@ -231,7 +231,7 @@ impl GroupBody {
     }
 }
 
-/// The Zivver extension of a body whose schemas are in order. `known` are the URNs of its kind: core, enterprise, Zivver.
+/// The Zivver extension of a body with valid schemas. `known` are the URNs of its kind: core, enterprise, Zivver.
 fn extension(
     schemas: Option<&Vec<String>>,
     known: [&str; 3],

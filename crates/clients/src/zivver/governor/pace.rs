@@ -1,4 +1,4 @@
-//! The state behind the governor: which calls still count, and how much of the budget is left to others.
+//! The state of the governor: which calls still count, and how much of the budget is left to other clients.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,23 +6,23 @@ use tokio::time::Instant;
 
 use super::Signals;
 
-/// Beyond the window, for what nothing here can measure: clocks, scheduling, the server's rounding.
+/// Added to the window for what cannot be measured here: clocks, scheduling, the rounding of the server.
 const MARGIN: Duration = Duration::from_millis(60);
 
-/// A call that takes longer than this took its time at the server, not on the way there.
+/// The longest assumed time on the way to the server. Any further latency is spent at the server.
 const ARRIVAL_MAX: Duration = Duration::from_secs(2);
 
-/// The longest pause after a refusal (R31), whatever the refusal says.
+/// The longest pause after a refusal (R31), whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A shorter wait than this is believed once: a date has whole seconds and may be past when it is read.
+/// A shorter `Retry-After` is obeyed only once: a date has whole seconds and may be in the past when it is read.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// Windows without a refusal before one more call is tried: after the first refusal, and at most.
+/// How many windows without a refusal it takes to allow one more call: after the first refusal, and at most.
 const PATIENCE: u32 = 2;
 const PATIENCE_MAX: u32 = 32;
 
-/// Calls per window.
+/// A number of calls per window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
     pub(super) calls: u32,
@@ -39,20 +39,20 @@ impl Budget {
     }
 }
 
-/// Calls that still count, and what was learnt about the budget. A function of what it was told and of nothing else.
+/// The calls that still count, and what is known about the budget. Depends only on the arguments of its methods.
 #[derive(Debug)]
 pub(super) struct Pace {
     own: Budget,
-    /// What Zivver itself said last. Both budgets hold.
-    told: Option<Budget>,
-    told_at: Option<Instant>,
+    /// The budget that Zivver announced last. It applies in addition to `own`.
+    announced: Option<Budget>,
+    announced_at: Option<Instant>,
     calls: VecDeque<Call>,
     next_call: u64,
     latency: Latency,
     pause_until: Option<Instant>,
-    /// When the last refusal came, if nothing was accepted since.
+    /// When the last refusal came; `None` after a success.
     refused_at: Option<Instant>,
-    room: Room,
+    reserve: Reserve,
 }
 
 #[derive(Debug)]
@@ -69,40 +69,40 @@ impl Pace {
                 calls: calls.max(1),
                 window: window.max(Duration::from_millis(1)),
             },
-            told: None,
-            told_at: None,
+            announced: None,
+            announced_at: None,
             calls: VecDeque::new(),
             next_call: 0,
             latency: Latency::default(),
             pause_until: None,
             refused_at: None,
-            room: Room::default(),
+            reserve: Reserve::default(),
         }
     }
 
-    /// How long to wait before the next call; zero is now.
+    /// How long to wait before the next call.
     pub(super) fn next(&mut self, now: Instant) -> Duration {
         self.forget(now);
         let budget = self.governing();
-        self.room.recover(now, budget);
+        self.reserve.recover(now, budget);
         let pause = self
             .pause_until
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        [Some(self.own), self.told]
+        [Some(self.own), self.announced]
             .into_iter()
             .flatten()
-            .map(|lane| {
-                let kept = if lane == budget {
-                    self.room.kept_free
+            .map(|limit| {
+                let kept = if limit == budget {
+                    self.reserve.kept_free
                 } else {
                     0
                 };
-                self.wait_for(lane, lane.calls.saturating_sub(kept).max(1), now)
+                self.wait_for(limit, limit.calls.saturating_sub(kept).max(1), now)
             })
             .fold(pause, Duration::max)
     }
 
-    /// Counts a call that is being sent, and numbers it.
+    /// Records that a call is sent, and returns its number.
     pub(super) fn sent(&mut self, now: Instant) -> u64 {
         let number = self.next_call;
         self.next_call += 1;
@@ -114,7 +114,7 @@ impl Pace {
         number
     }
 
-    /// The call with this number has ended, answered or not.
+    /// Records that the call with this number ended, with or without an answer.
     pub(super) fn answered(&mut self, number: u64, now: Instant, signals: &Signals) {
         let found = self.calls.iter_mut().find(|call| call.number == number);
         let sent = match found {
@@ -122,7 +122,7 @@ impl Pace {
                 call.answered = Some(now);
                 call.sent
             }
-            // It hung for longer than a window: it tells nothing about the way there.
+            // The call took longer than a window, so its latency says nothing about the network.
             None => now,
         };
         if signals.heard {
@@ -139,18 +139,23 @@ impl Pace {
             let wait = wait.unwrap_or(budget.window).min(PAUSE_MAX);
             self.pause_until = self.pause_until.max(Some(now + wait));
             self.refused_at = Some(now);
-            if self.told_at.is_none_or(|told_at| sent > told_at) {
-                self.room.refused(sent, now, budget);
+            if self
+                .announced_at
+                .is_none_or(|announced_at| sent > announced_at)
+            {
+                self.reserve.refused(sent, now, budget);
             }
         } else if let Some(foreign) = self.foreign(now, signals) {
-            self.room.foreign(foreign, now, budget);
+            self.reserve.foreign(foreign, now, budget);
         }
     }
 
-    /// The budget that allows less in the long run: others are given room out of this one.
+    /// The stricter of the two budgets. Other clients are left a part of it.
     fn governing(&self) -> Budget {
-        match self.told {
-            Some(told) if told.calls_per_second() < self.own.calls_per_second() => told,
+        match self.announced {
+            Some(announced) if announced.calls_per_second() < self.own.calls_per_second() => {
+                announced
+            }
             Some(_) | None => self.own,
         }
     }
@@ -160,27 +165,27 @@ impl Pace {
             return;
         };
         let calls = calls.max(1);
-        // A number alone takes nothing back of what was said about its window.
-        let known = self.told.filter(|told| told.calls == calls);
-        let told = Budget {
+        // A limit without a window does not invalidate the window that was announced for it.
+        let known = self.announced.filter(|announced| announced.calls == calls);
+        let announced = Budget {
             calls,
             window: window
-                .or(known.map(|told| told.window))
+                .or(known.map(|announced| announced.window))
                 .unwrap_or(self.own.window),
         };
-        if self.told.unwrap_or(self.own) == told {
+        if self.announced.unwrap_or(self.own) == announced {
             return;
         }
         let before = self.governing();
-        self.told = Some(told);
+        self.announced = Some(announced);
         if self.governing() != before {
-            self.room = Room::default();
-            // Calls that were sent before this was known have earned their refusals.
-            self.told_at = Some(now);
+            self.reserve = Reserve::default();
+            // Calls sent before this was known do not count as refused because of others.
+            self.announced_at = Some(now);
         }
     }
 
-    /// Calls that somebody else made in the current window, by what Zivver says is left.
+    /// Calls of other clients in the current window, calculated from the number that Zivver says is left.
     fn foreign(&self, now: Instant, signals: &Signals) -> Option<u32> {
         let (calls, window) = signals.budget?;
         let budget = self.governing();
@@ -195,9 +200,9 @@ impl Pace {
         used.checked_sub(u32::try_from(ours).ok()?)
     }
 
-    fn wait_for(&self, lane: Budget, allowed: u32, now: Instant) -> Duration {
+    fn wait_for(&self, limit: Budget, allowed: u32, now: Instant) -> Duration {
         let mut free_at: Vec<_> = self
-            .free_at(lane)
+            .free_at(limit)
             .filter(|free_at| *free_at > now)
             .collect();
         let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
@@ -209,31 +214,31 @@ impl Pace {
     }
 
     /// When each call stops counting.
-    fn free_at(&self, lane: Budget) -> impl Iterator<Item = Instant> {
+    fn free_at(&self, limit: Budget) -> impl Iterator<Item = Instant> {
         self.calls
             .iter()
-            .map(move |call| self.latency.arrived_by(call) + lane.span())
+            .map(move |call| self.latency.arrived_by(call) + limit.span())
     }
 
     fn forget(&mut self, now: Instant) {
-        let span = self
-            .told
-            .map_or(self.own.span(), |told| told.span().max(self.own.span()));
+        let span = self.announced.map_or(self.own.span(), |announced| {
+            announced.span().max(self.own.span())
+        });
         let latency = self.latency;
         self.calls
             .retain(|call| latency.arrived_by(call) + span > now);
     }
 }
 
-/// What the answers tell about the way there.
+/// What is known about the network latency.
 #[derive(Debug, Default, Clone, Copy)]
 struct Latency {
-    /// The quickest answer so far.
+    /// The lowest latency so far.
     least: Option<Duration>,
-    /// How much slower than that answers are of late, on average.
+    /// By how much recent latencies exceed `least`, on average.
     spread: Duration,
     first_answer: Option<Instant>,
-    /// A call that was sent after the first answer was answered: `least` is free of the time that connecting takes.
+    /// A call sent after the first answer was answered, so that `least` contains no time for connecting.
     warm: bool,
 }
 
@@ -248,7 +253,7 @@ impl Latency {
         self.first_answer.get_or_insert(answered);
     }
 
-    /// The latest instant at which the call may have arrived, less what every call needs for the way there.
+    /// The latest instant at which the call may have arrived, minus the latency that all calls share.
     fn arrived_by(self, call: &Call) -> Instant {
         let Some(answered) = call.answered else {
             return call.sent + ARRIVAL_MAX;
@@ -259,8 +264,8 @@ impl Latency {
         call.sent + delay.min(ARRIVAL_MAX)
     }
 
-    /// A call arrives before its answer; of its latency, what every call needs is no delay between two calls. The
-    /// quickest answer so far shows that, less exactly the more the answers differ.
+    /// The latency that all calls share; it does not change the distance between two arrivals. The lowest latency so
+    /// far is an upper bound. The more the latencies vary, the less of it is certain.
     fn common(self) -> Duration {
         let least = self.least.unwrap_or_default();
         let certain = least.saturating_sub(self.spread / 4);
@@ -272,12 +277,13 @@ impl Latency {
     }
 }
 
-/// The part of the budget that others seem to use. Grows with each refusal that we did not earn, and shrinks by one
-/// call after some windows without; the more often that fails, the more windows.
+/// The part of the budget that other clients seem to use. It grows with each refusal that is not explained by our own
+/// calls, and shrinks by one call after some windows without a refusal. Each new refusal increases the number of
+/// windows.
 #[derive(Debug, Default)]
-struct Room {
+struct Reserve {
     kept_free: u32,
-    /// `kept_free` when the last refusal came: below it, the others have gone.
+    /// `kept_free` at the last refusal. A lower value without a refusal shows that the other clients have stopped.
     refused_at: u32,
     refused_last: Option<Instant>,
     kept_free_max: u32,
@@ -285,8 +291,9 @@ struct Room {
     recover_at: Option<Instant>,
 }
 
-impl Room {
-    /// A refusal that we did not earn. Calls that were already on the way when the first one came belong to it.
+impl Reserve {
+    /// Records a refusal that our own calls do not explain. Calls already sent when the first one arrived belong to the
+    /// same refusal.
     fn refused(&mut self, sent: Instant, now: Instant, budget: Budget) {
         let same = self.refused_last.is_some_and(|last| sent <= last);
         if same {
@@ -300,7 +307,7 @@ impl Room {
             self.refused_last = Some(now);
         }
         self.kept_free = self.kept_free.min(self.kept_free_max);
-        self.hold(now, budget);
+        self.schedule_recovery(now, budget);
     }
 
     fn foreign(&mut self, calls: u32, now: Instant, budget: Budget) {
@@ -308,11 +315,11 @@ impl Room {
         if calls > self.kept_free && wanted > self.kept_free {
             self.kept_free = wanted;
             self.refused_at = self.refused_at.max(wanted);
-            self.hold(now, budget);
+            self.schedule_recovery(now, budget);
         }
     }
 
-    fn hold(&mut self, now: Instant, budget: Budget) {
+    fn schedule_recovery(&mut self, now: Instant, budget: Budget) {
         self.recover_at = Some(now + budget.window * self.patience_windows.max(PATIENCE));
     }
 

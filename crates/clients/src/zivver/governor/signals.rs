@@ -9,19 +9,19 @@ use serde::Deserialize;
 
 use crate::http::{Reply, retry_after};
 
-/// Windows and waits beyond this are taken for nonsense.
+/// Larger windows and waits are ignored as invalid.
 const SENSIBLE_MAX_S: f64 = 3600.0;
 
-/// What one answer says. The default is the end of a call without an answer.
+/// What one answer says about the budget. The default stands for a call without an answer.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Signals {
-    /// There was an answer, so its latency is one.
+    /// There was an answer, so the latency is known.
     pub(super) heard: bool,
     pub(super) refused: bool,
-    /// Calls, and their window where it is told.
+    /// The number of calls, and their window if it is announced.
     pub(super) budget: Option<(u32, Option<Duration>)>,
     pub(super) remaining: Option<u32>,
-    /// How long to send nothing after a refusal.
+    /// How long to pause after a refusal.
     pub(super) wait: Option<Duration>,
 }
 
@@ -41,7 +41,7 @@ struct Bucket {
 impl Signals {
     pub(crate) fn of(reply: &Reply, wall_now: Timestamp) -> Self {
         let refused = reply.status == StatusCode::TOO_MANY_REQUESTS;
-        let told = || {
+        let parsed = || {
             let refusal: Refusal = serde_json::from_slice(&reply.body).ok()?;
             let window = refusal.bucket.window_seconds.and_then(sensible);
             Some((refusal.bucket.budget, window))
@@ -53,7 +53,7 @@ impl Signals {
             heard: true,
             refused,
             budget: refused
-                .then(told)
+                .then(parsed)
                 .flatten()
                 .or_else(|| reply.header("ratelimit-limit").and_then(limit))
                 .filter(|(calls, _)| *calls > 0),
@@ -67,7 +67,7 @@ impl Signals {
     }
 }
 
-/// `RateLimit-Limit: 50, 50;w=10`: the limit that will be hit first, then the policies with their windows.
+/// `RateLimit-Limit: 50, 50;w=10`: the limit that is reached first, then the policies with their windows.
 fn limit(text: &str) -> Option<(u32, Option<Duration>)> {
     let mut items = text.split(',').map(str::trim);
     let first = items.next()?;
@@ -117,8 +117,8 @@ mod tests {
     fn r30_the_body_of_a_refusal_tells_the_budget() {
         let body = r#"{"code":429,"message":"Too Many Requests",
             "emptiedBucketDetails":{"limiterId":"cab","budget":30,"windowSeconds":5}}"#;
-        let told = signals(429, &[], body);
-        assert_eq!((told.budget, told.wait), (Some((30, S(5))), None));
+        let parsed = signals(429, &[], body);
+        assert_eq!((parsed.budget, parsed.wait), (Some((30, S(5))), None));
         assert_eq!(signals(400, &[], body).budget, None);
         for body in [
             "",
@@ -141,8 +141,8 @@ mod tests {
             ("0", None),
             ("many", None),
         ] {
-            let told = signals(200, &[("ratelimit-limit", text)], "");
-            assert_eq!(told.budget, expected, "{text}");
+            let parsed = signals(200, &[("ratelimit-limit", text)], "");
+            assert_eq!(parsed.budget, expected, "{text}");
         }
         for (headers, expected) in [
             (&[("ratelimit-reset", "7")][..], S(7)),

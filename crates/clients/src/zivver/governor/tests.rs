@@ -1,4 +1,4 @@
-//! The pace against servers that count in different ways, in virtual time.
+//! Tests the pace with servers that count in different ways, in virtual time.
 
 use std::{
     cmp::Reverse,
@@ -19,7 +19,7 @@ enum Counting {
 
 const ALL: [Counting; 3] = [Counting::Sliding, Counting::Fixed, Counting::Bucket];
 
-/// A server with one budget for everybody; instants are since the start.
+/// A server with one budget for all clients. Instants are relative to the start.
 struct Server {
     counting: Counting,
     budget: u32,
@@ -42,7 +42,7 @@ impl Server {
     fn accepts(&mut self, now: Duration) -> bool {
         let counts = |call: &Duration| match self.counting {
             Counting::Sliding => *call + WINDOW > now,
-            // Windows that do not start when we do.
+            // The windows do not start when the client does.
             Counting::Fixed => {
                 let number = |at: Duration| (at.as_millis() + 3_700) / WINDOW.as_millis();
                 number(*call) == number(now)
@@ -69,7 +69,7 @@ impl Server {
     }
 }
 
-/// What a simulation is made of.
+/// The parameters of a simulation.
 struct World {
     writes: u32,
     in_flight_max: usize,
@@ -77,12 +77,12 @@ struct World {
     budget: u32,
     /// Whether refusals name the budget.
     tells: bool,
-    /// Calls per second of another consumer until an instant.
+    /// Calls per second of another client, until an instant.
     others: f64,
     others_until: Duration,
-    /// Spaced at random instead of evenly.
+    /// At random intervals instead of equal ones.
     others_random: bool,
-    /// The way there, the work, and the way back, each drawn between bounds in milliseconds.
+    /// Time to the server, at the server, and back, each drawn from a range in milliseconds.
     way: (u64, u64),
     work: (u64, u64),
     seed: u64,
@@ -137,7 +137,7 @@ impl Random {
     }
 }
 
-/// A world in motion.
+/// The state of a simulation.
 struct Simulation<'a> {
     world: &'a World,
     origin: Instant,
@@ -185,7 +185,7 @@ impl Simulation<'_> {
     }
 
     fn step(&mut self) {
-        let Reverse((now, event)) = self.events.pop().expect("somebody waits");
+        let Reverse((now, event)) = self.events.pop().expect("an event is pending");
         match event {
             Event::Ask => self.ask(now),
             Event::Arrives(call) => {
@@ -343,7 +343,7 @@ fn r30_room_is_made_for_another_consumer() {
                 run.refused, run.took
             );
             assert!(run.refused <= 20, "{case}");
-            // 40 of 50 are left for us.
+            // 40 of 50 calls are left for the client.
             assert!(run.took < Duration::from_secs(500).mul_f64(1.3), "{case}");
         }
     }
@@ -407,7 +407,7 @@ fn r30_headers_show_the_other_consumer_before_anything_is_refused() {
         ..Signals::default()
     };
     pace.answered(call, origin, &signals);
-    // 41 are used, 40 of them not by us: half of the budget stays ours whatever others do.
+    // 41 are used, 40 of them by others. Half of the budget stays with the client, however much others use.
     let more = (0..).take_while(|_| {
         let free = pace.next(origin).is_zero();
         if free {
@@ -437,7 +437,7 @@ fn r30_a_refusal_stops_everything_for_as_long_as_it_says() {
 }
 
 #[test]
-fn r31_a_refusal_that_asks_for_no_wait_is_believed_once() {
+fn r31_a_retry_after_of_zero_is_obeyed_once() {
     let refusal = |wait| Signals {
         heard: true,
         refused: true,
@@ -461,11 +461,11 @@ fn r31_a_refusal_that_asks_for_no_wait_is_believed_once() {
     let nothing = refusal(Duration::ZERO);
     assert_eq!(answer(&nothing, Duration::ZERO), Duration::ZERO);
     assert_eq!(answer(&nothing, Duration::ZERO), WINDOW);
-    // What can be meant is obeyed to the letter, however often it is said.
+    // A plausible wait is obeyed exactly, however often it is sent.
     let later = WINDOW + second;
     assert_eq!(answer(&refusal(second * 3), later), second * 3);
     assert_eq!(answer(&refusal(second * 3), second * 3), second * 3);
-    // After an accepted call it is the first refusal again.
+    // After an accepted call the next refusal counts as the first again.
     assert_eq!(answer(&accepted, second * 3), Duration::ZERO);
     assert_eq!(answer(&nothing, Duration::ZERO), Duration::ZERO);
 }

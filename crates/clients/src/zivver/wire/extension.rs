@@ -1,4 +1,5 @@
-//! The Zivver extension object of users and groups, of which nothing may get lost: a write replaces it whole (R23).
+//! The Zivver extension of users and functional accounts. All of it must be kept, because a write replaces it as a
+//! whole (R23).
 
 use std::fmt;
 
@@ -57,7 +58,7 @@ impl<'de> Visitor<'de> for Members {
 }
 
 impl ExtensionRow {
-    /// Each address once, in its canonical form; other spellings are remembered.
+    /// Each address once, in its canonical form; other spellings are kept in the extension.
     fn addresses(&mut self, texts: Option<Vec<String>>) -> Vec<SmtpAddress> {
         let mut addresses: Vec<SmtpAddress> = Vec::new();
         for text in texts.unwrap_or_default() {

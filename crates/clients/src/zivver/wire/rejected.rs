@@ -1,4 +1,5 @@
-//! What can be read of a row that is no account (R1): enough to name it and to protect what is tied to it (R7).
+//! What can be read from a row that could not be parsed (R1): enough to name it and to protect the mailbox tied to it
+//! (R7).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use domain::{
 /// The longest text of a row that is shown, in characters.
 const TEXT_CHARS_MAX: usize = 80;
 
-/// Each member by itself, so that one that cannot be read does not hide the others.
+/// Each member is parsed separately, so that an invalid one does not hide the others.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// `place` counts the rows of the answer from 1.
@@ -59,7 +60,7 @@ pub(super) fn rejected<R: Resource>(
     }
 }
 
-/// Without line and column, which say nothing about the row.
+/// The error without line and column, which do not help to find the row.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);

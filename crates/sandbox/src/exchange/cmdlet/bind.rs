@@ -1,4 +1,4 @@
-//! The cmdlets that exist here, and how their parameters are bound: names without regard to case, unknown ones refused.
+//! The supported cmdlets and the binding of their parameters: the case of names is ignored, unknown names are refused.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ pub(in crate::exchange) struct Cmdlet {
     pub(super) verb: Verb,
     pub(super) output: Output,
     parameters: &'static [(&'static str, Kind)],
-    /// Without these the cmdlet refuses; an empty identity does not count.
+    /// Parameters that are required; an empty identity counts as missing.
     mandatory: &'static [&'static str],
 }
 
@@ -65,13 +65,13 @@ pub(super) enum ResultSize {
     Rows(usize),
 }
 
-/// Parameters with their values understood.
+/// Parsed parameters.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
-    /// Null, empty or absent is `None`: everything.
+    /// `None` (null, empty or absent) means all objects.
     pub(super) identity: Option<String>,
     pub(super) result_size: Option<ResultSize>,
-    /// Names of the switches that are on.
+    /// The switches that are set.
     pub(super) switches: Vec<&'static str>,
     pub(super) filters: Vec<Filter>,
     pub(super) user: Option<String>,
@@ -302,7 +302,7 @@ fn result_size(value: &Value) -> Option<ResultSize> {
     (rows > 0).then_some(ResultSize::Rows(rows))
 }
 
-/// Kinds by name. A proper prefix of a name is taken and then fits nothing, as observed of enumerations.
+/// Parses kinds by name. A proper prefix of a name is accepted but matches nothing, as observed for enumerations.
 fn kinds(value: &Value) -> Option<Filter> {
     let texts: Vec<&str> = match value {
         Value::String(text) => text.split(',').map(str::trim).collect(),

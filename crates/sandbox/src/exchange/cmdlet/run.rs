@@ -1,4 +1,4 @@
-//! What each cmdlet finds.
+//! Runs the cmdlets.
 
 use serde_json::{Map, Value, json};
 
@@ -9,14 +9,14 @@ use crate::exchange::reply::Exception;
 use crate::exchange::rows::{self, Selection};
 use crate::exchange::tenant::{GroupKind, Life, Mailbox, Permission};
 
-/// The output of a cmdlet, made into rows page by page.
+/// The output of a cmdlet; converted to rows page by page.
 pub(super) enum Rows<'a> {
     Mailboxes(Vec<&'a Mailbox>),
     Recipients(Vec<Object<'a>>),
     /// With the names of the members.
     Groups(Vec<(Object<'a>, Vec<&'a str>)>),
     Permissions(&'a Mailbox, Vec<&'a Permission>),
-    /// With the mark of the initial domain.
+    /// Each with a flag for the initial domain.
     Domains(Vec<(&'a str, bool)>),
 }
 
@@ -169,7 +169,7 @@ fn one_mailbox<'a>(session: &Session<'a>, identity: &str) -> Result<&'a Mailbox,
     }
 }
 
-/// The one object or, without an identity, all that fit.
+/// The object with this identity or, without an identity, all matching objects.
 fn recipients<'a>(
     session: &Session<'a>,
     bound: &Bound,

@@ -1,4 +1,4 @@
-//! Short ways to write a tenant down. Ids are made from the address or the name, so that they are the same in every run.
+//! Builders for tenants. Ids are derived from the address or the name, so that they are equal in every run.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Contact, Grants, Group, GroupKind, Mailbox, Permission, Tenant};
 use crate::exchange::switches::Switches;
 
-/// A GUID that is always the same for the same text.
+/// A GUID derived from the text.
 pub fn guid(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let mut hex = String::with_capacity(32);
@@ -30,7 +30,7 @@ fn local_part(address: &str) -> &str {
 }
 
 impl Tenant {
-    /// An empty organisation with its initial domain and this one.
+    /// An empty organisation with its initial domain and this domain.
     pub fn new(domain: &str) -> Self {
         let initial = domain.split_once('.').map_or_else(
             || format!("{domain}.onmicrosoft"),
@@ -68,7 +68,7 @@ impl Tenant {
         self
     }
 
-    /// The discovery mailbox that comes unasked: no Entra object, braces in its UPN.
+    /// The discovery mailbox that every organisation has: without an Entra object, and with braces in its UPN.
     #[must_use]
     pub fn discovery(self) -> Self {
         let domain = self.domains.first().cloned().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Tenant {
         self
     }
 
-    /// A recipient that is no mailbox, of any kind: `RemoteUserMailbox`, `MailUser`, one that is yet to come.
+    /// A recipient that is not a mailbox, of any kind, for example `RemoteUserMailbox`, `MailUser`, or an unknown kind.
     #[must_use]
     pub fn recipient(mut self, recipient_type_details: &str, address: &str) -> Self {
         self.contacts
@@ -113,7 +113,7 @@ impl Tenant {
         self
     }
 
-    /// A group that is served like a security group and calls itself something else, such as a kind that is yet to come.
+    /// A security group with another kind in its rows, for example an unknown one.
     #[must_use]
     pub fn group_called(self, recipient_type_details: &str, name: &str, members: &[&str]) -> Self {
         let mut group = self.named_group(GroupKind::MailUniversalSecurityGroup, name, members);
@@ -124,21 +124,21 @@ impl Tenant {
         self.group(group)
     }
 
-    /// Lets `trustee` open `mailbox`; see [`Tenant::grant`].
+    /// Gives `trustee` access to `mailbox`; see [`Tenant::grant`].
     ///
     /// # Panics
-    /// If there is no such mailbox: the seed is wrong.
+    /// If there is no such mailbox.
     #[must_use]
     pub fn full_access(mut self, mailbox: &str, trustee: &str) -> Self {
         self.grant(mailbox, trustee, |_| ());
         self
     }
 
-    /// Adds an entry to the list of `mailbox` after `change` has had its say. The trustee is shown as Exchange does: the
-    /// UPN of a mailbox or mail user, the name of a group, any other text as it is.
+    /// Adds a permission entry to `mailbox`, modified by `change`. The trustee is shown as in Exchange: the UPN of a
+    /// mailbox or mail user, the name of a group, any other text unchanged.
     ///
     /// # Panics
-    /// If there is no such mailbox: the seed is wrong.
+    /// If there is no such mailbox.
     pub fn grant(&mut self, mailbox: &str, trustee: &str, change: impl FnOnce(&mut Permission)) {
         let mut permission = Permission::full_access(&self.trustee_text(trustee));
         change(&mut permission);
@@ -148,14 +148,15 @@ impl Tenant {
             .push(permission);
     }
 
-    /// By UPN, any address, EDOID, GUID or name. Scans: for tests, not for large seeds.
+    /// Finds a mailbox by UPN, any address, object id, GUID or name. Scans the list, so it is for tests, not for large
+    /// seeds.
     pub fn mailbox_mut(&mut self, key: &str) -> Option<&mut Mailbox> {
         self.mailboxes
             .iter_mut()
             .find(|mailbox| mailbox.is_known_as(key))
     }
 
-    /// Deletes a mailbox as an administrator would between two requests; false if there was none.
+    /// Deletes a mailbox between two requests, as an administrator would; false if there was none.
     pub fn remove_mailbox(&mut self, key: &str) -> bool {
         let before = self.mailboxes.len();
         self.mailboxes.retain(|mailbox| !mailbox.is_known_as(key));
@@ -195,7 +196,7 @@ impl Tenant {
 }
 
 impl Mailbox {
-    /// A person's mailbox as made today: its name is its Entra object id, its UPN its address.
+    /// A user mailbox as created today: its name is the Entra object id, its UPN is the address.
     pub fn user(address: &str) -> Self {
         let edoid = guid(&format!("entra {}", address.to_lowercase()));
         let alias = local_part(address).to_owned();
@@ -214,7 +215,7 @@ impl Mailbox {
         }
     }
 
-    /// Its account is blocked, as administrators are told to do.
+    /// A shared mailbox with a disabled account, as Microsoft recommends.
     pub fn shared(address: &str) -> Self {
         Self {
             account_disabled: Some(true),
@@ -248,7 +249,7 @@ impl Mailbox {
         self
     }
 
-    /// Name, identity and display name, as on mailboxes made before the naming change.
+    /// Sets name, identity and display name, as for mailboxes created before the change of naming.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
@@ -275,7 +276,7 @@ impl Mailbox {
         self
     }
 
-    /// The text is taken as it is: no look-up, so this is the way for large seeds.
+    /// Gives access to `user`, without looking the text up; suitable for large seeds.
     #[must_use]
     pub fn opened_by(mut self, user: &str) -> Self {
         self.permissions.push(Permission::full_access(user));
@@ -342,7 +343,7 @@ impl Group {
 }
 
 impl Contact {
-    /// `MailContact` has no account and no Entra user; the others have.
+    /// `MailContact` has neither an account nor an Entra user; the others have both.
     pub fn of_kind(recipient_type_details: &str, address: &str) -> Self {
         let alias = local_part(address).to_owned();
         let upn = if recipient_type_details == "MailContact" {

@@ -1,8 +1,11 @@
 //! Domains of new aliases: once Zivver has refused one as not its own, its aliases are left out for the rest of the run (R23).
+//!
+//! A domain in which the organisation has accounts is open from the start. Any other is unknown, is asked about by the
+//! first request with an alias in it, for which the others wait, and is then open or not owned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
+use crate::{
     address::SmtpAddress,
     note::{Code, Note},
     remedies,
@@ -30,7 +33,7 @@ pub(super) enum Admission {
 
 /// Aliases that Zivver refused in one request because of their domain.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct RefusedAliases {
     pub(super) aliases: Vec<SmtpAddress>,
     /// Whether the same request was accepted without them.
     pub(super) rest_accepted: bool,
@@ -95,7 +98,12 @@ impl AliasDomains {
     }
 
     /// Takes in how a request ended, and gives the steps that waited for it.
-    pub(super) fn ended(&mut self, step: StepIx, action: u32, refused: &Refused) -> Vec<StepIx> {
+    pub(super) fn ended(
+        &mut self,
+        step: StepIx,
+        action: u32,
+        refused: &RefusedAliases,
+    ) -> Vec<StepIx> {
         let mut answered = false;
         for standing in self.standing.values_mut() {
             if *standing == Standing::Asked(step) {
@@ -149,8 +157,8 @@ mod tests {
         SmtpAddress::verbatim(text)
     }
 
-    fn refused(text: &str, others: &[&str], rest_accepted: bool) -> Refused {
-        Refused {
+    fn refused(text: &str, others: &[&str], rest_accepted: bool) -> RefusedAliases {
+        RefusedAliases {
             aliases: vec![alias(text)],
             rest_accepted,
             others: others.iter().map(ToString::to_string).collect(),

@@ -1,0 +1,134 @@
+//! What came of a plan, action by action.
+
+use std::collections::BTreeMap;
+
+use super::situation::StepEnd;
+use crate::{
+    accounts::Account,
+    directory::MailboxIx,
+    ids::ScimId,
+    ineffective::Asked,
+    note::Note,
+    offenders::{Part, Refusal},
+    report::ActionOutcome,
+    step::{Call, Step, When},
+};
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// By position of the action.
+    pub actions: Vec<ActionEnd>,
+    pub finish: Finish,
+    pub created: BTreeMap<MailboxIx, ScimId>,
+    /// The accounts as the last accepted request of each left them, where Zivver said so.
+    pub answers: BTreeMap<ScimId, Account>,
+    /// What concerns many actions.
+    pub notes: Vec<Note>,
+}
+
+/// How the carrying out of a plan ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Finish {
+    /// Every step had its turn.
+    #[default]
+    Complete,
+    /// R34: the time was over, or the process was to end, before every step had started.
+    CutOff,
+    /// R32, R35: for this cause.
+    Stopped(String),
+}
+
+impl Finish {
+    /// With a failure that only showed afterwards.
+    #[must_use]
+    pub fn or_stopped(self, failure: Option<String>) -> Self {
+        match (self, failure) {
+            (Self::Complete, Some(failure)) => Self::Stopped(failure),
+            (finish, _) => finish,
+        }
+    }
+
+    /// R25: whether the next run must begin with the suspends and empties, which this one may not have reached.
+    pub fn is_premature(&self) -> bool {
+        match self {
+            Self::CutOff | Self::Stopped(_) => true,
+            Self::Complete => false,
+        }
+    }
+}
+
+/// What came of one action.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionEnd {
+    /// `None` if none of its steps ended.
+    pub outcome: Option<ActionOutcome>,
+    pub problems: Vec<String>,
+    /// To be recognised in a later run (R33).
+    pub refusals: Vec<Refusal>,
+    /// Of the requests that Zivver accepted (R22).
+    pub asked: Asked,
+    /// Some of its steps were carried out, and others not started.
+    pub is_half_done: bool,
+}
+
+impl ActionEnd {
+    /// R26: whether only Zivver can tell how much of it was done.
+    pub fn is_unclear(&self) -> bool {
+        self.is_half_done || self.outcome == Some(ActionOutcome::Failed)
+    }
+
+    /// Takes in one of its steps that ended. `in_part`: parts of the step were not carried out.
+    pub(super) fn add(&mut self, end: StepEnd, in_part: bool) {
+        self.outcome = Some(combine(self.outcome, end, in_part));
+    }
+
+    /// The run ends, and some of its steps have not ended.
+    pub(super) fn close_unfinished(&mut self) {
+        self.is_half_done = self.outcome.is_some_and(ActionOutcome::is_done);
+        // The next run does the rest.
+        if self.outcome != Some(ActionOutcome::Failed) {
+            self.outcome = Some(ActionOutcome::Remaining);
+        }
+    }
+}
+
+/// The outcome of an action after one more of its steps. A step that was done but for a part is done in part.
+fn combine(before: Option<ActionOutcome>, end: StepEnd, in_part: bool) -> ActionOutcome {
+    let this = match end {
+        StepEnd::Done if in_part => ActionOutcome::Partly,
+        StepEnd::Done => ActionOutcome::Applied,
+        StepEnd::NotNeeded => return before.unwrap_or(ActionOutcome::Applied),
+        StepEnd::Unsent => return before.unwrap_or(ActionOutcome::Remaining),
+        StepEnd::Refused | StepEnd::LeftOut => ActionOutcome::Refused,
+        StepEnd::Failed => ActionOutcome::Failed,
+    };
+    match (before, this) {
+        (None, this) => this,
+        (Some(ActionOutcome::Failed), _) | (_, ActionOutcome::Failed) => ActionOutcome::Failed,
+        (Some(before), this) if before == this => this,
+        (Some(_), _) => ActionOutcome::Partly,
+    }
+}
+
+/// The part of an action that is refused with a step (R33). `None` for a step that only puts something back.
+pub(super) fn part(step: &Step) -> Option<Part> {
+    match (&step.call, step.when) {
+        (_, When::IfRefused(_)) => None,
+        (_, When::Completes(_)) => Some(Part::Completion),
+        (
+            Call::UpdateUser {
+                address: Some(_), ..
+            },
+            When::Always,
+        ) => Some(Part::Address),
+        (
+            Call::CreateUser { .. }
+            | Call::CreateFunctional { .. }
+            | Call::UpdateUser { .. }
+            | Call::UpdateFunctional { .. }
+            | Call::Empty { .. },
+            When::Always,
+        ) => Some(Part::Account),
+    }
+}

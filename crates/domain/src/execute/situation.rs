@@ -1,0 +1,168 @@
+//! What is known while a plan is carried out: how steps ended, and which accounts were created or renamed so far.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    account::UserAccount,
+    accounts::{Account, AccountIx, AccountView},
+    address::SmtpAddress,
+    delta::Target,
+    directory::MailboxIx,
+    ids::ScimId,
+    ineffective::Asked,
+    plan::ApprovedPlan,
+    step::{Delegate, Step, StepIx},
+    world::World,
+};
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepEnd {
+    Done,
+    /// There was nothing to do: a completion that was complete, a put-back that was not needed.
+    NotNeeded,
+    Refused,
+    /// No answer, or the run stopped: it may have been carried out.
+    Failed,
+    /// Not sent, since what it rests on did not happen.
+    LeftOut,
+    /// Not sent, since the run stopped: as if it had not started.
+    Unsent,
+}
+
+#[derive(Debug)]
+pub(super) struct Situation<'a> {
+    pub world: &'a World,
+    plan: &'a ApprovedPlan,
+    ends: Vec<Option<StepEnd>>,
+    /// As the answers to their creates show them.
+    pub created: BTreeMap<MailboxIx, Account>,
+    renamed: HashMap<AccountIx, SmtpAddress>,
+    /// Users whose extension was written, as it was last accepted.
+    extended: HashMap<AccountIx, UserExtensionNow>,
+}
+
+/// The addresses in the extension of a user.
+#[derive(Debug, Clone)]
+pub(super) struct UserExtensionNow {
+    pub aliases: BTreeSet<SmtpAddress>,
+    pub delegates: BTreeSet<SmtpAddress>,
+}
+
+impl<'a> Situation<'a> {
+    pub(super) fn new(world: &'a World, plan: &'a ApprovedPlan) -> Self {
+        Self {
+            world,
+            plan,
+            ends: vec![None; plan.steps().len()],
+            created: BTreeMap::new(),
+            renamed: HashMap::new(),
+            extended: HashMap::new(),
+        }
+    }
+
+    pub(super) fn step(&self, step: StepIx) -> &'a Step {
+        &self.plan.steps()[step.0 as usize]
+    }
+
+    /// Takes in how a step ended, and what Zivver accepted of it.
+    pub(super) fn end(&mut self, step: StepIx, end: StepEnd, accepted: &Asked) {
+        self.ends[step.0 as usize] = Some(end);
+        let Target::Existing(ix) = self.step(step).target else {
+            return;
+        };
+        if let Some(address) = &accepted.address {
+            self.renamed.insert(ix, address.clone());
+        }
+        if let (Some(aliases), Some(delegates)) = (&accepted.aliases, &accepted.delegates) {
+            let extension = UserExtensionNow {
+                aliases: aliases.clone(),
+                delegates: delegates.clone(),
+            };
+            self.extended.insert(ix, extension);
+        }
+    }
+
+    /// What the extension of a user has in Zivver now.
+    pub(super) fn extension_of(&self, target: Target, user: &UserAccount) -> UserExtensionNow {
+        let written = match target {
+            Target::Existing(ix) => self.extended.get(&ix),
+            Target::New(_) => None,
+        };
+        written.cloned().unwrap_or_else(|| UserExtensionNow {
+            aliases: user.extension.aliases.iter().cloned().collect(),
+            delegates: user.delegates.iter().cloned().collect(),
+        })
+    }
+
+    pub(super) fn succeeded(&self, step: StepIx) -> bool {
+        self.ends[step.0 as usize] == Some(StepEnd::Done)
+    }
+
+    /// R16, R31: why an account that was found where one was to be created does not belong to the mailbox.
+    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Account) -> Option<String> {
+        let tied = found.view().external_object_id()?;
+        let mailbox = self.world.directory.mailbox(mailbox);
+        (mailbox.object_id != Some(tied)).then(|| {
+            format!(
+                "create the account {}: one was made meanwhile that belongs to the object id {tied}, so it is left alone; \
+                 the next run asks whether to give it to the mailbox (R16)",
+                mailbox.primary
+            )
+        })
+    }
+
+    /// R16: an approved tie is written though nothing else differs.
+    pub(super) fn ties(&self, step: &Step) -> bool {
+        self.plan.deltas()[step.action as usize].tie.is_some()
+    }
+
+    /// `None` for an account that was not created.
+    pub(super) fn account(&self, target: Target) -> Option<AccountView<'_>> {
+        match target {
+            Target::Existing(ix) => Some(self.world.accounts.get(ix)),
+            Target::New(mailbox) => self.created.get(&mailbox).map(Account::view),
+        }
+    }
+
+    /// R22: a delegate is written with the address that it has now.
+    pub(super) fn address<'b>(&'b self, delegate: &'b Delegate) -> Option<&'b SmtpAddress> {
+        match delegate {
+            Delegate::Stranger(address) => Some(address),
+            Delegate::Account(Target::Existing(ix)) => Some(
+                self.renamed
+                    .get(ix)
+                    .unwrap_or_else(|| self.world.accounts.get(*ix).address()),
+            ),
+            Delegate::Account(Target::New(mailbox)) => self
+                .created
+                .get(mailbox)
+                .map(|created| created.view().address()),
+        }
+    }
+
+    /// The ids of members. Those without account are added to `left_out`; an address has no id.
+    pub(super) fn ids(&self, members: &[Delegate], left_out: &mut Vec<String>) -> Vec<ScimId> {
+        let mut ids = Vec::with_capacity(members.len());
+        for member in members {
+            match member {
+                Delegate::Account(target) => match self.account(*target) {
+                    Some(account) => ids.push(account.id().clone()),
+                    None => left_out.push("a delegate without account".into()),
+                },
+                Delegate::Stranger(_) => {}
+            }
+        }
+        ids
+    }
+
+    /// R12: whether a user is among those who have an account by now.
+    pub(super) fn has_user(&self, members: &[Delegate]) -> bool {
+        members.iter().any(|member| match member {
+            Delegate::Account(target) => {
+                matches!(self.account(*target), Some(AccountView::User(_)))
+            }
+            Delegate::Stranger(_) => false,
+        })
+    }
+}

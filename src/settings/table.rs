@@ -1,0 +1,188 @@
+//! Every setting: name, default, parser and description. Reading, `docs/settings.md`, the table of README.md, the template
+//! of local settings and the check of `infra/main.bicep` all come from here.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{
+    ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy,
+    TargetFilter,
+    value::{self, Parsed},
+};
+use domain::address::SmtpAddress;
+
+/// One setting, as the documentation describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Without prefix.
+    pub name: &'static str,
+    pub default: SettingDefault,
+    /// What may be written.
+    pub form: &'static str,
+    /// The rules that it belongs to; may be empty.
+    pub rules: &'static str,
+    /// What it does, in one or two sentences; Markdown.
+    pub what: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingDefault {
+    /// The program does not start a run without it. The text says what to set it to.
+    Required(&'static str),
+    /// Blank is the same as not set.
+    Nothing,
+    Value(&'static str),
+}
+
+use SettingDefault::{Nothing, Required, Value};
+
+/// A setting with the parser of its text.
+pub(super) struct Typed<T> {
+    pub(super) setting: Setting,
+    pub(super) parse: fn(&str) -> Parsed<T>,
+}
+
+impl<T> Typed<T> {
+    /// The default as a value; `None` where there is none.
+    pub(super) fn default_value(&self) -> Option<T> {
+        match self.setting.default {
+            Value(text) => (self.parse)(text).ok(),
+            Required(_) | Nothing => None,
+        }
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident: $type:ty = $default:expr, $parse:expr, $form:literal, $rules:literal, $what:literal;)*) => {
+        $(pub(super) const $name: Typed<$type> = Typed {
+            setting: Setting {
+                name: stringify!($name),
+                default: $default,
+                form: $form,
+                rules: $rules,
+                what: $what,
+            },
+            parse: $parse,
+        };)*
+
+        /// Every setting with the prefix, in the order of the documentation.
+        pub const SETTINGS: &[Setting] = &[$($name.setting),*];
+    };
+}
+
+settings! {
+    ZIVVER_API_KEY: Secret = Required("an API key made in Zivver's settings, under API keys"), value::header_secret,
+        "text", "",
+        "Secret. An API key made in Zivver's administration, under API keys. In Azure it is a Key Vault reference.";
+    ZIVVER_API_URL: Url = Value("https://app.zivver.com/api"), value::service_url,
+        "https URL", "",
+        "Where Zivver's SCIM interface is, without `/scim/v2`. http is accepted for this machine only.";
+    CLAIMED_DOMAINS: ClaimedDomains = Required("the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`"), value::domains,
+        "list of domains", "R13",
+        "The domains that the organisation claimed in Zivver. Compared whole, so sub-domains are listed by themselves. \
+         Everything outside is left as it is.";
+    TARGET_FILTER: TargetFilter = Nothing, |text| value::list(text).map(TargetFilter::new),
+        "list of texts", "R15",
+        "Accounts that are never touched. A text with `*` fits the whole address, any other a part of it. Reports say how \
+         many addresses each entry matches.";
+    SOURCE_FILTER: BTreeSet<String> = Nothing, |text| value::list(text).map(BTreeSet::from_iter),
+        "list of groups", "R14",
+        "Object ids or addresses of groups: only mailboxes in them, at any depth, are synchronised. One that leaves is \
+         treated as gone.";
+    PERFORM_SYNC: PerformSync = Value("false"), value::perform_sync,
+        "`false`, `on-demand`, `true`", "R28",
+        "Who may write: nobody; only a person who starts a run as `apply`; the schedule too.";
+    ACCESS_TOKEN: Secret = Nothing, value::bearer_token,
+        "bearer token", "",
+        "Secret. A token for Exchange Online, in place of an identity. For a computer of your own; it ends within a day.";
+    MANAGED_IDENTITY_CLIENT_ID: String = Nothing, value::client_id,
+        "GUID", "",
+        "The client id of a user-assigned identity. Without it the app's own (system-assigned) identity is used.";
+    EXO_URL: Url = Value("https://outlook.office365.com"), value::origin,
+        "https URL", "",
+        "Exchange Online. Another host for a national cloud.";
+    EXO_PERMISSIONS: Strategy = Value("get"), value::exo_permissions,
+        "`get`, `batch`", "R11",
+        "How mailbox permissions are read: one request a mailbox, or several in one batch.";
+    EXO_CONCURRENCY: usize = Value("16"), |text| value::number(text, 1, 100),
+        "number, 1 to 100", "",
+        "The most requests in flight towards Exchange Online. The limiter finds its own level below it. Fewer where the process may open too few files.";
+    SSO_ACCOUNT_KEY: SsoAccountKey = Required("`object_id` where people sign in to Zivver with their Entra object id, else `omit`"), value::sso_account_key,
+        "`object_id`, `user_principal_name`, `primary_address`, `omit`", "R23",
+        "The source of the claim `ZivverAccountKey` in Entra, by which people sign in to Zivver. `omit` if none of these is its source.";
+    MIN_SOURCE_RATIO: f64 = Value("0.5"), value::ratio,
+        "number, 0 to 1", "R2",
+        "Below this share of the mailboxes of the last good run, everything that takes access away is held.";
+    MIN_TARGET_RATIO: f64 = Value("0.5"), value::ratio,
+        "number, 0 to 1", "R2",
+        "Below this share of the accounts that earlier runs saw, the lists of Zivver are not believed and the run fails; `0` for one apply accepts that accounts were deleted.";
+    MAX_SUSPEND: Limit = Value("5%,min 5"), value::limit,
+        "limit", "R26",
+        "Suspended users and emptied functional accounts in 24 hours; percentages are of active accounts.";
+    MAX_DELEGATE_REMOVALS: Limit = Value("10%,min 20"), value::limit,
+        "limit", "R26",
+        "Removed delegates and members in 24 hours; percentages are of delegations.";
+    MAX_ALIAS_REMOVALS: Limit = Value("10%,min 20"), value::limit,
+        "limit", "R26",
+        "Removed aliases in 24 hours; percentages are of aliases.";
+    MAX_RENAMES: Limit = Value("5%,min 5"), value::limit,
+        "limit", "R26",
+        "Users under a new address in 24 hours; percentages are of user accounts.";
+    MAX_NAME_CHANGES: Limit = Value("20%,min 20"), value::limit,
+        "limit", "R26",
+        "Changed display names in 24 hours; percentages are of accounts.";
+    MAX_STRAYS: Limit = Value("0"), value::limit,
+        "limit", "R19, R26",
+        "Suspended accounts that never had a mailbox: administrators, suppliers, accounts made by hand.";
+    MAX_IDENTITY_CHANGES: Limit = Value("0"), value::limit,
+        "limit", "R16, R17, R26",
+        "Accounts that would go to another person, as far as can be told: namesakes, re-created users.";
+    MAX_CREATES: Limit = Value("20%,min 25"), value::limit,
+        "limit", "R26",
+        "Accounts created in 24 hours; percentages are of active accounts.";
+    MAX_SIGN_IN_KEY_CHANGES: Limit = Value("0"), value::limit,
+        "limit", "R23, R26",
+        "Users whose sign-in key is written for the first time, which may replace a key that works. Approve it once for each account.";
+    MAX_CONSECUTIVE_FAILURES: u32 = Value("20"), |text| value::number(text, 1, 1_000_000),
+        "number, 1 or more", "R32",
+        "After so many transport errors or server errors in a row the run stops.";
+    TIME_BUDGET: Duration = Value("9m"), value::duration,
+        "duration", "R34",
+        "How long one invocation works before it saves and hands on. Keep it below `functionTimeout` in `host.json`.";
+    ZIVVER_RATE: Rate = Value("50/10s"), value::rate,
+        "calls/duration, `unlimited`", "R30",
+        "How many calls Zivver accepts in which time. `unlimited` is for tests.";
+    STATE: String = Nothing, |text| Ok(value::unquoted(text).to_owned()),
+        "`az://container`, `file:///path`, `memory:`", "R29",
+        "Where runs, journal and lock are kept. Without it: the container `cloud-sync` of the storage account in \
+         `AzureWebJobsStorage`, else the folder `.cloud-sync`.";
+    LOCK_LEASE: Duration = Value("60s"), value::lease,
+        "duration, `4s` to `10m`", "R29",
+        "How long a run that died keeps the next one waiting.";
+    KEEP_RUNS: u32 = Value("90"), |text| value::number(text, 1, 100_000),
+        "number, 1 or more", "R35",
+        "How many runs that wrote nothing, such as previews, are kept with their reports.";
+    KEEP_APPLIED: Duration = Value("400d"), value::days,
+        "days, `1d` to `3650d`", "R35",
+        "How long a run that wrote is kept with its report and journal. Only as long can it be undone.";
+    NOTIFY_URL: Secret<Url> = Nothing, value::webhook,
+        "https URL", "",
+        "Secret, since such addresses usually hold a key. A webhook that hears of every change of state.";
+    SMTP_URL: Secret<Url> = Nothing, value::mail_server,
+        "`smtps://user:password@host:465`, `smtp://…:587`", "",
+        "Secret. A mail server that sends the report of each run as a page: `smtps` has TLS from the start, `smtp` changes to \
+         it (STARTTLS), always except on this machine. User and password are percent-encoded.";
+    SMTP_FROM: SmtpAddress = Nothing, value::mail_address,
+        "address", "",
+        "The sender of these mails; needed with `SMTP_URL`.";
+    SMTP_TO: Vec<SmtpAddress> = Nothing, value::mail_addresses,
+        "list of addresses", "",
+        "Who gets them; needed with `SMTP_URL`. The report names accounts.";
+    LOG_LEVEL: LogLevel = Value("info"), value::log_level,
+        "`error`, `warn`, `info`, `debug`, `trace`", "",
+        "What is logged. The command line shows warnings only unless this is set.";
+    LOG_DIR: PathBuf = Nothing, |text| Ok(value::unquoted(text).into()),
+        "folder", "",
+        "Daily log files besides the console, the last 14 of them. For a computer of your own.";
+}

@@ -1,0 +1,153 @@
+//! What is written about settings, made from their table: `UPDATE_DOCS=1 cargo test --test it docs` writes it anew.
+
+use std::{env, fmt::Write as _, fs};
+
+use cloud_sync::{
+    otlp,
+    settings::{PREFIX, SETTINGS, SettingDefault},
+};
+use serde_json::json;
+
+use super::root;
+
+/// Read by the Functions host, so it has no prefix.
+const SCHEDULE: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
+
+const SCHEDULE_WHAT: &str = "When the timer runs; `check` says the next three times. The only one without prefix: the host \
+     reads it, and cannot read names with `__` under `func start`.";
+
+#[test]
+fn what_is_written_about_settings_is_up_to_date() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let start = readme.find("| name | default | |\n").unwrap();
+    let end = start + readme[start..].find("\n\n").unwrap() + 1;
+    let readme_now = format!("{}{}{}", &readme[..start], readme_table(), &readme[end..]);
+    for (file, text) in [
+        ("docs/settings.md", page()),
+        ("README.md", readme_now),
+        ("local.settings.json.template", template()),
+    ] {
+        let path = root().join(file);
+        if env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap() == text,
+            "{file} is out of date: UPDATE_DOCS=1 cargo test --test it docs"
+        );
+    }
+}
+
+#[test]
+fn no_text_about_a_setting_breaks_a_table() {
+    for setting in SETTINGS {
+        assert!(!setting.form.contains('|') && !setting.what.contains('|'));
+    }
+}
+
+fn default(default: SettingDefault) -> String {
+    match default {
+        SettingDefault::Required(_) => "**required**".to_owned(),
+        SettingDefault::Nothing => "none".to_owned(),
+        SettingDefault::Value(text) => format!("`{text}`"),
+    }
+}
+
+fn readme_table() -> String {
+    let mut table = "| name | default | |\n|---|---|---|\n".to_owned();
+    for setting in SETTINGS {
+        let default = default(setting.default);
+        let rules = match setting.rules {
+            "" => String::new(),
+            rules => format!(" ({rules})"),
+        };
+        writeln!(
+            table,
+            "| `{}` | {default} | {}{rules} |",
+            setting.name, setting.what
+        )
+        .unwrap();
+    }
+    let (name, value) = SCHEDULE;
+    writeln!(table, "| `{name}` | `{value}` | {SCHEDULE_WHAT} |").unwrap();
+    table
+}
+
+fn template() -> String {
+    let mut values = vec![
+        ("FUNCTIONS_WORKER_RUNTIME".to_owned(), "custom"),
+        (
+            "AzureWebJobsStorage".to_owned(),
+            "UseDevelopmentStorage=true",
+        ),
+        (SCHEDULE.0.to_owned(), SCHEDULE.1),
+    ];
+    values.extend(SETTINGS.iter().map(|setting| {
+        let value = match (setting.default, setting.name) {
+            // A proposal: the most common choice.
+            (SettingDefault::Required(_), "SSO_ACCOUNT_KEY") => "object_id",
+            (SettingDefault::Required(_) | SettingDefault::Nothing, _) => "",
+            (SettingDefault::Value(text), _) => text,
+        };
+        (format!("{PREFIX}{}", setting.name), value)
+    }));
+    let lines: Vec<String> = values
+        .iter()
+        .map(|(name, value)| format!("    {}: {}", json!(name), json!(value)))
+        .collect();
+    format!(
+        "{{\n  \"IsEncrypted\": false,\n  \"Values\": {{\n{}\n  }}\n}}\n",
+        lines.join(",\n")
+    )
+}
+
+/// `docs/settings.md`.
+fn page() -> String {
+    let mut page = format!(
+        "# Settings\n\n\
+         Environment variables; in Azure these are the app settings. Each name below begins with `{PREFIX}`, so `STATE` is \
+         `{PREFIX}STATE`. A blank value is the same as none. All problems are reported together, each with its remedy; a \
+         name that looks like one of these and is none is reported too.\n\n\
+         | name | default | form | what it does | rules |\n|---|---|---|---|---|\n"
+    );
+    for setting in SETTINGS {
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            setting.name,
+            default(setting.default),
+            setting.form,
+            setting.what,
+            setting.rules
+        )
+        .unwrap();
+    }
+    let (name, value) = SCHEDULE;
+    writeln!(
+        page,
+        "| `{name}` | `{value}` | NCRONTAB, six fields, UTC | {SCHEDULE_WHAT} | |"
+    )
+    .unwrap();
+    page.push_str(
+        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `check` names what differs \
+         from it, which the next deployment resets ([settings that last](deploy.md#settings-that-last)). Leave it as it is.\n",
+    );
+    page.push_str(
+        "\n## Traces and metrics\n\n\
+         OpenTelemetry's own variables, without prefix; see [operations](operations.md#traces-and-metrics). What is wrong with \
+         them is a warning in the log, and runs go on.\n\n\
+         | name | what it does |\n|---|---|\n",
+    );
+    for (name, what) in otlp::NAMES {
+        writeln!(page, "| `{name}` | {what} |").unwrap();
+    }
+    page.push_str(
+        "\n## Forms\n\n\
+         - **list**: separated by commas, `a, b`, or a JSON array, `[\"a\", \"b\"]`. Quotes and empty entries are forgiven.\n\
+         - **limit**: a count `25`, a percentage `5%`, both as `5%,min 5` (the larger of the two), or `100%` for no limit.\n\
+         - **duration**: `90s`, `9m`, `1h30m`; at most 24 hours.\n\
+         - **Key Vault**: any value may be a reference, `@Microsoft.KeyVault(VaultName=…;SecretName=…)`. One that the \
+         platform could not resolve is reported as such, and no run starts.\n",
+    );
+    page
+}

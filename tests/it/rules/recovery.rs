@@ -1,0 +1,131 @@
+//! R26, R28, R35: what later runs make of one that was killed, also where its lists lag or its documents are damaged.
+
+use std::sync::Arc;
+
+use cloud_sync::{
+    domain::{
+        guard::Class,
+        mode::{Mode, Trigger},
+        report::Report,
+    },
+    engine::RunRequest,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
+    state::State,
+};
+use futures::TryStreamExt as _;
+use object_store::{ObjectStore as _, ObjectStoreExt as _, memory::InMemory, path::Path};
+
+use super::bench::*;
+use crate::world::World;
+
+const PEOPLE: [&str; 4] = ["ann", "ben", "cem", "dan"];
+
+/// Three people and one who has left, with a state that tests can damage.
+async fn office(extra: &[(&str, &str)]) -> (World, Arc<InMemory>) {
+    let store = Arc::new(InMemory::new());
+    let world = World::still_with(people(&PEOPLE), accounts(&PEOPLE), extra).await;
+    let world = world.over(State::over(Arc::clone(&store) as _, "memory"), &[], None);
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.remove_mailbox(&at("ann"));
+    });
+    (world, store)
+}
+
+/// Its only write has arrived, and its answer has not.
+async fn killed(world: World) -> World {
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    killed_after(world, 1).await
+}
+
+async fn names(store: &InMemory, part: &str) -> Vec<Path> {
+    let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let names = listed.into_iter().map(|it| it.location);
+    names.filter(|it| it.as_ref().contains(part)).collect()
+}
+
+async fn damage(store: &InMemory, name: &Path) {
+    store.put(name, "{".into()).await.unwrap();
+}
+
+fn warns(report: &Report, of: &str) -> bool {
+    report.warnings.iter().any(|text| text.contains(of))
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_damaged_documents_of_a_killed_run_are_a_warning_and_no_end() {
+    for part in ["plan", "journal"] {
+        let (world, store) = office(&[]).await;
+        let world = killed(world).await;
+        let plan = names(&store, "/plan/").await.pop().unwrap();
+        let name = plan.as_ref().replace("/plan/", &format!("/{part}/"));
+        damage(&store, &Path::from(name.as_str())).await;
+        let next = world.apply().await;
+        assert_converged(&next);
+        assert!(warns(&next, &name), "{:?}", next.warnings);
+        assert!(!user(&world, "ann").active);
+        let later = world.apply().await;
+        assert_converged(&later);
+        assert!(!warns(&later, &name), "{:?}", later.warnings);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_damaged_approval_is_written_anew_and_ends_no_run() {
+    let (world, store) = office(&[("MAX_SUSPEND", "0")]).await;
+    let report = world.apply().await;
+    let code = report.held[0].code.clone();
+    let approval = names(&store, &code).await.pop().unwrap();
+    damage(&store, &approval).await;
+    // A code that nobody can read any more is refused like one that nobody knows.
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.approve = vec![code.clone()];
+    assert!(world.run_for(&request).await.is_err());
+    let again = world.apply().await;
+    assert_eq!((again.error, again.held[0].code.as_str()), (None, &*code));
+    assert_converged(&world.approve(&[&code]).await);
+    assert!(!user(&world, "ann").active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_killed_run_is_remembered_after_another_has_taken_up_its_work() {
+    let (world, _) = office(&[]).await;
+    let world = killed(world).await;
+    let scoped = world.scoped(Mode::Apply, &[&at("ben")]).await;
+    assert_eq!(scoped.resumed_from.len(), 1, "{}", shown(&scoped));
+    let run = format!("run {}: the process ended", scoped.resumed_from[0]);
+    let problems = world.engine.health().await.unwrap().problems;
+    let tells = |problems: &[String]| problems.iter().any(|it| it.starts_with(&run));
+    assert!(tells(&problems), "{problems:?}");
+    assert_converged(&world.apply().await);
+    let problems = world.engine.health().await.unwrap().problems;
+    assert!(!tells(&problems), "{problems:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_what_a_killed_run_created_counts_though_the_next_list_hides_it() {
+    let mut organisation = accounts(&["dan"]);
+    organisation.switches.stale_reads_after_post = 1;
+    let world = World::still_with(
+        people(&["ann", "ben", "dan"]),
+        organisation,
+        &[("MAX_CREATES", "2")],
+    )
+    .await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 2).await;
+    let scoped = world.scoped(Mode::Apply, &[&at("dan")]).await;
+    assert_eq!(scoped.error, None);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.push(Mailbox::user(&at("fay")));
+    });
+    let report = world.apply().await;
+    let held: Vec<_> = report.held.iter().map(|set| set.class).collect();
+    assert_eq!(held, [Class::Create], "{}", shown(&report));
+}
