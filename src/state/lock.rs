@@ -8,8 +8,8 @@
 //! **How long a lock is valid.** A holder relies on its lock until [`Lease::length`] − [`Lease::margin`] after it
 //! *began to send* its last mark (claim or renewal), if the mark was confirmed before the previous one expired. It
 //! checks its monotonic clock, and its wall clock too, because the monotonic one stops while a machine sleeps. After
-//! that moment the lock is lost permanently. Another process takes over only if the newest mark is older than `length`
-//! + `margin` by the clock of the *store*: it creates an object, lists all objects, and compares the store's times of
+//! that moment the lock is lost permanently. Another process takes over only if the newest mark is older than `length` and
+//! `margin` together by the clock of the *store*: it creates an object, lists all objects, and compares the store's times of
 //! the two. So the clocks of two machines are never compared, only their rates over a minute (and a folder has one
 //! clock anyway). Since the object is created before the list is read, a renewal that is not in the list was confirmed
 //! too late for its sender to rely on it. The two `margin`s cover the whole seconds of the store's times and the

@@ -44,7 +44,7 @@ enum ProcessState {
     Unknown,
 }
 
-/// Whether `holder` has certainly ended, as process_state from this process (`here`).
+/// Whether `holder` has certainly ended, seen from this process (`here`).
 pub(super) fn has_ended(holder: &Owner, here: &Owner) -> bool {
     judge(holder, here, process_state)
 }

@@ -275,9 +275,9 @@ async fn look_at(
 }
 
 async fn take_back(world: &World, report: &Report) -> Option<Report> {
-    let id = RunId::parse(&report.id)?;
-    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
-    Box::pin(world.engine.undo(&id, &request)).await.ok()
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.undo = RunId::parse(&report.id);
+    world.run_for(&request).await.ok()
 }
 
 async fn play(accounts: usize, limits: (&str, &str), nights: &[Night]) -> Result<usize, String> {
