@@ -203,7 +203,7 @@ mod tests {
             subject(&report),
             "Cloud Sync: failed, only for 2 accounts (R1)"
         );
-        report.undoes = Some("R0".into());
+        report.undoes = Some("R2".into());
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
 }

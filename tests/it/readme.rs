@@ -65,7 +65,7 @@ const TYPED: &[(&str, i32, &str)] = &[
         0,
         r#""mode":"preview""#,
     ),
-    ("cloud-sync runs", 0, "69 applied, 4 held"),
+    ("cloud-sync runs", 0, "70 applied, 4 held"),
     (
         "cloud-sync apply --approve CODE",
         3,
