@@ -23,6 +23,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of one attempt. The largest documents have some MiB.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A server may close a connection while a request is being sent on it, and a conditional write is not sent again. Azurite
+/// closes connections that were idle for 5 seconds, so an older one is not used.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     /// For plain http: Azurite, and the identity endpoint of the platform.
@@ -36,6 +40,7 @@ impl Connector {
             let client = route
                 .client()
                 .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
                 .timeout(ATTEMPT_TIMEOUT);
             client.build().map_err(|error| {
                 super::wrong(
