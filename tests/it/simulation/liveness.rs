@@ -323,7 +323,15 @@ impl Oracle {
             let to = &fact.primary;
             let text =
                 format!("{who} ({id}) has the address of another, though {to} is free: that");
-            found.push(wrong(Effect::Rename(to.clone()), Weight::Free, text));
+            // R22: an address by which an account names a delegate is not given away if that account cannot be written.
+            let is_delegate = |it: &String| lower(it) == lower(who);
+            let mut users = organisation.users.iter();
+            let weight = if users.any(|it| it.delegates.iter().any(is_delegate)) {
+                Weight::Light
+            } else {
+                Weight::Free
+            };
+            found.push(wrong(Effect::Rename(to.clone()), weight, text));
         }
     }
 
