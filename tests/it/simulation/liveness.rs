@@ -300,39 +300,53 @@ impl Oracle {
             self.wrong_members(organisation, (id, who), fact, ids, found);
         }
         self.wrong_addresses(organisation, (id, who, &user.aliases), found);
-        // R22: the account of somebody who may not use it still follows him, and lets go of the address.
         let follows = fact.filter(|it| known && !user.active && it.kind == Kind::User && ours(it));
+        self.wrong_name(organisation, user, follows, found);
+    }
+
+    /// R22: the suspended account of a leaver follows its mailbox to a free address, so that the old one can be given away.
+    fn wrong_name(
+        &self,
+        organisation: &Organisation,
+        user: &User,
+        follows: Option<&Fact>,
+        found: &mut Vec<Wrong>,
+    ) {
+        let (id, who) = (&user.id, &user.user_name);
         let leaves = follows.filter(|it| {
-            let other = truth.with_primary(&lower(who));
+            let other = self.truth().with_primary(&lower(who));
             let is_wanted = other.is_some_and(|other| self.is_in_use(other));
             !it.enabled && is_wanted && !it.addresses.contains(&lower(who))
         });
         let is_free = |address: &String| {
             let alias = |it: &String| lower(it) == *address;
-            id_of(organisation, address).is_none()
-                && !organisation
-                    .users
-                    .iter()
-                    .any(|it| it.aliases.iter().any(alias))
-                && !organisation
-                    .groups
-                    .iter()
-                    .any(|it| it.aliases.iter().any(alias))
-        };
-        if let Some(fact) = leaves.filter(|it| is_free(&it.primary)) {
-            let to = &fact.primary;
-            let text =
-                format!("{who} ({id}) has the address of another, though {to} is free: that");
-            // R22: an address by which an account names a delegate is not given away if that account cannot be written.
-            let is_delegate = |it: &String| lower(it) == lower(who);
             let mut users = organisation.users.iter();
-            let weight = if users.any(|it| it.delegates.iter().any(is_delegate)) {
-                Weight::Light
-            } else {
-                Weight::Free
-            };
-            found.push(wrong(Effect::Rename(to.clone()), weight, text));
-        }
+            let mut groups = organisation.groups.iter();
+            id_of(organisation, address).is_none()
+                && !users.any(|it| it.aliases.iter().any(alias))
+                && !groups.any(|it| it.aliases.iter().any(alias))
+        };
+        let Some(fact) = leaves.filter(|it| is_free(&it.primary)) else {
+            return;
+        };
+        let to = &fact.primary;
+        // R22: an address by which an account names a delegate is not given away if that account cannot be written.
+        let is_delegate = |it: &String| lower(it) == lower(who);
+        let mut users = organisation.users.iter();
+        let weight = if users.any(|it| it.delegates.iter().any(is_delegate)) {
+            Weight::Light
+        } else {
+            Weight::Free
+        };
+        found.push(Wrong {
+            intent: Intent {
+                account: id.clone(),
+                effect: Effect::Rename(to.clone()),
+            },
+            names: self.names(organisation, id),
+            text: format!("{who} ({id}) has the address of another, though {to} is free: that"),
+            weight,
+        });
     }
 
     fn wrong_of_group(&self, organisation: &Organisation, group: &Group, found: &mut Vec<Wrong>) {
