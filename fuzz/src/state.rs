@@ -12,7 +12,7 @@ use cloud_sync::{
     engine::{
         Engine, Links, RunRequest, RunSummary,
         fetch::KeptAnswer,
-        journal::{Batch, PlanRecord, deeds, read},
+        journal::{Batch, Deeds, PlanRecord, read},
     },
     http::Clock,
     state::{
@@ -82,7 +82,7 @@ async fn runs(state: &State, run: &RunId) {
     let plans = state.plans::<PlanRecord>(run);
     let journal = state.journal::<Batch>(run);
     if let Ok(found) = told(read(&plans, &journal).await) {
-        drop(deeds(found));
+        drop(Deeds::of(&found, None));
     }
     drop(told(state.checkpoint::<KeptAnswer>(run).read().await));
     drop(told(state.approvals::<serde_json::Value>().await));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use crate::{
     domain::{
         account::{FunctionalAccount, UserAccount},
-        accounts::AccountView,
+        accounts::{AccountKind, AccountView},
         address::SmtpAddress,
         delta::Target,
         guard::Class,
@@ -127,7 +127,7 @@ impl PlanRecord {
     /// R26: what it has done, by its journal, and where that does not know by what Zivver now shows.
     pub fn spent(&self, entries: &[Entry], world: &World) -> BTreeMap<Class, u32> {
         let mut counts = BTreeMap::new();
-        let outcomes = self.outcomes(entries, world).into_iter();
+        let outcomes = self.outcomes(entries, Some(world)).into_iter();
         for (planned, outcome) in self.actions.iter().zip(outcomes) {
             if outcome.is_done() {
                 for (class, count) in &planned.guarded {
@@ -139,13 +139,12 @@ impl PlanRecord {
     }
 
     /// What came of its actions: where the journal is silent, or nobody answered, Zivver shows what was done (R35).
-    pub fn outcomes(&self, entries: &[Entry], world: &World) -> Vec<ActionOutcome> {
+    pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
         let known = known(entries);
         let actions = self.actions.iter().enumerate();
+        let is_changed = |planned: &PlannedAction| world.is_some_and(|it| planned.changed_in(it));
         let outcomes = actions.map(|(at, planned)| match known.get(&at) {
-            Some(ActionOutcome::Failed) | None if planned.changed_in(world) => {
-                ActionOutcome::Applied
-            }
+            Some(ActionOutcome::Failed) | None if is_changed(planned) => ActionOutcome::Applied,
             Some(ActionOutcome::Failed) | None => ActionOutcome::Remaining,
             Some(outcome) => *outcome,
         });
@@ -204,6 +203,7 @@ const APPEND_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Journal {
     sender: Option<mpsc::UnboundedSender<Entry>>,
+    entries: Entries,
     failure: Arc<Mutex<Option<String>>>,
     task: JoinSet<()>,
 }
@@ -232,12 +232,19 @@ impl Journal {
         });
         Self {
             sender: Some(sender),
+            entries: Entries::default(),
             failure,
             task,
         }
     }
 
+    /// For a run whose time may be up before it gets the journal back.
+    pub fn entries(&self) -> Entries {
+        self.entries.clone()
+    }
+
     pub fn append(&mut self, entry: Entry) {
+        self.entries.lock().push(entry.clone());
         if let Some(sender) = &self.sender
             && sender.send(entry).is_err()
         {
@@ -256,6 +263,20 @@ impl Journal {
         self.sender = None;
         while self.task.join_next().await.is_some() {}
         self.failure().map_or(Ok(()), Err)
+    }
+}
+
+/// What a journal was given, written down already or not. Clones share the entries.
+#[derive(Debug, Clone, Default)]
+pub struct Entries(Arc<Mutex<Vec<Entry>>>);
+
+impl Entries {
+    pub fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -320,26 +341,76 @@ fn joined(plans: Vec<PlanRecord>, batches: Vec<Batch>) -> Vec<(PlanRecord, Vec<E
     all
 }
 
-/// What a run's plans came to so far, apart from what is planned again as long as it differs.
-pub fn deeds(plans: Vec<(PlanRecord, Vec<Entry>)>) -> Vec<ActionReport> {
-    let mut deeds = Vec::new();
-    for (record, entries) in plans {
-        let done = entries.into_iter().filter(|entry| {
-            matches!(
-                entry.outcome,
-                ActionOutcome::Applied | ActionOutcome::Partly
-            )
-        });
-        deeds.extend(done.filter_map(|entry| {
-            let planned = record.actions.get(entry.action as usize)?;
-            Some(ActionReport {
-                action: planned.action.clone(),
-                outcome: entry.outcome,
-                problems: entry.problems,
-            })
-        }));
+/// What the invocations of a run did: one action for each account (R34).
+#[derive(Debug, Default)]
+pub struct Deeds {
+    actions: Vec<ActionReport>,
+    by_id: BTreeMap<ScimId, usize>,
+    /// Creations of accounts whose id is not known.
+    without_id: BTreeMap<(AccountKind, SmtpAddress), usize>,
+}
+
+impl Deeds {
+    /// What earlier invocations did, and what Zivver refused them. What they left is planned again as long as it differs.
+    /// Without a `world` only what the journal says.
+    pub fn of(plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) -> Self {
+        let mut deeds = Self::default();
+        for (record, entries) in plans {
+            let outcomes = record.outcomes(entries, world).into_iter();
+            let by_action = entries.iter().map(|entry| (entry.action as usize, entry));
+            let by_action: BTreeMap<usize, &Entry> = by_action.collect();
+            for (at, (planned, outcome)) in record.actions.iter().zip(outcomes).enumerate() {
+                if !outcome.is_done() && outcome != ActionOutcome::Refused {
+                    continue;
+                }
+                let entry = by_action.get(&at).copied();
+                let created = match world {
+                    Some(world) => planned.created_in(entry, world),
+                    None => entry.and_then(|entry| entry.created.clone()),
+                };
+                let report = ActionReport {
+                    action: planned.action.clone(),
+                    outcome,
+                    problems: entry.map_or_else(Vec::new, |entry| entry.problems.clone()),
+                };
+                deeds.add(planned.action.id.clone().or(created), report);
+            }
+        }
+        deeds
     }
-    deeds
+
+    /// With the actions of the last invocation; by address.
+    pub fn followed_by(mut self, actions: Vec<ActionReport>) -> Vec<ActionReport> {
+        if self.actions.is_empty() {
+            return actions;
+        }
+        for report in actions {
+            self.add(report.action.id.clone(), report);
+        }
+        let address = |report: &ActionReport| report.action.address.clone();
+        self.actions.sort_by_cached_key(address);
+        self.actions
+    }
+
+    fn add(&mut self, account: Option<ScimId>, report: ActionReport) {
+        let name = (report.action.account, report.action.address.clone());
+        let known = account.as_ref().and_then(|id| self.by_id.get(id));
+        let known = known.or_else(|| self.without_id.get(&name)).copied();
+        let at = known.unwrap_or(self.actions.len());
+        match self.actions.get_mut(at) {
+            Some(earlier) => earlier.followed_by(report),
+            None => self.actions.push(report),
+        }
+        match account {
+            Some(id) => {
+                self.without_id.remove(&name);
+                self.by_id.insert(id, at);
+            }
+            None => {
+                self.without_id.insert(name, at);
+            }
+        }
+    }
 }
 
 impl PlannedAction {
@@ -382,7 +453,7 @@ mod tests {
     use super::*;
     use domain::{
         account::{Actual, Extension},
-        accounts::{AccountKind, Accounts},
+        accounts::Accounts,
         plan::ActionKind,
     };
 

@@ -20,7 +20,7 @@ use super::{
     apply::{Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, KeptAnswer, kept_answers, until},
     history::{LOOKED_AT, Past},
-    journal::{Entry, Journal, PlanRecord, deeds, read_what_is_left},
+    journal::{Deeds, Entries, Entry, Journal, PlanRecord, read_what_is_left},
     progress::span,
 };
 use crate::{
@@ -196,8 +196,8 @@ struct Running<'a> {
     ends_by: Option<Instant>,
     doing: Doing,
     is_out_of_time: bool,
-    /// The number in this run of the plan that is in state.
-    written_down: Option<u32>,
+    /// What the journal of this invocation was given.
+    written: Entries,
     /// The report tells what came of it.
     is_taken_in: bool,
     /// What reading and what writing have at least, however late they begin (R34).
@@ -210,8 +210,10 @@ struct Running<'a> {
     undo: Option<Undo>,
     /// How an earlier invocation left this run: still running if it was killed (R34, R35).
     recorded: Option<RunState>,
-    /// What earlier invocations of this run did (R34).
-    earlier: Vec<ActionReport>,
+    /// The plans of earlier invocations of this run (R34), until it is known what Zivver shows of them.
+    earlier_plans: Vec<(PlanRecord, Vec<Entry>)>,
+    /// What they did.
+    earlier: Deeds,
     /// R26: the state in which the run began, if an earlier invocation counted it.
     began: Option<Base>,
     /// R39: the names that the report is about; empty for all.
@@ -355,7 +357,7 @@ impl Engine {
             ends_by: ends_by(request, started),
             doing: Doing::Reading,
             is_out_of_time: false,
-            written_down: None,
+            written: Entries::default(),
             is_taken_in: false,
             slice: slice(request),
             memory,
@@ -364,7 +366,8 @@ impl Engine {
             approvals,
             undo,
             recorded,
-            earlier: Vec::new(),
+            earlier_plans: Vec::new(),
+            earlier: Deeds::default(),
             began: None,
             named: BTreeSet::new(),
         };
@@ -448,6 +451,9 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
+        if let Some(id) = &self.request.id {
+            self.earlier_plans = self.done_by(id).await?;
+        }
         let unreadable = self.engine.bury_the_lost().await?;
         self.report.warnings.extend(unreadable);
         let exchange = self.engine.exchange().await?;
@@ -661,14 +667,13 @@ impl Running<'_> {
             self.save_memory().await?;
         }
         if self.request.id.is_some() {
-            let id = self.id.clone();
-            let plans = self.done_by(&id).await?;
+            let plans = std::mem::take(&mut self.earlier_plans);
             if self.recorded == Some(RunState::Running) {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
             self.began = plans.first().and_then(|(record, _)| record.began);
-            self.earlier = deeds(plans);
+            self.earlier = Deeds::of(&plans, Some(world));
         }
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
@@ -882,6 +887,7 @@ impl Running<'_> {
         let number = self.write_ahead(&record).await?;
         let mut journal =
             Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
+        self.written = journal.entries();
         self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
@@ -950,7 +956,6 @@ impl Running<'_> {
         self.memory.in_hand = Some(InHand::new(self.id.to_string(), number));
         self.save_memory().await?;
         plans.append(record).await?;
-        self.written_down = Some(number);
         self.use_approvals(record).await?;
         Ok(number)
     }
@@ -1145,12 +1150,15 @@ impl Running<'_> {
         let is_in_flight = self.is_out_of_time && self.doing == Doing::Writing;
         let is_unsettled = self.is_out_of_time && self.doing == Doing::Saving || is_in_flight;
         if is_unsettled && !self.is_taken_in {
-            self.take_in_journal().await;
+            self.take_in_journal();
         }
         self.report.duration_ms = millis(self.started.elapsed());
-        self.report
-            .actions
-            .splice(0..0, std::mem::take(&mut self.earlier));
+        let mut earlier = std::mem::take(&mut self.earlier);
+        if !self.earlier_plans.is_empty() {
+            earlier = Deeds::of(&self.earlier_plans, None);
+        }
+        let actions = std::mem::take(&mut self.report.actions);
+        self.report.actions = earlier.followed_by(actions);
         if !self.named.is_empty() {
             self.report.narrow(&self.named);
         }
@@ -1207,24 +1215,12 @@ impl Running<'_> {
         }))
     }
 
-    /// What became of a plan whose end nobody saw, as far as its journal tells.
-    async fn take_in_journal(&mut self) {
+    /// The outcomes that were known when the time was up.
+    fn take_in_journal(&mut self) {
         for action in &mut self.report.actions {
             action.outcome = ActionOutcome::Remaining;
         }
-        let id = self.id.clone();
-        let written = match self.done_by(&id).await {
-            Ok(plans) => {
-                let number = self.written_down.and_then(|at| usize::try_from(at).ok());
-                let written = plans.into_iter().nth(number.unwrap_or(usize::MAX));
-                written.map_or_else(Vec::new, |(_, entries)| entries)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the report does not tell what was written");
-                Vec::new()
-            }
-        };
-        for entry in written {
+        for entry in self.written.take() {
             if let Some(action) = self.report.actions.get_mut(entry.action as usize) {
                 action.outcome = entry.outcome;
                 action.problems = entry.problems;

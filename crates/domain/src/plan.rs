@@ -130,6 +130,47 @@ pub struct Action {
     pub fingerprint: String,
 }
 
+impl Action {
+    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    pub(super) fn followed_by(&mut self, later: Self) {
+        if self.kind != ActionKind::Create && later.kind != ActionKind::Update {
+            self.kind = later.kind;
+        }
+        for change in later.changes {
+            let mut known = self.changes.iter_mut();
+            match known.find(|it| it.attribute == change.attribute) {
+                Some(known) => known.followed_by(change),
+                None => self.changes.push(change),
+            }
+        }
+        self.changes.sort_by_key(|change| change.attribute);
+        for reason in later.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+    }
+}
+
+impl AttributeChange {
+    fn followed_by(&mut self, later: Self) {
+        if !self.attribute.is_set() {
+            self.after = later.after;
+            return;
+        }
+        self.before.retain(|it| !later.after.contains(it));
+        self.after.retain(|it| !later.before.contains(it));
+        merge(&mut self.before, later.before);
+        merge(&mut self.after, later.after);
+    }
+}
+
+fn merge(values: &mut Vec<String>, more: Vec<String>) {
+    values.extend(more);
+    values.sort_unstable();
+    values.dedup();
+}
+
 /// R19.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,6 +202,16 @@ pub enum Attribute {
     SignInKey,
     Aliases,
     Delegates,
+}
+
+impl Attribute {
+    /// Whether its values are entries of a set, of which some go and some come.
+    fn is_set(self) -> bool {
+        match self {
+            Self::Aliases | Self::Delegates => true,
+            Self::Address | Self::Name | Self::Active | Self::ObjectId | Self::SignInKey => false,
+        }
+    }
 }
 
 /// What is asked for, before anything is held.

@@ -173,6 +173,19 @@ pub struct ActionReport {
     pub problems: Vec<String>,
 }
 
+impl ActionReport {
+    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    pub fn followed_by(&mut self, later: Self) {
+        self.outcome = self.outcome.followed_by(later.outcome);
+        for problem in later.problems {
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        self.action.followed_by(later.action);
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionOutcome {
@@ -194,6 +207,19 @@ impl ActionOutcome {
         match self {
             Self::Applied | Self::Partly => true,
             Self::Planned | Self::Refused | Self::Failed | Self::Remaining => false,
+        }
+    }
+
+    /// The outcome of an action whose parts had these two, one after the other.
+    fn followed_by(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Applied, Self::Applied) => Self::Applied,
+            (_, Self::Planned | Self::Remaining) => later,
+            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
+            (
+                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
+                Self::Refused | Self::Failed,
+            ) => later,
         }
     }
 }

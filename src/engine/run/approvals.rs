@@ -180,7 +180,7 @@ impl Running<'_> {
         let Some((record, entries)) = plans.get(in_hand.plan as usize) else {
             return Ok(());
         };
-        let outcomes = record.outcomes(entries, world);
+        let outcomes = record.outcomes(entries, Some(world));
         let mut not_made = record.approved_where(|at| {
             let answered = entries.iter().filter(|entry| entry.action as usize == at);
             let answered = answered.filter(|entry| entry.outcome != ActionOutcome::Failed);
@@ -200,7 +200,7 @@ impl Running<'_> {
         let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
             return Ok(());
         };
-        let outcomes = record.outcomes(entries, world);
+        let outcomes = record.outcomes(entries, Some(world));
         let not_made = record.approved_where(|at| !outcomes[at].is_done());
         self.give_back(codes, &not_made).await
     }

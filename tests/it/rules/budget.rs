@@ -9,6 +9,7 @@ use cloud_sync::{
     },
     engine::RunRequest,
     sandbox::{
+        self,
         control::{Fault, FaultKind},
         exchange::Mailbox,
     },
@@ -56,4 +57,50 @@ async fn r34_an_invocation_that_its_lists_take_up_still_gets_somewhere() {
     assert_converged(reports.last().unwrap());
     assert_eq!(world.sandbox.zivver.state().users.len(), names.len());
     assert_eq!(group(&world, "desk").members.len(), 2);
+}
+
+/// What a report says that a run did.
+fn told(report: &Report) -> Vec<String> {
+    let actions = report.actions.iter().map(|it| {
+        let address = &it.action.address;
+        format!(
+            "{:?} {address} {:?}: {:?}",
+            it.action.kind, it.outcome, it.action.changes
+        )
+    });
+    actions.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_a_run_over_several_invocations_has_the_report_of_an_undisturbed_run() {
+    let world = || {
+        let (tenant, organisation) = sandbox::tenant::generate(5, 300);
+        World::still(tenant, organisation)
+    };
+    let undisturbed = world().await;
+    let expected = undisturbed.apply().await;
+    let world = world().await;
+    let slow = FaultKind::Delay { millis: 5000 };
+    let control = world.sandbox.zivver.control();
+    for method in ["POST", "PUT", "PATCH"] {
+        control.inject(Fault::always(slow.clone()).method(method));
+    }
+
+    let reports = over_invocations(&world, Duration::from_secs(3)).await;
+
+    assert!(reports.len() > 3, "{}", reports.len());
+    let report = reports.last().unwrap();
+    pretty(&told(&expected), &told(report));
+    assert_eq!(report.counts, expected.counts);
+    assert_eq!(report.outcome, expected.outcome);
+}
+
+fn pretty(expected: &[String], found: &[String]) {
+    let missing: Vec<_> = expected.iter().filter(|it| !found.contains(it)).collect();
+    let added: Vec<_> = found.iter().filter(|it| !expected.contains(it)).collect();
+    assert!(
+        missing.is_empty() && added.is_empty(),
+        "missing: {missing:#?}\nadded: {added:#?}"
+    );
+    assert_eq!(expected, found);
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud_sync::{
     domain::{
         plan::{Action, ActionKind, Attribute},
-        report::ActionOutcome,
+        report::{ActionOutcome, Report},
     },
     engine::journal::{Entry, PlanRecord},
 };
@@ -53,6 +53,49 @@ pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
         }
     }
     found
+}
+
+/// What the report of a run does not tell as its journal does, whatever the number of invocations (R34, R35).
+pub(super) fn untold(report: &Report, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec<String> {
+    let told = report.actions.iter().filter(|it| it.outcome.is_done());
+    let told: BTreeSet<String> = told.flat_map(|it| names(&it.action)).collect();
+    let mut done = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (record, entries) in plans {
+        let known: BTreeMap<usize, &Entry> =
+            entries.iter().map(|it| (it.action as usize, it)).collect();
+        for (at, planned) in record.actions.iter().enumerate() {
+            let entry = known.get(&at);
+            let created = entry.and_then(|it| it.created.as_ref());
+            let created = created.map(|id| id.as_str().to_owned());
+            let names: BTreeSet<String> = names(&planned.action).chain(created).collect();
+            match entry.map(|it| it.outcome) {
+                Some(ActionOutcome::Applied | ActionOutcome::Partly) => {
+                    if names.is_disjoint(&told) {
+                        wrong.push(format!(
+                            "the report of {} does not tell {:?} of {}, which its journal has",
+                            report.id, planned.action.kind, planned.action.address
+                        ));
+                    }
+                    done.extend(names);
+                }
+                // Zivver tells whether it was done.
+                Some(ActionOutcome::Failed) | None => done.extend(names),
+                Some(
+                    ActionOutcome::Planned | ActionOutcome::Refused | ActionOutcome::Remaining,
+                ) => {}
+            }
+        }
+    }
+    for action in report.actions.iter().filter(|it| it.outcome.is_done()) {
+        if !names(&action.action).any(|it| done.contains(&it)) {
+            wrong.push(format!(
+                "the report of {} tells {:?} of {}, which its journal does not have",
+                report.id, action.action.kind, action.action.address
+            ));
+        }
+    }
+    wrong
 }
 
 /// What a write changed though no plan ever meant to change it of this account.

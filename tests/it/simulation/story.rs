@@ -537,14 +537,20 @@ impl Story {
     async fn check_journals(&mut self) {
         let state = self.state();
         let mut records = Records::new();
+        let mut found = Vec::new();
         for entry in state.runs::<RunSummary>(1000).await.unwrap() {
             let plans = state.plans::<PlanRecord>(&entry.id);
             let journal = state.journal::<Batch>(&entry.id);
             let read = journal::read(&plans, &journal).await.unwrap();
+            // The story damages documents.
+            let report = state.report::<Report>(&entry.id).await.ok().flatten();
+            if let Some(report) = report.filter(|it| it.state == RunState::Ended) {
+                found.extend(records::untold(&report, &read));
+            }
             records.insert(entry.id.to_string(), read);
         }
         self.outside.stage.with(|scene| {
-            let found = records::check(&records, &scene.oracle);
+            found.extend(records::check(&records, &scene.oracle));
             scene.oracle.violations.extend(found);
         });
     }
