@@ -234,7 +234,7 @@ impl Doing {
     fn when_time_is_up(self) -> &'static str {
         match self {
             Self::Reading => {
-                "time was up while reading: Exchange or Zivver is slow, or makes us wait; nothing was written, and the next run reads again (R34)"
+                "time was up while reading: Exchange or Zivver is slow, or makes us wait; this invocation wrote nothing, and the next run reads again (R34)"
             }
             Self::Writing | Self::Saving => {
                 "time was up while writing: Zivver is slow, or makes us wait; the next apply takes up the work once the lock has run out (R34, R35)"
@@ -452,7 +452,11 @@ impl Running<'_> {
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         if let Some(id) = &self.request.id {
-            self.earlier_plans = self.done_by(id).await?;
+            self.earlier_plans = self.done_by(id).await.inspect_err(|_| {
+                self.report.warnings.push(
+                    "what earlier invocations of this run did cannot be read and is missing here (R34)".into(),
+                );
+            })?;
         }
         let unreadable = self.engine.bury_the_lost().await?;
         self.report.warnings.extend(unreadable);
@@ -668,12 +672,12 @@ impl Running<'_> {
         }
         if self.request.id.is_some() {
             let plans = std::mem::take(&mut self.earlier_plans);
+            self.earlier = Deeds::of(&plans, Some(world));
+            self.began = plans.first().and_then(|(record, _)| record.began);
             if self.recorded == Some(RunState::Running) {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
-            self.began = plans.first().and_then(|(record, _)| record.began);
-            self.earlier = Deeds::of(&plans, Some(world));
         }
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
