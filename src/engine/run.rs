@@ -347,7 +347,7 @@ impl Engine {
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
         }
-        let running = Running {
+        let mut running = Running {
             engine: self,
             state,
             id,
@@ -371,6 +371,9 @@ impl Engine {
             began: None,
             named: BTreeSet::new(),
         };
+        if let Some(id) = &request.id {
+            running.earlier_plans = running.done_by(id).await?;
+        }
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
     }
@@ -451,13 +454,6 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        if let Some(id) = &self.request.id {
-            self.earlier_plans = self.done_by(id).await.inspect_err(|_| {
-                self.report.warnings.push(
-                    "what earlier invocations of this run did cannot be read and is missing here (R34)".into(),
-                );
-            })?;
-        }
         let unreadable = self.engine.bury_the_lost().await?;
         self.report.warnings.extend(unreadable);
         let exchange = self.engine.exchange().await?;
