@@ -33,6 +33,7 @@ use crate::{
         guard::Class,
         health::{self, epoch},
         hold::Base,
+        ids::ScimId,
         matching::match_accounts,
         memory::{Baseline, Counted, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
@@ -216,6 +217,8 @@ struct Running<'a> {
     began: Option<Base>,
     /// R39: the names that the report is about; empty for all.
     named: BTreeSet<String>,
+    /// R39: the accounts that plans of this run write to.
+    written: BTreeSet<ScimId>,
 }
 
 /// What a run is at, where its time is up.
@@ -367,6 +370,7 @@ impl Engine {
             earlier: Vec::new(),
             began: None,
             named: BTreeSet::new(),
+            written: BTreeSet::new(),
         };
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
@@ -494,12 +498,13 @@ impl Running<'_> {
                 return Ok(());
             }
         };
-        self.find_named(&fetched)?;
+        self.know_named(&fetched)?;
         let read = Instant::now();
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
         self.take_up(&mut fetched, lock).await?;
+        self.find_names(&fetched);
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         // An undo rests on a journal. A fresh answer may release what was held, on another old one. Each is read again once:
@@ -539,17 +544,27 @@ impl Running<'_> {
     }
 
     /// R39: a run for named accounts knows all of them, or does nothing.
-    fn find_named(&mut self, fetched: &Fetched) -> Result<(), RunError> {
-        let accounts = &self.request.accounts;
-        let unknown = unknown_addresses(accounts, &fetched.world);
+    fn know_named(&self, fetched: &Fetched) -> Result<(), RunError> {
+        let unknown = unknown_addresses(&self.request.accounts, &fetched.world);
         // An earlier invocation may have given an account another address.
         let has_begun = matches!(self.recorded, Some(RunState::Running | RunState::Continues));
         if !unknown.is_empty() && !has_begun {
             return Err(RunError::UnknownAccounts(unknown));
         }
-        let names = |address| names(address, &fetched.world, &fetched.matching);
-        self.named = accounts.iter().flat_map(names).collect();
         Ok(())
+    }
+
+    /// R39: the names of the accounts that the run is for, those included that it has written to.
+    fn find_names(&mut self, fetched: &Fetched) {
+        if self.request.accounts.is_empty() {
+            return;
+        }
+        let accounts = &fetched.world.accounts;
+        let written = self.written.iter().filter_map(|id| accounts.with_id(id));
+        let written = written.map(|ix| accounts.get(ix).address());
+        let names = |address| names(address, &fetched.world, &fetched.matching);
+        let addresses = self.request.accounts.iter().chain(written);
+        self.named = addresses.flat_map(names).collect();
     }
 
     /// R35: what a killed run did counts, and whom it created is known.
@@ -614,6 +629,7 @@ impl Running<'_> {
         };
         Wishes {
             scope,
+            written: self.written.clone(),
             approved: self.approved(),
             now: self.engine.now().as_second(),
             stops_first: self.memory.cut_off,
@@ -668,6 +684,8 @@ impl Running<'_> {
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
             self.began = plans.first().and_then(|(record, _)| record.began);
+            let records = plans.iter().map(|(record, _)| record);
+            self.written = records.flat_map(PlanRecord::written).cloned().collect();
             self.earlier = deeds(plans);
         }
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
