@@ -142,7 +142,7 @@ impl Oracle {
                 asked.any(|it| lower(it.as_str()) == *address)
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
-            let whose = self.names(&view, &wrong.intent.account);
+            let whose = self.names_known(&view, &wrong.intent.account);
             let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
@@ -255,6 +255,15 @@ impl Oracle {
             .into_iter()
             .flat_map(|fact| fact.addresses.iter().cloned());
         addresses.into_iter().flatten().chain(listed).collect()
+    }
+
+    /// The same, without the addresses of a mailbox that the program cannot know to be that of the account.
+    fn names_known(&self, organisation: &Organisation, id: &str) -> BTreeSet<String> {
+        if self.is_certain(id, organisation) {
+            return self.names(organisation, id);
+        }
+        let addresses = [organisation, &self.organisation].map(|it| address_of(it, id));
+        addresses.into_iter().flatten().collect()
     }
 
     fn wrong_of_user(&self, organisation: &Organisation, user: &User, found: &mut Vec<Wrong>) {

@@ -916,7 +916,7 @@ impl Oracle {
     }
 
     /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
-    fn is_certain(&self, id: &str, before: &Organisation) -> bool {
+    pub(super) fn is_certain(&self, id: &str, before: &Organisation) -> bool {
         let Some(owner) = self.owners.get(id) else {
             return false;
         };
