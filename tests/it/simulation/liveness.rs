@@ -122,17 +122,12 @@ impl Oracle {
             .iter()
             .filter(|(code, _)| self.liveness.codes_used.insert(code.clone()))
             .collect();
-        let [Some(users), Some(groups)] = self.invocations[at].seen.clone() else {
+        let Some(view) = self.planned_view(at) else {
             return;
         };
         if !is_whole || self.row_may_move || !self.worked_alone(at) {
             return;
         }
-        let view = Organisation {
-            users: users.users.clone(),
-            groups: groups.groups.clone(),
-            ..Organisation::default()
-        };
         let told = self.told(at, report);
         let mut found = Vec::new();
         let wrongs = self.wrongs(at, &view);
@@ -169,10 +164,10 @@ impl Oracle {
     }
 
     fn told<'a>(&self, at: usize, report: &'a Report) -> Told<'a> {
-        let organisation = &self.organisation;
+        let listed = self.listed(at);
         let held = report.held.iter().flat_map(|held| {
             let changes = held.changes.iter();
-            changes.flat_map(|change| intents_of(change, organisation))
+            changes.flat_map(|change| intents_of(change, &listed))
         });
         let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for note in &report.skipped {
