@@ -89,6 +89,12 @@ pub struct Batch {
 }
 
 impl PlanRecord {
+    /// The accounts that it writes to, without those that it creates.
+    pub fn written(&self) -> impl Iterator<Item = &ScimId> {
+        let actions = self.actions.iter().map(|planned| &planned.action);
+        actions.filter_map(|action| action.id.as_ref())
+    }
+
     /// `by` is what keys are made of (R23).
     pub fn of(plan: &Plan, world: &World, by: SsoAccountKey) -> Self {
         let approved = &plan.approved;

@@ -33,6 +33,7 @@ use crate::{
         guard::Class,
         health::{self, epoch},
         hold::Base,
+        ids::ScimId,
         matching::match_accounts,
         memory::{Baseline, Counted, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
@@ -197,7 +198,7 @@ struct Running<'a> {
     doing: Doing,
     is_out_of_time: bool,
     /// What the journal of this invocation was given.
-    written: Entries,
+    journaled: Entries,
     /// The report tells what came of it.
     is_taken_in: bool,
     /// What reading and what writing have at least, however late they begin (R34).
@@ -218,6 +219,8 @@ struct Running<'a> {
     began: Option<Base>,
     /// R39: the names that the report is about; empty for all.
     named: BTreeSet<String>,
+    /// R39: the accounts that plans of this run write to.
+    written: BTreeSet<ScimId>,
 }
 
 /// What a run is at, where its time is up.
@@ -357,7 +360,7 @@ impl Engine {
             ends_by: ends_by(request, started),
             doing: Doing::Reading,
             is_out_of_time: false,
-            written: Entries::default(),
+            journaled: Entries::default(),
             is_taken_in: false,
             slice: slice(request),
             memory,
@@ -370,6 +373,7 @@ impl Engine {
             earlier: Deeds::default(),
             began: None,
             named: BTreeSet::new(),
+            written: BTreeSet::new(),
         };
         if let Some(id) = &request.id {
             running.earlier_plans = running.done_by(id).await?;
@@ -500,12 +504,13 @@ impl Running<'_> {
                 return Ok(());
             }
         };
-        self.find_named(&fetched)?;
+        self.know_named(&fetched)?;
         let read = Instant::now();
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
         self.take_up(&mut fetched, lock).await?;
+        self.find_names(&fetched);
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
         // An undo rests on a journal. A fresh answer may release what was held, on another old one. Each is read again once:
@@ -545,17 +550,27 @@ impl Running<'_> {
     }
 
     /// R39: a run for named accounts knows all of them, or does nothing.
-    fn find_named(&mut self, fetched: &Fetched) -> Result<(), RunError> {
-        let accounts = &self.request.accounts;
-        let unknown = unknown_addresses(accounts, &fetched.world);
+    fn know_named(&self, fetched: &Fetched) -> Result<(), RunError> {
+        let unknown = unknown_addresses(&self.request.accounts, &fetched.world);
         // An earlier invocation may have given an account another address.
         let has_begun = matches!(self.recorded, Some(RunState::Running | RunState::Continues));
         if !unknown.is_empty() && !has_begun {
             return Err(RunError::UnknownAccounts(unknown));
         }
-        let names = |address| names(address, &fetched.world, &fetched.matching);
-        self.named = accounts.iter().flat_map(names).collect();
         Ok(())
+    }
+
+    /// R39: the names of the accounts that the run is for, those included that it has written to.
+    fn find_names(&mut self, fetched: &Fetched) {
+        if self.request.accounts.is_empty() {
+            return;
+        }
+        let accounts = &fetched.world.accounts;
+        let written = self.written.iter().filter_map(|id| accounts.with_id(id));
+        let written = written.map(|ix| accounts.get(ix).address());
+        let names = |address| names(address, &fetched.world, &fetched.matching);
+        let addresses = self.request.accounts.iter().chain(written);
+        self.named = addresses.flat_map(names).collect();
     }
 
     /// R35: what a killed run did counts, and whom it created is known.
@@ -620,6 +635,7 @@ impl Running<'_> {
         };
         Wishes {
             scope,
+            written: self.written.clone(),
             approved: self.approved(),
             now: self.engine.now().as_second(),
             stops_first: self.memory.cut_off,
@@ -670,6 +686,8 @@ impl Running<'_> {
             let plans = std::mem::take(&mut self.earlier_plans);
             self.earlier = Deeds::of(&plans, Some(world));
             self.began = plans.first().and_then(|(record, _)| record.began);
+            let records = plans.iter().map(|(record, _)| record);
+            self.written = records.flat_map(PlanRecord::written).cloned().collect();
             if self.recorded == Some(RunState::Running) {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
@@ -887,7 +905,7 @@ impl Running<'_> {
         let number = self.write_ahead(&record).await?;
         let mut journal =
             Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
-        self.written = journal.entries();
+        self.journaled = journal.entries();
         self.doing = Doing::Writing;
         let began = Instant::now();
         let applied = apply(
@@ -1220,7 +1238,7 @@ impl Running<'_> {
         for action in &mut self.report.actions {
             action.outcome = ActionOutcome::Remaining;
         }
-        for entry in self.written.take() {
+        for entry in self.journaled.take() {
             if let Some(action) = self.report.actions.get_mut(entry.action as usize) {
                 action.outcome = entry.outcome;
                 action.problems = entry.problems;

@@ -36,6 +36,9 @@ use super::{
 pub struct Wishes {
     /// R39.
     pub scope: RunScope,
+    /// R39: accounts that the run has written to. They stay in its scope: the run itself may have changed the address that
+    /// named them.
+    pub written: BTreeSet<ScimId>,
     /// R27: fingerprints of the changes that the run's codes stand for.
     pub approved: BTreeSet<String>,
     /// Epoch seconds.
@@ -265,7 +268,7 @@ fn propose(
 ) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
-    let deltas = scoped(deltas, world, &wishes.scope);
+    let deltas = scoped(deltas, world, wishes);
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
     let mut deltas = withheld.deltas;
@@ -292,7 +295,7 @@ pub fn plan_undo(
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
     let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
     let proposal = Proposal {
-        deltas: scoped(deltas, world, &wishes.scope),
+        deltas: scoped(deltas, world, wishes),
         notes,
         waiting: BTreeSet::new(),
         ineffective: ineffective::Known::default(),
@@ -433,18 +436,20 @@ fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
 }
 
 /// R39: everything was read; only the named accounts are written to.
-fn scoped(mut deltas: Vec<Delta>, world: &World, scope: &RunScope) -> Vec<Delta> {
+fn scoped(mut deltas: Vec<Delta>, world: &World, wishes: &Wishes) -> Vec<Delta> {
     deltas.retain(|delta| {
         let mailbox = delta.mailbox.map(|ix| world.directory.mailbox(ix));
         let of_mailbox = mailbox
             .iter()
             .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
-        let of_account = match delta.target {
-            Target::Existing(ix) => &*world.accounts.get(ix).extension().aliases,
-            Target::New(_) => &[],
+        let account = match delta.target {
+            Target::Existing(ix) => Some(world.accounts.get(ix)),
+            Target::New(_) => None,
         };
+        let of_account = account.map_or(&[][..], |account| &account.extension().aliases);
         let addresses = std::iter::once(&delta.address).chain(of_mailbox);
-        scope.allows(addresses.chain(of_account))
+        account.is_some_and(|account| wishes.written.contains(account.id()))
+            || wishes.scope.allows(addresses.chain(of_account))
     });
     deltas
 }

@@ -1,8 +1,16 @@
 //! R39, R40: one account.
 
+use std::time::Duration;
+
 use cloud_sync::{
-    domain::{mode::Mode, report::RunOutcome},
+    domain::{
+        address::SmtpAddress,
+        mode::{Mode, Trigger},
+        report::{RunOutcome, RunState},
+    },
+    engine::RunRequest,
     sandbox::exchange::Mailbox,
+    state::RunId,
 };
 
 use super::bench::*;
@@ -154,6 +162,57 @@ async fn r39_a_scoped_run_moves_no_baseline_and_forgets_no_mapping() {
     forget(&world);
     assert_converged(&world.scoped(Mode::Apply, &[&at("ben.new")]).await);
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben.new@ {userName:ben.new@} 200");
+}
+
+/// People at new addresses, whose accounts name a delegate without a grant.
+async fn moved(names: &[&str], removals_max: &str) -> World {
+    let mut tenant = people(names).user(&at("ben"));
+    let mut organisation = accounts(&["ben"]);
+    for name in names {
+        readdress(&mut tenant, name, &format!("new.{name}"), false);
+        organisation = organisation.with_user(account(name).delegate(&at("ben")));
+    }
+    let settings = [
+        ("MAX_RENAMES", "100%"),
+        ("MAX_DELEGATE_REMOVALS", removals_max),
+    ];
+    World::still_with(tenant, organisation, &settings).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r39_what_is_held_of_an_account_is_shown_after_the_run_renamed_it() {
+    let world = moved(&["ann"], "0").await;
+    let report = world.scoped(Mode::Apply, &[&at("ann")]).await;
+    assert_eq!(user(&world, "new.ann").delegates, [at("ben")]);
+    assert_converged(&report);
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    Rename ann@; Address -ann@ +new.ann@
+    held DelegateRemoval: remove delegate new.ann@ "ben@" -> ""
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_r39_the_next_invocation_writes_to_accounts_that_the_first_renamed() {
+    let names: Vec<String> = (0..40).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = moved(&names, "100%").await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
+    request.time_budget = Some(Duration::from_secs(15));
+    let accounts = names.iter().map(|name| SmtpAddress::parse(&at(name)));
+    request.accounts = accounts.map(Result::unwrap).collect();
+    let cut = world.run_for(&request).await.unwrap();
+    assert_eq!(cut.state, RunState::Continues, "{}", shown(&cut));
+    zivver.set_latency(Duration::ZERO);
+    request.id = RunId::parse(&cut.id);
+    let ended = world.run_for(&request).await.unwrap();
+    assert_converged(&ended);
+    for name in names {
+        let user = user(&world, &format!("new.{name}"));
+        assert_eq!(user.delegates, [""; 0], "{}", shown(&ended));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -122,17 +122,12 @@ impl Oracle {
             .iter()
             .filter(|(code, _)| self.liveness.codes_used.insert(code.clone()))
             .collect();
-        let [Some(users), Some(groups)] = self.invocations[at].seen.clone() else {
+        let Some(view) = self.planned_view(at) else {
             return;
         };
         if !is_whole || self.row_may_move || !self.worked_alone(at) {
             return;
         }
-        let view = Organisation {
-            users: users.users.clone(),
-            groups: groups.groups.clone(),
-            ..Organisation::default()
-        };
         let told = self.told(at, report);
         let mut found = Vec::new();
         let wrongs = self.wrongs(at, &view);
@@ -142,7 +137,7 @@ impl Oracle {
                 asked.any(|it| lower(it.as_str()) == *address)
             };
             // R39: a run for some accounts speaks of what they have, and not of what they may open.
-            let whose = self.names(&view, &wrong.intent.account);
+            let whose = self.names_known(&view, &wrong.intent.account);
             let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
@@ -169,10 +164,10 @@ impl Oracle {
     }
 
     fn told<'a>(&self, at: usize, report: &'a Report) -> Told<'a> {
-        let organisation = &self.organisation;
+        let listed = self.listed(at);
         let held = report.held.iter().flat_map(|held| {
             let changes = held.changes.iter();
-            changes.flat_map(|change| intents_of(change, organisation))
+            changes.flat_map(|change| intents_of(change, &listed))
         });
         let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for note in &report.skipped {
@@ -255,6 +250,15 @@ impl Oracle {
             .into_iter()
             .flat_map(|fact| fact.addresses.iter().cloned());
         addresses.into_iter().flatten().chain(listed).collect()
+    }
+
+    /// The same, without the addresses of a mailbox that the program cannot know to be that of the account.
+    fn names_known(&self, organisation: &Organisation, id: &str) -> BTreeSet<String> {
+        if self.is_certain(id, organisation) {
+            return self.names(organisation, id);
+        }
+        let addresses = [organisation, &self.organisation].map(|it| address_of(it, id));
+        addresses.into_iter().flatten().collect()
     }
 
     fn wrong_of_user(&self, organisation: &Organisation, user: &User, found: &mut Vec<Wrong>) {

@@ -399,7 +399,7 @@ impl Wire {
             scene.note(&acted.status.as_u16().to_be_bytes());
             scene.tell(|| told(call, acted.status));
             if let Some(after) = after {
-                scene.oracle.acted(call, acted.status, &after);
+                scene.oracle.acted(call, (acted.status, &body), &after);
                 let process = &mut scene.processes[self.process];
                 if let Some(left) = &mut process.writes_to_live {
                     *left = left.saturating_sub(1);

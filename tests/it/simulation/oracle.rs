@@ -64,6 +64,10 @@ pub(super) struct Invocation {
     before: Organisation,
     /// What the lists showed that it planned by, users and functional accounts.
     pub(super) seen: [Option<Arc<Organisation>>; 2],
+    /// What the newest lists showed, users and functional accounts: by it the report names accounts.
+    listed: [Option<Arc<Organisation>>; 2],
+    /// Addresses of users that answers to its writes showed, by id. Zivver may not have stored them.
+    answered: BTreeMap<String, String>,
     /// How many writes there had been of anybody.
     writes_before: usize,
     /// Ids that a complete list must hold.
@@ -93,6 +97,8 @@ pub(super) struct Write {
     pub(super) accepted: bool,
     /// What it changed of its account; of a new one, everything.
     pub(super) changed: BTreeSet<Attribute>,
+    /// Addresses of the delegates that it names.
+    delegates: BTreeSet<String>,
 }
 
 /// A guarded change that was made.
@@ -199,6 +205,22 @@ pub(super) fn address_of(organisation: &Organisation, id: &str) -> Option<String
             .map(|it| &it.external_id)
     };
     user.or_else(group).map(|address| lower(address))
+}
+
+/// The addresses of delegates that the body of a write to a user names.
+fn delegates_in(body: &Value) -> BTreeSet<String> {
+    let extension = &body["urn:ietf:params:scim:schemas:zivver:0.1:User"];
+    let delegates = extension["delegates"].as_array().into_iter().flatten();
+    delegates.filter_map(Value::as_str).map(lower).collect()
+}
+
+/// Users of the one and functional accounts of the other.
+fn view([users, groups]: &[Option<Arc<Organisation>>; 2]) -> Option<Organisation> {
+    Some(Organisation {
+        users: users.as_ref()?.users.clone(),
+        groups: groups.as_ref()?.groups.clone(),
+        ..Organisation::default()
+    })
 }
 
 pub(super) fn id_of(organisation: &Organisation, address: &str) -> Option<String> {
@@ -387,15 +409,22 @@ impl Oracle {
             .unwrap_or_else(|| (now(), now()))
     }
 
+    /// Zivver as the newest lists of an invocation showed it, which may lag behind.
+    pub(super) fn listed(&self, at: usize) -> Organisation {
+        let Invocation { listed, before, .. } = &self.invocations[at];
+        view(listed).unwrap_or_else(|| before.clone())
+    }
+
+    /// Zivver as an invocation saw it when it planned.
+    pub(super) fn planned_view(&self, at: usize) -> Option<Organisation> {
+        view(&self.invocations[at].seen)
+    }
+
     /// A run came to its end and said so.
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
         let after = Arc::new(self.organisation.clone());
-        // A run that did not verify tells of accounts as they were before it.
-        let named = match report.converged {
-            Some(_) => Arc::clone(&after),
-            None => Arc::new(self.invocations[invocation].before.clone()),
-        };
+        let named = Arc::new(self.listed(invocation));
         self.invocations[invocation].shown = Some((named, after));
         self.invocations[invocation].complete =
             report.error.is_none() && report.state == RunState::Ended;
@@ -515,6 +544,7 @@ impl Oracle {
             .unwrap_or_default();
         let ids = rows.iter().filter_map(|row| row["id"].as_str());
         invocation.accounts[of].extend(ids.map(str::to_owned));
+        invocation.listed[of] = Some(Arc::clone(&shown));
         if invocation.writes.is_empty() {
             invocation.seen[of] = Some(Arc::clone(&shown));
             invocation.planned_by[of].clone_from(&invocation.accounts[of]);
@@ -567,7 +597,12 @@ impl Oracle {
     }
 
     /// A write arrived, and this is what Zivver then holds.
-    pub(super) fn acted(&mut self, call: &Call, status: StatusCode, after: &Organisation) {
+    pub(super) fn acted(
+        &mut self,
+        call: &Call,
+        (status, answer): (StatusCode, &Bytes),
+        after: &Organisation,
+    ) {
         let before = self.organisation.clone();
         self.zivver_changed(after.clone());
         self.writes += 1;
@@ -583,8 +618,14 @@ impl Oracle {
             id: id.to_owned(),
             address,
             accepted: status.is_success(),
-            changed: changed(id, &before, after),
+            changed: self.meant(call.invocation, id, &before, after),
+            delegates: delegates_in(&body),
         };
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        if let (true, Some(address)) = (write.accepted, answer["userName"].as_str()) {
+            let answered = &mut self.invocations[call.invocation].answered;
+            answered.insert(id.to_owned(), lower(address));
+        }
         let mut parts = body.as_object().into_iter().flatten();
         let has_key = parts.any(|(_, part)| part.get("SsoAccountKey").is_some());
         if write.accepted && has_key && !id.is_empty() {
@@ -609,6 +650,23 @@ impl Oracle {
         }
         if before.users.len() > after.users.len() || before.groups.len() > after.groups.len() {
             self.violation(call.invocation, "an account was deleted (R19)");
+        }
+    }
+
+    /// What a write changed. An extension is sent as a whole and as it was read (R23): what lists that lag behind did not show
+    /// yet, the run did not mean to change.
+    fn meant(
+        &self,
+        at: usize,
+        id: &str,
+        before: &Organisation,
+        after: &Organisation,
+    ) -> BTreeSet<Attribute> {
+        let done = changed(id, before, after);
+        let view = self.planned_view(at).filter(|_| !self.lag.is_zero());
+        match view.filter(|view| address_of(view, id).is_some()) {
+            Some(view) => &done & &changed(id, &view, after),
+            None => done,
         }
     }
 
@@ -834,6 +892,16 @@ impl Oracle {
             .difference(&are)
             .map(|text| (text.clone(), by_id(text)))
             .collect();
+        // R22: named by the address that Zivver answered with and did not store, which then leads to no account.
+        let Invocation {
+            answered, writes, ..
+        } = &self.invocations[at];
+        let sent = writes.last().map(|write| &write.delegates);
+        let is_sent = |id: &Option<String>| {
+            let address = id.as_ref().and_then(|id| answered.get(id));
+            address.is_some_and(|address| sent.is_some_and(|sent| sent.contains(address)))
+        };
+        let gone: Vec<_> = gone.into_iter().filter(|(_, id)| !is_sent(id)).collect();
         for (text, delegate) in added {
             self.delegate_added(at, id, who, &text, delegate.as_deref());
         }
@@ -916,7 +984,7 @@ impl Oracle {
     }
 
     /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
-    fn is_certain(&self, id: &str, before: &Organisation) -> bool {
+    pub(super) fn is_certain(&self, id: &str, before: &Organisation) -> bool {
         let Some(owner) = self.owners.get(id) else {
             return false;
         };

@@ -248,6 +248,9 @@ impl Scene {
                 let named = line.words.iter().map(|text| address(text)).collect();
                 self.wishes.scope = RunScope::Only(named);
             }
+            "written" => {
+                self.wishes.written = line.words.iter().map(|it| ScimId::new(it)).collect();
+            }
             "stops-first" => self.wishes.stops_first = true,
             "approve" => self.approve = line.words.iter().map(|name| class(name)).collect(),
             "unasked" => self.unasked = true,

@@ -192,6 +192,18 @@ fn r39_any_address_names_an_account() {
     ");
 }
 
+#[test]
+fn r39_what_the_run_has_written_to_stays_in_its_scope() {
+    let world = "
+        only was@
+        mailbox bert@ id=bert name=New
+        account bert@ as=u1 name=bert
+        map bert=u1
+    ";
+    assert_snapshot!(changes_of(world), @"");
+    assert_snapshot!(changes_of(&format!("written u1\n{world}")), @"update bert@; name -bert +New");
+}
+
 /// What is known of a tenant with a plain group `Staff` of these names, and of what they are.
 fn staff(names: &[&str], known: Vec<(&str, RecipientAnswer)>) -> Answers {
     let mut answers = Answers::default();
