@@ -141,8 +141,13 @@ impl Oracle {
                 let mut asked = report.accounts.iter();
                 asked.any(|it| lower(it.as_str()) == *address)
             };
-            // R39: a run for some accounts speaks of what they have, and not of what they may open.
-            let whose = self.names(&view, &wrong.intent.account);
+            // R39: a run for some accounts speaks of what they have, and not of what they may open. Of an account that is tied
+            // to no mailbox yet only the address tells whose it is (R16).
+            let account = &wrong.intent.account;
+            let mut whose = self.names(&view, account);
+            if self.owner(account).is_some_and(|(_, known)| !known) {
+                whose.retain(|name| address_of(&view, account).as_ref() == Some(name));
+            }
             let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
                 continue;
