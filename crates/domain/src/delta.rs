@@ -43,8 +43,6 @@ pub struct Delta {
     pub kind: AccountKind,
     /// The principal as it is, or as it is to be created.
     pub address: SmtpAddress,
-    /// The principal after its rename, also where the rename is held or left out.
-    pub destination: SmtpAddress,
     pub mailbox: Option<MailboxIx>,
     /// The object id of the mailbox, where whose account it is must be approved (R16, R17): also where it is written nowhere.
     pub owner: Option<ObjectId>,
@@ -108,7 +106,6 @@ impl Delta {
         Self {
             target,
             kind,
-            destination: address.clone(),
             address,
             mailbox,
             owner: None,
@@ -134,7 +131,6 @@ impl Delta {
             target: _,
             kind: _,
             address: _,
-            destination: _,
             mailbox: _,
             owner: _,
             key: _,
@@ -174,7 +170,6 @@ impl Delta {
     }
 
     pub fn rename_to(&mut self, to: SmtpAddress, class: Class) {
-        self.destination = to.clone();
         self.rename = Some(Rename { to, class });
     }
 

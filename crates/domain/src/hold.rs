@@ -339,10 +339,8 @@ impl Guarding<'_> {
             if !keys.iter().any(|key| undone.contains(key)) {
                 continue;
             }
-            let approved: Vec<String> =
-                fingerprints(Some(Class::Undone), &subject, &change, self.accounts)
-                    .filter(|fingerprint| self.approved.contains(fingerprint))
-                    .collect();
+            let class = Some(Class::Undone);
+            let approved = approvals(class, &subject, &change, self.accounts, self.approved);
             if approved.is_empty() {
                 is_held = true;
                 self.ledger.record(&subject, &change, Class::Undone, "");
@@ -374,16 +372,11 @@ impl Guarding<'_> {
                 && self
                     .redone
                     .contains(&mark_key(delta, &change, self.accounts));
-            if !self.approved.is_empty() {
-                // An earlier invocation may have begun to do again what was undone.
-                for class in [None, Some(Class::Undone)] {
-                    for fingerprint in fingerprints(class, delta, &change, self.accounts) {
-                        if self.approved.contains(&fingerprint) {
-                            self.used.insert(fingerprint);
-                            is_approved = true;
-                        }
-                    }
-                }
+            // An earlier invocation may have begun to do again what was undone.
+            for class in [None, Some(Class::Undone)] {
+                let approved = approvals(class, delta, &change, self.accounts, self.approved);
+                is_approved |= !approved.is_empty();
+                self.used.extend(approved);
             }
             self.units.push(Unit {
                 at,
@@ -521,7 +514,7 @@ pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
     let changes = delta.changes().into_iter();
     changes
         .filter(|change| !change.classes().is_empty())
-        .map(|change| fingerprint(None, delta, &delta.destination, &change, accounts))
+        .map(|change| fingerprint(None, delta, &change, accounts))
         .collect()
 }
 
@@ -531,17 +524,13 @@ pub fn approved_changes(
     accounts: &Accounts,
     approved: &BTreeSet<String>,
 ) -> BTreeSet<String> {
-    if approved.is_empty() {
-        return BTreeSet::new();
-    }
     let changes = delta.changes();
-    let all = changes.iter().flat_map(|change| {
+    let of_change = |change| {
         [None, Some(Class::Undone)]
             .into_iter()
-            .flat_map(move |class| fingerprints(class, delta, change, accounts))
-    });
-    all.filter(|fingerprint| approved.contains(fingerprint))
-        .collect()
+            .flat_map(move |class| approvals(class, delta, change, accounts, approved))
+    };
+    changes.iter().flat_map(of_change).collect()
 }
 
 /// Changes of one class.
@@ -614,7 +603,7 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         what: what.into(),
         before,
         after,
-        fingerprint: fingerprint(undone, delta, &delta.destination, change, accounts),
+        fingerprint: fingerprint(undone, delta, change, accounts),
     }
 }
 
@@ -656,36 +645,39 @@ fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, 
     }
 }
 
-/// R27: by which a change is found among approved ones: it may have been shown before its mailbox got another address.
-fn fingerprints<'a>(
+/// R27: the fingerprints among the approved ones that a change has, or had when it was shown: its account may have been renamed
+/// with its mailbox since. Of an account without a mailbox only the address tells whose it is.
+fn approvals(
     class: Option<Class>,
-    delta: &'a Delta,
-    change: &'a Change,
-    accounts: &'a Accounts,
-) -> impl Iterator<Item = String> + 'a {
-    let addresses = BTreeSet::from([&delta.destination, &delta.address]);
-    let addresses = addresses.into_iter();
-    addresses.map(move |address| fingerprint(class, delta, address, change, accounts))
+    delta: &Delta,
+    change: &Change,
+    accounts: &Accounts,
+    approved: &BTreeSet<String>,
+) -> Vec<String> {
+    if approved.is_empty() {
+        return Vec::new();
+    }
+    let now = fingerprint(class, delta, change, accounts);
+    let (hash, _) = now.split_once(' ').unwrap_or_default();
+    let alike = approved
+        .range(hash.to_owned()..)
+        .take_while(|it| it.starts_with(hash));
+    let same = alike.filter(|it| delta.mailbox.is_some() || **it == now);
+    same.cloned().collect()
 }
 
-/// R27: equal for the same change of the same account, under the same address, with the same before and after. That is
-/// the address to which the plan itself renames the account: a code that a run prints before serves after it, too.
+/// R27: the hash of a change, equal for the same change of the same account with the same before and after, and the address of
+/// the account.
 fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
-    address: &SmtpAddress,
     change: &Change,
     accounts: &Accounts,
 ) -> String {
     let (what, before, after) = words(delta, change, accounts);
     let account = account_of(delta, accounts);
     let class = class.map_or("", Class::setting);
-    let mut texts = vec![
-        class.to_owned(),
-        account,
-        address.to_string(),
-        what.to_owned(),
-    ];
+    let mut texts = vec![class.to_owned(), account, what.to_owned()];
     let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();
     if let Change::Empty { members, .. } = change {
         let mut ids: Vec<String> = members.iter().map(id).collect();
@@ -704,7 +696,8 @@ fn fingerprint(
     {
         texts.extend(delta.owner.map(|id| id.to_string()));
     }
-    digest(texts.iter().map(String::as_str))
+    let hash = digest(texts.iter().map(String::as_str));
+    format!("{hash} {}", delta.address)
 }
 
 /// R27: a short name for exactly these changes.

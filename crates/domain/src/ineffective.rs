@@ -66,7 +66,8 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
             let waits = !is_tried_anyway && wishes.scope == RunScope::All && wishes.now < again;
             let text = text(&change, before.times, waits.then_some(again));
             let note = Note::new(delta.address.as_str(), code(&change), text);
-            if before.is_counted {
+            let replaced = replaced(&change, &delta.address);
+            if before.counted_from.as_deref() == Some(replaced) {
                 known.untaken.insert(key.clone(), change.classes());
             }
             known.notes.insert(key, note);
@@ -338,6 +339,25 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
     view.extension().aliases.contains(alias)
 }
 
+/// The value that a change replaces, of an address or a name. Where Zivver shows a third value, it has changed something all the
+/// same, and that counts (R26). Of anything else there are two states only.
+pub fn replaced<'a>(change: &'a Change, address: &'a SmtpAddress) -> &'a str {
+    match change {
+        Change::Rename { .. } => address.as_str(),
+        Change::Name { from, .. } => from,
+        Change::Create { .. }
+        | Change::Tie { .. }
+        | Change::Resume
+        | Change::Suspend { .. }
+        | Change::Empty { .. }
+        | Change::SignInKey
+        | Change::AddAlias(_)
+        | Change::RemoveAlias(_)
+        | Change::AddDelegate(_)
+        | Change::RemoveDelegate(_) => "",
+    }
+}
+
 /// Takes in what a run sent: counts once a run what was not kept, forgets what was kept. Gives what is to be said of the
 /// former.
 pub fn remember(
@@ -361,7 +381,7 @@ pub fn remember(
             times,
             last: now,
             run: run.to_owned(),
-            is_counted: true,
+            counted_from: Some(replaced(&change.change, &change.address).to_owned()),
         };
         ineffective.insert(change.key.clone(), entry);
         let again = (!change.change.is_destructive()).then(|| now + wait_s(times));

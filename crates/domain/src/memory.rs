@@ -106,9 +106,10 @@ pub struct Ineffective {
     pub last: i64,
     /// The run of the last time.
     pub run: String,
-    /// R26: `spent` still counts it, as a list may only have lagged behind it.
-    #[serde(default)]
-    pub is_counted: bool,
+    /// R26: what [`super::ineffective::replaced`] gave when it was sent, as long as `spent` counts it: a list may only have
+    /// lagged behind it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counted_from: Option<String>,
 }
 
 /// R26: what changes count that were sent and not made, by [`super::change::key_of`].
@@ -190,7 +191,7 @@ impl Memory {
             let Some(entry) = self.ineffective.get_mut(key) else {
                 continue;
             };
-            if !std::mem::take(&mut entry.is_counted) {
+            if entry.counted_from.take().is_none() {
                 continue;
             }
             for (class, mut count) in counts.iter().copied() {

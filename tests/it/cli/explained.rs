@@ -206,7 +206,7 @@ async fn r40_every_case_has_its_answer() {
     What waits for an approval
       suspend supplier@corp.example: active → suspended
         1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
-        cloud-sync apply --approve 77053eb5de  after a preview or apply has shown the whole set
+        cloud-sync apply --approve c7fd965aa2  after a preview or apply has shown the whole set
 
     ----
     nobody@corp.example: neither Exchange nor Zivver knows this address

@@ -20,7 +20,7 @@ async fn a_preview_reads_like_a_plan() {
     Held back 1 change  until a person releases them
       ! accounts that never had a mailbox: 1 change, where MAX_STRAYS=0 allows 0 of 2 (R26)
           supplier@corp.example  suspend  active → suspended
-          release with: cloud-sync apply --approve c095fee9e4  within 24 hours, exactly these changes (R27)
+          release with: cloud-sync apply --approve 957d55cbcd  within 24 hours, exactly these changes (R27)
 
     Left alone 1 finding  nothing to do about it
           1  room, equipment or another kind that is not synchronised  R3

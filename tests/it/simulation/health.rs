@@ -2,12 +2,12 @@
 
 use cloud_sync::{
     domain::{
-        health::CLOCKS_DIFFER_S,
         mode::Mode,
-        report::{RunOutcome, RunState},
+        report::{Report, RunOutcome, RunState},
     },
     engine::{RunError, RunRequest},
 };
+use jiff::Timestamp;
 
 use super::{process::End, time};
 
@@ -28,9 +28,10 @@ pub(super) struct Beat {
     clock_ms: i64,
     /// It may have come to its end all the same: it was killed, or its last write was done though it was reported as failed.
     may_have_ended: bool,
-    /// By how much the clock was wrong of a run whose id is of the time when it was queued: with its start in doubt, nobody
-    /// can put it in order with others that are as near. Clocks of two machines differ by less than [`CLOCKS_DIFFER_S`].
-    in_doubt_ms: i64,
+    /// Its id is of the time when it was queued: by that and by its start it cannot be put in order with a run that began as
+    /// near as one of their clocks was wrong (R28).
+    waited: bool,
+    wrong_by_ms: i64,
     what: What,
 }
 
@@ -40,7 +41,7 @@ enum What {
     Success,
     /// An apply for everybody that failed, and could say so.
     Failure,
-    /// It ended, and was for some accounts, or a preview.
+    /// It ended, and was for some accounts, or a preview, or showed how the run had ended before.
     Aside,
     /// Killed, cut off, turned away: what is known of it depends on when.
     Unclear,
@@ -66,7 +67,14 @@ impl Began {
 impl Beat {
     pub(super) fn of(began: Began, slot: usize, request: &RunRequest, end: &End) -> Self {
         let is_whole = request.accounts.is_empty() && request.undo.is_none();
+        let ended_ms = time::elapsed_ms();
+        let wrong_ms = [began.clock_ms - began.at_ms, time::wrong_by_ms(slot)];
         let what = match end {
+            End::Report(report)
+                if ended_before(report, began.at_ms + wrong_ms[0].min(wrong_ms[1])) =>
+            {
+                What::Aside
+            }
             End::Report(report) if report.state == RunState::Ended => {
                 match (report.mode, is_whole, report.outcome) {
                     (Mode::Apply, true, RunOutcome::Failed) => What::Failure,
@@ -76,18 +84,22 @@ impl Beat {
             }
             End::Report(_) | End::NotBegun(_) | End::Killed => What::Unclear,
         };
-        let ended_ms = time::elapsed_ms();
-        let wrong_by_ms = (began.clock_ms - began.at_ms).abs();
-        let is_in_doubt = request.id.is_some() && wrong_by_ms > CLOCKS_DIFFER_S * 1000;
         Self {
-            in_doubt_ms: if is_in_doubt { wrong_by_ms } else { 0 },
+            waited: request.id.is_some(),
+            wrong_by_ms: wrong_ms[0].abs().max(wrong_ms[1].abs()),
             may_have_ended: matches!(end, End::Killed | End::NotBegun(RunError::State(_))),
             began_ms: began.at_ms,
             ended_ms,
-            clock_ms: began.clock_ms.max(ended_ms + time::wrong_by_ms(slot)),
+            clock_ms: began.clock_ms.max(ended_ms + wrong_ms[1]),
             what,
         }
     }
+}
+
+/// Whether a report is that of an earlier invocation: the message of its run came once more. Its time is in seconds.
+fn ended_before(report: &Report, clock_ms: i64) -> bool {
+    let started: Timestamp = report.started.parse().unwrap();
+    (started.as_second() - time::START_S) * 1000 + STARTED_MS <= clock_ms
 }
 
 #[derive(Debug, Default)]
@@ -130,7 +142,8 @@ impl Pulse {
             |it: &Beat| it.ended_ms > last.began_ms - STARTED_MS && it.began_ms != last.began_ms;
         let is_in_doubt = |it: &Beat| {
             let apart_ms = (it.began_ms - last.began_ms).abs();
-            it.began_ms != last.began_ms && apart_ms < it.in_doubt_ms.max(last.in_doubt_ms)
+            let unordered = it.waited || last.waited;
+            unordered && apart_ms > 0 && apart_ms < it.wrong_by_ms.max(last.wrong_by_ms)
         };
         let alone = !self.beats.iter().any(|it| overlaps(it) || is_in_doubt(it));
         let after = self.beats.iter().filter(|it| it.began_ms > last.began_ms);

@@ -111,6 +111,8 @@ struct Deed {
     class: Guarded,
     /// It counts for nothing but for what there was before.
     approved: bool,
+    /// A list showed what it had made.
+    shown: bool,
 }
 
 /// A held change that the administrator let go.
@@ -254,12 +256,12 @@ impl Oracle {
         self.violations.push(text);
     }
 
-    /// Somebody changed Zivver by hand. What a run did that was killed or failed, and people took back, its successor cannot
-    /// see (R35).
+    /// Somebody changed Zivver by hand. What people took back before any list showed it, nobody can see (R26), nor what a run
+    /// did that was killed or failed (R35).
     pub(super) fn changed_by_hand(&mut self) {
         let invocations = &self.invocations;
         self.deeds
-            .retain(|deed| invocations[deed.invocation].complete);
+            .retain(|deed| deed.shown && invocations[deed.invocation].complete);
     }
 
     fn zivver_changed(&mut self, organisation: Organisation) {
@@ -534,6 +536,10 @@ impl Oracle {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let of = usize::from(call.path.contains("/Groups"));
         let shown = self.shown_at(call.served_ms);
+        let lag_ms = i64::try_from(self.lag.as_millis()).unwrap();
+        for deed in &mut self.deeds {
+            deed.shown |= deed.at_ms <= call.served_ms - lag_ms;
+        }
         let invocation = &mut self.invocations[call.invocation];
         if !call.path.contains("startIndex") {
             invocation.accounts[of].clear();
@@ -1273,6 +1279,7 @@ impl Oracle {
             clock_ms,
             class,
             approved,
+            shown: false,
         };
         self.deeds.push(deed);
         if approved {

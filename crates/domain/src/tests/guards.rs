@@ -305,11 +305,13 @@ fn r27_a_code_serves_though_the_mailbox_got_another_address_since() {
             account anna@ ext=anna"
         )
     };
-    let mut scene = Scene::parse(&world("anna@"));
-    let code = scene.plan().plan.held[0].changes[0].fingerprint.clone();
-    scene = Scene::parse(&world("new@"));
-    scene.wishes.approved = [code].into();
-    assert_eq!(scene.plan().plan.held, []);
+    for before in ["anna@", "other@"] {
+        let mut scene = Scene::parse(&world(before));
+        let code = scene.plan().plan.held[0].changes[0].fingerprint.clone();
+        scene = Scene::parse(&world("new@"));
+        scene.wishes.approved = [code].into();
+        assert_eq!(scene.plan().plan.held, [], "{before}");
+    }
 }
 
 #[test]
@@ -474,7 +476,7 @@ fn r26_what_was_sent_and_not_made_makes_room_once_a_run_has_seen_it() {
         format!(
             "limits suspend=1
             spent suspend 1
-            kept-not key=anna_stop ago=60 counted
+            kept-not key=anna_stop ago=60 counted=
             mailbox anna@ disabled
             account anna@ {anna}
             mailbox bert@ {bert}
@@ -489,6 +491,29 @@ fn r26_what_was_sent_and_not_made_makes_room_once_a_run_has_seen_it() {
         changes_of(&world("off", "disabled")),
         @"held Suspend: bert@ suspend [active] -> [suspended]"
     );
+}
+
+#[test]
+fn r26_what_zivver_stored_as_another_value_counts() {
+    let world = |anna: &str| {
+        format!(
+            "limits names=1 renames=1
+            spent names 1
+            spent renames 1
+            kept-not key=anna_name_New ago=60 counted=Old
+            kept-not key=anna_address_new@corp.example ago=60 counted=anna@corp.example
+            mailbox new@ id=anna name=New
+            account {anna} as=anna ext=anna
+            mailbox bertha@ id=bert name=New
+            account bert@ ext=bert name=Old"
+        )
+    };
+    // Both were sent a minute ago. Zivver shows what was there before, and then a name and an address that were never sent.
+    assert_snapshot!(changes_of(&world("anna@ name=Old")), @"rename bert@; address -bert@ +bertha@; name -Old +New");
+    assert_snapshot!(changes_of(&world("stored@ name=Stored")), @r"
+    held Rename: bert@ rename [bert@] -> [bertha@]
+    held NameChange: bert@ change name [Old] -> [New]
+    ");
 }
 
 /// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.

@@ -232,7 +232,7 @@ impl Scene {
                     times: times.parse().unwrap(),
                     last: NOW - line.word("ago").map_or(0, |text| text.parse().unwrap()),
                     run: "R1".into(),
-                    is_counted: line.has("counted"),
+                    counted_from: line.word("counted").map(str::to_owned),
                 };
                 let key = key.replace('_', " ");
                 self.memory.ineffective.insert(key, entry);

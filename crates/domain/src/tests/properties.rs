@@ -474,7 +474,6 @@ proptest! {
             if delta.mailbox.is_none() {
                 // R22: it frees its address for another account.
                 delta.rename = None;
-                delta.destination.clone_from(&delta.address);
             }
             delta
         };

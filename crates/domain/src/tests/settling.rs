@@ -274,7 +274,7 @@ fn r22_a_delegate_that_becomes_another_is_tried_again() {
             times: 1,
             last: scene.wishes.now,
             run: "R1".into(),
-            is_counted: false,
+            counted_from: None,
         };
         scene
             .memory
