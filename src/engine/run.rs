@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     domain::{
+        accounts::Accounts,
         address::SmtpAddress,
         approval::Approval,
         delta::{Activity, Target},
@@ -214,6 +215,8 @@ struct Running<'a> {
     earlier: Vec<ActionReport>,
     /// R26: the state in which the run began, if an earlier invocation counted it.
     began: Option<Base>,
+    /// R39
+    scope: RunScope,
     /// R39: the names that the report is about; empty for all.
     named: BTreeSet<String>,
 }
@@ -366,6 +369,11 @@ impl Engine {
             recorded,
             earlier: Vec::new(),
             began: None,
+            scope: if request.accounts.is_empty() {
+                RunScope::All
+            } else {
+                RunScope::Only(request.accounts.clone())
+            },
             named: BTreeSet::new(),
         };
         running.save_summary(Phase::Open).await?;
@@ -607,13 +615,8 @@ impl Running<'_> {
     }
 
     fn wishes(&self) -> Wishes {
-        let scope = if self.request.accounts.is_empty() {
-            RunScope::All
-        } else {
-            RunScope::Only(self.request.accounts.clone())
-        };
         Wishes {
-            scope,
+            scope: self.scope.clone(),
             approved: self.approved(),
             now: self.engine.now().as_second(),
             stops_first: self.memory.cut_off,
@@ -667,6 +670,9 @@ impl Running<'_> {
                 let codes = self.request.approve.clone();
                 self.give_back_of_killed(&codes, &plans, world).await?;
             }
+            for (record, _) in &plans {
+                self.follow_renames(record, &world.accounts);
+            }
             self.began = plans.first().and_then(|(record, _)| record.began);
             self.earlier = deeds(plans);
         }
@@ -692,6 +698,19 @@ impl Running<'_> {
             self.report.resumed_from.push(id.to_string());
         }
         Ok(took_over)
+    }
+
+    /// R39: an account to which this run gave another address is still one of those that it is for.
+    fn follow_renames(&mut self, record: &PlanRecord, accounts: &Accounts) {
+        if self.scope == RunScope::All {
+            return;
+        }
+        let planned = record.actions.iter();
+        let ids = planned.filter_map(|planned| accounts.with_id(planned.action.id.as_ref()?));
+        let addresses: Vec<SmtpAddress> =
+            ids.map(|ix| accounts.get(ix).address().clone()).collect();
+        self.named.extend(addresses.iter().map(ToString::to_string));
+        self.scope.extend(addresses);
     }
 
     fn interrupted(&self, run: RunSummary) -> RunSummary {

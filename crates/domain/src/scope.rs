@@ -404,6 +404,14 @@ impl RunScope {
             Self::Only(named) => addresses.into_iter().any(|address| named.contains(address)),
         }
     }
+
+    /// Names more addresses.
+    pub fn extend(&mut self, addresses: impl IntoIterator<Item = SmtpAddress>) {
+        match self {
+            Self::All => {}
+            Self::Only(named) => named.extend(addresses),
+        }
+    }
 }
 
 #[cfg(test)]

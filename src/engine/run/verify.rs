@@ -56,6 +56,7 @@ impl Running<'_> {
         let is_final = seen.is_final;
         fetched.world.accounts = seen.accounts;
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+        self.follow_renames(record, &fetched.world.accounts);
         let mut wishes = self.wishes();
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
