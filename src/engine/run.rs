@@ -792,8 +792,9 @@ impl Running<'_> {
         }
     }
 
-    /// Whom a plan created, and which keys it wrote.
+    /// Whom a plan created, which approved ties it made (R16, R17), and which keys it wrote.
     fn learn_accounts(&mut self, record: &PlanRecord, entries: &[Entry], world: &World) {
+        let outcomes = record.outcomes(entries, world);
         for (at, planned) in record.actions.iter().enumerate() {
             let entry = entries.iter().find(|entry| entry.action as usize == at);
             let created = planned.created_in(entry, world);
@@ -804,6 +805,12 @@ impl Running<'_> {
             }
             if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
                 self.memory.mapping.entry(*object_id).or_insert(id);
+            }
+            if let (Some(object_id), Some(id)) = (planned.object_id, &planned.action.id)
+                && outcomes[at].is_done()
+                && planned.guarded.contains_key(&Class::Identity)
+            {
+                self.memory.tie(object_id, id);
             }
         }
     }
@@ -1065,9 +1072,8 @@ impl Running<'_> {
             && delta.waits_for_identity()
             && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
         {
-            let id = fetched.world.accounts.get(ix).id();
-            self.memory.mapping.retain(|_, other| other != id);
-            self.memory.mapping.insert(*object_id, id.clone());
+            self.memory
+                .tie(*object_id, fetched.world.accounts.get(ix).id());
         }
     }
 

@@ -184,6 +184,12 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R16, R17: an account belongs to this object id from now on, and to no other.
+    pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
+        self.mapping.retain(|_, other| other != id);
+        self.mapping.insert(object_id, id.clone());
+    }
+
     /// R22, R26: what a later run finds to be done still took nothing away when it was sent.
     pub fn give_back(&mut self, untaken: &Untaken) {
         for (key, counts) in untaken {
