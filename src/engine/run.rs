@@ -34,8 +34,9 @@ use crate::{
         guard::Class,
         health::{self, epoch},
         hold::Base,
+        ids::ScimId,
         matching::match_accounts,
-        memory::{Baseline, Counted, InHand, Memory, Spent, WrittenKey},
+        memory::{Baseline, Counted, Created, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
         named::{names, unknown_addresses},
         offenders::{Occasion, Tried, remember},
@@ -804,6 +805,7 @@ impl Running<'_> {
                 self.memory.keys.insert(id.clone(), key);
             }
             if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
+                self.remember_created(&id, &planned.action.address);
                 self.memory.mapping.entry(*object_id).or_insert(id);
             }
             if let (Some(object_id), Some(id)) = (planned.object_id, &planned.action.id)
@@ -813,6 +815,14 @@ impl Running<'_> {
                 self.memory.tie(object_id, id);
             }
         }
+    }
+
+    fn remember_created(&mut self, id: &ScimId, address: &SmtpAddress) {
+        let created = Created {
+            address: address.clone(),
+            at: self.engine.now().as_second(),
+        };
+        self.memory.created.insert(id.clone(), created);
     }
 
     /// The report as far as reading and planning tell.
@@ -1002,6 +1012,7 @@ impl Running<'_> {
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
             {
                 self.memory.mapping.insert(*object_id, id.clone());
+                self.remember_created(id, &record.actions[at].action.address);
             }
             self.approved_tie(at, plan, fetched, outcome);
             self.remember_key(at, plan, fetched, applied);

@@ -155,3 +155,20 @@ async fn r16_who_got_an_account_by_a_run_that_was_killed_keeps_it() {
     assert!(user(&world, "ann").active);
     assert_stable(&world).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r16_a_mailbox_gets_no_second_account_while_a_list_hides_its_first() {
+    let mut organisation = accounts(&["ben"]);
+    organisation.switches.stale_reads_after_post = 100;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    world.apply().await;
+    world
+        .sandbox
+        .exchange
+        .with_state(|tenant| readdress(tenant, "ann", "anna", false));
+    forget(&world);
+    let report = world.apply().await;
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert_eq!(notes(&report, "anna"), ["WriteHadNoEffect"]);
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
+}
