@@ -35,7 +35,7 @@ use crate::{
         hold::Base,
         ids::ScimId,
         matching::match_accounts,
-        memory::{Baseline, Counted, InHand, Memory, Spent, WrittenKey},
+        memory::{Baseline, Counted, Created, InHand, Memory, Spent, WrittenKey},
         mode::{Mode, Trigger},
         named::{names, unknown_addresses},
         offenders::{Occasion, Tried, remember},
@@ -796,8 +796,9 @@ impl Running<'_> {
         }
     }
 
-    /// Whom a plan created, and which keys it wrote.
+    /// Whom a plan created, which approved ties it made (R16, R17), and which keys it wrote.
     fn learn_accounts(&mut self, record: &PlanRecord, entries: &[Entry], world: &World) {
+        let outcomes = record.outcomes(entries, Some(world));
         for (at, planned) in record.actions.iter().enumerate() {
             let entry = entries.iter().find(|entry| entry.action as usize == at);
             let created = planned.created_in(entry, world);
@@ -807,9 +808,24 @@ impl Running<'_> {
                 self.memory.keys.insert(id.clone(), key);
             }
             if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
+                self.remember_created(&id, &planned.action.address);
                 self.memory.mapping.entry(*object_id).or_insert(id);
             }
+            if let (Some(object_id), Some(id)) = (planned.object_id, &planned.action.id)
+                && outcomes[at].is_done()
+                && planned.guarded.contains_key(&Class::Identity)
+            {
+                self.memory.tie(object_id, id);
+            }
         }
+    }
+
+    fn remember_created(&mut self, id: &ScimId, address: &SmtpAddress) {
+        let created = Created {
+            address: address.clone(),
+            at: self.engine.now().as_second(),
+        };
+        self.memory.created.insert(id.clone(), created);
     }
 
     /// The report as far as reading and planning tell.
@@ -999,6 +1015,7 @@ impl Running<'_> {
                 && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
             {
                 self.memory.mapping.insert(*object_id, id.clone());
+                self.remember_created(id, &record.actions[at].action.address);
             }
             self.approved_tie(at, plan, fetched, outcome);
             self.remember_key(at, plan, fetched, applied);
@@ -1069,9 +1086,8 @@ impl Running<'_> {
             && delta.waits_for_identity()
             && let Some(object_id) = &fetched.world.directory.mailbox(mailbox).object_id
         {
-            let id = fetched.world.accounts.get(ix).id();
-            self.memory.mapping.retain(|_, other| other != id);
-            self.memory.mapping.insert(*object_id, id.clone());
+            self.memory
+                .tie(*object_id, fetched.world.accounts.get(ix).id());
         }
     }
 

@@ -4,8 +4,6 @@ mod leavers;
 
 use std::collections::BTreeSet;
 
-use leavers::known_id;
-
 pub use leavers::absence_questions;
 
 use super::{
@@ -409,18 +407,26 @@ impl Differ<'_> {
         if account.kind() != AccountKind::User {
             return false;
         }
-        let id = known_id(self.matching, ix);
-        let address = asks_address.then(|| account.address().as_str());
-        let mut asked = address.into_iter().chain(id.as_deref());
-        asked.any(|text| match self.world.answers.recipients.get(text) {
+        let recipients = &self.world.answers.recipients;
+        let is_unread = |text: &str| match recipients.get(text) {
             Some(RecipientAnswer::Found(recipient)) => {
                 recipient.is_user_mailbox()
                     || !recipient.has_kind()
                     || self.is_without_addresses(recipient)
             }
             Some(RecipientAnswer::Failed(_)) => true,
-            Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
-        })
+            Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) => false,
+            // Of a suspended account nothing is asked.
+            None => self.world.accounts.is_active(ix),
+        };
+        let id = self.matching.known_object_id(ix);
+        let address = account.address().as_str();
+        let is_of_another = match (recipients.get(address), id) {
+            (Some(RecipientAnswer::Found(recipient)), Some(id)) => !recipient.may_be(id),
+            _ => false,
+        };
+        asks_address && !is_of_another && is_unread(address)
+            || id.is_some_and(|id| is_unread(&id.to_string()))
     }
 
     /// R4: whether a recipient is a mailbox whose addresses were not read, so that nobody knows which account is its own.

@@ -50,6 +50,7 @@ pub mod step;
 pub mod suspended;
 pub mod trustee;
 pub mod undo;
+mod unlisted;
 pub mod world;
 
 #[cfg(test)]

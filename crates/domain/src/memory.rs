@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    address::SmtpAddress,
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
     seen::SeenAccounts,
     world::SsoAccountKey,
 };
+
+/// How long a list may lag behind a create.
+const LISTED_WITHIN_S: i64 = 3600;
 
 /// Everything that later runs need to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Memory {
     pub undone: BTreeMap<ScimId, Undone>,
     /// When we suspended which users (epoch seconds).
     pub suspended: BTreeMap<ScimId, i64>,
+    /// R16: accounts that this program created a short while ago, which a list may not show yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub created: BTreeMap<ScimId, Created>,
     /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
@@ -134,6 +141,14 @@ impl WrittenKey {
     }
 }
 
+/// R16: an account that this program created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    pub address: SmtpAddress,
+    /// Epoch seconds.
+    pub at: i64,
+}
+
 /// R26: so many changes of a class were made at that time (epoch seconds).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
@@ -185,6 +200,12 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R16, R17: an account belongs to this object id from now on, and to no other.
+    pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
+        self.mapping.retain(|_, other| other != id);
+        self.mapping.insert(object_id, id.clone());
+    }
+
     /// R22, R26: what a later run finds to be done still took nothing away when it was sent.
     pub fn give_back(&mut self, untaken: &Untaken) {
         for (key, counts) in untaken {
@@ -206,6 +227,7 @@ impl Memory {
     }
 
     /// What was written while the clock was ahead has happened by `now` (epoch seconds), and counts for 24 hours from then.
+    /// Every list shows by now what was created long ago.
     pub fn correct_times(&mut self, now: i64) {
         for spent in &mut self.spent {
             spent.at = spent.at.min(now);
@@ -219,6 +241,11 @@ impl Memory {
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
         }
+        for created in self.created.values_mut() {
+            created.at = created.at.min(now);
+        }
+        self.created
+            .retain(|_, created| created.at > now - LISTED_WITHIN_S);
         let counted = self.in_hand.as_mut().and_then(|it| it.counted.as_mut());
         if let Some(counted) = counted {
             counted.since = counted.since.min(now);

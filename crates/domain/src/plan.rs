@@ -28,6 +28,7 @@ use super::{
     sign_in_keys,
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
+    unlisted,
     world::{MailboxScope, Policy, World},
 };
 
@@ -272,8 +273,11 @@ fn propose(
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
     let mut deltas = withheld.deltas;
-    let ineffective = ineffective::withhold(&mut deltas, world, memory, wishes);
+    let mut ineffective = ineffective::withhold(&mut deltas, world, memory, wishes);
     notes.extend(ineffective.notes.values().cloned());
+    let unlisted = unlisted::withhold(&mut deltas, world, memory);
+    ineffective.is_waiting |= !unlisted.is_empty();
+    notes.extend(unlisted);
     Proposal {
         deltas,
         notes,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::ObjectId;
+
 /// One row of the mailbox list. Every field is optional, since the service leaves out what it likes; a field of the
 /// wrong JSON type is named in `malformed` and left `None` (R5).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +111,12 @@ impl RecipientRecord {
     pub fn is_user_mailbox(&self) -> bool {
         let kind = self.recipient_type_details.trim();
         kind.eq_ignore_ascii_case("UserMailbox")
+    }
+
+    /// R19: whether it has this object id, or Exchange does not say which it has.
+    pub fn may_be(&self, id: &ObjectId) -> bool {
+        let own = self.object_id.as_deref().and_then(ObjectId::parse);
+        own.is_none_or(|own| own == *id)
     }
 
     /// R3: whether it is a mailbox of a kind that is synchronised, or Exchange does not say what it is.

@@ -287,6 +287,11 @@ pub(super) fn short_lease() -> (Lease, Duration) {
 /// Lets a run go on until Zivver got so many writes, and kills it then. Storage, which says when its lock is over, has the
 /// clock of the machine.
 pub(super) async fn killed_after(world: World, writes: usize) -> World {
+    killed_after_approving(world, writes, &[]).await
+}
+
+/// The same of a run that was started with these codes.
+pub(super) async fn killed_after_approving(world: World, writes: usize, codes: &[&str]) -> World {
     let (lease, over) = short_lease();
     let world = world.again(&[], Some(lease)).await;
     let enough = async {
@@ -294,7 +299,8 @@ pub(super) async fn killed_after(world: World, writes: usize) -> World {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = codes.iter().map(ToString::to_string).collect();
     tokio::select! {
         ended = world.engine.run(&request) => panic!("{ended:?}"),
         () = enough => {}

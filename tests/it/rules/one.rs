@@ -309,3 +309,22 @@ async fn r40_the_old_address_of_a_renamed_mailbox_tells_of_its_permissions() {
     let access = explained.mailboxes[0].full_access.as_deref();
     assert_eq!(access, Some(&[at("ben")][..]), "{}", explained.verdict);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r39_what_is_held_of_an_account_that_the_run_renamed_is_in_its_report() {
+    let tenant = people(&["ann", "ben"]);
+    let world = World::still_with(tenant, accounts(&["ann", "ben"]), &[("MAX_SUSPEND", "0")]).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ann", "former", false);
+        readdress(tenant, "ben", "ann", false);
+        tenant.mailbox_mut(&at("former")).unwrap().account_disabled = Some(true);
+    });
+    let report = world.scoped(Mode::Apply, &[&at("ann")]).await;
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    Rename ann@; Address -ann@ +former@
+    Rename ben@; Address -ben@ +ann@
+    held Suspend: suspend former@ "active" -> "suspended"
+    "#);
+    assert!(user(&world, "former").active);
+}

@@ -12,6 +12,7 @@ use cloud_sync::{
     sandbox::{
         control::{Fault, FaultKind},
         exchange::Mailbox,
+        zivver::User,
     },
     state::State,
 };
@@ -128,4 +129,46 @@ async fn r26_what_a_killed_run_created_counts_though_the_next_list_hides_it() {
     let report = world.apply().await;
     let held: Vec<_> = report.held.iter().map(|set| set.class).collect();
     assert_eq!(held, [Class::Create], "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_who_got_an_account_by_a_run_that_was_killed_keeps_it() {
+    let organisation = accounts(&["ben"]).with_user(User {
+        user_name: at("ann"),
+        ..account("ann the first")
+    });
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let report = world.apply().await;
+    let code = report.held[0].code.clone();
+    assert!(!user(&world, "ann").active);
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    let world = killed_after_approving(world, 1, &[&code]).await;
+    assert!(user(&world, "ann").active);
+    forget(&world);
+    let preview = world.preview().await;
+    assert_eq!(preview.held, [], "{}", shown(&preview));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert!(user(&world, "ann").active);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_a_mailbox_gets_no_second_account_while_a_list_hides_its_first() {
+    let mut organisation = accounts(&["ben"]);
+    organisation.switches.stale_reads_after_post = 100;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    world.apply().await;
+    world
+        .sandbox
+        .exchange
+        .with_state(|tenant| readdress(tenant, "ann", "anna", false));
+    forget(&world);
+    let report = world.apply().await;
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    assert_eq!(notes(&report, "anna"), ["WriteHadNoEffect"]);
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
 }

@@ -426,7 +426,22 @@ impl Oracle {
     /// Whether a mailbox has an account, or ought to have one.
     fn is_in_use(&self, person: &str) -> bool {
         let fact = self.truth().mailboxes.get(person);
-        self.account_of(person) != Ok(None) || fact.is_some_and(Fact::wants_account)
+        self.account_of(person) != Ok(None) || fact.is_some_and(|it| self.wants_account(it))
+    }
+
+    /// R12, R21: only users are delegates, and a shared mailbox without a delegate gets no account.
+    fn wants_account(&self, fact: &Fact) -> bool {
+        let may_be_delegate = |person: &String| {
+            let mailbox = self.truth().mailboxes.get(person);
+            mailbox.is_some_and(|it| {
+                it.kind == Kind::User && (it.enabled || self.account_of(person) != Ok(None))
+            })
+        };
+        match fact.kind {
+            Kind::User => fact.enabled,
+            Kind::Shared => fact.grantees.iter().any(may_be_delegate),
+            Kind::Other | Kind::Elsewhere | Kind::Nobody => false,
+        }
     }
 
     /// Aliases that are addresses of other people.
@@ -451,8 +466,9 @@ impl Oracle {
                 continue;
             };
             // R22: what is to be inactive gives it up for an account that is to be active.
-            let is_compared = is_active(organisation, id) && own.is_some_and(Fact::wants_account);
-            if !is_compared && !other.wants_account() {
+            let is_compared =
+                is_active(organisation, id) && own.is_some_and(|it| self.wants_account(it));
+            if !is_compared && !self.wants_account(other) {
                 continue;
             }
             let mut names = self.names(organisation, id);
@@ -678,7 +694,8 @@ impl Told<'_> {
             _ if IN_VAIN.contains(&code) => tried,
             Weight::Light => !IDLE.contains(&code),
             Weight::Certain => OF_LEAVERS.contains(&code),
-            Weight::Free => false,
+            // R11: a mailbox that vanished while it was read is protected for this run.
+            Weight::Free => code == "mailbox_gone",
         };
         self.holds(intent) || self.names_any(names, counts)
     }

@@ -32,17 +32,6 @@ pub(super) struct Fact {
     pub(super) grantees: BTreeSet<String>,
 }
 
-impl Fact {
-    /// Whether somebody uses it in Zivver.
-    pub(super) fn wants_account(&self) -> bool {
-        match self.kind {
-            Kind::User => self.enabled,
-            Kind::Shared => !self.grantees.is_empty(),
-            Kind::Other | Kind::Elsewhere | Kind::Nobody => false,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Default)]
 pub(super) struct Truth {
     pub(super) mailboxes: BTreeMap<String, Fact>,

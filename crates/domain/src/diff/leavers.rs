@@ -84,7 +84,7 @@ pub(super) fn unread_owner<'a>(
     world.directory.with_object_id(id).is_empty().then_some(id)
 }
 
-pub(super) fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
+fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
     matching.known_object_id(ix).map(ToString::to_string)
 }
 

@@ -546,6 +546,31 @@ fn r39_who_can_still_open_an_account_is_named_at_its_mailbox() {
 }
 
 #[test]
+fn r12_a_leaver_whose_address_another_recipient_has_is_taken_out_in_the_run_that_suspends_him() {
+    let world = "
+        shared desk@ grants=bert@
+        functional desk@ members=bert,carl
+        mailbox bert@
+        account bert@
+        account carl@ ext=carl
+        found carl@ UserMailbox id=other
+        gone #carl
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    suspend carl@; active -yes +no
+    update desk@; delegates -carl@
+    ");
+    // The list lost the row of whoever is behind the name, or nobody knows whether it did.
+    for unknown in [
+        world.replace("gone #carl", "failed #carl"),
+        world.replace("gone #carl", "unasked"),
+        world.replace(" id=other", ""),
+    ] {
+        assert_eq!(changes_of(&unknown), "", "{unknown}");
+    }
+}
+
+#[test]
 fn r17_two_accounts_with_one_address_are_renamed_both() {
     let world = "
         domains corp.example xn--bcher-kva.example

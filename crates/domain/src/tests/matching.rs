@@ -108,6 +108,44 @@ fn r16_a_mapping_to_an_account_that_is_no_more_is_void() {
 }
 
 #[test]
+fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_address() {
+    let world = |address: &str| {
+        format!(
+            "
+            mailbox {address} id=anna
+            map anna=u1
+            created anna@ as=u1
+            shared desk@ grants={address},bert@
+            functional desk@ members=u1
+            mailbox bert@
+            account bert@
+            "
+        )
+    };
+    assert_snapshot!(plan_of(&world("new@")), @r"
+    resume desk@; active -no +yes; delegates +bert@
+    0. desk@: members [bert@]
+    R32 DelegateLeftOut desk@
+    R22 WriteHadNoEffect new@
+    ");
+    // Zivver refuses a second one by itself.
+    assert_snapshot!(changes_of(&world("anna@")), @r"
+    create anna@; name +anna
+    resume desk@; active -no +yes; delegates +anna@ +bert@
+    ");
+    let shown = world("new@") + "account anna@ as=u1";
+    assert_snapshot!(changes_of(&shown), @r"
+    rename anna@; address -anna@ +new@; name -anna +new
+    update desk@; delegates +bert@
+    ");
+    let long_ago = world("new@").replace("created anna@ as=u1", "");
+    assert_snapshot!(changes_of(&long_ago), @r"
+    resume desk@; active -no +yes; delegates +bert@ +new@
+    create new@; name +new
+    ");
+}
+
+#[test]
 fn r16_an_external_account_id_that_is_no_guid_ties_nothing() {
     let world = "
         mailbox anna@ name=New

@@ -7,7 +7,7 @@
 //! account anna@ off as=u1 name=Anna alias=a@ delegates=bert@ ext=anna
 //! functional info@ as=g1 members=u1
 //! group Sales kind=… members=anna@,Inner      groups ?
-//! map anna=u1      gone old@      found old@ MailUser id=old mail=old@,older@      failed old@      ambiguous old@
+//! map anna=u1      created anna@ as=u1      gone old@      found old@ MailUser id=old mail=old@,older@      failed old@      ambiguous old@
 //! ```
 //!
 //! `x@` is short for `x@corp.example`. An object id is a word (of at most six letters), by default the local part; `-` is
@@ -27,7 +27,7 @@ use crate::{
     guard::{Class, Limit, Limits},
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
-    memory::{Baseline, Ineffective, Memory, Spent, WrittenKey},
+    memory::{Baseline, Created, Ineffective, Memory, Spent, WrittenKey},
     plan::{Plan, Wishes, plan},
     scope::{ClaimedDomains, RunScope, SourceFilter, TargetFilter, source_filter},
     source::{
@@ -199,6 +199,12 @@ impl Scene {
                     let object = ObjectId::parse(&object_id(object)).unwrap();
                     self.memory.mapping.insert(object, ScimId::new(scim));
                 }
+            }
+            "created" => {
+                let address = address(line.words[0]);
+                let id = ScimId::new(line.word("as").unwrap_or(line.local()));
+                let created = Created { address, at: NOW };
+                self.memory.created.insert(id, created);
             }
             "gone" => self.answer(line, RecipientAnswer::NotFound),
             "failed" => self.answer(line, RecipientAnswer::Failed("throttled".into())),
