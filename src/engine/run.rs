@@ -370,11 +370,7 @@ impl Engine {
             recorded,
             earlier: Vec::new(),
             began: None,
-            scope: if request.accounts.is_empty() {
-                RunScope::All
-            } else {
-                RunScope::Only(request.accounts.clone())
-            },
+            scope: RunScope::of(&request.accounts),
             named: BTreeSet::new(),
         };
         running.save_summary(Phase::Open).await?;

@@ -405,6 +405,15 @@ impl RunScope {
         }
     }
 
+    /// No address names all accounts.
+    pub fn of(named: &BTreeSet<SmtpAddress>) -> Self {
+        if named.is_empty() {
+            Self::All
+        } else {
+            Self::Only(named.clone())
+        }
+    }
+
     /// Names more addresses.
     pub fn extend(&mut self, addresses: impl IntoIterator<Item = SmtpAddress>) {
         match self {
