@@ -628,13 +628,8 @@ impl Running<'_> {
     }
 
     fn wishes(&self) -> Wishes {
-        let scope = if self.request.accounts.is_empty() {
-            RunScope::All
-        } else {
-            RunScope::Only(self.request.accounts.clone())
-        };
         Wishes {
-            scope,
+            scope: RunScope::of(&self.request.accounts),
             written: self.written.clone(),
             approved: self.approved(),
             now: self.engine.now().as_second(),

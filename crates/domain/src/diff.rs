@@ -415,16 +415,15 @@ impl Differ<'_> {
                     || self.is_without_addresses(recipient)
             }
             Some(RecipientAnswer::Failed(_)) => true,
-            Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) => false,
-            // Of a suspended account nothing is asked.
-            None => self.world.accounts.is_active(ix),
+            Some(RecipientAnswer::Ambiguous | RecipientAnswer::NotFound) | None => false,
         };
-        let id = self.matching.known_object_id(ix);
         let address = account.address().as_str();
-        let is_of_another = match (recipients.get(address), id) {
+        // R19: the object id decides.
+        let is_of_another = match (recipients.get(address), self.gone(ix)) {
             (Some(RecipientAnswer::Found(recipient)), Some(id)) => !recipient.may_be(id),
             _ => false,
         };
+        let id = self.matching.known_object_id(ix);
         asks_address && !is_of_another && is_unread(address)
             || id.is_some_and(|id| is_unread(&id.to_string()))
     }

@@ -404,6 +404,15 @@ impl RunScope {
             Self::Only(named) => addresses.into_iter().any(|address| named.contains(address)),
         }
     }
+
+    /// No address names all accounts.
+    pub fn of(named: &BTreeSet<SmtpAddress>) -> Self {
+        if named.is_empty() {
+            Self::All
+        } else {
+            Self::Only(named.clone())
+        }
+    }
 }
 
 #[cfg(test)]

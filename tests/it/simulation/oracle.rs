@@ -1208,7 +1208,13 @@ impl Oracle {
         delegate: Option<&str>,
     ) {
         let Some(delegate) = delegate else {
-            if !is_claimed(text) {
+            // An extension is written as a whole, as the lists showed it (R23).
+            let mut seen = self.invocations[at].seen.iter().flatten();
+            let was_shown = seen.any(|seen| {
+                let mut users = seen.users.iter().filter(|it| it.id == id);
+                users.any(|it| set(&it.delegates).contains(text))
+            });
+            if was_shown && !is_claimed(text) {
                 self.violation(
                     at,
                     format!("{who} lost the delegate {text} of another domain (R13)"),

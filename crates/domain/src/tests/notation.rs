@@ -200,12 +200,7 @@ impl Scene {
                     self.memory.mapping.insert(object, ScimId::new(scim));
                 }
             }
-            "created" => {
-                let address = address(line.words[0]);
-                let id = ScimId::new(line.word("as").unwrap_or(line.local()));
-                let created = Created { address, at: NOW };
-                self.memory.created.insert(id, created);
-            }
+            "created" => self.created(line),
             "gone" => self.answer(line, RecipientAnswer::NotFound),
             "failed" => self.answer(line, RecipientAnswer::Failed("throttled".into())),
             "ambiguous" => self.answer(line, RecipientAnswer::Ambiguous),
@@ -264,6 +259,13 @@ impl Scene {
             "group" | "groups" | "source" => {}
             other => panic!("what is {other:?}?"),
         }
+    }
+
+    fn created(&mut self, line: &Line<'_>) {
+        let address = address(line.words[0]);
+        let id = ScimId::new(line.word("as").unwrap_or(line.local()));
+        let created = Created { address, at: NOW };
+        self.memory.created.insert(id, created);
     }
 
     fn people(&mut self, line: &Line<'_>) {
