@@ -213,6 +213,59 @@ async fn r28_a_body_that_was_sent_in_chunks_is_refused_with_the_way_out() {
     host.stop().await;
 }
 
+/// As monitors ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_answered_as_get_without_its_body() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 0).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    for path in ["", "/runs", "/health", "/nothing", "/runs/x"] {
+        let get = Call::get(&format!("{START}{path}"));
+        let head = Call {
+            method: "HEAD".to_owned(),
+            ..get.clone()
+        };
+        let (get, head) = (host.call(get).await, host.call(head).await);
+        assert_eq!(
+            (head.status, &head.headers),
+            (get.status, &get.headers),
+            "{path}"
+        );
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+    }
+    let undo = Call {
+        method: "HEAD".to_owned(),
+        ..Call::get(&format!("{START}/runs/20261123T020000Z-0b5e77/undo"))
+    };
+    assert_eq!(host.call(undo).await.status, 405);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_queued_run_is_logged_once_and_names_the_run_once() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 1).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    let queued = host
+        .call(Call::post(START, &json!({"mode": "apply"})))
+        .await;
+    let id = queued.json()["run"].as_str().unwrap().to_owned();
+    host.drain().await;
+    let sentence = format!("run {id} (Apply): ");
+    let lines = || {
+        let all = host.log().all().into_iter();
+        all.map(|record| record.text)
+            .filter(|line| line.contains(&sentence))
+            .collect::<Vec<_>>()
+    };
+    until("the run is logged", || !lines().is_empty()).await;
+    host.timer().await.succeeded();
+    let lines = lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].matches(" run=").count(), 1, "{lines:?}");
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
     let state = tempfile::tempdir().unwrap();
