@@ -117,7 +117,7 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
 
 /// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
-    engine.note_first_seen().await;
+    engine.note_tick().await;
     let answer = tick(engine).await;
     engine.announce_silence().await;
     answer
