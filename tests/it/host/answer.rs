@@ -223,7 +223,8 @@ fn redated(json: &str) -> String {
             let zone = if value.ends_with('Z') { "Z" } else { "+00:00" };
             format!("{}{zone}", utc.trim_end_matches('Z'))
         });
-        out.push_str(&format!("\"{}\"", written.as_deref().unwrap_or(value)));
+        let written = written.as_deref().unwrap_or(value);
+        out.extend(["\"", written, "\""]);
         rest = after;
     }
     out + rest

@@ -160,13 +160,13 @@ async fn post(port: u16, path: &str, body: &[u8], framing: Framing) -> io::Resul
 
 /// The bytes of an invocation.
 pub(super) fn posted(port: u16, path: &str, body: &[u8], framing: Framing) -> Vec<u8> {
+    const TYPE: &str = "Content-Type: application/json; charset=utf-8\r\n";
     let id = Uuid::new_v4();
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: {VERSION}\r\n\
          X-Azure-Functions-InvocationId: {id}\r\nUser-Agent: Azure-Functions-Host/{VERSION}\r\n"
     )
     .into_bytes();
-    const TYPE: &str = "Content-Type: application/json; charset=utf-8\r\n";
     match framing {
         Framing::ContentLength => {
             let trace = id.simple();
