@@ -69,7 +69,7 @@ pub mod state;
 pub mod telemetry;
 
 pub use clients;
-pub use clients::{exchange, http, zivver};
+pub use clients::{exchange, http, managed_identity, zivver};
 pub use domain;
 #[cfg(feature = "sandbox")]
 pub use sandbox;

@@ -370,6 +370,8 @@ mod tests {
             );
             let _entered = span.enter();
             span.record("run", "0b5e");
+            // As a run of the queue does: first the message names it, then the run.
+            span.record("run", "0b5e");
             tracing::info!(
                 text = "a\nb=\"c\"\u{202e}",
                 empty = "",

@@ -66,9 +66,6 @@ const FILTER_NOT_FOUND: [&str; 3] = [
 const KEEP_CHANGE: [&str; 1] =
     ["set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings)"];
 
-/// Times of the schedule that are named.
-const UPCOMING: usize = 3;
-
 /// Addresses that a finding names at most.
 const NAMED_MAX: usize = 5;
 
@@ -187,8 +184,8 @@ impl Engine {
             checkup.add(Level::Error, "schedule", problem.to_string(), &[]);
         }
         if let (Some(text), Some(Ok(schedule))) = (&host.schedule, host.schedule()) {
-            let upcoming = schedule.upcoming(self.now(), UPCOMING);
-            let upcoming: Vec<String> = upcoming
+            let upcoming: Vec<String> = host
+                .upcoming(self.now())
                 .iter()
                 .map(|time| second(*time).to_string())
                 .collect();

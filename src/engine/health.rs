@@ -41,7 +41,7 @@ pub struct Health {
 #[derive(Debug)]
 struct Observed {
     runs: Vec<RunSummary>,
-    first_seen: Option<i64>,
+    first_seen: FirstSeen,
     unreadable: Vec<String>,
     lock: String,
 }
@@ -83,7 +83,7 @@ impl Engine {
     pub(super) async fn overdue(&self) -> Result<Option<Overdue>, RunError> {
         let observed = Observed {
             runs: self.runs_to_a_success().await?,
-            first_seen: self.first_seen().await?.with(self.timer_mode()),
+            first_seen: self.first_seen().await?,
             unreadable: Vec::new(),
             lock: String::new(),
         };
@@ -97,7 +97,8 @@ impl Engine {
             setting: self.settings().perform_sync,
             now: self.now().as_second(),
             runs: &runs,
-            first_seen: observed.first_seen,
+            first_seen: observed.first_seen.with(self.timer_mode()),
+            ticks: observed.first_seen.ticks.as_ref(),
             unrecorded: unrecorded.as_ref().map(|(at, error)| (*at, &**error)),
             unreadable: &observed.unreadable,
             host: &self.settings().host,
@@ -119,10 +120,10 @@ impl Engine {
             unreadable.push(error.to_string());
         }
         let first_seen = match self.first_seen().await {
-            Ok(seen) => seen.with(self.timer_mode()),
+            Ok(seen) => seen,
             Err(error) => {
                 unreadable.push(error.to_string());
-                None
+                FirstSeen::default()
             }
         };
         Ok(Observed {
@@ -151,8 +152,18 @@ impl Engine {
         self.settings().perform_sync.timer_mode()
     }
 
-    /// Records when the app was first seen. A failure is a warning: [`Self::health`] reports state that cannot be read.
+    /// Records that the host started the timer.
+    pub async fn note_tick(&self) {
+        self.note(true).await;
+    }
+
+    /// Records when the app was first seen.
     pub async fn note_first_seen(&self) {
+        self.note(false).await;
+    }
+
+    /// A failure is a warning: [`Self::health`] reports state that cannot be read.
+    async fn note(&self, is_tick: bool) {
         let noted = async {
             let before = self.first_seen().await?;
             // Only an app that was never seen is as old as its history.
@@ -162,7 +173,12 @@ impl Engine {
                 Vec::new()
             };
             let runs: Vec<Run<'_>> = past.iter().map(|past| past.run.facts()).collect();
-            let after = before.noted(self.timer_mode(), self.now().as_second(), &runs);
+            let now = self.now().as_second();
+            let after = before.clone().noted(self.timer_mode(), now, &runs).ticked(
+                &self.settings().host,
+                is_tick,
+                now,
+            );
             if after != before {
                 self.state().await?.save_first_seen(&after).await?;
             }

@@ -25,8 +25,6 @@ pub struct Success {
     pub response: Option<Response>,
     /// Put into the queue before the caller hears anything.
     pub next: Vec<Message>,
-    /// One-line summaries, correlated with the invocation.
-    pub logs: Vec<String>,
 }
 
 impl From<Response> for Answer {
@@ -39,7 +37,8 @@ impl From<Response> for Answer {
 }
 
 impl Success {
-    /// Always an object; `next` always a list of texts, since the host re-formats or decodes every other form (2.7).
+    /// Always an object; `next` always a list of texts, since the host re-formats or decodes every other form (2.7). Without
+    /// `Logs`: what was logged is on the console, and the host stores each line of both.
     pub(super) fn to_json(&self) -> Value {
         let next: Vec<String> = self.next.iter().map(Message::to_text).collect();
         let mut outputs = Map::new();
@@ -47,8 +46,7 @@ impl Success {
         if let Some(response) = &self.response {
             outputs.insert("res".to_owned(), res(response));
         }
-        let logs: Vec<String> = self.logs.iter().map(|line| one_line(line)).collect();
-        json!({"Outputs": outputs, "Logs": logs, "ReturnValue": null})
+        json!({"Outputs": outputs, "ReturnValue": null})
     }
 }
 
@@ -64,13 +62,6 @@ fn res(response: &Response) -> Value {
         "headers": headers,
         "body": response.body,
     })
-}
-
-fn one_line(text: &str) -> String {
-    text.split(['\r', '\n'])
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// Only what a header may hold: the host fails the whole invocation over one control character.
@@ -111,10 +102,9 @@ mod tests {
                 run: RunId::parse("20261123T020000Z-0b5e77").unwrap(),
                 mode: Mode::Apply,
             }],
-            logs: vec!["run 20261123T020000Z-0b5e77:\r\n3 created".to_owned()],
         };
-        insta::assert_snapshot!(success.to_json(), @r#"{"Logs":["run 20261123T020000Z-0b5e77: 3 created"],"Outputs":{"next":["{\"v\":1,\"kind\":\"run\",\"run\":\"20261123T020000Z-0b5e77\",\"mode\":\"apply\"}"]},"ReturnValue":null}"#);
-        insta::assert_snapshot!(Success::default().to_json(), @r#"{"Logs":[],"Outputs":{"next":[]},"ReturnValue":null}"#);
+        insta::assert_snapshot!(success.to_json(), @r#"{"Outputs":{"next":["{\"v\":1,\"kind\":\"run\",\"run\":\"20261123T020000Z-0b5e77\",\"mode\":\"apply\"}"]},"ReturnValue":null}"#);
+        insta::assert_snapshot!(Success::default().to_json(), @r#"{"Outputs":{"next":[]},"ReturnValue":null}"#);
     }
 
     #[test]

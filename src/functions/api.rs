@@ -78,10 +78,12 @@ impl ApiCall {
             (Resource::Check, "GET") => Ok(Self::Check {
                 format: format(&["format"], &[Format::Json, Format::Html])?,
             }),
-            (Resource::Root | Resource::Runs, _) => Err(Problem::method_not_allowed("GET, POST")),
+            (Resource::Root | Resource::Runs, _) => {
+                Err(Problem::method_not_allowed("GET, HEAD, POST"))
+            }
             (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
             (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
-                Err(Problem::method_not_allowed("GET"))
+                Err(Problem::method_not_allowed("GET, HEAD"))
             }
         }
     }
@@ -196,18 +198,23 @@ mod tests {
     #[test]
     fn the_rest_is_refused_by_kind() {
         for (method, path, expected, allow) in [
-            ("PUT", "", ProblemKind::MethodNotAllowed, Some("GET, POST")),
+            (
+                "PUT",
+                "",
+                ProblemKind::MethodNotAllowed,
+                Some("GET, HEAD, POST"),
+            ),
             (
                 "DELETE",
                 "/runs",
                 ProblemKind::MethodNotAllowed,
-                Some("GET, POST"),
+                Some("GET, HEAD, POST"),
             ),
             (
                 "POST",
                 "/runs/20261123T020000Z-0b5e77",
                 ProblemKind::MethodNotAllowed,
-                Some("GET"),
+                Some("GET, HEAD"),
             ),
             (
                 "GET",
@@ -219,13 +226,13 @@ mod tests {
                 "POST",
                 "/accounts/a@corp.example",
                 ProblemKind::MethodNotAllowed,
-                Some("GET"),
+                Some("GET, HEAD"),
             ),
             (
                 "POST",
                 "/health",
                 ProblemKind::MethodNotAllowed,
-                Some("GET"),
+                Some("GET, HEAD"),
             ),
             ("GET", "/nothing", ProblemKind::UnknownPath, None),
             (

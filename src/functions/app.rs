@@ -57,12 +57,29 @@ impl App {
         }
     }
 
-    pub async fn handle(&self, invocation: Invocation) -> Answer {
+    pub async fn handle(&self, mut invocation: Invocation) -> Answer {
+        let is_head = match &mut invocation.trigger {
+            Trigger::Http(request) => request.take_head(),
+            Trigger::Timer(_) | Trigger::Queue(_) => false,
+        };
+        let mut answer = self.answered(invocation.trigger).await;
+        if let Answer::Success(Success {
+            response: Some(response),
+            ..
+        }) = &mut answer
+            && is_head
+        {
+            response.body.clear();
+        }
+        answer
+    }
+
+    async fn answered(&self, trigger: Trigger) -> Answer {
         let engine = match &*self.engine {
             Ok(engine) => engine,
-            Err(error) => return without_settings(&invocation.trigger, error),
+            Err(error) => return without_settings(&trigger, error),
         };
-        match invocation.trigger {
+        match trigger {
             Trigger::Timer(_) => timer(engine).await,
             Trigger::Http(request) => http(engine, &request).await,
             Trigger::Queue(message) => queue(engine, &message).await,
@@ -100,7 +117,7 @@ fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
 
 /// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
 async fn timer(engine: &Engine) -> Answer {
-    engine.note_first_seen().await;
+    engine.note_tick().await;
     let answer = tick(engine).await;
     engine.announce_silence().await;
     answer
@@ -131,24 +148,17 @@ async fn tick(engine: &Engine) -> Answer {
 /// lost, the next tick goes on with the run.
 async fn hand_over(engine: &Engine, request: RunRequest, held: &RunError) -> Answer {
     if let Some(run) = &request.id {
-        let line = format!("run {run} waits in the queue: {held}");
-        tracing::info!("{line}");
-        return Success {
-            logs: vec![line],
-            ..Success::default()
-        }
-        .into();
+        tracing::info!("run {run} waits in the queue: {held}");
+        return Success::default().into();
     }
     match engine.enqueue(&request).await {
         Ok(run) => {
-            let line = format!("run {run} was handed to the queue: {held}");
-            tracing::info!("{line}");
+            tracing::info!("run {run} was handed to the queue: {held}");
             Success {
                 next: vec![Message {
                     run,
                     mode: request.mode,
                 }],
-                logs: vec![line],
                 ..Success::default()
             }
             .into()
@@ -206,7 +216,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     }
 }
 
-/// What a run that was recorded means for the host: its summary, and a message where work is left.
+/// Logs what came of a run that was recorded. The host gets a message where work is left.
 fn ended(engine: &Engine, report: &Report) -> Success {
     let line = report.summary_line();
     let unknown = report.unknown_accounts.len();
@@ -225,7 +235,6 @@ fn ended(engine: &Engine, report: &Report) -> Success {
     Success {
         response: None,
         next: next(report),
-        logs: vec![line],
     }
 }
 
@@ -344,7 +353,6 @@ async fn posted_form(engine: &Engine, request: &Request) -> Answer {
         Ok((id, mode)) => Answer::Success(Success {
             response: Some(views::queued(id.as_str(), &request.base)),
             next: vec![Message { run: id, mode }],
-            logs: Vec::new(),
         }),
         Err(problem) => views::refused(problem, &request.base).into(),
     }
@@ -433,7 +441,6 @@ async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64)
                     run: id,
                     mode: run.mode,
                 }],
-                logs: Vec::new(),
             }),
             Err(problem) => Response::from(problem).into(),
         };

@@ -129,13 +129,12 @@ impl Dashboard<'_> {
     }
 
     fn schedule(&self) -> Markup {
-        let schedule = self.host.schedule().and_then(Result::ok);
-        let next = schedule.and_then(|schedule| schedule.next(self.now));
+        let upcoming = self.host.upcoming(self.now);
         html! {
             @if let Some(text) = &self.host.schedule {
                 code { (text) } " UTC"
-                @if let Some(next) = next {
-                    " " span.soft { "next at " (words::moment(&next.to_string())) }
+                @for (at, time) in upcoming.iter().enumerate() {
+                    span.soft { (if at == 0 { " next at " } else { ", " }) (words::moment(&time.to_string())) }
                 }
             } @else {
                 "that of the function SyncTimer"

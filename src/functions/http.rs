@@ -54,6 +54,15 @@ impl Request {
         }
     }
 
+    /// Makes a `HEAD` the `GET` that it asks about (RFC 9110 section 9.3.2), and says whether it was one.
+    pub(super) fn take_head(&mut self) -> bool {
+        let is_head = self.method == "HEAD";
+        if is_head {
+            "GET".clone_into(&mut self.method);
+        }
+        is_head
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }

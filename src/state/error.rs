@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::lock::Loss;
+use crate::managed_identity::NoTokenInAnswer;
 
 /// One variant for each remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -49,6 +50,9 @@ pub enum StateError {
          user-assigned), or sign in with az login"
     )]
     NoToken { place: String, cause: String },
+    /// The identity endpoint answered, but not with a token.
+    #[error("no token for {place}: {cause}; {remedy}", remedy = NoTokenInAnswer::REMEDY)]
+    TokenUnread { place: String, cause: String },
     /// Truncated, foreign or missing in its sequence. Never replaced by a default, since the content may decide who has
     /// access.
     #[error(
@@ -95,6 +99,8 @@ impl StateError {
                 place,
                 cause,
             }
+        } else if NoTokenInAnswer::within(error).is_some() {
+            Self::TokenUnread { place, cause }
         } else if is_token_error(error) {
             Self::NoToken { place, cause }
         } else if matches!(status(error), Some(401 | 403)) {

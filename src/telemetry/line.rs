@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
+    span::Record,
 };
 use tracing_subscriber::{
     field::RecordFields,
@@ -54,6 +55,21 @@ impl<'w> FormatFields<'w> for Logfmt {
         let mut parts = Parts::default();
         fields.record(&mut parts);
         writer.write_str(parts.fields.trim_start())
+    }
+
+    /// A field that is recorded again as it is, such as the run of a queued message, stands in the line once.
+    fn add_fields(
+        &self,
+        current: &'w mut FormattedFields<Self>,
+        fields: &Record<'_>,
+    ) -> fmt::Result {
+        let mut parts = Parts::default();
+        fields.record(&mut parts);
+        let known = format!(" {} ", current.fields);
+        if !known.contains(&format!("{} ", parts.fields)) {
+            current.fields.push_str(&parts.fields);
+        }
+        Ok(())
     }
 }
 

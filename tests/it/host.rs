@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod front;
 pub(crate) mod project;
 pub(crate) mod queue;
+mod recorded;
 pub(crate) mod schedule;
 mod scripts;
 mod stand_in;
@@ -15,6 +16,7 @@ pub(crate) mod wire;
 pub(crate) mod worker;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, TcpListener},
     path::Path,
     process::Command,
@@ -30,11 +32,10 @@ use answer::{Client, Verdict, judge};
 use futures::{StreamExt, stream::FuturesUnordered};
 use project::{AppSettings, Function, Project, Provider, Trigger};
 use queue::{Delivery, Queue};
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use wire::{Call, Encoding, Framing, Tick};
-use worker::{Level, Log, Reaction, Restarts, Worker};
+use worker::{Category, Level, Log, Reaction, Restarts, Worker};
 
 /// The function key; must never be logged.
 pub(crate) const FUNCTION_KEY: &str = "fn-k3y-c4n4ry";
@@ -164,6 +165,8 @@ impl Host {
         settings
             .entry("SYNC_SCHEDULE".into())
             .or_insert_with(|| "0 0 2 * * *".into());
+        // An empty variable is none.
+        settings.retain(|_, value| !value.is_empty());
         let mut project = Project::read(root, &settings, Provider::Azure)?;
         project.user = user;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -233,6 +236,11 @@ impl Host {
         why.clone()
     }
 
+    /// Why the host left a function out.
+    pub(crate) fn left_out(&self) -> &BTreeMap<String, String> {
+        &self.shared.project.broken
+    }
+
     fn worker(&self) -> Arc<Worker> {
         let worker = self.shared.worker.lock().unwrap();
         Arc::clone(worker.as_ref().expect("a handler was started"))
@@ -293,7 +301,7 @@ impl Host {
         let Trigger::Timer { name } = &function.trigger else {
             unreachable!("looked for it");
         };
-        let body = wire::timer(&function.name, name, tick);
+        let body = wire::timer(&function.name, name, tick, function.retries_max);
         self.invoke(function, &body, self.framing).await
     }
 
@@ -329,10 +337,14 @@ impl Host {
         }
         let body = wire::http(&function.name, name, call, &params);
         let invoked = self.invoke(function, &body, self.framing).await;
-        match invoked.failure {
+        let mut client = match invoked.failure {
             Some(_) => Client::plain(500, ""),
             None => invoked.client(),
+        };
+        if call.method == "HEAD" {
+            client.body.clear();
         }
+        client
     }
 
     /// Delivers one message if one is visible, and settles it.
@@ -414,7 +426,7 @@ impl Host {
         }
     }
 
-    async fn invoke(&self, function: &Function, body: &Value, framing: Framing) -> Invoked {
+    async fn invoke(&self, function: &Function, body: &str, framing: Framing) -> Invoked {
         let started = Instant::now();
         let failed = |why: String| Invoked {
             failure: Some(why),
@@ -425,7 +437,6 @@ impl Host {
             return failed(why);
         }
         let timeout = self.shared.function_timeout();
-        let body = body.to_string();
         let answered = wire::invoke(self.shared.port, &function.name, body.as_bytes(), framing);
         let Ok(answered) = tokio::time::timeout(timeout, answered).await else {
             self.time_out().await;
@@ -444,7 +455,7 @@ impl Host {
             Verdict::Success(bound) => {
                 assert_eq!(bound.traps, Vec::<String>::new(), "{}", function.name);
                 for line in bound.logs {
-                    self.log().add(Level::Information, line);
+                    self.log().record(Category::User, Level::Information, line);
                 }
                 for message in &bound.messages {
                     if let Err(why) = self.queue.send(message) {

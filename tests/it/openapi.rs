@@ -9,8 +9,8 @@ use crate::{
     tools::python_with,
 };
 
-/// Bounded so that all of it takes less than half a minute; the seed makes a failure come again. Other methods than GET
-/// and POST never come through: the host answers those itself, with 404 (`docs/specs/functions-host.md`, "2.3 HTTP
+/// Bounded so that all of it takes less than half a minute; the seed makes a failure come again. Other methods than GET,
+/// HEAD and POST never come through: the host answers those itself, with 404 (`docs/specs/functions-host.md`, "2.3 HTTP
 /// trigger request").
 const CONFIGURATION: &str = r#"
 seed = 20261123

@@ -12,3 +12,4 @@ mod schedule;
 mod signals;
 mod stopping;
 mod storage;
+mod unstarted;

@@ -17,6 +17,9 @@ const SUCCESS_AGE_MAX_S: i64 = 26 * 3600;
 /// How long after its time a run of the schedule may succeed.
 const LATE_MAX_S: i64 = 2 * 3600;
 
+/// Times of the schedule that are named.
+const UPCOMING: usize = 3;
+
 /// Clocks of two machines differ by less.
 pub const CLOCKS_DIFFER_S: i64 = 60;
 
@@ -94,11 +97,21 @@ pub fn last_success<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option
 }
 
 /// When the app was first seen with a timer that previews, and with one that applies (epoch seconds).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FirstSeen {
     pub preview: Option<i64>,
     pub apply: Option<i64>,
+    pub ticks: Option<Ticks>,
+}
+
+/// What came of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticks {
+    /// `SYNC_SCHEDULE`; the ticks of another schedule tell nothing of this one.
+    pub schedule: String,
+    /// The last tick, or when the schedule was first seen (epoch seconds).
+    pub last: i64,
 }
 
 impl FirstSeen {
@@ -123,6 +136,21 @@ impl FirstSeen {
         *seen = Some(began.min(now));
         self
     }
+
+    /// `host` runs the app at `now`, and with `is_tick` it just started the timer.
+    #[must_use]
+    pub fn ticked(mut self, host: &Host, is_tick: bool, now: i64) -> Self {
+        if let Some(schedule) = host.schedule.as_ref().filter(|_| host.is_present) {
+            let known = self.ticks.filter(|ticks| ticks.schedule == *schedule);
+            let last = known.filter(|_| !is_tick).map_or(now, |ticks| ticks.last);
+            self.ticks = Some(Ticks {
+                schedule: schedule.clone(),
+                // A clock that was ahead.
+                last: last.min(now),
+            });
+        }
+        self
+    }
 }
 
 /// What decides whether the host ever starts the timer.
@@ -140,6 +168,12 @@ impl Host {
     /// `None` where no schedule is set.
     pub fn schedule(&self) -> Option<Result<Schedule, ScheduleError>> {
         self.schedule.as_deref().map(Schedule::parse)
+    }
+
+    /// When the timer is due next, after `now`.
+    pub fn upcoming(&self, now: Timestamp) -> Vec<Timestamp> {
+        let schedule = self.schedule().and_then(Result::ok);
+        schedule.map_or_else(Vec::new, |schedule| schedule.upcoming(now, UPCOMING))
     }
 
     /// R28: why the host never starts what must start.
@@ -179,6 +213,7 @@ pub struct Circumstances<'a> {
     pub runs: &'a [Run<'a>],
     /// When the app was first seen with this setting; `None` if it never was.
     pub first_seen: Option<i64>,
+    pub ticks: Option<&'a Ticks>,
     /// When a tick failed of which nothing could be recorded, and why.
     pub unrecorded: Option<(i64, &'a str)>,
     /// Why memory, lock or the like cannot be read.
@@ -210,6 +245,10 @@ pub enum Problem {
         why: NoSuccess,
     },
     TickFailed(String),
+    /// The host did not start the timer at this time of its schedule.
+    NoTick {
+        due: i64,
+    },
     Unreadable(String),
     ClockIsBehind {
         run: String,
@@ -268,6 +307,7 @@ pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     {
         problems.push(Problem::TickFailed(error.to_owned()));
     }
+    problems.extend(no_tick(of));
     problems.extend(of.unreadable.iter().cloned().map(Problem::Unreadable));
     problems.extend(clock_is_behind(of, success));
     problems
@@ -287,6 +327,21 @@ pub fn overdue(of: &Circumstances<'_>) -> Option<Overdue> {
         age_max_s,
         has_succeeded: success.is_some(),
     })
+}
+
+/// R28: whether a time of the schedule passed without a tick. Why the host never starts the timer, as far as its settings
+/// tell, is told by [`Host::problems`].
+fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
+    let is_current = |ticks: &&Ticks| of.host.schedule.as_ref() == Some(&ticks.schedule);
+    let ticks = of.ticks.filter(is_current)?;
+    if !of.host.is_present || !of.host.problems().is_empty() {
+        return None;
+    }
+    let schedule = of.host.schedule()?.ok()?;
+    // The clock that the host waits for may be ahead of that of the tick.
+    let last = Timestamp::from_second(ticks.last.checked_add(CLOCKS_DIFFER_S)?).ok()?;
+    let due = schedule.next(last)?.as_second();
+    (due.saturating_add(LATE_MAX_S) < of.now).then_some(Problem::NoTick { due })
 }
 
 /// A fresh app has time for its first success. That time ends with a run that is a success in no mode, such as a scoped
@@ -340,6 +395,12 @@ impl fmt::Display for Problem {
             Self::TickFailed(error) => {
                 write!(f, "the timer's last run failed and is not in the history: {error}")
             }
+            Self::NoTick { due } => write!(
+                f,
+                "the timer was due at {} and the host did not start it: look at the log of the Functions host, and whether \
+                 it lists the function SyncTimer",
+                utc(*due)
+            ),
             Self::Unreadable(error) => f.write_str(error),
             Self::ClockIsBehind { run, started, now } => write!(
                 f,

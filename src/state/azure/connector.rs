@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
 use object_store::{
     ClientOptions, Result,
     client::{
@@ -16,6 +17,7 @@ use object_store::{
 
 use crate::{
     http::Route,
+    managed_identity,
     state::{envelope::LONGEST_BYTES, error::StateError},
 };
 
@@ -69,9 +71,22 @@ impl HttpService for Connector {
             Some("http") => &self.direct,
             Some(_) | None => &self.outward,
         };
-        let response = client.call(request).await?;
-        Ok(response.map(limited))
+        // Sent to identity endpoints only.
+        let is_for_token = request.headers().contains_key("metadata");
+        let response = client.call(request).await?.map(limited);
+        if is_for_token && response.status().is_success() {
+            return readable_token(response).await;
+        }
+        Ok(response)
     }
+}
+
+async fn readable_token(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let body = body.bytes().await?;
+    let body = managed_identity::readable(&body, Timestamp::now())
+        .map_err(|error| HttpError::new(HttpErrorKind::Decode, error))?;
+    Ok(HttpResponse::from_parts(head, body.into()))
 }
 
 /// Fails if the body is longer than a document may be.

@@ -121,7 +121,7 @@ fn bind(answer: &Object, function: &Function) -> Result<Bound, String> {
                 bound.client = Some(match (res, given) {
                     (Some(res), _) => client(res)?,
                     (None, Some(_)) => Client::plain(200, "{}"),
-                    (None, None) => Client::plain(200, ""),
+                    (None, None) => Client::plain(204, ""),
                 });
             }
         }
@@ -167,7 +167,7 @@ fn messages(next: &str) -> Result<Vec<Vec<u8>>, String> {
             if inner.starts_with('{') && inner.ends_with('}') {
                 let raw: &RawValue = serde_json::from_str(inner)
                     .map_err(|error| format!("cannot parse the queue output: {error}"))?;
-                vec![indented(raw.get()).into()]
+                vec![indented(&redated(raw.get())).into()]
             } else if inner.starts_with('[') && inner.ends_with(']') {
                 let raw: &RawValue = serde_json::from_str(inner)
                     .map_err(|error| format!("cannot parse the queue output: {error}"))?;
@@ -197,8 +197,37 @@ fn element(raw: &RawValue) -> String {
         Value::Bool(false) => "False".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::String(text) => dated(&text),
-        Value::Array(_) | Value::Object(_) => indented(raw.get()),
+        Value::Array(_) | Value::Object(_) => indented(&redated(raw.get())),
     }
+}
+
+/// Dates that are values inside a list or an object: written anew, with the offset of the host's zone, which is UTC.
+fn redated(json: &str) -> String {
+    let mut out = String::new();
+    let mut rest = json;
+    while let Some(start) = rest.find('"') {
+        out.push_str(&rest[..start]);
+        let text = &rest[start + 1..];
+        let mut escaped = false;
+        let end = text.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let end = end.expect("it was parsed");
+        let (value, after) = (&text[..end], &text[end + 1..]);
+        let is_name = after.trim_start().starts_with(':');
+        let date = value.parse::<Timestamp>().ok().filter(|_| !is_name);
+        let written = date.map(|date| {
+            let utc = date.to_string();
+            let zone = if value.ends_with('Z') { "Z" } else { "+00:00" };
+            format!("{}{zone}", utc.trim_end_matches('Z'))
+        });
+        let written = written.as_deref().unwrap_or(value);
+        out.extend(["\"", written, "\""]);
+        rest = after;
+    }
+    out + rest
 }
 
 /// Q12: the JSON reader takes such a string for a date.
@@ -303,12 +332,7 @@ fn client(res: &str) -> Result<Client, String> {
     let mut client = match body.map(|raw| (raw, serde_json::from_str(raw.get()).unwrap())) {
         None => Client::plain(status, ""),
         Some((_, Value::String(text))) => Client::plain(status, &text),
-        Some((raw, _)) => {
-            let mut client = Client::plain(status, &indented(raw.get()));
-            let json = "application/json; charset=utf-8".to_owned();
-            client.headers.insert("content-type".into(), json);
-            client
-        }
+        Some((raw, _)) => Client::plain(status, &indented(raw.get())),
     };
     if let Some(headers) = member(&res, "headers") {
         let headers: BTreeMap<String, Value> =
@@ -321,7 +345,10 @@ fn client(res: &str) -> Result<Client, String> {
                     return Err(format!("the header {name} is {value}"));
                 }
             };
-            client.headers.insert(name.to_ascii_lowercase(), value);
+            let name = name.to_ascii_lowercase();
+            let is_bare_type = name == "content-type" && !value.contains("charset=");
+            let charset = if is_bare_type { "; charset=utf-8" } else { "" };
+            client.headers.insert(name, value + charset);
         }
     }
     Ok(client)

@@ -67,6 +67,8 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) trigger: Trigger,
     pub(crate) outputs: Vec<Output>,
+    /// Of its retry policy.
+    pub(crate) retries_max: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,6 +230,9 @@ fn function(
     provider: Provider,
     bundle: bool,
 ) -> Result<Function, String> {
+    if is_disabled(name, settings) {
+        return Err(format!("Function '{name}' is disabled via App Setting"));
+    }
     let text = |binding: &Value, member: &str| binding[member].as_str().unwrap_or("").to_owned();
     let bindings = json["bindings"].as_array().cloned().unwrap_or_default();
     let mut trigger = None;
@@ -240,7 +245,12 @@ fn function(
         }
         match kind.as_str() {
             "timerTrigger" => {
-                resolve(&text(binding, "schedule"), settings, provider)?;
+                let schedule = resolve(&text(binding, "schedule"), settings, provider)?;
+                if !is_schedule(&schedule) {
+                    return Err(format!(
+                        "The '{schedule}' was not recognized as a valid cron expression or timespan."
+                    ));
+                }
                 trigger = Some(Trigger::Timer { name });
             }
             "httpTrigger" => {
@@ -269,5 +279,37 @@ fn function(
         name: name.to_owned(),
         trigger: trigger.ok_or("no trigger")?,
         outputs,
+        retries_max: json["retry"]["maxRetryCount"]
+            .as_u64()
+            .map(|max| u32::try_from(max).unwrap()),
     })
+}
+
+/// By a setting, in either spelling.
+fn is_disabled(function: &str, settings: &AppSettings) -> bool {
+    let names = [".", "_", "__"].map(|dot| format!("AzureWebJobs{dot}{function}{dot}Disabled"));
+    let mut values = names.iter().filter_map(|name| settings.get(name));
+    values.any(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+/// Enough of NCRONTAB and `TimeSpan` to tell what the host started from what it left out; the program has a reader of its
+/// own.
+fn is_schedule(text: &str) -> bool {
+    const LARGEST: [u32; 6] = [59, 59, 23, 31, 12, 6];
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if let [span] = fields.as_slice() {
+        return span.split(':').count() == 3
+            && span.split(':').all(|part| part.parse::<u32>().is_ok());
+    }
+    let largest = LARGEST.iter().skip(6_usize.saturating_sub(fields.len()));
+    matches!(fields.len(), 5 | 6)
+        && fields.iter().zip(largest).all(|(field, largest)| {
+            let mut parts = field.split([',', '-', '/']);
+            parts.all(|part| match part.parse::<u32>() {
+                Ok(number) => number <= *largest,
+                Err(_) => {
+                    part == "*" || part.len() == 3 && part.bytes().all(|c| c.is_ascii_alphabetic())
+                }
+            })
+        })
 }

@@ -191,7 +191,9 @@ impl Host {
             return refused(400);
         };
         let request = match &function.trigger {
-            Trigger::Timer { name } => wire::timer(&function.name, name, Tick::Normal),
+            Trigger::Timer { name } => {
+                wire::timer(&function.name, name, Tick::Admin, function.retries_max)
+            }
             Trigger::Queue { name } => {
                 let text = body["input"].as_str().unwrap_or_default();
                 let outside = Delivery::outside_the_queue(text);

@@ -1,12 +1,13 @@
 //! The host's side of the wire: bytes over TCP, both framings, and the envelopes of the three triggers
 //! (`docs/specs/functions-host.md`, "2. Wire protocol").
 
-use std::{io, net::Ipv4Addr};
+use std::{fmt, io, net::Ipv4Addr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,13 +16,92 @@ use uuid::Uuid;
 
 use super::{answer::dated, queue::Delivery, schedule::Status};
 
+/// The host that this double copies (`tests/it/data/host-wire/README.md`).
+const VERSION: &str = "4.1037.0.0";
+
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// As under Core Tools, where tracing buffers the body first.
+    /// As under Core Tools, where tracing buffers the body first, and adds its header.
     ContentLength,
-    /// As in Azure.
+    /// As recorded.
     Chunked,
+}
+
+/// A JSON object with its members in order, as the host writes it; [`Value`] sorts them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Members(Vec<(String, Box<RawValue>)>);
+
+impl Members {
+    fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// In place of a member whose name differs in case at most.
+    fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        let value = serde_json::value::to_raw_value(value).unwrap();
+        match self.position(name) {
+            Some(at) => self.0[at].1 = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(at) = self.position(name) {
+            self.0.remove(at);
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
+        self.position(name).map(|at| &*self.0[at].1)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let mut names = self.0.iter();
+        names.position(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> de::Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Members::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    members.set(&name, &value);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// What the host posts.
+fn envelope(name: &str, value: &impl Serialize, metadata: &Members) -> String {
+    let data = Members::default().with(name, value);
+    let envelope = Members::default()
+        .with("Data", &data)
+        .with("Metadata", metadata);
+    serde_json::to_string(&envelope).unwrap()
 }
 
 /// An HTTP answer of the handler.
@@ -75,21 +155,30 @@ pub(crate) async fn invoke(
 }
 
 async fn post(port: u16, path: &str, body: &[u8], framing: Framing) -> io::Result<Reply> {
+    exchange(port, &posted(port, path, body, framing)).await
+}
+
+/// The bytes of an invocation.
+pub(super) fn posted(port: u16, path: &str, body: &[u8], framing: Framing) -> Vec<u8> {
+    const TYPE: &str = "Content-Type: application/json; charset=utf-8\r\n";
     let id = Uuid::new_v4();
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: 4.1045.200.25556\r\n\
-         X-Azure-Functions-InvocationId: {id}\r\nUser-Agent: Azure-Functions-Host/4.1045.200.25556\r\n\
-         Content-Type: application/json; charset=utf-8\r\n"
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: {VERSION}\r\n\
+         X-Azure-Functions-InvocationId: {id}\r\nUser-Agent: Azure-Functions-Host/{VERSION}\r\n"
     )
     .into_bytes();
     match framing {
         Framing::ContentLength => {
-            request.extend(format!("Content-Length: {}\r\n\r\n", body.len()).bytes());
+            let trace = id.simple();
+            let length = body.len();
+            let rest = format!(
+                "traceparent: 00-{trace}-00f067aa0ba902b7-00\r\n{TYPE}Content-Length: {length}\r\n\r\n"
+            );
+            request.extend(rest.bytes());
             request.extend(body);
         }
         Framing::Chunked => {
-            let trace = id.simple();
-            request.extend(format!("traceparent: 00-{trace}-00f067aa0ba902b7-00\r\nTransfer-Encoding: chunked\r\n\r\n").bytes());
+            request.extend(format!("Transfer-Encoding: chunked\r\n{TYPE}\r\n").bytes());
             for chunk in body.chunks(4096) {
                 request.extend(format!("{:x}\r\n", chunk.len()).bytes());
                 request.extend(chunk);
@@ -98,7 +187,7 @@ async fn post(port: u16, path: &str, body: &[u8], framing: Framing) -> io::Resul
             request.extend(b"0\r\n\r\n");
         }
     }
-    exchange(port, &request).await
+    request
 }
 
 /// One request on a connection of its own. An answer that breaks off is an error (F10).
@@ -180,8 +269,23 @@ fn dechunked(mut rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn system(function: &str) -> Value {
-    json!({"MethodName": function, "UtcNow": Timestamp::now().to_string(), "RandGuid": Uuid::new_v4().to_string()})
+fn system(function: &str) -> Members {
+    Members::default()
+        .with("MethodName", function)
+        .with("UtcNow", &ticks(Timestamp::now()).to_string())
+        .with("RandGuid", &Uuid::new_v4().to_string())
+}
+
+/// .NET counts in units of 100 ns.
+fn ticks(time: Timestamp) -> Timestamp {
+    let nanos = time.as_nanosecond();
+    Timestamp::from_nanosecond(nanos - nanos.rem_euclid(100)).unwrap()
+}
+
+/// A time with the offset of a host in UTC.
+fn with_offset(time: Timestamp) -> String {
+    let utc = ticks(time).to_string();
+    format!("{}+00:00", utc.trim_end_matches('Z'))
 }
 
 /// What a timer invocation may look like.
@@ -192,7 +296,7 @@ pub(crate) enum Tick {
     First {
         offset: bool,
     },
-    /// A schedule without monitor.
+    /// A schedule without monitor, or of several times a minute.
     NoStatus,
     PastDue,
     /// With a retry policy.
@@ -206,45 +310,90 @@ pub(crate) enum Tick {
         status: Status,
         past_due: bool,
     },
+    /// Started by hand, before the first run ever.
+    Admin,
 }
 
-pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
-    let status = match tick {
-        Tick::NoStatus => Value::Null,
-        Tick::First { offset } => {
-            let never = if offset {
-                "0001-01-01T00:00:00+00:00"
-            } else {
-                "0001-01-01T00:00:00"
-            };
-            json!({"Last": never, "Next": "2026-11-23T02:00:00+01:00", "LastUpdated": never})
+/// Before the first run ever.
+const NEVER: &str = "0001-01-01T00:00:00+00:00";
+
+fn schedule_status(tick: Tick) -> Option<Members> {
+    let told = |last: &str, next: &str, updated: &str| {
+        Members::default()
+            .with("Last", last)
+            .with("Next", next)
+            .with("LastUpdated", updated)
+    };
+    match tick {
+        Tick::NoStatus | Tick::Retried => None,
+        Tick::First { offset: true } | Tick::Admin => {
+            let now = with_offset(Timestamp::now());
+            Some(told(NEVER, "2026-11-29T02:00:00+00:00", &now))
+        }
+        Tick::First { offset: false } => {
+            let never = "0001-01-01T00:00:00";
+            Some(told(never, "2026-11-23T02:00:00+01:00", never))
         }
         Tick::Scheduled { status, .. } => {
-            let last = status
-                .last
-                .map_or("0001-01-01T00:00:00+00:00".to_owned(), |at| at.to_string());
-            json!({"Last": last, "Next": status.next.to_string(), "LastUpdated": last})
+            let last = status.last.map_or(NEVER.to_owned(), with_offset);
+            let updated = with_offset(status.last.unwrap_or_else(Timestamp::now));
+            Some(told(&last, &with_offset(status.next), &updated))
         }
-        Tick::Normal | Tick::PastDue | Tick::Retried | Tick::Encoded | Tick::Unknown => {
-            json!({"Last": "2026-11-22T02:00:00.0057184+00:00", "Next": "2026-11-23T02:00:00Z", "LastUpdated": "2026-11-22T02:00:00.0057184+00:00"})
+        Tick::Normal | Tick::PastDue | Tick::Encoded | Tick::Unknown => {
+            let last = "2026-11-22T02:00:00.0057184+00:00";
+            Some(told(last, "2026-11-23T02:00:00+00:00", last))
         }
-    };
+    }
+}
+
+/// `Metadata.RetryContext` of a function with a retry policy.
+fn retry_context(count: u32, max: u32, exception: Option<&RawValue>) -> Members {
+    Members::default()
+        .with("RetryCount", &count)
+        .with("MaxRetryCount", &max)
+        .with("Exception", &exception)
+        .with("Instance", &())
+        .with("State", &Members::default())
+}
+
+/// What the host tells of a handler that answered 500; it tells the stack traces too.
+const EXCEPTION: &str = r#"{"InstanceId":"6191a44f-8131-4c61-8218-7a871af09db5","MethodName":"Host.Functions.SyncTimer","Handled":false,"ClassName":"Microsoft.Azure.WebJobs.Host.FunctionInvocationException","Message":"Exception while executing function: Functions.SyncTimer","Data":null,"InnerException":{"HttpRequestError":0,"StatusCode":500,"Message":"Response status code does not indicate success: 500 (X).","Data":{},"InnerException":null,"HelpLink":null,"Source":"System.Net.Http","HResult":-2146233088,"StackTrace":"\u2026"},"HelpURL":null,"StackTraceString":"\u2026","RemoteStackTraceString":null,"RemoteStackIndex":0,"ExceptionMethod":null,"HResult":-2146233088,"Source":"System.Private.CoreLib","WatsonBuckets":null}"#;
+
+/// `retries_max` is that of the function's retry policy, if it has one.
+pub(crate) fn timer(function: &str, name: &str, tick: Tick, retries_max: Option<u32>) -> String {
     let past_due = matches!(tick, Tick::PastDue | Tick::Scheduled { past_due: true, .. });
-    let mut value = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": past_due});
-    let mut metadata = json!({"sys": system(function)});
+    let daylight = Members::default().with("AdjustForDST", &true);
+    let mut value = Members::default()
+        .with("Schedule", &daylight)
+        .with("ScheduleStatus", &schedule_status(tick))
+        .with("IsPastDue", &past_due);
+    let mut metadata = Members::default();
+    if tick == Tick::Admin {
+        metadata.set(name, "\"\"");
+    }
+    metadata.set("sys", &system(function));
+    if tick == Tick::Retried {
+        let exception = RawValue::from_string(EXCEPTION.to_owned()).unwrap();
+        let context = retry_context(1, retries_max.unwrap_or(2), Some(&exception));
+        metadata.set("RetryContext", &context);
+    } else if let Some(max) = retries_max {
+        metadata.set("RetryContext", &retry_context(0, max, None));
+    }
     match tick {
-        Tick::Retried => {
-            metadata["RetryContext"] = json!({"RetryCount": 1, "MaxRetryCount": 3, "Exception": null, "Instance": null, "State": {}});
+        Tick::Encoded => {
+            let text = serde_json::to_string(&value).unwrap();
+            return envelope(name, &text, &metadata);
         }
-        Tick::Encoded => value = Value::String(value.to_string()),
-        Tick::Unknown => value["Cadence"] = json!({"every": [1, 2]}),
+        Tick::Unknown => value.set("Cadence", &json!({"every": [1, 2]})),
         Tick::Normal
         | Tick::First { .. }
         | Tick::NoStatus
         | Tick::PastDue
-        | Tick::Scheduled { .. } => {}
+        | Tick::Retried
+        | Tick::Scheduled { .. }
+        | Tick::Admin => {}
     }
-    json!({"Data": {name: value}, "Metadata": metadata})
+    envelope(name, &value, &metadata)
 }
 
 /// A request of an HTTP client, before routing.
@@ -318,7 +467,8 @@ pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<Stri
             .strip_prefix("{*")
             .and_then(|part| part.strip_suffix('}'))
         {
-            if rest.split('/').rev().skip(1).any(str::is_empty) {
+            // Recorded: `a//b` matches, an empty first segment does not.
+            if rest.starts_with('/') {
                 return None;
             }
             let captured = if rest.is_empty() {
@@ -353,49 +503,110 @@ fn names(pairs: &[(String, String)]) -> Vec<&str> {
     names
 }
 
-pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> Value {
-    let joined = |pairs: &[(String, String)], name: &str| Call::all(pairs, name).join(",");
-    let mut sent = call.headers.clone();
-    if !call.body.is_empty() && !call.chunked {
-        sent.push(("Content-Length".to_owned(), call.body.len().to_string()));
+/// The first names are those that the host knows, in its own order; others follow in the caller's.
+pub(super) const KNOWN_HEADERS: [&str; 7] = [
+    "Accept",
+    "Host",
+    "User-Agent",
+    "Content-Type",
+    "Expect",
+    "Transfer-Encoding",
+    "Content-Length",
+];
+
+/// The one identity of a caller with the function key.
+const IDENTITIES: &str = concat!(
+    r#"[{"AuthenticationType":"WebJobsAuthLevel","IsAuthenticated":true,"Actor":null,"BootstrapContext":null,"Claims":["#,
+    r#"{"Issuer":"LOCAL AUTHORITY","OriginalIssuer":"LOCAL AUTHORITY","Properties":{},"#,
+    r#""Type":"http://schemas.microsoft.com/2017/07/functions/claims/authlevel","Value":"Function","#,
+    r#""ValueType":"http://www.w3.org/2001/XMLSchema#string"},"#,
+    r#"{"Issuer":"LOCAL AUTHORITY","OriginalIssuer":"LOCAL AUTHORITY","Properties":{},"#,
+    r#""Type":"http://schemas.microsoft.com/2017/07/functions/claims/invoke","Value":"true","#,
+    r#""ValueType":"http://www.w3.org/2001/XMLSchema#string"},"#,
+    r#"{"Issuer":"LOCAL AUTHORITY","OriginalIssuer":"LOCAL AUTHORITY","Properties":{},"#,
+    r#""Type":"http://schemas.microsoft.com/2017/07/functions/claims/keyid","Value":"default","#,
+    r#""ValueType":"http://www.w3.org/2001/XMLSchema#string"}],"Label":null,"Name":null,"#,
+    r#""NameClaimType":"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name","#,
+    r#""RoleClaimType":"http://schemas.microsoft.com/ws/2008/06/identity/claims/role"}]"#,
+);
+
+/// What the host received of a call's headers: with those that frame a body.
+fn received(call: &Call) -> Vec<(String, String)> {
+    let mut headers = call.headers.clone();
+    let framing = match (call.body.is_empty(), call.chunked) {
+        (_, true) => Some(("Transfer-Encoding", "chunked".to_owned())),
+        (false, false) => Some(("Content-Length", call.body.len().to_string())),
+        (true, false) => None,
+    };
+    if let Some((name, value)) = framing
+        && call.first_header(name).is_none()
+    {
+        headers.push((name.to_owned(), value));
     }
-    let mut query = Map::new();
-    for key in names(&call.query) {
-        query.insert(key.to_owned(), joined(&call.query, key).into());
-    }
-    let (mut lists, mut texts) = (Map::new(), Map::new());
-    for key in names(&sent) {
-        let values: Vec<Value> = Call::all(&sent, key).into_iter().map(Value::from).collect();
-        lists.insert(key.to_owned(), values.into());
-        texts.insert(key.to_owned(), joined(&sent, key).into());
-    }
-    let text = url::form_urlencoded::Serializer::new(String::new())
+    headers.sort_by_key(|(name, _)| {
+        let mut known = KNOWN_HEADERS.iter();
+        known
+            .position(|known| known.eq_ignore_ascii_case(name))
+            .unwrap_or(KNOWN_HEADERS.len())
+    });
+    headers
+}
+
+fn url(call: &Call) -> String {
+    let host = call.first_header("host").unwrap_or("sync.example");
+    let scheme = if host.starts_with("127.0.0.1") {
+        "http"
+    } else {
+        "https"
+    };
+    let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(&call.query)
         .finish();
-    let mark = if text.is_empty() { "" } else { "?" };
-    let mut request = json!({
-        "Url": format!("https://sync.example{}{mark}{text}", call.path),
-        "Method": call.method, "Query": query, "Headers": lists, "Params": params,
-        "Identities": [{"AuthenticationType": "WebJobsAuthLevel", "IsAuthenticated": true, "Actor": null, "Claims": []}],
-    });
-    let mut metadata = Map::new();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{scheme}://{host}{}{mark}{query}", call.path)
+}
+
+pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> String {
+    let (mut query, mut last) = (Members::default(), Members::default());
+    for key in names(&call.query) {
+        let values = Call::all(&call.query, key);
+        query.set(key, &values.join(","));
+        last.set(key, values.last().unwrap_or(&""));
+    }
+    let sent = received(call);
+    let (mut lists, mut texts) = (Members::default(), Members::default());
+    for key in names(&sent) {
+        let values = Call::all(&sent, key);
+        lists.set(key, &values);
+        texts.set(key, &values.join(","));
+    }
+    let identities: &RawValue = serde_json::from_str(IDENTITIES).unwrap();
+    let mut request = Members::default()
+        .with("Url", &url(call))
+        .with("Method", &call.method)
+        .with("Query", &query)
+        .with("Headers", &lists)
+        .with("Params", params)
+        .with("Identities", identities);
+    let mut metadata = Members::default();
     if !call.body.is_empty() && !call.chunked {
-        request["Body"] = body_text(call).into();
-        if let Ok(Value::Object(members)) = serde_json::from_slice(&call.body) {
+        request.set("Body", &body_text(call));
+        if let Ok(members) = serde_json::from_slice::<Members>(&call.body) {
             merge(&mut metadata, &members);
         }
     }
-    let unsecret: Map<String, Value> = query
-        .iter()
-        .filter(|(key, _)| *key != "code")
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let mut unsecret = last.clone();
+    unsecret.remove("code");
     merge(&mut metadata, &unsecret);
-    merge(&mut metadata, params);
-    metadata.insert("Query".into(), unsecret.into());
-    metadata.insert("Headers".into(), texts.into());
-    metadata.insert("sys".into(), system(function));
-    json!({"Data": {name: request}, "Metadata": metadata})
+    let mut routed = Members::default();
+    for (name, value) in params {
+        routed.set(name, value);
+    }
+    merge(&mut metadata, &routed);
+    metadata.set("Query", &last);
+    metadata.set("Headers", &texts);
+    metadata.set("sys", &system(function));
+    envelope(name, &request, &metadata)
 }
 
 fn body_text(call: &Call) -> String {
@@ -409,21 +620,17 @@ fn body_text(call: &Call) -> String {
 
 /// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, dates written anew, nulls
 /// and lists left out, and a name overwrites one that differs in case only.
-fn merge(metadata: &mut Map<String, Value>, members: &Map<String, Value>) {
-    for (name, value) in members {
-        let value = match value {
-            Value::Null | Value::Array(_) => continue,
-            Value::Object(_) => value.clone(),
-            Value::String(text) => Value::String(Value::from(dated(text)).to_string()),
-            Value::Bool(true) => Value::from("\"True\""),
-            Value::Bool(false) => Value::from("\"False\""),
-            Value::Number(number) => Value::String(format!("\"{number}\"")),
-        };
-        let known = metadata
-            .keys()
-            .find(|key| key.eq_ignore_ascii_case(name))
-            .cloned();
-        metadata.insert(known.unwrap_or_else(|| name.clone()), value);
+fn merge(metadata: &mut Members, members: &Members) {
+    for (name, raw) in &members.0 {
+        match serde_json::from_str(raw.get()).unwrap() {
+            Value::Null => metadata.remove(name),
+            Value::Array(_) => {}
+            Value::Object(_) => metadata.set(name, raw),
+            Value::String(text) => metadata.set(name, &Value::from(dated(&text)).to_string()),
+            Value::Bool(true) => metadata.set(name, "\"True\""),
+            Value::Bool(false) => metadata.set(name, "\"False\""),
+            Value::Number(number) => metadata.set(name, &format!("\"{number}\"")),
+        }
     }
 }
 
@@ -443,40 +650,42 @@ pub(crate) fn queue(
     name: &str,
     (delivery, text): (&Delivery, &str),
     encoding: Encoding,
-) -> Value {
+) -> String {
+    let quoted = Value::from(text).to_string();
     let value = match encoding {
-        Encoding::Double => Value::String(Value::from(text).to_string()),
+        Encoding::Double => Value::String(quoted.clone()),
         Encoding::Single => Value::from(text),
         Encoding::Bare => serde_json::from_str(text).unwrap(),
     };
     let mut metadata = times_and_names(delivery);
-    if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+    if delivery.received.is_none() {
+        metadata.set(name, &quoted);
+    }
+    metadata.set("sys", &system(function));
+    if let Ok(members) = serde_json::from_str::<Members>(text) {
         merge(&mut metadata, &members);
     }
-    metadata.insert("sys".into(), system(function));
-    json!({"Data": {name: value}, "Metadata": metadata})
+    envelope(name, &value, &metadata)
 }
 
 /// What the host itself tells of a message. An order of the admin API was in no queue, so it was never received and never
 /// expires (2.4).
-fn times_and_names(delivery: &Delivery) -> Map<String, Value> {
+fn times_and_names(delivery: &Delivery) -> Members {
     const LAST_DAY: &str = "9999-12-31T23:59:59+00:00";
-    let quoted = |text: String| Value::String(Value::from(text).to_string());
+    let quoted = |id: Uuid| Value::from(id.to_string()).to_string();
     let second = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
-    let mut metadata = Map::new();
-    let mut tell = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
-    tell("DequeueCount", delivery.dequeues.to_string().into());
-    tell("InsertionTime", second(delivery.inserted).into());
-    if let Some(received) = delivery.received {
-        let week = SignedDuration::from_hours(7 * 24);
-        tell("ExpirationTime", second(delivery.inserted + week).into());
-        let lease = SignedDuration::from_mins(10);
-        tell("NextVisibleTime", second(received + lease).into());
-        tell("Id", quoted(delivery.id.to_string()));
-        tell("PopReceipt", quoted(delivery.receipt.to_string()));
-    } else {
-        tell("ExpirationTime", LAST_DAY.into());
-        tell("NextVisibleTime", LAST_DAY.into());
+    let after = |at: Timestamp, minutes| second(at + SignedDuration::from_mins(minutes));
+    let metadata = Members::default().with("DequeueCount", &delivery.dequeues.to_string());
+    match delivery.received {
+        Some(received) => metadata
+            .with("ExpirationTime", &after(delivery.inserted, 7 * 24 * 60))
+            .with("Id", &quoted(delivery.id))
+            .with("InsertionTime", &second(delivery.inserted))
+            .with("NextVisibleTime", &after(received, 10))
+            .with("PopReceipt", &quoted(delivery.receipt)),
+        None => metadata
+            .with("ExpirationTime", LAST_DAY)
+            .with("InsertionTime", &second(delivery.inserted))
+            .with("NextVisibleTime", LAST_DAY),
     }
-    metadata
 }

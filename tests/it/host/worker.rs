@@ -30,6 +30,8 @@ pub(crate) enum Category {
     System,
     /// `Host.Function.Console`
     Console,
+    /// An entry of `Logs`.
+    User,
     Tooling,
 }
 
@@ -51,7 +53,7 @@ impl Log {
         self.record(Category::System, level, text);
     }
 
-    fn record(&self, category: Category, level: Level, text: String) {
+    pub(super) fn record(&self, category: Category, level: Level, text: String) {
         let record = Record {
             category,
             level,

@@ -147,7 +147,7 @@ async fn r28_a_fresh_app_is_healthy_for_26_hours() {
         ),
     ] {
         assert_eq!(
-            problems(&bench.app_at(hours, &[HOSTED, NIGHTLY])).await,
+            problems(&bench.app_at(hours, &[])).await,
             expected,
             "{hours}"
         );
@@ -263,6 +263,22 @@ async fn r28_a_host_that_never_starts_the_timer_is_told() {
             "{settings:?} {told:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn r28_a_tick_that_did_not_come_is_told_until_one_comes() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let hourly = [HOSTED, ("SYNC_SCHEDULE", "0 0 * * * *")];
+    let app_at = |hours| bench.app_at(hours, &hourly);
+    assert!(matches!(tick(&app_at(0)).await, Answer::Success(_)));
+    assert_eq!(problems(&app_at(2)).await, Vec::<String>::new());
+    let told = problems(&app_at(4)).await;
+    assert!(
+        told.len() == 1 && told[0].starts_with("the timer was due at "),
+        "{told:?}"
+    );
+    assert!(matches!(tick(&app_at(4)).await, Answer::Success(_)));
+    assert_eq!(problems(&app_at(4)).await, Vec::<String>::new());
 }
 
 #[tokio::test]

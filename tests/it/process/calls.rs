@@ -38,7 +38,7 @@ async fn broken_settings_keep_the_server_alive_and_are_told() {
     let client = host.call(Call::get("/api/SyncHttp/health")).await;
     assert_eq!(
         (client.status, client.content_type()),
-        (503, "application/problem+json")
+        (503, "application/problem+json; charset=utf-8")
     );
     assert_eq!(client.json()["problems"].as_array().unwrap().len(), 2);
     host.queue
@@ -58,7 +58,7 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     let preview = host.call(Call::post(START, &json!({"wait": 60}))).await;
     assert_eq!(
         (preview.status, preview.content_type()),
-        (200, "application/json")
+        (200, "application/json; charset=utf-8")
     );
     let report = preview.json();
     assert_eq!(report["mode"], "preview", "{report}");
@@ -142,7 +142,8 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
         let told = format!("{} {}", call.method, call.path);
         let client = host.call(call).await;
         assert_eq!(client.status, status, "{told} {}", client.body);
-        assert_eq!(client.content_type(), "application/problem+json", "{told}");
+        let media = "application/problem+json; charset=utf-8";
+        assert_eq!(client.content_type(), media, "{told}");
         let problem = client.json();
         let found = problem["type"].as_str().unwrap();
         assert!(found.ends_with(kind), "{told}: {found}");
@@ -151,19 +152,117 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
     host.timer().await.succeeded();
     assert_eq!(office.writes(), 0, "R28: the timer previews");
 
-    // What a client sent in chunks does not reach the handler; what is large does.
-    let chunked = Call {
-        chunked: true,
-        ..Call::post(START, &json!({"mode": "apply"}))
-    };
-    assert_eq!(
-        host.call(chunked).await.status,
-        202,
-        "an empty body is a preview"
-    );
+    // What is large does reach the handler.
     let large = "x".repeat(3 << 20);
     let client = host.call(Call::post(START, &json!({"mode": large}))).await;
     assert_eq!(client.status, 413);
+    host.stop().await;
+}
+
+/// The host drops such a body: an apply must not become a preview.
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_body_that_was_sent_in_chunks_is_refused_with_the_way_out() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 1).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    let preview = host.call(Call::post(START, &json!({"wait": 60}))).await;
+    let run = preview.json()["id"].as_str().unwrap().to_owned();
+    let approved = json!({"mode": "apply", "approve": ["1f0c6a2b9d"]});
+    let undo = format!("{START}/runs/{run}/undo");
+    let form = Call {
+        method: "POST".to_owned(),
+        path: START.to_owned(),
+        body: b"mode=apply&token=1.00".to_vec(),
+        ..Call::default()
+    }
+    .header("Content-Type", "application/x-www-form-urlencoded");
+    for call in [
+        Call::post(START, &approved),
+        Call::post(&format!("{START}/runs"), &approved),
+        Call::post(&undo, &approved),
+        form.clone(),
+        form.header("Accept", "text/html"),
+    ] {
+        let chunked = Call {
+            chunked: true,
+            ..call
+        };
+        let told = format!("{} {:?}", chunked.path, chunked.headers);
+        let client = host.call(chunked).await;
+        assert_eq!(client.status, 411, "{told}: {}", client.body);
+        let problem = client.json();
+        assert_eq!(problem["type"], "urn:cloud-sync:problem:length-required");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("Content-Length"), "{detail}");
+    }
+    for path in ["health", "check", "accounts/a@corp.example", "runs/x"] {
+        let chunked = Call {
+            chunked: true,
+            ..Call::post(&format!("{START}/{path}"), &approved)
+        };
+        let status = host.call(chunked).await.status;
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+    // A GET asks nothing of its body.
+    let read = Call {
+        chunked: true,
+        ..Call::get("/api/SyncHttp/runs")
+    };
+    assert_eq!(host.call(read).await.status, 200);
+    assert_eq!(host.queue.len(), 0, "nothing was queued");
+    host.stop().await;
+}
+
+/// As monitors ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_answered_as_get_without_its_body() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 0).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    for path in ["", "/runs", "/health", "/nothing", "/runs/x"] {
+        let get = Call::get(&format!("{START}{path}"));
+        let head = Call {
+            method: "HEAD".to_owned(),
+            ..get.clone()
+        };
+        let (get, head) = (host.call(get).await, host.call(head).await);
+        assert_eq!(
+            (head.status, &head.headers),
+            (get.status, &get.headers),
+            "{path}"
+        );
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+    }
+    let undo = Call {
+        method: "HEAD".to_owned(),
+        ..Call::get(&format!("{START}/runs/20261123T020000Z-0b5e77/undo"))
+    };
+    assert_eq!(host.call(undo).await.status, 405);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_queued_run_is_logged_once_and_names_the_run_once() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(2, 1).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    let queued = host
+        .call(Call::post(START, &json!({"mode": "apply"})))
+        .await;
+    let id = queued.json()["run"].as_str().unwrap().to_owned();
+    host.drain().await;
+    let sentence = format!("run {id} (Apply): ");
+    let lines = || {
+        let all = host.log().all().into_iter();
+        all.map(|record| record.text)
+            .filter(|line| line.contains(&sentence))
+            .collect::<Vec<_>>()
+    };
+    until("the run is logged", || !lines().is_empty()).await;
+    host.timer().await.succeeded();
+    let lines = lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].matches(" run=").count(), 1, "{lines:?}");
     host.stop().await;
 }
 

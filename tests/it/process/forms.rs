@@ -94,10 +94,11 @@ async fn a_caller_is_understood_in_every_spelling() {
     assert_eq!(in_parts.status, 415, "{}", in_parts.body);
     assert_eq!(host.queue.len(), 0);
 
+    let json = "application/json; charset=utf-8";
     for (call, status, content_type) in [
-        (Call::get("/api/SyncHttp/"), 200, "application/json"),
-        (Call::get("/API/synchttp/runs/"), 200, "application/json"),
-        (Call::get("/api/SyncHttp/RUNS"), 200, "application/json"),
+        (Call::get("/api/SyncHttp/"), 200, json),
+        (Call::get("/API/synchttp/RUNS/"), 200, json),
+        (Call::get("/api/SyncHttp/runs//"), 200, json),
         (
             Call::get("/api/SyncHttp/runs").header("ACCEPT", "text/csv"),
             200,
@@ -115,9 +116,9 @@ async fn a_caller_is_understood_in_every_spelling() {
                 .query("format", "csv")
                 .query("format", "json"),
             400,
-            "application/problem+json",
+            "application/problem+json; charset=utf-8",
         ),
-        (Call::get("/api/SyncHttp/runs//"), 404, ""),
+        (Call::get("/api/SyncHttp//runs"), 404, ""),
     ] {
         let told = format!("{call:?}");
         let client = host.call(call).await;

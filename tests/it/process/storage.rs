@@ -171,7 +171,7 @@ async fn storage_that_is_down_is_told_before_any_write() {
         let client = host.call(Call::get("/api/SyncHttp/health")).await;
         assert_eq!(
             (client.status, client.content_type()),
-            (503, "application/problem+json")
+            (503, "application/problem+json; charset=utf-8")
         );
         let start = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
         assert_eq!(host.call(start).await.status, 503);

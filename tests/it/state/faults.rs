@@ -345,6 +345,54 @@ async fn an_identity_that_is_not_assigned_is_told_from_a_missing_role() {
     );
 }
 
+/// Not a missing identity: the endpoint answered.
+#[tokio::test]
+async fn an_identity_endpoint_without_a_token_is_named() {
+    let service =
+        Service::start(|_: &str| r#"{"access_token":"t","expires_on":"tomorrow"}"#.into_response())
+            .await;
+    let settings = [
+        ("AzureWebJobsStorage__accountName", "stexample".into()),
+        ("IDENTITY_ENDPOINT", format!("{}/msi/token", service.origin)),
+    ];
+    assert_eq!(
+        opened(&settings).await.unwrap_err().to_string(),
+        "no token for container cloud-sync of storage account stexample: the identity endpoint answered with \"tomorrow\" as the \
+         time at which the token expires; restart the function app, and ask the support of Azure if the endpoint answers so again"
+    );
+    assert_eq!(service.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_for_storage_that_has_expired_is_asked_for_once_a_minute() {
+    let answer = |line: &str| {
+        if line.starts_with("GET /msi/token") {
+            return r#"{"access_token":"storage-token","expires_on":1600000000}"#.into_response();
+        }
+        r#"<?xml version="1.0"?><EnumerationResults><Blobs/><NextMarker/></EnumerationResults>"#
+            .into_response()
+    };
+    let service = Service::start(answer).await;
+    let settings = [
+        (
+            "AzureWebJobsStorage__blobServiceUri",
+            format!("{}/stexample", service.origin),
+        ),
+        ("AzureWebJobsStorage__credential", "managedidentity".into()),
+        ("IDENTITY_ENDPOINT", format!("{}/msi/token", service.origin)),
+    ];
+    let state = opened(&settings).await.unwrap();
+    for _ in 0..10 {
+        state.newest_run().await.unwrap();
+    }
+    let asked = service.asked();
+    let tokens = asked
+        .iter()
+        .filter(|line| line.starts_with("GET /msi/token"));
+    assert_eq!(tokens.count(), 1, "{asked:?}");
+    assert!(asked.len() > 10, "{asked:?}");
+}
+
 #[tokio::test]
 async fn a_managed_identity_gets_a_token_for_storage() {
     let answer = |line: &str| {

@@ -25,7 +25,10 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{ExchangeError, Failure};
-use crate::http::{Clock, Route, is_loopback, one_line};
+use crate::{
+    http::{Clock, Route, is_loopback, one_line},
+    managed_identity::{IdentityClient, NoTokenInAnswer},
+};
 use domain::remedies;
 
 /// `adminapi/beta` refuses applications without this app role.
@@ -114,7 +117,7 @@ fn direct() -> Result<Transport, azure_core::Error> {
     let client = client.build().map_err(|error| {
         azure_core::Error::with_error(ErrorKind::Other, error, "cannot set up HTTP")
     })?;
-    Ok(Transport::new(Arc::new(client)))
+    Ok(Transport::new(Arc::new(IdentityClient::new(client))))
 }
 
 impl fmt::Debug for Identity {
@@ -279,7 +282,18 @@ impl TokenKeeper {
         tokio::time::timeout(TOKEN_TIMEOUT, credential.get_token(&scopes, None))
             .await
             .map_err(|_| self.error("the identity endpoint does not answer"))?
-            .map_err(|error| self.error(&error.to_string()))
+            .map_err(|error| self.refused(&error))
+    }
+
+    /// An answer that cannot be read tells its own remedy.
+    fn refused(&self, error: &azure_core::Error) -> ExchangeError {
+        NoTokenInAnswer::within(error).map_or_else(
+            || self.error(&error.to_string()),
+            |answered| ExchangeError::Token {
+                text: answered.to_string(),
+                remedy: NoTokenInAnswer::REMEDY.to_owned(),
+            },
+        )
     }
 
     fn error(&self, text: &str) -> ExchangeError {

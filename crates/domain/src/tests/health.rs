@@ -1,7 +1,7 @@
 //! R28: what a success is, and what is unhealthy.
 
 use crate::{
-    health::{Circumstances, FirstSeen, Host, Run, epoch, last_success, overdue, problems},
+    health::{Circumstances, FirstSeen, Host, Run, Ticks, epoch, last_success, overdue, problems},
     mode::{Mode, PerformSync},
     report::{RunOutcome, RunState},
 };
@@ -62,6 +62,7 @@ fn app<'a>(runs: &'a [Run<'a>], host: &'a Host) -> Circumstances<'a> {
         now: NOW,
         runs,
         first_seen: Some(NOW - 100 * DAY),
+        ticks: None,
         unrecorded: None,
         unreadable: &[],
         host,
@@ -256,6 +257,99 @@ fn r28_an_app_was_first_seen_once_for_each_mode() {
     assert_eq!(seen.with(Mode::Apply), Some(NOW + DAY));
     let corrected = seen.noted(Mode::Apply, NOW, &history);
     assert_eq!(corrected.with(Mode::Apply), Some(NOW));
+}
+
+/// The last tick, or the first sight, `hours` before [`NOW`].
+fn ticks(schedule: &str, hours: i64) -> Ticks {
+    Ticks {
+        schedule: schedule.to_owned(),
+        last: NOW - hours * HOUR,
+    }
+}
+
+#[test]
+fn r28_a_time_of_the_schedule_without_a_tick_is_told_after_two_hours() {
+    let (nightly, hourly, weekly) = ("0 0 2 * * *", "0 0 * * * *", "0 0 2 * * 1");
+    let runs = [run("a", Mode::Apply, 1)];
+    for (schedule, last_h, now_h, due) in [
+        (nightly, 24, 0, None),
+        (nightly, 24, 2, None),
+        (nightly, 24, 3, Some("2026-11-30T02:00:00Z")),
+        (nightly, 0, 3, None),
+        (nightly, 25, 2, Some("2026-11-29T02:00:00Z")),
+        (hourly, 1, 2, None),
+        (hourly, 1, 3, Some("2026-11-30T02:00:00Z")),
+        (weekly, 7 * 24, 2, None),
+        (weekly, 7 * 24, 3, Some("2026-11-30T02:00:00Z")),
+        ("00:30:00", 1, 1, None),
+        ("00:30:00", 1, 2, Some("2026-11-30T01:31:00Z")),
+    ] {
+        let host = host(schedule);
+        let ticks = ticks(schedule, last_h);
+        let of = Circumstances {
+            now: NOW + now_h * HOUR,
+            ticks: Some(&ticks),
+            ..app(&runs, &host)
+        };
+        let expected = due.map(|due| {
+            format!(
+                "the timer was due at {due} and the host did not start it: look at the log of the Functions host, and \
+                 whether it lists the function SyncTimer"
+            )
+        });
+        assert_eq!(
+            told(&of),
+            Vec::from_iter(expected),
+            "{schedule} {last_h} {now_h}"
+        );
+    }
+}
+
+#[test]
+fn r28_only_ticks_that_the_host_owes_are_missed() {
+    let nightly = "0 0 2 * * *";
+    let runs = [run("a", Mode::Apply, 1)];
+    let of_another = ticks("0 0 3 * * *", 100);
+    let of_this = ticks(nightly, 100);
+    let on_a_desk = Host {
+        is_present: false,
+        ..host(nightly)
+    };
+    let disabled = Host {
+        disabled: vec!["AzureWebJobs.SyncTimer.Disabled".into()],
+        ..host(nightly)
+    };
+    for (host, ticks, problems) in [
+        (&host(nightly), Some(&of_this), 1),
+        (&host(nightly), Some(&of_another), 0),
+        (&host(nightly), None, 0),
+        (&on_a_desk, Some(&of_this), 0),
+        // What its settings tell is told once.
+        (&disabled, Some(&of_this), 1),
+    ] {
+        let of = Circumstances {
+            ticks,
+            ..app(&runs, host)
+        };
+        assert_eq!(told(&of).len(), problems, "{host:?} {ticks:?}");
+    }
+}
+
+#[test]
+fn r28_ticks_are_those_of_the_schedule_in_force() {
+    let nightly = host("0 0 2 * * *");
+    let last = |seen: &FirstSeen| seen.ticks.as_ref().map(|ticks| ticks.last);
+    let seen = FirstSeen::default().ticked(&nightly, false, NOW);
+    assert_eq!(last(&seen), Some(NOW), "watched from the first sight on");
+    let seen = seen.ticked(&nightly, false, NOW + HOUR);
+    assert_eq!(last(&seen), Some(NOW));
+    let seen = seen.ticked(&nightly, true, NOW + HOUR);
+    assert_eq!(last(&seen), Some(NOW + HOUR));
+    let corrected = seen.clone().ticked(&nightly, false, NOW);
+    assert_eq!(last(&corrected), Some(NOW));
+    assert_eq!(seen.clone().ticked(&Host::default(), true, NOW + DAY), seen);
+    let changed = seen.ticked(&host("0 0 3 * * *"), false, NOW + DAY);
+    assert_eq!(last(&changed), Some(NOW + DAY));
 }
 
 #[test]
