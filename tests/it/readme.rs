@@ -221,7 +221,8 @@ impl Terminal {
         let program = env!("CARGO_BIN_EXE_cloud-sync");
         std::os::unix::fs::symlink(program, bin.join("cloud-sync")).unwrap();
         let cargo = bin.join("cargo");
-        let script = "#!/bin/sh\n[ \"$1 $2\" = 'run --' ] || exit 99\nshift 2\nexec cloud-sync \"$@\"\n";
+        let script =
+            "#!/bin/sh\n[ \"$1 $2\" = 'run --' ] || exit 99\nshift 2\nexec cloud-sync \"$@\"\n";
         fs::write(&cargo, script).unwrap();
         fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
         Self {

@@ -32,6 +32,7 @@ fn sync_http() -> Function {
                 name: "next".into(),
             },
         ],
+        retry: None,
     }
 }
 

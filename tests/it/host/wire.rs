@@ -13,7 +13,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{answer::dated, queue::Delivery, schedule::Status};
+use super::{answer::dated, project::Retry, queue::Delivery, schedule::Status};
 
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,19 @@ pub(crate) async fn invoke(
     body: &[u8],
     framing: Framing,
 ) -> io::Result<Reply> {
+    invoke_as(Uuid::new_v4(), port, function, body, framing).await
+}
+
+/// The same with this invocation id: all tries of an invocation have one.
+pub(crate) async fn invoke_as(
+    id: Uuid,
+    port: u16,
+    function: &str,
+    body: &[u8],
+    framing: Framing,
+) -> io::Result<Reply> {
     let mut path = format!("/{function}");
-    let mut reply = post(port, &path, body, framing).await?;
+    let mut reply = post(id, port, &path, body, framing).await?;
     for _ in 0..5 {
         let Some(location) = reply.header("location") else {
             break;
@@ -67,15 +78,14 @@ pub(crate) async fn invoke(
         location.clone_into(&mut path);
         reply = match reply.status {
             301..=303 => get(port, &path).await?,
-            307 | 308 => post(port, &path, body, framing).await?,
+            307 | 308 => post(id, port, &path, body, framing).await?,
             _ => break,
         };
     }
     Ok(reply)
 }
 
-async fn post(port: u16, path: &str, body: &[u8], framing: Framing) -> io::Result<Reply> {
-    let id = Uuid::new_v4();
+async fn post(id: Uuid, port: u16, path: &str, body: &[u8], framing: Framing) -> io::Result<Reply> {
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: 4.1045.200.25556\r\n\
          X-Azure-Functions-InvocationId: {id}\r\nUser-Agent: Azure-Functions-Host/4.1045.200.25556\r\n\
@@ -208,7 +218,40 @@ pub(crate) enum Tick {
     },
 }
 
-pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
+/// Which try of an invocation with a retry policy it is (2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Try {
+    /// 0 for the first.
+    pub(crate) count: u32,
+    pub(crate) count_max: u32,
+    /// Why the try before failed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Try {
+    pub(crate) fn first(retry: Retry) -> Self {
+        Self {
+            count: 0,
+            count_max: retry.count_max,
+            failure: None,
+        }
+    }
+
+    fn context(&self) -> Value {
+        let exception = self.failure.as_ref().map(|message| {
+            json!({
+                "InstanceId": Uuid::new_v4().to_string(), "MethodName": "Host.Functions.SyncTimer", "Handled": false,
+                "ClassName": "Microsoft.Azure.WebJobs.Host.FunctionInvocationException",
+                "Message": "Exception while executing function: Functions.SyncTimer", "Data": null,
+                "InnerException": {"Message": message, "Source": "System.Net.Http", "StackTrace": "\u{2026}"},
+                "StackTraceString": "\u{2026}", "Source": "System.Private.CoreLib",
+            })
+        });
+        json!({"RetryCount": self.count, "MaxRetryCount": self.count_max, "Exception": exception, "Instance": null, "State": {}})
+    }
+}
+
+pub(crate) fn timer(function: &str, name: &str, tick: Tick, of: Option<&Try>) -> Value {
     let status = match tick {
         Tick::NoStatus => Value::Null,
         Tick::First { offset } => {
@@ -232,6 +275,9 @@ pub(crate) fn timer(function: &str, name: &str, tick: Tick) -> Value {
     let past_due = matches!(tick, Tick::PastDue | Tick::Scheduled { past_due: true, .. });
     let mut value = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": past_due});
     let mut metadata = json!({"sys": system(function)});
+    if let Some(of) = of {
+        metadata["RetryContext"] = of.context();
+    }
     match tick {
         Tick::Retried => {
             metadata["RetryContext"] = json!({"RetryCount": 1, "MaxRetryCount": 3, "Exception": null, "Instance": null, "State": {}});
