@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
@@ -34,6 +35,9 @@ use crate::{
 /// The newest runs that the history shows.
 const RUNS_SHOWN: usize = 100;
 
+/// How late a failed message is answered, together with the 30 s of `visibilityTimeout` in `host.json`.
+const ANSWERED_AFTER: Duration = Duration::from_secs(3 * 60 + 30);
+
 /// How long a caller should wait before looking for a queued run.
 const RETRY_AFTER_S: u64 = 10;
 
@@ -56,14 +60,24 @@ enum Earlier {
     FailedForGood,
 }
 
-/// Why a tick failed, and whether the next try would fail too.
-struct TickFailure {
+/// Why an invocation failed, and whether the next try would fail too.
+struct InvocationFailure {
     cause: String,
     is_final: bool,
 }
 
-impl From<&RunError> for TickFailure {
-    fn from(error: &RunError) -> Self {
+impl InvocationFailure {
+    fn of(report: &Report) -> Self {
+        let cause = report.error.clone();
+        Self {
+            cause: cause.unwrap_or_else(|| "the run failed".into()),
+            is_final: report.is_final,
+        }
+    }
+}
+
+impl From<RunError> for InvocationFailure {
+    fn from(error: RunError) -> Self {
         Self {
             cause: error.to_string(),
             is_final: error.is_final(),
@@ -119,7 +133,7 @@ impl App {
         }
         let ended = match engine {
             Ok(engine) => tick(engine, earlier == Earlier::Failed).await,
-            Err(error) => Err(TickFailure {
+            Err(error) => Err(InvocationFailure {
                 cause: error.to_string(),
                 is_final: true,
             }),
@@ -131,7 +145,7 @@ impl App {
         };
         match ended {
             Ok(success) => success.into(),
-            Err(TickFailure { cause, .. }) => Answer::Failure { cause },
+            Err(InvocationFailure { cause, .. }) => Answer::Failure { cause },
         }
     }
 
@@ -151,19 +165,16 @@ fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
 }
 
 /// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
-async fn tick(engine: &Engine, has_failed_before: bool) -> Result<Success, TickFailure> {
+async fn tick(engine: &Engine, has_failed_before: bool) -> Result<Success, InvocationFailure> {
     engine.note_first_seen().await;
     let ended = match run_of_tick(engine, has_failed_before).await {
-        Ok(report) if report.outcome == RunOutcome::Failed => Err(TickFailure {
-            cause: report.error.unwrap_or_else(|| "the run failed".into()),
-            is_final: report.is_final,
-        }),
+        Ok(report) if report.outcome == RunOutcome::Failed => Err(InvocationFailure::of(&report)),
         Ok(report) => Ok(ended(engine, &report)),
         Err(NoRun::HandedOn(success)) => Ok(success),
         // R28: what could not be recorded as a run is recorded as a tick.
         Err(NoRun::Failed(error)) => {
             engine.record_failed_tick(&error, has_failed_before).await;
-            Err(TickFailure::from(&error))
+            Err(error.into())
         }
     };
     engine.announce_silence().await;
@@ -293,48 +304,76 @@ fn next(report: &Report) -> Vec<Message> {
     .collect()
 }
 
-/// A queued run, or the continuation of one: waits for the lock inside the invocation, then hands itself on.
+/// A queued run, or the continuation of one. The host delivers a message five times in all; a failure that may be over
+/// later is answered late, so that the deliveries outlast a service that is away for 15 minutes.
 async fn queue(engine: &Engine, message: &Message) -> Answer {
-    tracing::Span::current().record("run", message.run.as_str());
-    let summary = match engine.summary(&message.run).await {
-        Ok(Some(summary)) => summary,
-        Ok(None) => {
-            tracing::error!(
-                "the queue names a run that state does not know; the message is dropped"
-            );
-            return Success::default().into();
+    let began = Instant::now();
+    match delivered(engine, message).await {
+        Ok(success) => success.into(),
+        Err(InvocationFailure { cause, is_final }) => {
+            let left = engine
+                .settings()
+                .time_budget
+                .saturating_sub(began.elapsed());
+            if !is_final {
+                engine.pause(left.min(ANSWERED_AFTER)).await;
+            }
+            Answer::Failure { cause }
         }
-        Err(error) => {
-            return Answer::Failure {
-                cause: error.to_string(),
-            };
-        }
-    };
-    if summary.state == RunState::Ended {
-        tracing::info!("the run has ended already; the message is a repetition");
-        return Success::default().into();
     }
+}
+
+/// Waits for the lock inside the invocation, then hands itself on.
+async fn delivered(engine: &Engine, message: &Message) -> Result<Success, InvocationFailure> {
+    tracing::Span::current().record("run", message.run.as_str());
+    let Some(summary) = engine.summary(&message.run).await? else {
+        tracing::error!("the queue names a run that state does not know; the message is dropped");
+        return Ok(Success::default());
+    };
+    let begun = if summary.state != RunState::Ended {
+        request_of(message.run.clone(), summary)
+    } else if let Some(again) = again(engine, &summary) {
+        again
+    } else {
+        tracing::info!("the run has ended already; the message is a repetition");
+        return Ok(Success::default());
+    };
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
         // Whoever gets the lock late still has time to work.
         patience: budget / 2,
-        ..request_of(message.run.clone(), summary)
+        ..begun
     };
     match engine.run_recorded(&request).await {
-        Ok(report) => ended(engine, &report).into(),
+        Ok(report) if is_of_schedule(report.trigger, report.outcome) && !report.is_final => {
+            Err(InvocationFailure::of(&report))
+        }
+        Ok(report) => Ok(ended(engine, &report)),
         Err(error @ RunError::LockHeld { .. }) => {
             tracing::info!("handed on: {error}");
-            Success {
+            Ok(Success {
                 next: vec![message.clone()],
                 ..Success::default()
-            }
-            .into()
+            })
         }
-        Err(error) => Answer::Failure {
-            cause: error.to_string(),
-        },
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A run of the schedule that failed, which nobody starts again by hand.
+fn is_of_schedule(trigger: StartedBy, outcome: RunOutcome) -> bool {
+    trigger == StartedBy::Timer && outcome == RunOutcome::Failed
+}
+
+/// The run that takes the place of one of the schedule that failed when its message was delivered before.
+fn again(engine: &Engine, failed: &RunSummary) -> Option<RunRequest> {
+    let mode = engine.settings().perform_sync.timer_mode();
+    let is_tried_again = is_of_schedule(failed.trigger, failed.outcome) && !failed.was_killed;
+    is_tried_again.then(|| RunRequest {
+        has_failed_before: true,
+        ..RunRequest::new(mode, StartedBy::Timer)
+    })
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {

@@ -84,7 +84,7 @@ impl Container {
                 self.create().await?;
                 send().await
             }
-            sent => sent,
+            answer => answer,
         }
     }
 

@@ -248,7 +248,7 @@ async fn a_tick_that_fails_is_tried_again_under_the_same_id() {
         let id = headers["x-azure-functions-invocationid"].to_str().unwrap();
         let mut heard = kept.lock().unwrap();
         heard.push((id.to_owned(), body["Metadata"]["RetryContext"].clone()));
-        let succeeds = heard.len() % 3 == 0;
+        let succeeds = heard.len().is_multiple_of(3);
         async move {
             if succeeds {
                 Json(json!({})).into_response()

@@ -15,6 +15,7 @@ use cloud_sync::{
 };
 use futures::future::join_all;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{
     durability::at_write,
@@ -191,12 +192,12 @@ async fn r35_a_handler_whose_host_was_killed_ends_its_run_and_itself() {
     let mut killed = OwnParent::start(&settings).await;
     let body = br#"{"Data":{"timer":{}}}"#;
     let port = killed.port;
-    let tick =
-        tokio::spawn(async move { wire::invoke(port, "SyncTimer", body, Framing::Chunked).await });
+    let mut tick = JoinSet::new();
+    tick.spawn(async move { wire::invoke(port, "SyncTimer", body, Framing::Chunked).await });
     until("it writes", || office.writes() >= 3).await;
     killed.kill();
     // A killed host hears no answer.
-    tick.abort();
+    tick.shutdown().await;
     let began = Instant::now();
     until("the handler has ended", || !killed.is_served()).await;
     assert!(office.accounts() != office.expected, "it did not do all");
