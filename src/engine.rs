@@ -22,7 +22,10 @@ pub mod run;
 mod stop;
 mod undo;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::OnceCell;
 
@@ -173,6 +176,14 @@ impl Engine {
                 Ok::<_, RunError>(Arc::new(ZivverClient::new(connection, transport)))
             })
             .await
+    }
+
+    /// Waits, but not longer than this process may.
+    pub async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.shared.links.stop.requested() => {}
+        }
     }
 
     fn policy(&self) -> Policy {

@@ -39,6 +39,7 @@ mod error;
 mod location;
 pub mod lock;
 mod objects;
+mod outage;
 mod parts;
 mod retention;
 mod run_id;
@@ -113,10 +114,11 @@ impl State {
                 container,
                 folder,
             } => {
-                let store = account.open_or_create(container, &place).await?;
-                Ok(Self {
-                    objects: Objects::new(store, folder.clone(), &place),
-                })
+                let store = account.open(container)?;
+                let objects = Objects::new(store, folder.clone(), &place);
+                let objects = objects.with_outages_of(outage::PATIENCE);
+                objects.open().await?;
+                Ok(Self { objects })
             }
             StateLocation::Folder(path) => {
                 let failed = |cause: String| StateError::Unreachable {

@@ -57,8 +57,15 @@ async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::R
         async move { app.handle(invocation).await }
     };
     // Before the listener closes: runs hand on what they have not begun, and give their lock back.
+    let is_child_of_host =
+        settings::functions_port(settings::environment).is_ok_and(|port| port.is_some());
     let shutdown = async move {
-        functions::shutdown_signal().await;
+        tokio::select! {
+            () = functions::shutdown_signal() => {}
+            () = functions::parent_ended(), if is_child_of_host => {
+                tracing::warn!("the Functions host has ended, so this process ends too");
+            }
+        }
         stop.request();
     };
     functions::serve(listener, shutdown, handle).await

@@ -69,6 +69,34 @@ pub enum RunError {
     Stopped(String),
 }
 
+impl RunError {
+    /// Whether the same run fails in some minutes too, until a person has changed something: settings, keys, roles.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Settings(_) | Self::Forbidden(_) | Self::Setup(_) => true,
+            Self::State(error) => error.is_final(),
+            Self::Source(error) => error.is_final(),
+            Self::Target(error) => match error {
+                ReadError::Refused(_)
+                | ReadError::Unauthorized { .. }
+                | ReadError::Forbidden { .. } => true,
+                ReadError::Incomplete { .. } | ReadError::Unavailable { .. } => false,
+            },
+            // The next run begins without the codes, accounts or run that this one was started with.
+            Self::UnknownApproval(_)
+            | Self::ExpiredApproval(_)
+            | Self::ApprovalInPreview
+            | Self::UnknownAccounts(_)
+            | Self::UnknownRun(_)
+            | Self::LockHeld { .. }
+            | Self::NoMailboxes { .. }
+            | Self::SourceFilter(_)
+            | Self::TargetDoubt(_)
+            | Self::Stopped(_) => false,
+        }
+    }
+}
+
 fn target(error: &ReadError) -> String {
     match error {
         ReadError::Incomplete { .. } => error.to_string(), // says so itself

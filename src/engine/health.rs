@@ -190,11 +190,14 @@ impl Engine {
     }
 
     /// R28: records a failed tick that has no run: in the history, or in this process if the history cannot be written.
-    pub async fn record_failed_tick(&self, error: &RunError) {
+    pub async fn record_failed_tick(&self, error: &RunError, has_failed_before: bool) {
         let now = second(self.now());
+        let request = RunRequest {
+            has_failed_before,
+            ..RunRequest::new(self.timer_mode(), Trigger::Timer)
+        };
         let saved = async {
             let id = self.new_run_id().await?;
-            let request = RunRequest::new(self.timer_mode(), Trigger::Timer);
             let begun = Report::begin(
                 id.to_string(),
                 request.mode,
@@ -214,7 +217,7 @@ impl Engine {
             Ok::<_, RunError>(report)
         };
         match saved.await {
-            Ok(report) => self.announce(&report).await,
+            Ok(report) => self.announce(&report, &request).await,
             Err(unsaved) => {
                 tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
                 self.remember_unrecorded(now.as_second(), error.to_string());

@@ -223,13 +223,14 @@ impl Engine {
         report.state = RunState::Ended;
         report.outcome = RunOutcome::Failed;
         report.error = Some(error.to_string());
+        report.is_final = error.is_final();
         report.ended = Some(super::run::second(self.now()).to_string());
         let summary = RunSummary::of(&report, request);
         self.state()
             .await?
             .save_summary(id, Phase::Ended, &summary)
             .await?;
-        self.announce(&report).await;
+        self.announce(&report, request).await;
         Ok(report)
     }
 }

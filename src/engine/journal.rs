@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
@@ -197,9 +197,9 @@ fn before(world: &World, account: AccountView<'_>) -> Before {
 }
 
 /// How often an unreadable document is read before it counts as damaged.
-pub(super) const READS_MAX: usize = 4;
+const READS_MAX: usize = 4;
 
-pub(super) const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long outcomes may be on their way to storage before writing waits for them (R35).
 const APPEND_MAX: Duration = Duration::from_millis(500);
@@ -310,20 +310,23 @@ pub async fn read_what_is_left(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
 ) -> Result<(Vec<(PlanRecord, Vec<Entry>)>, Option<StateError>), StateError> {
-    let (plans, no_plans) = or_damage(read_again(plans).await)?;
-    let (batches, no_batches) = or_damage(read_again(batches).await)?;
+    let (plans, no_plans) = or_damage(read_again(|| plans.read()).await)?;
+    let (batches, no_batches) = or_damage(read_again(|| batches.read()).await)?;
     Ok((joined(plans, batches), no_plans.or(no_batches)))
 }
 
-/// What was only cut short on its way is complete the next time.
-async fn read_again<T: DeserializeOwned>(parts: &Parts<T>) -> Result<Vec<T>, StateError> {
+/// Reads a document again that is unreadable: what was only cut short on its way is complete the next time.
+pub(super) async fn read_again<T, F>(read: impl Fn() -> F) -> Result<T, StateError>
+where
+    F: Future<Output = Result<T, StateError>>,
+{
     for _ in 1..READS_MAX {
-        match parts.read().await {
+        match read().await {
             Err(StateError::Unreadable { .. }) => tokio::time::sleep(READ_AGAIN_AFTER).await,
-            read => return read,
+            result => return result,
         }
     }
-    parts.read().await
+    read().await
 }
 
 fn or_damage<T>(

@@ -3,19 +3,22 @@
 use crate::{
     domain::{
         notice::{Notice, Notified, after_run, at_tick},
-        report::{Report, RunState},
+        report::{Report, RunOutcome, RunState},
     },
-    engine::{Engine, RunError},
+    engine::{Engine, RunError, RunRequest},
     mail, notify,
 };
 
 impl Engine {
-    /// Tells of a run that ended, if that changes what was told before.
-    pub(super) async fn announce(&self, report: &Report) {
+    /// Tells of a run that ended, if that changes what was told before. Of tries of one tick the first that fails sends a
+    /// mail.
+    pub(super) async fn announce(&self, report: &Report, request: &RunRequest) {
         let setting = self.settings().perform_sync;
         self.tell(|before| after_run(before, report, setting)).await;
+        let is_told = request.has_failed_before && report.outcome == RunOutcome::Failed;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
+            && !is_told
             && let Err(error) = mail::send(settings, report).await
         {
             tracing::warn!("{error}");

@@ -99,6 +99,8 @@ pub struct RunRequest {
     pub patience: Duration,
     /// R37: the run to take back; `None` for a reconciliation.
     pub undo: Option<RunId>,
+    /// The host tries a failed tick again: of the failure an earlier try has told.
+    pub has_failed_before: bool,
 }
 
 impl RunRequest {
@@ -113,6 +115,7 @@ impl RunRequest {
             punctual: false,
             patience: Duration::ZERO,
             undo: None,
+            has_failed_before: false,
         }
     }
 }
@@ -1205,6 +1208,7 @@ impl Running<'_> {
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
+                    self.report.is_final = error.is_final();
                     if let RunError::UnknownAccounts(unknown) = error {
                         self.report.unknown_accounts = unknown;
                     }
@@ -1225,7 +1229,7 @@ impl Running<'_> {
             let_go(lock).await;
         }
         saved?;
-        self.engine.announce(&self.report).await;
+        self.engine.announce(&self.report, self.request).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

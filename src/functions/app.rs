@@ -1,12 +1,17 @@
 //! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
-    Trigger,
+    Timer, Trigger,
     api::{StartBody, UndoBody},
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
@@ -30,6 +35,9 @@ use crate::{
 /// The newest runs that the history shows.
 const RUNS_SHOWN: usize = 100;
 
+/// How late a failed message is answered, together with the 30 s of `visibilityTimeout` in `host.json`.
+const ANSWERED_AFTER: Duration = Duration::from_secs(3 * 60 + 30);
+
 /// How long a caller should wait before looking for a queued run.
 const RETRY_AFTER_S: u64 = 10;
 
@@ -38,6 +46,43 @@ const RETRY_AFTER_S: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
+    earlier: Arc<Mutex<Earlier>>,
+}
+
+/// What the last try of a tick came to in this process. The host tries a failed tick again (`SyncTimer/function.json`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Earlier {
+    /// It succeeded, or was made by a process that has ended.
+    #[default]
+    NotFailed,
+    Failed,
+    /// The next try would fail too, until a person has changed something.
+    FailedForGood,
+}
+
+/// Why an invocation failed, and whether the next try would fail too.
+struct InvocationFailure {
+    cause: String,
+    is_final: bool,
+}
+
+impl InvocationFailure {
+    fn of(report: &Report) -> Self {
+        let cause = report.error.clone();
+        Self {
+            cause: cause.unwrap_or_else(|| "the run failed".into()),
+            is_final: report.is_final,
+        }
+    }
+}
+
+impl From<RunError> for InvocationFailure {
+    fn from(error: RunError) -> Self {
+        Self {
+            cause: error.to_string(),
+            is_final: error.is_final(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -54,6 +99,7 @@ impl App {
     pub fn new(engine: Result<Engine, SettingsError>) -> Self {
         Self {
             engine: Arc::new(engine),
+            earlier: Arc::default(),
         }
     }
 
@@ -62,7 +108,7 @@ impl App {
             Trigger::Http(request) => request.take_head(),
             Trigger::Timer(_) | Trigger::Queue(_) => false,
         };
-        let mut answer = self.answered(invocation.trigger).await;
+        let mut answer = self.answered(&invocation.trigger).await;
         if let Answer::Success(Success {
             response: Some(response),
             ..
@@ -74,97 +120,129 @@ impl App {
         answer
     }
 
-    async fn answered(&self, trigger: Trigger) -> Answer {
-        let engine = match &*self.engine {
-            Ok(engine) => engine,
-            Err(error) => return without_settings(&trigger, error),
-        };
-        match trigger {
-            Trigger::Timer(_) => timer(engine).await,
-            Trigger::Http(request) => http(engine, &request).await,
-            Trigger::Queue(message) => queue(engine, &message).await,
-        }
-    }
-}
-
-fn without_settings(trigger: &Trigger, error: &SettingsError) -> Answer {
-    match trigger {
-        Trigger::Timer(_) => Answer::Failure {
-            cause: error.to_string(),
-        },
-        Trigger::Http(request) if Format::is_for_browser(request) => views::checkup(
-            503,
-            &Checkup::of_settings(error),
-            Format::Html,
-            &request.base,
-        )
-        .into(),
-        Trigger::Http(_) => {
-            let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
-            let detail = "the settings cannot be used; `problems` lists what to mend";
-            Response::from(Problem::new(ProblemKind::Settings, detail).with("problems", problems))
-                .into()
-        }
-        // The run stays in state; a message that waits for settings would only go to the poison queue.
-        Trigger::Queue(message) => {
-            tracing::error!(run = %message.run, "cannot go on with a queued run: {error}");
-            Answer::Failure {
-                cause: error.to_string(),
+    async fn answered(&self, trigger: &Trigger) -> Answer {
+        match (&*self.engine, trigger) {
+            (engine, Trigger::Timer(timer)) => self.timer(engine.as_ref(), *timer).await,
+            (Ok(engine), Trigger::Http(request)) => http(engine, request).await,
+            (Err(error), Trigger::Http(request)) => call_without_settings(request, error),
+            (Ok(engine), Trigger::Queue(message)) => queue(engine, message).await,
+            // The run stays in state; a message that waits for settings would only go to the poison queue.
+            (Err(error), Trigger::Queue(message)) => {
+                tracing::error!(run = %message.run, "cannot continue a queued run: {error}");
+                Answer::Failure {
+                    cause: error.to_string(),
+                }
             }
         }
     }
+
+    /// One try of a tick. A failure makes the host try again, so a try after one that failed for good succeeds and does
+    /// nothing: what failed is told once.
+    async fn timer(&self, engine: Result<&Engine, &SettingsError>, timer: Timer) -> Answer {
+        let earlier = if timer.retry_count == 0 {
+            Earlier::NotFailed
+        } else {
+            *self.earlier()
+        };
+        if earlier == Earlier::FailedForGood {
+            tracing::info!("not tried again: a person must remove the cause of the failure");
+            return Success::default().into();
+        }
+        let ended = match engine {
+            Ok(engine) => tick(engine, earlier == Earlier::Failed).await,
+            Err(error) => Err(InvocationFailure {
+                cause: error.to_string(),
+                is_final: true,
+            }),
+        };
+        *self.earlier() = match &ended {
+            Ok(_) => Earlier::NotFailed,
+            Err(failure) if failure.is_final => Earlier::FailedForGood,
+            Err(_) => Earlier::Failed,
+        };
+        match ended {
+            Ok(success) => success.into(),
+            Err(InvocationFailure { cause, .. }) => Answer::Failure { cause },
+        }
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, Earlier> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
+    if Format::is_for_browser(request) {
+        let checkup = Checkup::of_settings(error);
+        return views::checkup(503, &checkup, Format::Html, &request.base).into();
+    }
+    let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+    let detail = "the settings cannot be used; `problems` lists what to mend";
+    Response::from(Problem::new(ProblemKind::Settings, detail).with("problems", problems)).into()
 }
 
 /// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
-async fn timer(engine: &Engine) -> Answer {
+async fn tick(engine: &Engine, has_failed_before: bool) -> Result<Success, InvocationFailure> {
     engine.note_tick().await;
-    let answer = tick(engine).await;
+    let ended = match run_of_tick(engine, has_failed_before).await {
+        Ok(report) if report.outcome == RunOutcome::Failed => Err(InvocationFailure::of(&report)),
+        Ok(report) => Ok(ended(engine, &report)),
+        Err(NoRun::HandedOn(success)) => Ok(success),
+        // R28: what could not be recorded as a run is recorded as a tick.
+        Err(NoRun::Failed(error)) => {
+            engine.record_failed_tick(&error, has_failed_before).await;
+            Err(error.into())
+        }
+    };
     engine.announce_silence().await;
-    answer
+    ended
 }
 
-async fn tick(engine: &Engine) -> Answer {
-    let request = match tick_request(engine).await {
-        Ok(request) => request,
-        Err(error) => return failed_tick(engine, &error).await,
+/// Why a tick has no report.
+enum NoRun {
+    HandedOn(Success),
+    Failed(RunError),
+}
+
+impl From<RunError> for NoRun {
+    fn from(error: RunError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn run_of_tick(engine: &Engine, has_failed_before: bool) -> Result<Report, NoRun> {
+    let request = RunRequest {
+        has_failed_before,
+        ..tick_request(engine).await?
     };
     match engine.run_recorded(&request).await {
-        Ok(report) => match report.outcome {
-            RunOutcome::Failed => Answer::Failure {
-                cause: report.error.unwrap_or_else(|| "the run failed".into()),
-            },
-            RunOutcome::Open
-            | RunOutcome::InSync
-            | RunOutcome::Done
-            | RunOutcome::ChangesPending
-            | RunOutcome::NeedsAttention => ended(engine, &report).into(),
-        },
-        Err(error @ RunError::LockHeld { .. }) => hand_over(engine, request, &error).await,
-        Err(error) => failed_tick(engine, &error).await,
+        Err(error @ RunError::LockHeld { .. }) => {
+            Err(NoRun::HandedOn(hand_over(engine, request, &error).await?))
+        }
+        ended => Ok(ended?),
     }
 }
 
-/// R29: the queue's function waits for the lock. A run that a message carries already is not sent again: if that message is
-/// lost, the next tick goes on with the run.
-async fn hand_over(engine: &Engine, request: RunRequest, held: &RunError) -> Answer {
-    if let Some(run) = &request.id {
-        tracing::info!("run {run} waits in the queue: {held}");
-        return Success::default().into();
-    }
-    match engine.enqueue(&request).await {
-        Ok(run) => {
-            tracing::info!("run {run} was handed to the queue: {held}");
-            Success {
-                next: vec![Message {
-                    run,
-                    mode: request.mode,
-                }],
-                ..Success::default()
-            }
-            .into()
-        }
-        Err(error) => failed_tick(engine, &error).await,
-    }
+/// R29: the queue's function waits for the lock. Also a run that was sent before is sent: its message may be lost, and a
+/// message of a run that has ended does nothing.
+async fn hand_over(
+    engine: &Engine,
+    request: RunRequest,
+    held: &RunError,
+) -> Result<Success, RunError> {
+    let run = match &request.id {
+        Some(run) => run.clone(),
+        None => engine.enqueue(&request).await?,
+    };
+    tracing::info!("run {run} was handed to the queue: {held}");
+    let message = Message {
+        run,
+        mode: request.mode,
+    };
+    Ok(Success {
+        next: vec![message],
+        ..Success::default()
+    })
 }
 
 /// The run that this tick takes up or begins.
@@ -175,14 +253,6 @@ async fn tick_request(engine: &Engine) -> Result<RunRequest, RunError> {
         time_budget: Some(engine.settings().time_budget),
         ..unfinished.unwrap_or_else(|| RunRequest::new(mode, StartedBy::Timer))
     })
-}
-
-/// R28: what could not be recorded as a run is recorded as a tick.
-async fn failed_tick(engine: &Engine, error: &RunError) -> Answer {
-    engine.record_failed_tick(error).await;
-    Answer::Failure {
-        cause: error.to_string(),
-    }
 }
 
 /// R34: the newest run that writes for everybody and was cut off, or that a tick handed to the queue (R29), if its message did
@@ -248,48 +318,76 @@ fn next(report: &Report) -> Vec<Message> {
     .collect()
 }
 
-/// A queued run, or the continuation of one: waits for the lock inside the invocation, then hands itself on.
+/// A queued run, or the continuation of one. The host delivers a message five times in all; a failure that may be over
+/// later is answered late, so that the deliveries outlast a service that is away for 15 minutes.
 async fn queue(engine: &Engine, message: &Message) -> Answer {
-    tracing::Span::current().record("run", message.run.as_str());
-    let summary = match engine.summary(&message.run).await {
-        Ok(Some(summary)) => summary,
-        Ok(None) => {
-            tracing::error!(
-                "the queue names a run that state does not know; the message is dropped"
-            );
-            return Success::default().into();
+    let began = Instant::now();
+    match delivered(engine, message).await {
+        Ok(success) => success.into(),
+        Err(InvocationFailure { cause, is_final }) => {
+            let left = engine
+                .settings()
+                .time_budget
+                .saturating_sub(began.elapsed());
+            if !is_final {
+                engine.pause(left.min(ANSWERED_AFTER)).await;
+            }
+            Answer::Failure { cause }
         }
-        Err(error) => {
-            return Answer::Failure {
-                cause: error.to_string(),
-            };
-        }
-    };
-    if summary.state == RunState::Ended {
-        tracing::info!("the run has ended already; the message is a repetition");
-        return Success::default().into();
     }
+}
+
+/// Waits for the lock inside the invocation, then hands itself on.
+async fn delivered(engine: &Engine, message: &Message) -> Result<Success, InvocationFailure> {
+    tracing::Span::current().record("run", message.run.as_str());
+    let Some(summary) = engine.summary(&message.run).await? else {
+        tracing::error!("the queue names a run that state does not know; the message is dropped");
+        return Ok(Success::default());
+    };
+    let begun = if summary.state != RunState::Ended {
+        request_of(message.run.clone(), summary)
+    } else if let Some(again) = again(engine, &summary) {
+        again
+    } else {
+        tracing::info!("the run has ended already; the message is a repetition");
+        return Ok(Success::default());
+    };
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
         // Whoever gets the lock late still has time to work.
         patience: budget / 2,
-        ..request_of(message.run.clone(), summary)
+        ..begun
     };
     match engine.run_recorded(&request).await {
-        Ok(report) => ended(engine, &report).into(),
+        Ok(report) if is_of_schedule(report.trigger, report.outcome) && !report.is_final => {
+            Err(InvocationFailure::of(&report))
+        }
+        Ok(report) => Ok(ended(engine, &report)),
         Err(error @ RunError::LockHeld { .. }) => {
             tracing::info!("handed on: {error}");
-            Success {
+            Ok(Success {
                 next: vec![message.clone()],
                 ..Success::default()
-            }
-            .into()
+            })
         }
-        Err(error) => Answer::Failure {
-            cause: error.to_string(),
-        },
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A run of the schedule that failed, which nobody starts again by hand.
+fn is_of_schedule(trigger: StartedBy, outcome: RunOutcome) -> bool {
+    trigger == StartedBy::Timer && outcome == RunOutcome::Failed
+}
+
+/// The run that takes the place of one of the schedule that failed when its message was delivered before.
+fn again(engine: &Engine, failed: &RunSummary) -> Option<RunRequest> {
+    let mode = engine.settings().perform_sync.timer_mode();
+    let is_tried_again = is_of_schedule(failed.trigger, failed.outcome) && !failed.was_killed;
+    is_tried_again.then(|| RunRequest {
+        has_failed_before: true,
+        ..RunRequest::new(mode, StartedBy::Timer)
+    })
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {

@@ -85,6 +85,21 @@ where
     }
 }
 
+/// Ends when the process that started this one has ended. A host that is killed leaves its handler behind, and starts
+/// another with a port of its own. Not by `PR_SET_PDEATHSIG`: it reports the end of the thread that started this process.
+pub async fn parent_ended() {
+    #[cfg(unix)]
+    {
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
+        let parent = rustix::process::getppid();
+        while rustix::process::getppid() == parent {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
+}
+
 /// Ends at SIGINT (Ctrl+C under `func start`) or SIGTERM (containers); the host itself only ever kills.
 pub async fn shutdown_signal() {
     #[cfg(unix)]

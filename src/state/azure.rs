@@ -3,20 +3,18 @@
 mod connector;
 mod container;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use connector::Connector;
 use container::Container;
-use futures::TryStreamExt;
 use object_store::{
-    BackoffConfig, ObjectStore, RetryConfig,
+    ObjectStore, RetryConfig,
     azure::{MicrosoftAzureBuilder, split_sas},
     client::HttpClient,
-    path::Path,
 };
 use url::Url;
 
-use super::error::{StateError, status};
+use super::error::StateError;
 use crate::http::is_loopback;
 
 const SETTING: &str = "AzureWebJobsStorage";
@@ -27,10 +25,6 @@ const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
 const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const DEVELOPMENT_BLOBS_PORT: u16 = 10_000;
-
-/// No attempt starts later than this after the first one.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
-const RETRIES: usize = 4;
 
 /// A storage account and the credential for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,12 +180,12 @@ impl Account {
         Ok(Self { name, blobs, proof })
     }
 
-    /// A container of this account, which may not exist yet.
-    fn open(&self, container: &str) -> Result<Container, StateError> {
-        let backoff = BackoffConfig {
-            init_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(4),
-            base: 2.0,
+    /// A container of this account, which is created when it is missing.
+    pub(super) fn open(&self, container: &str) -> Result<Arc<dyn ObjectStore>, StateError> {
+        // Repeating is left to `Outage`: the store would not repeat a conditional write.
+        let retry = RetryConfig {
+            max_retries: 0,
+            ..RetryConfig::default()
         };
         let connector = Connector::new()?;
         let builder = MicrosoftAzureBuilder::new()
@@ -200,11 +194,7 @@ impl Account {
             .with_container_name(container)
             .with_http_connector(connector.clone())
             .with_allow_http(true) // only for this machine: `endpoint` refuses http elsewhere
-            .with_retry(RetryConfig {
-                backoff,
-                max_retries: RETRIES,
-                retry_timeout: RETRY_TIMEOUT,
-            });
+            .with_retry(retry);
         let builder = match &self.proof {
             Proof::Key(key) => builder.with_access_key(key),
             Proof::Sas(pairs) => builder.with_sas_authorization(pairs.clone()),
@@ -238,39 +228,12 @@ impl Account {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(container);
         }
-        Ok(Container {
+        Ok(Arc::new(Container {
             store,
             http: HttpClient::new(connector),
             account: self.name.clone(),
             url,
-        })
-    }
-
-    /// Opens the container. Creates it if it is missing.
-    pub(super) async fn open_or_create(
-        &self,
-        container: &str,
-        place: &str,
-    ) -> Result<Arc<dyn ObjectStore>, StateError> {
-        let container = self.open(container)?;
-        match container.list(Some(&Path::from("lock"))).try_next().await {
-            Ok(_) => {}
-            Err(error) if status(&error) == Some(404) => {
-                let created = container.create().await;
-                created.map_err(|error| {
-                    StateError::from_store("create", "the container (unless you do)", place, &error)
-                })?;
-            }
-            Err(error) => {
-                return Err(StateError::from_store(
-                    "open",
-                    "the container",
-                    place,
-                    &error,
-                ));
-            }
-        }
-        Ok(Arc::new(container))
+        }))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors of the state. Each is one line with operation, object, cause and remedy.
 
+use http_body_util::LengthLimitError;
+use object_store::client::HttpError;
 use thiserror::Error;
 
 use super::lock::Loss;
@@ -83,6 +85,22 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether the same operation fails in some minutes too, until a person has changed something.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Setting { .. }
+            | Self::Denied { .. }
+            | Self::Folder { .. }
+            | Self::Newer { .. } => true,
+            Self::Unreachable { .. }
+            | Self::NoToken { .. }
+            | Self::TokenUnread { .. }
+            | Self::Unreadable { .. }
+            | Self::Conflict { .. }
+            | Self::LockLost { .. } => false,
+        }
+    }
+
     /// Classifies an error of the store.
     pub(super) fn from_store(
         operation: &'static str,
@@ -90,6 +108,11 @@ impl StateError {
         place: &str,
         error: &object_store::Error,
     ) -> Self {
+        let (operation, object) = if find::<CreateFailed>(error).is_some() {
+            ("create", "the container (unless you do)")
+        } else {
+            (operation, object)
+        };
         let (object, place) = (object.to_owned(), place.to_owned());
         let cause = one_line(&innermost(error));
         if is_permission_error(error) {
@@ -133,18 +156,31 @@ pub(super) fn status(error: &object_store::Error) -> Option<u16> {
         .ok()
 }
 
+/// The container is missing, and cannot be created.
+#[derive(Debug, Error)]
+#[error("the container cannot be created")]
+pub(super) struct CreateFailed(#[source] pub(super) object_store::Error);
+
+/// Whether the store is away: busy, restarting or not reachable. The same request may succeed soon.
+pub(super) fn is_outage(error: &object_store::Error) -> bool {
+    match status(error) {
+        Some(status) => matches!(status, 408 | 429 | 500..=599),
+        None => find::<HttpError>(error).is_some() && find::<LengthLimitError>(error).is_none(),
+    }
+}
+
+/// The first error of this type among `error` and its sources.
+fn find<T: std::error::Error + 'static>(error: &object_store::Error) -> Option<&T> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut chain = std::iter::successors(Some(first), |error| error.source());
+    chain.find_map(|error| error.downcast_ref())
+}
+
 /// Whether this user lacks the permission for a local file.
 fn is_permission_error(error: &object_store::Error) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| matches!(io.kind(), PermissionDenied | ReadOnlyFilesystem)) {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    find::<std::io::Error>(error)
+        .is_some_and(|io| matches!(io.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
 /// Only the text of the error distinguishes a refused token request from a refused blob request.

@@ -1,17 +1,22 @@
-//! Objects in a store: read, create, replace, list, delete. Independent of their content.
+//! Objects in a store: read, create, replace, list, delete. Independent of their content. Each operation is repeated
+//! while the store is away, for as long as [`Outage`] allows; what a lost answer leaves open is settled by reading back.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion, path::Path};
+use object_store::{
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion, path::Path,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
     envelope::{self, DecodeError, LAYOUT, LONGEST_BYTES},
     error::StateError,
+    lock::FOLDER,
+    outage::Outage,
 };
 
 /// How many objects are read in parallel.
@@ -25,6 +30,7 @@ pub(super) struct Objects {
     place: Arc<str>,
     writer: Arc<str>,
     wall: fn() -> Timestamp,
+    outage: Arc<Outage>,
 }
 
 /// `Debug` of a store may show its key.
@@ -69,7 +75,26 @@ impl Objects {
             place: Arc::from(place),
             writer: Arc::from(writer),
             wall: Timestamp::now,
+            outage: Arc::default(),
         }
+    }
+
+    /// Repeats what fails because the store is away.
+    pub(super) fn with_outages_of(self, patience: Duration) -> Self {
+        Self {
+            outage: Arc::new(Outage::of(patience)),
+            ..self
+        }
+    }
+
+    /// Fails if the place cannot be reached.
+    pub(super) async fn open(&self) -> Result<(), StateError> {
+        let below = self.path(FOLDER);
+        let first = || async { self.store.list(Some(&below)).try_next().await };
+        let opened = self.outage.outlast(first).await;
+        opened
+            .map(drop)
+            .map_err(|error| self.error("open", "the container", &error))
     }
 
     pub(super) fn with_wall_clock(self, wall: fn() -> Timestamp) -> Self {
@@ -148,22 +173,25 @@ impl Objects {
 
     /// `None` if there is no such object.
     pub(super) async fn read(&self, name: &str) -> Result<Option<Found>, StateError> {
-        let got = match self.store.get(&self.path(name)).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            got => got.map_err(|error| self.error("read", name, &error))?,
+        let path = self.path(name);
+        let read = || async {
+            let got = self.store.get(&path).await?;
+            if got.meta.size > LONGEST_BYTES as u64 {
+                return Ok(None);
+            }
+            let revision = Revision(UpdateVersion {
+                e_tag: got.meta.e_tag.clone(),
+                version: got.meta.version.clone(),
+            });
+            let bytes = got.bytes().await?;
+            Ok(Some(Found { bytes, revision }))
         };
-        if got.meta.size > LONGEST_BYTES as u64 {
-            return Err(self.unreadable(name, "it is larger than any document of ours"));
+        match self.outage.outlast(read).await {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Err(self.unreadable(name, "it is larger than any document of ours")),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error("read", name, &error)),
         }
-        let revision = Revision(UpdateVersion {
-            e_tag: got.meta.e_tag.clone(),
-            version: got.meta.version.clone(),
-        });
-        let bytes = got
-            .bytes()
-            .await
-            .map_err(|error| self.error("read", name, &error))?;
-        Ok(Some(Found { bytes, revision }))
     }
 
     /// The document `name`, or `None` if there is none.
@@ -186,7 +214,7 @@ impl Objects {
         data: &T,
     ) -> Result<(), StateError> {
         let bytes = self.encode(name, kind, data)?;
-        let saved = self.store.put(&self.path(name), bytes.into()).await;
+        let saved = self.put(name, bytes, PutMode::Overwrite).await;
         saved
             .map(drop)
             .map_err(|error| self.error("write", name, &error))
@@ -247,14 +275,17 @@ impl Objects {
     }
 
     async fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<Revision> {
-        let options = PutOptions::from(mode);
-        self.store
-            .put_opts(&self.path(name), bytes.into(), options)
-            .await
-            .map(|put| Revision(put.into()))
+        let path = self.path(name);
+        let put = || {
+            let options = PutOptions::from(mode.clone());
+            self.store.put_opts(&path, bytes.clone().into(), options)
+        };
+        let put = self.outage.outlast(put).await;
+        put.map(|put| Revision(put.into()))
     }
 
-    /// A conditional write whose answer was lost fails when it is repeated. If the stored bytes are ours, it succeeded.
+    /// A conditional write whose answer was lost fails when it is repeated. If the stored bytes are ours, it succeeded: no
+    /// other process writes the same bytes, since they contain the writer.
     async fn find_written(&self, name: &str, bytes: &[u8]) -> Result<Option<Revision>, StateError> {
         let found = self.read(name).await?;
         Ok(found
@@ -265,23 +296,18 @@ impl Objects {
     /// All objects below `folder`, sorted by name.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StateError> {
         let below = self.path(folder);
-        let listing = self.store.list(Some(&below)).try_filter_map(async |meta| {
-            let Some(parts) = meta.location.prefix_match(&below) else {
-                return Ok(None);
-            };
-            let name = parts
-                .map(|part| part.as_ref().to_owned())
-                .collect::<Vec<_>>()
-                .join("/");
-            Ok(Some(Entry {
-                name,
+        let list = || self.store.list(Some(&below)).try_collect::<Vec<_>>();
+        let listed = self.outage.outlast(list).await;
+        let listed = listed.map_err(|error| self.error("list", folder, &error))?;
+        let entry = |meta: ObjectMeta| {
+            let parts = meta.location.prefix_match(&below)?;
+            let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            Some(Entry {
+                name: parts.join("/"),
                 modified_ms: meta.last_modified.timestamp_millis(),
-            }))
-        });
-        let mut entries: Vec<_> = listing
-            .try_collect()
-            .await
-            .map_err(|error| self.error("list", folder, &error))?;
+            })
+        };
+        let mut entries: Vec<_> = listed.into_iter().filter_map(entry).collect();
         entries.sort_unstable();
         Ok(entries)
     }
@@ -289,7 +315,8 @@ impl Objects {
     /// The names of the folders directly below `folder`, sorted.
     pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, StateError> {
         let below = self.path(folder);
-        let listing = self.store.list_with_delimiter(Some(&below)).await;
+        let list = || self.store.list_with_delimiter(Some(&below));
+        let listing = self.outage.outlast(list).await;
         let listing = listing.map_err(|error| self.error("list", folder, &error))?;
         let mut names: Vec<_> = listing
             .common_prefixes
@@ -305,17 +332,22 @@ impl Objects {
         let Some(first) = names.first().cloned() else {
             return Ok(0);
         };
-        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
-        let mut deletions = self.store.delete_stream(stream::iter(paths).boxed());
-        let mut deleted = 0;
-        while let Some(deletion) = deletions.next().await {
-            match deletion {
-                Ok(_) => deleted += 1,
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(self.error("delete", &first, &error)),
+        let paths: Vec<Path> = names.iter().map(|name| self.path(name)).collect();
+        let delete = || async {
+            let paths = paths.clone().into_iter().map(Ok);
+            let mut deletions = self.store.delete_stream(stream::iter(paths).boxed());
+            let mut deleted = 0;
+            while let Some(deletion) = deletions.next().await {
+                match deletion {
+                    Ok(_) => deleted += 1,
+                    Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        Ok(deleted)
+            Ok(deleted)
+        };
+        let deleted = self.outage.outlast(delete).await;
+        deleted.map_err(|error| self.error("delete", &first, &error))
     }
 
     /// Reads the documents `names` in parallel, and returns them in this order.

@@ -34,7 +34,8 @@ use project::{AppSettings, Function, Project, Provider, Trigger};
 use queue::{Delivery, Queue};
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
-use wire::{Call, Encoding, Framing, Tick};
+use uuid::Uuid;
+use wire::{Call, Encoding, Framing, Tick, Try};
 use worker::{Category, Level, Log, Reaction, Restarts, Worker};
 
 /// The function key; must never be logged.
@@ -49,6 +50,8 @@ pub(crate) struct Timing {
     pub(crate) function_timeout: Option<Duration>,
     /// Before a failed message is tried again; `None`: what host.json says.
     pub(crate) visibility: Option<Duration>,
+    /// Between two tries of a failed tick; `None`: what function.json says.
+    pub(crate) retry_delay: Option<Duration>,
     /// How long a received message is invisible, unless renewed.
     pub(crate) lease: Duration,
     /// How much longer than functionTimeout the host's HTTP client waits for an answer.
@@ -61,6 +64,7 @@ impl Default for Timing {
             initialization: Duration::from_secs(30),
             function_timeout: None,
             visibility: Some(Duration::from_millis(50)),
+            retry_delay: Some(Duration::from_millis(50)),
             lease: Duration::from_secs(600),
             client_slack: Duration::from_secs(60),
         }
@@ -296,13 +300,50 @@ impl Host {
         self.tick(Tick::Normal).await
     }
 
+    /// The first try of a tick, and no other.
     pub(crate) async fn tick(&self, tick: Tick) -> Invoked {
-        let function = self.function(|trigger| matches!(trigger, Trigger::Timer { .. }));
+        self.try_tick(tick, Uuid::new_v4(), 0, None).await
+    }
+
+    /// A tick as the host plays it: one that failed is tried again as often as function.json says. All tries, the last one
+    /// last.
+    pub(crate) async fn occur(&self, tick: Tick) -> Vec<Invoked> {
+        let id = Uuid::new_v4();
+        let retry = self.timer_function().retry;
+        let mut tries: Vec<Invoked> = Vec::new();
+        loop {
+            let count = u32::try_from(tries.len()).unwrap();
+            let failure = tries.last().and_then(|invoked| invoked.failure.clone());
+            let invoked = self.try_tick(tick, id, count, failure).await;
+            let has_failed = invoked.failure.is_some();
+            tries.push(invoked);
+            match retry {
+                Some(retry) if has_failed && count < retry.count_max => {
+                    let delay = self.shared.timing.retry_delay.unwrap_or(retry.delay);
+                    tokio::time::sleep(delay).await;
+                }
+                Some(_) | None => return tries,
+            }
+        }
+    }
+
+    async fn try_tick(&self, tick: Tick, id: Uuid, count: u32, failure: Option<String>) -> Invoked {
+        let function = self.timer_function();
         let Trigger::Timer { name } = &function.trigger else {
             unreachable!("looked for it");
         };
-        let body = wire::timer(&function.name, name, tick, function.retries_max);
-        self.invoke(function, &body, self.framing).await
+        let of = function.retry.map(|retry| Try {
+            count,
+            failure,
+            ..Try::first(retry)
+        });
+        let tick = if count > 0 { Tick::Retried } else { tick };
+        let body = wire::timer(&function.name, name, tick, of.as_ref());
+        self.invoke_as(id, function, &body, self.framing).await
+    }
+
+    fn timer_function(&self) -> &Function {
+        self.function(|trigger| matches!(trigger, Trigger::Timer { .. }))
     }
 
     /// From the client's request to its answer: routing, keys, and the invocation. The function key is added.
@@ -427,6 +468,17 @@ impl Host {
     }
 
     async fn invoke(&self, function: &Function, body: &str, framing: Framing) -> Invoked {
+        self.invoke_as(Uuid::new_v4(), function, body, framing)
+            .await
+    }
+
+    async fn invoke_as(
+        &self,
+        id: Uuid,
+        function: &Function,
+        body: &str,
+        framing: Framing,
+    ) -> Invoked {
         let started = Instant::now();
         let failed = |why: String| Invoked {
             failure: Some(why),
@@ -437,7 +489,8 @@ impl Host {
             return failed(why);
         }
         let timeout = self.shared.function_timeout();
-        let answered = wire::invoke(self.shared.port, &function.name, body.as_bytes(), framing);
+        let port = self.shared.port;
+        let answered = wire::invoke_as(id, port, &function.name, body.as_bytes(), framing);
         let Ok(answered) = tokio::time::timeout(timeout, answered).await else {
             self.time_out().await;
             return failed(format!("Timeout value of {timeout:?} exceeded"));

@@ -9,6 +9,7 @@ mod lost;
 mod order;
 mod posts;
 mod reasons;
+mod retries;
 mod services;
 mod ticks;
 mod tidying;

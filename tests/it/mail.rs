@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    host::project::AppSettings,
+    host::{Host, project::AppSettings, wire::Tick},
     process::office::{Office, folder_url, with},
     tools::{python_with, said},
 };
@@ -223,4 +223,31 @@ async fn a_server_that_refuses_or_is_gone_fails_no_run() {
         assert!(!said(&output).contains("canary"), "{}", said(&output));
     }
     assert_eq!(server.stop(), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_of_the_tries_of_a_tick_that_fail_the_first_is_mailed() {
+    let Some(server) = Server::start(None) else {
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(3, 1).await;
+    // It may be another answer in some minutes.
+    let mailboxes = office
+        .sandbox
+        .exchange
+        .with_state(|tenant| std::mem::take(&mut tenant.mailboxes));
+    let url = format!("smtp://reports:{ENCODED}@127.0.0.1:{}", server.port);
+    let host = Host::start(mailed(office.settings(&folder_url(state.path())), &url)).await;
+    let tries = host.occur(Tick::Normal).await;
+    assert_eq!(tries.len(), 5, "{tries:?}");
+    assert!(tries.iter().all(|invoked| invoked.failure.is_some()));
+    office
+        .sandbox
+        .exchange
+        .with_state(|tenant| tenant.mailboxes = mailboxes);
+    assert_eq!(host.occur(Tick::Normal).await.len(), 1);
+    host.stop().await;
+    let mails = server.stop();
+    assert_eq!(mails.len(), 2, "the failure, and the success: {mails:?}");
 }

@@ -6,6 +6,7 @@ mod durability;
 mod forms;
 mod full_run;
 mod instances;
+mod nights;
 pub(crate) mod office;
 mod proxies;
 mod schedule;

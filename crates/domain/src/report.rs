@@ -31,6 +31,9 @@ pub struct Report {
     /// Why the run failed, or stopped early: one line with cause and remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+    /// The same run fails in some minutes too, until a person has changed something. Not stored.
+    #[serde(skip)]
+    pub is_final: bool,
     /// RFC 3339, UTC.
     pub started: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -260,6 +263,7 @@ impl Report {
             trigger,
             outcome: RunOutcome::Open,
             error: None,
+            is_final: false,
             started,
             ended: None,
             duration_ms: 0,

@@ -12,7 +12,7 @@ use crate::{
         report::{ActionOutcome, RunState},
         world::World,
     },
-    engine::journal::{Entry, PlanRecord, READ_AGAIN_AFTER, READS_MAX},
+    engine::journal::{Entry, PlanRecord, read_again},
     state::{RunId, State, StateError},
 };
 
@@ -213,13 +213,7 @@ pub(super) fn is_certainly_not_made(outcome: ActionOutcome) -> bool {
 
 /// A damaged approval is none: it is written anew when its set is shown again, and stops no run.
 async fn known_approval(state: &State, code: &str) -> Result<Option<Approval>, StateError> {
-    for _ in 1..READS_MAX {
-        match state.approval(code).await {
-            Err(StateError::Unreadable { .. }) => tokio::time::sleep(READ_AGAIN_AFTER).await,
-            known => return known,
-        }
-    }
-    match state.approval(code).await {
+    match read_again(|| state.approval(code)).await {
         Err(error @ StateError::Unreadable { .. }) => {
             tracing::warn!(%error, "an approval cannot be read and counts for nothing");
             Ok(None)

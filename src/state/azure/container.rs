@@ -1,11 +1,11 @@
-//! A blob container as an object store, with two operations that `object_store` lacks: creating the container, and
-//! deleting single blobs. The store deletes in batches, an operation that needs additional permissions and that Azurite
-//! refuses to a shared access signature.
+//! A blob container as an object store, with two operations that `object_store` lacks: creating the container when it
+//! is missing (also when it was deleted while this process runs), and deleting single blobs. The store deletes in batches,
+//! an operation that needs additional permissions and that Azurite refuses to a shared access signature.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
@@ -17,11 +17,9 @@ use reqwest::{Method, StatusCode};
 use thiserror::Error;
 use url::Url;
 
-use crate::state::error::STATUS_PREFIX;
+use crate::state::error::{CreateFailed, STATUS_PREFIX, status};
 
 const STORE: &str = "MicrosoftAzure";
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(300);
 const CONCURRENT_DELETIONS: usize = 16;
 
 #[derive(Clone)]
@@ -64,13 +62,29 @@ fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 
 impl Container {
     /// Creates the container. Accepts 409: another process has just created it, or it is being deleted.
-    pub(super) async fn create(&self) -> Result<()> {
+    async fn create(&self) -> Result<()> {
         let mut url = self.url.clone();
         url.set_query(Some("restype=container"));
-        match self.send(&Method::PUT, &url).await? {
-            (StatusCode::CREATED, _) => Ok(()),
-            (StatusCode::CONFLICT, body) if body.contains("ContainerAlreadyExists") => Ok(()),
-            (status, body) => Err(failed(HttpFailure { status, body })),
+        let created = match self.send(&Method::PUT, &url).await {
+            Ok((StatusCode::CREATED, _)) => Ok(()),
+            Ok((StatusCode::CONFLICT, body)) if body.contains("ContainerAlreadyExists") => Ok(()),
+            Ok((status, body)) => Err(failed(HttpFailure { status, body })),
+            Err(error) => Err(error),
+        };
+        created.map_err(|error| failed(CreateFailed(error)))
+    }
+
+    /// What `send` comes to in a container that exists. Only a missing container answers 404 to a list or a write.
+    async fn in_container<T, F>(&self, send: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        match send().await {
+            Err(error) if status(&error) == Some(404) => {
+                self.create().await?;
+                send().await
+            }
+            answer => answer,
         }
     }
 
@@ -95,21 +109,7 @@ impl Container {
         }
     }
 
-    /// Sends one request, with retries if the service is busy or unavailable. Creating and deleting may be repeated.
     async fn send(&self, method: &Method, url: &Url) -> Result<(StatusCode, String)> {
-        for attempt in 1..ATTEMPTS {
-            match self.send_once(method, url).await {
-                Ok((status, _))
-                    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {}
-                Err(Error::Generic { .. }) => {}
-                sent => return sent,
-            }
-            tokio::time::sleep(PAUSE * attempt).await;
-        }
-        self.send_once(method, url).await
-    }
-
-    async fn send_once(&self, method: &Method, url: &Url) -> Result<(StatusCode, String)> {
         let credential = self.store.credentials().get_credential().await?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = method.clone();
@@ -130,7 +130,8 @@ impl ObjectStore for Container {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.store.put_opts(location, payload, opts).await
+        let put = || self.store.put_opts(location, payload.clone(), opts.clone());
+        self.in_container(put).await
     }
 
     async fn put_multipart_opts(
@@ -158,11 +159,18 @@ impl ObjectStore for Container {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
+        let (container, prefix) = (self.clone(), prefix.cloned());
+        let listed = async move {
+            let list = || container.store.list(prefix.as_ref()).try_collect();
+            let listed: Vec<ObjectMeta> = container.in_container(list).await?;
+            Ok::<_, Error>(stream::iter(listed.into_iter().map(Ok)))
+        };
+        stream::once(listed).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.store.list_with_delimiter(prefix).await
+        let list = || self.store.list_with_delimiter(prefix);
+        self.in_container(list).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -67,8 +67,14 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) trigger: Trigger,
     pub(crate) outputs: Vec<Output>,
-    /// Of its retry policy.
-    pub(crate) retries_max: Option<u32>,
+    pub(crate) retry: Option<Retry>,
+}
+
+/// How often a failed invocation is tried again, and after which pause (5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) count_max: u32,
+    pub(crate) delay: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,10 +285,26 @@ fn function(
         name: name.to_owned(),
         trigger: trigger.ok_or("no trigger")?,
         outputs,
-        retries_max: json["retry"]["maxRetryCount"]
-            .as_u64()
-            .map(|max| u32::try_from(max).unwrap()),
+        retry: retry(&json["retry"])?,
     })
+}
+
+fn retry(json: &Value) -> Result<Option<Retry>, String> {
+    if json.is_null() {
+        return Ok(None);
+    }
+    let count_max = json["maxRetryCount"].as_u64();
+    match (
+        json["strategy"].as_str(),
+        count_max,
+        json["delayInterval"].as_str(),
+    ) {
+        (Some("fixedDelay"), Some(count_max), Some(delay)) => Ok(Some(Retry {
+            count_max: u32::try_from(count_max).unwrap(),
+            delay: time_span(delay),
+        })),
+        _ => Err(format!("unknown retry policy {json}")),
+    }
 }
 
 /// By a setting, in either spelling.

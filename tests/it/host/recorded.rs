@@ -11,7 +11,7 @@ use super::{
     answer::{Client, Verdict, judge},
     queue::{Delivery, Queue},
     tables::{reply, sync_http},
-    wire::{self, Call, Encoding, Framing, Members, Tick},
+    wire::{self, Call, Encoding, Framing, Members, Tick, Try},
 };
 
 #[derive(Debug, Deserialize)]
@@ -144,9 +144,16 @@ fn the_double_sends_what_the_host_sent() {
             "POST /SyncTimer HTTP/1.1" => {
                 let is_retry = capture.name == "timer-retry";
                 let tick = if is_retry { Tick::Retried } else { Tick::Admin };
+                let of = Try {
+                    count: u32::from(is_retry),
+                    count_max: 2,
+                    failure: is_retry.then(|| {
+                        "Response status code does not indicate success: 500 (X).".to_owned()
+                    }),
+                };
                 (
                     "SyncTimer",
-                    wire::timer("SyncTimer", "timer", tick, Some(2)),
+                    wire::timer("SyncTimer", "timer", tick, Some(&of)),
                 )
             }
             other => panic!("{other}"),
@@ -154,7 +161,13 @@ fn the_double_sends_what_the_host_sent() {
         assert_eq!(masked(&body), masked(&capture.body), "{}", capture.name);
 
         let path = format!("/{function}");
-        let sent = wire::posted(32813, &path, body.as_bytes(), Framing::Chunked);
+        let sent = wire::posted(
+            Uuid::new_v4(),
+            32813,
+            &path,
+            body.as_bytes(),
+            Framing::Chunked,
+        );
         let sent = String::from_utf8(sent).unwrap();
         let (head, _) = sent.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");

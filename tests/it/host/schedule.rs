@@ -16,7 +16,7 @@ use super::{
     answer::Client,
     project::Trigger,
     queue::Delivery,
-    wire::{self, Encoding, Tick},
+    wire::{self, Encoding, Tick, Try},
 };
 
 /// Authorises the admin API, as the host's own key does.
@@ -157,11 +157,11 @@ impl Host {
                 });
                 runs.len() - 1
             };
-            let invoked = self.tick(tick).await;
+            let tries = self.occur(tick).await;
             {
                 let run = &mut schedule.stored.lock().unwrap().runs[at];
                 run.ended = Some(Timestamp::now());
-                run.failure = invoked.failure;
+                run.failure = tries.last().and_then(|invoked| invoked.failure.clone());
             }
             // The first occurrence after the start: when the run overran it, that is at once, and others are dropped.
             last = Some(started);
@@ -192,7 +192,8 @@ impl Host {
         };
         let request = match &function.trigger {
             Trigger::Timer { name } => {
-                wire::timer(&function.name, name, Tick::Admin, function.retries_max)
+                let first = function.retry.map(Try::first);
+                wire::timer(&function.name, name, Tick::Admin, first.as_ref())
             }
             Trigger::Queue { name } => {
                 let text = body["input"].as_str().unwrap_or_default();

@@ -1,17 +1,23 @@
 //! The double against handlers that this process answers for, on the port of one that sleeps.
 
 use std::{
+    collections::BTreeSet,
     net::Ipv4Addr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::post};
+use axum::{
+    Json, Router,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::post,
+};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +26,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Host, Phase, Timing, queue::Queue, scripts::scripted_with, until, worker::Level};
+use super::{
+    Host, Phase, Timing, queue::Queue, scripts::scripted_with, until, wire::Tick, worker::Level,
+};
 
 /// A host whose handler is a router.
 struct StandIn {
@@ -139,7 +147,7 @@ impl Gate {
                 gate.most.fetch_max(inside, Ordering::SeqCst);
                 gate.leave.acquire().await.unwrap().forget();
                 gate.inside.fetch_sub(1, Ordering::SeqCst);
-                axum::Json(json!({}))
+                Json(json!({}))
             }
         });
         Router::new().route("/SyncQueue", pass)
@@ -223,11 +231,49 @@ async fn what_cannot_be_bound_is_tried_five_times_and_what_cannot_be_decoded_nev
 async fn what_was_sent_before_a_send_that_failed_stays() {
     let too_large = "x".repeat(49_153);
     let answer = json!({"Outputs": {"next": ["first", too_large, "third"]}});
-    let router = Router::new().route("/SyncQueue", post(async move || axum::Json(answer)));
+    let router = Router::new().route("/SyncQueue", post(async move || Json(answer)));
     let queue = Queue::default();
     let stand_in = answered_by(router, &[], &queue).await;
     queue.send(b"trigger").unwrap();
     let invoked = stand_in.host.deliver().await.unwrap();
     assert!(invoked.failure.is_some(), "F13");
     assert_eq!(queue.texts(), ["trigger", "first"], "F13");
+}
+
+#[tokio::test]
+async fn a_tick_that_fails_is_tried_again_under_the_same_id() {
+    let heard: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+    let kept = Arc::clone(&heard);
+    let answer = post(move |headers: HeaderMap, Json(body): Json<Value>| {
+        let id = headers["x-azure-functions-invocationid"].to_str().unwrap();
+        let mut heard = kept.lock().unwrap();
+        heard.push((id.to_owned(), body["Metadata"]["RetryContext"].clone()));
+        let succeeds = heard.len().is_multiple_of(3);
+        async move {
+            if succeeds {
+                Json(json!({})).into_response()
+            } else {
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    });
+    let router = Router::new().route("/SyncTimer", answer);
+    let stand_in = answered_by(router, &[], &Queue::default()).await;
+    for _ in 0..2 {
+        let tries = stand_in.host.occur(Tick::Normal).await;
+        let failed: Vec<bool> = tries.iter().map(|it| it.failure.is_some()).collect();
+        assert_eq!(failed, [true, true, false]);
+    }
+    stand_in.host.stop().await;
+    let heard = heard.lock().unwrap();
+    let ids: BTreeSet<&String> = heard.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 2, "one for each tick");
+    for (at, (_, context)) in heard.iter().enumerate() {
+        let count = at % 3;
+        assert_eq!(
+            (&context["RetryCount"], &context["MaxRetryCount"]),
+            (&json!(count), &json!(4))
+        );
+        assert_eq!(context["Exception"].is_null(), count == 0, "{context}");
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn sync_http() -> Function {
                 name: "next".into(),
             },
         ],
-        retries_max: None,
+        retry: None,
     }
 }
 

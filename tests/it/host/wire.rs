@@ -14,7 +14,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{answer::dated, queue::Delivery, schedule::Status};
+use super::{answer::dated, project::Retry, queue::Delivery, schedule::Status};
 
 /// The host that this double copies (`tests/it/data/host-wire/README.md`).
 const VERSION: &str = "4.1037.0.0";
@@ -138,8 +138,19 @@ pub(crate) async fn invoke(
     body: &[u8],
     framing: Framing,
 ) -> io::Result<Reply> {
+    invoke_as(Uuid::new_v4(), port, function, body, framing).await
+}
+
+/// The same with this invocation id: all tries of an invocation have one.
+pub(crate) async fn invoke_as(
+    id: Uuid,
+    port: u16,
+    function: &str,
+    body: &[u8],
+    framing: Framing,
+) -> io::Result<Reply> {
     let mut path = format!("/{function}");
-    let mut reply = post(port, &path, body, framing).await?;
+    let mut reply = post(id, port, &path, body, framing).await?;
     for _ in 0..5 {
         let Some(location) = reply.header("location") else {
             break;
@@ -147,21 +158,20 @@ pub(crate) async fn invoke(
         location.clone_into(&mut path);
         reply = match reply.status {
             301..=303 => get(port, &path).await?,
-            307 | 308 => post(port, &path, body, framing).await?,
+            307 | 308 => post(id, port, &path, body, framing).await?,
             _ => break,
         };
     }
     Ok(reply)
 }
 
-async fn post(port: u16, path: &str, body: &[u8], framing: Framing) -> io::Result<Reply> {
-    exchange(port, &posted(port, path, body, framing)).await
+async fn post(id: Uuid, port: u16, path: &str, body: &[u8], framing: Framing) -> io::Result<Reply> {
+    exchange(port, &posted(id, port, path, body, framing)).await
 }
 
 /// The bytes of an invocation.
-pub(super) fn posted(port: u16, path: &str, body: &[u8], framing: Framing) -> Vec<u8> {
+pub(super) fn posted(id: Uuid, port: u16, path: &str, body: &[u8], framing: Framing) -> Vec<u8> {
     const TYPE: &str = "Content-Type: application/json; charset=utf-8\r\n";
-    let id = Uuid::new_v4();
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: {VERSION}\r\n\
          X-Azure-Functions-InvocationId: {id}\r\nUser-Agent: Azure-Functions-Host/{VERSION}\r\n"
@@ -314,6 +324,40 @@ pub(crate) enum Tick {
     Admin,
 }
 
+/// Which try of an invocation with a retry policy it is (2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Try {
+    /// 0 for the first.
+    pub(crate) count: u32,
+    pub(crate) count_max: u32,
+    /// Why the try before failed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Try {
+    pub(crate) fn first(retry: Retry) -> Self {
+        Self {
+            count: 0,
+            count_max: retry.count_max,
+            failure: None,
+        }
+    }
+
+    fn context(&self) -> Members {
+        let exception = self.failure.as_ref().map(|message| {
+            let message = serde_json::to_string(message).unwrap();
+            let text = EXCEPTION.replace("\"MESSAGE\"", &message);
+            RawValue::from_string(text).unwrap()
+        });
+        Members::default()
+            .with("RetryCount", &self.count)
+            .with("MaxRetryCount", &self.count_max)
+            .with("Exception", &exception)
+            .with("Instance", &())
+            .with("State", &Members::default())
+    }
+}
+
 /// Before the first run ever.
 const NEVER: &str = "0001-01-01T00:00:00+00:00";
 
@@ -346,21 +390,11 @@ fn schedule_status(tick: Tick) -> Option<Members> {
     }
 }
 
-/// `Metadata.RetryContext` of a function with a retry policy.
-fn retry_context(count: u32, max: u32, exception: Option<&RawValue>) -> Members {
-    Members::default()
-        .with("RetryCount", &count)
-        .with("MaxRetryCount", &max)
-        .with("Exception", &exception)
-        .with("Instance", &())
-        .with("State", &Members::default())
-}
-
 /// What the host tells of a handler that answered 500; it tells the stack traces too.
-const EXCEPTION: &str = r#"{"InstanceId":"6191a44f-8131-4c61-8218-7a871af09db5","MethodName":"Host.Functions.SyncTimer","Handled":false,"ClassName":"Microsoft.Azure.WebJobs.Host.FunctionInvocationException","Message":"Exception while executing function: Functions.SyncTimer","Data":null,"InnerException":{"HttpRequestError":0,"StatusCode":500,"Message":"Response status code does not indicate success: 500 (X).","Data":{},"InnerException":null,"HelpLink":null,"Source":"System.Net.Http","HResult":-2146233088,"StackTrace":"\u2026"},"HelpURL":null,"StackTraceString":"\u2026","RemoteStackTraceString":null,"RemoteStackIndex":0,"ExceptionMethod":null,"HResult":-2146233088,"Source":"System.Private.CoreLib","WatsonBuckets":null}"#;
+const EXCEPTION: &str = r#"{"InstanceId":"6191a44f-8131-4c61-8218-7a871af09db5","MethodName":"Host.Functions.SyncTimer","Handled":false,"ClassName":"Microsoft.Azure.WebJobs.Host.FunctionInvocationException","Message":"Exception while executing function: Functions.SyncTimer","Data":null,"InnerException":{"HttpRequestError":0,"StatusCode":500,"Message":"MESSAGE","Data":{},"InnerException":null,"HelpLink":null,"Source":"System.Net.Http","HResult":-2146233088,"StackTrace":"\u2026"},"HelpURL":null,"StackTraceString":"\u2026","RemoteStackTraceString":null,"RemoteStackIndex":0,"ExceptionMethod":null,"HResult":-2146233088,"Source":"System.Private.CoreLib","WatsonBuckets":null}"#;
 
-/// `retries_max` is that of the function's retry policy, if it has one.
-pub(crate) fn timer(function: &str, name: &str, tick: Tick, retries_max: Option<u32>) -> String {
+/// `of` is the try, if the function has a retry policy.
+pub(crate) fn timer(function: &str, name: &str, tick: Tick, of: Option<&Try>) -> String {
     let past_due = matches!(tick, Tick::PastDue | Tick::Scheduled { past_due: true, .. });
     let daylight = Members::default().with("AdjustForDST", &true);
     let mut value = Members::default()
@@ -372,12 +406,8 @@ pub(crate) fn timer(function: &str, name: &str, tick: Tick, retries_max: Option<
         metadata.set(name, "\"\"");
     }
     metadata.set("sys", &system(function));
-    if tick == Tick::Retried {
-        let exception = RawValue::from_string(EXCEPTION.to_owned()).unwrap();
-        let context = retry_context(1, retries_max.unwrap_or(2), Some(&exception));
-        metadata.set("RetryContext", &context);
-    } else if let Some(max) = retries_max {
-        metadata.set("RetryContext", &retry_context(0, max, None));
+    if let Some(of) = of {
+        metadata.set("RetryContext", &of.context());
     }
     match tick {
         Tick::Encoded => {

@@ -70,13 +70,16 @@ async fn r29_a_tick_that_finds_the_lock_taken_hands_its_run_to_the_queue() {
     let health = json(&called(&app, request("GET", "/health", &[], None)).await);
     assert_eq!(health["last_run"]["state"], "queued", "{health}");
 
+    // The first message may be lost: the host may have died, or the queue refused it.
     let again = success(tick(&app).await);
-    assert_eq!(again.next, [], "one waits already");
+    assert_eq!(again.next, handed_over.next, "the same run");
     assert_eq!(history(&bench).await.len(), 1);
 
     guard.release().await.unwrap();
-    assert_eq!(delivered(&app, message).await.next, []);
-    assert_eq!(bench.users().len(), 2);
+    for message in [message, &again.next[0]] {
+        assert_eq!(delivered(&app, message).await.next, []);
+        assert_eq!(bench.users().len(), 2);
+    }
     let runs = history(&bench).await;
     assert_eq!(
         (runs.len(), runs[0].state, runs[0].trigger),
@@ -109,8 +112,8 @@ async fn r29_what_a_person_queued_is_not_taken_for_the_run_of_a_tick() {
         .await;
     let guard = somebody_writes(&bench).await;
     let app = bench.app();
-    assert_eq!(success(tick(&app).await).next.len(), 1);
-    assert_eq!(success(tick(&app).await).next.len(), 0);
+    let first = success(tick(&app).await).next;
+    assert_eq!(success(tick(&app).await).next, first);
     assert_eq!(history(&bench).await.len(), 2);
     guard.release().await.unwrap();
 }

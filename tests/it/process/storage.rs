@@ -23,7 +23,7 @@ use crate::host::{Host, project::AppSettings, until, wire::Call, worker::Level};
 
 /// What becomes of requests for blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weather {
+pub(super) enum Weather {
     Fine,
     /// Every answer.
     Status(u16),
@@ -35,13 +35,15 @@ enum Weather {
     Hang,
     /// Blobs come a few bytes at a time.
     Drip,
-    /// The connection ends in place of an answer.
+    /// Nothing is done, and the connection ends in place of an answer.
     Reset,
+    /// All is done, and the connection ends in place of an answer.
+    Unanswered,
 }
 
 /// Azurite behind a bad network.
-struct Blobs {
-    settings: AppSettings,
+pub(super) struct Blobs {
+    pub(super) settings: AppSettings,
     weather: Arc<Mutex<Weather>>,
     _server: JoinSet<()>,
 }
@@ -55,7 +57,7 @@ struct Proxy {
 
 impl Blobs {
     /// `None` where there is no Azurite.
-    async fn open(office: &Office) -> Option<Self> {
+    pub(super) async fn open(office: &Office) -> Option<Self> {
         let connection = crate::state::azurite::connection_string()?;
         let (_, rest) = connection.split_once("BlobEndpoint=http://").unwrap();
         let (upstream, _) = rest.split_once('/').unwrap();
@@ -81,7 +83,7 @@ impl Blobs {
         })
     }
 
-    fn becomes(&self, weather: Weather) {
+    pub(super) fn becomes(&self, weather: Weather) {
         *self.weather.lock().unwrap() = weather;
     }
 }
@@ -94,8 +96,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         }
     }
     if matches!(weather, Weather::Hang | Weather::Reset) {
-        let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset");
-        return Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(broken)])));
+        return reset();
     }
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().unwrap().as_str();
@@ -110,7 +111,8 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         | Weather::NoPlans
         | Weather::Hang
         | Weather::Drip
-        | Weather::Reset => {}
+        | Weather::Reset
+        | Weather::Unanswered => {}
     }
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let mut headers = parts.headers;
@@ -124,6 +126,9 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         .send()
         .await
         .unwrap();
+    if weather == Weather::Unanswered {
+        return reset();
+    }
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let mut bytes = answer.bytes().await.unwrap();
     headers.remove(header::TRANSFER_ENCODING);
@@ -142,6 +147,11 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+fn reset() -> Response {
+    let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset");
+    Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(broken)])))
 }
 
 /// A hundred drops, however long the whole is.

@@ -88,6 +88,24 @@ impl ExchangeError {
         }
     }
 
+    /// Whether the same request fails in some minutes too, until a person has changed something.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Settings { .. }
+            | Self::Permission(_)
+            | Self::NotFound(_)
+            | Self::Ambiguous(_)
+            | Self::Refused(_) => true,
+            // The identity endpoint may only be away.
+            Self::Token { .. }
+            | Self::Throttled(_)
+            | Self::Transient(_)
+            | Self::Unreachable(_)
+            | Self::Paging(_)
+            | Self::Protocol(_) => false,
+        }
+    }
+
     /// Whether the identity lacks the permission for this request (R11, R32).
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Permission(failure) if failure.status != Some(401))

@@ -1,0 +1,190 @@
+//! Which failures of a tick the host tries again, and what the later tries do and tell (R28).
+
+use std::time::Duration;
+
+use cloud_sync::{
+    domain::{
+        mode::{Mode, Trigger as StartedBy},
+        report::RunState,
+    },
+    engine::RunRequest,
+    functions::{Answer, App, Invocation, Message, Timer, Trigger},
+    sandbox::control::{Fault, FaultKind},
+    settings::Settings,
+};
+
+use tokio::time::Instant;
+
+use super::{Bench, busy, newcomers};
+use crate::state::faults::Fault as Weather;
+
+/// The `count`th repetition of a tick.
+async fn try_tick(app: &App, count: u32) -> Answer {
+    let timer = Timer {
+        retry_count: count,
+        ..Timer::default()
+    };
+    let invocation = Invocation {
+        id: "all tries have one".into(),
+        trigger: Trigger::Timer(timer),
+    };
+    app.handle(invocation).await
+}
+
+async fn has_failed(app: &App, count: u32) -> bool {
+    matches!(try_tick(app, count).await, Answer::Failure { .. })
+}
+
+fn refuse_sign_in(bench: &Bench) {
+    let refused = FaultKind::Status {
+        status: 403,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let exchange = bench.world.sandbox.exchange.control();
+    exchange.inject(Fault::always(refused).path("Mailbox?"));
+}
+
+#[tokio::test]
+async fn r28_settings_that_cannot_be_used_fail_a_tick_once() {
+    let settings = Settings::read(|_| None, &[]);
+    let app = App::new(Err(settings.unwrap_err()));
+    assert!(has_failed(&app, 0).await);
+    for count in 1..=3 {
+        assert!(!has_failed(&app, count).await, "{count}");
+    }
+    assert!(has_failed(&app, 0).await, "the next night");
+}
+
+#[tokio::test]
+async fn r28_a_refused_sign_in_is_not_tried_again() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    refuse_sign_in(&bench);
+    let app = bench.app();
+    assert!(has_failed(&app, 0).await);
+    let exchange = bench.world.sandbox.exchange.control();
+    let asked = exchange.journal().len();
+    for count in 1..=3 {
+        assert!(!has_failed(&app, count).await, "{count}");
+    }
+    assert_eq!(exchange.journal().len(), asked, "it costs nothing");
+    assert_eq!(bench.engine(None).history(10).await.unwrap().len(), 1);
+    assert!(has_failed(&app, 0).await, "the next night");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_service_that_is_back_ends_the_night_well() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let exchange = bench.world.sandbox.exchange.control();
+    exchange.inject(Fault::always(busy(503, 1)).path("Mailbox?"));
+    let app = bench.app();
+    for count in 0..3 {
+        assert!(has_failed(&app, count).await, "{count}");
+    }
+    exchange.clear_faults();
+    assert!(!has_failed(&app, 3).await);
+    assert_eq!(bench.users().len(), 2);
+    let runs = bench.engine(None).history(10).await.unwrap();
+    let mut ids: Vec<&str> = runs.iter().map(|run| &*run.id).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "each try is a run of its own: {ids:?}");
+}
+
+#[tokio::test]
+async fn r28_storage_that_is_back_ends_the_night_well() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let app = bench.app();
+    bench.weather.suffers(Weather::Down);
+    assert!(has_failed(&app, 0).await);
+    bench.weather.suffers(Weather::None);
+    assert!(!has_failed(&app, 1).await);
+    assert_eq!(bench.users().len(), 2);
+    let runs = bench.engine(None).history(10).await.unwrap();
+    assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
+}
+
+/// A process that was started after a kill knows of no failure that was told.
+#[tokio::test]
+async fn r28_a_failure_of_a_new_process_is_told() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    refuse_sign_in(&bench);
+    let app = bench.app();
+    assert!(has_failed(&app, 1).await);
+    assert!(!has_failed(&app, 2).await);
+}
+
+/// A tick that was handed to the queue.
+async fn queued_tick(bench: &Bench) -> Message {
+    let request = RunRequest::new(Mode::Apply, StartedBy::Timer);
+    Message {
+        run: bench.engine(None).enqueue(&request).await.unwrap(),
+        mode: request.mode,
+    }
+}
+
+/// The failed deliveries of a message, before the one that succeeds or the last.
+async fn deliveries(app: &App, message: &Message, mut after: impl FnMut(u32)) -> u32 {
+    for delivery in 1..=5 {
+        let invocation = Invocation {
+            id: "i".into(),
+            trigger: Trigger::Queue(message.clone()),
+        };
+        if let Answer::Success(success) = app.handle(invocation).await {
+            assert_eq!(success.next, []);
+            return delivery - 1;
+        }
+        after(delivery);
+        // `visibilityTimeout`
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    5
+}
+
+#[tokio::test(start_paused = true)]
+async fn r29_a_tick_in_the_queue_outlasts_a_service_that_is_away_for_15_minutes() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let message = queued_tick(&bench).await;
+    let exchange = bench.world.sandbox.exchange.control();
+    exchange.inject(Fault::always(busy(503, 1)).path("Mailbox?"));
+    let began = Instant::now();
+    let app = bench.app();
+    let failed = deliveries(&app, &message, |delivery| {
+        if delivery == 4 {
+            exchange.clear_faults();
+        }
+    })
+    .await;
+    assert_eq!(failed, 4);
+    assert!(began.elapsed() > Duration::from_secs(15 * 60));
+    assert_eq!(bench.users().len(), 2);
+    let runs = bench.engine(None).history(10).await.unwrap();
+    assert_eq!((runs.len(), runs[0].error.as_deref()), (5, None));
+    assert_eq!(deliveries(&app, &message, |_| {}).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r29_a_tick_in_the_queue_outlasts_storage_that_is_away_for_15_minutes() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let message = queued_tick(&bench).await;
+    bench.weather.suffers(Weather::Down);
+    let began = Instant::now();
+    let failed = deliveries(&bench.app(), &message, |delivery| {
+        if delivery == 4 {
+            bench.weather.suffers(Weather::None);
+        }
+    })
+    .await;
+    assert_eq!(failed, 4);
+    assert!(began.elapsed() > Duration::from_secs(15 * 60));
+    assert_eq!(bench.users().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_a_refused_sign_in_is_not_delivered_again() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let message = queued_tick(&bench).await;
+    refuse_sign_in(&bench);
+    let began = Instant::now();
+    assert_eq!(deliveries(&bench.app(), &message, |_| {}).await, 0);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
