@@ -1199,6 +1199,17 @@ impl Oracle {
         })
     }
 
+    /// R12: whether the list showed a user as active, or not, as it is. One that lags does not show what people just changed.
+    fn was_seen_as_active(&self, at: usize, user: &str) -> bool {
+        let is_active = |organisation: &Organisation| {
+            let mut users = organisation.users.iter();
+            users.any(|it| it.id == user && it.active)
+        };
+        let seen = self.invocations[at].seen[0].as_deref();
+        self.lag.is_zero()
+            || seen.is_none_or(|seen| is_active(seen) == is_active(&self.organisation))
+    }
+
     fn delegate_removed(
         &mut self,
         at: usize,
@@ -1253,7 +1264,7 @@ impl Oracle {
         let [users, _] = &self.invocations[at].accounts;
         let seen = users.contains(delegate);
         let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
-        if certain && !right && !lost && seen && is_known {
+        if certain && !right && !lost && seen && is_known && self.was_seen_as_active(at, delegate) {
             let text = format!("{who} was closed to {text}, who has a right to it");
             self.violation(at, text);
         }
