@@ -57,29 +57,12 @@ impl App {
         }
     }
 
-    pub async fn handle(&self, mut invocation: Invocation) -> Answer {
-        let is_head = match &mut invocation.trigger {
-            Trigger::Http(request) => request.take_head(),
-            Trigger::Timer(_) | Trigger::Queue(_) => false,
-        };
-        let mut answer = self.answered(invocation.trigger).await;
-        if let Answer::Success(Success {
-            response: Some(response),
-            ..
-        }) = &mut answer
-            && is_head
-        {
-            response.body.clear();
-        }
-        answer
-    }
-
-    async fn answered(&self, trigger: Trigger) -> Answer {
+    pub async fn handle(&self, invocation: Invocation) -> Answer {
         let engine = match &*self.engine {
             Ok(engine) => engine,
-            Err(error) => return without_settings(&trigger, error),
+            Err(error) => return without_settings(&invocation.trigger, error),
         };
-        match trigger {
+        match invocation.trigger {
             Trigger::Timer(_) => timer(engine).await,
             Trigger::Http(request) => http(engine, &request).await,
             Trigger::Queue(message) => queue(engine, &message).await,
