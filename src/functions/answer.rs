@@ -72,6 +72,18 @@ fn header_text(text: &str) -> String {
 }
 
 impl Answer {
+    /// As `HEAD` is answered (RFC 9110 section 9.3.2).
+    pub(super) fn without_content(mut self) -> Self {
+        if let Self::Success(Success {
+            response: Some(response),
+            ..
+        }) = &mut self
+        {
+            response.body.clear();
+        }
+        self
+    }
+
     /// The HTTP answer to the host: 200 with the right type, or 500.
     pub(super) fn into_http(self) -> axum::response::Response {
         let (status, body) = match self {

@@ -103,25 +103,8 @@ impl App {
         }
     }
 
-    pub async fn handle(&self, mut invocation: Invocation) -> Answer {
-        let is_head = match &mut invocation.trigger {
-            Trigger::Http(request) => request.take_head(),
-            Trigger::Timer(_) | Trigger::Queue(_) => false,
-        };
-        let mut answer = self.answered(&invocation.trigger).await;
-        if let Answer::Success(Success {
-            response: Some(response),
-            ..
-        }) = &mut answer
-            && is_head
-        {
-            response.body.clear();
-        }
-        answer
-    }
-
-    async fn answered(&self, trigger: &Trigger) -> Answer {
-        match (&*self.engine, trigger) {
+    pub async fn handle(&self, invocation: Invocation) -> Answer {
+        match (&*self.engine, &invocation.trigger) {
             (engine, Trigger::Timer(timer)) => self.timer(engine.as_ref(), *timer).await,
             (Ok(engine), Trigger::Http(request)) => http(engine, request).await,
             (Err(error), Trigger::Http(request)) => call_without_settings(request, error),

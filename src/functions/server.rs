@@ -271,14 +271,19 @@ where
             Ok(body) => body,
             Err(unread) => return refused(function, &unread),
         };
-        let trigger = match read(function, &body) {
+        let mut trigger = match read(function, &body) {
             Ok(trigger) => trigger,
             Err(answer) => return answer,
         };
         drop(body);
+        let is_head = match &mut trigger {
+            Trigger::Http(request) => request.take_head(),
+            Trigger::Timer(_) | Trigger::Queue(_) => false,
+        };
         // The closure is called inside, so that a panic before its first await is caught too.
         let handled = async { handle(Invocation { id, trigger }).await };
         match AssertUnwindSafe(handled).catch_unwind().await {
+            Ok(answer) if is_head => completed(function, answer).without_content(),
             Ok(answer) => completed(function, answer),
             Err(_) => crashed(function),
         }
