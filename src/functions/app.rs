@@ -207,7 +207,7 @@ async fn run_of_tick(engine: &Engine, has_failed_before: bool) -> Result<Report,
 }
 
 /// R29: the queue's function waits for the lock. Also a run that was sent before is sent: its message may be lost, and a
-/// message of a run that has ended does nothing.
+/// second message of a run that has succeeded does nothing.
 async fn hand_over(
     engine: &Engine,
     request: RunRequest,
