@@ -70,7 +70,7 @@ function Get-Field {
 }
 
 function Get-Id {
-    # The GUIDs that name an object. A display name is no id: several identities can have the same.
+    # The GUIDs that name an object. A display name is not an id: several identities can have the same.
     param($From)
     foreach ($name in $IdFields) {
         foreach ($part in (Get-Field $From $name) -split '[\\/,=]') {

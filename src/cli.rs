@@ -314,7 +314,7 @@ fn engine(links: Links) -> Result<Engine, CliError> {
     Ok(Engine::new(settings, links))
 }
 
-/// Runs with progress bars, where somebody sees them.
+/// Runs with progress bars on a terminal.
 async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
     let _bars = progress::follow(engine.progress());
     engine.run(request).await

@@ -80,7 +80,7 @@ pub struct Links {
     pub otlp: Option<Otlp>,
     /// Of jitter and run ids: the same seed draws the same.
     pub seed: Option<u64>,
-    /// For whoever ends the process.
+    /// For the code that ends the process.
     pub stop: Stop,
 }
 

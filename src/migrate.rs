@@ -72,7 +72,8 @@ impl Import {
                 Some(name) => import.remember(&mut known, name, variable),
                 None if looks_like_a_setting(&variable.name) => import.warnings.push(Warning {
                     name: variable.name,
-                    text: "is no setting of the original nor of this program: left out".to_owned(),
+                    text: "is not a setting of the original nor of this program: left out"
+                        .to_owned(),
                 }),
                 None => {}
             }
@@ -121,7 +122,7 @@ impl Import {
             "LOG_LEVEL" => self.log_level(value),
             "TELEMETRY" => self.warn(
                 name,
-                "has no successor: this program reports to nobody but the Application Insights of your own app",
+                "has no successor: this program reports only to the Application Insights of your own app",
             ),
             "ZIVVER_API_KEY" | "ACCESS_TOKEN" | "NOTIFY_URL" | "SMTP_URL" => self.secret(name, value),
             _ => self.plain(name, value.trim()),
@@ -229,7 +230,7 @@ impl Import {
             "debug" | "10" => "debug",
             "notset" | "trace" | "0" => "trace",
             _ => {
-                self.warn("LOG_LEVEL", "is no log level: left out, so it is `info`");
+                self.warn("LOG_LEVEL", "is not a log level: left out, so it is `info`");
                 return;
             }
         };

@@ -172,7 +172,7 @@ pub fn functions_port(
     text.trim().parse().map(Some).map_err(|_| SettingsError {
         problems: vec![Problem {
             name: name.to_owned(),
-            wrong: "is no port".to_owned(),
+            wrong: "is not a port".to_owned(),
             remedy: "let the Functions host set it, or write a number from 0 to 65535".to_owned(),
         }],
     })

@@ -307,7 +307,7 @@ impl State {
         if !is_code(code) {
             return Err(self
                 .objects
-                .unreadable(APPROVALS, format!("{code:?} is no approval code")));
+                .unreadable(APPROVALS, format!("{code:?} is not an approval code")));
         }
         self.objects
             .save(&format!("{APPROVALS}/{code}"), "approval", approval)

@@ -320,7 +320,7 @@ mod tests {
         let (_, err) = logged(LogLevel::Info, || {
             tracing::error!(
                 levels = "error, warn, info",
-                "LOG_LEVEL \"verbose\": WARNING is no level"
+                "LOG_LEVEL \"verbose\": WARNING is not a level"
             );
             tracing::warn!("warned");
         });

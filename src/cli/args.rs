@@ -90,7 +90,7 @@ pub(super) enum Command {
         #[command(flatten)]
         detail: DetailArgs,
     },
-    /// Look at everything that a run needs: what works, what does not, and the command that mends it
+    /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {
         /// Measure this tenant instead, reading only, and write the answers, without names, to cloud-sync-answers.json
         #[arg(long)]
@@ -191,7 +191,7 @@ pub(super) struct RateArg {
 fn address(text: &str) -> Result<SmtpAddress, String> {
     SmtpAddress::parse(text).map_err(|_| {
         format!(
-            "{} is no mail address; write it like anna@corp.example",
+            "{} is not a mail address; write it like anna@corp.example",
             inert(text)
         )
     })

@@ -66,7 +66,7 @@ fn answers(sheet: &AnswerSheet, output: Output) -> Result<Status, CliError> {
         out
     })?;
     output.say(&format!(
-        "The answers are in {ANSWERS}; nothing in it names anybody."
+        "The answers are in {ANSWERS}; it contains no names."
     ));
     Ok(Status::InSync)
 }

@@ -21,7 +21,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Ten times Zivver's, so that nobody waits.
+/// Ten times the limit of Zivver, to keep the demonstration short.
 const CALLS: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
 const RATE: &str = "50/1s";

@@ -82,7 +82,7 @@ impl Output {
         }
     }
 
-    /// A reader that went away (`| head`) is no error.
+    /// A reader that went away (`| head`) is not an error.
     pub(super) fn print(self, page: &str) -> io::Result<()> {
         let mut out = AutoStream::new(io::stdout().lock(), self.choice);
         match out.write_all(page.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! Progress bars for somebody who waits at a terminal.
+//! Progress bars on a terminal.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Drop for Bars {
     }
 }
 
-/// `None` where nobody would see it.
+/// `None` where the output is not a terminal.
 pub(super) fn follow(watcher: &Watcher) -> Option<Bars> {
     if !shows_progress() {
         return None;

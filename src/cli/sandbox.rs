@@ -57,7 +57,7 @@ pub(super) fn settings(sandbox: &Sandbox, rate: &str, state: &str) -> BTreeMap<S
         ("ACCESS_TOKEN", token),
         ("EXO_URL", sandbox.exchange_url()),
         ("SSO_ACCOUNT_KEY", "object_id".to_owned()),
-        // Its accounts are new to the program, and nobody signs in to them.
+        // Its accounts are new to the program, and no person signs in to them.
         ("MAX_CREATES", "100%".to_owned()),
         ("MAX_SIGN_IN_KEY_CHANGES", "100%".to_owned()),
         ("STATE", state.to_owned()),

@@ -1,4 +1,4 @@
-//! The self-test: what works, what does not, and the exact command that mends it. It reads only, from the bottom up: where
+//! The self-test: what works, what does not, and the command that corrects it. It reads only, from the bottom up: where
 //! something is missing, what rests on it is not asked.
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
@@ -83,7 +83,7 @@ pub struct Finding {
     pub level: Level,
     pub topic: &'static str,
     pub text: String,
-    /// What mends it: commands to copy, or causes to look for.
+    /// The remedy: commands to copy, or causes to look for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remedy: Vec<String>,
 }
@@ -202,7 +202,7 @@ impl Engine {
         }
     }
 
-    /// R28: the same as `/health`. Where no host starts runs, nobody waits for one.
+    /// R28: the same as `/health`. Without a host that starts runs, none is expected.
     async fn check_health(&self, checkup: &mut Checkup) {
         // What state cannot tell is told already.
         let Ok(problems) = self.problems_of_runs().await else {
@@ -471,7 +471,7 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     }
 }
 
-/// What a run would report about the data, where somebody has to mend it in Exchange or Zivver.
+/// What a run would report about the data, that has to be corrected in Exchange or Zivver.
 fn notes(checkup: &mut Checkup, plan: &Plan) {
     for (code, what, remedy) in [
         (
@@ -502,7 +502,7 @@ fn notes(checkup: &mut Checkup, plan: &Plan) {
         (
             Code::Rejected,
             "mailboxes that are not understood",
-            "mend the mailbox in Exchange (R5)",
+            "correct the mailbox in Exchange (R5)",
         ),
         (
             Code::AccountRejected,

@@ -37,7 +37,7 @@ pub enum RunError {
     NoMailboxes { read: usize },
     /// R14
     #[error(
-        "source incomplete: {0}; mend the group or the setting CLOUD_SYNC__SOURCE_FILTER (R14)"
+        "source incomplete: {0}; correct the group or the setting CLOUD_SYNC__SOURCE_FILTER (R14)"
     )]
     SourceFilter(String),
     /// R1

@@ -117,7 +117,7 @@ struct Source {
 }
 
 impl Source {
-    /// R34: at the deadline, if something was read that is worth keeping. An invocation that gained nothing goes on beyond
+    /// R34: at the deadline, if something was read that is worth keeping. An invocation that gained nothing continues beyond
     /// it: the next one would read the same lists and groups, and get no further.
     fn hands_on(&self) -> bool {
         self.gained > 0

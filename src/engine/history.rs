@@ -72,14 +72,14 @@ impl Engine {
         let past = self.past(limit).await?.runs;
         let mut runs: Vec<RunSummary> = past.into_iter().map(|past| past.run).collect();
         for run in &mut runs {
-            self.tell_of_its_process(run).await;
+            self.mark_ended_process(run).await;
         }
         Ok(runs)
     }
 
     /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing. What
     /// cannot be read tells nothing.
-    async fn tell_of_its_process(&self, run: &mut RunSummary) {
+    async fn mark_ended_process(&self, run: &mut RunSummary) {
         let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
             return;
         };
@@ -112,7 +112,7 @@ impl Engine {
         let state = self.state().await?;
         let mut summary = self.summary(run).await?;
         if let Some(summary) = &mut summary {
-            self.tell_of_its_process(summary).await;
+            self.mark_ended_process(summary).await;
         }
         let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = state.report(run).await?;
@@ -144,9 +144,9 @@ impl Engine {
         }
     }
 
-    /// What nobody brings to its end any more ends here: a preview whose process died, since it has no lock that would show
+    /// Ends the runs that no process will end: a preview whose process died, since it has no lock that would show
     /// it, and a run whose message was lost. Gives what cannot be read.
-    pub(super) async fn bury_the_lost(&self) -> Result<Vec<String>, RunError> {
+    pub(super) async fn end_abandoned_runs(&self) -> Result<Vec<String>, RunError> {
         let state = self.state().await?;
         let past = self.past(LOOKED_AT).await?;
         for Past { id, run, .. } in past.runs {
@@ -164,7 +164,7 @@ impl Engine {
         Ok(past.unreadable)
     }
 
-    /// Why nobody goes on with a run, if that is so.
+    /// Why no invocation will continue a run; `None` if one may.
     fn lost(&self, run: &RunSummary) -> Option<&'static str> {
         let began: Timestamp = run.started.parse().ok()?;
         let age = self.now().duration_since(began).unsigned_abs();

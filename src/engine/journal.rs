@@ -144,7 +144,7 @@ impl PlanRecord {
         counts
     }
 
-    /// What came of its actions: where the journal is silent, or nobody answered, Zivver shows what was done (R35).
+    /// What came of its actions: where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
     pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
         let known = known(entries);
         let actions = self.actions.iter().enumerate();

@@ -1,4 +1,4 @@
-//! Both sides and the plan for them, for whoever only wants to know: nothing is written.
+//! Both sides and the plan for them, without a run: nothing is written.
 
 use std::{collections::BTreeSet, time::Duration};
 

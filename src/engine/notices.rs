@@ -1,4 +1,4 @@
-//! Telling somebody, after a run and at each tick. It never fails a run: what goes wrong is a warning in the log.
+//! Notices to people, after a run and at each tick. It never fails a run: what goes wrong is a warning in the log.
 
 use crate::{
     domain::{

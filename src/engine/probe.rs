@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Writes nothing, and names nobody.
+    /// Writes nothing, and names no person.
     pub async fn probe(&self) -> Result<AnswerSheet, RunError> {
         let mut sheet = AnswerSheet {
             version: env!("CARGO_PKG_VERSION"),

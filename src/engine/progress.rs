@@ -1,4 +1,4 @@
-//! How far a run is, for whoever looks on: a progress bar, a status page.
+//! The progress of a run, for a progress bar and the status page.
 
 use tokio::sync::watch;
 
@@ -33,7 +33,7 @@ pub enum Progress {
     Ended,
 }
 
-/// Tells those who look on, if anybody does. Cheap to clone.
+/// Publishes progress to all receivers, of which there may be none. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Watcher(watch::Sender<Progress>);
 

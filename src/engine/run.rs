@@ -77,13 +77,13 @@ const OVERTIME_MAX: Duration = Duration::from_secs(50);
 /// 230 s").
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
 
-/// How long reading may go on beyond the deadline of a caller who waits: what was in flight has ended by then.
+/// How long reading may continue after the deadline of a waiting caller: requests in flight have ended by then.
 const READING_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Who starts a run, and for what.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
-    /// The run to go on with; `None` begins one.
+    /// The run to continue; `None` begins a new one.
     pub id: Option<RunId>,
     pub mode: Mode,
     pub trigger: Trigger,
@@ -93,7 +93,7 @@ pub struct RunRequest {
     pub approve: Vec<String>,
     /// R34: when to save and hand on.
     pub time_budget: Option<Duration>,
-    /// Somebody waits for the answer: at the deadline this invocation hands on, even where it got nowhere.
+    /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
     pub punctual: bool,
     /// How long to wait for a lock that another run has.
     pub patience: Duration,
@@ -120,7 +120,7 @@ impl RunRequest {
     }
 }
 
-/// A run in the history, and all that is needed to go on with it.
+/// A run in the history, and all that is needed to continue it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     pub id: String,
@@ -203,7 +203,7 @@ struct Running<'a> {
     /// What the journal of this invocation was given.
     journaled: Entries,
     /// The report tells what came of it.
-    is_taken_in: bool,
+    is_recorded: bool,
     /// What reading and what writing have at least, however late they begin (R34).
     slice: Duration,
     memory: Memory,
@@ -262,7 +262,7 @@ enum Begun<'a> {
 impl Engine {
     /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
-        // A run holds much: it lives on the heap, whoever waits for it.
+        // The future is large, so it is boxed.
         let result = Box::pin(self.run_once(request)).await;
         if let Some(otlp) = &self.shared.links.otlp {
             let report = result.as_ref().ok();
@@ -297,11 +297,11 @@ impl Engine {
         match begun.await {
             Ok(Begun::Now(running)) => running.traced(lock).await,
             Ok(Begun::EndedBefore(report)) => {
-                let_go(lock).await;
+                release(lock).await;
                 Ok(*report)
             }
             Err(error) => {
-                let_go(lock).await;
+                release(lock).await;
                 Err(error)
             }
         }
@@ -323,7 +323,7 @@ impl Engine {
         if recorded == Some(RunState::Ended) {
             return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
-        // Once more, now that nobody else can use them.
+        // Again under the lock: no other run can use them now.
         let approvals = self.check_approvals(request).await?;
         let stored: Option<Stored<Memory>> = state.memory().await?;
         let (mut memory, revision) = stored.map_or_else(
@@ -364,7 +364,7 @@ impl Engine {
             doing: Doing::Reading,
             is_out_of_time: false,
             journaled: Entries::default(),
-            is_taken_in: false,
+            is_recorded: false,
             slice: slice(request),
             memory,
             revision,
@@ -461,7 +461,7 @@ impl Running<'_> {
 
     /// The line. Errors leave through the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
-        let unreadable = self.engine.bury_the_lost().await?;
+        let unreadable = self.engine.end_abandoned_runs().await?;
         self.report.warnings.extend(unreadable);
         let exchange = self.engine.exchange().await?;
         let zivver = self.engine.zivver().await?;
@@ -512,7 +512,7 @@ impl Running<'_> {
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
         self.report.warnings.extend(fetched.token_warning.take());
-        self.take_up(&mut fetched, lock).await?;
+        self.resume_interrupted(&mut fetched, lock).await?;
         self.find_names(&fetched);
         let wishes = self.wishes();
         let mut plan = span("plan").in_scope(|| self.plan(&fetched, &wishes));
@@ -547,7 +547,7 @@ impl Running<'_> {
             self.report.state = RunState::Continues;
             return Ok(());
         }
-        // Whoever has taken it over writes down plans of its own (R29).
+        // A run that has taken the lock over stores plans of its own (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await
     }
@@ -577,20 +577,20 @@ impl Running<'_> {
     }
 
     /// R35: what a killed run did counts, and whom it created is known.
-    async fn take_up(
+    async fn resume_interrupted(
         &mut self,
         fetched: &mut Fetched,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
-        let took_over = match lock {
+        let has_resumed = match lock {
             Some(lock) => {
                 lock.permit().check()?;
                 self.recover(&fetched.world).await?
             }
             // R28: a preview counts the same, and leaves it to the next run that writes.
-            None => self.take_over(&fetched.world).await?,
+            None => self.count_interrupted(&fetched.world).await?,
         };
-        if took_over {
+        if has_resumed {
             fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
         }
         Ok(())
@@ -667,7 +667,7 @@ impl Running<'_> {
             return Ok(());
         }
         match self.state.checkpoint(&self.id).append(&new).await {
-            // Two processes go on with one preview: the other has kept what it read, and this serves as well.
+            // Another process continues the same preview and has kept what it read, which serves as well.
             Err(StateError::Conflict { .. }) => Ok(()),
             kept => Ok(kept?),
         }
@@ -676,8 +676,8 @@ impl Running<'_> {
     /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
     async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
         self.give_back_unanswered(world).await?;
-        let took_over = self.take_over(world).await?;
-        if took_over {
+        let has_resumed = self.count_interrupted(world).await?;
+        if has_resumed {
             self.save_memory().await?;
         }
         if self.request.id.is_some() {
@@ -712,7 +712,7 @@ impl Running<'_> {
                 .await?;
             self.report.resumed_from.push(id.to_string());
         }
-        Ok(took_over)
+        Ok(has_resumed)
     }
 
     fn interrupted(&self, run: RunSummary) -> RunSummary {
@@ -747,7 +747,7 @@ impl Running<'_> {
 
     /// R26, R35: what a plan did whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to
     /// whom it was created for; also where its journal does not tell: then Zivver does. Gives whether there was such a plan.
-    async fn take_over(&mut self, world: &World) -> Result<bool, RunError> {
+    async fn count_interrupted(&mut self, world: &World) -> Result<bool, RunError> {
         let Some(in_hand) = self.memory.in_hand.take() else {
             return Ok(false);
         };
@@ -935,7 +935,7 @@ impl Running<'_> {
         let journaled = journal.finish().await;
         self.doing = Doing::Saving;
         self.report.timing.applying_ms = millis(began.elapsed());
-        self.take_in(&applied, plan, &record, fetched);
+        self.record_outcomes(&applied, plan, &record, fetched);
         self.remember_refusals(&applied, plan, &fetched.world);
         let codes = self.request.approve.clone();
         let outcome = |at: usize| {
@@ -993,7 +993,13 @@ impl Running<'_> {
     }
 
     /// What came of the plan, into report and memory.
-    fn take_in(&mut self, applied: &Applied, plan: &Plan, record: &PlanRecord, fetched: &Fetched) {
+    fn record_outcomes(
+        &mut self,
+        applied: &Applied,
+        plan: &Plan,
+        record: &PlanRecord,
+        fetched: &Fetched,
+    ) {
         let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
         let mut untold = false;
         for (at, end) in applied.actions.iter().enumerate() {
@@ -1006,7 +1012,7 @@ impl Running<'_> {
                     *counts.entry(*class).or_default() += count;
                 }
             }
-            // What is half done, or nobody answered for, only Zivver can tell: the next run counts, having read it.
+            // Whether an action that is half done or without an answer was made, only Zivver shows: the next run counts it.
             untold |= end.is_unclear();
             if let Some(mailbox) = plan.approved.deltas()[at].mailbox
                 && let Some(id) = applied.created.get(&mailbox)
@@ -1024,7 +1030,7 @@ impl Running<'_> {
         }
         self.report.skipped.extend_from_slice(&applied.notes);
         self.report.skipped.sort_unstable();
-        self.is_taken_in = true;
+        self.is_recorded = true;
         let now = self.engine.now().as_second();
         self.memory
             .spent
@@ -1181,8 +1187,8 @@ impl Running<'_> {
         let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_in_flight = self.is_out_of_time && self.doing == Doing::Writing;
         let is_unsettled = self.is_out_of_time && self.doing == Doing::Saving || is_in_flight;
-        if is_unsettled && !self.is_taken_in {
-            self.take_in_journal();
+        if is_unsettled && !self.is_recorded {
+            self.apply_journaled_outcomes();
         }
         self.report.duration_ms = millis(self.started.elapsed());
         let mut earlier = std::mem::take(&mut self.earlier);
@@ -1223,10 +1229,10 @@ impl Running<'_> {
         };
         let saved = self.save_end(phase).instrument(span("save")).await;
         if is_in_flight {
-            // What is on its way may still arrive: nobody else writes before the lock has run out (R29).
+            // Requests on their way may still arrive: no other run may write until the lock expires (R29).
             drop(lock);
         } else {
-            let_go(lock).await;
+            release(lock).await;
         }
         saved?;
         self.engine.announce(&self.report, self.request).await;
@@ -1234,7 +1240,7 @@ impl Running<'_> {
         Ok(self.report)
     }
 
-    /// Nobody goes on with a run of the command line: one that was to stop ends.
+    /// No invocation continues a run of the command line: an interrupted one ends.
     fn unless_interrupted(&self) -> Result<(), RunError> {
         let is_interrupted = self.report.state == RunState::Continues
             && self.request.trigger == Trigger::CommandLine
@@ -1249,7 +1255,7 @@ impl Running<'_> {
     }
 
     /// The outcomes that were known when the time was up.
-    fn take_in_journal(&mut self) {
+    fn apply_journaled_outcomes(&mut self) {
         for action in &mut self.report.actions {
             action.outcome = ActionOutcome::Remaining;
         }
@@ -1341,7 +1347,7 @@ fn may_write(lock: Option<&LockGuard>) -> MayWrite {
 }
 
 /// So that the next run need not wait until the lock runs out.
-async fn let_go(lock: Option<LockGuard>) {
+async fn release(lock: Option<LockGuard>) {
     if let Some(lock) = lock
         && let Err(error) = lock.release().await
     {

@@ -120,10 +120,10 @@ fn check_query(request: &Request, known: &[&str]) -> Result<(), Problem> {
     };
     let unknown: String = unknown.chars().take(40).collect();
     let detail = if known.is_empty() {
-        format!("`{unknown}` is no query parameter here; there is none")
+        format!("`{unknown}` is not a query parameter here; there is none")
     } else {
         let known = known.join("`, `");
-        format!("`{unknown}` is no query parameter here; there are `{known}`")
+        format!("`{unknown}` is not a query parameter here; there are `{known}`")
     };
     Err(Problem::new(ProblemKind::BadQuery, detail))
 }

@@ -160,11 +160,11 @@ fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
         return views::checkup(503, &checkup, Format::Html, &request.base).into();
     }
     let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
-    let detail = "the settings cannot be used; `problems` lists what to mend";
+    let detail = "the settings cannot be used; `problems` lists what to correct";
     Response::from(Problem::new(ProblemKind::Settings, detail).with("problems", problems)).into()
 }
 
-/// The schedule: goes on with what was cut off or waits, else begins a run (R28, R34).
+/// The schedule: continues a run that was cut off or waits, else begins one (R28, R34).
 async fn tick(engine: &Engine, has_failed_before: bool) -> Result<Success, InvocationFailure> {
     engine.note_tick().await;
     let ended = match run_of_tick(engine, has_failed_before).await {
@@ -338,7 +338,7 @@ async fn delivered(engine: &Engine, message: &Message) -> Result<Success, Invoca
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
-        // Whoever gets the lock late still has time to work.
+        // An invocation that gets the lock late still has time to work.
         patience: budget / 2,
         ..begun
     };

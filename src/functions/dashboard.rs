@@ -149,7 +149,7 @@ impl Dashboard<'_> {
         };
         html! {
             section {
-                h2 { "A run goes on" }
+                h2 { "A run is in progress" }
                 (live(run.state, self.progress))
                 p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Look at it" } }
             }
@@ -232,7 +232,7 @@ fn ago(age_s: i64) -> String {
     }
 }
 
-/// What the newest report wants somebody to look at; each line leads to its place in the report.
+/// What the newest report asks people to look at; each line links to its place in the report.
 fn attention(report: &Report, base: &str) -> Markup {
     let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
     let notes = report.skipped.iter();

@@ -75,7 +75,7 @@ pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
     if request.method == "POST" && other {
         return Err(Problem::new(
             ProblemKind::CrossSite,
-            "a page of another origin sent this: use the dashboard, or a client that is no browser",
+            "a page of another origin sent this: use the dashboard, or a client that is not a browser",
         ));
     }
     Ok(())

@@ -14,7 +14,7 @@ pub struct Message {
     pub mode: Mode,
 }
 
-/// Why a text is no message for us. It can never become one, so it is not worth a retry.
+/// Why a text is not a message for us. It can never become one, so it is not worth a retry.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     #[error("the queue message is not a JSON object")]

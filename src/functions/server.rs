@@ -32,7 +32,7 @@ const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a longer invocation is still read, and dropped. The host takes 100 MiB from a caller.
 const DROPPED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// How long invocations may go on after a signal. What they leave half done is taken up by the next run (R35).
+/// How long invocations may continue after a signal. The next run completes what they leave (R35).
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Serves the host until `shutdown` ends, and then until what is in flight ended too, but at most 20 s.

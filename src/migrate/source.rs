@@ -8,7 +8,7 @@ pub enum ImportError {
     #[error("the file is not text in UTF-8 or UTF-16; save it as UTF-8")]
     Encoding,
     #[error(
-        "line {line} is no `NAME=value` (comments begin with #); correct it, or export the variables as JSON"
+        "line {line} is not a `NAME=value` (comments begin with #); correct it, or export the variables as JSON"
     )]
     Line { line: usize },
     #[error("line {line} opens a quote that is never closed; close it")]

@@ -163,7 +163,7 @@ fn addresses_and_levels_are_translated() {
 fn what_the_settings_would_refuse_is_said_at_once() {
     let import = Import::read("CLOUD_SYNC__CLAIMED_DOMAINS=corp").unwrap();
     let texts: Vec<String> = import.warnings.iter().map(|w| w.text.clone()).collect();
-    assert!(texts.iter().any(|text| text.contains("is no domain")));
+    assert!(texts.iter().any(|text| text.contains("is not a domain")));
     assert!(texts.iter().any(|text| text.contains("is not set")));
 }
 

@@ -138,7 +138,7 @@ impl Config {
         let timeout = match text(TIMEOUT)? {
             None => Duration::from_secs(10),
             Some(text) => text.parse().map(Duration::from_millis).map_err(|_| {
-                let wrong = "is no number of milliseconds";
+                let wrong = "is not a number of milliseconds";
                 OtlpError::Setting {
                     name: TIMEOUT,
                     wrong,
@@ -184,7 +184,7 @@ fn below(endpoint: &str, path: &str) -> Result<Url, OtlpError> {
     url.filter(|url| matches!(url.scheme(), "http" | "https"))
         .ok_or(OtlpError::Setting {
             name: ENDPOINT,
-            wrong: "is no http or https URL",
+            wrong: "is not an http or https URL",
         })
 }
 
@@ -199,7 +199,7 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
 fn headers(text: &str, encoding: Encoding) -> Result<HeaderMap, OtlpError> {
     let wrong = || OtlpError::Setting {
         name: HEADERS,
-        wrong: "is no list of `name=value` that can be headers",
+        wrong: "is not a list of `name=value` that can be headers",
     };
     let mut headers = HeaderMap::new();
     for (name, value) in pairs(text) {

@@ -29,7 +29,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// For the header of an answer: what a page says of itself, and that nobody may frame it (which only a header can say).
+/// For the header of an answer: what a page says of itself, and that no page may frame it (which only a header can say).
 pub fn content_security_policy() -> String {
     format!("{}; frame-ancestors 'none'", *POLICY)
 }

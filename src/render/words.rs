@@ -32,7 +32,7 @@ pub(crate) fn capital(text: &str) -> String {
     })
 }
 
-/// The state while a run goes on, else its outcome.
+/// The state of a run that has not ended, else its outcome.
 pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     match state {
         RunState::Ended => outcome(ended),
@@ -194,7 +194,7 @@ pub(crate) fn estimate(writes: u32, estimate_ms: u64) -> String {
     }
 }
 
-/// Notes about permissions that led to nobody, or to nothing certain.
+/// Notes about permissions that led to no mailbox, or to none with certainty.
 pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     matches!(
         code,
@@ -272,7 +272,7 @@ pub(crate) fn meaning(kind: ActionKind) -> &'static str {
         ActionKind::Resume => "suspended accounts of people who are back",
         ActionKind::Update => "accounts that differ from their mailbox",
         ActionKind::Suspend => "accounts of disabled or deleted mailboxes",
-        ActionKind::Empty => "functional accounts that nobody has access to any more",
+        ActionKind::Empty => "functional accounts without users that have access",
     }
 }
 
@@ -303,7 +303,7 @@ pub(crate) fn class(class: Class) -> &'static str {
         Class::Rename => "renames",
         Class::NameChange => "changed names",
         Class::Stray => "accounts that never had a mailbox",
-        Class::Identity => "accounts that would go to somebody else",
+        Class::Identity => "accounts that would go to another person",
         Class::Create => "new accounts",
         Class::SignInKey => "replaced sign-in keys",
         Class::Undone => "changes that a person has undone",
@@ -315,7 +315,7 @@ pub(crate) fn code(code: Code) -> &'static str {
     match code {
         Code::AccountRejected => "account that cannot be understood, or tied to one",
         Code::KindNotSynchronised => "room, equipment or another kind that is not synchronised",
-        Code::AliasMalformed => "an alias that is no mail address",
+        Code::AliasMalformed => "an alias that is not a mail address",
         Code::AliasesUnknown => "a mailbox whose addresses Exchange did not tell",
         Code::Rejected => "mailbox that could not be understood",
         Code::DuplicatePrimary => "two mailboxes with one primary address",
@@ -324,18 +324,18 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::TrusteeDeleted => "permission of a deleted account",
         Code::TrusteeDenied => "a Deny takes a delegate out",
         Code::GroupGivesNoRight => "permission of a group that gives no right by itself",
-        Code::TrusteeNotAMailbox => "permission of something that is no mailbox",
-        Code::TrusteeNotFound => "permission of somebody whom Exchange does not know",
+        Code::TrusteeNotAMailbox => "permission of a recipient that is not a mailbox",
+        Code::TrusteeNotFound => "permission of a person unknown to Exchange",
         Code::DelegationsUnknown => {
             "permissions that could not be read, so delegates stay as they are"
         }
         Code::MailboxGone => "mailbox that vanished while it was read",
-        Code::DelegatePruned => "Full Access of somebody who cannot be a delegate",
+        Code::DelegatePruned => "Full Access of a person who cannot be a delegate",
         Code::DelegateKept => {
             "delegate whose own mailbox or account cannot be judged, left as it is"
         }
         Code::DelegatesLeftOut => "waits for its only delegates",
-        Code::DelegatesStay => "delegates who stay, since nobody may take their place",
+        Code::DelegatesStay => "delegates who stay, because the account would have none",
         Code::OutsideClaimedDomains => "outside the claimed domains",
         Code::OutsideSourceFilter => "not in the source filter",
         Code::FunctionalOutsideSourceFilter => "no shared mailbox is in the source filter",
@@ -350,7 +350,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::OwnerUnknown => "no mailbox, and another recipient has the address",
         Code::AbsenceUnknown => "no mailbox, but Exchange could not say whether it is gone",
         Code::MergeCandidate => "address that now belongs to another mailbox",
-        Code::InactiveNotCreated => "disabled, or nobody has access, so no account is made",
+        Code::InactiveNotCreated => {
+            "disabled, or without access for anyone, so no account is created"
+        }
         Code::WriteHadNoEffect => "change that Zivver accepted before and did not keep",
         Code::AccessNotTaken => "access that Zivver accepted to take away and did not",
         Code::AliasTaken => "alias that another account has",
@@ -361,7 +363,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
-        Code::AddressUnknown => "address that nobody has",
+        Code::AddressUnknown => "unknown address",
         Code::ChangedSince => "changed since that run, so it is not undone",
     }
 }

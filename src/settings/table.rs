@@ -92,7 +92,7 @@ settings! {
          treated as gone.";
     PERFORM_SYNC: PerformSync = Value("false"), value::perform_sync,
         "`false`, `on-demand`, `true`", "R28",
-        "Who may write: nobody; only a person who starts a run as `apply`; the schedule too.";
+        "Which runs may write: none; only those that a person starts as `apply`; those of the schedule too.";
     ACCESS_TOKEN: Secret = Nothing, value::bearer_token,
         "bearer token", "",
         "Secret. A token for Exchange Online, in place of an identity. For a computer of your own; it ends within a day.";

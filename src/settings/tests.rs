@@ -104,7 +104,7 @@ fn every_problem_is_told_at_once_with_its_remedy() {
     CLOUD_SYNC__SSO_ACCOUNT_KEY "upn" is not understood: write `object_id`, `user_principal_name`, `primary_address` or `omit`
     CLOUD_SYNC__MAX_SUSPEND "a few" is not understood: write a count `25`, a percentage `5%`, both `5%,min 5`, or `100%` for no limit
     CLOUD_SYNC__TIME_BUDGET "9" is not understood: write a duration with units, from `1s` to `24h`, such as `9m`, `90s` or `1h30m`
-    CLOUD_SYNC__STATE "s3" is no kind of state: write az://container, file:///path or memory:
+    CLOUD_SYNC__STATE "s3" is not a kind of state: write az://container, file:///path or memory:
     CLOUD_SYNC__LOCK_LEASE "3s" is not understood: write a duration with units, from `4s` to `10m`, such as `60s`
     "#);
     assert!(!error.to_string().contains('\n'));

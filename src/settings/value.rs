@@ -8,7 +8,7 @@ use domain::address::{SmtpAddress, ascii_domain};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
-/// What is wrong with a value, and how to mend it.
+/// What is wrong with a value, and how to correct it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) wrong: String,
@@ -185,7 +185,7 @@ pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
         return Ok(ClaimedDomains::new(domains));
     }
     let bad: Vec<String> = bad.iter().map(|text| shown(text)).collect();
-    Err(fault(format!("{} is no domain", bad.join(", ")), REMEDY))
+    Err(fault(format!("{} is not a domain", bad.join(", ")), REMEDY))
 }
 
 /// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).

@@ -248,7 +248,7 @@ fn parts(text: &str) -> Result<BTreeMap<String, String>, StateError> {
         Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
     });
     let parts: Option<_> = pairs.collect();
-    parts.ok_or_else(|| wrong(SETTING, "it is no connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true"))
+    parts.ok_or_else(|| wrong(SETTING, "it is not a connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true"))
 }
 
 const IN_CLEAR: &str = "http would send names, addresses and tokens in clear; use https (http serves on this machine only)";
@@ -430,7 +430,7 @@ mod tests {
         for (text, problem) in [
             (
                 "stexample",
-                "it is no connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true",
+                "it is not a connection string (Name=value;…); copy it again, or write UseDevelopmentStorage=true",
             ),
             (
                 "AccountName=stexample",

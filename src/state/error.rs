@@ -27,7 +27,7 @@ pub enum StateError {
     /// The store denied access (401, 403).
     #[error(
         "not allowed to {operation} {object} in {place}: {cause}; give the identity the role Storage Blob Data Owner, \
-         or mend the key or SAS in AzureWebJobsStorage"
+         or correct the key or SAS in AzureWebJobsStorage"
     )]
     Denied {
         operation: &'static str,
@@ -58,7 +58,7 @@ pub enum StateError {
     /// Truncated, foreign or missing in its sequence. Never replaced by a default, since the content may decide who has
     /// access.
     #[error(
-        "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to go on without"
+        "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to continue without it"
     )]
     Unreadable {
         object: String,

@@ -58,7 +58,7 @@ impl StateLocation {
             "file" => url
                 .to_file_path()
                 .map(Self::Folder)
-                .map_err(|()| wrong(format!("{state:?} is no absolute path; {FORMS}"))),
+                .map_err(|()| wrong(format!("{state:?} is not an absolute path; {FORMS}"))),
             "az" => {
                 let container = container(url.host_str().unwrap_or_default()).map_err(wrong)?;
                 let folder = Path::from_url_path(url.path()).map_err(|_| {
@@ -77,7 +77,7 @@ impl StateLocation {
                     folder,
                 })
             }
-            scheme => Err(wrong(format!("{scheme:?} is no kind of state; {FORMS}"))),
+            scheme => Err(wrong(format!("{scheme:?} is not a kind of state; {FORMS}"))),
         }
     }
 
@@ -136,7 +136,7 @@ fn container(name: &str) -> Result<String, String> {
         Ok(name.to_owned())
     } else {
         Err(format!(
-            "{name:?} is no name for a container: 3 to 63 lower-case letters, digits and single hyphens; {FORMS}"
+            "{name:?} is not a name for a container: 3 to 63 lower-case letters, digits and single hyphens; {FORMS}"
         ))
     }
 }
@@ -202,7 +202,7 @@ mod tests {
             ),
             (
                 "s3://bucket",
-                "\"s3\" is no kind of state; write az://container, file:///path or memory:",
+                "\"s3\" is not a kind of state; write az://container, file:///path or memory:",
             ),
             (
                 "az://other",
@@ -210,11 +210,11 @@ mod tests {
             ),
             (
                 "file://host/path",
-                "\"file://host/path\" is no absolute path; write az://container, file:///path or memory:",
+                "\"file://host/path\" is not an absolute path; write az://container, file:///path or memory:",
             ),
             (
                 "az://a_b",
-                "\"a_b\" is no name for a container: 3 to 63 lower-case letters, digits and single hyphens; write az://container, \
+                "\"a_b\" is not a name for a container: 3 to 63 lower-case letters, digits and single hyphens; write az://container, \
                  file:///path or memory:",
             ),
         ] {

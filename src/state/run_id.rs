@@ -108,7 +108,8 @@ impl fmt::Debug for RunId {
 impl<'de> Deserialize<'de> for RunId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom(format_args!("{text:?} is no run id")))
+        Self::parse(&text)
+            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is not a run id")))
     }
 }
 

@@ -71,5 +71,5 @@ fn json_has_settings_names_of_secrets_and_warnings() {
 fn what_cannot_be_read_is_an_error() {
     let output = import("just words\n", &[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("line 1 is no `NAME=value`"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 1 is not a `NAME=value`"));
 }

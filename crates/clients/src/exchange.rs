@@ -134,7 +134,7 @@ impl ExchangeClient {
         let scheme = config.base.scheme();
         if scheme != "https" && !(scheme == "http" && is_loopback(&config.base)) {
             return Err(ExchangeError::Settings {
-                text: "EXO_URL is no https address".to_owned(),
+                text: "EXO_URL is not an https address".to_owned(),
                 remedy: "use https, or http with a loopback host for the sandbox".to_owned(),
             });
         }

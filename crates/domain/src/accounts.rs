@@ -109,7 +109,7 @@ pub struct Accounts {
     /// Positions in `actual.rejected`.
     rejected_by_id: HashMap<ScimId, u32>,
     rejected_by_address: HashMap<SmtpAddress, u32>,
-    /// Who is a member of each functional account, without ids of nobody, one account after the other.
+    /// Who is a member of each functional account, without unknown ids, one account after the other.
     members: Vec<AccountIx>,
     /// Where the members of each functional account end in `members`.
     members_end: Vec<u32>,
@@ -265,7 +265,7 @@ impl Accounts {
         self.actual.rejected.get(*at as usize)
     }
 
-    /// R7: whether an id that is no account's may be that of a rejected one: one row may lack its id.
+    /// R7: whether an id that is not an account's may be that of a rejected one: one row may lack its id.
     pub fn may_be_rejected_id(&self, id: &ScimId) -> bool {
         self.with_id(id).is_none()
             && (self.rejected_with_id(id).is_some()
@@ -277,7 +277,7 @@ impl Accounts {
         self.with_id(id).is_some() || self.may_be_rejected_id(id)
     }
 
-    /// R7: whether an address that is no account's may be that of a rejected user.
+    /// R7: whether an address that is not an account's may be that of a rejected user.
     pub fn may_be_rejected(&self, address: &SmtpAddress) -> bool {
         let mut rejected = self.rejected().iter();
         rejected.any(|row| match &row.address {
@@ -378,14 +378,14 @@ impl Accounts {
     }
 }
 
-/// What an account lists as delegates or members, without itself and without ids of nobody.
+/// What an account lists as delegates or members, without itself and without unknown ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CurrentDelegates {
     /// Compared (R22).
     pub users: Vec<AccountIx>,
     /// Other functional accounts: not compared, written back.
     pub functional: Vec<AccountIx>,
-    /// Delegate addresses that are no account of the organisation.
+    /// Delegate addresses that are not account of the organisation.
     pub strangers: Vec<SmtpAddress>,
 }
 

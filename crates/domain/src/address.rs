@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct SmtpAddress(Arc<str>);
 
-/// Why a text is no address (R4).
+/// Why a text is not an address (R4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not local@domain with a dot in the domain")]
 pub struct AddressError {
@@ -39,7 +39,7 @@ impl SmtpAddress {
         }
     }
 
-    /// Takes whatever Zivver stores as an address, trimmed and lower-cased but unchecked. What is no address has no
+    /// Takes whatever Zivver stores as an address, trimmed and lower-cased but unchecked. What is not an address has no
     /// claimed domain and so is never touched (R13).
     pub fn verbatim(text: &str) -> Self {
         let trimmed = text.trim();

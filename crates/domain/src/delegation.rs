@@ -32,12 +32,12 @@ pub enum Delegations {
     Gone,
 }
 
-/// A complete answer: everybody who has Full Access, and what gave nobody a right.
+/// A complete answer: all trustees with Full Access, and the entries that give no right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Each once, in the order of the parties.
     pub grantees: Box<[Grantee]>,
-    /// Who has it, too, and is no mailbox that was read (R12).
+    /// Who has it, too, and is not a mailbox that was read (R12).
     pub outsiders: Box<[Outsider]>,
     pub remarks: BTreeSet<Remark>,
 }
@@ -50,7 +50,7 @@ pub struct Grantee {
     pub through: Box<[String]>,
 }
 
-/// An entry that gives nobody a right, for the report.
+/// An entry that gives no right, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
     /// The SID of a deleted principal (R8).
@@ -117,7 +117,7 @@ enum Trustee<'a> {
     Party(Party),
     Group(&'a RecipientRecord),
     Outsider(Outsider),
-    /// Nobody, with the remark for the report.
+    /// No mailbox, with the remark for the report.
     Nobody(Remark),
 }
 
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
         )
     }
 
-    /// R9. Each step is asked only where the one before found nobody.
+    /// R9. Each step is asked only if the one before found no recipient.
     fn trustee(&mut self, entry: &PermissionEntry) -> Result<Trustee<'a>, Unknown> {
         let text = entry.user.trim();
         let key = text.to_lowercase();
@@ -494,7 +494,7 @@ impl<'a> Walk<'a> {
         unknown.map_or(Ok(nested), Err)
     }
 
-    /// Takes somebody in a group up, or says that it is a group itself.
+    /// Adds a member of a group, or says that it is a group itself.
     fn member_of_group(
         &self,
         member: &RecipientRecord,

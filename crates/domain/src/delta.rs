@@ -36,7 +36,7 @@ impl Reason {
     }
 }
 
-/// All changes of one account (R19). An empty delta is no delta.
+/// All changes of one account (R19). An empty delta is not a delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delta {
     pub target: Target,
@@ -65,7 +65,7 @@ pub struct Delta {
     pub add_delegates: BTreeSet<Target>,
     pub remove_delegates: BTreeSet<AccountIx>,
     pub reasons: Vec<Reason>,
-    /// R16, R19: what happens to the account instead, while nobody has approved who it belongs to.
+    /// R16, R19: what happens to the account instead, until it is approved who it belongs to.
     pub unless_approved: Option<Box<Self>>,
 }
 

@@ -32,7 +32,7 @@ pub enum Delegates {
         wanted: BTreeSet<Target>,
         /// R12: accounts whose delegation is neither added nor removed.
         kept: BTreeSet<AccountIx>,
-        /// Whether somebody is left out: for now, or kept.
+        /// Whether a delegate is left out for now, or kept.
         left_out: bool,
     },
     /// R11: they stay as they are.
@@ -48,7 +48,7 @@ enum Judged {
     Kept(BTreeSet<AccountIx>, String),
 }
 
-/// R12 for the mailbox `ix`. `own` is its account: nobody is a delegate of himself.
+/// R12 for the mailbox `ix`. `own` is its account: a person is not a delegate of their own account.
 pub fn delegates_of(
     world: &World,
     policy: &Policy,
@@ -128,15 +128,15 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
     let mailbox = world.directory.mailbox(ix);
     let disabled = match &mailbox.kind {
         MailboxKind::User { disabled } => *disabled,
-        MailboxKind::Shared => return Judged::Pruned("it is no user mailbox".into()),
+        MailboxKind::Shared => return Judged::Pruned("it is not a user mailbox".into()),
         MailboxKind::Other(kind) => {
             let reason = format!("its mailbox is a {kind} (R3)");
-            return kept_or_pruned(world, matching, ix, reason, "it is no user mailbox");
+            return kept_or_pruned(world, matching, ix, reason, "it is not a user mailbox");
         }
     };
     match policy.scope_of(&world.directory, ix) {
         MailboxScope::In => {}
-        MailboxScope::OtherKind => return Judged::Pruned("it is no user mailbox".into()),
+        MailboxScope::OtherKind => return Judged::Pruned("it is not a user mailbox".into()),
         MailboxScope::OutsideDomains => {
             let reason = "its mailbox is outside the claimed domains (R13)".into();
             let pruned = "it is outside the claimed domains (R13)";
@@ -163,7 +163,7 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
             }
         },
         MailboxFate::Protected(by) if by.code == Code::KindMismatch => {
-            let pruned = "its account is no user account (R18)";
+            let pruned = "its account is not a user account (R18)";
             kept_or_pruned(world, matching, ix, pruned.into(), pruned)
         }
         MailboxFate::Protected(by) => Judged::LeftOut(by.text.clone()),
@@ -191,7 +191,7 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
     }
 }
 
-/// R12: what Exchange grants to somebody whose mailbox is not judged here is not taken from an active account.
+/// R12: a right of a person whose mailbox is not judged here is not taken from an active account.
 fn kept_or_pruned(
     world: &World,
     matching: &Matching,

@@ -164,7 +164,7 @@ impl Differ<'_> {
             self.note(
                 &mailbox.primary,
                 Code::AliasMalformed,
-                format!("{text:?} is no address and is ignored"),
+                format!("{text:?} is not an address and is ignored"),
             );
         }
         if !mailbox.knows_aliases {
@@ -203,7 +203,7 @@ impl Differ<'_> {
                 for outsider in &grants.outsiders {
                     if outsider.accounts(self.world, self.matching).is_empty() {
                         let text = format!(
-                            "{} ({}) is no mailbox of the tenant and has no active account",
+                            "{} ({}) is not a mailbox of the tenant and has no active account",
                             outsider.label, outsider.kind
                         );
                         self.note(&mailbox.primary, Code::TrusteeNotAMailbox, text);
@@ -234,7 +234,7 @@ impl Differ<'_> {
         }
         if found.tied_to_other.is_some() && mailbox.object_id.is_none() {
             self.out.deltas.extend(stop);
-            return; // Nobody can approve a tie to nothing.
+            return; // A tie to nothing cannot be approved.
         }
         delta.unless_approved = stop.map(Box::new);
         follow(&mut delta, mailbox, found);
@@ -251,7 +251,7 @@ impl Differ<'_> {
         );
         self.note(&mailbox.primary, Code::AliasEvidence, &*text);
         if mailbox.object_id.is_none() {
-            // Nobody can approve who gets it (R27), and its extension could not be written (R23).
+            // It cannot be approved who gets it (R27), and its extension could not be written (R23).
             let text = "the mailbox has no object id, so no account can become its own";
             self.note(&mailbox.primary, Code::NoObjectId, text);
             return;
@@ -273,7 +273,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R14: a mailbox that left the source filter is treated as absent; it is known, so nobody need be asked.
+    /// R14: a mailbox that left the source filter is treated as absent; it is known, so Exchange is not asked.
     fn left_filter(&mut self, ix: MailboxIx, mailbox: &Mailbox, account: AccountIx) {
         let view = self.world.accounts.get(account);
         if view.kind() == AccountKind::Functional && self.keeps_functional {
@@ -428,7 +428,7 @@ impl Differ<'_> {
             || id.is_some_and(|id| is_unread(&id.to_string()))
     }
 
-    /// R4: whether a recipient is a mailbox whose addresses were not read, so that nobody knows which account is its own.
+    /// R4: whether a recipient is a mailbox whose addresses were not read, so that its own account is not known.
     fn is_without_addresses(&self, recipient: &RecipientRecord) -> bool {
         let directory = &self.world.directory;
         let id = recipient.object_id.as_deref().and_then(ObjectId::parse);
@@ -613,7 +613,7 @@ impl Differ<'_> {
     fn pruned(&mut self, mailbox: &Mailbox, derived: &Derived) {
         for (party, reason) in &derived.pruned {
             let text = format!(
-                "{} is no delegate: {reason}",
+                "{} is not a delegate: {reason}",
                 self.world.directory.label(*party)
             );
             self.note(&mailbox.primary, Code::DelegatePruned, text);
@@ -699,7 +699,7 @@ impl Differ<'_> {
         }
     }
 
-    /// Whether somebody of this very address was read: then the note is about the mailbox itself.
+    /// Whether a mailbox with exactly this address was read: then the note is about the mailbox itself.
     fn is_own_mailbox(&self, address: &SmtpAddress) -> bool {
         !self.world.directory.with_address(address).is_empty()
     }

@@ -15,7 +15,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxIx(pub u32);
 
-/// Somebody who was read from Exchange: understood, or rejected (R5).
+/// A recipient that was read from Exchange: understood, or rejected (R5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
     Mailbox(MailboxIx),

@@ -166,7 +166,7 @@ fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {
         .collect()
 }
 
-/// Whether only some permissions were read: then nobody knows who else loses access.
+/// Whether only some permissions were read: then it is not known who else loses access.
 fn is_partial(world: &World, policy: &Policy) -> bool {
     world.directory.iter().any(|(ix, _)| {
         let read = world
@@ -206,7 +206,7 @@ fn held_then<'a>(
         })
 }
 
-/// Whoever has the address, and whoever has an account with it.
+/// The mailboxes and accounts that have the address.
 pub fn concerned(
     address: &SmtpAddress,
     world: &World,
@@ -320,7 +320,7 @@ fn mailbox_facts(
     }
 }
 
-/// Somebody with Full Access, and the groups that it came through.
+/// A person with Full Access, and the groups that it came through.
 fn grantee(label: &str, through: &[String]) -> String {
     if through.is_empty() {
         label.to_owned()

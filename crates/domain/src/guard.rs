@@ -101,7 +101,7 @@ impl Limit {
 /// A limit that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no limit; write a count like 25, a percentage like 5%, or both like 5%,min 5 (100% switches it off)"
+    "{0:?} is not a limit; write a count like 25, a percentage like 5%, or both like 5%,min 5 (100% switches it off)"
 )]
 pub struct LimitError(String);
 

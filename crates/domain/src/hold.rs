@@ -197,7 +197,7 @@ impl Unit {
     }
 }
 
-/// R2, R26, R37: each change goes on, or is held once, in a set under its gravest class.
+/// R2, R26, R37: each change is carried out, or held once, in a set under its gravest class.
 pub fn guard(
     deltas: Vec<Delta>,
     accounts: &Accounts,
@@ -538,7 +538,7 @@ pub fn approved_changes(
 struct Wanted {
     /// Those without an approval.
     open: u32,
-    /// They go on in any case, and leave that much less room for the others (R27).
+    /// They are carried out in any case, and leave that much less room for the others (R27).
     approved: u32,
     /// Made in the last 24 hours.
     spent: u32,

@@ -13,7 +13,7 @@ pub struct ObjectId(NonZeroU128);
 
 /// What is kept under the name of an object id is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no object id (a GUID that is not all zeros)")]
+#[error("{0:?} is not an object id (a GUID that is not all zeros)")]
 pub struct NoObjectId(String);
 
 impl ObjectId {

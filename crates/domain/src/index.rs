@@ -49,7 +49,7 @@ impl<K: Clone + Hash + Eq, V: Copy + PartialEq> Index<K, V> {
         }
     }
 
-    /// The values of a key that has more than one, and else none: in a sound tenant this asks next to nobody.
+    /// The values of a key that has more than one, and else none: in a sound tenant there are few.
     pub(super) fn several<Q>(&self, key: &Q) -> &[V]
     where
         K: Borrow<Q>,

@@ -26,7 +26,7 @@ pub struct Mailbox {
     pub names: Vec<Arc<str>>,
     /// `Guid` and `ExchangeObjectId` (R9).
     pub guids: Vec<Guid>,
-    /// Entries of `EmailAddresses` that are no addresses and were dropped (R4).
+    /// Entries of `EmailAddresses` that are not addresses and were dropped (R4).
     pub malformed_aliases: Vec<Box<str>>,
 }
 

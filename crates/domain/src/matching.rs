@@ -29,7 +29,7 @@ pub enum MailboxFate {
     NoAccount,
 }
 
-/// Why somebody is protected, in the words of the report.
+/// Why a mailbox is protected, in the words of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protection {
     pub code: Code,
@@ -75,7 +75,7 @@ pub enum AccountFate {
     Protected(Protection),
     /// Its mailbox decides.
     Owned(MailboxIx),
-    /// R16: all its claimants are disabled user mailboxes, so nobody may use it.
+    /// R16: all its claimants are disabled user mailboxes, so it may not be used.
     OwnedByDisabled,
     /// R13: its mailbox is outside the claimed domains.
     MailboxOutsideDomains(MailboxIx),
@@ -389,7 +389,7 @@ impl Matcher<'_> {
         (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
-    /// R16: nobody may use an account that only disabled user mailboxes claim, whichever of them it belongs to. Somebody else
+    /// R16: an account that only disabled user mailboxes claim may not be used, whichever of them it belongs to. Somebody else
     /// whose address it has may be its owner, though a stronger claim stands against his.
     fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
         let known = self.accounts.get(account);
@@ -540,7 +540,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// R17 alias evidence: exactly one account of the same kind under another address, claimed by nobody and tied to
+    /// R17 alias evidence: exactly one account of the same kind under another address, claimed by no mailbox and tied to
     /// no other object id.
     fn evidence(&mut self) -> BTreeMap<MailboxIx, AccountIx> {
         let mut claimed = vec![false; self.accounts.len()];
@@ -606,7 +606,7 @@ impl Matcher<'_> {
         evidence
     }
 
-    /// R7: an account that turned out to be protected is nobody's evidence, and the mailbox that it may belong to is
+    /// R7: an account that turned out to be protected is not evidence, and the mailbox that it may belong to is
     /// protected with it. Says whether there was one: then more may be tied to it.
     fn protect_evidence(&mut self, evidence: &mut BTreeMap<MailboxIx, AccountIx>) -> bool {
         let before = evidence.len();
@@ -655,7 +655,7 @@ impl Matcher<'_> {
                 std::iter::once(&mailbox.primary).chain(&mailbox.aliases),
                 &live,
             );
-            // R19: whoever has the address now, what decides is the object id that the account is tied to.
+            // R19: the object id that the account is tied to decides, not the present owner of the address.
             if is_of_kind(protection.code) && !self.shares_primary(mailbox) {
                 let id = mailbox.object_id.as_ref();
                 accounts.retain(|account| {

@@ -64,7 +64,7 @@ pub struct InHand {
     /// What of it is in `spent` already: lists may lag, so what they do not show yet is looked for again (R22).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counted: Option<Counted>,
-    /// R27: fingerprints of approved changes that nobody answered for and Zivver has shown since.
+    /// R27: fingerprints of approved changes without an answer that Zivver has shown since.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub made: BTreeSet<String>,
 }
@@ -192,7 +192,7 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// R11: unknown is no change.
+    /// R11: unknown is not a change.
     pub fn is_like(&self, other: &Self) -> bool {
         let like = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
         like(&self.mailbox, &other.mailbox) && like(&self.delegations, &other.delegations)

@@ -52,7 +52,7 @@ codes! {
     AccountRejected = "R1" true,
     /// A room, an equipment mailbox and the like.
     KindNotSynchronised = "R3" false,
-    /// An entry of `EmailAddresses` is no address.
+    /// An entry of `EmailAddresses` is not an address.
     AliasMalformed = "R4" false,
     /// Exchange did not say which addresses the mailbox has.
     AliasesUnknown = "R4" true,
@@ -70,7 +70,7 @@ codes! {
     TrusteeDenied = "R8" false,
     /// A group that gives no right by itself.
     GroupGivesNoRight = "R10" false,
-    /// A trustee that is no mailbox of the tenant.
+    /// A trustee that is not a mailbox of the tenant.
     TrusteeNotAMailbox = "R10" false,
     /// A trustee that Exchange does not know.
     TrusteeNotFound = "R11" false,
@@ -118,7 +118,7 @@ codes! {
     InactiveNotCreated = "R21" false,
     /// A change that Zivver accepted and did not keep.
     WriteHadNoEffect = "R22" true,
-    /// The same, and somebody has access still who ought to have none.
+    /// The same, and a person still has access who must not have it.
     AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,

@@ -27,7 +27,7 @@ const DAY_S: i64 = 86_400;
 /// A timer does not fire to the second: a wait of days may be this much shorter.
 const EARLY_S: i64 = 900;
 
-/// How long what nobody asks for any more is remembered; longer than any wait.
+/// How long a change that is no longer asked for is remembered; longer than any wait.
 const KEPT_S: i64 = 30 * DAY_S;
 
 /// A part of a delta that Zivver refuses or takes by itself.
@@ -50,7 +50,7 @@ pub struct Refusal {
     pub text: String,
 }
 
-/// What goes on, and the keys of what waits.
+/// What is carried out, and the keys of what waits.
 #[derive(Debug, Default)]
 pub struct Withheld {
     pub deltas: Vec<Delta>,

@@ -254,7 +254,7 @@ impl Ordering<'_> {
         *rank += 1;
         changed.insert(first, self.change_address(first, *rank));
         if let Some(taker) = taker {
-            // If nobody took its old address, it takes it back.
+            // If no account took its old address, it takes it back.
             *rank += 1;
             let back = rename_call(self.deltas[first].address.clone(), None, None);
             let draft = self.push(Phase::Rename, first, back, DraftWhen::IfRefused(taker));
@@ -796,7 +796,7 @@ fn draft_ix(at: usize) -> StepIx {
     StepIx(super::directory::to_u32(at))
 }
 
-/// An address that nobody has, in the account's own domain, the same in every run.
+/// A free address in the domain of the account, the same in every run.
 pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
     let hash = digest([account.id().as_str(), address.as_str()].into_iter());
     SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))

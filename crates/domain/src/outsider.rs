@@ -14,7 +14,7 @@ use super::{
     world::World,
 };
 
-/// Somebody with Full Access who is none of the mailboxes that were read.
+/// A trustee with Full Access who is none of the mailboxes that were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outsider {
     /// The primary address, or a name where there is none.
@@ -157,7 +157,7 @@ fn active_accounts<'a>(
     found
 }
 
-/// Whether an account certainly belongs to somebody else: to another mailbox, or to an object id that is gone (R16, R19).
+/// Whether an account certainly belongs to another person: to another mailbox, or to an object id that is gone (R16, R19).
 fn is_anothers(
     world: &World,
     matching: &Matching,

@@ -646,7 +646,7 @@ pub(super) fn target_address<'a>(
 
 /// R16 (a): `mapping` after this run, before what it creates: everybody who was matched, without the accounts whose
 /// owner is in doubt. An id that no list shows is void, but it is forgotten only with its mailbox: a list can lag behind what was
-/// created just now, and whoever gets the address afterwards would get the account with it.
+/// created just now, and the next owner of the address would get the account with it.
 pub fn next_mapping(
     world: &World,
     matching: &Matching,

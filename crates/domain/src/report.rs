@@ -106,7 +106,7 @@ pub struct Timing {
 pub enum RunState {
     Queued,
     Running,
-    /// Cut off at its deadline; another invocation goes on (R34).
+    /// Cut off at its deadline; another invocation continues it (R34).
     Continues,
     Ended,
 }

@@ -15,7 +15,7 @@ use super::{
 /// Past this depth of nested groups a source filter counts as not read.
 const GROUP_DEPTH_MAX: usize = 100;
 
-/// R14: how the reason begins where an entry of `SOURCE_FILTER` is nobody's name.
+/// R14: how the reason begins where an entry of `SOURCE_FILTER` names no recipient.
 pub const NO_SUCH_GROUP: &str = "Exchange has no group of this address, object id or name";
 
 /// R13: the domains of the organisation, lower-cased and in ASCII form (R4); equality, no sub-domains.
@@ -194,7 +194,7 @@ impl<'a> Membership<'a> {
                 return Ok(());
             }
             Some(RecipientAnswer::Found(recipient)) => recipient,
-            // A security group without mail is no recipient: `Get-Group` finds it.
+            // A security group without mail is not a recipient: `Get-Group` finds it.
             Some(RecipientAnswer::NotFound) => {
                 if self.answers.members.get(entry) == Some(&MembersAnswer::NotFound) {
                     return Err(format!("{NO_SUCH_GROUP}; check its spelling"));
@@ -293,7 +293,7 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// Somebody in a group, or the rows of what turns out to be a group.
+    /// A member of a group, or the rows of what turns out to be a group.
     fn member(
         &mut self,
         row: &'a RecipientRecord,
@@ -368,7 +368,7 @@ fn found_member<'a>(
     Ok(std::slice::from_ref(found))
 }
 
-/// How the members of a row are asked for, where it may be a group. A kind that is not known may be one: what is no group has
+/// How the members of a row are asked for, where it may be a group. A kind that is not known may be one: what is not a group has
 /// no members to read, and fails the filter.
 fn group_kind(row: &RecipientRecord) -> Option<GroupKind> {
     match row.nature() {

@@ -95,7 +95,7 @@ impl TryFrom<String> for SeenAccounts {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let bytes = BASE64_STANDARD.decode(text).ok();
         let bytes = bytes.filter(|bytes| bytes.len() % 8 == 0);
-        let bytes = bytes.ok_or("it is no set of accounts")?;
+        let bytes = bytes.ok_or("it is not a set of accounts")?;
         let hashes = bytes.chunks_exact(8).map(|chunk| {
             chunk
                 .iter()

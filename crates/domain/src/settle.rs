@@ -52,7 +52,7 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    /// R22: the account of a leaver goes to an address that nobody has only while it is inactive, and only for somebody who
+    /// R22: the account of a leaver goes to a free address only while it is inactive, and only for a person who
     /// gets the old one. No address is given away by which an account is still named as a delegate. Says whether one stays
     /// after all.
     fn leavers(&mut self) -> bool {
@@ -228,7 +228,7 @@ impl Settling<'_> {
             self.notes.push(Note::new(label, Code::RenameBlocked, text));
         } else {
             delta.add_aliases.remove(address);
-            // Its own old address, while the rename is held: nothing that a person need mend.
+            // Its own old address, while the rename is held: no person needs to act.
             if holder.address() != &delta.address {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));

@@ -63,7 +63,7 @@ pub struct RecipientRecord {
     pub display_name: Option<String>,
     pub alias: Option<String>,
     pub primary_smtp_address: Option<String>,
-    /// `prefix:address`; only of what is no mailbox of the list, which has them itself.
+    /// `prefix:address`; only of what is not a mailbox of the list, which has them itself.
     #[serde(default)]
     pub email_addresses: Vec<String>,
 }
@@ -156,7 +156,7 @@ pub enum DirectoryAnswer {
     Failed(String),
 }
 
-/// Something that `derive` must know about the tenant and that nobody has asked Exchange yet. The engine asks each
+/// Something that `derive` must know about the tenant and that Exchange was not asked yet. The engine asks each
 /// question once a run (R9) and keeps the answer in [`Answers`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Question {
@@ -189,7 +189,7 @@ pub enum GroupKind {
 }
 
 impl GroupKind {
-    /// From `RecipientTypeDetails`; `None` for what is no group.
+    /// From `RecipientTypeDetails`; `None` for what is not a group.
     pub fn from_recipient_type(details: &str) -> Option<Self> {
         let known = [
             ("MailUniversalSecurityGroup", Self::Security),

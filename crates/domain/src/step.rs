@@ -98,7 +98,7 @@ pub struct UserExtension {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delegate {
     Account(Target),
-    /// An address that is no account of the organisation, outside the claimed domains (R13), or that of a rejected account
+    /// An address that is not an account of the organisation, outside the claimed domains (R13), or that of a rejected account
     /// (R1).
     Stranger(SmtpAddress),
 }

@@ -2,7 +2,7 @@
 
 use super::{address::SmtpAddress, ids::ObjectId, source::PermissionEntry};
 
-/// An entry whose trustee stands for nobody any more.
+/// An entry whose trustee no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadEntry {
     pub user: String,
@@ -54,7 +54,7 @@ pub(super) fn counts(entry: &PermissionEntry) -> bool {
     full_access && !entry.inherited && !well_known && !user.is_empty()
 }
 
-/// Whether a text in lower case is a SID, and not the name or the address of somebody who is called like one.
+/// Whether a text in lower case is a SID, and not a name or an address that looks like one.
 pub(super) fn is_sid(text: &str) -> bool {
     text.strip_prefix("s-1-").is_some_and(|rest| {
         rest.split('-')
@@ -71,7 +71,7 @@ pub(super) fn is_bare_name(text: &str) -> bool {
     SmtpAddress::parse(text).is_err() && ObjectId::parse(text).is_none()
 }
 
-/// R9: a down-level or forest name, or a principal that is no recipient. Where Exchange does not find it, it is nobody.
+/// R9: a down-level or forest name, or a principal that is not a recipient. Where Exchange does not find it, it is nobody.
 pub(super) fn is_down_level(text: &str) -> bool {
     let has_domain = text
         .split_once('\\')

@@ -112,7 +112,7 @@ pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching)
             let text = if world.accounts.lists(&id) {
                 "its account cannot be understood, so nothing is undone on it"
             } else {
-                "its account is no more"
+                "its account no longer exists"
             };
             reversal
                 .notes
@@ -221,7 +221,7 @@ impl Touched {
                         flip(&mut self.aliases, &SmtpAddress::verbatim(alias), true);
                     }
                 }
-                // Delegates are told apart by their accounts; an object id is no attribute of an account's user.
+                // Delegates are told apart by their accounts; an object id is not an attribute of an account's user.
                 Attribute::Delegates | Attribute::ObjectId | Attribute::SignInKey => {}
             }
         }

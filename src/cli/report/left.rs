@@ -1,4 +1,4 @@
-//! Who was left alone, and why: named where somebody has to look, counted elsewhere.
+//! Accounts that were left alone, and why: named where a person has to act, counted elsewhere.
 
 use super::{
     BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, words, write_more,
@@ -14,7 +14,7 @@ pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Resul
     if !attention.is_empty() {
         writeln!(
             out,
-            "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until somebody decides{DIM:#}",
+            "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until a person decides{DIM:#}",
             words::number(count(attention.len()), "finding", "findings")
         )?;
         let listed = view.detail.skipped;

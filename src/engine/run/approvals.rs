@@ -32,7 +32,7 @@ impl Engine {
                 .await?
                 .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
             if approval.is_expired(now) {
-                // What is left of a run that has begun goes on without it.
+                // The rest of a run that has begun continues without it.
                 if self.has_begun(request).await? {
                     continue;
                 }
@@ -163,7 +163,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// The same for what nobody answered for in a run that came to its end: it may have arrived after its verification.
+    /// The same for changes without an answer in a run that ended: they may have arrived after its verification.
     pub(super) async fn give_back_unanswered(&mut self, world: &World) -> Result<(), RunError> {
         let Some(in_hand) = self.memory.in_hand.clone() else {
             return Ok(());

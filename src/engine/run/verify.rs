@@ -66,7 +66,7 @@ impl Running<'_> {
         if is_final {
             self.give_back_not_made(&again, &unanswered).await?;
         }
-        // What nobody answered for may still come: only the next run says that it was not made.
+        // A change without an answer may still arrive: only the next run can say that it was not made.
         let made = unanswered.into_iter();
         let made = made.filter(|it| !again.used_approvals.contains(*it));
         if let Some(in_hand) = &mut self.memory.in_hand {

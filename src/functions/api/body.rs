@@ -81,7 +81,7 @@ impl UndoBody {
     }
 }
 
-/// An empty list could mean nobody or everybody, so it means neither.
+/// An empty list could mean no accounts or all accounts, so it is refused.
 fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
     let bad = |detail: String| Problem::new(ProblemKind::BadBody, detail);
     let Some(accounts) = accounts else {
@@ -142,7 +142,7 @@ fn refuse_other_origin(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(
         ProblemKind::CrossSite,
         format!(
-            "a page of the origin {origin:?} sent this, which is not {host:?}: use the dashboard, or a client that is no browser"
+            "a page of the origin {origin:?} sent this, which is not {host:?}: use the dashboard, or a client that is not a browser"
         ),
     ))
 }

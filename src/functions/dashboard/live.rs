@@ -1,4 +1,4 @@
-//! How far a run is, as it goes on.
+//! The progress of a run, updated while it works.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ pub(in super::super) fn live(state: RunState, progress: Progress) -> Markup {
     let (words, bar) = match (state, progress) {
         (RunState::Queued, _) => ("Queued: it begins within a minute.".to_owned(), None),
         (RunState::Continues, Progress::Starting | Progress::Ended) => (
-            "Its time budget was used up; the next invocation goes on.".to_owned(),
+            "Its time budget was used up; the next invocation continues it.".to_owned(),
             None,
         ),
         (RunState::Running | RunState::Continues | RunState::Ended, progress) => told(progress),

@@ -10,7 +10,7 @@ const BARS: usize = 30;
 const WIDTH: usize = 10;
 const HEIGHT: u32 = 64;
 
-/// A bar for each of the last runs, the newest at the right: what was applied, and above it what needs somebody. Heights
+/// A bar for each of the last runs, the newest at the right: what was applied, and above it what needs attention. Heights
 /// are by logarithm, so that one large night does not flatten all others.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended: Vec<&RunSummary> = runs

@@ -235,7 +235,7 @@ fn add_functional(organisation: &mut Organisation, row: &FunctionalRow) -> Strin
     id
 }
 
-/// What is no text is shown as it is, and what is absent is not shown.
+/// What is not a text is shown as it is, and what is absent is not shown.
 fn text(value: Option<&Value>, member: &str, odd: &mut Map<String, Value>) -> String {
     let text = value.and_then(Value::as_str).map(str::to_owned);
     text.unwrap_or_else(|| {

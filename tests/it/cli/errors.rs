@@ -63,7 +63,7 @@ async fn settings_that_cannot_be_used() {
     ");
     assert_snapshot!(preview_with("CLAIMED_DOMAINS", "corp").await, @r#"
     cannot use the settings
-      CLOUD_SYNC__CLAIMED_DOMAINS "corp" is no domain: list whole domains without `@`, `*` or a path: `corp.example, corp.test`
+      CLOUD_SYNC__CLAIMED_DOMAINS "corp" is not a domain: list whole domains without `@`, `*` or a path: `corp.example, corp.test`
     "#);
     assert_snapshot!(preview_with("ZIVVER_API_URL", "http://zivver.example/api").await, @r"
     cannot use the settings
@@ -71,7 +71,7 @@ async fn settings_that_cannot_be_used() {
     ");
     assert_snapshot!(preview_with("STATE", "s3://bucket").await, @r#"
     cannot use the settings
-      CLOUD_SYNC__STATE "s3" is no kind of state: write az://container, file:///path or memory:
+      CLOUD_SYNC__STATE "s3" is not a kind of state: write az://container, file:///path or memory:
     "#);
 }
 
@@ -132,7 +132,7 @@ async fn arguments_that_make_no_sense() {
     assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; the report of the last run lists the codes (R27)"#);
     assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them"#);
     assert_snapshot!(error(&bench, &["explain", "anna"]), @r"
-    invalid value 'anna' for '<ADDRESS>': anna is no mail address; write it like anna@corp.example
+    invalid value 'anna' for '<ADDRESS>': anna is not a mail address; write it like anna@corp.example
 
     For more information, try '--help'.
     ");
@@ -147,7 +147,7 @@ async fn arguments_that_make_no_sense() {
     ");
 }
 
-/// `.invalid` is no name by RFC 2606, with or without a name server. What the system says differs.
+/// `.invalid` is not a name by RFC 2606, with or without a name server. What the system says differs.
 const NOBODY: &str = "https://nobody.invalid";
 
 fn without_cause(text: &str, sign: &str) -> String {

@@ -82,7 +82,7 @@ async fn an_explanation_has_facts_rules_and_the_decision() {
 async fn colours_are_for_those_who_want_them() {
     let bench = Bench::start(bench::small()).await;
     let colours = |arguments: &[&str]| bench.run(arguments).out.contains('\u{1b}');
-    assert!(!colours(&["preview"]), "a pipe is no terminal");
+    assert!(!colours(&["preview"]), "a pipe is not a terminal");
     assert!(colours(&["preview", "--color", "always"]));
     assert!(!colours(&["preview", "--color", "never"]));
     assert!(!colours(&["preview", "--json", "--color", "always"]));

@@ -92,7 +92,7 @@ fn bind(answer: &Object, function: &Function) -> Result<Bound, String> {
         || Ok(Object::new()),
         |outputs| {
             serde_json::from_str(outputs.get())
-                .map_err(|error| format!("Outputs is no object: {error}"))
+                .map_err(|error| format!("Outputs is not an object: {error}"))
         },
     )?;
     if let Some(returned) = member(answer, "returnvalue")
@@ -108,7 +108,7 @@ fn bind(answer: &Object, function: &Function) -> Result<Bound, String> {
                 if !is_array_of_texts(next.unwrap_or("[]")) {
                     bound
                         .traps
-                        .push(format!("{name} is no array of strings: {next:?}"));
+                        .push(format!("{name} is not an array of strings: {next:?}"));
                 }
             }
             Output::Http { name } => {
@@ -130,8 +130,8 @@ fn bind(answer: &Object, function: &Function) -> Result<Bound, String> {
 }
 
 fn log_lines(raw: &RawValue) -> Result<Vec<String>, String> {
-    let lines: Vec<Value> =
-        serde_json::from_str(raw.get()).map_err(|error| format!("Logs is no array: {error}"))?;
+    let lines: Vec<Value> = serde_json::from_str(raw.get())
+        .map_err(|error| format!("Logs is not an array: {error}"))?;
     lines
         .into_iter()
         .map(|line| match line {

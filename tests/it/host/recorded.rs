@@ -30,7 +30,7 @@ fn recorded<T: for<'de> Deserialize<'de>>(file: &str) -> Vec<T> {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Ids, times and receipts become marks. The years 1 and 9999 are no times, and the offset of a time stays.
+/// Ids, times and receipts become marks. The years 1 and 9999 are not times, and the offset of a time stays.
 fn masked(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

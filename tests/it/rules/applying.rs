@@ -96,7 +96,7 @@ async fn r31_every_passing_trouble_of_zivver_is_ridden_out() {
             FaultKind::TruncatedJson { full_length: false },
             FaultKind::TrailingGarbage,
         ] {
-            // A list that cannot be understood is no list (R1); a request is not tried again for that.
+            // A list that cannot be understood is not a list (R1); a request is not tried again for that.
             let unreadable = matches!(
                 kind,
                 FaultKind::EmptyOk

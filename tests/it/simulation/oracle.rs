@@ -1007,7 +1007,7 @@ impl Oracle {
     /// A user was suspended, a functional account emptied.
     fn stopped(&mut self, at: usize, before: &Organisation, id: &str, who: &str) {
         let owner = self.owners.get(id).cloned().unwrap_or_default();
-        let let_go = self.is_approved(id, &Effect::Stop);
+        let release = self.is_approved(id, &Effect::Stop);
         let group = before.groups.iter().find(|it| it.id == id);
         let entitled = |fact: &Fact, truth: &Truth| {
             let mut members = group.iter().flat_map(|group| &group.members);
@@ -1047,7 +1047,7 @@ impl Oracle {
                 let text = format!("{who} was stopped, but nobody was asked whether it is gone");
                 self.violation(at, text);
             }
-            if owner.persons.is_empty() && !let_go {
+            if owner.persons.is_empty() && !release {
                 self.violation(at, format!("the stray {who} was stopped without approval"));
             }
         }

@@ -339,7 +339,7 @@ impl Story {
         let ended = futures::future::join_all(errands).await;
         for (process, slot, told) in ended {
             self.warm[slot] = process;
-            self.take_in(told);
+            self.record_outcomes(told);
         }
         self.check_journals().await;
     }
@@ -482,7 +482,7 @@ impl Story {
         }
     }
 
-    fn take_in(&mut self, told: Vec<Told>) {
+    fn record_outcomes(&mut self, told: Vec<Told>) {
         for Told {
             invocation,
             end,
@@ -603,7 +603,7 @@ impl Story {
             self.outside
                 .stage
                 .with(|scene| scene.oracle.reported(invocation, &report, &[]));
-            self.take_in(vec![Told {
+            self.record_outcomes(vec![Told {
                 invocation,
                 end,
                 approvals: false,
@@ -711,7 +711,7 @@ impl Story {
             End::Report(report) => (**report).clone(),
             End::NotBegun(_) | End::Killed => panic!("{:?}", told[0].end),
         };
-        self.take_in(told);
+        self.record_outcomes(told);
         self.check_journals().await;
         report
     }

@@ -19,7 +19,7 @@ const BACK_END_PORT: u16 = 446;
 pub(super) fn check(base: &Url, from: &Url, link: &str) -> Result<Url, String> {
     let mut url = from
         .join(link.trim())
-        .map_err(|_| "a link that is no address".to_owned())?;
+        .map_err(|_| "a link that is not an address".to_owned())?;
     if is_loopback(base) {
         if url.port() == Some(BACK_END_PORT) && url.host() == base.host() {
             let _ = url.set_port(base.port());

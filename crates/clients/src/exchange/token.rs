@@ -102,7 +102,7 @@ impl Identity {
     fn remedy(&self) -> &'static str {
         match self {
             Self::Token(_) => {
-                "put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting"
+                "put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting"
             }
             Self::Managed { .. } => remedies::IDENTITY,
             Self::DeveloperTools => "sign in with `az login`, or set ACCESS_TOKEN",

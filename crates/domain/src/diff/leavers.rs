@@ -1,5 +1,5 @@
 //! Accounts whose mailbox is gone, or is at another address: which of them are stopped, and how their addresses become free
-//! for somebody else (R19, R22, R25).
+//! for another person (R19, R22, R25).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -490,7 +490,7 @@ impl<'a> Differ<'a> {
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
         let mut given = given_up(&self.out.deltas);
         for delta in &self.out.deltas {
-            // Who goes to an address that nobody has is nobody's delegate any more.
+            // An account that goes to a free address is no longer a delegate of any account.
             if delta.rename.is_some() && delta.mailbox.is_none() {
                 given.remove(&delta.address);
             }
@@ -533,8 +533,8 @@ impl<'a> Differ<'a> {
         &mut self.out.deltas[at]
     }
 
-    /// R22: the address of a leaver can be given to somebody else. His account, which is inactive or is suspended in this plan,
-    /// follows its mailbox; where it has none any more, it goes to an address that nobody has.
+    /// R22: the address of a leaver can be given to another person. His account, which is inactive or is suspended in this plan,
+    /// follows its mailbox; where it has none any more, it goes to a free address.
     fn release_principal(&mut self, holder: AccountIx, at: &mut BTreeMap<Target, usize>) {
         let planned = at
             .get(&Target::Existing(holder))

@@ -212,7 +212,7 @@ fn r24_a_completion_takes_nothing_away() {
         is_found: true,
     });
     let played = play(shared, instead(0, found));
-    // A group is no member of itself.
+    // A group is not a member of itself.
     assert_eq!(played.sent[1], "g9 members [u1 u7] aliases [i@ old@]");
 }
 

@@ -355,7 +355,7 @@ fn r11_what_is_unknown_says_why_whatever_the_order() {
     R11 bert@: its delegates stay as they are: the members of the group "Shown" could not be read: throttled
     R11 carl@: its delegates stay as they are: the trustee "Unasked" was not looked up; run again
     R11 dora@: its delegates stay as they are: Exchange's answer has no SELF entry, so it is not complete; run again, and if it stays so, compare with `Get-MailboxPermission` and ask Microsoft's support
-    R10 emil@: ext (MailUser) is no mailbox of the tenant and has no active account
+    R10 emil@: ext (MailUser) is not a mailbox of the tenant and has no active account
     R11 finn@: its delegates stay as they are: the trustee "Named" fits more than one recipient; remove the entry with `Remove-MailboxPermission -Identity 'finn@' -User 'Named' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
     R11 gina@: its delegates stay as they are: access is denied to "Club", a group that cannot be expanded; remove the entry with `Remove-MailboxPermission -Identity 'gina@' -User 'Club' -AccessRights FullAccess -Deny`, and deny access by the address of a person or of a mail-enabled security group
     "#);
@@ -427,12 +427,12 @@ fn r12_why_somebody_is_no_delegate() {
       R19 its mailbox is gone from Exchange, and new@ now belongs to a mailbox with another object id
     Identity held: 1 change, where MAX_IDENTITY_CHANGES=0 allows 0 of 4 (R26)
       new@: give to another object id #other → #new
-    R12 anna@: far@ is no delegate: it is not in the source filter (R14)
-    R12 anna@: filtered@ is no delegate: it has no account, and TARGET_FILTER keeps it so
-    R12 anna@: kind@ is no delegate: it has no account, and TARGET_FILTER keeps it so
-    R12 anna@: off@ is no delegate: it is disabled and has no account
-    R12 anna@: out@other.example is no delegate: it is outside the claimed domains (R13)
-    R12 anna@: room@ is no delegate: it is no user mailbox
+    R12 anna@: far@ is not a delegate: it is not in the source filter (R14)
+    R12 anna@: filtered@ is not a delegate: it has no account, and TARGET_FILTER keeps it so
+    R12 anna@: kind@ is not a delegate: it has no account, and TARGET_FILTER keeps it so
+    R12 anna@: off@ is not a delegate: it is disabled and has no account
+    R12 anna@: out@other.example is not a delegate: it is outside the claimed domains (R13)
+    R12 anna@: room@ is not a delegate: it is not a user mailbox
     R32 anna@: broken@ is left out as a delegate: its mailbox is not understood (R5)
     R32 anna@: dup@ is left out as a delegate: 2 mailboxes have the primary address dup@
     R32 anna@: new@ is left out as a delegate: it is not certain whose account it has

@@ -281,7 +281,7 @@ pub(super) struct CarriedOut<'a> {
     planned: &'a Planned,
     pub zivver: Zivver,
     pub applied: Applied,
-    /// Refusals that are no part of the disturbance.
+    /// Refusals that are not part of the disturbance.
     pub refusals: Vec<String>,
 }
 
