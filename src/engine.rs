@@ -61,6 +61,7 @@ struct Shared {
     chance: Chance,
     newest_id: Mutex<Option<RunId>>,
     state: OnceCell<State>,
+    reached: OnceCell<()>,
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
     progress: Watcher,
@@ -90,6 +91,7 @@ impl Engine {
             open_files::fit(&mut settings);
         }
         let state = OnceCell::new_with(links.state.clone());
+        let reached = OnceCell::new_with(links.state.as_ref().map(|_| ()));
         Self {
             shared: Arc::new(Shared {
                 lease: links
@@ -101,6 +103,7 @@ impl Engine {
                 newest_id: Mutex::default(),
                 links,
                 state,
+                reached,
                 zivver: OnceCell::new(),
                 exchange: OnceCell::new(),
                 progress: Watcher::default(),
@@ -117,10 +120,13 @@ impl Engine {
         &self.shared.progress
     }
 
-    /// Opened when it is first needed; a failure is tried again the next time.
+    /// Reached when it is first needed; a failure is tried again the next time, over the same connections.
     pub async fn state(&self) -> Result<&State, RunError> {
-        let open = || State::open(&self.shared.settings.state);
-        Ok(self.shared.state.get_or_try_init(open).await?)
+        let shared = &self.shared;
+        let place = async || State::at(&shared.settings.state);
+        let state = shared.state.get_or_try_init(place).await?;
+        shared.reached.get_or_try_init(|| state.reach()).await?;
+        Ok(state)
     }
 
     /// A client with its own token and counters, over the shared connections.

@@ -107,6 +107,18 @@ pub struct RunSummary<S> {
 impl State {
     /// Opens the place. Creates its container or folder if it is missing.
     pub async fn open(location: &StateLocation) -> Result<Self, StateError> {
+        let state = Self::at(location)?;
+        state.reach().await?;
+        Ok(state)
+    }
+
+    /// Fails if the place cannot be reached.
+    pub async fn reach(&self) -> Result<(), StateError> {
+        self.objects.open().await
+    }
+
+    /// The place, which may not be reachable. Creates a folder if it is missing.
+    pub fn at(location: &StateLocation) -> Result<Self, StateError> {
         let place = location.place();
         match location {
             StateLocation::Azure {
@@ -117,7 +129,6 @@ impl State {
                 let store = account.open(container)?;
                 let objects = Objects::new(store, folder.clone(), &place);
                 let objects = objects.with_outages_of(outage::PATIENCE);
-                objects.open().await?;
                 Ok(Self { objects })
             }
             StateLocation::Folder(path) => {
