@@ -238,14 +238,15 @@ async fn tick_request(engine: &Engine) -> Result<RunRequest, RunError> {
     })
 }
 
-/// R34: the newest run that writes for everybody and was cut off, or that a tick handed to the queue (R29), if its message did
-/// not bring it to an end. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
+/// R34: the newest run that writes for everybody and was cut off, or that a tick began or handed to the queue (R29), if it has
+/// not ended. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
 async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
     for Past { id, phase, run } in engine.past(20).await?.runs {
         let is_unfinished = match run.state {
             RunState::Continues => true,
-            RunState::Queued => run.trigger == StartedBy::Timer,
-            RunState::Running | RunState::Ended => false,
+            // R35: if its process ended, this tick continues it; if it is alive, the queue does where it dies before its end.
+            RunState::Queued | RunState::Running => run.trigger == StartedBy::Timer,
+            RunState::Ended => false,
         };
         let stands_for_this_tick = phase == Phase::Open
             && is_unfinished

@@ -165,7 +165,11 @@ pub(super) struct CreateFailed(#[source] pub(super) object_store::Error);
 pub(super) fn is_outage(error: &object_store::Error) -> bool {
     match status(error) {
         Some(status) => matches!(status, 408 | 429 | 500..=599),
-        None => find::<HttpError>(error).is_some() && find::<LengthLimitError>(error).is_none(),
+        None => {
+            find::<HttpError>(error).is_some()
+                && find::<LengthLimitError>(error).is_none()
+                && NoTokenInAnswer::within(error).is_none()
+        }
     }
 }
 

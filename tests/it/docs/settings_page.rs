@@ -135,7 +135,7 @@ fn page() -> String {
     page.push_str(
         "\n## Traces and metrics\n\n\
          OpenTelemetry's own variables, without prefix; see [operations](operations.md#traces-and-metrics). What is wrong with \
-         them is a warning in the log, and runs go on.\n\n\
+         them is a warning in the log, and runs continue.\n\n\
          | name | what it does |\n|---|---|\n",
     );
     for (name, what) in otlp::NAMES {

@@ -173,7 +173,7 @@ async fn r32_a_second_401_stops_the_run() {
 
     let fixed = Identity::Token(Secret::new(jwt(1)));
     let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
-    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting");
+    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,13 +3,47 @@
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger as StartedBy},
+        plan::ActionKind,
         report::RunState,
     },
     engine::RunRequest,
-    state::lock::{Acquired, Owner},
+    functions::Answer,
+    sandbox::control::{Fault, FaultKind},
+    state::{
+        RunId,
+        lock::{Acquired, Owner},
+    },
 };
 
-use super::{Bench, LEASE, apply, called, hours_ago, newcomers, request};
+use super::{Bench, LEASE, apply, called, hours_ago, ms, newcomers, request, tick};
+
+#[tokio::test(start_paused = true)]
+async fn r35_a_tick_continues_the_run_of_the_schedule_whose_process_ended() {
+    let bench = Bench::open(newcomers(90), &[]).await;
+    let zivver = bench.world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::Delay { millis: 1000 }).method("POST"));
+    {
+        let scheduled = RunRequest::new(Mode::Apply, StartedBy::Timer);
+        let engine = bench.engine(Some(LEASE));
+        let killed = tokio::time::timeout(ms(1500), engine.run(&scheduled)).await;
+        assert!(killed.is_err(), "it is in the middle");
+    }
+    let created = bench.users().len();
+    assert!((1..90).contains(&created), "{created}");
+    // On this clock nothing waits, and the store's runs on.
+    std::thread::sleep(LEASE.length + LEASE.margin * 2);
+
+    let answer = tick(&bench.app()).await;
+
+    assert!(matches!(answer, Answer::Success(_)), "{answer:?}");
+    let engine = bench.engine(None);
+    let history = engine.history(10).await.unwrap();
+    assert_eq!(history.len(), 1, "{history:?}");
+    let report = engine.report(&RunId::parse(&history[0].id).unwrap()).await;
+    let report = report.unwrap();
+    assert_eq!((report.error, report.converged), (None, Some(true)));
+    assert_eq!(report.counts.applied[&ActionKind::Create], 90);
+}
 
 /// Where nothing may write any more, no apply looks after it, and its history is all there is to see.
 #[tokio::test]

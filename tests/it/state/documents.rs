@@ -290,7 +290,7 @@ async fn a_truncated_or_foreign_document_is_refused(bench: Bench) {
         state.memory::<Vec<u32>>().await.unwrap_err().to_string(),
         format!(
             "memory in {place} is unreadable: expected value at line 1 column 1; restore an earlier version of it, or move it away \
-             to go on without"
+             to continue without it"
         )
     );
 }

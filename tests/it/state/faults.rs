@@ -274,7 +274,7 @@ async fn a_storage_account_that_refuses_us_names_the_role() {
         error.to_string(),
         "not allowed to open the container in container cloud-sync of storage account stexample: 403 Forbidden: \
          AuthorizationPermissionMismatch: This request is not authorized to perform this operation using this permission.; give the \
-         identity the role Storage Blob Data Owner, or mend the key or SAS in AzureWebJobsStorage"
+         identity the role Storage Blob Data Owner, or correct the key or SAS in AzureWebJobsStorage"
     );
     assert_eq!(service.asked().len(), 1, "a refusal is not repeated");
 }
@@ -308,7 +308,7 @@ async fn a_container_that_we_may_not_create_is_to_be_created_by_hand() {
     assert_eq!(
         error.to_string(),
         "not allowed to create the container (unless you do) in container cloud-sync of storage account stexample: 403 Forbidden; \
-         give the identity the role Storage Blob Data Owner, or mend the key or SAS in AzureWebJobsStorage"
+         give the identity the role Storage Blob Data Owner, or correct the key or SAS in AzureWebJobsStorage"
     );
     assert_eq!(
         service.asked().last().unwrap(),
