@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    accounts::{AccountIx, AccountKind, Accounts},
+    accounts::{AccountKind, Accounts},
     address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Delta, Target},
@@ -438,20 +438,17 @@ impl Guarding<'_> {
         self.units[unit].state = UnitState::Out;
         let delta = &self.deltas[at];
         self.ledger.record(delta, &change, class, reason);
-        let is_whole = change.is_whole_delta();
-        let is_key = change == Change::SignInKey;
-        let rests =
-            |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
+        let is_key = change.is_sign_in_key();
         let from = self.units[..unit].iter().rposition(|other| other.at != at);
         let first = from.map_or(0, |last| last + 1);
         let mut others = self.units[first..].iter().take_while(|it| it.at == at);
-        let open_key =
-            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
+        let open_key = others.find(|it| it.change.is_sign_in_key() && it.state == UnitState::Open);
+        let open_key = open_key.map(|key| key.change.clone());
         for other in first..self.units.len() {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, delta) {
+            if other == unit || !delta.rests_on(&self.units[other].change, &change) {
                 continue;
             }
             let was_in = self.units[other].state != UnitState::Out;
@@ -462,10 +459,10 @@ impl Guarding<'_> {
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        if self.limits_keys && open_key && delta.is_in_extension(&change) {
-            self.ledger.record(delta, &Change::SignInKey, class, reason);
+        if let Some(key) = open_key.filter(|_| self.limits_keys && delta.is_in_extension(&change)) {
+            self.ledger.record(delta, &key, class, reason);
         }
-        let happens_meanwhile = is_whole && delta.unless_approved.is_some();
+        let happens_meanwhile = change.is_whole_delta() && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
         if happens_meanwhile {
             self.list(at);
@@ -596,7 +593,7 @@ fn mark_key(delta: &Delta, change: &Change, accounts: &Accounts) -> String {
 }
 
 fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts) -> HeldChange {
-    let (what, before, after) = words(delta, change, accounts);
+    let (what, before, after) = change.approval_texts(accounts);
     let undone = (class == Class::Undone).then_some(class);
     HeldChange {
         address: delta.address.clone(),
@@ -604,44 +601,6 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         before,
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
-    }
-}
-
-/// What a change does, with before and after.
-fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, String, String) {
-    let none = String::new;
-    let address = |ix| accounts.get(ix).address().to_string();
-    match change {
-        Change::Create { name } => ("create the account", none(), name.to_string()),
-        Change::Tie { from, to } => {
-            let to = to.map_or_else(|| "no object id".to_owned(), |id| id.to_string());
-            ("give to another object id", from.to_string(), to)
-        }
-        Change::Rename { to, class } => {
-            let what = if *class == Class::Identity {
-                "rename on the evidence of an alias"
-            } else {
-                "rename"
-            };
-            (what, delta.address.to_string(), to.to_string())
-        }
-        Change::Name { from, to } => ("change name", from.to_string(), to.to_string()),
-        Change::Resume => ("resume", "inactive".into(), "active".into()),
-        Change::Suspend { .. } => ("suspend", "active".into(), "suspended".into()),
-        Change::Empty { members, .. } => {
-            let members: Vec<String> = members.iter().copied().map(address).collect();
-            ("empty", members.join(" "), "no members".into())
-        }
-        Change::SignInKey => {
-            let key = delta.key.as_ref().map(ToString::to_string);
-            let key = key.unwrap_or_default();
-            ("replace the sign-in key", "unknown".into(), key)
-        }
-        Change::AddAlias(alias) => ("add alias", none(), alias.to_string()),
-        Change::RemoveAlias(alias) => ("remove alias", alias.to_string(), none()),
-        Change::AddDelegate(Target::Existing(ix)) => ("add delegate", none(), address(*ix)),
-        Change::AddDelegate(Target::New(_)) => ("add delegate", none(), none()),
-        Change::RemoveDelegate(ix) => ("remove delegate", address(*ix), none()),
     }
 }
 
@@ -674,17 +633,13 @@ fn fingerprint(
     change: &Change,
     accounts: &Accounts,
 ) -> String {
-    let (what, before, after) = words(delta, change, accounts);
+    let (what, before, after) = change.approval_texts(accounts);
     let account = account_of(delta, accounts);
     let class = class.map_or("", Class::setting);
     let mut texts = vec![class.to_owned(), account, what.to_owned()];
-    let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();
-    if let Change::Empty { members, .. } = change {
-        let mut ids: Vec<String> = members.iter().map(id).collect();
-        ids.sort();
-        texts.extend(ids);
-    } else if let Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) = change {
-        texts.push(id(ix));
+    if let Some(mut delegates) = change.delegates(accounts) {
+        delegates.sort();
+        texts.extend(delegates.into_iter().map(ToString::to_string));
     } else {
         texts.extend([before, after]);
     }

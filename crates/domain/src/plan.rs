@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use super::change::Attribute;
 use super::{
     accounts::{AccountKind, Accounts},
     address::SmtpAddress,
@@ -193,29 +194,6 @@ pub struct AttributeChange {
     pub attribute: Attribute,
     pub before: Vec<String>,
     pub after: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attribute {
-    Address,
-    Name,
-    Active,
-    ObjectId,
-    /// R23: the key that single sign-on finds the user by.
-    SignInKey,
-    Aliases,
-    Delegates,
-}
-
-impl Attribute {
-    /// Whether its values are entries of a set, of which some go and some come.
-    fn is_set(self) -> bool {
-        match self {
-            Self::Aliases | Self::Delegates => true,
-            Self::Address | Self::Name | Self::Active | Self::ObjectId | Self::SignInKey => false,
-        }
-    }
 }
 
 /// What is asked for, before anything is held.

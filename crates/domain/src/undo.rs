@@ -593,7 +593,7 @@ pub fn undone_after(
             if let Some(key) = change.key(&world.accounts) {
                 changes.remove(&key);
             }
-            let inverse = change.inverse(&delta.address);
+            let inverse = change.inverse();
             changes.extend(inverse.and_then(|change| change.key(&world.accounts)));
         }
         let entry = Undone {
