@@ -286,7 +286,7 @@ impl Delta {
     }
 
     /// R23: whether its extension replaces a key by another. A tie is approved with its key (R16).
-    pub fn writes_new_key(&self) -> bool {
+    fn writes_new_key(&self) -> bool {
         self.key_change.is_some() && self.tie.is_none() && self.touches_extension()
     }
 
