@@ -104,39 +104,21 @@ impl Change {
         }
     }
 
+    /// R26: the gravest of them, under which it is held.
+    pub fn class(&self) -> Option<Class> {
+        self.classes().first().map(|(class, _)| *class)
+    }
+
     /// R20.
     pub fn is_destructive(&self) -> bool {
-        match self {
-            Self::Suspend { .. }
-            | Self::Empty { .. }
-            | Self::RemoveAlias(_)
-            | Self::RemoveDelegate(_) => true,
-            Self::Create { .. }
-            | Self::Tie { .. }
-            | Self::Rename { .. }
-            | Self::Name { .. }
-            | Self::Resume
-            | Self::SignInKey { .. }
-            | Self::AddAlias(_)
-            | Self::AddDelegate(_) => false,
-        }
+        self.classes()
+            .iter()
+            .any(|(class, _)| class.is_destructive())
     }
 
     /// Whether the rest of its delta rests on it: an account that is created, or whose owner is in doubt (R16, R17).
     pub fn is_whole_delta(&self) -> bool {
-        match self {
-            Self::Create { .. } | Self::Tie { .. } => true,
-            Self::Rename { class, .. } => *class == Class::Identity,
-            Self::Name { .. }
-            | Self::Resume
-            | Self::Suspend { .. }
-            | Self::Empty { .. }
-            | Self::SignInKey { .. }
-            | Self::AddAlias(_)
-            | Self::RemoveAlias(_)
-            | Self::AddDelegate(_)
-            | Self::RemoveDelegate(_) => false,
-        }
+        matches!(self.class(), Some(Class::Create | Class::Identity))
     }
 
     pub fn is_sign_in_key(&self) -> bool {
@@ -256,13 +238,13 @@ impl Delta {
             class: *class,
         });
         let name = name.iter().cloned();
-        let activity = activity.map(|activity| match activity {
+        let activity = activity.iter().map(|activity| match activity {
             Activity::Resume => Change::Resume,
             Activity::Suspend(class) => Change::Suspend {
-                is_stray: class == Class::Stray,
+                is_stray: *class == Class::Stray,
             },
             Activity::Empty(class) => Change::Empty {
-                is_stray: class == Class::Stray,
+                is_stray: *class == Class::Stray,
                 members: remove_delegates.clone(),
             },
         });
@@ -314,16 +296,14 @@ impl Delta {
     /// Removes a change with what rests on it. What happens until a person has approved who the account belongs to comes
     /// instead (R16, R19).
     pub fn take_out(&mut self, change: &Change) {
-        if change.is_whole_delta()
-            && let Some(instead) = self.unless_approved.take()
-        {
+        if change.is_sign_in_key() {
+            self.clear_extension();
+        } else if !change.is_whole_delta() {
+            self.remove(change);
+        } else if let Some(instead) = self.unless_approved.take() {
             *self = *instead;
-            return;
-        }
-        for other in self.changes() {
-            if other == *change || self.rests_on(&other, change) {
-                self.remove(&other);
-            }
+        } else {
+            self.retain(|_| false);
         }
     }
 

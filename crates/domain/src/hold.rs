@@ -274,11 +274,7 @@ impl Ledger<'_> {
     fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
         let key = mark_key(delta, change, self.accounts);
         let own = match self.judge {
-            Judge::Limits { doubt, .. } => {
-                let classes = change.classes();
-                let class = classes.first().map(|(class, _)| *class);
-                class.and_then(|class| doubt.about(class))
-            }
+            Judge::Limits { doubt, .. } => change.class().and_then(|class| doubt.about(class)),
             Judge::AsBefore(marks) => marks.get(&key).map(|mark| &mark.reason),
         };
         let (reasons, changes) = self.held.entry(class).or_default();
@@ -510,7 +506,7 @@ pub fn guarded_changes(delta: &Delta) -> BTreeMap<Class, u32> {
 pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
     let changes = delta.changes().into_iter();
     changes
-        .filter(|change| !change.classes().is_empty())
+        .filter(|change| change.class().is_some())
         .map(|change| fingerprint(None, delta, &change, accounts))
         .collect()
 }
@@ -644,11 +640,7 @@ fn fingerprint(
         texts.extend([before, after]);
     }
     // R16, R17: who gets an account is part of what is approved, also where no address tells it.
-    if change
-        .classes()
-        .first()
-        .is_some_and(|(class, _)| *class == Class::Identity)
-    {
+    if change.class() == Some(Class::Identity) {
         texts.extend(delta.owner.map(|id| id.to_string()));
     }
     let hash = digest(texts.iter().map(String::as_str));

@@ -322,10 +322,7 @@ impl Reverser<'_> {
             let text = "its object id is not known, so its aliases and delegates cannot be written without losing the SSO account key";
             let note = Note::new(self.delta.address.as_str(), Code::NoKey, text);
             self.notes.push(note);
-            self.delta.add_aliases.clear();
-            self.delta.remove_aliases.clear();
-            self.delta.add_delegates.clear();
-            self.delta.remove_delegates.clear();
+            self.delta.clear_extension();
         }
     }
 
