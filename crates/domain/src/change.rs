@@ -1,17 +1,45 @@
 //! One atomic change of one account, and the questions that guard, undo and verification ask of it.
 
+mod texts;
+
 use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, KeyChange, Target},
+    delta::{Activity, Delta, KeyChange, Rename, Target},
     guard::Class,
-    ids::ObjectId,
+    ids::{ObjectId, SignInKey},
 };
 
+/// What a report shows a change under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribute {
+    Address,
+    Name,
+    Active,
+    ObjectId,
+    /// R23: the key that single sign-on finds the user by.
+    SignInKey,
+    Aliases,
+    Delegates,
+}
+
+impl Attribute {
+    /// Whether its values are entries of a set, of which some go and some come.
+    pub fn is_set(self) -> bool {
+        match self {
+            Self::Aliases | Self::Delegates => true,
+            Self::Address | Self::Name | Self::Active | Self::ObjectId | Self::SignInKey => false,
+        }
+    }
+}
+
 /// A part of a delta that is held, undone or verified by itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     Create {
         name: Box<str>,
@@ -23,6 +51,7 @@ pub enum Change {
     },
     /// R17: `Class::Rename` by mapping or `ExternalAccountId`, `Class::Identity` by alias evidence.
     Rename {
+        from: SmtpAddress,
         to: SmtpAddress,
         class: Class,
     },
@@ -38,8 +67,11 @@ pub enum Change {
         is_stray: bool,
         members: BTreeSet<AccountIx>,
     },
-    /// R23: the first extension that this program writes to the account replaces a key that cannot be read.
-    SignInKey,
+    /// R23: the key that is written with the extension, where another one is there.
+    SignInKey {
+        to: SignInKey,
+        change: KeyChange,
+    },
     AddAlias(SmtpAddress),
     RemoveAlias(SmtpAddress),
     AddDelegate(Target),
@@ -62,46 +94,35 @@ impl Change {
                 let others = [(Class::Suspend, 1), (Class::DelegateRemoval, members)];
                 stray.into_iter().chain(others).collect()
             }
-            Self::SignInKey => vec![(Class::SignInKey, 1)],
+            Self::SignInKey { change, .. } => match change {
+                KeyChange::First => vec![(Class::SignInKey, 1)],
+                KeyChange::Updated => Vec::new(),
+            },
             Self::RemoveAlias(_) => vec![(Class::AliasRemoval, 1)],
             Self::RemoveDelegate(_) => vec![(Class::DelegateRemoval, 1)],
             Self::Resume | Self::AddAlias(_) | Self::AddDelegate(_) => Vec::new(),
         }
     }
 
+    /// R26: the gravest of them, under which it is held.
+    pub fn class(&self) -> Option<Class> {
+        self.classes().first().map(|(class, _)| *class)
+    }
+
     /// R20.
     pub fn is_destructive(&self) -> bool {
-        match self {
-            Self::Suspend { .. }
-            | Self::Empty { .. }
-            | Self::RemoveAlias(_)
-            | Self::RemoveDelegate(_) => true,
-            Self::Create { .. }
-            | Self::Tie { .. }
-            | Self::Rename { .. }
-            | Self::Name { .. }
-            | Self::Resume
-            | Self::SignInKey
-            | Self::AddAlias(_)
-            | Self::AddDelegate(_) => false,
-        }
+        self.classes()
+            .iter()
+            .any(|(class, _)| class.is_destructive())
     }
 
     /// Whether the rest of its delta rests on it: an account that is created, or whose owner is in doubt (R16, R17).
     pub fn is_whole_delta(&self) -> bool {
-        match self {
-            Self::Create { .. } | Self::Tie { .. } => true,
-            Self::Rename { class, .. } => *class == Class::Identity,
-            Self::Name { .. }
-            | Self::Resume
-            | Self::Suspend { .. }
-            | Self::Empty { .. }
-            | Self::SignInKey
-            | Self::AddAlias(_)
-            | Self::RemoveAlias(_)
-            | Self::AddDelegate(_)
-            | Self::RemoveDelegate(_) => false,
-        }
+        matches!(self.class(), Some(Class::Create | Class::Identity))
+    }
+
+    pub fn is_sign_in_key(&self) -> bool {
+        matches!(self, Self::SignInKey { .. })
     }
 
     /// Whether a person can do less after it.
@@ -120,7 +141,7 @@ impl Change {
             Self::Name { to, .. } => format!("name {to}"),
             Self::Resume => "resume".into(),
             Self::Suspend { .. } | Self::Empty { .. } => "stop".into(),
-            Self::SignInKey => "sign-in key".into(),
+            Self::SignInKey { .. } => "sign-in key".into(),
             Self::AddAlias(alias) => format!("+alias {alias}"),
             Self::RemoveAlias(alias) => format!("-alias {alias}"),
             Self::AddDelegate(Target::Existing(ix)) => format!("+delegate {}", id(ix)),
@@ -138,11 +159,12 @@ impl Change {
         parts
     }
 
-    /// R37: the change that takes it back, for an account that had `address` before. `None` where nothing does.
-    pub fn inverse(&self, address: &SmtpAddress) -> Option<Self> {
+    /// R37: the change that takes it back. `None` where nothing does.
+    pub fn inverse(&self) -> Option<Self> {
         Some(match self {
-            Self::Rename { class, .. } => Self::Rename {
-                to: address.clone(),
+            Self::Rename { from, to, class } => Self::Rename {
+                from: to.clone(),
+                to: from.clone(),
                 class: *class,
             },
             Self::Name { from, to } => Self::Name {
@@ -157,7 +179,7 @@ impl Change {
             Self::RemoveDelegate(ix) => Self::AddDelegate(Target::Existing(*ix)),
             Self::Create { .. }
             | Self::Tie { .. }
-            | Self::SignInKey
+            | Self::SignInKey { .. }
             | Self::AddDelegate(Target::New(_)) => return None,
         })
     }
@@ -179,56 +201,81 @@ pub fn key_of(account: &str, key: &str) -> String {
 impl Delta {
     /// Everything that it changes. An `Empty` has its members in it.
     pub fn changes(&self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        changes.extend(
-            self.create
-                .iter()
-                .map(|name| Change::Create { name: name.clone() }),
-        );
-        changes.extend(self.tie.map(|from| Change::Tie {
-            from,
-            to: self.owner,
-        }));
-        changes.extend(self.rename.iter().map(|rename| Change::Rename {
-            to: rename.to.clone(),
-            class: rename.class,
-        }));
-        changes.extend(self.name.iter().map(|(from, to)| Change::Name {
-            from: from.clone(),
+        self.each_change().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.each_change().next().is_none()
+    }
+
+    fn each_change(&self) -> impl Iterator<Item = Change> {
+        let Self {
+            target: _,
+            kind: _,
+            address,
+            mailbox: _,
+            owner,
+            key,
+            key_change,
+            create,
+            tie,
+            rename,
+            renames_to_alias: _,
+            name,
+            activity,
+            add_aliases,
+            remove_aliases,
+            add_delegates,
+            remove_delegates,
+            reasons: _,
+            unless_approved: _,
+        } = self;
+        let create = create.iter().cloned().map(|name| Change::Create { name });
+        let tie = tie.map(|from| Change::Tie { from, to: *owner });
+        let rename = rename.iter().map(|Rename { to, class }| Change::Rename {
+            from: address.clone(),
             to: to.clone(),
-        }));
-        changes.extend(self.activity.map(|activity| match activity {
+            class: *class,
+        });
+        let name = name.iter().cloned();
+        let activity = activity.iter().map(|activity| match activity {
             Activity::Resume => Change::Resume,
             Activity::Suspend(class) => Change::Suspend {
-                is_stray: class == Class::Stray,
+                is_stray: *class == Class::Stray,
             },
             Activity::Empty(class) => Change::Empty {
-                is_stray: class == Class::Stray,
-                members: self.remove_delegates.clone(),
+                is_stray: *class == Class::Stray,
+                members: remove_delegates.clone(),
             },
-        }));
-        if self.writes_new_key() && self.key_change == Some(KeyChange::First) {
-            changes.push(Change::SignInKey);
-        }
-        changes.extend(self.add_aliases.iter().cloned().map(Change::AddAlias));
-        changes.extend(self.remove_aliases.iter().cloned().map(Change::RemoveAlias));
-        changes.extend(self.add_delegates.iter().copied().map(Change::AddDelegate));
-        if !self.is_empty_of_members() {
-            let removed = self.remove_delegates.iter().copied();
-            changes.extend(removed.map(Change::RemoveDelegate));
-        }
-        changes
+        });
+        let key = key.iter().zip(*key_change);
+        let key = key.filter(|_| self.writes_new_key());
+        let removed = remove_delegates.iter().copied();
+        let removed = removed.filter(|_| !self.is_empty_of_members());
+        create
+            .chain(tie)
+            .chain(rename)
+            .chain(name.map(|(from, to)| Change::Name { from, to }))
+            .chain(activity)
+            .chain(add_aliases.iter().cloned().map(Change::AddAlias))
+            .chain(remove_aliases.iter().cloned().map(Change::RemoveAlias))
+            .chain(key.map(|(to, change)| Change::SignInKey {
+                to: to.clone(),
+                change,
+            }))
+            .chain(add_delegates.iter().copied().map(Change::AddDelegate))
+            .chain(removed.map(Change::RemoveDelegate))
     }
 
     /// R23: whether its extension replaces a key by another. A tie is approved with its key (R16).
-    pub fn writes_new_key(&self) -> bool {
+    fn writes_new_key(&self) -> bool {
         self.key_change.is_some() && self.tie.is_none() && self.touches_extension()
     }
 
     /// Whether a change is written with the extension, and with the key in it (R23).
     pub fn is_in_extension(&self, change: &Change) -> bool {
         match change {
-            Change::AddAlias(_) | Change::RemoveAlias(_) | Change::SignInKey => true,
+            Change::AddAlias(_) | Change::RemoveAlias(_) | Change::SignInKey { .. } => true,
             Change::AddDelegate(_) | Change::RemoveDelegate(_) => self.kind == AccountKind::User,
             Change::Rename { .. } => self.drops_alias_for_rename(),
             Change::Create { .. }
@@ -240,12 +287,51 @@ impl Delta {
         }
     }
 
-    /// Removes a change. What rests on it goes with it: all of a delta whose owner is in doubt (R16), all of the extension
-    /// with its key (R23).
+    /// Whether a change cannot be made without another: all of a delta rests on who the account belongs to (R16), all of
+    /// the extension on its key (R23).
+    pub fn rests_on(&self, change: &Change, other: &Change) -> bool {
+        other.is_whole_delta() || other.is_sign_in_key() && self.is_in_extension(change)
+    }
+
+    /// Removes a change with what rests on it. What happens until a person has approved who the account belongs to comes
+    /// instead (R16, R19).
     pub fn take_out(&mut self, change: &Change) {
+        if change.is_sign_in_key() {
+            self.clear_extension();
+        } else if !change.is_whole_delta() {
+            self.remove(change);
+        } else if let Some(instead) = self.unless_approved.take() {
+            *self = *instead;
+        } else {
+            self.retain(|_| false);
+        }
+    }
+
+    /// Removes everything that is written with the extension.
+    pub fn clear_extension(&mut self) {
+        for change in self.changes() {
+            if self.is_in_extension(&change) {
+                self.remove(&change);
+            }
+        }
+    }
+
+    /// Removes the others, without what rests on them.
+    pub fn retain(&mut self, is_kept: impl Fn(&Change) -> bool) {
+        for change in self.changes() {
+            if !is_kept(&change) {
+                self.remove(&change);
+            }
+        }
+    }
+
+    fn remove(&mut self, change: &Change) {
         match change {
-            Change::Create { .. } | Change::Tie { .. } => self.give_up(),
-            Change::Rename { .. } if change.is_whole_delta() => self.give_up(),
+            Change::Create { .. } => self.create = None,
+            Change::Tie { .. } => {
+                self.tie = None;
+                self.key_change = None;
+            }
             Change::Rename { .. } => self.rename = None,
             Change::Name { .. } => self.name = None,
             Change::Resume | Change::Suspend { .. } => self.activity = None,
@@ -253,44 +339,11 @@ impl Delta {
                 self.activity = None;
                 self.remove_delegates.clear();
             }
-            Change::SignInKey => self.clear_extension(),
+            Change::SignInKey { .. } => self.key_change = None,
             Change::AddAlias(alias) => drop(self.add_aliases.remove(alias)),
             Change::RemoveAlias(alias) => drop(self.remove_aliases.remove(alias)),
             Change::AddDelegate(target) => drop(self.add_delegates.remove(target)),
             Change::RemoveDelegate(ix) => drop(self.remove_delegates.remove(ix)),
         }
-    }
-
-    /// Takes out everything that is written with the extension.
-    pub fn clear_extension(&mut self) {
-        if self.drops_alias_for_rename() {
-            self.rename = None;
-        }
-        self.key_change = None;
-        self.add_aliases.clear();
-        self.remove_aliases.clear();
-        if self.kind == AccountKind::User {
-            self.add_delegates.clear();
-            self.remove_delegates.clear();
-        }
-    }
-
-    /// What happens until a person has approved it, if anything (R16, R19).
-    fn give_up(&mut self) {
-        match self.unless_approved.take() {
-            Some(instead) => *self = *instead,
-            None => self.clear(),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.create = None;
-        self.tie = None;
-        self.rename = None;
-        self.name = None;
-        self.activity = None;
-        self.add_delegates.clear();
-        self.remove_delegates.clear();
-        self.clear_extension();
     }
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    accounts::{AccountIx, AccountKind},
+    accounts::{AccountIx, AccountKind, Accounts},
     address::SmtpAddress,
-    directory::MailboxIx,
+    directory::{Directory, MailboxIx},
     guard::Class,
     ids::{ObjectId, SignInKey},
 };
@@ -18,6 +18,16 @@ use super::{
 pub enum Target {
     Existing(AccountIx),
     New(MailboxIx),
+}
+
+impl Target {
+    /// The address by which people know it.
+    pub fn address<'a>(self, accounts: &'a Accounts, directory: &'a Directory) -> &'a SmtpAddress {
+        match self {
+            Self::Existing(ix) => accounts.get(ix).address(),
+            Self::New(ix) => &directory.mailbox(ix).primary,
+        }
+    }
 }
 
 /// A rule and the fact that it was applied to.
@@ -124,40 +134,6 @@ impl Delta {
             reasons: Vec::new(),
             unless_approved: None,
         }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        let Self {
-            target: _,
-            kind: _,
-            address: _,
-            mailbox: _,
-            owner: _,
-            key: _,
-            key_change,
-            reasons: _,
-            renames_to_alias: _,
-            unless_approved: _,
-            create,
-            tie,
-            rename,
-            name,
-            activity,
-            add_aliases,
-            remove_aliases,
-            add_delegates,
-            remove_delegates,
-        } = self;
-        create.is_none()
-            && *key_change != Some(KeyChange::Updated)
-            && tie.is_none()
-            && rename.is_none()
-            && name.is_none()
-            && activity.is_none()
-            && add_aliases.is_empty()
-            && remove_aliases.is_empty()
-            && add_delegates.is_empty()
-            && remove_delegates.is_empty()
     }
 
     /// R16, R17: whether nothing of it may happen before a person has approved who the account belongs to.

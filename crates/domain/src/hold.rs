@@ -1,13 +1,18 @@
 //! Takes out of the deltas what exceeds a limit, or what a shrunken source makes doubtful (R2, R26, R27). Changes are
 //! held, not accounts: the rest of a delta is applied.
 
+mod fingerprints;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+pub(super) use fingerprints::digest;
+use fingerprints::{approvals, code, fingerprint};
+pub use fingerprints::{approved_changes, guarded_fingerprints};
 
 use super::{
-    accounts::{AccountIx, AccountKind, Accounts},
+    accounts::{AccountKind, Accounts},
     address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Delta, Target},
@@ -274,11 +279,7 @@ impl Ledger<'_> {
     fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
         let key = mark_key(delta, change, self.accounts);
         let own = match self.judge {
-            Judge::Limits { doubt, .. } => {
-                let classes = change.classes();
-                let class = classes.first().map(|(class, _)| *class);
-                class.and_then(|class| doubt.about(class))
-            }
+            Judge::Limits { doubt, .. } => change.class().and_then(|class| doubt.about(class)),
             Judge::AsBefore(marks) => marks.get(&key).map(|mark| &mark.reason),
         };
         let (reasons, changes) = self.held.entry(class).or_default();
@@ -438,20 +439,17 @@ impl Guarding<'_> {
         self.units[unit].state = UnitState::Out;
         let delta = &self.deltas[at];
         self.ledger.record(delta, &change, class, reason);
-        let is_whole = change.is_whole_delta();
-        let is_key = change == Change::SignInKey;
-        let rests =
-            |other: &Change, delta: &Delta| is_whole || is_key && delta.is_in_extension(other);
+        let is_key = change.is_sign_in_key();
         let from = self.units[..unit].iter().rposition(|other| other.at != at);
         let first = from.map_or(0, |last| last + 1);
         let mut others = self.units[first..].iter().take_while(|it| it.at == at);
-        let open_key =
-            others.any(|it| it.change == Change::SignInKey && it.state == UnitState::Open);
+        let open_key = others.find(|it| it.change.is_sign_in_key() && it.state == UnitState::Open);
+        let open_key = open_key.map(|key| key.change.clone());
         for other in first..self.units.len() {
             if self.units[other].at != at {
                 break;
             }
-            if other == unit || !rests(&self.units[other].change, delta) {
+            if other == unit || !delta.rests_on(&self.units[other].change, &change) {
                 continue;
             }
             let was_in = self.units[other].state != UnitState::Out;
@@ -462,10 +460,10 @@ impl Guarding<'_> {
             }
         }
         // The other way round: what is held now may be written without the key only if that is approved as well.
-        if self.limits_keys && open_key && delta.is_in_extension(&change) {
-            self.ledger.record(delta, &Change::SignInKey, class, reason);
+        if let Some(key) = open_key.filter(|_| self.limits_keys && delta.is_in_extension(&change)) {
+            self.ledger.record(delta, &key, class, reason);
         }
-        let happens_meanwhile = is_whole && delta.unless_approved.is_some();
+        let happens_meanwhile = change.is_whole_delta() && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
         if happens_meanwhile {
             self.list(at);
@@ -507,30 +505,6 @@ pub fn guarded_changes(delta: &Delta) -> BTreeMap<Class, u32> {
         *counts.entry(class).or_default() += weight;
     }
     counts
-}
-
-/// R27: the fingerprints of all guarded changes in a delta.
-pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
-    let changes = delta.changes().into_iter();
-    changes
-        .filter(|change| !change.classes().is_empty())
-        .map(|change| fingerprint(None, delta, &change, accounts))
-        .collect()
-}
-
-/// R27: the fingerprints in a delta that are among the approved ones.
-pub fn approved_changes(
-    delta: &Delta,
-    accounts: &Accounts,
-    approved: &BTreeSet<String>,
-) -> BTreeSet<String> {
-    let changes = delta.changes();
-    let of_change = |change| {
-        [None, Some(Class::Undone)]
-            .into_iter()
-            .flat_map(move |class| approvals(class, delta, change, accounts, approved))
-    };
-    changes.iter().flat_map(of_change).collect()
 }
 
 /// Changes of one class.
@@ -596,7 +570,7 @@ fn mark_key(delta: &Delta, change: &Change, accounts: &Accounts) -> String {
 }
 
 fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts) -> HeldChange {
-    let (what, before, after) = words(delta, change, accounts);
+    let (what, before, after) = change.approval_texts(accounts);
     let undone = (class == Class::Undone).then_some(class);
     HeldChange {
         address: delta.address.clone(),
@@ -605,123 +579,6 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
     }
-}
-
-/// What a change does, with before and after.
-fn words(delta: &Delta, change: &Change, accounts: &Accounts) -> (&'static str, String, String) {
-    let none = String::new;
-    let address = |ix| accounts.get(ix).address().to_string();
-    match change {
-        Change::Create { name } => ("create the account", none(), name.to_string()),
-        Change::Tie { from, to } => {
-            let to = to.map_or_else(|| "no object id".to_owned(), |id| id.to_string());
-            ("give to another object id", from.to_string(), to)
-        }
-        Change::Rename { to, class } => {
-            let what = if *class == Class::Identity {
-                "rename on the evidence of an alias"
-            } else {
-                "rename"
-            };
-            (what, delta.address.to_string(), to.to_string())
-        }
-        Change::Name { from, to } => ("change name", from.to_string(), to.to_string()),
-        Change::Resume => ("resume", "inactive".into(), "active".into()),
-        Change::Suspend { .. } => ("suspend", "active".into(), "suspended".into()),
-        Change::Empty { members, .. } => {
-            let members: Vec<String> = members.iter().copied().map(address).collect();
-            ("empty", members.join(" "), "no members".into())
-        }
-        Change::SignInKey => {
-            let key = delta.key.as_ref().map(ToString::to_string);
-            let key = key.unwrap_or_default();
-            ("replace the sign-in key", "unknown".into(), key)
-        }
-        Change::AddAlias(alias) => ("add alias", none(), alias.to_string()),
-        Change::RemoveAlias(alias) => ("remove alias", alias.to_string(), none()),
-        Change::AddDelegate(Target::Existing(ix)) => ("add delegate", none(), address(*ix)),
-        Change::AddDelegate(Target::New(_)) => ("add delegate", none(), none()),
-        Change::RemoveDelegate(ix) => ("remove delegate", address(*ix), none()),
-    }
-}
-
-/// R27: the fingerprints among the approved ones that a change has, or had when it was shown: its account may have been renamed
-/// with its mailbox since. Of an account without a mailbox only the address tells whose it is.
-fn approvals(
-    class: Option<Class>,
-    delta: &Delta,
-    change: &Change,
-    accounts: &Accounts,
-    approved: &BTreeSet<String>,
-) -> Vec<String> {
-    if approved.is_empty() {
-        return Vec::new();
-    }
-    let now = fingerprint(class, delta, change, accounts);
-    let (hash, _) = now.split_once(' ').unwrap_or_default();
-    let alike = approved
-        .range(hash.to_owned()..)
-        .take_while(|it| it.starts_with(hash));
-    let same = alike.filter(|it| delta.mailbox.is_some() || **it == now);
-    same.cloned().collect()
-}
-
-/// R27: the hash of a change, equal for the same change of the same account with the same before and after, and the address of
-/// the account.
-fn fingerprint(
-    class: Option<Class>,
-    delta: &Delta,
-    change: &Change,
-    accounts: &Accounts,
-) -> String {
-    let (what, before, after) = words(delta, change, accounts);
-    let account = account_of(delta, accounts);
-    let class = class.map_or("", Class::setting);
-    let mut texts = vec![class.to_owned(), account, what.to_owned()];
-    let id = |ix: &AccountIx| accounts.get(*ix).id().to_string();
-    if let Change::Empty { members, .. } = change {
-        let mut ids: Vec<String> = members.iter().map(id).collect();
-        ids.sort();
-        texts.extend(ids);
-    } else if let Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) = change {
-        texts.push(id(ix));
-    } else {
-        texts.extend([before, after]);
-    }
-    // R16, R17: who gets an account is part of what is approved, also where no address tells it.
-    if change
-        .classes()
-        .first()
-        .is_some_and(|(class, _)| *class == Class::Identity)
-    {
-        texts.extend(delta.owner.map(|id| id.to_string()));
-    }
-    let hash = digest(texts.iter().map(String::as_str));
-    format!("{hash} {}", delta.address)
-}
-
-/// R27: a short name for exactly these changes.
-fn code(changes: &[HeldChange]) -> String {
-    let mut code = digest(changes.iter().map(|change| change.fingerprint.as_str()));
-    code.truncate(10);
-    code
-}
-
-/// The hexadecimal hash of some texts, each with its length, so that no two lists look alike.
-pub(super) fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update(text.len().to_le_bytes());
-        hash.update(text.as_bytes());
-    }
-    hash.finalize()
-        .iter()
-        .take(16)
-        .fold(String::new(), |mut hex, byte| {
-            use std::fmt::Write as _;
-            write!(hex, "{byte:02x}").expect("writing to a string does not fail");
-            hex
-        })
 }
 
 fn count(number: usize) -> u32 {

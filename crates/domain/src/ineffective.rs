@@ -66,8 +66,7 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
             let waits = !is_tried_anyway && wishes.scope == RunScope::All && wishes.now < again;
             let text = text(&change, before.times, waits.then_some(again));
             let note = Note::new(delta.address.as_str(), code(&change), text);
-            let replaced = replaced(&change, &delta.address);
-            if before.counted_from.as_deref() == Some(replaced) {
+            if before.counted_from.as_deref() == Some(change.replaced()) {
                 known.untaken.insert(key.clone(), change.classes());
             }
             known.notes.insert(key, note);
@@ -96,7 +95,7 @@ fn text(change: &Change, times: u32, again: Option<i64>) -> String {
         return format!(
             "Zivver accepted {} in {times} {runs} and did not do it, so the access is still open; each run sends it again: \
              do it in the Zivver WebApp, or ask Zivver's support",
-            what(change)
+            change.accepted_text()
         );
     }
     let when = match again.map(Timestamp::from_second) {
@@ -105,24 +104,8 @@ fn text(change: &Change, times: u32, again: Option<i64>) -> String {
     };
     format!(
         "Zivver accepted {} in {times} {runs} and did not keep it; {when}",
-        what(change)
+        change.accepted_text()
     )
-}
-
-fn what(change: &Change) -> String {
-    match change {
-        Change::Create { .. } => "the account".into(),
-        Change::Tie { .. } => "the object id".into(),
-        Change::Rename { to, .. } => format!("the address {to}"),
-        Change::Name { to, .. } => format!("the name {to:?}"),
-        Change::Resume => "to resume the account".into(),
-        Change::Suspend { .. } | Change::Empty { .. } => "to suspend the account".into(),
-        Change::SignInKey => "the sign-in key".into(),
-        Change::AddAlias(alias) => format!("the alias {alias}"),
-        Change::RemoveAlias(alias) => format!("to remove the alias {alias}"),
-        Change::AddDelegate(_) => "a delegate".into(),
-        Change::RemoveDelegate(_) => "to remove a delegate".into(),
-    }
 }
 
 /// What the accepted requests of one action asked Zivver to store; `None` for what they did not mention.
@@ -250,7 +233,7 @@ impl Comparing<'_> {
         let ix = self.account?;
         let view = self.now.get(ix);
         match change {
-            Change::Create { .. } | Change::Tie { .. } | Change::SignInKey => None,
+            Change::Create { .. } | Change::Tie { .. } | Change::SignInKey { .. } => None,
             Change::Rename { to, .. } => {
                 (self.asked.address.as_ref() == Some(to)).then(|| view.address() == to)
             }
@@ -339,25 +322,6 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
     view.extension().aliases.contains(alias)
 }
 
-/// The value that a change replaces, of an address or a name. Where Zivver shows a third value, it has changed something all the
-/// same, and that counts (R26). Of anything else there are two states only.
-pub fn replaced<'a>(change: &'a Change, address: &'a SmtpAddress) -> &'a str {
-    match change {
-        Change::Rename { .. } => address.as_str(),
-        Change::Name { from, .. } => from,
-        Change::Create { .. }
-        | Change::Tie { .. }
-        | Change::Resume
-        | Change::Suspend { .. }
-        | Change::Empty { .. }
-        | Change::SignInKey
-        | Change::AddAlias(_)
-        | Change::RemoveAlias(_)
-        | Change::AddDelegate(_)
-        | Change::RemoveDelegate(_) => "",
-    }
-}
-
 /// Takes in what a run sent: counts once a run what was not kept, forgets what was kept. Gives what is to be said of the
 /// former.
 pub fn remember(
@@ -381,7 +345,7 @@ pub fn remember(
             times,
             last: now,
             run: run.to_owned(),
-            counted_from: Some(replaced(&change.change, &change.address).to_owned()),
+            counted_from: Some(change.change.replaced().to_owned()),
         };
         ineffective.insert(change.key.clone(), entry);
         let again = (!change.change.is_destructive()).then(|| now + wait_s(times));

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{
     accounts::{AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, KeyChange, Target},
+    change::{Change, account_of},
+    delta::{Delta, KeyChange, Target},
     effect::asked,
     ids::ScimId,
     memory::Offender,
@@ -69,7 +70,7 @@ pub fn withhold(
     for mut delta in deltas {
         // R27: who approves an identity change wants it tried.
         if !offenders.is_empty() && !delta.waits_for_identity() {
-            let account = account_key(&delta, &world.accounts);
+            let account = account_of(&delta, &world.accounts);
             for part in parts(&delta) {
                 let key = key(&account, &part);
                 let Some(offender) = offenders.get(&key) else {
@@ -132,7 +133,7 @@ pub fn remember(
         done,
         refusals,
     } = tried;
-    let before = account_key(delta, &occasion.world.accounts);
+    let before = account_of(delta, &occasion.world.accounts);
     let account = created.map_or_else(|| before.clone(), ToString::to_string);
     if *done {
         let refused: BTreeSet<&Part> = refusals.iter().map(|refusal| &refusal.part).collect();
@@ -200,14 +201,6 @@ pub(super) fn wait_s(times: u32) -> i64 {
     days * DAY_S - EARLY_S
 }
 
-/// The SCIM id, or the address of what is to be created.
-fn account_key(delta: &Delta, accounts: &Accounts) -> String {
-    match delta.target {
-        Target::Existing(ix) => accounts.get(ix).id().to_string(),
-        Target::New(_) => delta.address.to_string(),
-    }
-}
-
 fn key(account: &str, part: &Part) -> String {
     match part {
         Part::Account | Part::Completion => account.to_owned(),
@@ -225,6 +218,27 @@ fn parts(delta: &Delta) -> Vec<Part> {
     parts
 }
 
+/// Whether a change is refused with a part. A name and a resume go along with a new address; what takes something away is in
+/// no part, and never waits.
+fn is_in(change: &Change, part: &Part, renames: bool) -> bool {
+    let of_account = matches!(part, Part::Account | Part::Completion);
+    match change {
+        Change::AddAlias(alias) => of_account || *part == Part::Alias(alias.clone()),
+        Change::Rename { .. } => *part == Part::Address,
+        Change::Name { .. } | Change::Resume if renames => *part == Part::Address,
+        Change::Create { .. }
+        | Change::Tie { .. }
+        | Change::Name { .. }
+        | Change::Resume
+        | Change::SignInKey { .. }
+        | Change::AddDelegate(_) => of_account,
+        Change::Suspend { .. }
+        | Change::Empty { .. }
+        | Change::RemoveAlias(_)
+        | Change::RemoveDelegate(_) => false,
+    }
+}
+
 /// Hash of what a part asks for; `None` if there is nothing in it that could wait.
 fn fingerprint(
     delta: &Delta,
@@ -233,65 +247,36 @@ fn fingerprint(
     offenders: &BTreeMap<String, Offender>,
     world: &World,
 ) -> Option<String> {
-    let mut rest = delta.clone();
-    rest.remove_aliases.clear();
-    rest.remove_delegates.clear();
-    if rest.is_suspend() || rest.is_empty_of_members() {
-        rest.activity = None;
+    if let Part::Alias(alias) = part {
+        return Some(alias.to_string());
     }
-    match part {
-        Part::Alias(alias) => return Some(alias.to_string()),
-        Part::Address => {
-            rest.tie = None;
-            rest.key_change = None;
-            rest.add_aliases.clear();
-            rest.add_delegates.clear();
-        }
-        Part::Account | Part::Completion => {
-            if rest.rename.take().is_some() {
-                rest.name = None;
-                rest.activity = None;
-            }
-            rest.add_aliases.retain(|alias| {
-                !offenders.contains_key(&key(account, &Part::Alias(alias.clone())))
-            });
-            if *part == Part::Completion {
-                rest.create = None;
-            }
-        }
+    let renames = delta.rename.is_some();
+    let mut rest = delta.clone();
+    rest.retain(|change| is_in(change, part, renames));
+    rest.add_aliases
+        .retain(|alias| !offenders.contains_key(&key(account, &Part::Alias(alias.clone()))));
+    if *part == Part::Completion {
+        rest.create = None;
     }
     (!rest.is_empty()).then(|| asked(&rest, &world.accounts, &world.directory))
 }
 
+/// The members of a functional account that are removed need those who take their place, and what stays of the extension
+/// needs the judgement of its key.
 fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
-    let is_resume = delta.activity == Some(Activity::Resume);
-    match part {
-        Part::Alias(alias) => {
-            delta.add_aliases.remove(alias);
-        }
-        Part::Address => {
-            delta.rename = None;
-            delta.name = None;
-            if is_resume {
-                delta.activity = None;
-            }
-        }
-        Part::Account | Part::Completion => {
-            delta.create = None;
-            delta.tie = None;
-            delta.key_change = delta.key_change.filter(|key| *key == KeyChange::First);
-            delta.add_aliases.clear();
-            if delta.rename.is_none() {
-                delta.name = None;
-                if is_resume {
-                    delta.activity = None;
+    let renames = delta.rename.is_some();
+    let replaces_all = removes_all(delta, accounts);
+    delta.retain(|change| {
+        !is_in(change, part, renames)
+            || replaces_all && matches!(change, Change::AddDelegate(_))
+            || matches!(
+                change,
+                Change::SignInKey {
+                    change: KeyChange::First,
+                    ..
                 }
-            }
-            if !removes_all(delta, accounts) {
-                delta.add_delegates.clear();
-            }
-        }
-    }
+            )
+    });
 }
 
 /// R12: the members of a functional account can be removed only with those that take their place, so these are tried

@@ -7,10 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use super::change::Attribute;
 use super::{
     accounts::{AccountKind, Accounts},
     address::SmtpAddress,
-    delta::{Activity, Delta, KeyChange, Reason, Target},
+    change::Change,
+    delta::{Activity, Delta, Reason, Target},
     diff::{Diff, diff},
     directory::Directory,
     guard::Class,
@@ -193,29 +195,6 @@ pub struct AttributeChange {
     pub attribute: Attribute,
     pub before: Vec<String>,
     pub after: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attribute {
-    Address,
-    Name,
-    Active,
-    ObjectId,
-    /// R23: the key that single sign-on finds the user by.
-    SignInKey,
-    Aliases,
-    Delegates,
-}
-
-impl Attribute {
-    /// Whether its values are entries of a set, of which some go and some come.
-    fn is_set(self) -> bool {
-        match self {
-            Self::Aliases | Self::Delegates => true,
-            Self::Address | Self::Name | Self::Active | Self::ObjectId | Self::SignInKey => false,
-        }
-    }
 }
 
 /// What is asked for, before anything is held.
@@ -564,84 +543,28 @@ fn action(delta: &Delta, world: &World) -> Action {
 }
 
 fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<AttributeChange> {
-    let mut changes = Vec::new();
-    let mut add = |attribute, before: Vec<String>, after: Vec<String>| {
-        if !before.is_empty() || !after.is_empty() {
-            changes.push(AttributeChange {
+    let address = |target: Target| target.address(accounts, directory).to_string();
+    let mut values: BTreeMap<Attribute, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for change in delta.changes().iter().flat_map(Change::parts) {
+        let (before, after) = change.values(address);
+        let of_attribute = values.entry(change.attribute()).or_default();
+        of_attribute.0.extend(before);
+        of_attribute.1.extend(after);
+    }
+    let changes = values
+        .into_iter()
+        .map(|(attribute, (mut before, mut after))| {
+            if attribute == Attribute::Delegates {
+                before.sort();
+                after.sort();
+            }
+            AttributeChange {
                 attribute,
                 before,
                 after,
-            });
-        }
-    };
-    if let Some(rename) = &delta.rename {
-        add(
-            Attribute::Address,
-            vec![delta.address.to_string()],
-            vec![rename.to.to_string()],
-        );
-    }
-    if let Some(name) = &delta.create {
-        add(Attribute::Name, Vec::new(), vec![name.to_string()]);
-    }
-    if let Some((before, after)) = &delta.name {
-        add(
-            Attribute::Name,
-            vec![before.to_string()],
-            vec![after.to_string()],
-        );
-    }
-    match delta.activity {
-        Some(Activity::Resume) => add(Attribute::Active, vec!["no".into()], vec!["yes".into()]),
-        Some(Activity::Suspend(_) | Activity::Empty(_)) => {
-            add(Attribute::Active, vec!["yes".into()], vec!["no".into()]);
-        }
-        None => {}
-    }
-    if let Some(before) = &delta.tie {
-        let after = delta.owner.iter().map(ToString::to_string).collect();
-        add(Attribute::ObjectId, vec![before.to_string()], after);
-    }
-    if let (true, Some(key)) = (delta.writes_new_key(), &delta.key) {
-        let before = match delta.key_change {
-            Some(KeyChange::First) => "unknown",
-            Some(KeyChange::Updated) | None => "the key written before",
-        };
-        add(
-            Attribute::SignInKey,
-            vec![before.into()],
-            vec![key.to_string()],
-        );
-    }
-    let texts = |set: &BTreeSet<SmtpAddress>| set.iter().map(ToString::to_string).collect();
-    add(
-        Attribute::Aliases,
-        texts(&delta.remove_aliases),
-        texts(&delta.add_aliases),
-    );
-    let address = |target: &Target| target_address(*target, accounts, directory).to_string();
-    let mut removed: Vec<String> = delta
-        .remove_delegates
-        .iter()
-        .map(|ix| accounts.get(*ix).address().to_string())
-        .collect();
-    let mut added: Vec<String> = delta.add_delegates.iter().map(address).collect();
-    removed.sort();
-    added.sort();
-    add(Attribute::Delegates, removed, added);
-    changes
-}
-
-/// The address by which people know a delegate.
-pub(super) fn target_address<'a>(
-    target: Target,
-    accounts: &'a Accounts,
-    directory: &'a Directory,
-) -> &'a SmtpAddress {
-    match target {
-        Target::Existing(ix) => accounts.get(ix).address(),
-        Target::New(ix) => &directory.mailbox(ix).primary,
-    }
+            }
+        });
+    changes.collect()
 }
 
 /// R16 (a): `mapping` after this run, before what it creates: everybody who was matched, without the accounts whose

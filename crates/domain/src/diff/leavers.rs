@@ -1,23 +1,20 @@
 //! Accounts whose mailbox is gone, or is at another address: which of them are stopped, and how their addresses become free
 //! for another person (R19, R22, R25).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Differ;
 use crate::{
     accounts::{AccountIx, AccountKind, AccountView},
-    address::SmtpAddress,
     delta::{Activity, Delta, Target},
     directory::{MailboxIx, Party},
     guard::Class,
-    ids::{ObjectId, SignInKey},
+    ids::ObjectId,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
-    order::aside,
-    settle::{given_up, names},
-    source::{Question, RecipientAnswer},
-    world::{Policy, SsoAccountKey, World},
+    source::Question,
+    world::{Policy, World},
 };
 
 /// What Exchange must be asked about accounts that have no mailbox, or another's (R19). An answer that is there is not asked
@@ -105,16 +102,7 @@ fn still(account: AccountView<'_>) -> &'static str {
     }
 }
 
-impl<'a> Differ<'a> {
-    /// R19: the object id that an account is tied to, where Exchange cleanly says that it does not exist.
-    pub(super) fn gone(&self, ix: AccountIx) -> Option<&'a ObjectId> {
-        let id = self.matching.known_object_id(ix)?;
-        let is_gone = self.live_tie(ix).is_none()
-            && self.world.answers.recipients.get(&id.to_string())
-                == Some(&RecipientAnswer::NotFound);
-        is_gone.then_some(id)
-    }
-
+impl Differ<'_> {
     /// R16, R19: an account that is tied to a mailbox which was not read, and of which Exchange does not say that it is gone, is
     /// not stopped for what another mailbox is that has its address now.
     pub(super) fn belongs_to_somebody_else(
@@ -366,293 +354,6 @@ impl<'a> Differ<'a> {
             self.stop(ix, Class::Stray, why);
         } else {
             self.stop(ix, Class::Suspend, &self.why_absent(account));
-        }
-    }
-
-    /// What has the address of a leaver now, if anything.
-    fn why_absent(&self, account: AccountView<'_>) -> String {
-        let gone = "its mailbox is gone from Exchange";
-        match self.presence(account.address().as_str()) {
-            Some((_, words)) => format!("{gone}; {words}, which is another recipient"),
-            None => gone.to_owned(),
-        }
-    }
-
-    /// Whether the recipient that has an account's address has its object id as well, though Exchange did not find it by that; or
-    /// may have it, as a mailbox that the list ought to show (R1).
-    fn is_at_address(&self, account: AccountView<'_>, id: &ObjectId) -> Option<(Code, String)> {
-        let address = account.address().as_str();
-        let Some(RecipientAnswer::Found(recipient)) = self.world.answers.recipients.get(address)
-        else {
-            return None;
-        };
-        let is_its = match recipient.object_id.as_deref().and_then(ObjectId::parse) {
-            Some(its) => its == *id,
-            None => recipient.may_be_in_scope(),
-        };
-        is_its.then(|| self.presence(address)).flatten()
-    }
-
-    /// R19: what Exchange said of an address or object id, unless it is a clean "not found".
-    fn presence(&self, text: &str) -> Option<(Code, String)> {
-        Some(match self.world.answers.recipients.get(text) {
-            Some(RecipientAnswer::NotFound) => return None,
-            Some(RecipientAnswer::Found(recipient)) => {
-                let kind = &recipient.recipient_type_details;
-                (
-                    Code::RecipientExists,
-                    format!("Exchange still has {text} as a {kind}"),
-                )
-            }
-            Some(RecipientAnswer::Ambiguous) => (
-                Code::RecipientExists,
-                format!("Exchange still has more than one recipient {text}"),
-            ),
-            Some(RecipientAnswer::Failed(reason)) => (
-                Code::AbsenceUnknown,
-                format!("whether {text} is gone could not be asked: {reason}"),
-            ),
-            None => (
-                Code::AbsenceUnknown,
-                format!("whether {text} is gone was not asked"),
-            ),
-        })
-    }
-
-    /// A mailbox that was read and has an object id of the account, though another account is its own.
-    fn live_tie(&self, ix: AccountIx) -> Option<&'a str> {
-        let directory = &self.world.directory;
-        let known = self.matching.known_object_id(ix);
-        let ties = [known, self.world.accounts.external_object_id(ix)];
-        ties.into_iter().flatten().find_map(|id| {
-            let parties = directory.with_object_id(id).iter();
-            let live = parties
-                .copied()
-                .find(|party| directory.object_id(*party) == Some(id))?;
-            Some(directory.label(live))
-        })
-    }
-
-    /// R22, R25: addresses that a live mailbox now has are released by accounts that no longer keep up with Exchange: those
-    /// without mailbox, and those that are to be inactive.
-    pub(super) fn releases(&mut self) {
-        let mut aliases: BTreeMap<AccountIx, BTreeSet<SmtpAddress>> = BTreeMap::new();
-        let mut principals: BTreeSet<AccountIx> = BTreeSet::new();
-        for delta in &self.out.deltas {
-            let claims = delta
-                .add_aliases
-                .iter()
-                .chain(delta.rename.as_ref().map(|rename| &rename.to))
-                .chain(delta.create.as_ref().map(|_| &delta.address));
-            for address in claims {
-                if self.world.directory.is_shared_address(address) {
-                    continue; // R6: it stays where Zivver has it.
-                }
-                let others = |ix: &&AccountIx| Target::Existing(**ix) != delta.target;
-                for holder in self
-                    .world
-                    .accounts
-                    .with_alias(address)
-                    .iter()
-                    .filter(others)
-                {
-                    if self.may_release(*holder) {
-                        aliases.entry(*holder).or_default().insert(address.clone());
-                    }
-                }
-                principals.extend(
-                    self.world
-                        .accounts
-                        .with_address(address)
-                        .iter()
-                        .filter(others),
-                );
-            }
-        }
-        let mut at: BTreeMap<Target, usize> = self
-            .out
-            .deltas
-            .iter()
-            .enumerate()
-            .map(|(at, delta)| (delta.target, at))
-            .collect();
-        for holder in principals {
-            self.release_principal(holder, &mut at);
-        }
-        for (holder, addresses) in aliases {
-            self.release_aliases(holder, addresses, &mut at);
-        }
-        self.name_anew(&mut at);
-    }
-
-    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that the delegate gives up is
-    /// written with its new one. Where it cannot be, no other account gets the address.
-    fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
-        let mut given = given_up(&self.out.deltas);
-        for delta in &self.out.deltas {
-            // An account that goes to a free address is no longer a delegate of any account.
-            if delta.rename.is_some() && delta.mailbox.is_none() {
-                given.remove(&delta.address);
-            }
-        }
-        if given.is_empty() {
-            return;
-        }
-        let accounts = &self.world.accounts;
-        let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
-            .map(|(by, address, delegate)| (by, address.clone(), delegate))
-            .collect();
-        for (by, address, delegate) in named {
-            let key = self.key_of(by);
-            if !self.may_release(by) || (key.is_none() && self.policy.needs_key()) {
-                continue;
-            }
-            let delta = self.delta_of(by, at);
-            if delta.remove_delegates.contains(&delegate) {
-                continue;
-            }
-            delta.key = delta.key.take().or(key);
-            delta.because(
-                "R22",
-                format!("it names a delegate by {address}, which that delegate gives up"),
-            );
-            delta.add_delegates.insert(Target::Existing(delegate));
-        }
-    }
-
-    /// The delta of an account, made if there is none.
-    fn delta_of(&mut self, ix: AccountIx, at: &mut BTreeMap<Target, usize>) -> &mut Delta {
-        let target = Target::Existing(ix);
-        let mailbox = self.mailbox_of(ix);
-        let at = *at.entry(target).or_insert_with(|| {
-            let view = self.world.accounts.get(ix);
-            let delta = Delta::new(target, view.kind(), view.address().clone(), mailbox);
-            self.out.deltas.push(delta);
-            self.out.deltas.len() - 1
-        });
-        &mut self.out.deltas[at]
-    }
-
-    /// R22: the address of a leaver can be given to another person. His account, which is inactive or is suspended in this plan,
-    /// follows its mailbox; where it has none any more, it goes to a free address.
-    fn release_principal(&mut self, holder: AccountIx, at: &mut BTreeMap<Target, usize>) {
-        let planned = at
-            .get(&Target::Existing(holder))
-            .map(|at| &self.out.deltas[*at]);
-        let is_stopped = planned.is_some_and(Delta::is_suspend);
-        let has_more = planned.is_some_and(|delta| delta.rename.is_some() || delta.tie.is_some());
-        let view = self.world.accounts.get(holder);
-        if view.kind() != AccountKind::User
-            || has_more
-            || (self.world.accounts.is_active(holder) && !is_stopped)
-        {
-            return;
-        }
-        let away = || aside(view, view.address());
-        let (to, mailbox) = match self.matching.account(holder) {
-            AccountFate::Owned(mailbox) => {
-                let own = self.world.directory.mailbox(*mailbox);
-                let is_its = matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none());
-                if !is_its || own.primary == *view.address() {
-                    return;
-                }
-                (own.primary.clone(), Some(own))
-            }
-            AccountFate::MailboxOutsideDomains(_) => (away(), None),
-            AccountFate::MergeCandidate(_) | AccountFate::Unowned
-                if self.gone(holder).is_some() =>
-            {
-                (away(), None)
-            }
-            AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned
-            | AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::Evidence(_) => return,
-        };
-        let key = mailbox.and_then(|own| self.policy.sign_in_key(own));
-        let fact = format!(
-            "{} now belongs to another mailbox, so that this account becomes {to}",
-            view.address()
-        );
-        let delta = self.delta_of(holder, at);
-        delta.key = delta.key.take().or(key);
-        delta.rename_to(to, Class::Rename);
-        delta.because("R22", fact);
-    }
-
-    fn release_aliases(
-        &mut self,
-        holder: AccountIx,
-        addresses: BTreeSet<SmtpAddress>,
-        at: &mut BTreeMap<Target, usize>,
-    ) {
-        let view = self.world.accounts.get(holder);
-        let key = self.key_of(holder);
-        let without_key =
-            view.kind() == AccountKind::User && key.is_none() && self.policy.needs_key();
-        if without_key {
-            let text = "another mailbox now has one of its aliases, but without its object id the alias cannot be released";
-            self.note(&view.address().clone(), Code::NoKey, text);
-            return;
-        }
-        let delta = self.delta_of(holder, at);
-        delta.key = delta.key.take().or(key);
-        for address in addresses {
-            delta.because("R25", format!("{address} now belongs to a live mailbox"));
-            delta.remove_aliases.insert(address);
-        }
-    }
-
-    /// R23: the key of an account, also where its mailbox is gone.
-    fn key_of(&self, account: AccountIx) -> Option<SignInKey> {
-        let mailbox = self.mailbox_of(account);
-        let own = mailbox.and_then(|ix| self.policy.sign_in_key(self.world.directory.mailbox(ix)));
-        own.or_else(|| match self.policy.sso_account_key {
-            SsoAccountKey::ObjectId => self
-                .matching
-                .known_object_id(account)
-                .copied()
-                .map(SignInKey::ObjectId),
-            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(
-                self.world.accounts.get(account).address().as_str().into(),
-            )),
-            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
-        })
-    }
-
-    fn mailbox_of(&self, account: AccountIx) -> Option<MailboxIx> {
-        match self.matching.account(account) {
-            AccountFate::Owned(mailbox) => Some(*mailbox),
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_)
-            | AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned => None,
-        }
-    }
-
-    fn may_release(&self, holder: AccountIx) -> bool {
-        let kind = self.world.accounts.get(holder).kind();
-        if self.kept.contains(&holder) || (kind == AccountKind::Functional && self.keeps_functional)
-        {
-            return false;
-        }
-        match self.matching.account(holder) {
-            AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
-            // Compared with its mailbox unless it is to be inactive; a second removal of the same alias changes nothing.
-            AccountFate::Owned(mailbox) => {
-                self.world.directory.mailbox(*mailbox).knows_aliases
-                    && matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
-            }
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_) => false,
         }
     }
 

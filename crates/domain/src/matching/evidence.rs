@@ -1,0 +1,96 @@
+//! Accounts that may be a mailbox's own, under another of its addresses (R17).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Matcher, functional_rename, kind_of, user_principal_address};
+use crate::{
+    accounts::{AccountIx, AccountKind},
+    directory::MailboxIx,
+    hash::HashMap,
+    world::MailboxScope,
+};
+
+impl Matcher<'_> {
+    /// R17 alias evidence: exactly one account of the same kind under another address, claimed by no mailbox and tied to
+    /// no other object id.
+    pub(super) fn evidence(&mut self) -> BTreeMap<MailboxIx, AccountIx> {
+        let mut claimed = vec![false; self.accounts.len()];
+        for (_, claim) in self.claimed() {
+            claimed[claim.account.0 as usize] = true;
+        }
+        let mut evidence = BTreeMap::new();
+        for (ix, mailbox) in self.directory.iter() {
+            if self.claims[ix.0 as usize].is_some()
+                || self.protected.contains_key(&ix)
+                || self.policy.scope_of(self.directory, ix) != MailboxScope::In
+                || !self.accounts.with_address(&mailbox.primary).is_empty()
+            {
+                continue;
+            }
+            let upn = user_principal_address(mailbox);
+            let candidates: BTreeSet<AccountIx> = mailbox
+                .aliases
+                .iter()
+                .filter(|alias| !self.directory.is_shared_address(alias))
+                .chain(upn.iter())
+                .flat_map(|address| self.accounts.with_address(address))
+                .copied()
+                .filter(|account| {
+                    Some(self.accounts.get(*account).kind()) == kind_of(mailbox)
+                        && self
+                            .policy
+                            .claimed_domains
+                            .holds(self.accounts.get(*account).address())
+                        && !claimed[account.0 as usize]
+                        && !self.account_protection.contains_key(account)
+                        && self.other_tie(*account, mailbox).is_none()
+                })
+                .collect();
+            if candidates.len() == 1 {
+                evidence.extend(candidates.first().map(|account| (ix, *account)));
+            }
+        }
+        self.settle_evidence(evidence)
+    }
+
+    /// Two mailboxes with evidence for one account have none; a functional account cannot be renamed.
+    fn settle_evidence(
+        &mut self,
+        mut evidence: BTreeMap<MailboxIx, AccountIx>,
+    ) -> BTreeMap<MailboxIx, AccountIx> {
+        let mut times: HashMap<AccountIx, u32> = HashMap::default();
+        for account in evidence.values() {
+            *times.entry(*account).or_default() += 1;
+        }
+        evidence.retain(|_, account| times[account] == 1);
+        evidence.retain(|ix, account| {
+            let view = self.accounts.get(*account);
+            if view.kind() == AccountKind::User {
+                return true;
+            }
+            let protection =
+                functional_rename(view.address(), &self.directory.mailbox(*ix).primary);
+            self.protected.insert(*ix, protection.clone());
+            self.account_protection.insert(*account, protection);
+            false
+        });
+        evidence
+    }
+
+    /// R7: an account that turned out to be protected is not evidence, and the mailbox that it may belong to is
+    /// protected with it. Says whether there was one: then more may be tied to it.
+    pub(super) fn protect_evidence(
+        &mut self,
+        evidence: &mut BTreeMap<MailboxIx, AccountIx>,
+    ) -> bool {
+        let before = evidence.len();
+        evidence.retain(|ix, account| {
+            let Some(protection) = self.account_protection.get(account) else {
+                return true;
+            };
+            self.protected.insert(*ix, protection.clone());
+            false
+        });
+        evidence.len() < before
+    }
+}

@@ -1,0 +1,120 @@
+//! What a request to an account sends.
+
+use std::collections::BTreeSet;
+
+use super::Ordering;
+use crate::{
+    accounts::{AccountIx, AccountKind},
+    address::SmtpAddress,
+    delta::{Activity, Delta, Target},
+    step::{Call, Delegate, UserExtension},
+};
+
+impl Ordering<'_> {
+    /// R23: everything of a delta in one request.
+    pub(super) fn update(&self, delta: &Delta, ix: AccountIx) -> Call {
+        let name = delta.name.as_ref().map(|(_, after)| after.clone());
+        match delta.kind {
+            AccountKind::User => Call::UpdateUser {
+                address: None,
+                name,
+                active: (delta.activity == Some(Activity::Resume)).then_some(true),
+                extension: delta.touches_extension().then(|| UserExtension {
+                    aliases: self.aliases_after(delta, ix, true),
+                    aliases_if_refused: None,
+                    delegates: self.delegates(delta, ix, true),
+                    key: delta.key.clone(),
+                }),
+            },
+            AccountKind::Functional => Call::UpdateFunctional {
+                name,
+                members: (delta.touches_delegates() && !delta.is_empty_of_members())
+                    .then(|| self.delegates(delta, ix, true)),
+                aliases: delta
+                    .touches_extension()
+                    .then(|| self.aliases_after(delta, ix, true)),
+            },
+        }
+    }
+
+    pub(super) fn extension_without_additions(&self, delta: &Delta, ix: AccountIx) -> Call {
+        let aliases = self.aliases_after(delta, ix, false);
+        match delta.kind {
+            AccountKind::User => Call::UpdateUser {
+                address: None,
+                name: None,
+                active: None,
+                extension: Some(UserExtension {
+                    aliases,
+                    aliases_if_refused: None,
+                    delegates: self.delegates(delta, ix, false),
+                    key: delta.key.clone(),
+                }),
+            },
+            AccountKind::Functional => Call::UpdateFunctional {
+                name: None,
+                members: None,
+                aliases: Some(aliases),
+            },
+        }
+    }
+
+    /// The aliases to send: those stored, without the removed ones and the account's own address.
+    pub(super) fn aliases_after(
+        &self,
+        delta: &Delta,
+        ix: AccountIx,
+        with_additions: bool,
+    ) -> Vec<SmtpAddress> {
+        let own = delta
+            .rename
+            .as_ref()
+            .map_or(&delta.address, |rename| &rename.to);
+        let mut aliases: BTreeSet<SmtpAddress> = self
+            .accounts
+            .get(ix)
+            .extension()
+            .aliases
+            .iter()
+            .cloned()
+            .collect();
+        aliases.retain(|alias| !delta.remove_aliases.contains(alias) && alias != own);
+        if with_additions {
+            aliases.extend(delta.add_aliases.iter().cloned());
+        }
+        aliases.into_iter().collect()
+    }
+
+    /// The delegates or members to send (R13, R22).
+    pub(super) fn delegates(
+        &self,
+        delta: &Delta,
+        ix: AccountIx,
+        with_additions: bool,
+    ) -> Vec<Delegate> {
+        let current = self.accounts.delegates_of(ix);
+        let mut delegates: BTreeSet<Delegate> = current
+            .users
+            .iter()
+            .filter(|user| !delta.remove_delegates.contains(user))
+            .chain(&current.functional)
+            .map(|ix| Delegate::Account(Target::Existing(*ix)))
+            .collect();
+        let strangers = current.strangers.into_iter().filter(|address| {
+            !self.domains.holds(address) || self.accounts.may_be_rejected(address)
+        });
+        delegates.extend(strangers.map(Delegate::Stranger));
+        if with_additions {
+            delegates.extend(delta.add_delegates.iter().copied().map(Delegate::Account));
+        }
+        delegates.into_iter().collect()
+    }
+}
+
+pub(super) fn without_extension(call: &mut Call) {
+    match call {
+        Call::UpdateUser { extension, .. } => *extension = None,
+        Call::UpdateFunctional { aliases, .. } => *aliases = None,
+        Call::CreateUser { .. } | Call::CreateFunctional { .. } | Call::Empty { .. } => {}
+    }
+}

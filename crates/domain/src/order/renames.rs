@@ -1,0 +1,247 @@
+//! The requests of a rename, and the order of renames that wait for each other (R17).
+
+use std::collections::BTreeSet;
+
+use super::{DraftWhen, Ordering, Phase, aside, draft_ix};
+use crate::{
+    accounts::AccountIx,
+    address::SmtpAddress,
+    delta::{Activity, Target},
+    hash::HashMap,
+    step::{Call, UserExtension},
+};
+
+impl Ordering<'_> {
+    /// R17: the new address is dropped as an alias, the account renamed, the aliases set. Chains go from their end;
+    /// a cycle is broken by an intermediate address. What is given up, by any of them, is known before it is claimed.
+    pub(super) fn renames(&mut self) {
+        let renamed: Vec<usize> = (0..self.deltas.len())
+            .filter(|at| self.deltas[*at].rename.is_some())
+            .collect();
+        let prepared: Vec<Prepared> = renamed.iter().map(|at| self.prepare(*at)).collect();
+        self.renamed = self.addresses();
+        for (at, prepared) in renamed.into_iter().zip(prepared) {
+            self.after_rename(at, self.renamed[&at], prepared);
+        }
+    }
+
+    /// The drafts that change addresses, by delta.
+    fn addresses(&mut self) -> HashMap<usize, usize> {
+        let mut changed = HashMap::default();
+        // Two accounts may have one address in two spellings (R4).
+        let mut open: BTreeSet<(&SmtpAddress, usize)> = BTreeSet::new();
+        let mut holder: HashMap<&SmtpAddress, usize> = HashMap::default();
+        for (at, delta) in self.deltas.iter().enumerate() {
+            if delta.rename.is_some() {
+                open.insert((&delta.address, at));
+                holder.insert(&delta.address, at);
+            }
+        }
+        let mut rank = 0;
+        while let Some((_, first)) = open.pop_first() {
+            // Follow "who has the address that I want?" to the end of the chain.
+            let mut chain = vec![first];
+            let mut cyclic = false;
+            while let Some(next) = self.deltas[chain[chain.len() - 1]]
+                .rename
+                .as_ref()
+                .and_then(|rename| holder.get(&rename.to))
+                .copied()
+            {
+                if next == first {
+                    cyclic = true;
+                    break;
+                }
+                if !open.remove(&(&self.deltas[next].address, next)) {
+                    break;
+                }
+                chain.push(next);
+            }
+            if cyclic {
+                self.cycle(&chain, &mut rank, &mut changed);
+            } else {
+                for at in chain.into_iter().rev() {
+                    rank += 1;
+                    changed.insert(at, self.change_address(at, rank));
+                }
+            }
+        }
+        changed
+    }
+
+    /// The first of a cycle steps aside; who wanted its address goes first, it goes last.
+    fn cycle(&mut self, chain: &[usize], rank: &mut u32, changed: &mut HashMap<usize, usize>) {
+        let first = chain[0];
+        let Target::Existing(ix) = self.deltas[first].target else {
+            return;
+        };
+        *rank += 1;
+        let aside = aside(self.accounts.get(ix), &self.deltas[first].address);
+        let step_aside = rename_call(aside, None, None);
+        let draft = self.push(Phase::Rename, first, step_aside, DraftWhen::Always);
+        self.drafts[draft].rank = *rank;
+        self.released_by
+            .insert(self.deltas[first].address.clone(), draft);
+        let mut taker = None;
+        for at in chain[1..].iter().rev() {
+            *rank += 1;
+            let renamed = self.change_address(*at, *rank);
+            changed.insert(*at, renamed);
+            taker = taker.or(Some(renamed));
+        }
+        *rank += 1;
+        changed.insert(first, self.change_address(first, *rank));
+        if let Some(taker) = taker {
+            // If no account took its old address, it takes it back.
+            *rank += 1;
+            let back = rename_call(self.deltas[first].address.clone(), None, None);
+            let draft = self.push(Phase::Rename, first, back, DraftWhen::IfRefused(taker));
+            self.drafts[draft].rank = *rank;
+            self.drafts[draft].after.insert(taker);
+        }
+    }
+
+    /// What must be given up before the rename: the new address as an alias, and aliases that others wait for.
+    fn prepare(&mut self, at: usize) -> Prepared {
+        let delta = &self.deltas[at];
+        let (Target::Existing(ix), Some(rename)) = (delta.target, &delta.rename) else {
+            unreachable!("only an account that is there has a rename");
+        };
+        let own = self.accounts.get(ix).extension();
+        let dropped = own.aliases.contains(&rename.to);
+        let released: Vec<_> = delta
+            .remove_aliases
+            .iter()
+            .filter(|alias| self.wanted.contains(*alias))
+            .cloned()
+            .collect();
+        let drops_first = dropped || !released.is_empty();
+        if drops_first {
+            let without: Vec<_> = self.aliases_after(delta, ix, false);
+            let extension = UserExtension {
+                aliases: without,
+                aliases_if_refused: None,
+                delegates: self.delegates(delta, ix, false),
+                key: delta.key.clone(),
+            };
+            let call = Call::UpdateUser {
+                address: None,
+                name: None,
+                active: None,
+                extension: Some(extension),
+            };
+            let draft = self.push(Phase::Release, at, call, DraftWhen::Always);
+            self.released_by
+                .extend(released.into_iter().map(|alias| (alias, draft)));
+        }
+        Prepared {
+            ix,
+            dropped,
+            drops_first,
+        }
+    }
+
+    fn change_address(&mut self, at: usize, rank: u32) -> usize {
+        let delta = &self.deltas[at];
+        let Some(rename) = &delta.rename else {
+            unreachable!("only an account that is renamed changes its address");
+        };
+        let active = match delta.activity {
+            Some(Activity::Resume) => Some(true),
+            // Also where it is suspended first: an account that is still active does not change its address.
+            Some(Activity::Suspend(_)) => Some(false),
+            Some(Activity::Empty(_)) | None => None,
+        };
+        let name = delta.name.as_ref().map(|(_, after)| after.clone());
+        let call = rename_call(rename.to.clone(), name, active);
+        let draft = self.push(Phase::Rename, at, call, DraftWhen::Always);
+        self.drafts[draft].rank = rank;
+        self.claim(draft, &rename.to.clone());
+        self.released_by.insert(delta.address.clone(), draft);
+        draft
+    }
+
+    /// The aliases after a rename, or, where it needs none, what puts the dropped alias back if it was refused.
+    fn after_rename(&mut self, at: usize, renamed: usize, prepared: Prepared) {
+        let Prepared {
+            ix,
+            dropped,
+            drops_first: dropped_first,
+        } = prepared;
+        let delta = &self.deltas[at];
+        let still_to_remove = !dropped_first && !delta.remove_aliases.is_empty();
+        let needs_more = delta.tie.is_some()
+            || !delta.add_aliases.is_empty()
+            || !delta.add_delegates.is_empty()
+            || (!dropped_first && delta.touches_delegates())
+            || still_to_remove;
+        if !needs_more && !dropped {
+            return;
+        }
+        let back: Vec<SmtpAddress> = self
+            .aliases_after(delta, ix, true)
+            .into_iter()
+            .filter(|alias| *alias != delta.address)
+            .chain(
+                delta
+                    .rename
+                    .as_ref()
+                    .filter(|_| dropped)
+                    .map(|rename| rename.to.clone()),
+            )
+            .collect();
+        let extension = |aliases, aliases_if_refused| UserExtension {
+            aliases,
+            aliases_if_refused,
+            delegates: self.delegates(delta, ix, true),
+            key: delta.key.clone(),
+        };
+        // The position of the rename is put in when it is known.
+        let (extension, when, phase) = if needs_more {
+            let aliases = self.aliases_after(delta, ix, true);
+            (
+                extension(aliases, Some((draft_ix(renamed), back))),
+                DraftWhen::Always,
+                Phase::Claim,
+            )
+        } else {
+            (
+                extension(back, None),
+                DraftWhen::IfRefused(renamed),
+                Phase::Rename,
+            )
+        };
+        let adds: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
+        let rank = self.drafts[renamed].rank;
+        let call = Call::UpdateUser {
+            address: None,
+            name: None,
+            active: None,
+            extension: Some(extension),
+        };
+        let draft = self.push(phase, at, call, when);
+        self.drafts[draft].rank = if phase == Phase::Rename { rank } else { 0 };
+        for alias in adds {
+            self.claim(draft, &alias);
+        }
+    }
+}
+
+/// What was given up for a rename.
+#[derive(Clone, Copy)]
+struct Prepared {
+    ix: AccountIx,
+    /// Whether the new address was an alias of the account.
+    dropped: bool,
+    /// Whether its removals went out before the rename.
+    drops_first: bool,
+}
+
+pub(super) fn rename_call(to: SmtpAddress, name: Option<Box<str>>, active: Option<bool>) -> Call {
+    Call::UpdateUser {
+        address: Some(to),
+        name,
+        active,
+        extension: None,
+    }
+}

@@ -1,0 +1,140 @@
+//! What was undone and must not be done again, until its source changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Undo;
+use crate::{
+    accounts::AccountIx,
+    address::SmtpAddress,
+    change::Change,
+    delegation::{Delegations, Grantee},
+    delta::{Delta, Target},
+    directory::{MailboxIx, Party},
+    hold::digest,
+    ids::ScimId,
+    matching::{AccountFate, Matching},
+    memory::{Memory, SourceState, Undone},
+    world::{Policy, World},
+};
+
+/// What the source wants for an account now, so that a later run sees whether it changed.
+pub fn source_state(
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    ix: AccountIx,
+) -> SourceState {
+    let known = |text: &str| SourceState {
+        mailbox: Some(text.to_owned()),
+        delegations: None,
+    };
+    match matching.account(ix) {
+        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => SourceState {
+            mailbox: Some(mailbox_state(world, policy, *mailbox)),
+            delegations: delegations_state(world, *mailbox),
+        },
+        AccountFate::OwnedByDisabled => known("disabled"),
+        AccountFate::MergeCandidate(_) | AccountFate::Unowned => known("none"),
+        AccountFate::Foreign
+        | AccountFate::Protected(_)
+        | AccountFate::MailboxOutsideDomains(_) => SourceState::default(),
+    }
+}
+
+fn mailbox_state(world: &World, policy: &Policy, ix: MailboxIx) -> String {
+    let mailbox = world.directory.mailbox(ix);
+    let mut texts = vec![
+        mailbox.primary.to_string(),
+        mailbox.display_name.to_string(),
+        format!("{:?}", mailbox.kind),
+        format!("{:?}", policy.scope_of(&world.directory, ix)),
+        format!("{:?}", mailbox.object_id),
+    ];
+    let aliases: BTreeSet<&str> = mailbox
+        .aliases
+        .iter()
+        .filter(|alias| policy.claimed_domains.holds(alias))
+        .map(SmtpAddress::as_str)
+        .collect();
+    texts.extend(aliases.into_iter().map(str::to_owned));
+    digest(texts.iter().map(String::as_str))
+}
+
+fn delegations_state(world: &World, ix: MailboxIx) -> Option<String> {
+    match world.delegations.get(ix.0 as usize)?.as_ref()? {
+        Delegations::Known(grants) => {
+            let named = |party: &Party| match party {
+                Party::Mailbox(ix) => world
+                    .directory
+                    .mailbox(*ix)
+                    .object_id
+                    .as_ref()
+                    .map(ToString::to_string),
+                Party::Rejected(_) => None,
+            };
+            let grantees: BTreeSet<String> = grants
+                .grantees
+                .iter()
+                .map(|Grantee { party, .. }| {
+                    named(party).unwrap_or_else(|| world.directory.label(*party).to_owned())
+                })
+                .collect();
+            Some(digest(grantees.iter().map(String::as_str)))
+        }
+        Delegations::Unknown(_) | Delegations::Gone => None,
+    }
+}
+
+/// What is still undone: whose source has not changed, and whose account is there.
+pub fn still_undone(
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+    memory: &Memory,
+) -> BTreeMap<ScimId, Undone> {
+    memory
+        .undone
+        .iter()
+        .filter(|(id, undone)| match world.accounts.with_id(id) {
+            Some(ix) => undone
+                .source
+                .is_like(&source_state(world, policy, matching, ix)),
+            None => world.accounts.lists(id),
+        })
+        .map(|(id, undone)| (id.clone(), undone.clone()))
+        .collect()
+}
+
+/// After the deltas of an undo: what they take back must not come again, what they bring back may.
+pub fn undone_after(
+    mut undone: BTreeMap<ScimId, Undone>,
+    undo: &Undo,
+    deltas: &[Delta],
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> BTreeMap<ScimId, Undone> {
+    for delta in deltas {
+        let Target::Existing(ix) = delta.target else {
+            continue;
+        };
+        let id = world.accounts.get(ix).id().clone();
+        let mut changes = undone
+            .remove(&id)
+            .map_or_else(BTreeSet::new, |before| before.changes);
+        for change in delta.changes().iter().flat_map(Change::parts) {
+            if let Some(key) = change.key(&world.accounts) {
+                changes.remove(&key);
+            }
+            let inverse = change.inverse();
+            changes.extend(inverse.and_then(|change| change.key(&world.accounts)));
+        }
+        let entry = Undone {
+            run: undo.run.clone(),
+            source: source_state(world, policy, matching, ix),
+            changes,
+        };
+        undone.insert(id, entry);
+    }
+    undone
+}
