@@ -3,7 +3,11 @@
 //! Two functions share one walk: [`questions`] says what Exchange must still be asked, [`resolve`] gives the result once
 //! everything was answered. A question that failed makes the delegations unknown, never empty.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod gathered;
+
+use std::collections::BTreeSet;
+
+use gathered::Gathered;
 
 use super::{
     address::SmtpAddress,
@@ -128,55 +132,6 @@ struct Walk<'a> {
     owner: Party,
     answers: &'a Answers,
     missing: BTreeSet<Question>,
-}
-
-/// What entries give, so far.
-#[derive(Default)]
-struct Gathered {
-    grantees: BTreeMap<Party, Vec<String>>,
-    /// By [`Outsider::key`].
-    outsiders: BTreeMap<String, Outsider>,
-    remarks: BTreeSet<Remark>,
-}
-
-impl Gathered {
-    /// The shortest way through groups is kept, and of those the first (R25).
-    fn add(&mut self, party: Party, path: &[String]) {
-        let via = self.grantees.entry(party).or_insert_with(|| path.to_vec());
-        if (path.len(), path) < (via.len(), via) {
-            *via = path.to_vec();
-        }
-    }
-
-    fn add_outsider(&mut self, outsider: Outsider, path: &[String]) {
-        let path: Box<[String]> = path.into();
-        let kept = self
-            .outsiders
-            .entry(outsider.key())
-            .or_insert_with(|| Outsider {
-                through: path.clone(),
-                ..outsider
-            });
-        if (path.len(), &path) < (kept.through.len(), &kept.through) {
-            kept.through = path;
-        }
-    }
-
-    /// R8: a Deny takes its trustee out, however it was allowed.
-    fn deny(&mut self, denied: Self, directory: &Directory) {
-        self.remarks.extend(denied.remarks);
-        let parties = denied.grantees.into_keys();
-        let parties: Vec<_> = parties
-            .filter(|party| self.grantees.remove(party).is_some())
-            .map(|party| Remark::Denied(directory.label(party).into()))
-            .collect();
-        let outsiders = denied.outsiders.into_keys();
-        let outsiders: Vec<_> = outsiders
-            .filter_map(|key| self.outsiders.remove(&key))
-            .map(|outsider| Remark::Denied(outsider.label))
-            .collect();
-        self.remarks.extend(parties.into_iter().chain(outsiders));
-    }
 }
 
 /// The reason why something is unknown, in words, with what to do about it.

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod accounts;
+pub mod action;
 pub mod address;
 pub mod all_clear;
 pub mod approval;

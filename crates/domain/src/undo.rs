@@ -10,14 +10,15 @@ pub use standing::{source_state, still_undone, undone_after};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    action::{Action, ActionKind},
     address::SmtpAddress,
+    change::Attribute,
     delta::{Activity, Delta, Target},
     directory::MailboxIx,
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
     matching::{AccountFate, Matching},
     note::{Code, Note},
-    plan::{Action, ActionKind, Attribute},
     world::{Policy, SsoAccountKey, World},
 };
 

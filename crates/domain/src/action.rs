@@ -1,0 +1,142 @@
+//! What happens to one account, in the words of reports and of the journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::{AccountKind, Accounts},
+    address::SmtpAddress,
+    change::{Attribute, Change},
+    delta::{Activity, Delta, Reason, Target},
+    directory::Directory,
+    effect::asked,
+    ids::ScimId,
+    world::World,
+};
+
+/// What happens to one account, for people and for the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub kind: ActionKind,
+    pub account: AccountKind,
+    /// The address that the account has before.
+    pub address: SmtpAddress,
+    /// `None` for an account that is yet to be created.
+    pub id: Option<ScimId>,
+    pub changes: Vec<AttributeChange>,
+    pub reasons: Vec<Reason>,
+    /// Hash of what is asked for (R22, R33).
+    pub fingerprint: String,
+}
+
+impl Action {
+    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    pub(super) fn followed_by(&mut self, later: Self) {
+        if self.kind != ActionKind::Create && later.kind != ActionKind::Update {
+            self.kind = later.kind;
+        }
+        for change in later.changes {
+            let mut known = self.changes.iter_mut();
+            match known.find(|it| it.attribute == change.attribute) {
+                Some(known) => known.followed_by(change),
+                None => self.changes.push(change),
+            }
+        }
+        self.changes.sort_by_key(|change| change.attribute);
+        for reason in later.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+    }
+}
+
+/// R19.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    Create,
+    Rename,
+    Resume,
+    Update,
+    Suspend,
+    Empty,
+}
+
+/// One attribute, old and new. For sets `before` holds what goes and `after` what comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeChange {
+    pub attribute: Attribute,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
+}
+
+impl AttributeChange {
+    fn followed_by(&mut self, later: Self) {
+        if !self.attribute.is_set() {
+            self.after = later.after;
+            return;
+        }
+        self.before.retain(|it| !later.after.contains(it));
+        self.after.retain(|it| !later.before.contains(it));
+        merge(&mut self.before, later.before);
+        merge(&mut self.after, later.after);
+    }
+}
+
+fn merge(values: &mut Vec<String>, more: Vec<String>) {
+    values.extend(more);
+    values.sort_unstable();
+    values.dedup();
+}
+
+/// The action of a delta.
+pub(super) fn action(delta: &Delta, world: &World) -> Action {
+    let (accounts, directory) = (&world.accounts, &world.directory);
+    let kind = match (&delta.create, &delta.rename, delta.activity) {
+        (Some(_), _, _) => ActionKind::Create,
+        (None, _, Some(Activity::Suspend(_))) => ActionKind::Suspend,
+        (None, _, Some(Activity::Empty(_))) => ActionKind::Empty,
+        (None, Some(_), _) => ActionKind::Rename,
+        (None, None, Some(Activity::Resume)) => ActionKind::Resume,
+        (None, None, None) => ActionKind::Update,
+    };
+    Action {
+        kind,
+        account: delta.kind,
+        address: delta.address.clone(),
+        id: match delta.target {
+            Target::Existing(ix) => Some(accounts.get(ix).id().clone()),
+            Target::New(_) => None,
+        },
+        changes: changes(delta, accounts, directory),
+        reasons: delta.reasons.clone(),
+        fingerprint: asked(delta, accounts, directory),
+    }
+}
+
+fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<AttributeChange> {
+    let address = |target: Target| target.address(accounts, directory).to_string();
+    let mut values: BTreeMap<Attribute, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for change in delta.changes().iter().flat_map(Change::parts) {
+        let (before, after) = change.values(address);
+        let of_attribute = values.entry(change.attribute()).or_default();
+        of_attribute.0.extend(before);
+        of_attribute.1.extend(after);
+    }
+    let changes = values
+        .into_iter()
+        .map(|(attribute, (mut before, mut after))| {
+            if attribute == Attribute::Delegates {
+                before.sort();
+                after.sort();
+            }
+            AttributeChange {
+                attribute,
+                before,
+                after,
+            }
+        });
+    changes.collect()
+}
