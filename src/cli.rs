@@ -29,11 +29,10 @@ use crate::{
         mode::{Mode, Trigger},
         report::{Report, RunOutcome},
     },
-    engine::{Engine, Links, RunError, RunRequest, RunSummary},
+    engine::{Engine, Links, RunError, RunRequest, RunSummary, history::Last},
     otlp::Otlp,
     render::words,
     settings::{self, LogSettings, Settings, SettingsError},
-    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};
@@ -273,17 +272,17 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             approve,
             detail,
         } => {
-            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
-            request.undo = Some(id);
+            request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
             request.approve = approve;
-            let report = observed(&engine(links)?, &request).await?;
+            let report = observed(&engine, &request).await?;
             shown(&report, output, detail)
         }
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
-        Command::Runs { id, detail } => {
-            history::show(&engine(links)?, id.as_deref(), output, detail).await
+        Command::Runs { run, limit, detail } => {
+            history::show(run.as_deref(), limit, output, detail).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)

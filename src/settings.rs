@@ -53,6 +53,13 @@ pub struct LogSettings {
     pub dir: Option<PathBuf>,
 }
 
+/// What reading the history needs. It is read apart from [`Settings`], so that reports can be read where no run can start.
+#[derive(Debug, Clone)]
+pub struct StateSettings {
+    pub location: StateLocation,
+    pub lock_lease: Duration,
+}
+
 /// Every setting, with its default where it has one.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -176,6 +183,19 @@ pub fn functions_port(
             remedy: "let the Functions host set it, or write a number from 0 to 65535".to_owned(),
         }],
     })
+}
+
+impl StateSettings {
+    /// Reports only what is wrong with these.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup, &[]);
+        let settings = Self {
+            location: read_state(&mut reader, &lookup),
+            lock_lease: reader.value(&table::LOCK_LEASE),
+        };
+        reader.finish()?;
+        Ok(settings)
+    }
 }
 
 impl Settings {

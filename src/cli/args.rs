@@ -79,6 +79,7 @@ pub(super) enum Command {
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
+        /// The run's id, the beginning of it, or last: the last apply
         #[arg(value_name = "RUN")]
         run: String,
         /// Make the changes in Zivver
@@ -96,9 +97,14 @@ pub(super) enum Command {
         #[arg(long)]
         probe: bool,
     },
-    /// List the last runs, or show the report of one
+    /// List the last runs, or show the report of one; needs no settings but those of the state
     Runs {
-        id: Option<String>,
+        /// The run's id, the beginning of it, or last
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// How many runs are listed, the newest first
+        #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
+        limit: usize,
         #[command(flatten)]
         detail: DetailArgs,
     },
@@ -195,6 +201,13 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
             inert(text)
         )
     })
+}
+
+fn runs(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "write a number from 1".to_owned())
 }
 
 #[cfg(feature = "sandbox")]

@@ -10,28 +10,38 @@ use super::{
 };
 use crate::{
     domain::report::RunOutcome,
-    engine::{Engine, RunError, RunSummary},
-    state::RunId,
+    engine::{
+        RunError, RunSummary,
+        history::{Last, Records},
+    },
+    http::Clock,
+    settings::{self, StateSettings},
+    state::{State, lock::Lease},
 };
 
-/// As many as one wants to look through.
-const RUNS_MAX: usize = 50;
-
 pub(super) async fn show(
-    engine: &Engine,
-    id: Option<&str>,
+    name: Option<&str>,
+    limit: usize,
     output: Output,
     detail: DetailArgs,
 ) -> Result<Status, CliError> {
-    if let Some(id) = id {
-        let id = RunId::parse(id).ok_or_else(|| RunError::UnknownRun(id.to_owned()))?;
-        let report = engine.report(&id).await?;
+    let settings = StateSettings::read(settings::environment)?;
+    let state = State::open(&settings.location)
+        .await
+        .map_err(RunError::from)?;
+    let records = Records {
+        state: &state,
+        lease: Lease::of(settings.lock_lease),
+        clock: Clock::default(),
+    };
+    if let Some(name) = name {
+        let id = records.find(name, Last::Any).await?;
+        let report = records.report(&id).await?;
         output.show(&report, || report::page(&report, View::new(detail)))?;
         return Ok(Status::InSync);
     }
-    let runs = engine.history(RUNS_MAX).await?;
-    let place = engine.state().await?.place();
-    output.show(&runs, || page(&runs, place))?;
+    let runs = records.newest(limit).await?;
+    output.show(&runs, || page(&runs, state.place()))?;
     Ok(Status::InSync)
 }
 

@@ -7,6 +7,7 @@ mod generated;
 #[cfg(unix)]
 mod interrupted;
 mod output;
+mod records;
 mod serving;
 
 use bench::{Bench, Ended};

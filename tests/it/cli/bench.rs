@@ -132,6 +132,11 @@ impl Bench {
             .unwrap()
     }
 
+    pub(super) fn setting(&self, name: &str) -> &str {
+        let (_, value) = self.settings.iter().find(|it| it.0 == name).unwrap();
+        value
+    }
+
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let is_secret = |name: &str| ["ZIVVER_API_KEY", "ACCESS_TOKEN"].contains(&name);
         let secrets = self.settings.iter().filter(move |it| is_secret(&it.0));
