@@ -95,6 +95,9 @@ enum CliError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Run(#[from] RunError),
+    /// R39
+    #[error("{}: {why} (R39)", text::inert(.address))]
+    UnknownAddress { address: String, why: String },
     #[error("{0}")]
     Failed(String),
     #[error("cannot write the output: {0}")]
@@ -263,6 +266,13 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
                 let _bars = progress::follow(engine.progress());
                 engine.explain(&address).await?
             };
+            if explained.unknown.is_some() {
+                output.show(&explained, String::new)?;
+                return Err(CliError::UnknownAddress {
+                    address: explained.address,
+                    why: explained.verdict,
+                });
+            }
             output.show(&explained, || explanation::page(&explained))?;
             Ok(Status::of_explanation(&explained))
         }

@@ -171,10 +171,18 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
 
 /// `GET /accounts/{address}` (R40)
 pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> Response {
-    match format {
+    let response = match format {
         Format::Json => Response::json(200, explanation),
         Format::Html => page(200, html::explanation(explanation, Some(base))),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
+    };
+    Response {
+        status: if explanation.unknown.is_some() {
+            404
+        } else {
+            200
+        },
+        ..response
     }
 }
 

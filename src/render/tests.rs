@@ -214,6 +214,7 @@ fn an_explanation_is_inert_too() {
         actions: Vec::new(),
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
+        unknown: None,
     };
     let page = html::explanation(&explanation, Some("/api/SyncHttp"));
     assert_eq!(markup(&page).get("script"), Some(&1));

@@ -78,7 +78,7 @@ async fn settings_that_cannot_be_used() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_roles_that_do_not_open() {
     assert_snapshot!(preview_with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc").await, @"target incomplete: cannot read the accounts: Zivver answered 401; make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set ZIVVER_API_KEY to it; the key of a deleted administrator stops working (R1)");
-    assert_snapshot!(preview_with("ACCESS_TOKEN", "no-token").await, @"source incomplete: cannot sign in to Exchange Online: the token is no JWT; put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(preview_with("ACCESS_TOKEN", "no-token").await, @"source incomplete: cannot sign in to Exchange Online: the token is no JWT; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
 
     let bench = Bench::start(bench::small()).await;
     bench
@@ -86,7 +86,7 @@ async fn keys_and_roles_that_do_not_open() {
         .exchange
         .with_state(|tenant| tenant.grants.app_roles.clear());
     let token = bench.sandbox.exchange.identity().mint();
-    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token); put the fresh token of somebody who may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token); put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
 
     let (mut tenant, organisation) = bench::small();
     tenant.grants.exchange_role = ExchangeRole::None;
