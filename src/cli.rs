@@ -14,6 +14,7 @@ mod import_settings;
 mod output;
 mod progress;
 mod report;
+mod report_file;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -37,6 +38,7 @@ use crate::{
 };
 use args::{Cli, Command};
 use output::Output;
+use report_file::ReportFile;
 
 /// With the commit, where the build was told.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -243,22 +245,20 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview { accounts, detail } => {
+        Command::Preview { accounts, show } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine(links)?, &request, output, &show).await
         }
         Command::Apply {
             accounts,
             approve,
-            detail,
+            show,
         } => {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine(links)?, &request, output, &show).await
         }
         Command::Explain { address } => {
             let engine = engine(links)?;
@@ -280,19 +280,18 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             run,
             apply,
             approve,
-            detail,
+            show,
         } => {
             let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
             request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
             request.approve = approve;
-            let report = observed(&engine, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine, &request, output, &show).await
         }
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
-        Command::Runs { run, limit, detail } => {
-            history::show(run.as_deref(), limit, output, detail).await
+        Command::Runs { run, limit, show } => {
+            history::show(run.as_deref(), limit, output, &show).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
@@ -329,9 +328,21 @@ async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunEr
     engine.run(request).await
 }
 
-fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, output::View::new(detail)))?;
-    Status::of(report).ok_or_else(|| {
+async fn run_and_show(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+    show: &args::ShowArgs,
+) -> Result<Status, CliError> {
+    let file = ReportFile::of(&show.report)?;
+    let report = observed(engine, request).await?;
+    output.show(&report, || {
+        report::page(&report, output::View::new(show.detail))
+    })?;
+    if let Some(file) = file {
+        file.write(&report, output)?;
+    }
+    Status::of(&report).ok_or_else(|| {
         let error = report.error.as_deref().unwrap_or("the run failed");
         CliError::Failed(text::inert(error).to_string())
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::text::inert;
+use crate::render::csv::Separator;
 use domain::address::SmtpAddress;
 
 fn after_help() -> String {
@@ -60,7 +61,7 @@ pub(super) enum Command {
         #[command(flatten)]
         accounts: AccountArgs,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Make the changes in Zivver
     Apply {
@@ -70,7 +71,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Say why an account looks as it does, and what would change about it
     Explain {
@@ -89,7 +90,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {
@@ -106,7 +107,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
         limit: usize,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
@@ -158,6 +159,52 @@ pub(super) struct AccountArgs {
     /// Only these accounts are changed; everything is read all the same
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(super) addresses: Vec<SmtpAddress>,
+}
+
+/// Where a report goes, and how much of it the terminal shows.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub(super) detail: DetailArgs,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReportArgs {
+    /// Also write the report to this file: its extension tells the form
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// The form of the file, where its extension does not tell it
+    #[arg(long, requires = "report")]
+    pub(super) format: Option<FileFormat>,
+    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    #[arg(long, value_name = "CHAR", requires = "report")]
+    pub(super) separator: Option<SeparatorArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FileFormat {
+    Html,
+    Csv,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum SeparatorArg {
+    #[value(name = ",")]
+    Comma,
+    #[value(name = ";")]
+    Semicolon,
+}
+
+impl From<SeparatorArg> for Separator {
+    fn from(separator: SeparatorArg) -> Self {
+        match separator {
+            SeparatorArg::Comma => Self::Comma,
+            SeparatorArg::Semicolon => Self::Semicolon,
+        }
+    }
 }
 
 /// How much of a report is shown.

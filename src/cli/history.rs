@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::DetailArgs,
+    args::ShowArgs,
     output::{BOLD, DIM, GREEN, Output, RED, View, YELLOW},
-    report, text, words,
+    report,
+    report_file::ReportFile,
+    text, words,
 };
 use crate::{
     domain::report::RunOutcome,
@@ -23,8 +25,15 @@ pub(super) async fn show(
     name: Option<&str>,
     limit: usize,
     output: Output,
-    detail: DetailArgs,
+    show: &ShowArgs,
 ) -> Result<Status, CliError> {
+    let file = ReportFile::of(&show.report)?;
+    if file.is_some() && name.is_none() {
+        return Err(CliError::Failed(
+            "--report writes the report of one run: name it, such as `cloud-sync runs last --report FILE`"
+                .to_owned(),
+        ));
+    }
     let settings = StateSettings::read(settings::environment)?;
     let state = State::open(&settings.location)
         .await
@@ -37,7 +46,10 @@ pub(super) async fn show(
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
-        output.show(&report, || report::page(&report, View::new(detail)))?;
+        output.show(&report, || report::page(&report, View::new(show.detail)))?;
+        if let Some(file) = file {
+            file.write(&report, output)?;
+        }
         return Ok(Status::InSync);
     }
     let runs = records.newest(limit).await?;

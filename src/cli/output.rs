@@ -44,6 +44,12 @@ pub(super) fn shows_progress() -> bool {
     io::stderr().is_terminal()
 }
 
+/// As `--json` prints it.
+pub(super) fn json<T: Serialize>(value: &T) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    Ok(format!("{}\n", text::inert_json(&json)))
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
@@ -75,8 +81,7 @@ impl Output {
         page: impl FnOnce() -> String,
     ) -> io::Result<()> {
         if self.json {
-            let json = serde_json::to_string_pretty(value)?;
-            self.print(&format!("{}\n", text::inert_json(&json)))
+            self.print(&json(value)?)
         } else {
             self.print(&page())
         }

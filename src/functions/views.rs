@@ -49,7 +49,11 @@ pub(super) fn run(
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
-        Format::Csv => download(format, &file("csv"), csv::report(report)),
+        Format::Csv => download(
+            format,
+            &file("csv"),
+            csv::report(report, csv::Separator::default()),
+        ),
         Format::Html => {
             let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
             let frame = Page {
@@ -206,14 +210,11 @@ fn account_table(explanation: &Explanation) -> String {
             "object_id",
             mailbox.object_id.as_deref().unwrap_or_default(),
         );
-        push("aliases", &mailbox.aliases.join("; "));
-        push(
-            "full_access",
-            &mailbox
-                .full_access
-                .as_ref()
-                .map_or("unknown".into(), |all| all.join("; ")),
-        );
+        mailbox.aliases.iter().for_each(|it| push("aliases", it));
+        match &mailbox.full_access {
+            Some(all) => all.iter().for_each(|it| push("full_access", it)),
+            None => push("full_access", "unknown"),
+        }
     }
     for account in &explanation.accounts {
         let mut push =
@@ -222,8 +223,11 @@ fn account_table(explanation: &Explanation) -> String {
         push("kind", words::account(account.kind));
         push("name", &account.name);
         push("active", if account.active { "yes" } else { "no" });
-        push("aliases", &account.aliases.join("; "));
-        push("delegates", &account.delegates.join("; "));
+        account.aliases.iter().for_each(|it| push("aliases", it));
+        account
+            .delegates
+            .iter()
+            .for_each(|it| push("delegates", it));
     }
     rows.extend(decision_rows(explanation));
     csv::table(&["side", "address", "what", "value"], &rows)

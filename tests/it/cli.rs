@@ -8,6 +8,7 @@ mod generated;
 mod interrupted;
 mod output;
 mod records;
+mod report_file;
 mod serving;
 
 use bench::{Bench, Ended};

@@ -132,6 +132,11 @@ impl Bench {
             .unwrap()
     }
 
+    /// Where the program runs.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(super) fn setting(&self, name: &str) -> &str {
         let (_, value) = self.settings.iter().find(|it| it.0 == name).unwrap();
         value
