@@ -134,6 +134,10 @@ pub fn main() -> ExitCode {
     let Some(command) = cli.command else {
         return help();
     };
+    if let Some(Err(error)) = cli.env_file.as_deref().map(settings::use_env_file) {
+        output.error(&text::inert(&error.to_string()).to_string());
+        return ExitCode::FAILURE;
+    }
     if let Command::Serve { port } = command {
         return match serve_port(port) {
             Ok(port) => serve::serve(port),

@@ -17,7 +17,7 @@ fn after_help() -> String {
         ""
     };
     format!(
-        "{demo}Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
+        "{demo}Settings are environment variables that begin with CLOUD_SYNC__; docs/settings.md lists them.
 Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
@@ -30,6 +30,9 @@ pub(super) struct Cli {
     pub(super) command: Option<Command>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    /// Read settings from this file: NAME=value lines, or a local.settings.json; variables of the environment have precedence
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) env_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
