@@ -26,6 +26,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     domain::{
+        address::SmtpAddress,
         explain::Explanation,
         mode::{Mode, Trigger},
         report::{Report, RunOutcome},
@@ -175,7 +176,7 @@ pub fn terminal(report: &Report) -> String {
         all: true,
         skipped: true,
     };
-    report::page(report, output::View::new(detail))
+    report::page(report, detail)
 }
 
 /// The history as a terminal shows it.
@@ -264,22 +265,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             request.approve = approve;
             run_and_show(&engine(links)?, &request, output, &show).await
         }
-        Command::Explain { address } => {
-            let engine = engine(links)?;
-            let explained = {
-                let _bars = progress::follow(engine.progress());
-                engine.explain(&address).await?
-            };
-            if explained.unknown.is_some() {
-                output.show(&explained, String::new)?;
-                return Err(CliError::UnknownAddress {
-                    address: explained.address,
-                    why: explained.verdict,
-                });
-            }
-            output.show(&explained, || explanation::page(&explained))?;
-            Ok(Status::of_explanation(&explained))
-        }
+        Command::Explain { address } => explain(&engine(links)?, &address, output).await,
         Command::Undo {
             run,
             apply,
@@ -321,14 +307,38 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     }
 }
 
+async fn explain(
+    engine: &Engine,
+    address: &SmtpAddress,
+    output: Output,
+) -> Result<Status, CliError> {
+    let explained = {
+        let _follower = progress::follow(engine.progress(), output);
+        engine.explain(address).await?
+    };
+    if explained.unknown.is_some() {
+        output.show(&explained, String::new)?;
+        return Err(CliError::UnknownAddress {
+            address: explained.address,
+            why: explained.verdict,
+        });
+    }
+    output.show(&explained, || explanation::page(&explained))?;
+    Ok(Status::of_explanation(&explained))
+}
+
 fn engine(links: Links) -> Result<Engine, CliError> {
     let settings = Settings::read(settings::environment, &settings::environment_names())?;
     Ok(Engine::new(settings, links))
 }
 
-/// Runs with progress bars on a terminal.
-async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
-    let _bars = progress::follow(engine.progress());
+/// Runs, and shows how far the run is.
+async fn observed(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+) -> Result<Report, RunError> {
+    let _follower = progress::follow(engine.progress(), output);
     engine.run(request).await
 }
 
@@ -339,10 +349,8 @@ async fn run_and_show(
     show: &args::ShowArgs,
 ) -> Result<Status, CliError> {
     let file = ReportFile::of(&show.report)?;
-    let report = observed(engine, request).await?;
-    output.show(&report, || {
-        report::page(&report, output::View::new(show.detail))
-    })?;
+    let report = observed(engine, request, output).await?;
+    output.show(&report, || report::page(&report, show.detail))?;
     if let Some(file) = file {
         file.write(&report, output)?;
     }

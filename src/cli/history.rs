@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     CliError, Status,
     args::ShowArgs,
-    output::{BOLD, DIM, GREEN, Output, RED, View, YELLOW},
+    output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
     report,
     report_file::ReportFile,
     text, words,
@@ -46,7 +46,7 @@ pub(super) async fn show(
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
-        output.show(&report, || report::page(&report, View::new(show.detail)))?;
+        output.show(&report, || report::page(&report, show.detail))?;
         if let Some(file) = file {
             file.write(&report, output)?;
         }
@@ -99,7 +99,10 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
 
 fn changes(run: &RunSummary) -> String {
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
-    let mut parts = vec![format!("{} planned", sum(&run.counts.planned))];
+    let mut parts = vec![format!(
+        "{} planned",
+        words::thousands(sum(&run.counts.planned).into())
+    )];
     for (count, word) in [
         (sum(&run.counts.applied), "applied"),
         (run.counts.refused, "refused"),
@@ -108,7 +111,7 @@ fn changes(run: &RunSummary) -> String {
         (run.remaining, "remaining"),
     ] {
         if count > 0 {
-            parts.push(format!("{count} {word}"));
+            parts.push(format!("{} {word}", words::thousands(count.into())));
         }
     }
     parts.join(", ")

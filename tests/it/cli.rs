@@ -11,6 +11,8 @@ mod output;
 mod records;
 mod report_file;
 mod serving;
+#[cfg(unix)]
+mod terminal;
 
 use bench::{Bench, Ended};
 use cloud_sync::domain::{

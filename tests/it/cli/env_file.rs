@@ -18,15 +18,16 @@ fn run(bench: &Bench, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_come_from_a_file_that_is_named() {
     let bench = Bench::start(bench::small()).await;
-    let mut lines = "\u{feff}# a comment\r\n\r\n".to_owned();
-    for (at, (name, value)) in bench.settings().enumerate() {
-        lines += &match at % 4 {
+    let lines = bench.settings().enumerate();
+    let lines: Vec<String> = lines
+        .map(|(at, (name, value))| match at % 4 {
             0 => format!("{name}=\"{value}\"\r\n"),
             1 => format!("export {name}='{value}' # as it was\n"),
             2 => format!("  {name} = {value}\n"),
             _ => format!("{name}={value} # as it was\n"),
-        };
-    }
+        })
+        .collect();
+    let lines = format!("\u{feff}# a comment\r\n\r\n{}", lines.concat());
     fs::write(bench.folder().join("sync.env"), lines).unwrap();
     let values: BTreeMap<String, &str> = bench.settings().collect();
     let local = json!({"IsEncrypted": false, "Values": values});
