@@ -69,7 +69,7 @@ mod render {
             serde_json::to_string_pretty(report).expect("a report is JSON")
         }),
         ("html", html::report),
-        ("csv", csv::report),
+        ("csv", |report| csv::report(report, csv::Separator::Comma)),
     ];
 
     #[divan::bench(args = FORMS.map(|form| form.0))]

@@ -14,6 +14,7 @@ mod import_settings;
 mod output;
 mod progress;
 mod report;
+mod report_file;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -25,19 +26,20 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     domain::{
+        address::SmtpAddress,
         explain::Explanation,
         mode::{Mode, Trigger},
         report::{Report, RunOutcome},
     },
-    engine::{Engine, Links, RunError, RunRequest, RunSummary},
+    engine::{Engine, Links, RunError, RunRequest, RunSummary, history::Last},
     otlp::Otlp,
     render::words,
     settings::{self, LogSettings, Settings, SettingsError},
-    state::RunId,
     telemetry,
 };
 use args::{Cli, Command};
 use output::Output;
+use report_file::ReportFile;
 
 /// With the commit, where the build was told.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -96,6 +98,9 @@ enum CliError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Run(#[from] RunError),
+    /// R39
+    #[error("{}: {why} (R39)", text::inert(.address))]
+    UnknownAddress { address: String, why: String },
     #[error("{0}")]
     Failed(String),
     #[error("cannot write the output: {0}")]
@@ -130,6 +135,10 @@ pub fn main() -> ExitCode {
     let Some(command) = cli.command else {
         return help();
     };
+    if let Some(Err(error)) = cli.env_file.as_deref().map(settings::use_env_file) {
+        output.error(&text::inert(&error.to_string()).to_string());
+        return ExitCode::FAILURE;
+    }
     if let Command::Serve { port } = command {
         return match serve_port(port) {
             Ok(port) => serve::serve(port),
@@ -167,7 +176,7 @@ pub fn terminal(report: &Report) -> String {
         all: true,
         skipped: true,
     };
-    report::page(report, output::View::new(detail))
+    report::page(report, detail)
 }
 
 /// The history as a terminal shows it.
@@ -241,49 +250,38 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview { accounts, detail } => {
+        Command::Preview { accounts, show } => {
             let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine(links)?, &request, output, &show).await
         }
         Command::Apply {
             accounts,
             approve,
-            detail,
+            show,
         } => {
             let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
             request.accounts = accounts.addresses.into_iter().collect();
             request.approve = approve;
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine(links)?, &request, output, &show).await
         }
-        Command::Explain { address } => {
-            let engine = engine(links)?;
-            let explained = {
-                let _bars = progress::follow(engine.progress());
-                engine.explain(&address).await?
-            };
-            output.show(&explained, || explanation::page(&explained))?;
-            Ok(Status::of_explanation(&explained))
-        }
+        Command::Explain { address } => explain(&engine(links)?, &address, output).await,
         Command::Undo {
             run,
             apply,
             approve,
-            detail,
+            show,
         } => {
-            let id = RunId::parse(&run).ok_or_else(|| RunError::UnknownRun(run.clone()))?;
+            let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
-            request.undo = Some(id);
+            request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
             request.approve = approve;
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            run_and_show(&engine, &request, output, &show).await
         }
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
-        Command::Runs { id, detail } => {
-            history::show(&engine(links)?, id.as_deref(), output, detail).await
+        Command::Runs { run, limit, show } => {
+            history::show(run.as_deref(), limit, output, &show).await
         }
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
@@ -309,20 +307,54 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     }
 }
 
+async fn explain(
+    engine: &Engine,
+    address: &SmtpAddress,
+    output: Output,
+) -> Result<Status, CliError> {
+    let explained = {
+        let _follower = progress::follow(engine.progress(), output);
+        engine.explain(address).await?
+    };
+    if explained.unknown.is_some() {
+        output.show(&explained, String::new)?;
+        return Err(CliError::UnknownAddress {
+            address: explained.address,
+            why: explained.verdict,
+        });
+    }
+    output.show(&explained, || explanation::page(&explained))?;
+    Ok(Status::of_explanation(&explained))
+}
+
 fn engine(links: Links) -> Result<Engine, CliError> {
     let settings = Settings::read(settings::environment, &settings::environment_names())?;
     Ok(Engine::new(settings, links))
 }
 
-/// Runs with progress bars on a terminal.
-async fn observed(engine: &Engine, request: &RunRequest) -> Result<Report, RunError> {
-    let _bars = progress::follow(engine.progress());
+/// Runs, and shows how far the run is.
+async fn observed(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+) -> Result<Report, RunError> {
+    let _follower = progress::follow(engine.progress(), output);
     engine.run(request).await
 }
 
-fn shown(report: &Report, output: Output, detail: args::DetailArgs) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, output::View::new(detail)))?;
-    Status::of(report).ok_or_else(|| {
+async fn run_and_show(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+    show: &args::ShowArgs,
+) -> Result<Status, CliError> {
+    let file = ReportFile::of(&show.report)?;
+    let report = observed(engine, request, output).await?;
+    output.show(&report, || report::page(&report, show.detail))?;
+    if let Some(file) = file {
+        file.write(&report, output)?;
+    }
+    Status::of(&report).ok_or_else(|| {
         let error = report.error.as_deref().unwrap_or("the run failed");
         CliError::Failed(text::inert(error).to_string())
     })

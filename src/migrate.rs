@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::settings::{PREFIX, SETTINGS, Secret, Settings};
 use source::Variable;
 
+pub(crate) use source::dotenv;
 pub use source::{ImportError, decode};
 
 /// The settings of the original, without prefix.

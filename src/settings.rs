@@ -1,9 +1,10 @@
 //! The settings: one struct, read once through a lookup function, all problems in one error.
 //!
-//! Everything comes from environment variables, which is what the Functions host makes of app settings. The names that
-//! only this program reads have the prefix [`PREFIX`].
+//! Everything comes from environment variables, which is what the Functions host makes of app settings, and on the command
+//! line from the file that `--env-file` names. The names that only this program reads have the prefix [`PREFIX`].
 
 mod deployed;
+mod env_file;
 mod names;
 mod reader;
 mod secret;
@@ -31,6 +32,7 @@ use crate::{
 use reader::Reader;
 use value::fault;
 
+pub use env_file::{EnvFileError, use_env_file};
 pub use names::PREFIX;
 pub use secret::Secret;
 pub use table::{SETTINGS, Setting, SettingDefault};
@@ -51,6 +53,13 @@ pub struct LogSettings {
     pub level: Option<LogLevel>,
     /// Where rolling files go besides the console.
     pub dir: Option<PathBuf>,
+}
+
+/// What reading the history needs. It is read apart from [`Settings`], so that reports can be read where no run can start.
+#[derive(Debug, Clone)]
+pub struct StateSettings {
+    pub location: StateLocation,
+    pub lock_lease: Duration,
 }
 
 /// Every setting, with its default where it has one.
@@ -136,15 +145,17 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// The process environment as a lookup: the one place that reads it.
+/// The process environment as a lookup, and what [`use_env_file`] read: the one place that reads it.
 pub fn environment(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|text| text.to_string_lossy().into_owned())
+    let variable = std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+    variable.or_else(|| env_file::value(name).map(str::to_owned))
 }
 
 /// The names of all variables that are set, for [`Settings::read`].
 pub fn environment_names() -> Vec<String> {
     std::env::vars_os()
         .map(|(name, _)| name.to_string_lossy().into_owned())
+        .chain(env_file::names().map(str::to_owned))
         .collect()
 }
 
@@ -176,6 +187,19 @@ pub fn functions_port(
             remedy: "let the Functions host set it, or write a number from 0 to 65535".to_owned(),
         }],
     })
+}
+
+impl StateSettings {
+    /// Reports only what is wrong with these.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup, &[]);
+        let settings = Self {
+            location: read_state(&mut reader, &lookup),
+            lock_lease: reader.value(&table::LOCK_LEASE),
+        };
+        reader.finish()?;
+        Ok(settings)
+    }
 }
 
 impl Settings {

@@ -219,7 +219,7 @@ impl State {
     }
 
     /// Oldest first. Folders whose names are not run ids are ignored.
-    async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
+    pub async fn run_ids(&self) -> Result<Vec<RunId>, StateError> {
         let folders = self.objects.folders(RUNS).await?;
         Ok(folders
             .iter()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::text::inert;
+use crate::render::csv::Separator;
 use domain::address::SmtpAddress;
 
 fn after_help() -> String {
@@ -16,7 +17,7 @@ fn after_help() -> String {
         ""
     };
     format!(
-        "{demo}Settings are environment variables that begin with CLOUD_SYNC__; README.md lists them.
+        "{demo}Settings are environment variables that begin with CLOUD_SYNC__; docs/settings.md lists them.
 Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
@@ -29,6 +30,9 @@ pub(super) struct Cli {
     pub(super) command: Option<Command>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    /// Read settings from this file: NAME=value lines, or a local.settings.json; variables of the environment have precedence
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) env_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -60,7 +64,7 @@ pub(super) enum Command {
         #[command(flatten)]
         accounts: AccountArgs,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Make the changes in Zivver
     Apply {
@@ -70,7 +74,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Say why an account looks as it does, and what would change about it
     Explain {
@@ -79,6 +83,7 @@ pub(super) enum Command {
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
+        /// The run's id, the beginning of it, or last: the last apply
         #[arg(value_name = "RUN")]
         run: String,
         /// Make the changes in Zivver
@@ -88,7 +93,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {
@@ -96,11 +101,16 @@ pub(super) enum Command {
         #[arg(long)]
         probe: bool,
     },
-    /// List the last runs, or show the report of one
+    /// List the last runs, or show the report of one; needs no settings but those of the state
     Runs {
-        id: Option<String>,
+        /// The run's id, the beginning of it, or last
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// How many runs are listed, the newest first
+        #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
+        limit: usize,
         #[command(flatten)]
-        detail: DetailArgs,
+        show: ShowArgs,
     },
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
@@ -154,6 +164,52 @@ pub(super) struct AccountArgs {
     pub(super) addresses: Vec<SmtpAddress>,
 }
 
+/// Where a report goes, and how much of it the terminal shows.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub(super) detail: DetailArgs,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReportArgs {
+    /// Also write the report to this file: its extension tells the form
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// The form of the file, where its extension does not tell it
+    #[arg(long, requires = "report")]
+    pub(super) format: Option<FileFormat>,
+    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    #[arg(long, value_name = "CHAR", requires = "report")]
+    pub(super) separator: Option<SeparatorArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FileFormat {
+    Html,
+    Csv,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum SeparatorArg {
+    #[value(name = ",")]
+    Comma,
+    #[value(name = ";")]
+    Semicolon,
+}
+
+impl From<SeparatorArg> for Separator {
+    fn from(separator: SeparatorArg) -> Self {
+        match separator {
+            SeparatorArg::Comma => Self::Comma,
+            SeparatorArg::Semicolon => Self::Semicolon,
+        }
+    }
+}
+
 /// How much of a report is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct DetailArgs {
@@ -195,6 +251,13 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
             inert(text)
         )
     })
+}
+
+fn runs(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "write a number from 1".to_owned())
 }
 
 #[cfg(feature = "sandbox")]

@@ -6,7 +6,7 @@ use super::{
     CliError, Status,
     args::{DetailArgs, TenantArgs},
     observed,
-    output::{BOLD, DIM, GREEN, Output, RED, View},
+    output::{BOLD, DIM, GREEN, Output, RED},
     report, sandbox, text, words,
 };
 use crate::{
@@ -66,7 +66,7 @@ async fn show(
         if output.is_json() {
             return Ok(());
         }
-        output.print(text)
+        output.page(text)
     };
     say(&title(
         "1. Preview",
@@ -76,24 +76,21 @@ async fn show(
             tenant.mailboxes
         ),
     ))?;
-    let preview = run(engine, sandbox, Mode::Preview).await?;
-    say(&format!(
-        "{}\n",
-        report::page(&preview.report, View::new(detail))
-    ))?;
+    let preview = run(engine, sandbox, Mode::Preview, output).await?;
+    say(&format!("{}\n", report::page(&preview.report, detail)))?;
 
     say(&title(
         "2. Apply",
         "The same plan, carried out; then both lists of Zivver are read again and compared.",
     ))?;
-    let applied = run(engine, sandbox, Mode::Apply).await?;
+    let applied = run(engine, sandbox, Mode::Apply, output).await?;
     say(&format!("{}\n", report::totals_page(&applied.report)))?;
 
     say(&title(
         "3. Apply again",
         "Nothing changed in between, so nothing may be written.",
     ))?;
-    let again = run(engine, sandbox, Mode::Apply).await?;
+    let again = run(engine, sandbox, Mode::Apply, output).await?;
     say(&format!("{}\n", report::totals_page(&again.report)))?;
 
     let checks = checks(&preview, &applied, &again, sandbox);
@@ -118,10 +115,15 @@ fn title(title: &str, text: &str) -> String {
     format!("{BOLD}{title}{BOLD:#}\n{DIM}{text}{DIM:#}\n\n")
 }
 
-async fn run(engine: &Engine, sandbox: &Sandbox, mode: Mode) -> Result<Seen, CliError> {
+async fn run(
+    engine: &Engine,
+    sandbox: &Sandbox,
+    mode: Mode,
+    output: Output,
+) -> Result<Seen, CliError> {
     let before = writes(sandbox);
     let request = RunRequest::new(mode, Trigger::CommandLine);
-    let mut report = observed(engine, &request).await?;
+    let mut report = observed(engine, &request, output).await?;
     if report.outcome == RunOutcome::Failed {
         let error = report.error.as_deref().unwrap_or("the run failed");
         return Err(CliError::Failed(text::inert(error).to_string()));

@@ -61,7 +61,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
         writeln!(out, "\n{BOLD}What a run would change{BOLD:#}")?;
     }
     for action in &explained.actions {
-        super::report::write_action(out, action, true, 0)?;
+        super::report::write_action(out, action, true)?;
     }
     if !explained.held.is_empty() {
         writeln!(out, "\n{BOLD}What waits for an approval{BOLD:#}")?;

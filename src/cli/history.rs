@@ -4,34 +4,56 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::DetailArgs,
-    output::{BOLD, DIM, GREEN, Output, RED, View, YELLOW},
-    report, text, words,
+    args::ShowArgs,
+    output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
+    report,
+    report_file::ReportFile,
+    text, words,
 };
 use crate::{
     domain::report::RunOutcome,
-    engine::{Engine, RunError, RunSummary},
-    state::RunId,
+    engine::{
+        RunError, RunSummary,
+        history::{Last, Records},
+    },
+    http::Clock,
+    settings::{self, StateSettings},
+    state::{State, lock::Lease},
 };
 
-/// As many as one wants to look through.
-const RUNS_MAX: usize = 50;
-
 pub(super) async fn show(
-    engine: &Engine,
-    id: Option<&str>,
+    name: Option<&str>,
+    limit: usize,
     output: Output,
-    detail: DetailArgs,
+    show: &ShowArgs,
 ) -> Result<Status, CliError> {
-    if let Some(id) = id {
-        let id = RunId::parse(id).ok_or_else(|| RunError::UnknownRun(id.to_owned()))?;
-        let report = engine.report(&id).await?;
-        output.show(&report, || report::page(&report, View::new(detail)))?;
+    let file = ReportFile::of(&show.report)?;
+    if file.is_some() && name.is_none() {
+        return Err(CliError::Failed(
+            "--report writes the report of one run: name it, such as `cloud-sync runs last --report FILE`"
+                .to_owned(),
+        ));
+    }
+    let settings = StateSettings::read(settings::environment)?;
+    let state = State::open(&settings.location)
+        .await
+        .map_err(RunError::from)?;
+    let records = Records {
+        state: &state,
+        lease: Lease::of(settings.lock_lease),
+        clock: Clock::default(),
+    };
+    if let Some(name) = name {
+        let id = records.find(name, Last::Any).await?;
+        let report = records.report(&id).await?;
+        output.show(&report, || report::page(&report, show.detail))?;
+        if let Some(file) = file {
+            file.write(&report, output)?;
+        }
         return Ok(Status::InSync);
     }
-    let runs = engine.history(RUNS_MAX).await?;
-    let place = engine.state().await?.place();
-    output.show(&runs, || page(&runs, place))?;
+    let runs = records.newest(limit).await?;
+    output.show(&runs, || page(&runs, state.place()))?;
     Ok(Status::InSync)
 }
 
@@ -77,7 +99,10 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
 
 fn changes(run: &RunSummary) -> String {
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
-    let mut parts = vec![format!("{} planned", sum(&run.counts.planned))];
+    let mut parts = vec![format!(
+        "{} planned",
+        words::thousands(sum(&run.counts.planned).into())
+    )];
     for (count, word) in [
         (sum(&run.counts.applied), "applied"),
         (run.counts.refused, "refused"),
@@ -86,7 +111,7 @@ fn changes(run: &RunSummary) -> String {
         (run.remaining, "remaining"),
     ] {
         if count > 0 {
-            parts.push(format!("{count} {word}"));
+            parts.push(format!("{} {word}", words::thousands(count.into())));
         }
     }
     parts.join(", ")

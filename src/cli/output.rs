@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::{
-    args::{Color, DetailArgs, OutputArgs},
+    args::{Color, OutputArgs},
     text,
 };
 
@@ -18,31 +18,19 @@ pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// How wide text is where no terminal says.
-const COLUMNS: usize = 120;
-
-/// What a page is made for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View {
-    pub(super) columns: usize,
-    pub(super) detail: DetailArgs,
-}
-
-impl View {
-    pub(super) fn new(detail: DetailArgs) -> Self {
-        let columns =
-            terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        Self {
-            columns: columns.unwrap_or(COLUMNS).max(40),
-            detail,
-        }
-    }
-}
-
 /// Progress bars are for a person who waits, and who would not mistake them for output.
 pub(super) fn shows_progress() -> bool {
     io::stderr().is_terminal()
 }
+
+/// As `--json` prints it.
+pub(super) fn json<T: Serialize>(value: &T) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    Ok(format!("{}\n", text::inert_json(&json)))
+}
+
+/// A narrower terminal breaks the lines itself.
+const COLUMNS_MIN: usize = 40;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
@@ -75,10 +63,19 @@ impl Output {
         page: impl FnOnce() -> String,
     ) -> io::Result<()> {
         if self.json {
-            let json = serde_json::to_string_pretty(value)?;
-            self.print(&format!("{}\n", text::inert_json(&json)))
+            self.print(&json(value)?)
         } else {
-            self.print(&page())
+            self.page(&page())
+        }
+    }
+
+    /// Text for a person, wrapped where a terminal shows it.
+    pub(super) fn page(self, page: &str) -> io::Result<()> {
+        match terminal_size::terminal_size_of(io::stdout()) {
+            Some((width, _)) => {
+                self.print(&text::wrap(page, usize::from(width.0).max(COLUMNS_MIN)))
+            }
+            None => self.print(page),
         }
     }
 

@@ -13,7 +13,7 @@ use anstyle::Style;
 use super::{
     args::DetailArgs,
     explanation::Arrow,
-    output::{BOLD, CYAN, DIM, GREEN, RED, View, YELLOW},
+    output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW},
     text::{self, inert},
     words,
 };
@@ -38,14 +38,14 @@ const KINDS: [ActionKind; 6] = [
     ActionKind::Empty,
 ];
 
-pub(super) fn page(report: &Report, mut view: View) -> String {
+pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     if !report.accounts.is_empty() {
         // R39: what is asked for by name is shown in full.
-        view.detail.all = true;
-        view.detail.skipped = true;
+        detail.all = true;
+        detail.skipped = true;
     }
     let mut out = String::new();
-    write(&mut out, report, view).expect("writing to a string does not fail");
+    write(&mut out, report, detail).expect("writing to a string does not fail");
     out
 }
 
@@ -57,18 +57,23 @@ pub(super) fn totals_page(report: &Report) -> String {
     out
 }
 
-fn write(out: &mut String, report: &Report, view: View) -> fmt::Result {
+fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     for kind in KINDS {
-        write_kind(out, report, kind, view)?;
+        write_kind(out, report, kind, detail)?;
     }
-    write_held(out, report, view)?;
-    write_failed(out, &report.failed, view)?;
-    left::write(out, report, view)?;
-    write_differences(out, report, view)?;
+    write_held(out, report, detail)?;
+    write_failed(out, &report.failed, detail)?;
+    left::write(out, report, detail)?;
+    write_differences(out, report, detail)?;
     totals::write(out, report)
 }
 
-fn write_kind(out: &mut String, report: &Report, kind: ActionKind, view: View) -> fmt::Result {
+fn write_kind(
+    out: &mut String,
+    report: &Report,
+    kind: ActionKind,
+    detail: DetailArgs,
+) -> fmt::Result {
     let of_kind = report.actions.iter().filter(|it| it.action.kind == kind);
     let actions: Vec<&ActionReport> = of_kind.collect();
     if actions.is_empty() {
@@ -83,32 +88,27 @@ fn write_kind(out: &mut String, report: &Report, kind: ActionKind, view: View) -
         words::number(count(actions.len()), "account", "accounts"),
         words::meaning(kind)
     )?;
-    for shown in actions.iter().take(limit(view.detail)) {
+    for shown in actions.iter().take(limit(detail)) {
         let (end, problems) = (shown.outcome, &shown.problems);
-        write_action_with_end(out, &shown.action, view, Some((end, problems)))?;
+        write_action_with_end(out, &shown.action, detail, Some((end, problems)))?;
     }
-    write_more(out, actions.len(), view.detail)?;
+    write_more(out, actions.len(), detail)?;
     writeln!(out)
 }
 
 /// One action with everything that is said about it.
-pub(super) fn write_action(
-    out: &mut String,
-    action: &Action,
-    verbose: bool,
-    columns: usize,
-) -> fmt::Result {
+pub(super) fn write_action(out: &mut String, action: &Action, verbose: bool) -> fmt::Result {
     let detail = DetailArgs {
         verbose,
         ..DetailArgs::default()
     };
-    write_action_with_end(out, action, View { columns, detail }, None)
+    write_action_with_end(out, action, detail, None)
 }
 
 fn write_action_with_end(
     out: &mut String,
     action: &Action,
-    view: View,
+    detail: DetailArgs,
     end: Option<(ActionOutcome, &Vec<String>)>,
 ) -> fmt::Result {
     let (sign, style) = mark(action.kind);
@@ -134,7 +134,7 @@ fn write_action_with_end(
             writeln!(out, "      {RED}{}{RED:#}", inert(problem))?;
         }
     }
-    write_reasons(out, &action.reasons, view)
+    write_reasons(out, &action.reasons, detail)
 }
 
 fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
@@ -193,8 +193,8 @@ fn value(attribute: Attribute, text: &str) -> String {
     }
 }
 
-fn write_reasons(out: &mut String, reasons: &[Reason], view: View) -> fmt::Result {
-    if view.detail.verbose {
+fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fmt::Result {
+    if detail.verbose {
         for reason in reasons {
             writeln!(
                 out,
@@ -216,11 +216,10 @@ fn write_reasons(out: &mut String, reasons: &[Reason], view: View) -> fmt::Resul
     if texts.is_empty() {
         return Ok(());
     }
-    let line = text::cut(&texts.join("; "), view.columns.saturating_sub(6));
-    writeln!(out, "      {DIM}{line}{DIM:#}")
+    writeln!(out, "      {DIM}{}{DIM:#}", texts.join("; "))
 }
 
-fn write_held(out: &mut String, report: &Report, view: View) -> fmt::Result {
+fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     if report.held.is_empty() {
         return Ok(());
     }
@@ -231,12 +230,12 @@ fn write_held(out: &mut String, report: &Report, view: View) -> fmt::Result {
         words::number(count(changes), "change", "changes")
     )?;
     for set in &report.held {
-        write_held_set(out, set, view)?;
+        write_held_set(out, set, detail)?;
     }
     writeln!(out)
 }
 
-fn write_held_set(out: &mut String, set: &HeldSet, view: View) -> fmt::Result {
+fn write_held_set(out: &mut String, set: &HeldSet, detail: DetailArgs) -> fmt::Result {
     writeln!(
         out,
         "  {YELLOW}!{YELLOW:#} {BOLD}{}{BOLD:#}: {}",
@@ -245,7 +244,7 @@ fn write_held_set(out: &mut String, set: &HeldSet, view: View) -> fmt::Result {
     )?;
     let addresses = set.changes.iter().map(|it| it.address.as_str());
     let width = addresses.map(text::columns).max().unwrap_or(0).min(44);
-    for change in set.changes.iter().take(limit(view.detail)) {
+    for change in set.changes.iter().take(limit(detail)) {
         let address = inert(change.address.as_str()).to_string();
         let pad = width.saturating_sub(text::columns(&address));
         writeln!(
@@ -257,7 +256,7 @@ fn write_held_set(out: &mut String, set: &HeldSet, view: View) -> fmt::Result {
             Arrow(&change.after)
         )?;
     }
-    write_more(out, set.changes.len(), view.detail)?;
+    write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
         "      release with: cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
@@ -265,7 +264,7 @@ fn write_held_set(out: &mut String, set: &HeldSet, view: View) -> fmt::Result {
     )
 }
 
-fn write_failed(out: &mut String, failed: &[FailedAction], view: View) -> fmt::Result {
+fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -> fmt::Result {
     if failed.is_empty() {
         return Ok(());
     }
@@ -274,7 +273,7 @@ fn write_failed(out: &mut String, failed: &[FailedAction], view: View) -> fmt::R
         "{RED}{BOLD}Refused or failed{BOLD:#}{RED:#} {}",
         words::number(count(failed.len()), "account", "accounts")
     )?;
-    for action in failed.iter().take(limit(view.detail)) {
+    for action in failed.iter().take(limit(detail)) {
         writeln!(
             out,
             "  {RED}!{RED:#} {}  {DIM}{}{DIM:#}",
@@ -285,12 +284,12 @@ fn write_failed(out: &mut String, failed: &[FailedAction], view: View) -> fmt::R
             writeln!(out, "      {}", inert(problem))?;
         }
     }
-    write_more(out, failed.len(), view.detail)?;
+    write_more(out, failed.len(), detail)?;
     writeln!(out)
 }
 
 /// R36.
-fn write_differences(out: &mut String, report: &Report, view: View) -> fmt::Result {
+fn write_differences(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     if report.differences.is_empty() {
         return Ok(());
     }
@@ -299,17 +298,21 @@ fn write_differences(out: &mut String, report: &Report, view: View) -> fmt::Resu
         "{YELLOW}{BOLD}Still different{BOLD:#}{YELLOW:#} {}  {DIM}read again after applying (R36){DIM:#}",
         words::number(count(report.differences.len()), "account", "accounts")
     )?;
-    for action in report.differences.iter().take(limit(view.detail)) {
-        write_action_with_end(out, action, view, None)?;
+    for action in report.differences.iter().take(limit(detail)) {
+        write_action_with_end(out, action, detail, None)?;
     }
-    write_more(out, report.differences.len(), view.detail)?;
+    write_more(out, report.differences.len(), detail)?;
     writeln!(out)
 }
 
 fn write_more(out: &mut String, all: usize, detail: DetailArgs) -> fmt::Result {
     match all.saturating_sub(limit(detail)) {
         0 => Ok(()),
-        more => writeln!(out, "      {DIM}… and {more} more (--all){DIM:#}"),
+        more => writeln!(
+            out,
+            "      {DIM}… and {} more (--all){DIM:#}",
+            words::thousands(count(more))
+        ),
     }
 }
 

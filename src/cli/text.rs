@@ -53,23 +53,37 @@ pub(super) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// At most so many columns, with an ellipsis where something was cut off.
-pub(super) fn cut(text: &str, columns_max: usize) -> String {
-    if columns(text) <= columns_max {
-        return text.to_owned();
+/// Lines of at most so many columns, broken at spaces. What follows a break is indented below its line. A word that is
+/// longer than a line, such as a command to copy, stays whole.
+pub(super) fn wrap(page: &str, columns_max: usize) -> String {
+    let mut out = String::with_capacity(page.len());
+    for line in page.split_inclusive('\n') {
+        wrap_line(&mut out, line, columns_max);
     }
-    let mut out = String::new();
-    for c in text.chars() {
-        let mut longer = out.clone();
-        longer.push(c);
-        if columns(&longer) >= columns_max {
-            break;
-        }
-        out = longer;
-    }
-    out.truncate(out.trim_end().len());
-    out.push('…');
     out
+}
+
+fn wrap_line(out: &mut String, line: &str, columns_max: usize) {
+    const HANGING: usize = 2;
+    let plain = anstream::adapter::strip_str(line).to_string();
+    if columns(plain.trim_end()) <= columns_max {
+        out.push_str(line);
+        return;
+    }
+    let indent = plain.len() - plain.trim_start_matches(' ').len() + HANGING;
+    let mut at = 0;
+    for word in line.split_inclusive(' ') {
+        let shown = anstream::adapter::strip_str(word).to_string();
+        let is_text = !shown.trim().is_empty();
+        if is_text && at > indent && at + columns(shown.trim_end()) > columns_max {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            at = indent;
+        }
+        out.push_str(word);
+        at += columns(&shown);
+    }
 }
 
 #[cfg(test)]
@@ -103,10 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_by_columns() {
-        assert_eq!(cut("short", 5), "short");
-        assert_eq!(cut("a longer text", 9), "a longer…");
-        assert_eq!(cut("a longer text", 10), "a longer…");
-        assert_eq!(cut("李李李", 5), "李李…");
+    fn long_lines_are_wrapped_with_a_hanging_indent() {
+        for (text, wrapped) in [
+            ("short\n", "short\n"),
+            ("  one two three four\n", "  one two\n    three\n    four\n"),
+            ("李李 李李 李李\n", "李李 李李\n  李李\n"),
+            (
+                "  \u{1b}[1mone\u{1b}[0m two \u{1b}[2mthree\u{1b}[0m\n",
+                "  \u{1b}[1mone\u{1b}[0m two\n    \u{1b}[2mthree\u{1b}[0m\n",
+            ),
+        ] {
+            assert_eq!(wrap(text, 10), wrapped);
+        }
+        assert_eq!(
+            wrap("ab cloud-sync-command cd\n", 10),
+            "ab\n  cloud-sync-command\n  cd\n"
+        );
     }
 }

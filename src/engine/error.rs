@@ -8,7 +8,7 @@ use crate::{
     },
     exchange::ExchangeError,
     settings::SettingsError,
-    state::StateError,
+    state::{RunId, StateError},
     zivver::ReadError,
 };
 
@@ -64,6 +64,13 @@ pub enum RunError {
     UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
+    #[error("{}", ambiguous(.name, .newest, *.count))]
+    AmbiguousRun {
+        name: String,
+        /// Some of the runs whose ids begin so.
+        newest: Vec<RunId>,
+        count: usize,
+    },
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
@@ -88,6 +95,7 @@ impl RunError {
             | Self::ApprovalInPreview
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
+            | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }
             | Self::SourceFilter(_)
@@ -105,4 +113,16 @@ fn target(error: &ReadError) -> String {
         | ReadError::Forbidden { .. }
         | ReadError::Unavailable { .. } => format!("target incomplete: {error}"),
     }
+}
+
+fn ambiguous(name: &str, newest: &[RunId], count: usize) -> String {
+    let candidates: Vec<&str> = newest.iter().map(RunId::as_str).collect();
+    let more = match count - newest.len() {
+        0 => String::new(),
+        more => format!(" and {more} earlier ones"),
+    };
+    format!(
+        "{count} runs have an id that begins with {name:?}: {}{more}; write more of the id",
+        candidates.join(", ")
+    )
 }

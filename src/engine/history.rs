@@ -10,11 +10,18 @@ use crate::{
         mode::Mode,
         report::{Report, RunOutcome, RunState},
     },
-    state::{Phase, RunId, lock::LockStatus},
+    http::Clock,
+    state::{
+        Phase, RunId, State,
+        lock::{Lease, LockStatus},
+    },
 };
 
 /// How many of the newest runs are looked at for one that died: more than begin in a day.
 pub(super) const LOOKED_AT: usize = 100;
+
+/// How many of the ids that begin alike are named.
+const CANDIDATES_MAX: usize = 5;
 
 /// After so long nothing comes from the queue any more.
 const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,12 +48,56 @@ pub struct PastRuns {
     pub unreadable: Vec<String>,
 }
 
-impl Engine {
+/// The runs in state: they can be read where nothing but state can be reached.
+#[derive(Debug)]
+pub struct Records<'a> {
+    pub state: &'a State,
+    pub lease: Lease,
+    pub clock: Clock,
+}
+
+/// What `last` stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// The run that began last.
+    Any,
+    /// The apply that began last: previews change nothing that could be undone.
+    Apply,
+}
+
+impl Records<'_> {
+    /// The run that `name` stands for: an id, the beginning of an id that no other has, or `last`.
+    pub async fn find(&self, name: &str, last: Last) -> Result<RunId, RunError> {
+        let unknown = || RunError::UnknownRun(name.to_owned());
+        if name == "last" {
+            let runs = self.past(usize::MAX).await?.runs;
+            let mut wanted = runs.into_iter().filter(|past| match last {
+                Last::Any => true,
+                Last::Apply => past.run.mode == Mode::Apply,
+            });
+            return wanted.next().map(|past| past.id).ok_or_else(unknown);
+        }
+        if let Some(id) = RunId::parse(name) {
+            return Ok(id);
+        }
+        let mut found = self.state.run_ids().await?;
+        found.retain(|id| !name.is_empty() && id.as_str().starts_with(name));
+        match found.len() {
+            0 => Err(unknown()),
+            1 => Ok(found.remove(0)),
+            _ => Err(RunError::AmbiguousRun {
+                name: name.to_owned(),
+                newest: found.iter().rev().take(CANDIDATES_MAX).cloned().collect(),
+                count: found.len(),
+            }),
+        }
+    }
+
     /// What the history holds of the newest runs, the one that began last first. A run without a line was killed before it wrote one; a line that cannot be
     /// read is a warning, and hides no other (R35).
     pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
         let mut past = PastRuns::default();
-        for entry in self.state().await?.runs::<RunSummary>(limit).await? {
+        for entry in self.state.runs::<RunSummary>(limit).await? {
             match entry.summary {
                 Ok(found) => past.runs.extend(found.map(|found| Past {
                     id: entry.id,
@@ -68,7 +119,7 @@ impl Engine {
     }
 
     /// The newest runs first, for people.
-    pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
+    pub async fn newest(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
         let past = self.past(limit).await?.runs;
         let mut runs: Vec<RunSummary> = past.into_iter().map(|past| past.run).collect();
         for run in &mut runs {
@@ -83,9 +134,9 @@ impl Engine {
         let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
             return;
         };
-        let is_held = match self.lock_status().await {
+        let is_held = match self.state.lock(self.lease).status().await {
             Ok(LockStatus::Held(holder)) => {
-                holder.owner.run == id && self.now() < holder.expires + CLOCKS_DIFFER
+                holder.owner.run == id && self.clock.now() < holder.expires + CLOCKS_DIFFER
             }
             Ok(LockStatus::Free) => false,
             Err(_) => return,
@@ -103,19 +154,18 @@ impl Engine {
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
-        let summary = self.state().await?.summary::<RunSummary>(run).await?;
+        let summary = self.state.summary::<RunSummary>(run).await?;
         Ok(summary.map(|summary| summary.summary))
     }
 
     /// The report of a run; of one that has not ended, what is known of it.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
-        let state = self.state().await?;
         let mut summary = self.summary(run).await?;
         if let Some(summary) = &mut summary {
             self.mark_ended_process(summary).await;
         }
         let unknown = || RunError::UnknownRun(run.to_string());
-        let report: Option<Report> = state.report(run).await?;
+        let report: Option<Report> = self.state.report(run).await?;
         match (report, summary) {
             (Some(report), Some(summary)) => Ok(Report {
                 state: summary.state,
@@ -142,6 +192,33 @@ impl Engine {
                 })
             }
         }
+    }
+}
+
+impl Engine {
+    pub async fn records(&self) -> Result<Records<'_>, RunError> {
+        Ok(Records {
+            state: self.state().await?,
+            lease: self.shared.lease,
+            clock: self.shared.clock,
+        })
+    }
+
+    pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
+        self.records().await?.past(limit).await
+    }
+
+    /// The newest runs first, for people.
+    pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
+        self.records().await?.newest(limit).await
+    }
+
+    pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
+        self.records().await?.summary(run).await
+    }
+
+    pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
+        self.records().await?.report(run).await
     }
 
     /// Ends the runs that no process will end: a preview whose process died, since it has no lock that would show

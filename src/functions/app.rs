@@ -582,7 +582,7 @@ fn problem(error: &RunError) -> Problem {
         RunError::State(_) => ProblemKind::State,
         RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
-        RunError::UnknownRun(_) => ProblemKind::UnknownRun,
+        RunError::UnknownRun(_) | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }

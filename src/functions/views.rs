@@ -49,7 +49,11 @@ pub(super) fn run(
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
-        Format::Csv => download(format, &file("csv"), csv::report(report)),
+        Format::Csv => download(
+            format,
+            &file("csv"),
+            csv::report(report, csv::Separator::default()),
+        ),
         Format::Html => {
             let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
             let frame = Page {
@@ -171,10 +175,18 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
 
 /// `GET /accounts/{address}` (R40)
 pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> Response {
-    match format {
+    let response = match format {
         Format::Json => Response::json(200, explanation),
         Format::Html => page(200, html::explanation(explanation, Some(base))),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
+    };
+    Response {
+        status: if explanation.unknown.is_some() {
+            404
+        } else {
+            200
+        },
+        ..response
     }
 }
 
@@ -198,14 +210,11 @@ fn account_table(explanation: &Explanation) -> String {
             "object_id",
             mailbox.object_id.as_deref().unwrap_or_default(),
         );
-        push("aliases", &mailbox.aliases.join("; "));
-        push(
-            "full_access",
-            &mailbox
-                .full_access
-                .as_ref()
-                .map_or("unknown".into(), |all| all.join("; ")),
-        );
+        mailbox.aliases.iter().for_each(|it| push("aliases", it));
+        match &mailbox.full_access {
+            Some(all) => all.iter().for_each(|it| push("full_access", it)),
+            None => push("full_access", "unknown"),
+        }
     }
     for account in &explanation.accounts {
         let mut push =
@@ -214,8 +223,11 @@ fn account_table(explanation: &Explanation) -> String {
         push("kind", words::account(account.kind));
         push("name", &account.name);
         push("active", if account.active { "yes" } else { "no" });
-        push("aliases", &account.aliases.join("; "));
-        push("delegates", &account.delegates.join("; "));
+        account.aliases.iter().for_each(|it| push("aliases", it));
+        account
+            .delegates
+            .iter()
+            .for_each(|it| push("delegates", it));
     }
     rows.extend(decision_rows(explanation));
     csv::table(&["side", "address", "what", "value"], &rows)

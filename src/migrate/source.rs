@@ -24,9 +24,9 @@ pub enum ImportError {
 
 /// One variable; `None` if the export left out an encrypted value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) value: Option<String>,
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
 }
 
 /// Decodes a file: UTF-8, or UTF-16 with a byte order mark, which `>` of Windows PowerShell writes.
@@ -129,7 +129,7 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 /// `NAME=value` lines as common parsers of `.env` files read them: `export`, comments, quotes over several lines.
-fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
+pub(crate) fn dotenv(text: &str) -> Result<Vec<Variable>, ImportError> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {

@@ -1,4 +1,5 @@
-//! A report as one table (RFC 4180): a row for each fact, told apart by its first column.
+//! A report as one table (RFC 4180): a row for each fact, told apart by its first column. It begins with a byte order mark,
+//! without which Excel does not read UTF-8.
 
 use std::borrow::Cow;
 
@@ -26,6 +27,15 @@ const HEADER: [&str; 11] = [
     "text",
 ];
 
+/// What stands between two cells. Excel expects the list separator of its region, which is a semicolon where a comma is in
+/// numbers, as in the Netherlands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Separator {
+    #[default]
+    Comma,
+    Semicolon,
+}
+
 /// One row, all empty but what is given.
 #[derive(Default)]
 struct Row<'a> {
@@ -42,10 +52,9 @@ struct Row<'a> {
     text: &'a str,
 }
 
-/// Everything that a report tells of single accounts, and what it sums up.
-pub fn report(report: &Report) -> String {
-    let mut csv = Table::new(&HEADER);
-    facts(&mut csv, report);
+/// Everything that a report tells of single accounts, and below it what it sums up.
+pub fn report(report: &Report, separator: Separator) -> String {
+    let mut csv = Table::new(&HEADER, separator);
     for action in &report.actions {
         let outcome = key(action.outcome);
         let problems = action.problems.join("; ");
@@ -96,6 +105,7 @@ pub fn report(report: &Report) -> String {
         .push(&mut csv);
     }
     since(&mut csv, report);
+    facts(&mut csv, report);
     csv.into_text()
 }
 
@@ -129,7 +139,7 @@ fn since(csv: &mut Table, report: &Report) {
 
 /// Any table: its header, then its rows.
 pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
-    let mut csv = Table::new(header);
+    let mut csv = Table::new(header, Separator::Comma);
     for row in rows {
         csv.push(row.as_ref().iter().map(String::as_str));
     }
@@ -210,7 +220,7 @@ fn facts(csv: &mut Table, report: &Report) {
     }
 }
 
-/// A row for each attribute, or one for an action without.
+/// A row for each attribute, for each address where it is a list of them, or one for an action without.
 fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, problems: &str) {
     let (account, kind) = (key(action.account), key(action.kind));
     let rules: Vec<&str> = action.reasons.iter().map(|reason| &*reason.rule).collect();
@@ -220,7 +230,7 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
     } else {
         problems.to_owned()
     };
-    let mut push = |attribute: Option<Attribute>, before: &[String], after: &[String]| {
+    let mut push = |attribute: Option<Attribute>, before: &str, after: &str| {
         Row {
             record,
             address: action.address.as_str(),
@@ -228,8 +238,8 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
             kind: &kind,
             outcome,
             attribute: &attribute.map(key).unwrap_or_default(),
-            before: &before.join("; "),
-            after: &after.join("; "),
+            before,
+            after,
             rule: &rules.join(" "),
             text: &text,
             ..Row::default()
@@ -237,10 +247,21 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
         .push(csv);
     };
     if action.changes.is_empty() {
-        push(None, &[], &[]);
+        push(None, "", "");
     }
     for change in &action.changes {
-        push(Some(change.attribute), &change.before, &change.after);
+        let mut push = |before, after| push(Some(change.attribute), before, after);
+        match change.attribute {
+            Attribute::Aliases | Attribute::Delegates => {
+                change.before.iter().for_each(|address| push(address, ""));
+                change.after.iter().for_each(|address| push("", address));
+            }
+            Attribute::Address
+            | Attribute::Name
+            | Attribute::Active
+            | Attribute::ObjectId
+            | Attribute::SignInKey => push(&change.before.join("; "), &change.after.join("; ")),
+        }
     }
 }
 
@@ -267,12 +288,17 @@ struct Table(csv::Writer<Vec<u8>>);
 
 impl Table {
     /// Every cell is quoted: some spreadsheets also split at `;` where a cell is not.
-    fn new(header: &[&str]) -> Self {
+    fn new(header: &[&str], separator: Separator) -> Self {
+        let delimiter = match separator {
+            Separator::Comma => b',',
+            Separator::Semicolon => b';',
+        };
         let mut table = Self(
             csv::WriterBuilder::new()
+                .delimiter(delimiter)
                 .terminator(csv::Terminator::CRLF)
                 .quote_style(csv::QuoteStyle::Always)
-                .from_writer(Vec::new()),
+                .from_writer(BYTE_ORDER_MARK.as_bytes().to_vec()),
         );
         table.push(header.iter().copied());
         table
@@ -290,6 +316,8 @@ impl Table {
         String::from_utf8(bytes).expect("every cell is text")
     }
 }
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 const IN_MEMORY: &str = "writing rows of equal length to memory does not fail";
 
@@ -335,7 +363,11 @@ mod tests {
             ("", ""),
         ] {
             let csv = table(&["h"], [[text.to_owned()]]);
-            assert_eq!(csv, format!("\"h\"\r\n\"{expected}\"\r\n"), "{text:?}");
+            assert_eq!(
+                csv,
+                format!("\u{feff}\"h\"\r\n\"{expected}\"\r\n"),
+                "{text:?}"
+            );
         }
     }
 }

@@ -122,7 +122,7 @@ fn hostile_names_add_no_markup_to_a_page() {
 
 #[test]
 fn hostile_names_are_inert_in_csv() {
-    let table = csv::report(&with_names(&HOSTILE));
+    let table = csv::report(&with_names(&HOSTILE), csv::Separator::Comma);
     for line in table.split("\r\n").filter(|line| !line.is_empty()) {
         assert!(!line.contains(char::is_control), "{line:?}");
         let cells = cells(line);
@@ -161,7 +161,10 @@ fn cells(line: &str) -> Vec<String> {
 fn a_name_of_a_thousand_characters_is_shown_whole() {
     let long = "x".repeat(1000);
     let report = with_names(&[&long]);
-    for text in [html::report(&report), csv::report(&report)] {
+    for text in [
+        html::report(&report),
+        csv::report(&report, csv::Separator::Comma),
+    ] {
         assert!(text.contains(&long));
     }
 }
@@ -181,7 +184,9 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
         ));
     }
     report.count();
-    for render in [html::report, csv::report] {
+    for render in [html::report, |report: &Report| {
+        csv::report(report, csv::Separator::Comma)
+    }] {
         let started = Instant::now();
         let text = render(&report);
         // Other work on this machine must not make the test fail: a second is what a release build has to spare.
@@ -214,6 +219,7 @@ fn an_explanation_is_inert_too() {
         actions: Vec::new(),
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
+        unknown: None,
     };
     let page = html::explanation(&explanation, Some("/api/SyncHttp"));
     assert_eq!(markup(&page).get("script"), Some(&1));

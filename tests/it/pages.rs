@@ -9,6 +9,7 @@ use cloud_sync::{
     functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
     sandbox::{tenant, zivver::API_KEY},
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -109,11 +110,40 @@ async fn a_run_comes_in_three_forms() {
         );
     }
     for format in ["json", "html", "csv"] {
-        for path in ["/runs", "/accounts/nobody@corp.example"] {
+        let known = &report.actions[0].action.address;
+        for (path, status) in [
+            ("/runs".to_owned(), 200),
+            (format!("/accounts/{known}"), 200),
+            (format!("/accounts/xx{known}"), 404),
+        ] {
             let response = site.get(&format!("{path}?format={format}"), "*/*").await;
-            assert_eq!(response.status, 200, "{path} {format} {}", response.body);
+            assert_eq!(response.status, status, "{path} {format} {}", response.body);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r39_the_page_of_a_mistyped_address_leads_to_the_nearest() {
+    let site = Site::start(&[]).await;
+    let report = site.world.preview().await;
+    let known = &report.actions[0].action.address;
+    let page = site.browse(&format!("/accounts/xx{known}")).await;
+    assert_eq!(page.status, 404);
+    assert!(
+        page.body
+            .contains("Neither Exchange nor Zivver knows this address (did you mean "),
+        "{}",
+        page.body
+    );
+    let encoded = utf8_percent_encode(known.as_str(), NON_ALPHANUMERIC);
+    assert!(
+        page.body
+            .contains(&format!("/accounts/{encoded}?format=html\"")),
+        "{}",
+        page.body
+    );
+    let sent = site.browse(&format!("?account=xx{known}")).await;
+    assert_eq!(sent.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use super::{
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
-    named::{names, nearest, suggestion},
+    named::{UnknownAddress, names, nearest, suggestion},
     note::Note,
     plan::{Action, Plan},
     source::RecipientAnswer,
@@ -38,6 +38,9 @@ pub struct Explanation {
     pub held: Vec<HeldFact>,
     /// What else the rules say about it.
     pub notes: Vec<Note>,
+    /// Set where no mailbox, account or other recipient has the address: it is most likely mistyped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unknown: Option<UnknownAddress>,
 }
 
 /// What Exchange says.
@@ -128,6 +131,7 @@ pub fn explain(
             .filter(|note| about(&note.address))
             .cloned()
             .collect(),
+        unknown: None,
     };
     explanation.mailboxes.extend(rejected);
     explanation
@@ -142,6 +146,7 @@ pub fn explain(
         last.into_iter()
             .flat_map(|last| held_then(last, &counted, world)),
     );
+    explanation.unknown = unknown(address, &explanation, world);
     explanation.verdict = verdict(address, &explanation, world);
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
     if is_planned && !counted.is_empty() {
@@ -244,6 +249,8 @@ fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> S
         format!("{} is held: {}", held.change.what, held.reason)
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
+    } else if let Some(unknown) = &explanation.unknown {
+        stranger(address, world) + &suggestion(&unknown.nearest)
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
         stranger(address, world)
     } else if let Some(note) = first_note {
@@ -273,10 +280,30 @@ fn stranger(address: &SmtpAddress, world: &World) -> String {
             "no mailbox and no account has this address; whether Exchange knows it otherwise could not be asked: {reason}"
         ),
         Some(RecipientAnswer::NotFound) | None => {
-            let suggestion = suggestion(&nearest(address, world));
-            format!("neither Exchange nor Zivver knows this address{suggestion}")
+            "neither Exchange nor Zivver knows this address".into()
         }
     }
+}
+
+/// The address, with the nearest ones, if nothing was found that has it.
+fn unknown(
+    address: &SmtpAddress,
+    explanation: &Explanation,
+    world: &World,
+) -> Option<UnknownAddress> {
+    let is_recipient = match world.answers.recipients.get(address.as_str()) {
+        Some(RecipientAnswer::Found(_) | RecipientAnswer::Ambiguous) => true,
+        Some(RecipientAnswer::NotFound | RecipientAnswer::Failed(_)) | None => false,
+    };
+    let is_known = is_recipient
+        || !explanation.mailboxes.is_empty()
+        || !explanation.accounts.is_empty()
+        || !explanation.actions.is_empty()
+        || !explanation.held.is_empty();
+    (!is_known).then(|| UnknownAddress {
+        address: address.clone(),
+        nearest: nearest(address, world),
+    })
 }
 
 fn mailbox_facts(

@@ -1,12 +1,12 @@
 //! Accounts that were left alone, and why: named where a person has to act, counted elsewhere.
 
 use super::{
-    BOLD, BTreeMap, DIM, Report, View, YELLOW, count, fmt, inert, limit, words, write_more,
+    BOLD, BTreeMap, DIM, DetailArgs, Report, YELLOW, count, fmt, inert, limit, words, write_more,
 };
 use domain::note::{Code, Note};
 use fmt::Write as _;
 
-pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Result {
+pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     let (attention, quiet): (Vec<&Note>, Vec<&Note>) = report
         .skipped
         .iter()
@@ -17,14 +17,14 @@ pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Resul
             "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until a person decides{DIM:#}",
             words::number(count(attention.len()), "finding", "findings")
         )?;
-        let listed = view.detail.skipped;
+        let listed = detail.skipped;
         for (code, notes) in by_code(&attention) {
-            write_code(out, code, &notes, view, true, listed)?;
+            write_code(out, code, &notes, detail, true, listed)?;
         }
         writeln!(out)?;
     }
     if !quiet.is_empty() {
-        let hint = if view.detail.skipped {
+        let hint = if detail.skipped {
             ""
         } else {
             "  --skipped lists them"
@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut String, report: &Report, view: View) -> fmt::Resul
             words::number(count(quiet.len()), "finding", "findings")
         )?;
         for (code, notes) in by_code(&quiet) {
-            write_code(out, code, &notes, view, view.detail.skipped, true)?;
+            write_code(out, code, &notes, detail, detail.skipped, true)?;
         }
         writeln!(out)?;
     }
@@ -54,7 +54,7 @@ fn write_code(
     out: &mut String,
     code: Code,
     notes: &[&Note],
-    view: View,
+    mut detail: DetailArgs,
     named: bool,
     all: bool,
 ) -> fmt::Result {
@@ -68,7 +68,6 @@ fn write_code(
     if !named {
         return Ok(());
     }
-    let mut detail = view.detail;
     detail.all |= all;
     for note in notes.iter().take(limit(detail)) {
         writeln!(

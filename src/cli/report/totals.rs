@@ -73,12 +73,17 @@ fn write_since(out: &mut String, report: &Report) -> fmt::Result {
         .iter()
         .map(|number| {
             let change = i64::from(number.now) - i64::from(number.before);
-            format!("{change:+} {}", words::number_of(&number.what))
+            let sign = if change < 0 { '-' } else { '+' };
+            format!(
+                "{sign}{} {}",
+                words::thousands(change.unsigned_abs()),
+                words::number_of(&number.what)
+            )
         })
         .collect();
     for (total, word) in [(since.new_total, "new"), (since.gone_total, "settled")] {
         if total > 0 {
-            parts.push(format!("{total} {word}"));
+            parts.push(format!("{} {word}", words::thousands(total.into())));
         }
     }
     if parts.is_empty() {
@@ -106,7 +111,7 @@ fn write_since(out: &mut String, report: &Report) -> fmt::Result {
         let more = count(findings.len().min(NAMED_MAX));
         match u64::from(total).saturating_sub(more) {
             0 => {}
-            more => writeln!(out, "    {DIM}… and {more} more{DIM:#}")?,
+            more => writeln!(out, "    {DIM}… and {} more{DIM:#}", words::thousands(more))?,
         }
     }
     Ok(())
@@ -138,7 +143,11 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     let mut parts = Vec::new();
     for kind in KINDS {
         if let Some(count) = report.counts.planned.get(&kind) {
-            parts.push(format!("{count} to {}", words::verb(kind)));
+            parts.push(format!(
+                "{} to {}",
+                words::thousands((*count).into()),
+                words::verb(kind)
+            ));
         }
     }
     parts.extend(report.nothing_to_change().map(|it| it.text().to_owned()));
@@ -158,7 +167,11 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     let mut parts = Vec::new();
     for kind in KINDS {
         if let Some(count) = report.counts.applied.get(&kind) {
-            parts.push(format!("{count} {}", words::past(kind)));
+            parts.push(format!(
+                "{} {}",
+                words::thousands((*count).into()),
+                words::past(kind)
+            ));
         }
     }
     if parts.is_empty() {
@@ -170,7 +183,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         (report.remaining, "not started"),
     ] {
         if count > 0 {
-            parts.push(format!("{count} {word}"));
+            parts.push(format!("{} {word}", words::thousands(count.into())));
         }
     }
     parts.extend(rest(report));
@@ -206,7 +219,10 @@ fn write_parts(out: &mut String, parts: &[String]) -> fmt::Result {
 fn rest(report: &Report) -> Vec<String> {
     let mut parts = Vec::new();
     if report.counts.held > 0 {
-        parts.push(format!("{} held back", report.counts.held));
+        parts.push(format!(
+            "{} held back",
+            words::thousands(report.counts.held.into())
+        ));
     }
     let attention = report
         .skipped
@@ -214,7 +230,7 @@ fn rest(report: &Report) -> Vec<String> {
         .filter(|note| note.code.needs_attention())
         .count();
     if attention > 0 {
-        parts.push(format!("{attention} to look at"));
+        parts.push(format!("{} to look at", words::thousands(count(attention))));
     }
     parts
 }
@@ -231,7 +247,11 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
         words::thousands(source.in_scope.into())
     )?;
     if source.rejected > 0 {
-        write!(out, ", {} not understood", source.rejected)?;
+        write!(
+            out,
+            ", {} not understood",
+            words::thousands(source.rejected.into())
+        )?;
     }
     write!(
         out,
@@ -241,10 +261,18 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
         words::thousands(target.active.into())
     )?;
     if target.outside > 0 {
-        write!(out, ", {} outside the claimed domains", target.outside)?;
+        write!(
+            out,
+            ", {} outside the claimed domains",
+            words::thousands(target.outside.into())
+        )?;
     }
     if target.rejected > 0 {
-        write!(out, ", {} not understood", target.rejected)?;
+        write!(
+            out,
+            ", {} not understood",
+            words::thousands(target.rejected.into())
+        )?;
     }
     writeln!(out, "{DIM:#}")
 }
@@ -265,8 +293,12 @@ fn times(requests: &ServiceRequests) -> String {
     let total = words::number(requests.total, "time", "times");
     match (requests.retries, requests.throttled) {
         (0, 0) => total,
-        (retries, 0) => format!("{total}, {retries} repeated"),
-        (0, throttled) => format!("{total}, {throttled} throttled"),
-        (retries, throttled) => format!("{total}, {retries} repeated, {throttled} throttled"),
+        (retries, 0) => format!("{total}, {} repeated", words::thousands(retries)),
+        (0, throttled) => format!("{total}, {} throttled", words::thousands(throttled)),
+        (retries, throttled) => format!(
+            "{total}, {} repeated, {} throttled",
+            words::thousands(retries),
+            words::thousands(throttled)
+        ),
     }
 }

@@ -1,6 +1,7 @@
 //! The page for one address (R40).
 
 use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     super::words,
@@ -8,7 +9,11 @@ use super::{
     report::{action, held_change, note_rows},
     value, values,
 };
-use domain::explain::{AccountFacts, Explanation, MailboxFacts};
+use domain::{
+    address::SmtpAddress,
+    explain::{AccountFacts, Explanation, MailboxFacts},
+    named::UnknownAddress,
+};
 
 /// `home` is the path of the dashboard, where there is one.
 pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
@@ -19,8 +24,32 @@ pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
     };
     page.around(&html! {
         @if let Some(home) = home { (search(home, "Another address")) }
-        (content(explanation))
+        @match &explanation.unknown {
+            Some(unknown) => (not_found(&explanation.verdict, unknown, home)),
+            None => (content(explanation)),
+        }
     })
+}
+
+/// The nearest addresses lead to their pages.
+fn not_found(verdict: &str, unknown: &UnknownAddress, home: Option<&str>) -> Markup {
+    let path =
+        |address: &SmtpAddress| utf8_percent_encode(address.as_str(), NON_ALPHANUMERIC).to_string();
+    html! {
+        h1 { (value(unknown.address.as_str())) }
+        p.lead.alert.bad role="alert" { (words::capital(verdict)) " (R39)" }
+        @if let (Some(home), false) = (home, unknown.nearest.is_empty()) {
+            ul.rows {
+                @for near in &unknown.nearest {
+                    li {
+                        a href={ (home) "/accounts/" (path(near)) "?format=html" } {
+                            (value(near.as_str()))
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The field that leads to such a page.

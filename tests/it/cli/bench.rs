@@ -132,6 +132,22 @@ impl Bench {
             .unwrap()
     }
 
+    /// Every setting with its full name.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (String, &str)> {
+        let settings = self.settings.iter();
+        settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value.as_str()))
+    }
+
+    /// Where the program runs.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn setting(&self, name: &str) -> &str {
+        let (_, value) = self.settings.iter().find(|it| it.0 == name).unwrap();
+        value
+    }
+
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let is_secret = |name: &str| ["ZIVVER_API_KEY", "ACCESS_TOKEN"].contains(&name);
         let secrets = self.settings.iter().filter(move |it| is_secret(&it.0));
@@ -172,7 +188,11 @@ pub(super) fn command(folder: &Path) -> Command {
     command
 }
 
-fn program_in(folder: &Path, variables: &[(String, String)], arguments: &[&str]) -> Ended {
+pub(super) fn program_in(
+    folder: &Path,
+    variables: &[(String, String)],
+    arguments: &[&str],
+) -> Ended {
     let mut command = command(folder);
     command
         .envs(variables.iter().map(|(name, value)| (name, value)))

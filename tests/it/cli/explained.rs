@@ -68,7 +68,6 @@ async fn r40_every_case_has_its_answer() {
         ("merged@corp.example", 3),
         ("team@corp.example", 3),
         ("supplier@corp.example", 3),
-        ("nobody@corp.example", 0),
     ] {
         let explained = bench.run(&["explain", address]);
         assert_eq!(explained.code, code, "{explained:?}");
@@ -208,13 +207,5 @@ async fn r40_every_case_has_its_answer() {
         1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
         cloud-sync apply --approve c7fd965aa2  after a preview or apply has shown the whole set
 
-    ----
-    nobody@corp.example: neither Exchange nor Zivver knows this address
-
-    Exchange Online
-      has no mailbox with this address
-
-    Zivver
-      has no account with this address
     "#);
 }

@@ -88,7 +88,10 @@ pub(super) fn of_report(report: &Report) -> Vec<(String, Claim)> {
         ("the report", claim_of_json(&json)),
         ("the terminal", claim_of(&cli::terminal(report))),
         ("the page", claim_of(&html::report(report))),
-        ("the table", claim_of_csv(&csv::report(report))),
+        (
+            "the table",
+            claim_of_csv(&csv::report(report, csv::Separator::Comma)),
+        ),
         ("the subject of the mail", claim_of(&mail::subject(report))),
         (
             "the exit code",

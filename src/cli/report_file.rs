@@ -1,0 +1,81 @@
+//! A report as a file, besides what the terminal shows.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    CliError,
+    args::{FileFormat, ReportArgs},
+    output::Output,
+    text,
+};
+use crate::{
+    domain::report::Report,
+    render::{
+        csv::{self, Separator},
+        html,
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct ReportFile {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Html,
+    Json,
+    Csv(Separator),
+}
+
+impl ReportFile {
+    /// Asked before a run starts, so that no run ends with a report in a form that is not known.
+    pub(super) fn of(args: &ReportArgs) -> Result<Option<Self>, CliError> {
+        let Some(path) = args.report.clone() else {
+            return Ok(None);
+        };
+        let wanted = args.format.or_else(|| by_extension(&path));
+        let separator = args.separator.map(Separator::from);
+        let format = match (wanted, separator) {
+            (Some(FileFormat::Csv), separator) => Format::Csv(separator.unwrap_or_default()),
+            (Some(FileFormat::Html | FileFormat::Json), Some(_)) => {
+                return Err(CliError::Failed(
+                    "--separator is for CSV: remove it, or add --format csv".to_owned(),
+                ));
+            }
+            (Some(FileFormat::Html), None) => Format::Html,
+            (Some(FileFormat::Json), None) => Format::Json,
+            (None, _) => {
+                return Err(CliError::Failed(format!(
+                    "the extension of {} is not html, csv or json: add --format",
+                    text::inert(&path.display().to_string())
+                )));
+            }
+        };
+        Ok(Some(Self { path, format }))
+    }
+
+    pub(super) fn write(&self, report: &Report, output: Output) -> Result<(), CliError> {
+        let text = match self.format {
+            Format::Html => html::report(report),
+            Format::Csv(separator) => csv::report(report, separator),
+            Format::Json => super::output::json(report)?,
+        };
+        let shown = self.path.display().to_string();
+        let shown = text::inert(&shown);
+        std::fs::write(&self.path, text).map_err(|error| {
+            CliError::Failed(format!(
+                "cannot write {shown}: {error}; `cloud-sync runs {} --report FILE` writes the report again",
+                report.id
+            ))
+        })?;
+        output.say(&format!("The report is in {shown}."));
+        Ok(())
+    }
+}
+
+fn by_extension(path: &Path) -> Option<FileFormat> {
+    let extension = path.extension()?.to_str()?;
+    <FileFormat as clap::ValueEnum>::from_str(extension, true).ok()
+}

@@ -1,0 +1,96 @@
+//! Settings in a file that the command line names.
+
+use std::{collections::BTreeMap, fs};
+
+use serde_json::json;
+
+use super::bench::{self, Bench, Ended, program_in};
+
+/// The program with nothing in its environment but these variables.
+fn run(bench: &Bench, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    let variables: Vec<(String, String)> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    program_in(bench.folder(), &variables, arguments)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_come_from_a_file_that_is_named() {
+    let bench = Bench::start(bench::small()).await;
+    let lines = bench.settings().enumerate();
+    let lines: Vec<String> = lines
+        .map(|(at, (name, value))| match at % 4 {
+            0 => format!("{name}=\"{value}\"\r\n"),
+            1 => format!("export {name}='{value}' # as it was\n"),
+            2 => format!("  {name} = {value}\n"),
+            _ => format!("{name}={value} # as it was\n"),
+        })
+        .collect();
+    let lines = format!("\u{feff}# a comment\r\n\r\n{}", lines.concat());
+    fs::write(bench.folder().join("sync.env"), lines).unwrap();
+    let values: BTreeMap<String, &str> = bench.settings().collect();
+    let local = json!({"IsEncrypted": false, "Values": values});
+    fs::write(
+        bench.folder().join("local.settings.json"),
+        local.to_string(),
+    )
+    .unwrap();
+    let expected = bench.run(&["preview"]).filtered();
+    for file in ["sync.env", "local.settings.json"] {
+        let ended = run(&bench, &[], &["--env-file", file, "preview"]);
+        assert_eq!(ended.code, 3, "{ended:?}");
+        let changes = ended.filtered().replace("since run: nothing changed\n", "");
+        assert_eq!(changes, expected, "{file}");
+        let forbids = [("CLOUD_SYNC__PERFORM_SYNC", "false")];
+        let ended = run(&bench, &forbids, &["apply", "--env-file", file]);
+        assert_eq!((ended.code, bench.writes()), (1, 0), "{ended:?}");
+        assert!(ended.err.contains("PERFORM_SYNC is false"), "{ended:?}");
+    }
+    fs::copy(bench.folder().join("sync.env"), bench.folder().join(".env")).unwrap();
+    let unread = run(&bench, &[], &["preview"]);
+    assert_eq!(unread.code, 1, "{unread:?}");
+    assert!(unread.err.contains("ZIVVER_API_KEY is not set"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_named_with_its_line_and_without_values() {
+    let bench = Bench::start(bench::small()).await;
+    for (text, error) in [
+        (
+            "A=1\n\nsecret value\n",
+            "f, line 3: write NAME=value; a comment begins with #",
+        ),
+        ("A=1\nB=\"secret\n", "f, line 2: close the quote"),
+        (
+            "A=1\nA=secret\n",
+            "f: A is set twice: remove one of the lines",
+        ),
+        (
+            "{\"Values\": {\n\"A\": secret}}",
+            "f, line 2: the JSON is invalid",
+        ),
+        (
+            "{\"A\": \"secret\"}",
+            "f: the JSON has no object `Values`, as a local.settings.json has",
+        ),
+        (
+            "{\"Values\": {\"A\": [\"secret\"]}}",
+            "f: the value of A is not a text: quote it",
+        ),
+        (
+            "{\"IsEncrypted\": true, \"Values\": {\"A\": \"secret\"}}",
+            "f: the values are encrypted: run `func settings decrypt`",
+        ),
+    ] {
+        fs::write(bench.folder().join("f"), text).unwrap();
+        let ended = run(&bench, &[], &["preview", "--env-file", "f"]);
+        assert_eq!(
+            (ended.code, &*ended.out, &*ended.err),
+            (1, "", &*format!("error: {error}\n"))
+        );
+    }
+    let missing = run(&bench, &[], &["preview", "--env-file", "missing"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.err.starts_with("error: cannot read missing: "));
+}

@@ -1,0 +1,76 @@
+//! Runs as a person names them: `last`, the beginning of an id; with no settings but the place of the state.
+
+use cloud_sync::{domain::report::Report, engine::RunSummary};
+
+use super::bench::{self, Bench};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_a_run_is_named_by_the_beginning_of_its_id_or_as_last() {
+    let bench = Bench::start(bench::small()).await;
+    let none = bench.run(&["runs", "last"]);
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(none.err.contains("no run has the id \"last\""), "{none:?}");
+
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    let preview: Report = bench.run(&["preview", "--json"]).json();
+    let beginning = &applied.id[..applied.id.len() - 5];
+    let shown: Report = bench.run(&["runs", beginning, "--json"]).json();
+    assert_eq!(shown, applied);
+    let last: Report = bench.run(&["runs", "last", "--json"]).json();
+    assert_eq!(last, preview);
+    for name in [beginning, "last", &*applied.id] {
+        let undo: Report = bench.run(&["undo", name, "--json"]).json();
+        assert_eq!(undo.undoes.as_ref(), Some(&applied.id), "{name}");
+    }
+
+    let ambiguous = bench.run(&["runs", "2"]);
+    assert_eq!((ambiguous.code, &*ambiguous.out), (1, ""));
+    assert!(
+        ambiguous
+            .err
+            .starts_with("error: 5 runs have an id that begins with \"2\": "),
+        "{ambiguous:?}"
+    );
+    for id in [&applied.id, &preview.id] {
+        assert!(ambiguous.err.contains(id.as_str()), "{ambiguous:?}");
+    }
+    assert!(ambiguous.err.ends_with("; write more of the id\n"));
+    let writes = bench.writes();
+    assert_eq!(bench.run(&["undo", "2", "--apply"]).code, 1);
+    for name in ["3", "", "LAST", &applied.id[1..]] {
+        assert_eq!(bench.run(&["undo", name, "--apply"]).code, 1, "{name}");
+    }
+    assert_eq!(bench.writes(), writes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_lists_as_many_as_asked_for() {
+    let bench = Bench::start(bench::small()).await;
+    let ids: Vec<String> = (0..3)
+        .map(|_| bench.run(&["preview", "--json"]).json::<Report>().id)
+        .collect();
+    let newest: Vec<RunSummary> = bench.run(&["runs", "--limit", "2", "--json"]).json();
+    let newest: Vec<&str> = newest.iter().map(|run| run.id.as_str()).collect();
+    assert_eq!(newest, [&ids[2], &ids[1]]);
+    for wrong in ["0", "many", "-1"] {
+        let ended = bench.run(&["runs", "--limit", wrong]);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{wrong}");
+    }
+    assert_eq!(bench.run(&["runs", "last", "--limit", "2"]).code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_needs_no_settings_but_the_place_of_the_state() {
+    let bench = Bench::start(bench::small()).await;
+    let report: Report = bench.run(&["preview", "--json"]).json();
+    let state = [("CLOUD_SYNC__STATE", bench.setting("STATE"))];
+    let runs: Vec<RunSummary> = bench::program(&state, &["runs", "--json"]).json();
+    assert_eq!(runs[0].id, report.id);
+    let shown: Report = bench::program(&state, &["runs", "last", "--json"]).json();
+    assert_eq!(shown, report);
+
+    let wrong = bench::program(&[("CLOUD_SYNC__STATE", "s3://bucket")], &["runs"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("is not a kind of state"), "{wrong:?}");
+    assert!(!wrong.err.contains("ZIVVER_API_KEY"), "{wrong:?}");
+}

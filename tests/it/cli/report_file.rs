@@ -1,0 +1,110 @@
+//! A report as a file: its forms, and the CSV that a spreadsheet opens.
+
+use std::fs;
+
+use cloud_sync::{domain::report::Report, sandbox::exchange::Tenant};
+
+use super::bench::{self, Bench};
+
+/// Two of three delegates of one functional account come.
+async fn bench() -> Bench {
+    let (_, organisation) = bench::small();
+    let tenant = Tenant::new("corp.example")
+        .user("anna@corp.example")
+        .user("bob@corp.example")
+        .shared("info@corp.example")
+        .full_access("info@corp.example", "anna@corp.example")
+        .full_access("info@corp.example", "bob@corp.example");
+    Bench::start((tenant, organisation)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_written_in_the_form_that_its_extension_tells() {
+    let bench = bench().await;
+    let plain = bench.run(&["preview"]);
+    for (file, more, begins) in [
+        ("report.html", &[][..], "<!doctype html>"),
+        ("report.csv", &[], "\u{feff}\"record\",\"address\""),
+        ("report.JSON", &[], "{"),
+        ("report", &["--format", "csv"], "\u{feff}\"record\",\""),
+        ("report.txt", &["--format", "json"], "{"),
+        (
+            "dutch.csv",
+            &["--separator", ";"],
+            "\u{feff}\"record\";\"address\"",
+        ),
+    ] {
+        let arguments = [&["preview", "--report", file], more].concat();
+        let ended = bench.run(&arguments);
+        assert_eq!(ended.code, plain.code, "{ended:?}");
+        assert_eq!(ended.err, format!("The report is in {file}.\n"));
+        let text = fs::read_to_string(bench.folder().join(file)).unwrap();
+        assert!(text.starts_with(begins), "{file}: {text}");
+        assert!(text.contains("info@corp.example"), "{file}: {text}");
+    }
+    let json = fs::read_to_string(bench.folder().join("report.txt")).unwrap();
+    let report: Report = serde_json::from_str(&json).unwrap();
+    let stored = bench.run(&["runs", &report.id, "--report", "again.json"]);
+    assert_eq!(stored.code, 0, "{stored:?}");
+    let again = fs::read_to_string(bench.folder().join("again.json")).unwrap();
+    assert_eq!(again, json);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_has_one_address_in_a_row_and_ends_with_what_sums_it_up() {
+    let bench = bench().await;
+    bench.run(&["preview", "--report", "r.csv", "--separator", ";"]);
+    let text = fs::read_to_string(bench.folder().join("r.csv")).unwrap();
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(b';')
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let delegates: Vec<&str> = rows
+        .iter()
+        .filter(|row| &row[0] == "action" && &row[5] == "delegates")
+        .map(|row| &row[7])
+        .collect();
+    assert_eq!(delegates, ["anna@corp.example", "bob@corp.example"]);
+    assert_eq!(&rows[0][0], "action");
+    let first_sum = rows.iter().position(|row| &row[0] == "run").unwrap();
+    assert!(
+        rows[first_sum..]
+            .iter()
+            .all(|row| ["run", "filter", "warning"].contains(&&row[0])),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_not_known_starts_no_run() {
+    let bench = bench().await;
+    for (arguments, text) in [
+        (
+            &["apply", "--report", "report.xlsx"][..],
+            "error: the extension of report.xlsx is not html, csv or json: add --format\n",
+        ),
+        (
+            &["apply", "--report", "r.html", "--separator", ";"],
+            "error: --separator is for CSV: remove it, or add --format csv\n",
+        ),
+        (
+            &["runs", "--report", "r.csv"],
+            "error: --report writes the report of one run: name it, such as `cloud-sync runs last --report FILE`\n",
+        ),
+    ] {
+        let ended = bench.run(arguments);
+        assert_eq!((ended.code, &*ended.err), (1, text));
+    }
+    assert_eq!(bench.run(&["apply", "--format", "csv"]).code, 1);
+    assert_eq!(bench.writes(), 0);
+    assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
+
+    let ended = bench.run(&["preview", "--report", "missing/r.csv"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let (_, remedy) = ended.err.split_once("; `cloud-sync ").unwrap();
+    let (command, _) = remedy.split_once('`').unwrap();
+    let command = command.replace("FILE", "r.csv");
+    let arguments: Vec<&str> = command.split(' ').collect();
+    assert_eq!(bench.run(&arguments).code, 0);
+    assert!(bench.folder().join("r.csv").exists());
+}

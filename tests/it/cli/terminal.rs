@@ -1,0 +1,82 @@
+//! What a terminal shows, and what a file or a pipe gets.
+
+use std::time::Duration;
+
+use cloud_sync::domain::report::Report;
+
+use super::bench::{self, Bench, Ended};
+use crate::tools;
+
+const COLUMNS: usize = 60;
+
+/// Gives a program a terminal of 60 columns and prints what it wrote there.
+const IN_TERMINAL: &str = "
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 60, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    sys.stdout.buffer.write(data)
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_wrapped_for_a_terminal_and_whole_for_a_pipe() {
+    let Some(mut command) = tools::python_with("pty") else {
+        return;
+    };
+    let bench = Bench::start(bench::small()).await;
+    let id = bench.run(&["preview", "--json"]).json::<Report>().id;
+    let piped = bench.run(&["runs", &id]).out;
+    assert!(piped.lines().any(|line| line.len() > COLUMNS), "{piped}");
+    assert!(!piped.contains('…'), "{piped}");
+    command
+        .args(["-c", IN_TERMINAL, env!("CARGO_BIN_EXE_cloud-sync")])
+        .args(["runs", &id, "--color", "never"])
+        .env_clear()
+        .envs(bench.settings())
+        .current_dir(bench.folder());
+    let shown = tokio::task::block_in_place(|| command.output()).unwrap();
+    let shown = Ended::from(shown).out;
+    for line in shown.lines() {
+        let is_one_word = !line.trim().contains(' ');
+        assert!(line.chars().count() <= COLUMNS || is_one_word, "{line:?}");
+    }
+    let words =
+        |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+    assert_eq!(words(&shown), words(&piped));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_run_says_on_stderr_how_far_it_is() {
+    let bench = Bench::start(bench::small()).await;
+    let control = bench.sandbox.exchange.control();
+    control.set_latency(Duration::from_secs(6));
+    let preview = bench.begin(&["preview", "--json"]);
+    let ended = tokio::task::block_in_place(|| preview.wait_with_output()).unwrap();
+    let ended = Ended::from(ended);
+    let report: Report = ended.json();
+    assert_eq!(report.error, None);
+    let lines = u64::try_from(ended.err.lines().count()).unwrap();
+    assert!(
+        (1..=report.duration_ms / 10_000).contains(&lines),
+        "{ended:?}"
+    );
+    for line in ended.err.lines() {
+        let is_phase = [
+            "starting",
+            "listed ",
+            "reading permissions: ",
+            "asked about ",
+        ]
+        .iter()
+        .any(|phase| line.starts_with(phase));
+        assert!(is_phase, "{ended:?}");
+    }
+}
