@@ -3,6 +3,7 @@
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
+mod apply;
 mod args;
 mod check;
 #[cfg(feature = "sandbox")]
@@ -241,22 +242,23 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview { accounts, detail } => {
-            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-            request.accounts = accounts.addresses.into_iter().collect();
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+        Command::Preview {
+            accounts,
+            out,
+            detail,
+        } => {
+            let accounts = accounts.addresses.into_iter().collect();
+            apply::preview(&engine(links)?, accounts, out.as_deref(), output, detail).await
         }
         Command::Apply {
-            accounts,
+            subjects,
+            yes,
             approve,
             detail,
         } => {
-            let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
-            request.accounts = accounts.addresses.into_iter().collect();
-            request.approve = approve;
-            let report = observed(&engine(links)?, &request).await?;
-            shown(&report, output, detail)
+            let request = apply::request(subjects, approve)?;
+            let stop = links.stop.clone();
+            apply::apply(&engine(links)?, request, yes, &stop, output, detail).await
         }
         Command::Explain { address } => {
             let engine = engine(links)?;

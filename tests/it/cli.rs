@@ -7,6 +7,7 @@ mod generated;
 #[cfg(unix)]
 mod interrupted;
 mod output;
+mod reviewed;
 mod serving;
 
 use bench::{Bench, Ended};
