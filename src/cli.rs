@@ -3,6 +3,7 @@
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
+mod apply;
 mod args;
 mod check;
 #[cfg(feature = "sandbox")]
@@ -250,20 +251,23 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview { accounts, show } => {
-            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-            request.accounts = accounts.addresses.into_iter().collect();
-            run_and_show(&engine(links)?, &request, output, &show).await
+        Command::Preview {
+            accounts,
+            out,
+            show,
+        } => {
+            let accounts = accounts.addresses.into_iter().collect();
+            apply::preview(&engine(links)?, accounts, out.as_deref(), output, &show).await
         }
         Command::Apply {
-            accounts,
+            subjects,
+            yes,
             approve,
             show,
         } => {
-            let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
-            request.accounts = accounts.addresses.into_iter().collect();
-            request.approve = approve;
-            run_and_show(&engine(links)?, &request, output, &show).await
+            let request = apply::request(subjects, approve)?;
+            let stop = links.stop.clone();
+            apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
         Command::Explain { address } => explain(&engine(links)?, &address, output).await,
         Command::Undo {
@@ -350,11 +354,20 @@ async fn run_and_show(
 ) -> Result<Status, CliError> {
     let file = ReportFile::of(&show.report)?;
     let report = observed(engine, request, output).await?;
-    output.show(&report, || report::page(&report, show.detail))?;
+    shown(&report, file, output, show)
+}
+
+fn shown(
+    report: &Report,
+    file: Option<ReportFile>,
+    output: Output,
+    show: &args::ShowArgs,
+) -> Result<Status, CliError> {
+    output.show(report, || report::page(report, show.detail))?;
     if let Some(file) = file {
-        file.write(&report, output)?;
+        file.write(report, output)?;
     }
-    Status::of(&report).ok_or_else(|| {
+    Status::of(report).ok_or_else(|| {
         let error = report.error.as_deref().unwrap_or("the run failed");
         CliError::Failed(text::inert(error).to_string())
     })

@@ -18,6 +18,7 @@ pub mod notices;
 mod open_files;
 mod probe;
 pub mod progress;
+mod reviewed;
 pub mod run;
 mod stop;
 mod undo;
@@ -32,6 +33,7 @@ use tokio::sync::OnceCell;
 use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
+pub use reviewed::PlanSource;
 pub use run::{RunRequest, RunSummary};
 pub use stop::Stop;
 

@@ -63,13 +63,22 @@ pub(super) enum Command {
     Preview {
         #[command(flatten)]
         accounts: AccountArgs,
+        /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         #[command(flatten)]
         show: ShowArgs,
     },
     /// Make the changes in Zivver
+    ///
+    /// On a terminal it shows them first, and asks.
     Apply {
-        #[command(flatten)]
-        accounts: AccountArgs,
+        /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
+        #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
+        subjects: Vec<Subject>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
         /// Release a held set by the code that the report shows with it; repeat for several
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
@@ -210,6 +219,14 @@ impl From<SeparatorArg> for Separator {
     }
 }
 
+/// What an apply is restricted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    Account(SmtpAddress),
+    /// R28: a file that a preview has written.
+    Plan(PathBuf),
+}
+
 /// How much of a report is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct DetailArgs {
@@ -258,6 +275,16 @@ fn runs(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| "write a number from 1".to_owned())
+}
+
+/// A plan is whatever has no `@` in its name, or a directory before it.
+fn subject(text: &str) -> Result<Subject, String> {
+    let name = text.rsplit(['/', std::path::MAIN_SEPARATOR]).next();
+    let is_path = name != Some(text) && std::path::Path::new(text).exists();
+    if is_path || !text.contains('@') {
+        return Ok(Subject::Plan(text.into()));
+    }
+    address(text).map(Subject::Account)
 }
 
 #[cfg(feature = "sandbox")]

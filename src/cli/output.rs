@@ -95,6 +95,12 @@ impl Output {
         drop(writeln!(err, "{text}"));
     }
 
+    /// A question, which is answered on its line.
+    pub(super) fn ask(self, text: &str) {
+        let mut err = AutoStream::new(io::stderr().lock(), self.choice);
+        drop(write!(err, "{text}").and_then(|()| err.flush()));
+    }
+
     pub(super) fn error(self, text: &str) {
         self.say(&format!("{RED}error:{RED:#} {text}"));
     }

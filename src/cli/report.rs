@@ -38,6 +38,8 @@ const KINDS: [ActionKind; 6] = [
     ActionKind::Empty,
 ];
 
+pub(super) use totals::apply_command;
+
 pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     if !report.accounts.is_empty() {
         // R39: what is asked for by name is shown in full.

@@ -59,6 +59,9 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R28
+    #[error("run {0} has no plan to apply: {1}; start a preview, and apply that (R28)")]
+    NoPlan(String, &'static str),
     /// R39
     #[error("{}", in_words(.0))]
     UnknownAccounts(Vec<UnknownAddress>),
@@ -93,6 +96,7 @@ impl RunError {
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
+            | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }

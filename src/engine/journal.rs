@@ -388,6 +388,12 @@ impl Deeds {
         deeds
     }
 
+    /// The actions that were made.
+    pub fn made(&self) -> impl Iterator<Item = &Action> {
+        let made = self.actions.iter().filter(|it| it.outcome.is_done());
+        made.map(|report| &report.action)
+    }
+
     /// With the actions of the last invocation; by address.
     pub fn followed_by(mut self, actions: Vec<ActionReport>) -> Vec<ActionReport> {
         if self.actions.is_empty() {

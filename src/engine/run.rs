@@ -22,6 +22,7 @@ use super::{
     history::{LOOKED_AT, Past},
     journal::{Deeds, Entries, Entry, Journal, PlanRecord, read_what_is_left},
     progress::span,
+    reviewed::PlanSource,
 };
 use crate::{
     domain::{
@@ -44,6 +45,7 @@ use crate::{
             ActionOutcome, ActionReport, Counts, Report, Requests, RunOutcome, RunState,
             ServiceRequests, SourceFacts, TargetFacts,
         },
+        reviewed::Reviewed,
         scope::RunScope,
         seen::SeenAccounts,
         since::since,
@@ -99,6 +101,8 @@ pub struct RunRequest {
     pub patience: Duration,
     /// R37: the run to take back; `None` for a reconciliation.
     pub undo: Option<RunId>,
+    /// R28: the reviewed plan that the run is restricted to.
+    pub plan: Option<PlanSource>,
     /// The host tries a failed tick again: of the failure an earlier try has told.
     pub has_failed_before: bool,
 }
@@ -115,6 +119,7 @@ impl RunRequest {
             punctual: false,
             patience: Duration::ZERO,
             undo: None,
+            plan: None,
             has_failed_before: false,
         }
     }
@@ -142,6 +147,9 @@ pub struct RunSummary {
     /// R37: the run that it takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
+    /// R28: the preview whose changes, and no others, it makes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub applies: Option<RunId>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
@@ -158,7 +166,7 @@ impl RunSummary {
             started: epoch(&self.started),
             ended: self.ended.as_deref().and_then(epoch),
             error: self.error.as_deref(),
-            is_for_all: self.accounts.is_empty() && self.undo.is_none(),
+            is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
     }
@@ -183,6 +191,7 @@ impl RunSummary {
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
             undo: request.undo.clone(),
+            applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             was_killed: false,
         }
     }
@@ -212,6 +221,8 @@ struct Running<'a> {
     approvals: BTreeMap<String, Approval>,
     /// R37: where the deltas come from, if not from the two sides.
     undo: Option<Undo>,
+    /// R28: what the run is restricted to.
+    reviewed: Option<Reviewed>,
     /// How an earlier invocation left this run: still running if it was killed (R34, R35).
     recorded: Option<RunState>,
     /// The plans of earlier invocations of this run (R34), until it is known what Zivver shows of them.
@@ -252,6 +263,12 @@ impl Doing {
     }
 }
 
+/// What decides about the deltas of a run beside the two sides.
+struct Origin {
+    undo: Option<Undo>,
+    reviewed: Option<Reviewed>,
+}
+
 /// How a run began.
 enum Begun<'a> {
     Now(Box<Running<'a>>),
@@ -289,11 +306,16 @@ impl Engine {
             Some(run) => Some(super::undo::load(state, run).await?),
             None => None,
         };
+        let reviewed = match &request.plan {
+            Some(plan) => Some(plan.load(state).await?),
+            None => None,
+        };
         let lock = match request.mode {
             Mode::Preview => None,
             Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
         };
-        let begun = self.begun(request, state, id, undo, started, lock.as_ref());
+        let origin = Origin { undo, reviewed };
+        let begun = self.begun(request, state, id, origin, started, lock.as_ref());
         match begun.await {
             Ok(Begun::Now(running)) => running.traced(lock).await,
             Ok(Begun::EndedBefore(report)) => {
@@ -313,10 +335,11 @@ impl Engine {
         request: &'a RunRequest,
         state: &'a State,
         id: RunId,
-        undo: Option<Undo>,
+        origin: Origin,
         started: Instant,
         lock: Option<&LockGuard>,
     ) -> Result<Begun<'a>, RunError> {
+        let Origin { undo, reviewed } = origin;
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
         let recorded = self.recorded_state(request).await?;
@@ -344,6 +367,7 @@ impl Engine {
         }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
+        report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
         let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
@@ -371,6 +395,7 @@ impl Engine {
             report,
             approvals,
             undo,
+            reviewed,
             recorded,
             earlier_plans: Vec::new(),
             earlier: Deeds::default(),
@@ -639,6 +664,7 @@ impl Running<'_> {
             stops_first: self.memory.cut_off,
             began: self.began,
             held: None,
+            reviewed: self.reviewed.clone(),
         }
     }
 
@@ -683,6 +709,8 @@ impl Running<'_> {
         if self.request.id.is_some() {
             let plans = std::mem::take(&mut self.earlier_plans);
             self.earlier = Deeds::of(&plans, Some(world));
+            let earlier = &self.earlier;
+            self.reviewed = self.reviewed.take().map(|it| it.made_by(earlier.made()));
             self.began = plans.first().and_then(|(record, _)| record.began);
             let records = plans.iter().map(|(record, _)| record);
             self.written = records.flat_map(PlanRecord::written).cloned().collect();
@@ -893,7 +921,8 @@ impl Running<'_> {
         self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
-        self.memory.cut_off = false;
+        // Suspends that were to come first may be among what is left for later (R25).
+        self.memory.cut_off &= plan.leaves_out;
         if self.request.accounts.is_empty() && self.undo.is_none() {
             self.memory.held_of.clone_from(&plan.exceeded);
         }
@@ -913,8 +942,7 @@ impl Running<'_> {
             self.settle_baseline(plan);
             return self.save_memory().await;
         }
-        let by = fetched.policy.sso_account_key;
-        let record = PlanRecord::of(plan, &fetched.world, by);
+        let record = PlanRecord::of(plan, &fetched.world, fetched.policy.sso_account_key);
         self.doing = Doing::Saving;
         let number = self.write_ahead(&record).await?;
         let mut journal =
@@ -1135,7 +1163,7 @@ impl Running<'_> {
             doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
         });
         // An approval of something else says nothing about a source or a scope that is in doubt.
-        let free = plan.held.is_empty()
+        let free = plan.held.is_empty() && !plan.leaves_out
             || self
                 .approvals
                 .values()
@@ -1272,7 +1300,8 @@ impl Running<'_> {
 
     /// A comparison that cannot be made is none: the run itself went well.
     async fn compare(&mut self) {
-        if !self.request.accounts.is_empty() || self.undo.is_some() {
+        let is_for_all = self.request.accounts.is_empty() && self.undo.is_none();
+        if !is_for_all || self.report.counts.leave_out() {
             return;
         }
         match self.previous().await {

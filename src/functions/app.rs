@@ -26,7 +26,8 @@ use crate::{
         scope::RunScope,
     },
     engine::{
-        Engine, RunError, RunRequest, RunSummary, check::Checkup, health::Health, history::Past,
+        Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, health::Health,
+        history::Past,
     },
     settings::SettingsError,
     state::{Phase, RunId},
@@ -252,7 +253,8 @@ async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
             && is_unfinished
             && run.mode == Mode::Apply
             && run.accounts.is_empty()
-            && run.undo.is_none();
+            && run.undo.is_none()
+            && run.applies.is_none();
         if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
             return Ok(Some(request_of(id, run)));
         }
@@ -266,6 +268,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         accounts: summary.accounts,
         approve: summary.approve,
         undo: summary.undo,
+        plan: summary.applies.map(PlanSource::History),
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -388,7 +391,10 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
     let answered = match call {
         ApiCall::Start(body) => {
             let wait_s = body.wait_s;
-            return begin(engine, request, start(body), wait_s).await;
+            return match start(engine, body).await {
+                Ok(run) => begin(engine, request, run, wait_s).await,
+                Err(problem) => Response::from(problem).into(),
+            };
         }
         ApiCall::Undo { run, body } => {
             let wait_s = body.wait_s;
@@ -444,7 +450,7 @@ async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mo
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
     let run = match ApiCall::parse(&request)? {
-        ApiCall::Start(body) => start(body),
+        ApiCall::Start(body) => start(engine, body).await?,
         ApiCall::Undo { run, body } => undo(engine, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
@@ -475,16 +481,23 @@ async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
     Ok(FormKey::new(&secret))
 }
 
-fn start(body: StartBody) -> RunRequest {
-    let accounts = match body.scope {
+/// R28: a reviewed plan brings the accounts that its preview was for.
+async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> {
+    let mut accounts = match body.scope {
         RunScope::All => BTreeSet::new(),
         RunScope::Only(accounts) => accounts,
     };
-    RunRequest {
+    if let Some(plan) = &body.plan {
+        let reviewed = engine.reviewed_plan(plan).await;
+        let reviewed = reviewed.map_err(|error| problem(&error))?;
+        accounts = reviewed.accounts.into_iter().collect();
+    }
+    Ok(RunRequest {
         accounts,
         approve: body.approve,
+        plan: body.plan.map(PlanSource::History),
         ..RunRequest::new(body.mode, StartedBy::Http)
-    }
+    })
 }
 
 /// R37: only of a run that is known.
@@ -583,6 +596,7 @@ fn problem(error: &RunError) -> Problem {
         RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
         RunError::UnknownRun(_) | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
+        RunError::NoPlan(..) => ProblemKind::NoPlan,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }

@@ -89,7 +89,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
     for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
         match &*name {
             "token" => accepted = key.accepts(&value, now),
-            "mode" => drop(members.insert("mode".into(), value.into())),
+            "mode" | "plan" => drop(members.insert(name.into_owned(), value.into())),
             "accounts" => {
                 let accounts = value.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
                 let accounts: Vec<Value> = accounts

@@ -31,6 +31,8 @@ pub enum ProblemKind {
     LockHeld,
     /// R27: what the code released is no longer what is planned.
     ApprovalStale,
+    /// R28: a run that is to be applied as a plan shows none.
+    NoPlan,
     TooLarge,
     Internal,
     /// Exchange or Zivver did not answer, or not completely (R1, R14).
@@ -40,7 +42,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -56,6 +58,7 @@ impl ProblemKind {
         Self::MediaType,
         Self::LockHeld,
         Self::ApprovalStale,
+        Self::NoPlan,
         Self::TooLarge,
         Self::Internal,
         Self::Service,
@@ -73,7 +76,7 @@ impl ProblemKind {
             Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
-            Self::LockHeld | Self::ApprovalStale => 409,
+            Self::LockHeld | Self::ApprovalStale | Self::NoPlan => 409,
             Self::LengthRequired => 411,
             Self::TooLarge => 413,
             Self::MediaType => 415,
@@ -109,6 +112,7 @@ impl ProblemKind {
             Self::MediaType => ("media-type", "The body is not sent as application/json"),
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
+            Self::NoPlan => ("no-plan", "The run has no plan to apply"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
             Self::Service => ("service", "Exchange or Zivver cannot be read"),

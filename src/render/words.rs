@@ -45,11 +45,16 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
 /// R36: what holds, and for which accounts.
 pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
     let apart = if is_partial {
-        ", apart from what is held or needs attention"
+        ", apart from what is held, left for later or needs attention"
     } else {
         ""
     };
     format!("{}{apart}", of.text())
+}
+
+/// R28: what a run is restricted to.
+pub(crate) fn applies(preview: &str) -> String {
+    format!("only what preview {preview} showed (R28)")
 }
 
 /// `apply for 2 accounts`: a run for all accounts is its mode alone.
@@ -361,6 +366,8 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::ReviewOutdated => "reviewed change that is not made",
+        Code::NotReviewed => "change that was not reviewed, left for later",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::AddressUnknown => "unknown address",

@@ -10,6 +10,7 @@ mod interrupted;
 mod output;
 mod records;
 mod report_file;
+mod reviewed;
 mod serving;
 #[cfg(unix)]
 mod terminal;

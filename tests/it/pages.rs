@@ -6,6 +6,8 @@ use std::{
 };
 
 use cloud_sync::{
+    domain::mode::{Mode, Trigger as StartedBy},
+    engine::{PlanSource, RunRequest},
     functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
     sandbox::{tenant, zivver::API_KEY},
 };
@@ -210,6 +212,12 @@ async fn reports_keep_to_the_published_schema() {
     assert!(reports[3].error.is_some());
     assert!(reports.iter().any(|report| report.since.is_some()));
     assert!(reports.iter().any(|report| !report.suspended.is_empty()));
+    let plan = RunRequest {
+        plan: Some(PlanSource::of(reports[0].clone()).unwrap()),
+        ..RunRequest::new(Mode::Apply, StartedBy::Http)
+    };
+    reports.push(site.world.run_for(&plan).await.unwrap());
+    assert!(reports.iter().any(|report| report.applies.is_some()));
     for report in &reports {
         let report = serde_json::to_value(report).unwrap();
         for schema in [&schema, &closed] {

@@ -53,6 +53,8 @@ const TYPED: &[(&str, i32, &str)] = &[
         0,
         "only for info@corp.example (R39)",
     ),
+    ("cloud-sync preview --out plan.json", 3, "held back"),
+    ("cloud-sync apply plan.json", 3, "only what preview "),
     (
         "source <(cloud-sync completions bash)",
         0,

@@ -19,5 +19,6 @@ mod numbers;
 mod one;
 mod reading;
 mod recovery;
+mod reviewed;
 mod scope;
 mod trustees;

@@ -33,7 +33,7 @@ pub struct Run<'a> {
     pub started: Option<i64>,
     pub ended: Option<i64>,
     pub error: Option<&'a str>,
-    /// Neither an undo (R37) nor for some accounts only (R39).
+    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only.
     pub is_for_all: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
@@ -80,7 +80,9 @@ impl<'a> From<&'a Report> for Run<'a> {
             started: epoch(&report.started),
             ended: report.ended.as_deref().and_then(epoch),
             error: report.error.as_deref(),
-            is_for_all: report.accounts.is_empty() && report.undoes.is_none(),
+            is_for_all: report.accounts.is_empty()
+                && report.undoes.is_none()
+                && !report.counts.leave_out(),
             was_killed: false,
         }
     }

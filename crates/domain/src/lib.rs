@@ -40,6 +40,7 @@ pub mod plan;
 pub mod probe;
 pub mod remedies;
 pub mod report;
+pub mod reviewed;
 pub mod schedule;
 pub mod scope;
 pub mod seen;

@@ -132,6 +132,10 @@ codes! {
     AddressTaken = "R24" true,
     /// An approved change that is not planned any more as it was, or was made before.
     ApprovalOutdated = "R27" false,
+    /// A change of the reviewed plan that is not made.
+    ReviewOutdated = "R28" false,
+    /// A change outside the reviewed plan, left for a later run.
+    NotReviewed = "R28" false,
     /// A delegate without account is left out for this run.
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.

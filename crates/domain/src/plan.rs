@@ -19,6 +19,7 @@ use super::{
     note::{Code, Note},
     offenders::withhold,
     order::order,
+    reviewed::{Restricted, Reviewed},
     scope::RunScope,
     settle::settle,
     sign_in_keys,
@@ -50,6 +51,8 @@ pub struct Wishes {
     pub began: Option<Base>,
     /// R36: verification holds what the run held, and nothing else.
     pub held: Option<Marks>,
+    /// R28: nothing but these changes is made.
+    pub reviewed: Option<Reviewed>,
 }
 
 /// Everything that is decided about a run.
@@ -87,6 +90,8 @@ pub struct Plan {
     pub doubt: Doubt,
     /// R13: accounts outside the claimed domains, which are counted and left alone.
     pub accounts_outside: u32,
+    /// R28: changes that were not reviewed are left for a later run.
+    pub leaves_out: bool,
 }
 
 /// What may be carried out. Only [`plan`] makes one, and only after the guard has taken out what is held.
@@ -254,12 +259,12 @@ fn decide(
         now: wishes.now,
         undone,
     };
-    let proposed = deltas
+    let proposed: BTreeMap<Target, Delta> = deltas
         .iter()
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let settled = settle(guarded.deltas, world, matching);
+    let settled = settled(guarded.deltas, &proposed, world, matching, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -295,7 +300,39 @@ fn decide(
         seen,
         doubt,
         accounts_outside: outside(matching),
+        leaves_out: settled.leaves_out,
     }
+}
+
+/// What can be had of what the guard allows, and of that what was reviewed (R28).
+fn settled(
+    allowed: Vec<Delta>,
+    proposed: &BTreeMap<Target, Delta>,
+    world: &World,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Restricted {
+    let Some(reviewed) = &wishes.reviewed else {
+        let settled = settle(allowed, world, matching);
+        return Restricted {
+            deltas: settled.deltas,
+            notes: settled.notes,
+            leaves_out: false,
+        };
+    };
+    let settled = settle(allowed.clone(), world, matching);
+    let proposed: Vec<Delta> = proposed.values().cloned().collect();
+    let written = &wishes.written;
+    let mut restricted = reviewed.restrict(
+        &proposed,
+        &allowed,
+        settled.deltas,
+        world,
+        matching,
+        written,
+    );
+    restricted.notes.extend(settled.notes);
+    restricted
 }
 
 /// R26: with what earlier runs counted for nothing given back.

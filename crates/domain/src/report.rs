@@ -10,7 +10,7 @@ use super::{
     hold::HeldSet,
     mode::{Mode, Trigger},
     named::UnknownAddress,
-    note::Note,
+    note::{Code, Note},
     plan::{Action, ActionKind},
     since::Since,
     suspended::Suspended,
@@ -51,6 +51,9 @@ pub struct Report {
     /// R37: the run that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undoes: Option<String>,
+    /// R28: the preview whose changes, and no others, this run makes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub applies: Option<String>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -166,6 +169,20 @@ pub struct Counts {
     pub skipped: BTreeMap<String, u32>,
 }
 
+impl Counts {
+    /// R28: whether changes that were not reviewed are left for a later run.
+    pub fn leave_out(&self) -> bool {
+        self.skipped.contains_key(&key(Code::NotReviewed))
+    }
+}
+
+/// A code as JSON has it.
+fn key(code: Code) -> String {
+    let code = serde_json::to_value(code).ok();
+    let code = code.as_ref().and_then(serde_json::Value::as_str);
+    code.unwrap_or_default().to_owned()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {
     #[serde(flatten)]
@@ -217,12 +234,12 @@ impl ActionOutcome {
     fn followed_by(self, later: Self) -> Self {
         match (self, later) {
             (Self::Applied, Self::Applied) => Self::Applied,
-            (_, Self::Planned | Self::Remaining) => later,
-            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
-            (
+            (_, Self::Planned | Self::Remaining)
+            | (
                 Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
                 Self::Refused | Self::Failed,
             ) => later,
+            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
         }
     }
 }
@@ -271,6 +288,7 @@ impl Report {
             unknown_accounts: Vec::new(),
             others: None,
             undoes: None,
+            applies: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),
@@ -333,12 +351,7 @@ impl Report {
             .map(|held| super::directory::to_u32(held.changes.len()))
             .sum();
         for note in &self.skipped {
-            let code = serde_json::to_value(note.code).ok();
-            let code = code
-                .as_ref()
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default();
-            *counts.skipped.entry(code.to_owned()).or_default() += 1;
+            *counts.skipped.entry(key(note.code)).or_default() += 1;
         }
         self.failed = self
             .actions
@@ -366,7 +379,9 @@ impl Report {
     fn is_complete(&self) -> bool {
         match self.mode {
             Mode::Preview => self.actions.is_empty(),
-            Mode::Apply => self.converged == Some(true) && self.remaining == 0,
+            Mode::Apply => {
+                self.converged == Some(true) && self.remaining == 0 && !self.counts.leave_out()
+            }
         }
     }
 

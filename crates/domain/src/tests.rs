@@ -16,6 +16,7 @@ mod order;
 mod properties;
 mod reading;
 mod reports;
+mod reviewed;
 mod scope;
 mod settling;
 mod shown;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{address::SmtpAddress, scope::RunScope},
     functions::{Mode, Problem, ProblemKind, Request},
+    state::RunId,
 };
 
 /// The front end drops a call after 230 s (`docs/specs/functions-host.md`, "7.1 230 s"); the rest is for saving and
@@ -15,7 +16,7 @@ pub const WAIT_S_MAX: u64 = 200;
 /// Some eight thousand accounts fit in.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// `{"mode":…,"accounts":[…],"approve":[…],"wait":…}`, all of it optional.
+/// `{"mode":…,"accounts":[…],"approve":[…],"plan":…,"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
@@ -23,6 +24,8 @@ pub struct StartBody {
     pub scope: RunScope,
     /// R27: codes of held sets.
     pub approve: Vec<String>,
+    /// R28: the preview whose changes, and no others, are made.
+    pub plan: Option<RunId>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
     pub wait_s: u64,
 }
@@ -41,6 +44,7 @@ struct Wire {
     mode: Mode,
     accounts: Option<Vec<String>>,
     approve: Vec<String>,
+    plan: Option<String>,
     #[serde(deserialize_with = "whole")]
     wait: u64,
 }
@@ -60,8 +64,9 @@ fn seconds(number: &serde_json::Number) -> Option<u64> {
 
 impl StartBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
-        let wire = read(body, &["mode", "accounts", "approve", "wait"])?;
+        let wire = read(body, &["mode", "accounts", "approve", "plan", "wait"])?;
         Ok(Self {
+            plan: plan(&wire)?,
             mode: wire.mode,
             scope: scope(wire.accounts)?,
             approve: wire.approve,
@@ -79,6 +84,20 @@ impl UndoBody {
             wait_s: wire.wait,
         })
     }
+}
+
+/// R28: the changes of a reviewed plan, and no others.
+fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
+    let Some(plan) = &wire.plan else {
+        return Ok(None);
+    };
+    if wire.mode != Mode::Apply || wire.accounts.is_some() || !wire.approve.is_empty() {
+        return Err(Problem::new(
+            ProblemKind::BadBody,
+            "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve`: a reviewed plan says what is applied",
+        ));
+    }
+    super::known_shape(plan).map(Some)
 }
 
 /// An empty list could mean no accounts or all accounts, so it is refused.
@@ -234,6 +253,7 @@ mod tests {
             mode: Mode::Preview,
             scope: RunScope::All,
             approve: vec![],
+            plan: None,
             wait_s: 0,
         };
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
@@ -254,6 +274,7 @@ mod tests {
                 mode: Mode::Apply,
                 scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
                 approve: vec!["c0de".to_owned()],
+                plan: None,
                 wait_s: 200,
             })
         );
@@ -290,6 +311,19 @@ mod tests {
             (r#"{"Mode":"apply"}"#, ProblemKind::UnknownMember),
             (r#"{"force":true}"#, ProblemKind::UnknownMember),
             (r#"{"approve":["c0de"]}"#, ProblemKind::ApprovalInPreview),
+            (
+                r#"{"plan":"20261123T020000Z-0b5e77"}"#,
+                ProblemKind::BadBody,
+            ),
+            (r#"{"mode":"apply","plan":"../x"}"#, ProblemKind::UnknownRun),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","approve":["c0de"]}"#,
+                ProblemKind::BadBody,
+            ),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","accounts":["a@corp.example"]}"#,
+                ProblemKind::BadBody,
+            ),
         ] {
             assert_eq!(start(body), Err(kind), "{body}");
         }

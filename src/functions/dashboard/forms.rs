@@ -6,7 +6,7 @@ use crate::{
     domain::{
         hold::HeldSet,
         mode::{Mode, PerformSync},
-        report::Report,
+        report::{Report, RunOutcome},
     },
     render::words,
 };
@@ -79,8 +79,12 @@ impl Ways<'_> {
 
     /// What can be done with a run that ended.
     pub(in super::super) fn of_run(&self, report: &Report) -> Markup {
+        let is_plan =
+            report.mode == Mode::Preview && report.undoes.is_none() && !report.actions.is_empty();
+        let is_plan = is_plan && report.outcome != RunOutcome::Failed;
         let has_changed = report.mode == Mode::Apply && !report.counts.applied.is_empty();
         html! {
+            @if is_plan && self.may_apply() { (self.plan(report)) }
             section {
                 h2 { "Take it along" }
                 ul.links {
@@ -92,6 +96,29 @@ impl Ways<'_> {
                 }
             }
             @if has_changed { (self.undo(&format!("/runs/{}/undo", report.id))) }
+        }
+    }
+
+    /// The button that applies exactly what a preview showed (R28).
+    fn plan(&self, report: &Report) -> Markup {
+        let count = u64::try_from(report.actions.len()).unwrap_or(u64::MAX);
+        let changes = match count {
+            1 => "this change".to_owned(),
+            _ => format!("these {}", words::number(count, "change", "changes")),
+        };
+        let apply = html! {
+            input type="hidden" name="plan" value=(report.id);
+            (sure(&format!("I have looked at {changes}")))
+            button.danger { "Apply " (changes) }
+        };
+        html! {
+            section {
+                h2 { "Apply" }
+                p {
+                    "Reads both sides again and makes exactly these changes, where they are still planned the same (R28)."
+                }
+                (self.form("sure", "", Mode::Apply, &apply))
+            }
         }
     }
 

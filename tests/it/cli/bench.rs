@@ -119,6 +119,29 @@ impl Bench {
             .into()
     }
 
+    /// Under a script of Python, which gets `word` and the command line; `None` without Python.
+    #[cfg(unix)]
+    pub(super) fn run_in(&self, script: &str, word: &str, arguments: &[&str]) -> Option<Ended> {
+        let settings = self.settings.iter();
+        let variables = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value));
+        let mut python = crate::tools::python_with("pty")?;
+        python
+            .args(["-c", script, word, env!("CARGO_BIN_EXE_cloud-sync")])
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("TERM", "dumb")
+            .current_dir(self.folder.path())
+            .envs(variables)
+            .stdin(Stdio::null());
+        let output = tokio::task::block_in_place(|| python.output()).unwrap();
+        Some(output.into())
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The program, still at work.
     pub(super) fn begin(&self, arguments: &[&str]) -> Child {
         let settings = self.settings.iter();

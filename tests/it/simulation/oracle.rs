@@ -1233,7 +1233,8 @@ impl Oracle {
             }
             return;
         };
-        if !is_claimed(&address_of(&self.organisation, delegate).unwrap_or_default()) {
+        let was_shown = self.was_seen_open(at, id, Some(delegate));
+        if was_shown && !is_claimed(&address_of(&self.organisation, delegate).unwrap_or_default()) {
             self.violation(
                 at,
                 format!("{who} lost the delegate {text} of another domain (R13)"),

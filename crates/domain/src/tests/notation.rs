@@ -235,8 +235,7 @@ impl Scene {
                     run: "R1".into(),
                     counted_from: line.word("counted").map(str::to_owned),
                 };
-                let key = key.replace('_', " ");
-                self.memory.ineffective.insert(key, entry);
+                self.memory.ineffective.insert(key.replace('_', " "), entry);
             }
             "limits" => self.limits(line),
             "spent" => self.memory.spent.push(Spent {

@@ -1,0 +1,308 @@
+//! R28: a run that is restricted to the changes of a preview that a person has reviewed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::{
+    accounts::AccountKind,
+    address::SmtpAddress,
+    change::{Attribute, Change},
+    delta::{Delta, Target},
+    ids::ScimId,
+    matching::Matching,
+    note::{Code, Note},
+    plan::{Action, AttributeChange},
+    settle::settle,
+    world::World,
+};
+
+/// The changes of a reviewed plan, by account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reviewed {
+    accounts: BTreeMap<String, Account>,
+    /// The address by which the reviewed plan names an account that it changes.
+    addresses: BTreeMap<ScimId, SmtpAddress>,
+    /// R34: what earlier invocations of the run made of it.
+    made: BTreeSet<(String, Part)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Account {
+    address: SmtpAddress,
+    parts: BTreeSet<Part>,
+}
+
+/// One value of an attribute that comes or goes, or both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    attribute: Attribute,
+    before: String,
+    after: String,
+}
+
+impl Part {
+    fn new(attribute: Attribute, before: impl Into<String>, after: impl Into<String>) -> Self {
+        Self {
+            attribute,
+            before: before.into(),
+            after: after.into(),
+        }
+    }
+
+    fn of(change: &AttributeChange) -> Vec<Self> {
+        let AttributeChange {
+            attribute,
+            before,
+            after,
+        } = change;
+        match attribute {
+            Attribute::Aliases | Attribute::Delegates => {
+                let gone = before.iter().map(|it| Self::new(*attribute, it, ""));
+                let come = after.iter().map(|it| Self::new(*attribute, "", it));
+                gone.chain(come).collect()
+            }
+            // What Zivver has is not known.
+            Attribute::SignInKey => vec![Self::new(*attribute, "", after.join(", "))],
+            Attribute::Address | Attribute::Name | Attribute::Active | Attribute::ObjectId => {
+                vec![Self::new(*attribute, before.join(", "), after.join(", "))]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.attribute {
+            Attribute::Address => "address",
+            Attribute::Name => "name",
+            Attribute::Active => "active",
+            Attribute::ObjectId => "object id",
+            Attribute::SignInKey => "sign-in key",
+            Attribute::Aliases => "alias",
+            Attribute::Delegates => "delegate",
+        };
+        match (self.before.as_str(), self.after.as_str()) {
+            ("", after) => write!(f, "{what} +{after}"),
+            (before, "") => write!(f, "{what} -{before}"),
+            (before, after) => write!(f, "{what} {before} → {after}"),
+        }
+    }
+}
+
+/// What is left of a plan, and what is said of the rest.
+pub(super) struct Restricted {
+    pub(super) deltas: Vec<Delta>,
+    pub(super) notes: Vec<Note>,
+    /// Whether changes that were not reviewed are left for a later run.
+    pub(super) leaves_out: bool,
+}
+
+impl Reviewed {
+    pub fn of<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Self {
+        let mut reviewed = Self::default();
+        for action in actions {
+            let key = account_key(action.id.as_ref(), action.account, &action.address);
+            let account = Account {
+                address: action.address.clone(),
+                parts: action.changes.iter().flat_map(Part::of).collect(),
+            };
+            let addresses = action
+                .id
+                .iter()
+                .map(|id| (id.clone(), action.address.clone()));
+            reviewed.addresses.extend(addresses);
+            reviewed.accounts.insert(key, account);
+        }
+        reviewed
+    }
+
+    /// R34: what earlier invocations made is not missed, although it is not planned any more.
+    #[must_use]
+    pub fn made_by<'a>(mut self, actions: impl IntoIterator<Item = &'a Action>) -> Self {
+        let made = Self::of(actions);
+        for (key, account) in made.accounts {
+            let parts = account.parts.into_iter();
+            self.made.extend(parts.map(|part| (key.clone(), part)));
+        }
+        self
+    }
+
+    /// Takes out of the deltas whatever was not reviewed, with what rests on it. `proposed` is what both sides ask for,
+    /// `allowed` what the guard left of it, `settled` what can be had of that.
+    pub(super) fn restrict(
+        &self,
+        proposed: &[Delta],
+        allowed: &[Delta],
+        mut settled: Vec<Delta>,
+        world: &World,
+        matching: &Matching,
+        written: &BTreeSet<ScimId>,
+    ) -> Restricted {
+        let review = Review {
+            reviewed: self,
+            world,
+            written,
+        };
+        let proposed = review.found(proposed);
+        let allowed = review.found(allowed);
+        let possible = review.found(&settled);
+        let mut notes = Vec::new();
+        for delta in &mut settled {
+            notes.extend(review.take_out(delta));
+        }
+        settled.retain(|delta| !delta.is_empty());
+        let leaves_out = !notes.is_empty();
+        // What it leaves out now rests on what was taken out, and is told below.
+        let deltas = settle(settled, world, matching).deltas;
+        let planned = review.found(&deltas);
+        for (key, account) in &self.accounts {
+            for part in &account.parts {
+                let entry = (key.as_str(), part);
+                if planned.contains(&entry) || self.made.contains(&(key.clone(), part.clone())) {
+                    continue;
+                }
+                let why = if possible.contains(&entry) {
+                    "it needs a change that was not reviewed"
+                } else if allowed.contains(&entry) {
+                    "it cannot be made now"
+                } else if proposed.contains(&entry) {
+                    "it is held now"
+                } else {
+                    "it is not planned any more as it was reviewed"
+                };
+                notes.push(Note::new(
+                    account.address.as_str(),
+                    Code::ReviewOutdated,
+                    format!("not made: {part}: {why}"),
+                ));
+            }
+        }
+        Restricted {
+            deltas,
+            notes,
+            leaves_out,
+        }
+    }
+}
+
+/// A reviewed plan beside the two sides of now.
+struct Review<'a> {
+    reviewed: &'a Reviewed,
+    world: &'a World,
+    /// Of an account that the run itself has written to, an earlier invocation may have changed what was there before.
+    written: &'a BTreeSet<ScimId>,
+}
+
+impl<'a> Review<'a> {
+    /// The reviewed parts in some deltas.
+    fn found(&self, deltas: &[Delta]) -> BTreeSet<(&'a str, &'a Part)> {
+        let parts = |delta: &Delta| {
+            let parts = self.parts_of(delta).into_iter();
+            let found: Vec<_> = parts.filter_map(|part| self.find(delta, &part)).collect();
+            found
+        };
+        deltas.iter().flat_map(parts).collect()
+    }
+
+    /// Takes out of a delta what was not reviewed; what happens instead is judged the same. Says what is left for later.
+    fn take_out(&self, delta: &mut Delta) -> Option<Note> {
+        let address = delta.address.to_string();
+        let mut left = BTreeSet::new();
+        loop {
+            let mut is_changed = false;
+            for change in delta.changes() {
+                let parts = self.parts(&change);
+                if parts.iter().any(|part| self.find(delta, part).is_none()) {
+                    let rests = delta.changes().into_iter();
+                    let rests = rests.filter(|other| delta.rests_on(other, &change));
+                    let gone = rests.flat_map(|other| self.parts(&other)).chain(parts);
+                    left.extend(gone.map(|part| part.to_string()));
+                    delta.take_out(&change);
+                    is_changed = true;
+                    break;
+                }
+            }
+            if !is_changed {
+                break;
+            }
+        }
+        if left.is_empty() {
+            return None;
+        }
+        let left: Vec<String> = left.into_iter().collect();
+        let text = format!(
+            "left for later, since it was not reviewed: {}",
+            left.join(", ")
+        );
+        Some(Note::new(address, Code::NotReviewed, text))
+    }
+
+    fn parts_of(&self, delta: &Delta) -> BTreeSet<Part> {
+        let changes = delta.changes();
+        changes
+            .iter()
+            .flat_map(|change| self.parts(change))
+            .collect()
+    }
+
+    /// A change as the values that an action shows of it.
+    fn parts(&self, change: &Change) -> Vec<Part> {
+        let address = |target| self.delegate(target).to_string();
+        let part = |change: &Change| {
+            let (before, after) = change.values(address);
+            let before = before.filter(|_| !change.is_sign_in_key());
+            Part {
+                attribute: change.attribute(),
+                before: before.unwrap_or_default(),
+                after: after.unwrap_or_default(),
+            }
+        };
+        change.parts().iter().map(part).collect()
+    }
+
+    /// A delegate as the reviewed plan names it: the run itself may have renamed its account since.
+    fn delegate(&self, target: Target) -> &SmtpAddress {
+        let known = match target {
+            Target::Existing(ix) => {
+                let id = self.world.accounts.get(ix).id();
+                self.reviewed.addresses.get(id)
+            }
+            Target::New(_) => None,
+        };
+        known.unwrap_or_else(|| target.address(&self.world.accounts, &self.world.directory))
+    }
+
+    /// The part of the reviewed plan that a part of a delta is. Of an account that was created since, the plan knows the
+    /// address only.
+    fn find(&self, delta: &Delta, part: &Part) -> Option<(&'a str, &'a Part)> {
+        let id = match delta.target {
+            Target::Existing(ix) => Some(self.world.accounts.get(ix).id()),
+            Target::New(_) => None,
+        };
+        let is_written = id.is_some_and(|id| self.written.contains(id));
+        let keys = [
+            account_key(id, delta.kind, &delta.address),
+            account_key(None, delta.kind, &delta.address),
+        ];
+        keys.iter().find_map(|key| {
+            let (key, account) = self.reviewed.accounts.get_key_value(key)?;
+            let is_same = |other: &&Part| {
+                let is_one_value = !part.before.is_empty() && !part.after.is_empty();
+                let made_alike = other.attribute == part.attribute && other.after == part.after;
+                is_written && is_one_value && made_alike
+            };
+            let found = account.parts.get(part);
+            let found = found.or_else(|| account.parts.iter().find(is_same));
+            Some((key.as_str(), found?))
+        })
+    }
+}
+
+fn account_key(id: Option<&ScimId>, kind: AccountKind, address: &SmtpAddress) -> String {
+    match id {
+        Some(id) => id.to_string(),
+        None => format!("{kind:?} {address}"),
+    }
+}

@@ -1,0 +1,195 @@
+//! From a preview to an apply of exactly what it showed (R28).
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
+
+use super::{
+    CliError, Status,
+    args::{ShowArgs, Subject},
+    observed,
+    output::Output,
+    report,
+    report_file::ReportFile,
+    shown, text, words,
+};
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        mode::{Mode, Trigger},
+        report::Report,
+    },
+    engine::{Engine, PlanSource, RunError, RunRequest, Stop},
+};
+
+/// Shows what a run would change, and writes that to a file too.
+pub(super) async fn preview(
+    engine: &Engine,
+    accounts: BTreeSet<SmtpAddress>,
+    out: Option<&Path>,
+    output: Output,
+    show: &ShowArgs,
+) -> Result<Status, CliError> {
+    let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    request.accounts = accounts;
+    let file = ReportFile::of(&show.report)?;
+    let report = observed(engine, &request, output).await?;
+    let status = shown(&report, file, output, show)?;
+    if let Some(file) = out {
+        write_plan(file, &report, output)?;
+    }
+    Ok(status)
+}
+
+fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliError> {
+    let name = file.display();
+    let json = serde_json::to_string_pretty(report).map_err(io::Error::from)?;
+    fs::write(file, json + "\n")
+        .map_err(|error| CliError::Failed(format!("cannot write {name}: {error}")))?;
+    let command = report::apply_command([&*file.to_string_lossy()]);
+    let text = format!("the plan is in {name}: {command} makes exactly these changes");
+    output.say(&text::inert(&text).to_string());
+    Ok(())
+}
+
+/// What an apply is asked for: everything, some accounts, or one reviewed plan.
+pub(super) fn request(
+    subjects: Vec<Subject>,
+    approve: Vec<String>,
+) -> Result<RunRequest, CliError> {
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = approve;
+    for subject in subjects {
+        let file = match subject {
+            Subject::Account(address) if request.plan.is_none() => {
+                request.accounts.insert(address);
+                continue;
+            }
+            Subject::Plan(file) if request.plan.is_none() && request.accounts.is_empty() => file,
+            Subject::Account(_) | Subject::Plan(_) => {
+                return Err(CliError::Failed(
+                    "name accounts or one plan: a plan says which accounts are changed".into(),
+                ));
+            }
+        };
+        let report = read_plan(&file)?;
+        request.accounts = report.accounts.iter().cloned().collect();
+        request.plan = Some(PlanSource::of(report)?);
+    }
+    if request.plan.is_some() && !request.approve.is_empty() {
+        return Err(CliError::Failed(
+            "a plan says what is applied, so it takes no approval codes; release them in a run of its own (R28)".into(),
+        ));
+    }
+    Ok(request)
+}
+
+fn read_plan(file: &Path) -> Result<Report, CliError> {
+    let name = file.display();
+    let cannot = |error: &dyn std::fmt::Display| {
+        CliError::Failed(format!(
+            "cannot read {name} as a plan of `cloud-sync preview --out`: {error}"
+        ))
+    };
+    let json = fs::read_to_string(file).map_err(|error| cannot(&error))?;
+    serde_json::from_str(&json).map_err(|error| cannot(&error))
+}
+
+/// On a terminal nothing is written before a person has seen it and said `yes`; then it is that and nothing else.
+pub(super) async fn apply(
+    engine: &Engine,
+    request: RunRequest,
+    is_agreed: bool,
+    stop: &Stop,
+    output: Output,
+    show: &ShowArgs,
+) -> Result<Status, CliError> {
+    let file = ReportFile::of(&show.report)?;
+    let is_asked = !is_agreed && io::stdin().is_terminal() && io::stderr().is_terminal();
+    let request = if is_asked {
+        match asked(engine, request, stop, output, show).await? {
+            Answered::Yes(request) => request,
+            Answered::No(status) => return Ok(status),
+        }
+    } else {
+        request
+    };
+    let report = observed(engine, &request, output).await?;
+    shown(&report, file, output, show)
+}
+
+enum Answered {
+    Yes(RunRequest),
+    No(Status),
+}
+
+/// Shows what would be done, and asks.
+async fn asked(
+    engine: &Engine,
+    mut request: RunRequest,
+    stop: &Stop,
+    output: Output,
+    show: &ShowArgs,
+) -> Result<Answered, CliError> {
+    let setting = engine.settings().perform_sync;
+    setting.permit(request.mode).map_err(RunError::from)?;
+    let plan = previewed(engine, &request, output).await?;
+    let Some(status) = Status::of(&plan) else {
+        return shown(&plan, None, output, show).map(Answered::No);
+    };
+    output.say(&report::page(&plan, show.detail));
+    // What a code releases is in no preview (R27).
+    let codes = request.approve.join(" and ");
+    if !plan.actions.is_empty() || !codes.is_empty() {
+        let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
+        let changes = words::number(count, "change", "changes");
+        let released = match codes.as_str() {
+            "" => String::new(),
+            codes => format!(" and what {codes} releases"),
+        };
+        output.ask(&format!(
+            "Make {changes}{} in Zivver? Type yes to apply: ",
+            text::inert(&released)
+        ));
+        if answer(stop).await?.trim() != "yes" {
+            output.say("nothing was written");
+            return Ok(Answered::No(status));
+        }
+    }
+    if request.plan.is_none() && codes.is_empty() {
+        request.plan = Some(PlanSource::of(plan)?);
+    }
+    Ok(Answered::Yes(request))
+}
+
+/// The reviewed plan, or a preview of what was asked for.
+async fn previewed(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+) -> Result<Report, RunError> {
+    if let Some(PlanSource::Report(_, report)) = &request.plan {
+        return Ok(Report::clone(report));
+    }
+    let mut preview = RunRequest::new(Mode::Preview, request.trigger);
+    preview.accounts.clone_from(&request.accounts);
+    observed(engine, &preview, output).await
+}
+
+/// One line of standard input. A thread of its own reads it: the runtime would wait for one of its own, also after Ctrl+C.
+async fn answer(stop: &Stop) -> Result<String, CliError> {
+    let (send, line) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line).map(|_| line);
+        // The asker has been interrupted.
+        drop(send.send(read));
+    });
+    tokio::select! {
+        line = line => Ok(line.map_err(io::Error::other)??),
+        () = stop.requested() => Err(CliError::Interrupted),
+    }
+}

@@ -1,0 +1,78 @@
+//! The reviewed plan that a run is restricted to (R28): the report of a preview, from the history or from a file.
+
+use std::sync::Arc;
+
+use super::{Engine, RunError};
+use crate::{
+    domain::{
+        mode::Mode,
+        report::{Report, RunOutcome, RunState},
+        reviewed::Reviewed,
+    },
+    state::{RunId, State},
+};
+
+/// Where a reviewed plan comes from.
+#[derive(Debug, Clone)]
+pub enum PlanSource {
+    History(RunId),
+    /// The report itself, which the history may not have any more.
+    Report(RunId, Arc<Report>),
+}
+
+impl PlanSource {
+    /// A report that was written to a file.
+    pub fn of(report: Report) -> Result<Self, RunError> {
+        check(&report)?;
+        let id = RunId::parse(&report.id);
+        let id = id.ok_or_else(|| RunError::UnknownRun(report.id.clone()))?;
+        Ok(Self::Report(id, Arc::new(report)))
+    }
+
+    /// The preview.
+    pub fn id(&self) -> &RunId {
+        match self {
+            Self::History(id) | Self::Report(id, _) => id,
+        }
+    }
+
+    pub(super) async fn load(&self, state: &State) -> Result<Reviewed, RunError> {
+        match self {
+            Self::History(id) => {
+                let report: Option<Report> = state.report(id).await?;
+                let report = report.ok_or_else(|| RunError::UnknownRun(id.to_string()))?;
+                check(&report)?;
+                Ok(reviewed(&report))
+            }
+            Self::Report(_, report) => Ok(reviewed(report)),
+        }
+    }
+}
+
+impl Engine {
+    /// The report of a preview whose changes are to be made.
+    pub async fn reviewed_plan(&self, run: &RunId) -> Result<Report, RunError> {
+        let report = self.report(run).await?;
+        check(&report)?;
+        Ok(report)
+    }
+}
+
+fn reviewed(report: &Report) -> Reviewed {
+    Reviewed::of(report.actions.iter().map(|it| &it.action))
+}
+
+fn check(report: &Report) -> Result<(), RunError> {
+    let why = if report.mode != Mode::Preview {
+        "it is not a preview"
+    } else if report.undoes.is_some() {
+        "it is the preview of an undo"
+    } else if report.state != RunState::Ended {
+        "it has not ended"
+    } else if report.outcome == RunOutcome::Failed {
+        "it failed"
+    } else {
+        return Ok(());
+    };
+    Err(RunError::NoPlan(report.id.clone(), why))
+}

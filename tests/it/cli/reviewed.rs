@@ -1,0 +1,193 @@
+//! R28: from a preview to an apply of exactly what it showed.
+
+use std::fs;
+
+use cloud_sync::{
+    domain::{
+        note::Code,
+        report::{Report, RunOutcome},
+    },
+    sandbox::exchange::Mailbox,
+};
+
+use super::bench::{self, Bench};
+
+fn hire(bench: &Bench, address: &str) {
+    bench.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes.push(Mailbox::user(address));
+    });
+}
+
+fn has_user(bench: &Bench, address: &str) -> bool {
+    bench.sandbox.zivver.state().user(address).is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_in_a_file_is_applied_exactly() {
+    let bench = Bench::start(bench::small()).await;
+    let preview = bench.run(&["preview", "--out", "my plan.json"]);
+    assert_eq!(preview.code, 3, "{preview:?}");
+    assert_eq!(
+        preview.err,
+        "the plan is in my plan.json: cloud-sync apply 'my plan.json' makes exactly these changes\n"
+    );
+    hire(&bench, "carl@corp.example");
+    let applied = bench.run(&["apply", "my plan.json", "--json"]);
+    assert_eq!(applied.code, 3, "{applied:?}");
+    let report: Report = applied.json();
+    assert_eq!(report.converged, Some(true));
+    assert_eq!(report.held.len(), 1, "what is held stays held");
+    let left: Vec<&str> = report
+        .skipped
+        .iter()
+        .filter(|note| note.code == Code::NotReviewed)
+        .map(|note| note.address.as_str())
+        .collect();
+    assert_eq!(left, ["carl@corp.example"]);
+    assert!(has_user(&bench, "bob@corp.example") && !has_user(&bench, "carl@corp.example"));
+
+    let again = bench.run(&["apply", "my plan.json"]);
+    assert!(
+        again.out.contains("reviewed change that is not made")
+            && again
+                .out
+                .contains("change that was not reviewed, left for later"),
+        "{again:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_one_account_is_for_that_account() {
+    let bench = Bench::start(bench::small()).await;
+    let preview = bench.run(&["preview", "bob@corp.example", "--out", "bob.json"]);
+    assert!(
+        preview.out.contains(
+            "Nothing was written: cloud-sync apply bob@corp.example makes these changes."
+        ),
+        "{preview:?}"
+    );
+    let report: Report = bench.run(&["apply", "bob.json", "--json"]).json();
+    assert_eq!(report.accounts.len(), 1);
+    assert_eq!(report.outcome, RunOutcome::InSync);
+    assert!(has_user(&bench, "bob@corp.example"));
+    assert!(
+        bench
+            .sandbox
+            .zivver
+            .state()
+            .group("info@corp.example")
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_plan_is_refused_before_anything_is_read() {
+    let bench = Bench::start(bench::small()).await;
+    bench.run(&["preview", "--out", "plan.json"]);
+    let applied = bench.run(&["apply", "--json"]);
+    fs::write(bench.folder().join("apply.json"), &applied.out).unwrap();
+    fs::write(bench.folder().join("text.json"), "a plan").unwrap();
+    let before = bench.sandbox.zivver.control().journal().len();
+    for (arguments, error) in [
+        (&["missing.json"][..], "cannot read missing.json as a plan"),
+        (&["text.json"], "cannot read text.json as a plan"),
+        (&["apply.json"], "it is not a preview; start a preview"),
+        (&["plan.json", "plan.json"], "name accounts or one plan"),
+        (
+            &["bob@corp.example", "plan.json"],
+            "name accounts or one plan",
+        ),
+        (
+            &["plan.json", "bob@corp.example"],
+            "name accounts or one plan",
+        ),
+        (
+            &["plan.json", "--approve", "c0de"],
+            "takes no approval codes",
+        ),
+    ] {
+        let ended = bench.run(&[&["apply"], arguments].concat());
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains(error), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(bench.sandbox.zivver.control().journal().len(), before);
+}
+
+/// `pty` is for Unix.
+#[cfg(unix)]
+mod on_a_terminal {
+    use super::*;
+
+    const TERMINAL: &str = r#"
+import os, pty, sys
+answer, program = sys.argv[1], sys.argv[2:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(program[0], program)
+said, answered = b"", False
+while True:
+    try:
+        more = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if b"Type yes" in said and not answered:
+        answered = True
+        os.write(terminal, answer.encode() + b"\n")
+_, status = os.waitpid(child, 0)
+sys.stdout.buffer.write(said)
+sys.exit(os.waitstatus_to_exitcode(status))
+"#;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_apply_is_made_after_a_yes_only() {
+        let bench = Bench::start(bench::small()).await;
+        for answer in ["no", "", "y", "yess"] {
+            let Some(ended) = bench.run_in(TERMINAL, answer, &["apply"]) else {
+                return;
+            };
+            assert_eq!(ended.code, 3, "{ended:?}");
+            assert!(ended.out.contains("nothing was written"), "{ended:?}");
+            assert!(ended.out.contains("Make 2 changes in Zivver?"), "{ended:?}");
+        }
+        assert_eq!(bench.writes(), 0);
+        let ended = bench.run_in(TERMINAL, "yes", &["apply"]).unwrap();
+        assert!(ended.out.contains("Converged"), "{ended:?}");
+        assert!(has_user(&bench, "bob@corp.example"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_asked_where_it_is_agreed_or_nothing_changes() {
+        let bench = Bench::start(bench::small()).await;
+        let Some(ended) = bench.run_in(TERMINAL, "no", &["apply", "--yes"]) else {
+            return;
+        };
+        assert!(!ended.out.contains("Type yes"), "{ended:?}");
+        assert!(has_user(&bench, "bob@corp.example"));
+        let ended = bench.run_in(TERMINAL, "no", &["apply"]).unwrap();
+        assert!(!ended.out.contains("Type yes"), "{ended:?}");
+        assert!(ended.out.contains("onverged"), "{ended:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_plan_and_a_code_are_asked_about() {
+        let bench = Bench::start(bench::small()).await;
+        let preview: Report = bench
+            .run(&["preview", "--json", "--out", "plan.json"])
+            .json();
+        let Some(ended) = bench.run_in(TERMINAL, "yes", &["apply", "plan.json"]) else {
+            return;
+        };
+        assert!(ended.out.contains("Make 2 changes in Zivver?"), "{ended:?}");
+        assert!(has_user(&bench, "bob@corp.example"));
+        let code = &preview.held[0].code;
+        let ended = bench
+            .run_in(TERMINAL, "yes", &["apply", "--approve", code])
+            .unwrap();
+        let question = format!("Make 0 changes and what {code} releases in Zivver?");
+        assert!(ended.out.contains(&question), "{ended:?}");
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+}
