@@ -128,6 +128,14 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     parts.join(", ")
 }
 
+/// The command that makes the changes of a report, or with `--approve CODE` what it holds (R27, R37).
+pub(crate) fn command(report: &Report) -> String {
+    match &report.undoes {
+        None => "cloud-sync apply".to_owned(),
+        Some(run) => format!("cloud-sync undo {run} --apply"),
+    }
+}
+
 /// `1 mailbox`, `2 mailboxes`.
 pub(crate) fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
     let count = count.into();

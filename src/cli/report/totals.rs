@@ -156,8 +156,9 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     if report.planned_writes > 0 {
         writeln!(
             out,
-            "{}. Nothing was written: cloud-sync apply makes these changes.",
-            words::estimate(report.planned_writes, report.estimate_ms)
+            "{}. Nothing was written: {} makes these changes.",
+            words::estimate(report.planned_writes, report.estimate_ms),
+            inert(&words::command(report))
         )?;
     }
     Ok(())
