@@ -49,7 +49,7 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
     let json = serde_json::to_string_pretty(report).map_err(io::Error::from)?;
     fs::write(file, json + "\n")
         .map_err(|error| CliError::Failed(format!("cannot write {name}: {error}")))?;
-    let command = report::apply_command([&*file.to_string_lossy()]);
+    let command = words::apply_command([&*file.to_string_lossy()]);
     let text = format!("the plan is in {name}: {command} makes exactly these changes");
     output.say(&text::inert(&text).to_string());
     Ok(())

@@ -38,8 +38,6 @@ const KINDS: [ActionKind; 6] = [
     ActionKind::Empty,
 ];
 
-pub(super) use totals::apply_command;
-
 pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     if !report.accounts.is_empty() {
         // R39: what is asked for by name is shown in full.
@@ -231,13 +229,19 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
         "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person releases them{DIM:#}",
         words::number(count(changes), "change", "changes")
     )?;
+    let command = words::command(report);
     for set in &report.held {
-        write_held_set(out, set, detail)?;
+        write_held_set(out, set, &command, detail)?;
     }
     writeln!(out)
 }
 
-fn write_held_set(out: &mut String, set: &HeldSet, detail: DetailArgs) -> fmt::Result {
+fn write_held_set(
+    out: &mut String,
+    set: &HeldSet,
+    command: &str,
+    detail: DetailArgs,
+) -> fmt::Result {
     writeln!(
         out,
         "  {YELLOW}!{YELLOW:#} {BOLD}{}{BOLD:#}: {}",
@@ -261,7 +265,8 @@ fn write_held_set(out: &mut String, set: &HeldSet, detail: DetailArgs) -> fmt::R
     write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
-        "      release with: cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        "      release with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        inert(command),
         set.code
     )
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use domain::{
     accounts::AccountKind,
+    address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
     mode::{Mode, Trigger},
@@ -131,6 +132,33 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     let kilobytes = thousands(requests.bytes_received.div_ceil(1000));
     parts.push(format!("{kilobytes} kB received"));
     parts.join(", ")
+}
+
+/// The command that makes the changes of a report, or with `--approve CODE` what it holds (R27, R37).
+pub(crate) fn command(report: &Report) -> String {
+    match &report.undoes {
+        None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
+        Some(run) => format!("cloud-sync undo {run} --apply"),
+    }
+}
+
+/// The command that applies these accounts, or this plan.
+pub(crate) fn apply_command<'a>(subjects: impl IntoIterator<Item = &'a str>) -> String {
+    let subjects = subjects.into_iter().map(quoted);
+    let words: Vec<String> = std::iter::once("cloud-sync apply".to_owned())
+        .chain(subjects)
+        .collect();
+    words.join(" ")
+}
+
+/// For a POSIX shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "@.-_+=/".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// `1 mailbox`, `2 mailboxes`.

@@ -5,6 +5,7 @@ mod env_file;
 mod errors;
 mod explained;
 mod generated;
+mod hints;
 #[cfg(unix)]
 mod interrupted;
 mod output;

@@ -4,7 +4,6 @@ use super::{
     BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
 };
 use domain::{
-    address::SmtpAddress,
     all_clear::{AllClear, Verification},
     report::ServiceRequests,
 };
@@ -162,37 +161,10 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             out,
             "{}. Nothing was written: {} makes these changes.",
             words::estimate(report.planned_writes, report.estimate_ms),
-            inert(&command_of(report))
+            inert(&words::command(report))
         )?;
     }
     Ok(())
-}
-
-/// The command that does what a preview showed.
-fn command_of(report: &Report) -> String {
-    if let Some(run) = &report.undoes {
-        return format!("cloud-sync undo {run} --apply");
-    }
-    apply_command(report.accounts.iter().map(SmtpAddress::as_str))
-}
-
-/// The command that applies these accounts, or this plan.
-pub(in super::super) fn apply_command<'a>(subjects: impl IntoIterator<Item = &'a str>) -> String {
-    let subjects = subjects.into_iter().map(quoted);
-    let words: Vec<String> = std::iter::once("cloud-sync apply".to_owned())
-        .chain(subjects)
-        .collect();
-    words.join(" ")
-}
-
-/// For a POSIX shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "@.-_+=/".contains(c);
-    if word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn write_applied(out: &mut String, report: &Report) -> fmt::Result {

@@ -62,7 +62,7 @@ pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup
             (tiles(report))
             (estimate(report))
             (search("Search in this run"))
-            (held(&report.held, approval))
+            (held(report, approval))
             (failed(&report.failed))
             (plan(report))
             (verification(report))
@@ -141,19 +141,23 @@ fn estimate(report: &Report) -> Markup {
     }
 }
 
-fn held(sets: &[HeldSet], approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+    let path = match &report.undoes {
+        None => String::new(),
+        Some(run) => format!("/runs/{run}/undo"),
+    };
     html! {
-        @if !sets.is_empty() {
+        @if !report.held.is_empty() {
             div #held {
-                @for set in sets {
+                @for set in &report.held {
                     section {
                         (held_set(set))
                         (approval(set))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
-                            code { "cloud-sync apply --approve " (set.code) }
+                            code { (words::command(report)) " --approve " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
                             " (R27)"
                         }
                     }

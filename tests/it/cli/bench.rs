@@ -161,11 +161,6 @@ impl Bench {
         settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value.as_str()))
     }
 
-    /// Where the program runs.
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(super) fn setting(&self, name: &str) -> &str {
         let (_, value) = self.settings.iter().find(|it| it.0 == name).unwrap();
         value
