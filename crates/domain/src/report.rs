@@ -234,12 +234,11 @@ impl ActionOutcome {
     fn followed_by(self, later: Self) -> Self {
         match (self, later) {
             (Self::Applied, Self::Applied) => Self::Applied,
-            (_, Self::Planned | Self::Remaining)
-            | (
-                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
-                Self::Refused | Self::Failed,
-            ) => later,
             (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
+            (
+                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
+                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
+            ) => later,
         }
     }
 }
@@ -338,7 +337,8 @@ impl Report {
                 }
                 ActionOutcome::Partly => {
                     *counts.applied.entry(action.action.kind).or_default() += 1;
-                    counts.refused += 1;
+                    // A part may only be left for the next invocation (R34).
+                    counts.refused += u32::from(!action.problems.is_empty());
                 }
                 ActionOutcome::Refused => counts.refused += 1,
                 ActionOutcome::Failed => counts.failed += 1,
