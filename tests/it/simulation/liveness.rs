@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     guarded::{Effect, Intent, intents_of, is_ours},
-    oracle::{Oracle, address_of, has_people, id_of},
+    oracle::{LAG_MAX, Oracle, address_of, has_people, id_of},
     time,
     truth::{Fact, Kind, lower},
 };
@@ -579,6 +579,10 @@ impl Oracle {
         codes: &[&(String, Report)],
     ) -> Vec<String> {
         let mut found = Vec::new();
+        // A list that lags for longer than it may (R22) can show what was approved as not made.
+        if self.lag > LAG_MAX {
+            return found;
+        }
         for (code, shown) in codes {
             if has_expired(shown) {
                 continue;

@@ -35,7 +35,7 @@ const KEPT_MS: i64 = 31 * 60 * 1000;
 const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
 
 /// How long lists may lag behind writes (R22).
-const LAG_MAX: Duration = Duration::from_secs(60);
+pub(super) const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// How long it is kept what Zivver held.
 const PAST_MS: i64 = 20 * 60 * 1000;
@@ -1168,7 +1168,9 @@ impl Oracle {
         };
         // A row that a moved page lost may have been the one that a trustee's name belongs to. A list that lags may have shown
         // somebody whose removal is held.
+        let was_shown = self.lag > LAG_MAX && self.was_shown_as_delegate(at, id, text);
         if !self.row_may_move
+            && !was_shown
             && !self.was_seen_open(at, id, delegate)
             && !self.is_right(at, id, right)
             && !self.is_right(at, id, was_right)
@@ -1178,6 +1180,16 @@ impl Oracle {
                 format!("{who} was opened to {text} of {persons:?}, who has no right to it"),
             );
         }
+    }
+
+    /// Whether the lists named this address as a delegate of the account. An extension is written as a whole, as the lists
+    /// showed it (R23).
+    fn was_shown_as_delegate(&self, at: usize, id: &str, text: &str) -> bool {
+        let mut seen = self.invocations[at].seen.iter().flatten();
+        seen.any(|seen| {
+            let mut users = seen.users.iter().filter(|it| it.id == id);
+            users.any(|it| set(&it.delegates).contains(text))
+        })
     }
 
     fn was_seen_open(&self, at: usize, id: &str, delegate: Option<&str>) -> bool {
@@ -1219,13 +1231,7 @@ impl Oracle {
         delegate: Option<&str>,
     ) {
         let Some(delegate) = delegate else {
-            // An extension is written as a whole, as the lists showed it (R23).
-            let mut seen = self.invocations[at].seen.iter().flatten();
-            let was_shown = seen.any(|seen| {
-                let mut users = seen.users.iter().filter(|it| it.id == id);
-                users.any(|it| set(&it.delegates).contains(text))
-            });
-            if was_shown && !is_claimed(text) {
+            if self.was_shown_as_delegate(at, id, text) && !is_claimed(text) {
                 self.violation(
                     at,
                     format!("{who} lost the delegate {text} of another domain (R13)"),
