@@ -52,7 +52,7 @@ async fn say_lines(seen: watch::Receiver<Progress>, output: Output) {
     loop {
         tokio::time::sleep(LINE_EVERY).await;
         let progress = *seen.borrow();
-        output.say(&Words(progress).to_string());
+        output.say(&format!("progress: {}", Words(progress)));
     }
 }
 
