@@ -1,6 +1,6 @@
 //! What happens to one account, in the words of reports and of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,10 +78,20 @@ impl AttributeChange {
             self.after = later.after;
             return;
         }
-        self.before.retain(|it| !later.after.contains(it));
-        self.after.retain(|it| !later.before.contains(it));
+        let returned = |gone: &[String], come: &[String]| -> BTreeSet<String> {
+            gone.iter()
+                .filter(|it| come.contains(it))
+                .cloned()
+                .collect()
+        };
+        let back = returned(&self.before, &later.after);
+        let away = returned(&later.before, &self.after);
         merge(&mut self.before, later.before);
         merge(&mut self.after, later.after);
+        self.before
+            .retain(|it| !back.contains(it) && !away.contains(it));
+        self.after
+            .retain(|it| !back.contains(it) && !away.contains(it));
     }
 }
 
