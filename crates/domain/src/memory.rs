@@ -113,7 +113,7 @@ pub struct Ineffective {
     pub last: i64,
     /// The run of the last time.
     pub run: String,
-    /// R26: what [`super::ineffective::replaced`] gave when it was sent, as long as `spent` counts it: a list may only have
+    /// R26: the value that it replaced, when it was sent, as long as `spent` counts it: a list may only have
     /// lagged behind it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counted_from: Option<String>,
