@@ -352,9 +352,21 @@ async fn run_and_show(
     output: Output,
     show: &args::ShowArgs,
 ) -> Result<Status, CliError> {
+    let (_, status) = reported(engine, request, output, show).await?;
+    Ok(status)
+}
+
+/// The same, with the report for more than showing it.
+async fn reported(
+    engine: &Engine,
+    request: &RunRequest,
+    output: Output,
+    show: &args::ShowArgs,
+) -> Result<(Report, Status), CliError> {
     let file = ReportFile::of(&show.report)?;
     let report = observed(engine, request, output).await?;
-    shown(&report, file, output, show)
+    let status = shown(&report, file, output, show)?;
+    Ok((report, status))
 }
 
 fn shown(

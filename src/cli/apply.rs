@@ -14,7 +14,7 @@ use super::{
     output::Output,
     report,
     report_file::ReportFile,
-    shown, text, words,
+    reported, shown, text, words,
 };
 use crate::{
     domain::{
@@ -35,9 +35,7 @@ pub(super) async fn preview(
 ) -> Result<Status, CliError> {
     let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
     request.accounts = accounts;
-    let file = ReportFile::of(&show.report)?;
-    let report = observed(engine, &request, output).await?;
-    let status = shown(&report, file, output, show)?;
+    let (report, status) = reported(engine, &request, output, show).await?;
     if let Some(file) = out {
         write_plan(file, &report, output)?;
     }
