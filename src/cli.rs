@@ -14,6 +14,7 @@ mod history;
 mod import_settings;
 mod output;
 mod progress;
+mod reject;
 mod report;
 mod report_file;
 #[cfg(feature = "sandbox")]
@@ -263,9 +264,11 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             subjects,
             yes,
             approve,
+            approve_accounts,
             show,
         } => {
-            let request = apply::request(subjects, approve)?;
+            let mut request = apply::request(subjects, approve)?;
+            request.approve_accounts = approve_accounts.into_iter().collect();
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
@@ -274,6 +277,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             run,
             apply,
             approve,
+            approve_accounts,
             show,
         } => {
             let engine = engine(links)?;
@@ -281,8 +285,14 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
             request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
             request.approve = approve;
+            request.approve_accounts = approve_accounts.into_iter().collect();
             run_and_show(&engine, &request, output, &show).await
         }
+        Command::Reject {
+            code,
+            accounts,
+            undo,
+        } => reject::reject(code, accounts, undo, output).await,
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
         Command::Runs { run, limit, show } => {
             history::show(run.as_deref(), limit, output, &show).await

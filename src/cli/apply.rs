@@ -144,9 +144,15 @@ async fn asked(
     if !plan.actions.is_empty() || !codes.is_empty() {
         let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
         let changes = words::number(count, "change", "changes");
+        let accounts = request.approve_accounts.iter();
+        let accounts: Vec<&str> = accounts.map(SmtpAddress::as_str).collect();
+        let of = match accounts.join(" and ") {
+            accounts if accounts.is_empty() => accounts,
+            accounts => format!(" of {accounts}"),
+        };
         let released = match codes.as_str() {
             "" => String::new(),
-            codes => format!(" and what {codes} releases"),
+            codes => format!(" and what {codes} releases{of}"),
         };
         output.ask(&format!(
             "Make {changes}{} in Zivver? Type yes to apply: ",

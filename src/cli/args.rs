@@ -82,6 +82,9 @@ pub(super) enum Command {
         /// Release a held set by the code that the report shows with it; repeat for several
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
     },
@@ -101,8 +104,25 @@ pub(super) enum Command {
         /// Release a held set by the code that the report shows with it; repeat for several
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
+    },
+    /// Reject held changes: they are not made, and need no attention, until they change
+    ///
+    /// Without a code it lists what is rejected. Needs no settings but those of the state.
+    Reject {
+        /// The code that the report shows with the held set
+        #[arg(value_name = "CODE")]
+        code: Option<String>,
+        /// Only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "code")]
+        accounts: Vec<SmtpAddress>,
+        /// Take back what was rejected with this code
+        #[arg(long, requires = "code")]
+        undo: bool,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {

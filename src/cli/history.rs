@@ -34,15 +34,8 @@ pub(super) async fn show(
                 .to_owned(),
         ));
     }
-    let settings = StateSettings::read(settings::environment)?;
-    let state = State::open(&settings.location)
-        .await
-        .map_err(RunError::from)?;
-    let records = Records {
-        state: &state,
-        lease: Lease::of(settings.lock_lease),
-        clock: Clock::default(),
-    };
+    let (state, lease) = open_state().await?;
+    let records = records(&state, lease);
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
@@ -55,6 +48,23 @@ pub(super) async fn show(
     let runs = records.newest(limit).await?;
     output.show(&runs, || page(&runs, state.place()))?;
     Ok(Status::InSync)
+}
+
+/// The state, by the settings that it needs and no others.
+pub(super) async fn open_state() -> Result<(State, Lease), CliError> {
+    let settings = StateSettings::read(settings::environment)?;
+    let state = State::open(&settings.location)
+        .await
+        .map_err(RunError::from)?;
+    Ok((state, Lease::of(settings.lock_lease)))
+}
+
+pub(super) fn records(state: &State, lease: Lease) -> Records<'_> {
+    Records {
+        state,
+        lease,
+        clock: Clock::default(),
+    }
 }
 
 pub(super) fn page(runs: &[RunSummary], place: &str) -> String {

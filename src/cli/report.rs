@@ -265,8 +265,10 @@ fn write_held_set(
     write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
-        "      release with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        "      release with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
+      or only some: --account ADDRESS; or for good: cloud-sync reject {}  {DIM}(R47){DIM:#}",
         inert(command),
+        set.code,
         set.code
     )
 }

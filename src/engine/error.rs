@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{
+        address::SmtpAddress,
         mode::WritesForbidden,
         named::{UnknownAddress, in_words},
         seen::TargetDoubt,
@@ -59,6 +60,14 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R47
+    #[error(
+        "the codes hold no change of {0}; the report of the last run lists the changes of each code (R47)"
+    )]
+    NotHeld(SmtpAddress),
+    /// R47
+    #[error("nothing is rejected with the code {0:?}; `cloud-sync reject` lists what is (R47)")]
+    NotRejected(String),
     /// R28
     #[error("run {0} has no plan to apply: {1}; start a preview, and apply that (R28)")]
     NoPlan(String, &'static str),
@@ -96,6 +105,8 @@ impl RunError {
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
+            | Self::NotHeld(_)
+            | Self::NotRejected(_)
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)

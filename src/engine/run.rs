@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+pub use approvals::Decision;
 use approvals::is_certainly_not_made;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,8 @@ pub struct RunRequest {
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
     pub approve: Vec<String>,
+    /// R47: of the sets in `approve`, only the changes of these accounts; empty for all.
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R34: when to save and hand on.
     pub time_budget: Option<Duration>,
     /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
@@ -115,6 +118,7 @@ impl RunRequest {
             trigger,
             accounts: BTreeSet::new(),
             approve: Vec::new(),
+            approve_accounts: BTreeSet::new(),
             time_budget: None,
             punctual: false,
             patience: Duration::ZERO,
@@ -144,6 +148,8 @@ pub struct RunSummary {
     pub accounts: BTreeSet<SmtpAddress>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approve: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R37: the run that it takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
@@ -190,6 +196,7 @@ impl RunSummary {
             remaining: report.remaining,
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
+            approve_accounts: request.approve_accounts.clone(),
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             was_killed: false,
@@ -921,6 +928,9 @@ impl Running<'_> {
         self.memory.seen_accounts = Some(SeenAccounts::of(&fetched.world.accounts));
         // R37: also what is only about to be undone must not come again, if this run is killed.
         self.memory.undone.clone_from(&plan.undone);
+        if self.request.accounts.is_empty() && self.undo.is_none() {
+            self.memory.rejections.clone_from(&plan.rejections);
+        }
         // Suspends that were to come first may be among what is left for later (R25).
         self.memory.cut_off &= plan.leaves_out;
         if self.request.accounts.is_empty() && self.undo.is_none() {
@@ -1162,12 +1172,15 @@ impl Running<'_> {
         let stays_held = plan.held.iter().any(|held| {
             doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
         });
-        // An approval of something else says nothing about a source or a scope that is in doubt.
-        let free = plan.held.is_empty() && !plan.leaves_out
+        // R47: who rejects what a doubtful source asks for does not confirm it.
+        let is_rejected = plan.rejections.iter().any(|it| doubts(it.class));
+        // An approval of something else, or of a part, says nothing about a source or a scope that is in doubt.
+        let free = plan.held.is_empty() && !plan.leaves_out && !is_rejected
             || self
                 .approvals
                 .values()
                 .filter(|known| !stays_held || doubts(known.class))
+                .filter(|known| self.approves_all(known))
                 .any(|known| self.has_used(known, plan));
         let seen = plan.seen.clone();
         self.memory.baseline = Some(match self.memory.baseline.take() {
@@ -1179,6 +1192,12 @@ impl Running<'_> {
             },
             Some(_) | None => seen,
         });
+    }
+
+    /// R47
+    fn approves_all(&self, approval: &Approval) -> bool {
+        let selected = approval.changes_of(&self.request.approve_accounts);
+        selected.count() == approval.changes.len()
     }
 
     /// R27: in this invocation, or in an earlier one of this run.

@@ -267,6 +267,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        approve_accounts: summary.approve_accounts,
         undo: summary.undo,
         plan: summary.applies.map(PlanSource::History),
         ..RunRequest::new(summary.mode, summary.trigger)
@@ -593,7 +594,10 @@ fn problem(error: &RunError) -> Problem {
         RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
         RunError::LockHeld { .. } => ProblemKind::LockHeld,
         RunError::State(_) => ProblemKind::State,
-        RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
+        RunError::UnknownApproval(_)
+        | RunError::ExpiredApproval(_)
+        | RunError::NotHeld(_)
+        | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
         RunError::UnknownRun(_) | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,

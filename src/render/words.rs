@@ -394,6 +394,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change that was not reviewed, left for later",
         Code::DelegateLeftOut => "delegate without account, left out for now",

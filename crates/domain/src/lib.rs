@@ -1,4 +1,4 @@
-//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40).
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40, R47).
 //!
 //! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
 //! Zivver said.
@@ -38,6 +38,7 @@ pub mod order;
 pub mod outsider;
 pub mod plan;
 pub mod probe;
+pub mod rejection;
 pub mod remedies;
 pub mod report;
 pub mod reviewed;

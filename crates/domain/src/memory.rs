@@ -9,6 +9,7 @@ use super::{
     address::SmtpAddress,
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
+    rejection::Rejection,
     seen::SeenAccounts,
     world::SsoAccountKey,
 };
@@ -42,6 +43,9 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R47
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejection>,
     /// When we suspended which users (epoch seconds).
     pub suspended: BTreeMap<ScimId, i64>,
     /// R16: accounts that this program created a short while ago, which a list may not show yet.
@@ -240,6 +244,9 @@ impl Memory {
         }
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
+        }
+        for rejection in &mut self.rejections {
+            rejection.at = rejection.at.min(now);
         }
         for created in self.created.values_mut() {
             created.at = created.at.min(now);

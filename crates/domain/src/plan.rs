@@ -19,6 +19,7 @@ use super::{
     note::{Code, Note},
     offenders::withhold,
     order::order,
+    rejection::{self, Rejection, still_rejected},
     reviewed::{Restricted, Reviewed},
     scope::RunScope,
     settle::settle,
@@ -85,6 +86,8 @@ pub struct Plan {
     pub waiting: BTreeSet<String>,
     /// R37: what is undone, once this plan is carried out.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R47: what is rejected still.
+    pub rejections: Vec<Rejection>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     pub doubt: Doubt,
@@ -264,6 +267,20 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
+    notes.extend(rejection::notes(
+        memory,
+        &guarded.rejected,
+        &guarded.held,
+        world,
+    ));
+    let rejections = still_rejected(
+        memory,
+        &guarded.rejected,
+        &wishes.approved,
+        world,
+        policy,
+        matching,
+    );
     let settled = settled(guarded.deltas, &proposed, world, matching, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
@@ -297,6 +314,7 @@ fn decide(
         proposed,
         waiting,
         undone: guarded.undone,
+        rejections,
         seen,
         doubt,
         accounts_outside: outside(matching),

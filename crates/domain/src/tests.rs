@@ -16,6 +16,7 @@ mod order;
 mod parts;
 mod properties;
 mod reading;
+mod rejections;
 mod reports;
 mod reviewed;
 mod scope;
