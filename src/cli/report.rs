@@ -266,7 +266,7 @@ fn write_held_set(
     writeln!(
         out,
         "      release with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
-      or only some: --account ADDRESS; or for good: cloud-sync reject {}  {DIM}(R47){DIM:#}",
+      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
         inert(command),
         set.code,
         set.code

@@ -3,7 +3,7 @@
 mod body;
 mod format;
 
-pub use body::{StartBody, UndoBody, WAIT_S_MAX};
+pub use body::{RejectionBody, StartBody, UndoBody, WAIT_S_MAX};
 pub use format::Format;
 
 use super::{Problem, ProblemKind, Request};
@@ -22,6 +22,10 @@ pub enum ApiCall {
     Run { id: RunId, format: Format },
     /// `POST /runs/{id}/undo` (R37)
     Undo { run: RunId, body: UndoBody },
+    /// `GET /rejections` (R47)
+    Rejections { format: Format },
+    /// `POST /rejections` (R47)
+    Reject(RejectionBody),
     /// `GET /accounts/{address}` (R40); the address as it was written.
     Account { address: String, format: Format },
     /// `GET /health`
@@ -36,6 +40,7 @@ enum Resource<'a> {
     Runs,
     Run(&'a str),
     Undo(&'a str),
+    Rejections,
     Account(&'a str),
     Health,
     Check,
@@ -70,6 +75,13 @@ impl ApiCall {
                 check_query(request, &[])?;
                 UndoBody::parse(body::json(request)?).map(|body| Self::Undo { run, body })
             }
+            (Resource::Rejections, "GET") => Ok(Self::Rejections {
+                format: format(&["format"], &[Format::Json, Format::Html])?,
+            }),
+            (Resource::Rejections, "POST") => {
+                check_query(request, &[])?;
+                RejectionBody::parse(body::json(request)?).map(Self::Reject)
+            }
             (Resource::Account(address), "GET") => Ok(Self::Account {
                 address: address.to_owned(),
                 format: format(&["format"], &Format::ALL)?,
@@ -78,7 +90,7 @@ impl ApiCall {
             (Resource::Check, "GET") => Ok(Self::Check {
                 format: format(&["format"], &[Format::Json, Format::Html])?,
             }),
-            (Resource::Root | Resource::Runs, _) => {
+            (Resource::Root | Resource::Runs | Resource::Rejections, _) => {
                 Err(Problem::method_not_allowed("GET, HEAD, POST"))
             }
             (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
@@ -96,6 +108,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
     match segments.as_slice() {
         [] => Ok(Resource::Root),
         [runs] if is(runs, "runs") => Ok(Resource::Runs),
+        [rejections] if is(rejections, "rejections") => Ok(Resource::Rejections),
         [health] if is(health, "health") => Ok(Resource::Health),
         [check] if is(check, "check") => Ok(Resource::Check),
         [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
@@ -107,7 +120,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}`, `/health` and `/check`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/rejections`, `/accounts/{address}`, `/health` and `/check`",
         )),
     }
 }
@@ -185,6 +198,7 @@ mod tests {
                     format: json,
                 },
             ),
+            ("GET", "/rejections", ApiCall::Rejections { format: json }),
             ("GET", "/health", ApiCall::Health),
         ] {
             assert_eq!(

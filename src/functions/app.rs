@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Timer, Trigger,
-    api::{StartBody, UndoBody},
+    api::{RejectionBody, StartBody, UndoBody},
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
     views,
@@ -26,8 +26,8 @@ use crate::{
         scope::RunScope,
     },
     engine::{
-        Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, health::Health,
-        history::Past,
+        Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup,
+        health::Health, history::Past,
     },
     settings::SettingsError,
     state::{Phase, RunId},
@@ -413,6 +413,8 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Index { .. } => Ok(index(engine, request)),
         ApiCall::Runs { format } => runs(engine, format, &request.base).await,
         ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
+        ApiCall::Rejections { format } => rejections(engine, format, &request.base).await,
+        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &decision).await,
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
@@ -438,24 +440,30 @@ fn refused(problem: Problem, request: &Request) -> Response {
 
 /// What a person started on the dashboard: always queued, and answered with a page.
 async fn posted_form(engine: &Engine, request: &Request) -> Answer {
-    match queued_by_form(engine, request).await {
-        Ok((id, mode)) => Answer::Success(Success {
-            response: Some(views::queued(id.as_str(), &request.base)),
-            next: vec![Message { run: id, mode }],
-        }),
+    match done_by_form(engine, request).await {
+        Ok(success) => success.into(),
         Err(problem) => views::refused(problem, &request.base).into(),
     }
 }
 
-async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mode), Problem> {
+async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Problem> {
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
     let run = match ApiCall::parse(&request)? {
+        ApiCall::Reject(RejectionBody(decision)) => {
+            reject(engine, &decision).await?;
+            let page = rejections(engine, Format::Html, &request.base).await?;
+            return Ok(Success {
+                response: Some(page),
+                ..Success::default()
+            });
+        }
         ApiCall::Start(body) => start(engine, body).await?,
         ApiCall::Undo { run, body } => undo(engine, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
+        | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
         | ApiCall::Health
         | ApiCall::Check { .. } => {
@@ -465,7 +473,32 @@ async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mo
             ));
         }
     };
-    Ok((enqueue(engine, &run).await?, run.mode))
+    let id = enqueue(engine, &run).await?;
+    Ok(Success {
+        response: Some(views::queued(id.as_str(), &request.base)),
+        next: vec![Message {
+            run: id,
+            mode: run.mode,
+        }],
+    })
+}
+
+/// R47
+async fn reject(engine: &Engine, decision: &Decision) -> Result<Response, Problem> {
+    let decided = async { engine.records().await?.decide(decision).await };
+    let changes = decided.await.map_err(|error| problem(&error))?;
+    Ok(views::rejections_json(&changes))
+}
+
+/// R47
+async fn rejections(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
+    let all = async { engine.records().await?.rejections().await };
+    let all = all.await.map_err(|error| problem(&error))?;
+    if format != Format::Html {
+        return Ok(views::rejections_json(&all));
+    }
+    let token = form_key(engine).await?.token(engine.time().as_second());
+    Ok(views::rejections(&all, &ways(engine, base, &token)))
 }
 
 async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
@@ -496,6 +529,7 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
     Ok(RunRequest {
         accounts,
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
@@ -512,6 +546,7 @@ async fn undo(engine: &Engine, run: RunId, body: UndoBody) -> Result<RunRequest,
     }
     Ok(RunRequest {
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         undo: Some(run),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
@@ -623,6 +658,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             perform_sync: engine.settings().perform_sync.to_string(),
             links: [
                 ("runs", link("/runs")),
+                ("rejections", link("/rejections")),
                 ("health", link("/health")),
                 ("check", link("/check")),
             ]

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         explain::Explanation,
+        rejection::Rejection,
         report::{Report, RunState},
     },
     engine::{
@@ -65,7 +66,7 @@ pub(super) fn run(
                 (html::report::heading(report))
                 @if !has_ended { (live(report.state, progress)) }
                 (html::report::details(report, |set| html! {
-                    @if has_ended { (ways.approval(set)) }
+                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -171,6 +172,38 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
+}
+
+/// What is rejected, or was just rejected or taken back (R47).
+pub(super) fn rejections_json(rejections: &[Rejection]) -> Response {
+    Response::json(200, &json!({ "rejections": rejections }))
+}
+
+/// `GET /rejections` (R47)
+pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: rejected changes",
+        home: Some(ways.base),
+    };
+    let mut by_code: BTreeMap<&str, Vec<&Rejection>> = BTreeMap::new();
+    for rejection in rejections {
+        by_code.entry(&rejection.code).or_default().push(rejection);
+    }
+    let content = html! {
+        h1 { "Rejected changes" }
+        p.soft { "They are not made, and need no attention, until they change (R47)." }
+        @if by_code.is_empty() { p { "Nothing is rejected." } }
+        @for (code, rejections) in by_code {
+            section {
+                h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
+                ul.rows {
+                    @for rejection in rejections { li { (html::report::held_change(&rejection.change)) } }
+                }
+                (ways.take_back(code))
+            }
+        }
+    };
+    page(200, frame.around(&content))
 }
 
 /// `GET /accounts/{address}` (R40)

@@ -17,9 +17,12 @@ mod serving;
 mod terminal;
 
 use bench::{Bench, Ended};
-use cloud_sync::domain::{
-    explain::Explanation,
-    report::{Report, RunOutcome},
+use cloud_sync::{
+    domain::{
+        explain::Explanation,
+        report::{Report, RunOutcome},
+    },
+    sandbox::zivver::User,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,4 +221,68 @@ async fn the_demo_ends_well() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(ended.err, "");
     assert!(!ended.out.contains("NO "), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_some_of_a_set_are_approved_and_others_rejected() {
+    let (tenant, mut organisation) = bench::small();
+    organisation = organisation.with_user(User::new("guest@corp.example", "Guest"));
+    let bench = Bench::start((tenant, organisation)).await;
+    let is_active = |address: &str| {
+        let state = bench.sandbox.zivver.state();
+        state.user(address).is_some_and(|user| user.active)
+    };
+    let preview: Report = bench.run(&["preview", "--json"]).json();
+    let code = &preview.held[0].code;
+    let rejected = bench.run(&["reject", code, "--account", "supplier@corp.example"]);
+    assert_eq!(rejected.code, 0, "{rejected:?}");
+    assert!(
+        rejected.out.starts_with("Rejected 1 change\n"),
+        "{rejected:?}"
+    );
+    assert!(
+        rejected
+            .out
+            .contains("supplier@corp.example  suspend  active → suspended")
+    );
+    let approved = bench.run(&[
+        "apply",
+        "--approve",
+        code,
+        "--account",
+        "guest@corp.example",
+    ]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert!(
+        approved
+            .out
+            .contains("1  change that a person has rejected  R47"),
+        "{approved:?}"
+    );
+    assert!(is_active("supplier@corp.example") && !is_active("guest@corp.example"));
+
+    let listed = bench.run(&["reject"]);
+    assert!(listed.out.contains(code), "{listed:?}");
+    let wrong = bench.run(&["reject", "--undo", "c0de"]);
+    assert_eq!(wrong.code, 1);
+    let taken = bench.run(&["reject", "--undo", code]);
+    assert!(
+        taken.out.starts_with("No longer rejected 1 change\n"),
+        "{taken:?}"
+    );
+    assert!(
+        bench
+            .run(&["reject"])
+            .out
+            .starts_with("Rejected 0 changes\n")
+    );
+    let held = bench.run(&["preview"]);
+    assert_eq!(held.code, 3, "{held:?}");
+    for arguments in [
+        &["apply", "--account", "a@corp.example"][..],
+        &["reject", "--undo"],
+        &["reject", "--account", "a@corp.example"],
+    ] {
+        assert_eq!(bench.run(arguments).code, 1, "{arguments:?}");
+    }
 }

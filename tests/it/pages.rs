@@ -6,7 +6,11 @@ use std::{
 };
 
 use cloud_sync::{
-    domain::mode::{Mode, Trigger as StartedBy},
+    domain::{
+        mode::{Mode, Trigger as StartedBy},
+        note::Code,
+        report::Report,
+    },
     engine::{PlanSource, RunRequest},
     functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
     sandbox::{tenant, zivver::API_KEY},
@@ -193,6 +197,57 @@ async fn the_dashboard_shows_and_starts_what_there_is() {
     );
     let bare = site.post_form("", "mode=preview").await;
     assert_eq!((bare.response.unwrap().status, bare.next.len()), (403, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_a_held_set_is_decided_on_its_page() {
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0")]).await;
+    let report = site.world.preview().await;
+    let set = &report.held[0];
+    let address = set.changes[0].address.as_str();
+    let path = format!("/runs/{}", report.id);
+    let page = site.browse(&path).await.body;
+    let token = token(&page);
+    assert!(page.contains(&format!("name=\"account\" value=\"{address}\"")));
+    let form = format!("token={token}&mode=apply&approve={}", set.code);
+    let post = async |fields: &str| site.post_form("", &format!("{form}&{fields}")).await;
+
+    let nothing = post("do=reject-selected").await.response.unwrap();
+    assert_eq!(nothing.status, 400);
+    assert!(nothing.body.contains("No change is selected"));
+    let some = format!("account={address}");
+    let rejected = post(&format!("{some}&do=reject-selected")).await;
+    assert!(rejected.next.is_empty());
+    let rejected = rejected.response.unwrap();
+    assert_eq!(rejected.status, 200);
+    assert!(rejected.body.contains("Take back") && rejected.body.contains(address));
+    let listed = site.get("/rejections", "application/json").await;
+    let listed: Value = serde_json::from_str(&listed.body).unwrap();
+    assert_eq!(listed["rejections"][0]["change"]["address"], address);
+    let again = site.world.preview().await;
+    let is_rejected = |report: &Report| {
+        let mut notes = report.skipped.iter();
+        notes.any(|note| note.code == Code::Rejection && note.address == address)
+    };
+    assert!(is_rejected(&again));
+
+    let back = format!("token={token}&code={}&undo=yes", set.code);
+    let back = site.post_form("/rejections", &back).await.response.unwrap();
+    assert!(back.body.contains("Nothing is rejected"), "{}", back.body);
+    assert!(!is_rejected(&site.world.preview().await));
+
+    let approved = post(&format!("{some}&sure=yes&do=approve-selected")).await;
+    let run = approved.next[0].run.clone();
+    let summary = site.world.engine.summary(&run).await.unwrap().unwrap();
+    assert_eq!(summary.approve, [set.code.clone()]);
+    let approved = summary.approve_accounts.iter();
+    let approved: Vec<&str> = approved.map(|it| it.as_str()).collect();
+    assert_eq!(approved, [address]);
+    let stale =
+        json!({"mode": "apply", "approve": [set.code], "approve_accounts": ["x@corp.example"]});
+    let headers = json!({"Content-Type": ["application/json"]});
+    let stale = site.send("POST", "/", headers, &stale.to_string()).await;
+    assert_eq!(stale.response.unwrap().status, 409);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -314,7 +314,11 @@ impl State {
         let memory = self.memory.clone();
         let approval = code.as_ref().map(|code| self.approvals[code].clone());
         let all = BTreeSet::new();
-        let approved = approval.iter().flat_map(|it| it.open(&all)).cloned().collect();
+        let approved = approval
+            .iter()
+            .flat_map(|it| it.open(&all))
+            .cloned()
+            .collect();
         let wishes = Wishes {
             approved,
             now: self.now,

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(super) use fingerprints::digest;
-use fingerprints::{code, fingerprint, known_again};
 pub use fingerprints::{approved_changes, guarded_fingerprints};
+use fingerprints::{code, fingerprint, known_again};
 
 use super::{
     accounts::{AccountKind, Accounts},

@@ -28,7 +28,7 @@ pub fn report(report: &Report) -> String {
         title: &title,
         ..Page::default()
     };
-    page.around(&html! { (heading(report)) (details(report, |_| Markup::default())) })
+    page.around(&html! { (heading(report)) (details(report, held_rows)) })
 }
 
 /// Which run it is, and how it stands.
@@ -48,9 +48,9 @@ pub fn heading(report: &Report) -> Markup {
     }
 }
 
-/// Everything below the heading; nothing for a run of which nothing is known yet. `approval` is what can be done about a
-/// held set.
-pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+/// Everything below the heading; nothing for a run of which nothing is known yet. `changes` shows those of a held set, with
+/// what can be done about them.
+pub fn details(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if let Some(error) = &report.error {
             p.alert.bad role="alert" { (error) }
@@ -62,7 +62,7 @@ pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup
             (tiles(report))
             (estimate(report))
             (search("Search in this run"))
-            (held(report, approval))
+            (held(report, changes))
             (failed(&report.failed))
             (plan(report))
             (verification(report))
@@ -141,7 +141,7 @@ fn estimate(report: &Report) -> Markup {
     }
 }
 
-fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+fn held(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -151,14 +151,16 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
             div #held {
                 @for set in &report.held {
                     section {
-                        (held_set(set))
-                        (approval(set))
+                        (held_set(set, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::command(report)) " --approve " (set.code) }
                             " or "
                             code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
-                            " (R27)"
+                            " (R27). Only some of them: "
+                            code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
+                            ". Never: " code { "cloud-sync reject " (set.code) } " or "
+                            code { "POST …/SyncHttp/rejections" } " (R47)."
                         }
                     }
                 }
@@ -168,12 +170,7 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
 }
 
 /// Heading, reason and changes.
-pub fn held_set(set: &HeldSet) -> Markup {
-    let changes = html! {
-        ul.rows {
-            @for change in &set.changes { li { (held_change(change)) } }
-        }
-    };
+pub fn held_set(set: &HeldSet, changes: &Markup) -> Markup {
     html! {
         h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
         p { (set.reason) }
@@ -181,8 +178,16 @@ pub fn held_set(set: &HeldSet) -> Markup {
     }
 }
 
+pub fn held_rows(set: &HeldSet) -> Markup {
+    html! {
+        ul.rows {
+            @for change in &set.changes { li { (held_change(change)) } }
+        }
+    }
+}
+
 /// Account, what, and before and after.
-pub(super) fn held_change(held: &HeldChange) -> Markup {
+pub fn held_change(held: &HeldChange) -> Markup {
     html! { (who(held.address.as_str())) " " (held.what) " " (change(&held.before, &held.after)) }
 }
 

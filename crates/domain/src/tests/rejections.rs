@@ -56,7 +56,8 @@ fn told(scene: &Scene) -> String {
         .map(str::to_owned);
     let lines: Vec<String> = lines.chain(notes).collect();
     let key = object_id("anna");
-    lines.join("\n")
+    lines
+        .join("\n")
         .replace("corp.example", "")
         .replace(&key, "KEY")
 }
@@ -201,7 +202,10 @@ fn r47_a_rejected_create_ends_with_its_mailbox() {
     reject(&mut scene, Class::Create, &[]);
     let scene = next(&next(&scene, text), text);
     assert_snapshot!(told(&scene), @"rejected: anna@ create the account anna");
-    let broken = next(&next(&scene, "limits creates=0\nrejected anna@\npeople bert@"), text);
+    let broken = next(
+        &next(&scene, "limits creates=0\nrejected anna@\npeople bert@"),
+        text,
+    );
     assert_snapshot!(told(&broken), @"rejected: anna@ create the account anna");
     let gone = next(&next(&scene, "limits creates=0\npeople bert@"), text);
     assert_snapshot!(told(&gone), @"held Create: anna@ create the account [] -> [anna]");
