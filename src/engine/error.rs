@@ -86,6 +86,9 @@ pub enum RunError {
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
+    /// R34
+    #[error("{0}")]
+    TimeUp(&'static str),
 }
 
 impl RunError {
@@ -115,7 +118,8 @@ impl RunError {
             | Self::NoMailboxes { .. }
             | Self::SourceFilter(_)
             | Self::TargetDoubt(_)
-            | Self::Stopped(_) => false,
+            | Self::Stopped(_)
+            | Self::TimeUp(_) => false,
         }
     }
 }

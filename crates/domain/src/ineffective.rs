@@ -19,6 +19,9 @@ use super::{
     world::World,
 };
 
+/// How long lists may lag behind writes, in seconds, before a difference counts.
+pub const LIST_LAG_MAX_S: i64 = 60;
+
 /// What is known of the proposed changes from earlier runs.
 #[derive(Debug, Default)]
 pub struct Known {

@@ -8,21 +8,24 @@ use std::{
 
 use super::{
     super::{Engine, history::Records},
-    RunError, RunRequest, RunSummary, Running, owner, release,
+    RunError, RunRequest, RunSummary, Running, release,
+    start::owner,
 };
 use crate::{
     domain::{
         address::SmtpAddress,
         approval::Approval,
+        guard::Class,
         memory::Memory,
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
+        record::{Entry, PlanRecord},
         rejection::Rejection,
         report::{ActionOutcome, RunState},
         world::World,
     },
-    engine::journal::{Entry, PlanRecord, read_again},
+    engine::journal::read_again,
     state::{RunId, State, StateError, Stored, lock::Acquired},
 };
 
@@ -142,6 +145,22 @@ impl Running<'_> {
             .flat_map(|approval| approval.open(accounts))
             .cloned()
             .collect()
+    }
+
+    /// R27: the classes of which the run used an approval of a whole set (R47), in this invocation or in an earlier one.
+    pub(super) fn used_classes(&self, plan: &Plan) -> BTreeSet<Class> {
+        let is_used = |approval: &&Approval| {
+            let is_used_earlier = self.request.id.is_some() && !approval.used.is_empty();
+            let mut changes = approval.changes.iter();
+            is_used_earlier
+                || changes.any(|change| plan.used_approvals.contains(&change.fingerprint))
+        };
+        let is_whole = |approval: &&Approval| {
+            let selected = approval.changes_of(&self.request.approve_accounts);
+            selected.count() == approval.changes.len()
+        };
+        let used = self.approvals.values().filter(is_whole).filter(is_used);
+        used.map(|approval| approval.class).collect()
     }
 
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
