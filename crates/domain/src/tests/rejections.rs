@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 use super::{
-    notation::{NOW, Scene, address, object_id},
+    notation::{NOW, Planned, Scene, address, object_id},
+    properties::{cases, choices, sound, world},
     shown::shown,
 };
-use crate::{approval::Approval, guard::Class, note::Code, rejection::Rejection};
+use crate::{
+    approval::Approval, guard::Class, hold::guarded_fingerprints, note::Code, rejection::Rejection,
+};
 
 const LEAVERS: &str = "
     limits suspend=1
@@ -280,4 +284,42 @@ fn r47_r02_a_rejection_serves_after_a_rename() {
     reject(&mut scene, Class::Suspend, &[]);
     let scene = next(&scene, &text("new@"));
     assert_snapshot!(told(&scene), @"rejected: new@ suspend active → suspended");
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What is rejected is not made, and what was held beside it is neither made nor forgotten.
+    #[test]
+    fn r47_a_rejection_makes_no_change(lines in world(), seed in any::<u64>()) {
+        let mut choose = choices(seed);
+        let mut scene = Scene::parse(&lines.join("\n"));
+        let before = scene.plan();
+        for set in &before.plan.held {
+            let approval = Approval::offer(set, None, NOW).unwrap();
+            let accounts: BTreeSet<_> = set.changes.iter()
+                .filter(|_| choose(2) == 0)
+                .map(|change| change.address.clone())
+                .collect();
+            if !accounts.is_empty() {
+                scene.memory.reject(&set.code, &approval, &accounts, NOW);
+            }
+        }
+        let after = scene.plan();
+        let told = || format!("{}\nbefore\n{}\nafter\n{}", lines.join("\n"), shown(&before), shown(&after));
+        let of = |planned: &Planned| -> BTreeSet<String> {
+            let sets = planned.plan.held.iter();
+            sets.flat_map(|set| &set.changes).map(|change| change.fingerprint.clone()).collect()
+        };
+        let made: BTreeSet<String> = after.plan.approved.deltas().iter()
+            .flat_map(|delta| guarded_fingerprints(delta, &after.world.accounts))
+            .collect();
+        let rejected: BTreeSet<String> = scene.memory.rejections.iter()
+            .map(|it| it.change.fingerprint.clone())
+            .collect();
+        prop_assert!(made.is_disjoint(&rejected), "{}", told());
+        prop_assert!(made.is_disjoint(&of(&before)), "{}", told());
+        prop_assert_eq!(after.plan.rejections.len(), scene.memory.rejections.len());
+        sound(&after);
+    }
 }
