@@ -66,8 +66,10 @@ impl Status {
     pub fn of(report: &Report) -> Option<Self> {
         match report.outcome {
             RunOutcome::InSync | RunOutcome::Done => Some(Self::InSync),
-            // It was cut off.
-            RunOutcome::Open | RunOutcome::ChangesPending => Some(Self::ChangesPending),
+            // It was cut off or stopped.
+            RunOutcome::Open | RunOutcome::Stopped | RunOutcome::ChangesPending => {
+                Some(Self::ChangesPending)
+            }
             RunOutcome::NeedsAttention => Some(Self::NeedsAttention),
             RunOutcome::Failed => None,
         }
@@ -288,6 +290,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             request.approve_accounts = approve_accounts.into_iter().collect();
             run_and_show(&engine, &request, output, &show).await
         }
+        Command::Stop { run } => history::stop(&run, output).await,
         Command::Reject {
             code,
             accounts,

@@ -110,6 +110,14 @@ pub(super) enum Command {
         #[command(flatten)]
         show: ShowArgs,
     },
+    /// Stop a run: it ends after what is in flight, and no invocation continues it
+    ///
+    /// The next run begins as ever. Needs no settings but those of the state.
+    Stop {
+        /// The run's id, the beginning of it, or last: the last one that has not ended
+        #[arg(value_name = "RUN", default_value = "last")]
+        run: String,
+    },
     /// Reject held changes: they are not made, and need no attention, until they change
     ///
     /// Without a code it lists what is rejected. Needs no settings but those of the state.

@@ -11,7 +11,7 @@ use super::{
     text, words,
 };
 use crate::{
-    domain::report::RunOutcome,
+    domain::report::{RunOutcome, RunState},
     engine::{
         RunError, RunSummary,
         history::{Last, Records},
@@ -47,6 +47,21 @@ pub(super) async fn show(
     }
     let runs = records.newest(limit).await?;
     output.show(&runs, || page(&runs, state.place()))?;
+    Ok(Status::InSync)
+}
+
+/// R34: ends a run that works, or that waits for an invocation.
+pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError> {
+    let (state, lease) = open_state().await?;
+    let records = records(&state, lease);
+    let id = records.find(name, Last::Open).await?;
+    let stopped = records.stop(&id).await?;
+    output.show(&stopped, || match stopped.state {
+        RunState::Ended => format!("run {id} is stopped\n"),
+        RunState::Queued | RunState::Running | RunState::Continues => {
+            format!("run {id} stops within seconds, after what is in flight\n")
+        }
+    })?;
     Ok(Status::InSync)
 }
 
@@ -90,7 +105,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             RunOutcome::InSync | RunOutcome::Done => GREEN,
             RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
             RunOutcome::Failed => RED,
-            RunOutcome::Open => DIM,
+            RunOutcome::Open | RunOutcome::Stopped => DIM,
         };
         line(format_args!(
             "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",

@@ -83,6 +83,15 @@ pub enum RunError {
         newest: Vec<RunId>,
         count: usize,
     },
+    /// R34
+    #[error("a person has stopped the run")]
+    StoppedByPerson,
+    /// R34
+    #[error("run {0} has ended: there is nothing to stop")]
+    HasEnded(RunId),
+    /// R34
+    #[error("no run is queued or running: there is nothing to stop")]
+    NothingRuns,
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
@@ -118,6 +127,9 @@ impl RunError {
             | Self::NoMailboxes { .. }
             | Self::SourceFilter(_)
             | Self::TargetDoubt(_)
+            | Self::StoppedByPerson
+            | Self::HasEnded(_)
+            | Self::NothingRuns
             | Self::Stopped(_)
             | Self::TimeUp(_) => false,
         }

@@ -63,6 +63,8 @@ pub enum Last {
     Any,
     /// The apply that began last: previews change nothing that could be undone.
     Apply,
+    /// The run that began last of those that have not ended.
+    Open,
 }
 
 impl Records<'_> {
@@ -74,8 +76,13 @@ impl Records<'_> {
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
                 Last::Apply => past.run.mode == Mode::Apply,
+                Last::Open => past.run.state != RunState::Ended,
             });
-            return wanted.next().map(|past| past.id).ok_or_else(unknown);
+            let none = || match last {
+                Last::Any | Last::Apply => unknown(),
+                Last::Open => RunError::NothingRuns,
+            };
+            return wanted.next().map(|past| past.id).ok_or_else(none);
         }
         if let Some(id) = RunId::parse(name) {
             return Ok(id);
@@ -151,6 +158,23 @@ impl Records<'_> {
         if run.is_writing() {
             run.error = Some("its process ended; the next apply takes up its work (R35)".into());
         }
+    }
+
+    /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
+    pub async fn stop(&self, run: &RunId) -> Result<RunSummary, RunError> {
+        let summary = self.summary(run).await?;
+        let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
+        if summary.state == RunState::Ended {
+            return Err(RunError::HasEnded(run.clone()));
+        }
+        self.state.save_stop(run).await?;
+        if matches!(summary.state, RunState::Queued | RunState::Continues) {
+            summary.state = RunState::Ended;
+            summary.outcome = RunOutcome::Stopped;
+            summary.ended = Some(super::run::second(self.clock.now()).to_string());
+            self.state.save_summary(run, Phase::Ended, &summary).await?;
+        }
+        Ok(summary)
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {

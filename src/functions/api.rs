@@ -22,6 +22,8 @@ pub enum ApiCall {
     Run { id: RunId, format: Format },
     /// `POST /runs/{id}/undo` (R37)
     Undo { run: RunId, body: UndoBody },
+    /// `POST /runs/{id}/stop` (R34)
+    Stop { run: RunId },
     /// `GET /rejections` (R47)
     Rejections { format: Format },
     /// `POST /rejections` (R47)
@@ -40,6 +42,7 @@ enum Resource<'a> {
     Runs,
     Run(&'a str),
     Undo(&'a str),
+    Stop(&'a str),
     Rejections,
     Account(&'a str),
     Health,
@@ -75,6 +78,11 @@ impl ApiCall {
                 check_query(request, &[])?;
                 UndoBody::parse(body::json(request)?).map(|body| Self::Undo { run, body })
             }
+            (Resource::Stop(id), "POST") => {
+                let run = known_shape(id)?;
+                check_query(request, &[])?;
+                body::nothing(body::json(request)?).map(|()| Self::Stop { run })
+            }
             (Resource::Rejections, "GET") => Ok(Self::Rejections {
                 format: format(&["format"], &[Format::Json, Format::Html])?,
             }),
@@ -93,7 +101,7 @@ impl ApiCall {
             (Resource::Root | Resource::Runs | Resource::Rejections, _) => {
                 Err(Problem::method_not_allowed("GET, HEAD, POST"))
             }
-            (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
+            (Resource::Undo(_) | Resource::Stop(_), _) => Err(Problem::method_not_allowed("POST")),
             (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
                 Err(Problem::method_not_allowed("GET, HEAD"))
             }
@@ -118,9 +126,12 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         [runs, id, undo] if is(runs, "runs") && is(undo, "undo") && !id.is_empty() => {
             Ok(Resource::Undo(id))
         }
+        [runs, id, stop] if is(runs, "runs") && is(stop, "stop") && !id.is_empty() => {
+            Ok(Resource::Stop(id))
+        }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/rejections`, `/accounts/{address}`, `/health` and `/check`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/runs/{id}/stop`, `/rejections`, `/accounts/{address}`, `/health` and `/check`",
         )),
     }
 }
@@ -186,7 +197,7 @@ mod tests {
                 "POST",
                 "/runs/20261123T020000Z-0b5e77/UNDO",
                 ApiCall::Undo {
-                    run: id,
+                    run: id.clone(),
                     body: UndoBody::default(),
                 },
             ),
@@ -197,6 +208,11 @@ mod tests {
                     address: "O'B+c@corp.example".to_owned(),
                     format: json,
                 },
+            ),
+            (
+                "POST",
+                "/runs/20261123T020000Z-0b5e77/stop",
+                ApiCall::Stop { run: id.clone() },
             ),
             ("GET", "/rejections", ApiCall::Rejections { format: json }),
             ("GET", "/health", ApiCall::Health),

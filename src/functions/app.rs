@@ -413,6 +413,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Index { .. } => Ok(index(engine, request)),
         ApiCall::Runs { format } => runs(engine, format, &request.base).await,
         ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
+        ApiCall::Stop { run } => stop(engine, &run).await,
         ApiCall::Rejections { format } => rejections(engine, format, &request.base).await,
         ApiCall::Reject(RejectionBody(decision)) => reject(engine, &decision).await,
         ApiCall::Account { address, format } => {
@@ -450,6 +451,13 @@ async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Pro
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
     let run = match ApiCall::parse(&request)? {
+        ApiCall::Stop { run: id } => {
+            stop(engine, &id).await?;
+            return Ok(Success {
+                response: Some(views::stopping(id.as_str(), &request.base)),
+                ..Success::default()
+            });
+        }
         ApiCall::Reject(RejectionBody(decision)) => {
             reject(engine, &decision).await?;
             let page = rejections(engine, Format::Html, &request.base).await?;
@@ -481,6 +489,13 @@ async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Pro
             mode: run.mode,
         }],
     })
+}
+
+/// R34
+async fn stop(engine: &Engine, run: &RunId) -> Result<Response, Problem> {
+    let stopped = async { engine.records().await?.stop(run).await };
+    let stopped = stopped.await.map_err(|error| problem(&error))?;
+    Ok(Response::json(202, &stopped))
 }
 
 /// R47
@@ -636,13 +651,16 @@ fn problem(error: &RunError) -> Problem {
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
         RunError::UnknownRun(_) | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,
+        RunError::HasEnded(_) | RunError::NothingRuns => ProblemKind::HasEnded,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
         | RunError::Target(_)
         | RunError::TargetDoubt(_) => ProblemKind::Service,
-        RunError::Stopped(_) | RunError::TimeUp(_) => ProblemKind::Internal,
+        RunError::StoppedByPerson | RunError::Stopped(_) | RunError::TimeUp(_) => {
+            ProblemKind::Internal
+        }
     };
     Problem::new(kind, error.to_string())
 }
@@ -666,6 +684,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             templates: [
                 ("run", template("GET", "/runs/{id}")),
                 ("undo", template("POST", "/runs/{id}/undo")),
+                ("stop", template("POST", "/runs/{id}/stop")),
                 ("account", template("GET", "/accounts/{address}")),
             ]
             .into(),

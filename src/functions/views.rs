@@ -64,7 +64,7 @@ pub(super) fn run(
             let has_ended = report.state == RunState::Ended;
             let content = html! {
                 (html::report::heading(report))
-                @if !has_ended { (live(report.state, progress)) }
+                @if !has_ended { (live(report.state, progress)) (ways.stop(report)) }
                 (html::report::details(report, |set| html! {
                     @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set)) }
                 }))
@@ -361,6 +361,20 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
         refused = refused.with_header("Allow", allow.clone());
     }
     refused
+}
+
+/// A run was stopped (R34).
+pub(super) fn stopping(id: &str, base: &str) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: stopping",
+        home: Some(base),
+    };
+    let content = html! {
+        h1 { "Stopping" }
+        p { "The run ends within seconds, after what is in flight." }
+        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
+    };
+    page(202, frame.around(&content))
 }
 
 /// The run of a form is queued: on to its page, by script or by hand.

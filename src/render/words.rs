@@ -256,6 +256,7 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     match outcome {
         RunOutcome::Open => "not ended",
+        RunOutcome::Stopped => "stopped by a person",
         RunOutcome::InSync => AllClear::InSync.text(),
         RunOutcome::Done => "done",
         RunOutcome::ChangesPending => "changes pending",

@@ -286,3 +286,30 @@ async fn r47_some_of_a_set_are_approved_and_others_rejected() {
         assert_eq!(bench.run(arguments).code, 1, "{arguments:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_run_is_stopped_from_another_terminal() {
+    let bench = Bench::start(bench::small()).await;
+    let nothing = bench.run(&["stop"]);
+    assert_eq!(nothing.code, 1, "{nothing:?}");
+    assert!(
+        nothing.err.contains("there is nothing to stop"),
+        "{nothing:?}"
+    );
+    let exchange = bench.sandbox.exchange.control();
+    exchange.set_latency(std::time::Duration::from_secs(60));
+    let running = bench.begin(&["apply"]);
+    let stopped = loop {
+        let stopped = bench.run(&["stop"]);
+        if stopped.code == 0 {
+            break stopped;
+        }
+    };
+    assert!(stopped.out.contains("stops within seconds"), "{stopped:?}");
+    let ended = tokio::task::block_in_place(|| running.wait_with_output()).unwrap();
+    let ended: Ended = ended.into();
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.out.contains("Stopped by a person"), "{ended:?}");
+    assert!(bench.run(&["runs"]).out.contains("stopped by a person"));
+    assert_eq!(bench.writes(), 0);
+}

@@ -251,6 +251,31 @@ async fn r47_a_held_set_is_decided_on_its_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r34_a_run_is_stopped_on_its_page() {
+    let site = Site::start(&[]).await;
+    let request = RunRequest::new(Mode::Apply, StartedBy::Http);
+    let id = site.world.engine.enqueue(&request).await.unwrap();
+    let path = format!("/runs/{id}");
+    let page = site.browse(&path).await.body;
+    assert!(page.contains("Stop this run"), "{page}");
+    let form = format!("token={}", token(&page));
+    let stop = format!("{path}/stop");
+    let forged = site.post_form(&stop, "token=1.00").await.response.unwrap();
+    assert_eq!(forged.status, 403);
+    let stopped = site.post_form(&stop, &form).await;
+    assert!(stopped.next.is_empty());
+    assert_eq!(stopped.response.unwrap().status, 202);
+    let page = site.browse(&path).await.body;
+    assert!(page.contains("stopped by a person") && !page.contains("Stop this run"));
+    let again = site
+        .send("POST", &stop, json!({}), "")
+        .await
+        .response
+        .unwrap();
+    assert_eq!(again.status, 409, "{}", again.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_keep_to_the_published_schema() {
     let schema = include_str!("../../docs/report.schema.json");
     let schema: Value = serde_json::from_str(schema).unwrap();

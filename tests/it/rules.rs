@@ -23,4 +23,5 @@ mod recovery;
 mod rejections;
 mod reviewed;
 mod scope;
+mod stopping;
 mod trustees;

@@ -131,6 +131,8 @@ pub enum RunOutcome {
     ChangesPending,
     /// Something is held, was refused, or is unknown.
     NeedsAttention,
+    /// R34: a person stopped it before its end.
+    Stopped,
     Failed,
 }
 

@@ -130,7 +130,7 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(out, "{RED}{BOLD}{title}{BOLD:#}{RED:#}")?;
             return Ok(());
         }
-        RunOutcome::Open => DIM,
+        RunOutcome::Open | RunOutcome::Stopped => DIM,
         RunOutcome::InSync | RunOutcome::Done => GREEN,
         RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
     };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Running, Stage, earlier::Earlier, release, second};
+use super::{Running, Stage, earlier::Earlier, release, second, watch::Watch};
 use crate::{
     domain::{
         health,
@@ -146,6 +146,11 @@ impl Engine {
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
         }
+        let watch = Watch::start(state, &id, &self.shared.links.stop);
+        // A run that waited may have been stopped meanwhile.
+        if request.id.is_some() && state.is_stopped(&id).await? {
+            watch.stop_by_person();
+        }
         let mut running = Running {
             engine: self,
             state,
@@ -156,6 +161,7 @@ impl Engine {
             ends_by: ends_by(request, started),
             slice: slice(request),
             stage: Stage::Reading,
+            watch,
             memory,
             revision,
             report,

@@ -110,7 +110,7 @@ impl Running<'_> {
             let now = Instant::now();
             let next = last.min(now + wait);
             let is_late = self.deadline.is_some_and(|deadline| next > deadline);
-            let is_stopped = self.engine.shared.links.stop.is_requested();
+            let is_stopped = self.watch.stop.is_requested();
             if !lags || now >= last || is_late || is_stopped {
                 return Ok(Seen {
                     accounts,
@@ -121,7 +121,7 @@ impl Running<'_> {
             drop(accounts);
             tokio::select! {
                 () = until(Some(next)) => {}
-                () = self.engine.shared.links.stop.requested() => {}
+                () = self.watch.stop.requested() => {}
             }
             wait *= 2;
         }

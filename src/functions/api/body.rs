@@ -125,6 +125,11 @@ impl RejectionBody {
     }
 }
 
+/// A call that takes no member.
+pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
+    read(body, &[]).map(drop)
+}
+
 /// R47: without a code they would restrict nothing.
 fn approve_accounts(wire: &Wire) -> Result<BTreeSet<SmtpAddress>, Problem> {
     let accounts = addresses("approve_accounts", wire.approve_accounts.clone())?;

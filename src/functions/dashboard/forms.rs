@@ -94,6 +94,17 @@ impl Ways<'_> {
         self.form("held", &path, Mode::Apply, &content)
     }
 
+    /// The button that stops a run (R34).
+    pub(in super::super) fn stop(&self, report: &Report) -> Markup {
+        html! {
+            form method="post" action={ (self.base) "/runs/" (report.id) "/stop" } {
+                input type="hidden" name="token" value=(self.token);
+                button.danger { "Stop this run" }
+                span.soft.small { " It ends after what is in flight, and nothing continues it." }
+            }
+        }
+    }
+
     /// The button that takes rejections back (R47).
     pub(in super::super) fn take_back(&self, code: &str) -> Markup {
         html! {

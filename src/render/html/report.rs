@@ -94,7 +94,10 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
             Tone::Plain
         }
         (RunState::Ended, RunOutcome::InSync | RunOutcome::Done) => Tone::Good,
-        (RunState::Ended, RunOutcome::ChangesPending | RunOutcome::NeedsAttention) => Tone::Notice,
+        (
+            RunState::Ended,
+            RunOutcome::ChangesPending | RunOutcome::NeedsAttention | RunOutcome::Stopped,
+        ) => Tone::Notice,
         (RunState::Ended, RunOutcome::Failed) => Tone::Bad,
     }
 }
@@ -257,7 +260,7 @@ fn without_actions(report: &Report) -> String {
     }
     let text = match report.outcome {
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
-        RunOutcome::Open => "Not planned yet.",
+        RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
         RunOutcome::NeedsAttention => "Nothing but what is held or needs attention.",
         RunOutcome::InSync | RunOutcome::Done | RunOutcome::ChangesPending => {
