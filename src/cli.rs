@@ -256,20 +256,24 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     match command {
         Command::Preview {
             accounts,
+            wave,
             out,
             show,
         } => {
-            let accounts = accounts.addresses.into_iter().collect();
-            apply::preview(&engine(links)?, accounts, out.as_deref(), output, &show).await
+            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+            request.accounts = accounts.addresses.into_iter().collect();
+            request.wave = wave.wave();
+            apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
         }
         Command::Apply {
             subjects,
+            wave,
             yes,
             approve,
             approve_accounts,
             show,
         } => {
-            let mut request = apply::request(subjects, approve)?;
+            let mut request = apply::request(subjects, approve, wave.wave())?;
             request.approve_accounts = approve_accounts.into_iter().collect();
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await

@@ -1,7 +1,6 @@
 //! From a preview to an apply of exactly what it showed (R28).
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::{self, IsTerminal as _},
     path::Path,
@@ -21,6 +20,7 @@ use crate::{
         address::SmtpAddress,
         mode::{Mode, Trigger},
         report::Report,
+        wave::Wave,
     },
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
@@ -28,14 +28,12 @@ use crate::{
 /// Shows what a run would change, and writes that to a file too.
 pub(super) async fn preview(
     engine: &Engine,
-    accounts: BTreeSet<SmtpAddress>,
+    request: &RunRequest,
     out: Option<&Path>,
     output: Output,
     show: &ShowArgs,
 ) -> Result<Status, CliError> {
-    let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-    request.accounts = accounts;
-    let (report, status) = reported(engine, &request, output, show).await?;
+    let (report, status) = reported(engine, request, output, show).await?;
     if let Some(file) = out {
         write_plan(file, &report, output)?;
     }
@@ -57,9 +55,11 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
 pub(super) fn request(
     subjects: Vec<Subject>,
     approve: Vec<String>,
+    wave: Option<Wave>,
 ) -> Result<RunRequest, CliError> {
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = approve;
+    request.wave = wave;
     for subject in subjects {
         let file = match subject {
             Subject::Account(address) if request.plan.is_none() => {
@@ -80,6 +80,17 @@ pub(super) fn request(
     if request.plan.is_some() && !request.approve.is_empty() {
         return Err(CliError::Failed(
             "a plan says what is applied, so it takes no approval codes; release them in a run of its own (R28)".into(),
+        ));
+    }
+    let wave = request.wave.as_ref();
+    if request.plan.is_some() && wave.is_some() {
+        return Err(CliError::Failed(
+            "a plan says what is applied, so it takes neither --only nor --first (R28)".into(),
+        ));
+    }
+    if wave.is_some_and(Wave::needs_approval) && request.approve.is_empty() {
+        return Err(CliError::Failed(
+            "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
         ));
     }
     Ok(request)
@@ -180,6 +191,7 @@ async fn previewed(
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
     preview.accounts.clone_from(&request.accounts);
+    preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await
 }
 

@@ -212,6 +212,7 @@ impl Records<'_> {
                     counts: summary.counts,
                     remaining: summary.remaining,
                     accounts: summary.accounts.into_iter().collect(),
+                    wave: summary.wave,
                     ..begun
                 })
             }

@@ -340,6 +340,7 @@ impl Running<'_> {
             began: self.earlier.began(),
             held: None,
             reviewed: self.reviewed.clone(),
+            wave: self.request.wave.clone(),
         }
     }
 

@@ -254,7 +254,8 @@ async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
             && run.mode == Mode::Apply
             && run.accounts.is_empty()
             && run.undo.is_none()
-            && run.applies.is_none();
+            && run.applies.is_none()
+            && run.wave.is_none();
         if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
             return Ok(Some(request_of(id, run)));
         }
@@ -270,6 +271,7 @@ fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         approve_accounts: summary.approve_accounts,
         undo: summary.undo,
         plan: summary.applies.map(PlanSource::History),
+        wave: summary.wave,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -546,6 +548,7 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
         approve: body.approve,
         approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
+        wave: body.wave,
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
 }

@@ -150,6 +150,8 @@ enum Button {
     #[default]
     All,
     ApproveSelected,
+    /// Nothing else is made.
+    ApproveOnly,
     RejectSelected,
 }
 
@@ -158,6 +160,7 @@ impl Button {
         match value {
             "approve-all" => Ok(Self::All),
             "approve-selected" => Ok(Self::ApproveSelected),
+            "approve-only" => Ok(Self::ApproveOnly),
             "reject-selected" => Ok(Self::RejectSelected),
             _ => Err(Problem::new(
                 ProblemKind::UnknownMember,
@@ -182,7 +185,10 @@ impl Button {
                 "no change is selected: go back, and tick at least one",
             ));
         }
-        if self == Self::ApproveSelected {
+        if self != Self::RejectSelected {
+            if self == Self::ApproveOnly {
+                members.insert("only".into(), vec![Value::from("approved")].into());
+            }
             members.insert("approve_accounts".into(), selected.into());
             return Ok(path.to_vec());
         }
@@ -253,6 +259,11 @@ mod tests {
             (
                 "approve-selected",
                 r#"{"approve":["a1"],"approve_accounts":["x@corp.example"],"mode":"apply"}"#,
+                "",
+            ),
+            (
+                "approve-only",
+                r#"{"approve":["a1"],"approve_accounts":["x@corp.example"],"mode":"apply","only":["approved"]}"#,
                 "",
             ),
             (

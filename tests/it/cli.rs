@@ -313,3 +313,51 @@ async fn r34_a_run_is_stopped_from_another_terminal() {
     assert!(bench.run(&["runs"]).out.contains("stopped by a person"));
     assert_eq!(bench.writes(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_a_go_live_goes_in_waves() {
+    let bench = Bench::start(bench::small()).await;
+    let has = |address: &str| bench.sandbox.zivver.state().user(address).is_some();
+    let preview = bench.run(&["preview", "--only", "create,update", "--first", "1"]);
+    assert!(
+        preview
+            .out
+            .contains("restricted with --only create,update --first 1 (R47)"),
+        "{preview:?}"
+    );
+    let hint = "cloud-sync apply --only create,update --first 1 makes these changes";
+    assert!(preview.out.contains(hint), "{preview:?}");
+    let first = bench.run(&["apply", "--only", "create,update", "--first", "1"]);
+    assert_eq!(first.code, 3, "{first:?}");
+    assert!(first.out.contains("1  change left for later"), "{first:?}");
+    assert!(has("bob@corp.example"));
+    assert!(
+        bench
+            .sandbox
+            .zivver
+            .state()
+            .group("info@corp.example")
+            .is_none()
+    );
+    let report: Report = bench.run(&["apply", "--only", "resume", "--json"]).json();
+    assert_eq!((report.actions.len(), report.counts.leave_out()), (0, true));
+
+    let before = bench.sandbox.zivver.control().journal().len();
+    bench.run(&["preview", "--out", "plan.json"]);
+    let read = bench.sandbox.zivver.control().journal().len();
+    assert_ne!(before, read);
+    for (arguments, error) in [
+        (&["--only", "delete"][..], "is not a kind of action"),
+        (&["--first", "0"], "0 is not in 1.."),
+        (&["--only", "approved"], "no code is given"),
+        (
+            &["plan.json", "--first", "1"],
+            "takes neither --only nor --first",
+        ),
+    ] {
+        let ended = bench.run(&[&["apply"], arguments].concat());
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains(error), "{ended:?}");
+    }
+    assert_eq!(bench.sandbox.zivver.control().journal().len(), read);
+}

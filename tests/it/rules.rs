@@ -25,3 +25,4 @@ mod reviewed;
 mod scope;
 mod stopping;
 mod trustees;
+mod waves;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(super) use fingerprints::digest;
+pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
 use fingerprints::{code, fingerprint, known_again};
 

@@ -56,6 +56,7 @@ pub mod suspended;
 pub mod trustee;
 pub mod undo;
 mod unlisted;
+pub mod wave;
 pub mod world;
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::{
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
+    wave::Wave,
     world::{MailboxScope, Policy, World},
 };
 pub use super::{
@@ -54,6 +55,8 @@ pub struct Wishes {
     pub held: Option<Marks>,
     /// R28: nothing but these changes is made.
     pub reviewed: Option<Reviewed>,
+    /// R47: where nothing was reviewed, nothing but this part of the plan is made.
+    pub wave: Option<Wave>,
 }
 
 /// Everything that is decided about a run.
@@ -95,6 +98,8 @@ pub struct Plan {
     pub accounts_outside: u32,
     /// R28: changes that were not reviewed are left for a later run.
     pub leaves_out: bool,
+    /// R28, R47: what the plan was restricted to.
+    pub reviewed: Option<Reviewed>,
 }
 
 /// What may be carried out. Only [`plan`] makes one, and only after the guard has taken out what is held.
@@ -281,7 +286,7 @@ fn decide(
         policy,
         matching,
     );
-    let settled = settled(guarded.deltas, &proposed, world, matching, wishes);
+    let (settled, reviewed) = settled(guarded.deltas, &proposed, world, matching, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -319,26 +324,29 @@ fn decide(
         doubt,
         accounts_outside: outside(matching),
         leaves_out: settled.leaves_out,
+        reviewed,
     }
 }
 
-/// What can be had of what the guard allows, and of that what was reviewed (R28).
+/// What can be had of what the guard allows, and of that what was reviewed (R28), or is of the wave (R47).
 fn settled(
     allowed: Vec<Delta>,
     proposed: &BTreeMap<Target, Delta>,
     world: &World,
     matching: &Matching,
     wishes: &Wishes,
-) -> Restricted {
-    let Some(reviewed) = &wishes.reviewed else {
-        let settled = settle(allowed, world, matching);
-        return Restricted {
+) -> (Restricted, Option<Reviewed>) {
+    let settled = settle(allowed.clone(), world, matching);
+    let wave = wishes.wave.as_ref();
+    let choose = |wave: &Wave| wave.choose(&settled.deltas, world, &wishes.approved);
+    let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
+        let all = Restricted {
             deltas: settled.deltas,
             notes: settled.notes,
             leaves_out: false,
         };
+        return (all, None);
     };
-    let settled = settle(allowed.clone(), world, matching);
     let proposed: Vec<Delta> = proposed.values().cloned().collect();
     let written = &wishes.written;
     let mut restricted = reviewed.restrict(
@@ -350,7 +358,7 @@ fn settled(
         written,
     );
     restricted.notes.extend(settled.notes);
-    restricted
+    (restricted, Some(reviewed))
 }
 
 /// R26: with what earlier runs counted for nothing given back.

@@ -17,6 +17,7 @@ use super::{
     record::Entry,
     since::Since,
     suspended::Suspended,
+    wave::Wave,
     world::World,
 };
 
@@ -58,6 +59,9 @@ pub struct Report {
     /// R28: the preview whose changes, and no others, this run makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<String>,
+    /// R47: the part of its plan that the run was restricted to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -294,6 +298,7 @@ impl Report {
             others: None,
             undoes: None,
             applies: None,
+            wave: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),

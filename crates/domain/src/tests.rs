@@ -25,5 +25,6 @@ mod shown;
 mod taken_back;
 mod trustees;
 mod undo;
+mod waves;
 mod words;
 mod zivver;

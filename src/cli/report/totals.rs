@@ -28,6 +28,9 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    if let Some(wave) = &report.wave {
+        writeln!(out, "{DIM}{}{DIM:#}", inert(&words::wave(wave)))?;
+    }
     if let Some(preview) = &report.applies {
         writeln!(out, "{DIM}{}{DIM:#}", inert(&words::applies(preview)))?;
     }
@@ -161,7 +164,7 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             out,
             "{}. Nothing was written: {} makes these changes.",
             words::estimate(report.planned_writes, report.estimate_ms),
-            inert(&words::command(report))
+            inert(&words::apply_command_of(report))
         )?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::{
         health::{self, epoch},
         mode::{Mode, Trigger},
         report::{Counts, Report, RunOutcome, RunState},
+        wave::Wave,
     },
     engine::PlanSource,
     state::RunId,
@@ -38,6 +39,8 @@ pub struct RunRequest {
     pub undo: Option<RunId>,
     /// R28: the reviewed plan that the run is restricted to.
     pub plan: Option<PlanSource>,
+    /// R47: the part of its plan that the run makes.
+    pub wave: Option<Wave>,
     /// The host tries a failed tick again: of the failure an earlier try has told.
     pub has_failed_before: bool,
 }
@@ -56,6 +59,7 @@ impl RunRequest {
             patience: Duration::ZERO,
             undo: None,
             plan: None,
+            wave: None,
             has_failed_before: false,
         }
     }
@@ -88,6 +92,8 @@ pub struct RunSummary {
     /// R28: the preview whose changes, and no others, it makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
@@ -131,6 +137,7 @@ impl RunSummary {
             approve_accounts: request.approve_accounts.clone(),
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
+            wave: request.wave.clone(),
             was_killed: false,
         }
     }

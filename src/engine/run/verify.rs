@@ -57,6 +57,7 @@ impl Running<'_> {
         wishes.written.extend(record.written().cloned());
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
+        wishes.reviewed.clone_from(&plan.reviewed);
         let again = self.plan(fetched, &wishes);
         let unanswered =
             record.approved_where(|at| applied.actions[at].outcome == Some(ActionOutcome::Failed));

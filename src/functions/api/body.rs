@@ -6,7 +6,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{address::SmtpAddress, scope::RunScope},
+    domain::{
+        address::SmtpAddress,
+        scope::RunScope,
+        wave::{Part, Wave},
+    },
     engine::Decision,
     functions::{Mode, Problem, ProblemKind, Request},
     state::RunId,
@@ -31,6 +35,8 @@ pub struct StartBody {
     pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R28: the preview whose changes, and no others, are made.
     pub plan: Option<RunId>,
+    /// R47
+    pub wave: Option<Wave>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
     pub wait_s: u64,
 }
@@ -56,6 +62,9 @@ struct Wire {
     approve: Vec<String>,
     approve_accounts: Option<Vec<String>>,
     plan: Option<String>,
+    only: Option<BTreeSet<Part>>,
+    #[serde(deserialize_with = "count")]
+    first: Option<u32>,
     code: Option<String>,
     undo: bool,
     #[serde(deserialize_with = "whole")]
@@ -68,11 +77,20 @@ fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is no whole number"))
 }
 
+fn count<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let count = integer(&number).and_then(|count| u32::try_from(count).ok());
+    let error = || serde::de::Error::custom("`first` is no whole number");
+    count.map(Some).ok_or_else(error)
+}
+
 fn seconds(number: &serde_json::Number) -> Option<u64> {
-    let whole = number
-        .as_u64()
-        .or_else(|| number.to_string().strip_suffix(".0")?.parse().ok());
-    whole.filter(|wait| *wait <= WAIT_S_MAX)
+    integer(number).filter(|wait| *wait <= WAIT_S_MAX)
+}
+
+fn integer(number: &serde_json::Number) -> Option<u64> {
+    let as_float = || number.to_string().strip_suffix(".0")?.parse().ok();
+    number.as_u64().or_else(as_float)
 }
 
 impl StartBody {
@@ -83,12 +101,15 @@ impl StartBody {
             "approve",
             "approve_accounts",
             "plan",
+            "only",
+            "first",
             "wait",
         ];
         let wire = read(body, &known)?;
         Ok(Self {
             plan: plan(&wire)?,
             approve_accounts: approve_accounts(&wire)?,
+            wave: wave(&wire)?,
             mode: wire.mode,
             scope: scope(wire.accounts)?,
             approve: wire.approve,
@@ -128,6 +149,27 @@ impl RejectionBody {
 /// A call that takes no member.
 pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
     read(body, &[]).map(drop)
+}
+
+/// R47
+fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
+    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
+    if wire.only.as_ref().is_some_and(BTreeSet::is_empty) || wire.first == Some(0) {
+        return bad("`only` is empty or `first` is 0: leave it out for all changes");
+    }
+    let wave = Wave::of(wire.only.clone().unwrap_or_default(), wire.first);
+    let Some(wave) = wave else {
+        return Ok(None);
+    };
+    if wire.plan.is_some() {
+        return bad(
+            "`plan` takes neither `only` nor `first`: a reviewed plan says what is applied",
+        );
+    }
+    if wave.needs_approval() && wire.approve.is_empty() {
+        return bad("`\"only\":[\"approved\"]` needs `approve`");
+    }
+    Ok(Some(wave))
 }
 
 /// R47: without a code they would restrict nothing.
@@ -318,6 +360,7 @@ mod tests {
             approve: vec![],
             approve_accounts: BTreeSet::new(),
             plan: None,
+            wave: None,
             wait_s: 0,
         };
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
@@ -330,7 +373,7 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let body = r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"wait":200}"#;
+        let body = r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
         assert_eq!(
             start(body),
             Ok(StartBody {
@@ -339,6 +382,7 @@ mod tests {
                 approve: vec!["c0de".to_owned()],
                 approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
                 plan: None,
+                wave: Wave::of([Part::Create].into(), Some(5)),
                 wait_s: 200,
             })
         );
@@ -384,6 +428,18 @@ mod tests {
                 ProblemKind::BadBody,
             ),
             (r#"{"code":"c0de"}"#, ProblemKind::UnknownMember),
+            (r#"{"only":[]}"#, ProblemKind::BadBody),
+            (r#"{"only":["delete"]}"#, ProblemKind::BadBody),
+            (r#"{"first":0}"#, ProblemKind::BadBody),
+            (r#"{"first":-1}"#, ProblemKind::BadBody),
+            (
+                r#"{"mode":"apply","only":["approved"]}"#,
+                ProblemKind::BadBody,
+            ),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","first":1}"#,
+                ProblemKind::BadBody,
+            ),
             (
                 r#"{"plan":"20261123T020000Z-0b5e77"}"#,
                 ProblemKind::BadBody,

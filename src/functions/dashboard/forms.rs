@@ -78,6 +78,9 @@ impl Ways<'_> {
                     (sure("These changes are right: apply them, and whatever else is not held"))
                     button.danger name="do" value="approve-all" { "Approve all and apply" }
                     button.danger name="do" value="approve-selected" { "Approve selected and apply" }
+                    @if report.undoes.is_none() {
+                        button.danger name="do" value="approve-only" { "Approve selected, apply nothing else" }
+                    }
                 }
             } @else {
                 p.soft.small {

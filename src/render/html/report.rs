@@ -43,6 +43,7 @@ pub fn heading(report: &Report) -> Markup {
         p.soft {
             (words::moment(&report.started)) " · by " (words::trigger(report.trigger))
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
+            @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
             @if let Some(preview) = &report.applies { " · " (words::applies(preview)) }
         }
     }

@@ -36,6 +36,17 @@ pub fn approved_changes(
     changes.iter().flat_map(of_change).collect()
 }
 
+/// R27: whether a person has approved a change.
+pub(crate) fn is_approved(
+    delta: &Delta,
+    change: &Change,
+    accounts: &Accounts,
+    approved: &BTreeSet<String>,
+) -> bool {
+    let mut classes = [None, Some(Class::Undone)].into_iter();
+    classes.any(|class| !known_again(class, delta, change, accounts, approved).is_empty())
+}
+
 /// R27, R47: the fingerprints among those that a person decided about that a change has, or had when it was shown: its
 /// account may have been renamed with its mailbox since. Of an account without a mailbox only the address tells whose it is.
 pub(super) fn known_again(
