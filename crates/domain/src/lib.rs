@@ -10,6 +10,7 @@ pub mod address;
 pub mod all_clear;
 pub mod approval;
 pub mod change;
+pub mod comparison;
 pub mod delegation;
 pub mod delta;
 pub mod desired;
@@ -26,6 +27,7 @@ pub mod hold;
 pub mod ids;
 mod index;
 pub mod ineffective;
+mod kept_access;
 pub mod ledger;
 pub mod mailbox;
 pub mod matching;
@@ -55,6 +57,7 @@ pub mod suspended;
 pub mod trustee;
 pub mod undo;
 mod unlisted;
+pub mod wishes;
 pub mod world;
 
 #[cfg(test)]
