@@ -48,6 +48,9 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
     let command = words::apply_command([&*file.to_string_lossy()]);
     let text = format!("the plan is in {name}: {command} makes exactly these changes");
     output.say(&text::inert(&text).to_string());
+    if let Some(forbidden) = words::forbidden(report) {
+        output.say(forbidden);
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{address::SmtpAddress, rejection::Rejection},
+    domain::{address::SmtpAddress, memory::Rejection},
     engine::Decision,
 };
 

@@ -9,8 +9,8 @@ use super::{
 use domain::{
     address::SmtpAddress,
     directory::MailboxIx,
-    explain::concerned,
     memory::Memory,
+    named::concerned,
     plan::{Plan, Wishes, plan},
     source::Question,
 };

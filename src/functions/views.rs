@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         explain::Explanation,
-        rejection::Rejection,
+        memory::Rejection,
         report::{Report, RunState},
     },
     engine::{

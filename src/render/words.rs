@@ -9,7 +9,7 @@ use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
     report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
@@ -140,6 +140,13 @@ pub(crate) fn apply_command_of(report: &Report) -> String {
     let wave = report.wave.iter().map(ToString::to_string);
     let words = std::iter::once(command(report)).chain(wave);
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// R28: why the commands of a report cannot be used yet, and what to do first.
+pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
+    (report.perform_sync == Some(PerformSync::Never)).then_some(
+        "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)",
+    )
 }
 
 /// What a run was restricted to (R47).

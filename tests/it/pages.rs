@@ -14,6 +14,7 @@ use cloud_sync::{
     engine::{PlanSource, RunRequest},
     functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
     sandbox::{tenant, zivver::API_KEY},
+    state::RunId,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -419,4 +420,78 @@ async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
             );
         }
     }
+}
+
+/// A page shows what to post; `path` is below the dashboard.
+fn posted(page: &str) -> (String, Value) {
+    let (_, rest) = page.split_once("<code>POST …/SyncHttp").unwrap();
+    let (call, _) = rest.split_once("</code>").unwrap();
+    let (path, body) = call.split_once(' ').unwrap();
+    let body = body.replace("&quot;", "\"");
+    (path.to_owned(), serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_r37_r39_the_call_on_a_page_releases_what_it_shows() {
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0"), ("MAX_SUSPEND", "0")]).await;
+    let preview = site.world.preview().await;
+    let scoped = preview.held[0].changes[0].address.to_string();
+    let scoped = site.world.scoped(Mode::Preview, &[&scoped]).await;
+    let applied = site.world.apply().await;
+    let mut undo = RunRequest::new(Mode::Preview, StartedBy::Http);
+    undo.undo = RunId::parse(&applied.id);
+    let undo = site.world.run_for(&undo).await.unwrap();
+    for report in [&scoped, &undo] {
+        let page = site.browse(&format!("/runs/{}", report.id)).await.body;
+        let (path, mut body) = posted(&page);
+        body["wait"] = json!(120);
+        let headers = json!({"Content-Type": ["application/json"]});
+        let ended = site.send("POST", &path, headers, &body.to_string()).await;
+        let ended = ended.response.unwrap();
+        assert_eq!(ended.status, 200, "{path} {body} {}", ended.body);
+        let ended: Report = serde_json::from_str(&ended.body).unwrap();
+        assert_eq!(
+            (&ended.accounts, &ended.undoes),
+            (&report.accounts, &report.undoes)
+        );
+        let set = &report.held[0];
+        let made: Vec<&str> = ended
+            .actions
+            .iter()
+            .map(|it| it.action.address.as_str())
+            .collect();
+        for change in &set.changes {
+            assert!(
+                made.contains(&change.address.as_str()),
+                "{change:?} {made:?}"
+            );
+        }
+        // Its form asks for the same.
+        let form = format!("token={}&mode=apply&approve={}", token(&page), set.code);
+        let (_, action) = page
+            .split_once("<form class=\"held\" method=\"post\" action=\"/api/SyncHttp")
+            .unwrap();
+        let (action, _) = action.split_once('"').unwrap();
+        assert_eq!(action, path);
+        let accounts = report
+            .accounts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        let hidden = format!("name=\"accounts\" value=\"{}\"", accounts.join(" "));
+        assert_eq!(page.contains(&hidden), !accounts.is_empty());
+        assert!(site.post_form(action, &form).await.response.unwrap().status < 500);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_where_nothing_may_write_a_page_says_what_to_set_first() {
+    let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0"), ("PERFORM_SYNC", "false")]).await;
+    let report = site.world.preview().await;
+    let page = site.browse(&format!("/runs/{}", report.id)).await.body;
+    assert!(
+        page.contains("set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)"),
+        "{page}"
+    );
+    assert!(!page.contains("approve-all") && page.contains("reject-selected"));
 }

@@ -8,8 +8,7 @@ use super::{
     address::SmtpAddress,
     guard::Class,
     health::CLOCKS_DIFFER_S,
-    hold::{HeldChange, HeldSet},
-    rejection::is_selected,
+    held::{HeldChange, HeldSet},
 };
 
 /// How long a code may be used after it was shown, in seconds.
@@ -72,7 +71,7 @@ impl Approval {
         accounts: &'a BTreeSet<SmtpAddress>,
     ) -> impl Iterator<Item = &'a HeldChange> {
         let changes = self.changes.iter();
-        changes.filter(|change| is_selected(change, accounts))
+        changes.filter(|change| change.is_of(accounts))
     }
 
     /// Fingerprints of what a run may do though a limit holds it.

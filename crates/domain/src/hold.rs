@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::held::{HeldChange, HeldSet};
 pub(super) use fingerprints::digest;
 pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
@@ -15,49 +16,14 @@ use fingerprints::{code, fingerprint, known_again};
 
 use super::{
     accounts::{AccountKind, Accounts},
-    address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Delta, Target},
     guard::{Class, Limit},
     ids::ScimId,
     matching::Matching,
-    memory::{Memory, Undone},
-    rejection::{Met, Rejection},
+    memory::{Memory, Rejection, Undone},
     world::Policy,
 };
-
-/// All changes of one class that were held, with what it takes to let them go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldSet {
-    pub class: Class,
-    /// Names exactly these changes (R27).
-    pub code: String,
-    /// Why, in one line.
-    pub reason: String,
-    pub changes: Vec<HeldChange>,
-}
-
-/// One guarded change, with before and after.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeldChange {
-    pub address: SmtpAddress,
-    pub what: String,
-    pub before: String,
-    pub after: String,
-    /// Equal for the same change of the same account with the same before and after (R27).
-    pub fingerprint: String,
-}
-
-impl HeldChange {
-    /// `remove alias a@corp.example`, `rename a@corp.example → b@corp.example`.
-    pub fn in_words(&self) -> String {
-        let values: Vec<&str> = [&*self.before, &*self.after]
-            .into_iter()
-            .filter(|value| !value.is_empty())
-            .collect();
-        format!("{} {}", self.what, values.join(" → "))
-    }
-}
 
 /// What R26 measures limits by: things in Zivver, claimed and unprotected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +132,9 @@ pub struct Mark {
     pub class: Class,
     pub reason: String,
 }
+
+/// R47: the rejected changes that a plan would make otherwise, by fingerprint.
+pub type Met = BTreeMap<String, Target>;
 
 /// The deltas that are applied, and what is held beside them.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use super::{
     memory::{Ineffective, Memory, Untaken},
     note::{Code, Note},
     offenders::{removes_all, wait_s},
-    plan::Wishes,
     scope::RunScope,
+    wishes::Wishes,
     world::World,
 };
 

@@ -10,6 +10,7 @@ pub mod address;
 pub mod all_clear;
 pub mod approval;
 pub mod change;
+pub mod comparison;
 pub mod delegation;
 pub mod delta;
 pub mod desired;
@@ -22,10 +23,12 @@ mod group_index;
 pub mod guard;
 pub mod hash;
 pub mod health;
+pub mod held;
 pub mod hold;
 pub mod ids;
 mod index;
 pub mod ineffective;
+mod kept_access;
 pub mod ledger;
 pub mod mailbox;
 pub mod matching;
@@ -57,6 +60,7 @@ pub mod trustee;
 pub mod undo;
 mod unlisted;
 pub mod wave;
+pub mod wishes;
 pub mod world;
 
 #[cfg(test)]

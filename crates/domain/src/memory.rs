@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    account::Actual,
     address::SmtpAddress,
     guard::Class,
-    ids::{ObjectId, ScimId, SignInKey},
-    rejection::Rejection,
-    seen::SeenAccounts,
-    world::SsoAccountKey,
+    held::HeldChange,
+    ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
+    seen::{SeenAccounts, TargetDoubt},
 };
 
 /// How long a list may lag behind a create.
@@ -188,6 +188,23 @@ pub struct Undone {
     pub changes: BTreeSet<String>,
 }
 
+/// R47: a change that a person has rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    pub class: Class,
+    /// Of the held set that it was in. It names the change where the rejection is taken back.
+    pub code: String,
+    pub change: HeldChange,
+    /// Epoch seconds.
+    pub at: i64,
+    /// The account, once a run has planned the change again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<ScimId>,
+    /// What the source wanted the last time that the change was planned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<SourceState>,
+}
+
 /// Hashes of what the source wants for an account; `None` where that was not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
@@ -204,6 +221,15 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R2: why `now` is not what Zivver has, or `None`. A memory from before accounts were remembered has at least those that
+    /// belong to mailboxes.
+    pub fn target_doubt(&self, now: &Actual, ratio: f64) -> Option<TargetDoubt> {
+        match &self.seen_accounts {
+            Some(seen) => seen.doubt(now, ratio),
+            None => SeenAccounts::from_ids(self.mapping.values()).doubt(now, ratio),
+        }
+    }
+
     /// R16, R17: an account belongs to this object id from now on, and to no other.
     pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
         self.mapping.retain(|_, other| other != id);

@@ -15,13 +15,12 @@ use super::{
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
-    memory::{Baseline, Memory, Undone, Untaken},
+    memory::{Baseline, Memory, Rejection, Undone, Untaken},
     note::{Code, Note},
     offenders::withhold,
     order::order,
-    rejection::{self, Rejection, still_rejected},
+    rejection::{self, still_rejected},
     reviewed::{Restricted, Reviewed},
-    scope::RunScope,
     settle::settle,
     sign_in_keys,
     step::Step,
@@ -33,31 +32,8 @@ use super::{
 pub use super::{
     action::{Action, ActionKind, AttributeChange},
     change::Attribute,
+    wishes::Wishes,
 };
-
-/// What one run wants beyond the policy.
-#[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// R39.
-    pub scope: RunScope,
-    /// R39: accounts that the run has written to. They stay in its scope: the run itself may have changed the address that
-    /// named them.
-    pub written: BTreeSet<ScimId>,
-    /// R27: fingerprints of the changes that the run's codes stand for.
-    pub approved: BTreeSet<String>,
-    /// Epoch seconds.
-    pub now: i64,
-    /// R25: the last run was cut off.
-    pub stops_first: bool,
-    /// R26: the state in which the run began, if an earlier plan of it counted that.
-    pub began: Option<Base>,
-    /// R36: verification holds what the run held, and nothing else.
-    pub held: Option<Marks>,
-    /// R28: nothing but these changes is made.
-    pub reviewed: Option<Reviewed>,
-    /// R47: where nothing was reviewed, nothing but this part of the plan is made.
-    pub wave: Option<Wave>,
-}
 
 /// Everything that is decided about a run.
 #[derive(Debug)]

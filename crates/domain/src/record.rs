@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     account::{FunctionalAccount, UserAccount},
     accounts::{AccountKind, AccountView},
+    action::{Action, ActionOutcome, ActionReport},
     address::SmtpAddress,
     delta::Target,
     guard::Class,
     hold::{Base, approved_changes, guarded_changes},
     ids::{ObjectId, ScimId},
     memory::WrittenKey,
-    plan::{Action, Plan},
-    report::{ActionOutcome, ActionReport},
+    plan::Plan,
     undo::DelegateChanges,
     world::{SsoAccountKey, World},
 };

@@ -1,19 +1,16 @@
 //! R47: held changes that a person has rejected. They are not made, and need no attention, until their cause changes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use super::{
     accounts::AccountIx,
     address::SmtpAddress,
     approval::Approval,
     delta::Target,
-    guard::Class,
-    hold::{HeldChange, HeldSet},
-    ids::ScimId,
+    held::HeldSet,
+    hold::Met,
     matching::Matching,
-    memory::{Memory, SourceState},
+    memory::{Memory, Rejection, SourceState},
     note::{Code, Note},
     undo::{knows_source, mailbox_source, source_state},
     world::{Policy, World},
@@ -22,23 +19,6 @@ use super::{
 /// How long a rejected change counts in the limits, in seconds: what was held beside it must not come within its limit by
 /// the rejection itself.
 const COUNTED_S: i64 = 24 * 60 * 60;
-
-/// A rejected change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejection {
-    pub class: Class,
-    /// Of the held set that it was in. It names the change where the rejection is taken back.
-    pub code: String,
-    pub change: HeldChange,
-    /// Epoch seconds.
-    pub at: i64,
-    /// The account, once a run has planned the change again.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub account: Option<ScimId>,
-    /// What the source wanted the last time that the change was planned.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub source: Option<SourceState>,
-}
 
 impl Rejection {
     pub(super) fn counts(&self, now: i64) -> bool {
@@ -86,9 +66,6 @@ impl Rejection {
         is_gone || self.source.as_ref().is_none_or(|it| !it.is_like(&now))
     }
 }
-
-/// The rejected changes that a plan would make otherwise, by fingerprint.
-pub(super) type Met = BTreeMap<String, Target>;
 
 /// What a report says of them. One that is held, with a change that needs it, is shown there.
 pub(super) fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Note> {
@@ -172,15 +149,10 @@ impl Memory {
         code: &str,
         accounts: &BTreeSet<SmtpAddress>,
     ) -> Vec<Rejection> {
-        let is_meant = |it: &Rejection| it.code == code && is_selected(&it.change, accounts);
+        let is_meant = |it: &Rejection| it.code == code && it.change.is_of(accounts);
         let all = std::mem::take(&mut self.rejections);
         let (taken, kept) = all.into_iter().partition(is_meant);
         self.rejections = kept;
         taken
     }
-}
-
-/// Of a held set: all of it, or the changes of these accounts.
-pub(super) fn is_selected(change: &HeldChange, accounts: &BTreeSet<SmtpAddress>) -> bool {
-    accounts.is_empty() || accounts.contains(&change.address)
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::action::{ActionOutcome, ActionReport};
 use super::{
     accounts::AccountKind,
     address::SmtpAddress,
     directory::to_u32,
     execute::Applied,
     hold::HeldSet,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
     plan::{Action, ActionKind, Plan},
@@ -62,6 +63,9 @@ pub struct Report {
     /// R47: the part of its plan that the run was restricted to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R28: what the setting was; it decides whether the plan can be applied.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub perform_sync: Option<PerformSync>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -194,66 +198,6 @@ fn key(code: Code) -> String {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActionReport {
-    #[serde(flatten)]
-    pub action: Action,
-    pub outcome: ActionOutcome,
-    /// What was refused in it, each with status, text and remedy.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub problems: Vec<String>,
-}
-
-impl ActionReport {
-    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
-    pub fn followed_by(&mut self, later: Self) {
-        self.outcome = self.outcome.followed_by(later.outcome);
-        for problem in later.problems {
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-        }
-        self.action.followed_by(later.action);
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionOutcome {
-    /// Not carried out: a preview.
-    Planned,
-    Applied,
-    /// Carried out but for parts that were refused.
-    Partly,
-    Refused,
-    /// No answer, or the run stopped in it: it may have been carried out.
-    Failed,
-    /// Not started before the deadline or the stop.
-    Remaining,
-}
-
-impl ActionOutcome {
-    /// Whether Zivver said that it did the action, or a part of it.
-    pub fn is_done(self) -> bool {
-        match self {
-            Self::Applied | Self::Partly => true,
-            Self::Planned | Self::Refused | Self::Failed | Self::Remaining => false,
-        }
-    }
-
-    /// The outcome of an action whose parts had these two, one after the other.
-    fn followed_by(self, later: Self) -> Self {
-        match (self, later) {
-            (Self::Applied, Self::Applied) => Self::Applied,
-            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
-            (
-                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
-                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
-            ) => later,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAction {
     pub address: SmtpAddress,
     pub account: AccountKind,
@@ -299,6 +243,7 @@ impl Report {
             undoes: None,
             applies: None,
             wave: None,
+            perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),

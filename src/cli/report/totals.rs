@@ -40,6 +40,10 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     write_suspended(out, report)?;
     write_since(out, report)?;
     write_verdict(out, report)?;
+    let is_for_later = report.planned_writes > 0 || !report.held.is_empty();
+    if let Some(forbidden) = words::forbidden(report).filter(|_| is_for_later) {
+        writeln!(out, "{YELLOW}{forbidden}{YELLOW:#}")?;
+    }
     write_read(out, report)?;
     write_requests(out, report)?;
     writeln!(

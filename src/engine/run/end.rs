@@ -5,9 +5,9 @@ use tracing::Instrument;
 use super::{Running, Stage, millis, release, second};
 use crate::{
     domain::{
+        comparison::since,
         mode::Trigger,
         report::{Report, RunOutcome, RunState},
-        since::since,
     },
     engine::{Progress, RunError, RunSummary, progress::span},
     state::{Keep, Phase, StateError, lock::LockGuard},

@@ -100,7 +100,7 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// What health judges. Of an apply whose process ended, [`Engine::history`] writes an error.
+    /// What health judges. Of an apply whose process ended, [`Engine::history`](crate::engine::Engine::history) writes an error.
     pub fn facts(&self) -> health::Run<'_> {
         health::Run {
             id: &self.id,

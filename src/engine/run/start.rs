@@ -137,6 +137,7 @@ impl Engine {
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
+        report.perform_sync = Some(self.settings().perform_sync);
         report.wave.clone_from(&request.wave);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);

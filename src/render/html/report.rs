@@ -140,12 +140,18 @@ fn estimate(report: &Report) -> Markup {
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
+                @if let Some(forbidden) = words::forbidden(report) { " " (forbidden) "." }
             }
         }
     }
 }
 
 fn held(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
+    let accounts = report.accounts.iter().map(ToString::to_string);
+    let accounts = match accounts.collect::<Vec<_>>().join("\",\"") {
+        accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
+        accounts => format!(",\"accounts\":[\"{accounts}\"]"),
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -153,6 +159,7 @@ fn held(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if !report.held.is_empty() {
             div #held {
+                @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
                     section {
                         (held_set(set, &changes(set)))
@@ -160,7 +167,7 @@ fn held(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::command(report)) " --approve " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) "}" }
                             " (R27). Only some of them: "
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::situation::StepEnd;
 use crate::{
     accounts::Account,
+    action::ActionOutcome,
     directory::MailboxIx,
     ids::ScimId,
     ineffective::Asked,
     note::Note,
     offenders::{Part, Refusal},
-    report::ActionOutcome,
     step::{Call, Step, When},
 };
 

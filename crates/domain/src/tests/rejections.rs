@@ -11,7 +11,7 @@ use super::{
     shown::shown,
 };
 use crate::{
-    approval::Approval, guard::Class, hold::guarded_fingerprints, note::Code, rejection::Rejection,
+    approval::Approval, guard::Class, hold::guarded_fingerprints, memory::Rejection, note::Code,
 };
 
 const LEAVERS: &str = "
