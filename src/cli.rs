@@ -260,9 +260,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             out,
             show,
         } => {
-            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-            request.accounts = accounts.addresses.into_iter().collect();
-            request.wave = wave.wave();
+            let request = apply::preview_request(accounts, wave);
             apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
         }
         Command::Apply {
@@ -288,11 +286,14 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         } => {
             let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
-            let mut request = RunRequest::new(mode, Trigger::CommandLine);
-            request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
-            request.approve = approve;
-            request.approve_accounts = approve_accounts.into_iter().collect();
-            run_and_show(&engine, &request, output, &show).await
+            let request = RunRequest {
+                undo: Some(engine.records().await?.find(&run, Last::Apply).await?),
+                approve,
+                approve_accounts: approve_accounts.into_iter().collect(),
+                ..RunRequest::new(mode, Trigger::CommandLine)
+            };
+            let (_, status) = reported(&engine, &request, output, &show).await?;
+            Ok(status)
         }
         Command::Stop { run } => history::stop(&run, output).await,
         Command::Reject {
@@ -316,16 +317,15 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             latency_ms,
             zivver_rate,
         } => sandbox::keep_running(port, tenant, latency_ms, &zivver_rate, output).await,
-        Command::Completions { shell } => {
-            output.print(&generated::completions(shell))?;
-            Ok(Status::InSync)
-        }
-        Command::Man { command } => {
-            output.print(&generated::man(command.as_deref())?)?;
-            Ok(Status::InSync)
-        }
+        Command::Completions { shell } => print(&generated::completions(shell), output),
+        Command::Man { command } => print(&generated::man(command.as_deref())?, output),
         Command::Serve { .. } => unreachable!("it was answered before"),
     }
+}
+
+fn print(text: &str, output: Output) -> Result<Status, CliError> {
+    output.print(text)?;
+    Ok(Status::InSync)
 }
 
 async fn explain(
@@ -363,17 +363,7 @@ async fn observed(
     engine.run(request).await
 }
 
-async fn run_and_show(
-    engine: &Engine,
-    request: &RunRequest,
-    output: Output,
-    show: &args::ShowArgs,
-) -> Result<Status, CliError> {
-    let (_, status) = reported(engine, request, output, show).await?;
-    Ok(status)
-}
-
-/// The same, with the report for more than showing it.
+/// Runs, and shows the report.
 async fn reported(
     engine: &Engine,
     request: &RunRequest,

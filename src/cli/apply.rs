@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CliError, Status,
-    args::{ShowArgs, Subject},
+    args::{AccountArgs, ShowArgs, Subject, WaveArgs},
     observed,
     output::Output,
     report,
@@ -24,6 +24,15 @@ use crate::{
     },
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
+
+/// What a preview is asked for.
+pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunRequest {
+    RunRequest {
+        accounts: accounts.addresses.into_iter().collect(),
+        wave: wave.wave(),
+        ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
+    }
+}
 
 /// Shows what a run would change, and writes that to a file too.
 pub(super) async fn preview(
@@ -123,7 +132,7 @@ pub(super) async fn apply(
     let is_asked = !is_agreed && io::stdin().is_terminal() && io::stderr().is_terminal();
     let request = if is_asked {
         match asked(engine, request, stop, output, show).await? {
-            Answered::Yes(request) => request,
+            Answered::Yes(request) => *request,
             Answered::No(status) => return Ok(status),
         }
     } else {
@@ -134,7 +143,7 @@ pub(super) async fn apply(
 }
 
 enum Answered {
-    Yes(RunRequest),
+    Yes(Box<RunRequest>),
     No(Status),
 }
 
@@ -180,7 +189,7 @@ async fn asked(
     if request.plan.is_none() && codes.is_empty() {
         request.plan = Some(PlanSource::of(plan)?);
     }
-    Ok(Answered::Yes(request))
+    Ok(Answered::Yes(Box::new(request)))
 }
 
 /// The reviewed plan, or a preview of what was asked for.

@@ -7,6 +7,7 @@ use std::{
 
 use cloud_sync::{
     domain::{
+        address::SmtpAddress,
         mode::{Mode, Trigger as StartedBy},
         note::Code,
         report::Report,
@@ -240,9 +241,9 @@ async fn r47_a_held_set_is_decided_on_its_page() {
     let approved = post(&format!("{some}&sure=yes&do=approve-selected")).await;
     let run = approved.next[0].run.clone();
     let summary = site.world.engine.summary(&run).await.unwrap().unwrap();
-    assert_eq!(summary.approve, [set.code.clone()]);
+    assert_eq!(summary.approve, std::slice::from_ref(&set.code));
     let approved = summary.approve_accounts.iter();
-    let approved: Vec<&str> = approved.map(|it| it.as_str()).collect();
+    let approved: Vec<&str> = approved.map(SmtpAddress::as_str).collect();
     assert_eq!(approved, [address]);
     let stale =
         json!({"mode": "apply", "approve": [set.code], "approve_accounts": ["x@corp.example"]});

@@ -3,6 +3,7 @@
 //! held, not accounts: the rest of a delta is applied.
 
 mod fingerprints;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,8 @@ pub(super) use fingerprints::digest;
 pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
 use fingerprints::{code, fingerprint, known_again};
+pub use limits::guarded_changes;
+use limits::{Wanted, refusal};
 
 use super::{
     accounts::{AccountKind, Accounts},
@@ -566,79 +569,6 @@ impl Guarding<'_> {
             rejected: self.rejected,
         }
     }
-}
-
-/// R26: how many changes a delta counts in each class, approved or not.
-pub fn guarded_changes(delta: &Delta) -> BTreeMap<Class, u32> {
-    let mut counts = BTreeMap::new();
-    for (class, weight) in delta.changes().iter().flat_map(Change::classes) {
-        *counts.entry(class).or_default() += weight;
-    }
-    counts
-}
-
-/// Changes of one class.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    /// Those without an approval.
-    open: u32,
-    /// They are carried out in any case, and leave that much less room for the others (R27).
-    approved: u32,
-    /// R47: rejected in the last 24 hours. Without them those that were held beside them might come within the limit.
-    rejected: u32,
-    /// Made in the last 24 hours.
-    spent: u32,
-    /// What the limit is of.
-    base: u32,
-}
-
-/// R26: a run never takes away more than half of what is there, but so few are not a majority.
-const HALF_MIN: u32 = 3;
-
-/// Why the open changes of a class are held, or `None`.
-fn refusal(class: Class, wanted: Wanted, policy: &Policy, doubt: &Doubt) -> Option<String> {
-    let Wanted {
-        open,
-        approved,
-        rejected,
-        spent,
-        base,
-    } = wanted;
-    if open == 0 {
-        return None;
-    }
-    if let Some(doubt) = doubt.about(class) {
-        return Some(doubt.clone());
-    }
-    let limit = policy.limits.of(class);
-    let mut allowed = limit.of(base);
-    let most = (base / 2).max(HALF_MIN);
-    let mut half = "";
-    if class.is_destructive() && limit != Limit::Off && allowed > most {
-        allowed = most;
-        half = ", and never more than half of what is there";
-    }
-    let all = [open, approved, rejected, spent].map(u64::from);
-    let all: u64 = all.into_iter().sum();
-    (all > u64::from(allowed)).then(|| {
-        let changes = if open == 1 { "change" } else { "changes" };
-        let beside = match (approved, rejected) {
-            (0, 0) => String::new(),
-            (approved, 0) => format!(", beside {approved} approved"),
-            (0, rejected) => format!(", beside {rejected} rejected"),
-            (approved, rejected) => {
-                format!(", beside {approved} approved and {rejected} rejected")
-            }
-        };
-        let before = match spent {
-            0 => String::new(),
-            spent => format!(", after {spent} in the last 24 hours"),
-        };
-        format!(
-            "{open} {changes}{beside}{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
-            class.setting()
-        )
-    })
 }
 
 /// A change of a delta, as later runs recognise it.

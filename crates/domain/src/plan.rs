@@ -19,7 +19,7 @@ use super::{
     note::{Code, Note},
     offenders::withhold,
     order::order,
-    rejection::{self, still_rejected},
+    rejection::rejections,
     reviewed::{Restricted, Reviewed},
     settle::settle,
     sign_in_keys,
@@ -248,39 +248,16 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    notes.extend(rejection::notes(
-        memory,
-        &guarded.rejected,
-        &guarded.held,
-        world,
-    ));
-    let rejections = still_rejected(
-        memory,
-        &guarded.rejected,
-        &wishes.approved,
-        world,
-        policy,
-        matching,
-    );
-    let (settled, reviewed) = settled(guarded.deltas, &proposed, world, matching, wishes);
+    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
+    let (settled, reviewed) = settled(&guarded.deltas, &proposed, world, matching, wishes);
+    notes.extend(rejected);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
     notes.dedup();
-    let steps = order(
-        &settled.deltas,
-        &world.accounts,
-        &policy.claimed_domains,
-        wishes.stops_first,
-    );
-    let actions = settled.deltas.iter().map(|it| action(it, world)).collect();
     let used = used(&settled.deltas, world, &guarded.used);
     Plan {
-        approved: ApprovedPlan {
-            actions,
-            steps,
-            deltas: settled.deltas,
-        },
+        approved: ordered(settled.deltas, world, policy, wishes),
         held: guarded.held,
         notes,
         filter_counts: filter_counts(world, policy, matching),
@@ -304,15 +281,25 @@ fn decide(
     }
 }
 
+/// R25
+fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) -> ApprovedPlan {
+    let domains = &policy.claimed_domains;
+    ApprovedPlan {
+        actions: deltas.iter().map(|it| action(it, world)).collect(),
+        steps: order(&deltas, &world.accounts, domains, wishes.stops_first),
+        deltas,
+    }
+}
+
 /// What can be had of what the guard allows, and of that what was reviewed (R28), or is of the wave (R47).
 fn settled(
-    allowed: Vec<Delta>,
+    allowed: &[Delta],
     proposed: &BTreeMap<Target, Delta>,
     world: &World,
     matching: &Matching,
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
-    let settled = settle(allowed.clone(), world, matching);
+    let settled = settle(allowed.to_vec(), world, matching);
     let wave = wishes.wave.as_ref();
     let choose = |wave: &Wave| wave.choose(&settled.deltas, world, &wishes.approved);
     let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
@@ -325,14 +312,8 @@ fn settled(
     };
     let proposed: Vec<Delta> = proposed.values().cloned().collect();
     let written = &wishes.written;
-    let mut restricted = reviewed.restrict(
-        &proposed,
-        &allowed,
-        settled.deltas,
-        world,
-        matching,
-        written,
-    );
+    let mut restricted =
+        reviewed.restrict(&proposed, allowed, settled.deltas, world, matching, written);
     restricted.notes.extend(settled.notes);
     (restricted, Some(reviewed))
 }

@@ -8,11 +8,12 @@ use super::{
     approval::Approval,
     delta::Target,
     held::HeldSet,
-    hold::Met,
+    hold::{Guarded, Met},
     matching::Matching,
     memory::{Memory, Rejection, SourceState},
     note::{Code, Note},
     undo::{knows_source, mailbox_source, source_state},
+    wishes::Wishes,
     world::{Policy, World},
 };
 
@@ -67,8 +68,25 @@ impl Rejection {
     }
 }
 
+/// What is rejected still after a plan, and what a report says of it.
+pub(super) fn rejections(
+    memory: &Memory,
+    guarded: &Guarded,
+    wishes: &Wishes,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> (Vec<Rejection>, Vec<Note>) {
+    let met = &guarded.rejected;
+    let approved = &wishes.approved;
+    (
+        still_rejected(memory, met, approved, world, policy, matching),
+        notes(memory, met, &guarded.held, world),
+    )
+}
+
 /// What a report says of them. One that is held, with a change that needs it, is shown there.
-pub(super) fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Note> {
+fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Note> {
     let held: BTreeSet<&str> = held
         .iter()
         .flat_map(|set| &set.changes)
@@ -85,7 +103,7 @@ pub(super) fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World)
 }
 
 /// What is rejected after a plan for all accounts, without what a person has approved since.
-pub(super) fn still_rejected(
+fn still_rejected(
     memory: &Memory,
     met: &Met,
     approved: &BTreeSet<String>,

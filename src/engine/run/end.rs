@@ -60,15 +60,7 @@ impl Running<'_> {
                     self.report.conclude();
                     self.compare().await;
                 }
-                Err(RunError::StoppedByPerson) => {
-                    self.report.outcome = RunOutcome::Stopped;
-                    self.report.warnings.push(match self.report.remaining {
-                        0 => "stopped by a person before anything was written (R34)".into(),
-                        left => format!(
-                            "stopped by a person, {left} changes left; the next apply makes them (R34)"
-                        ),
-                    });
-                }
+                Err(RunError::StoppedByPerson) => self.conclude_stopped(),
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
@@ -96,6 +88,16 @@ impl Running<'_> {
         self.engine.announce(&self.report, self.request).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    fn conclude_stopped(&mut self) {
+        self.report.outcome = RunOutcome::Stopped;
+        self.report.warnings.push(match self.report.remaining {
+            0 => "stopped by a person before anything was written (R34)".into(),
+            left => {
+                format!("stopped by a person, {left} changes left; the next apply makes them (R34)")
+            }
+        });
     }
 
     /// No invocation continues a run that a person has stopped.

@@ -63,7 +63,7 @@ pub(crate) fn knows_source(world: &World, matching: &Matching, ix: AccountIx) ->
         }
         AccountFate::OwnedByDisabled => true,
         AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
-            let id = matching.known_object_id(ix).map(|id| id.to_string());
+            let id = matching.known_object_id(ix).map(ToString::to_string);
             has_answer(world.accounts.get(ix).address().as_str())
                 && id.is_none_or(|id| has_answer(&id))
         }
