@@ -13,7 +13,7 @@ use super::{
     observed,
     output::Output,
     report,
-    report_file::ReportFile,
+    report_file::{ReportFile, check_folder},
     reported, shown, text, words,
 };
 use crate::{
@@ -33,6 +33,9 @@ pub(super) async fn preview(
     output: Output,
     show: &ShowArgs,
 ) -> Result<Status, CliError> {
+    if let Some(file) = out {
+        check_folder(file)?;
+    }
     let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
     request.accounts = accounts;
     let (report, status) = reported(engine, &request, output, show).await?;
@@ -87,13 +90,14 @@ pub(super) fn request(
 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
     let name = file.display();
-    let cannot = |error: &dyn std::fmt::Display| {
+    let json = fs::read_to_string(file)
+        .map_err(|error| CliError::Failed(format!("cannot read the plan {name}: {error}")))?;
+    serde_json::from_str(&json).map_err(|error| {
+        tracing::debug!(%error, "a plan cannot be read");
         CliError::Failed(format!(
-            "cannot read {name} as a plan of `cloud-sync preview --out`: {error}"
+            "{name} is not a plan; make one with `cloud-sync preview --out {name}`"
         ))
-    };
-    let json = fs::read_to_string(file).map_err(|error| cannot(&error))?;
-    serde_json::from_str(&json).map_err(|error| cannot(&error))
+    })
 }
 
 /// On a terminal nothing is written before a person has seen it and said `yes`; then it is that and nothing else.
