@@ -82,7 +82,7 @@ pub(super) fn request(
     }
     if request.plan.is_some() && !request.approve.is_empty() {
         return Err(CliError::Failed(
-            "a plan says what is applied, so it takes no approval codes; release them in a run of its own (R28)".into(),
+            "a plan says what is applied, so it takes no approval codes; approve them in a run of their own (R28)".into(),
         ));
     }
     Ok(request)
@@ -143,18 +143,18 @@ async fn asked(
         return shown(&plan, None, output, show).map(Answered::No);
     };
     output.say(&report::page(&plan, show.detail));
-    // What a code releases is in no preview (R27).
+    // What a code approves is in no preview (R27).
     let codes = request.approve.join(" and ");
     if !plan.actions.is_empty() || !codes.is_empty() {
         let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
         let changes = words::number(count, "change", "changes");
-        let released = match codes.as_str() {
+        let approved = match codes.as_str() {
             "" => String::new(),
-            codes => format!(" and what {codes} releases"),
+            codes => format!(" and what {codes} approves"),
         };
         output.ask(&format!(
             "Make {changes}{} in Zivver? Type yes to apply: ",
-            text::inert(&released)
+            text::inert(&approved)
         ));
         if answer(stop).await?.trim() != "yes" {
             output.say("nothing was written");
