@@ -1,5 +1,5 @@
-//! The self-test: what works, what does not, and the command that corrects it. It reads only, from the bottom up: where
-//! something is missing, what rests on it is not asked.
+//! The self-test: what works, what does not, and the command that corrects it, from the bottom up: where something is
+//! missing, what rests on it is not asked.
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
@@ -128,7 +128,7 @@ impl Checkup {
 }
 
 impl Engine {
-    /// Looks at everything that a run needs, and writes nothing.
+    /// Looks at everything that a run needs. It writes nothing but an object of its own in state, which it deletes.
     pub async fn check(&self) -> Checkup {
         let mut checkup = Checkup::default();
         self.check_settings(&mut checkup);
@@ -149,9 +149,13 @@ impl Engine {
         for warning in &settings.warnings {
             checkup.add(Level::Warning, "settings", warning, &[]);
         }
-        for name in &settings.changed_since_deployment {
+        for name in &settings.deployed.changed {
             let text = format!("{name} differs from the last deployment; the next one resets it");
             checkup.add(Level::Warning, "settings", text, &KEEP_CHANGE);
+        }
+        for name in &settings.deployed.resolved {
+            let text = format!("{name}: the platform resolved the Key Vault reference");
+            checkup.add(Level::Good, "settings", text, &[]);
         }
         let writing = match settings.perform_sync {
             PerformSync::Never => "PERFORM_SYNC is false: nothing is ever written (R28)",
@@ -225,22 +229,27 @@ impl Engine {
     }
 
     async fn check_state(&self, checkup: &mut Checkup) {
-        let looked = async { Ok::<_, RunError>((self.lock_status().await?, self.state().await?)) };
-        match looked.await {
-            Ok((LockStatus::Free, state)) => {
-                let text = format!("{} can be read; no run holds the lock", state.place());
-                checkup.add(Level::Good, "state", text, &[]);
-            }
-            Ok((LockStatus::Held(holder), _)) => {
-                checkup.add(
+        let looked = async {
+            let state = self.state().await?;
+            let lock = state.lock(self.shared.lease);
+            let status = lock.status().await?;
+            lock.try_writing().await?;
+            Ok::<_, RunError>((state.place(), status))
+        };
+        let (level, text) = match looked.await {
+            Ok((place, lock)) => {
+                let lock = match lock {
+                    LockStatus::Free => "no run holds the lock".to_owned(),
+                    LockStatus::Held(holder) => format!("the lock is held by {holder}"),
+                };
+                (
                     Level::Good,
-                    "state",
-                    format!("can be read; the lock is held by {holder}"),
-                    &[],
-                );
+                    format!("{place} can be read and written; {lock}"),
+                )
             }
-            Err(error) => checkup.add(Level::Error, "state", error.to_string(), &[]),
-        }
+            Err(error) => (Level::Error, error.to_string()),
+        };
+        checkup.add(level, "state", text, &[]);
     }
 
     async fn check_identity(&self, checkup: &mut Checkup) -> bool {
@@ -248,8 +257,8 @@ impl Engine {
         match facts.await {
             Ok(facts) => {
                 let text = format!(
-                    "signed in to tenant {} with the app role Exchange.ManageAsApp, or as a person",
-                    facts.tenant_id
+                    "signed in to tenant {} as {}",
+                    facts.tenant_id, facts.principal
                 );
                 checkup.add(Level::Good, "identity", text, &[]);
                 if let Some(warning) = facts.warning {

@@ -86,7 +86,7 @@ async fn keys_and_roles_that_do_not_open() {
         .exchange
         .with_state(|tenant| tenant.grants.app_roles.clear());
     let token = bench.sandbox.exchange.identity().mint();
-    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token); put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token): the token is of the application 66666666-0000-4000-8000-000000000001 (object id 66666666-0000-4000-8000-000000000002) with no app role; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
 
     let (mut tenant, organisation) = bench::small();
     tenant.grants.exchange_role = ExchangeRole::None;

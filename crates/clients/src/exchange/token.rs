@@ -136,8 +136,46 @@ impl fmt::Debug for Identity {
 pub struct TokenFacts {
     /// Claim `tid`.
     pub tenant_id: String,
+    pub principal: Principal,
     /// A possible cause of a later refusal.
     pub warning: Option<String>,
+}
+
+/// Who the token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    Application {
+        /// Claims `appid` and `oid`.
+        client_id: String,
+        object_id: String,
+        /// App roles.
+        roles: Vec<String>,
+    },
+    /// Entra roles of a person are not in the token.
+    Person,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Application {
+                client_id,
+                object_id,
+                roles,
+            } => {
+                write!(
+                    f,
+                    "the application {client_id} (object id {object_id}) with "
+                )?;
+                match &roles[..] {
+                    [] => f.write_str("no app role"),
+                    [role] => write!(f, "the app role {role}"),
+                    roles => write!(f, "the app roles {}", roles.join(", ")),
+                }
+            }
+            Self::Person => f.write_str("a person"),
+        }
+    }
 }
 
 /// A token in use.
@@ -329,6 +367,10 @@ struct Claims {
     #[serde(default)]
     tid: Option<Value>,
     #[serde(default)]
+    appid: Option<Value>,
+    #[serde(default)]
+    oid: Option<Value>,
+    #[serde(default)]
     scp: Option<Value>,
     #[serde(default)]
     roles: Option<Value>,
@@ -359,12 +401,25 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
     if claims.scp.is_some() {
         return Ok(TokenFacts {
             tenant_id,
+            principal: Principal::Person,
             warning: None,
         });
     }
-    if !texts(claims.roles.as_ref()).any(|role| role == APP_ROLE) {
+    let id = |claim: Option<&Value>| {
+        let id = texts(claim).next().unwrap_or("unknown");
+        one_line(id, 40)
+    };
+    let roles = texts(claims.roles.as_ref()).map(|role| one_line(role, 40));
+    let roles: Vec<String> = roles.collect();
+    let is_granted = roles.iter().any(|role| role == APP_ROLE);
+    let principal = Principal::Application {
+        client_id: id(claims.appid.as_ref()),
+        object_id: id(claims.oid.as_ref()),
+        roles,
+    };
+    if !is_granted {
         return Err(format!(
-            "the identity lacks the app role {APP_ROLE} (grant it as the README says; a grant shows only in a new token)"
+            "the identity lacks the app role {APP_ROLE} (grant it as the README says; a grant shows only in a new token): the token is of {principal}"
         ));
     }
     let has_role = texts(claims.wids.as_ref()).any(|wid| {
@@ -374,6 +429,7 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
     });
     Ok(TokenFacts {
         tenant_id,
+        principal,
         warning: (!has_role).then(|| {
             "the token shows no Entra role that can read mailboxes: fine if an Exchange role group grants it, else every read will be refused".to_owned()
         }),
