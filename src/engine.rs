@@ -34,7 +34,7 @@ use chance::Chance;
 pub use error::RunError;
 pub use progress::{Progress, Watcher};
 pub use reviewed::PlanSource;
-pub use run::{RunRequest, RunSummary};
+pub use run::{Decision, RunRequest, RunSummary};
 pub use stop::Stop;
 
 use crate::{

@@ -8,7 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use super::text::inert;
 use crate::render::csv::Separator;
-use domain::address::SmtpAddress;
+use domain::{
+    address::SmtpAddress,
+    wave::{Part, Wave},
+};
 
 fn after_help() -> String {
     let demo = if cfg!(feature = "sandbox") {
@@ -63,6 +66,8 @@ pub(super) enum Command {
     Preview {
         #[command(flatten)]
         accounts: AccountArgs,
+        #[command(flatten)]
+        wave: WaveArgs,
         /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -76,12 +81,17 @@ pub(super) enum Command {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
         subjects: Vec<Subject>,
+        #[command(flatten)]
+        wave: WaveArgs,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
         /// Approve a held set by the code that the report shows with it; repeat for several. All other changes that are not held are made too
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
     },
@@ -102,8 +112,33 @@ pub(super) enum Command {
         /// not held are made too
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
+    },
+    /// Stop a run: it ends after what is in flight, and no invocation continues it
+    ///
+    /// The next run begins as ever. Needs no settings but those of the state.
+    Stop {
+        /// The run's id, the beginning of it, or last: the last one that has not ended
+        #[arg(value_name = "RUN", default_value = "last")]
+        run: String,
+    },
+    /// Reject held changes: they are not made, and need no attention, until they change
+    ///
+    /// Without a code it lists what is rejected. Needs no settings but those of the state.
+    Reject {
+        /// The code that the report shows with the held set
+        #[arg(value_name = "CODE")]
+        code: Option<String>,
+        /// Only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "code")]
+        accounts: Vec<SmtpAddress>,
+        /// Take back what was rejected with this code
+        #[arg(long, requires = "code")]
+        undo: bool,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {
@@ -174,6 +209,23 @@ pub(super) struct AccountArgs {
     /// Only these accounts are changed; everything is read all the same
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(super) addresses: Vec<SmtpAddress>,
+}
+
+/// Which part of the plan is made; the rest is left for later.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WaveArgs {
+    /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(super) only: Vec<Part>,
+    /// Only so many accounts, by address
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) first: Option<u32>,
+}
+
+impl WaveArgs {
+    pub(super) fn wave(self) -> Option<Wave> {
+        Wave::of(self.only.into_iter().collect(), self.first)
+    }
 }
 
 /// Where a report goes, and how much of it the terminal shows.

@@ -11,7 +11,7 @@ use super::{
     text, words,
 };
 use crate::{
-    domain::report::RunOutcome,
+    domain::report::{RunOutcome, RunState},
     engine::{
         RunError, RunSummary,
         history::{Last, Records},
@@ -34,15 +34,8 @@ pub(super) async fn show(
                 .to_owned(),
         ));
     }
-    let settings = StateSettings::read(settings::environment)?;
-    let state = State::open(&settings.location)
-        .await
-        .map_err(RunError::from)?;
-    let records = Records {
-        state: &state,
-        lease: Lease::of(settings.lock_lease),
-        clock: Clock::default(),
-    };
+    let (state, lease) = open_state().await?;
+    let records = records(&state, lease);
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
@@ -55,6 +48,38 @@ pub(super) async fn show(
     let runs = records.newest(limit).await?;
     output.show(&runs, || page(&runs, state.place()))?;
     Ok(Status::InSync)
+}
+
+/// R34: ends a run that works, or that waits for an invocation.
+pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError> {
+    let (state, lease) = open_state().await?;
+    let records = records(&state, lease);
+    let id = records.find(name, Last::Open).await?;
+    let stopped = records.stop(&id).await?;
+    output.show(&stopped, || match stopped.state {
+        RunState::Ended => format!("run {id} is stopped\n"),
+        RunState::Queued | RunState::Running | RunState::Continues => {
+            format!("run {id} stops within seconds, after what is in flight\n")
+        }
+    })?;
+    Ok(Status::InSync)
+}
+
+/// The state, by the settings that it needs and no others.
+pub(super) async fn open_state() -> Result<(State, Lease), CliError> {
+    let settings = StateSettings::read(settings::environment)?;
+    let state = State::open(&settings.location)
+        .await
+        .map_err(RunError::from)?;
+    Ok((state, Lease::of(settings.lock_lease)))
+}
+
+pub(super) fn records(state: &State, lease: Lease) -> Records<'_> {
+    Records {
+        state,
+        lease,
+        clock: Clock::default(),
+    }
 }
 
 pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
@@ -80,7 +105,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             RunOutcome::InSync | RunOutcome::Done => GREEN,
             RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
             RunOutcome::Failed => RED,
-            RunOutcome::Open => DIM,
+            RunOutcome::Open | RunOutcome::Stopped => DIM,
         };
         line(format_args!(
             "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",

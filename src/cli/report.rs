@@ -265,8 +265,10 @@ fn write_held_set(
     write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
-        "      approve with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        "      approve with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
+      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
         inert(command),
+        set.code,
         set.code
     )
 }

@@ -64,6 +64,8 @@ pub enum Last {
     Any,
     /// The apply that began last of those that changed something, or may have: only those can be undone.
     Change,
+    /// The run that began last of those that have not ended.
+    Open,
 }
 
 impl Records<'_> {
@@ -75,6 +77,7 @@ impl Records<'_> {
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
                 Last::Change => past.run.may_have_written(),
+                Last::Open => past.run.state != RunState::Ended,
             });
             return wanted
                 .next()
@@ -160,6 +163,23 @@ impl Records<'_> {
         run.counts.clone_from(&report.counts);
         run.remaining = report.remaining;
         Some(report)
+    }
+
+    /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
+    pub async fn stop(&self, run: &RunId) -> Result<RunSummary, RunError> {
+        let summary = self.summary(run).await?;
+        let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
+        if summary.state == RunState::Ended {
+            return Err(RunError::HasEnded(run.clone()));
+        }
+        self.state.save_stop(run).await?;
+        if matches!(summary.state, RunState::Queued | RunState::Continues) {
+            summary.state = RunState::Ended;
+            summary.outcome = RunOutcome::Stopped;
+            summary.ended = Some(super::run::second(self.clock.now()).to_string());
+            self.state.save_summary(run, Phase::Ended, &summary).await?;
+        }
+        Ok(summary)
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
-    api::{StartBody, UndoBody},
+    api::{RejectionBody, StartBody, UndoBody},
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
     tick::{Try, timer_invocation},
@@ -23,7 +23,8 @@ use crate::{
         scope::RunScope,
     },
     engine::{
-        Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, health::Health,
+        Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup,
+        health::Health, history::Last,
     },
     settings::SettingsError,
     state::RunId,
@@ -125,9 +126,11 @@ pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        approve_accounts: summary.approve_accounts,
         undo: summary.undo,
         plan: summary.applies.map(PlanSource::History),
         tick: summary.tick,
+        wave: summary.wave,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -257,6 +260,9 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Index { .. } => Ok(index(engine, request)),
         ApiCall::Runs { format } => runs(engine, format, &request.base).await,
         ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
+        ApiCall::Stop { run } => stop(engine, &run).await,
+        ApiCall::Rejections { format } => rejections(engine, format, &request.base).await,
+        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &decision).await,
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
@@ -282,24 +288,37 @@ fn refused(problem: Problem, request: &Request) -> Response {
 
 /// What a person started on the dashboard: always queued, and answered with a page.
 async fn posted_form(engine: &Engine, request: &Request) -> Answer {
-    match queued_by_form(engine, request).await {
-        Ok((id, mode)) => Answer::Success(Success {
-            response: Some(views::queued(id.as_str(), &request.base)),
-            next: vec![Message { run: id, mode }],
-        }),
+    match done_by_form(engine, request).await {
+        Ok(success) => success.into(),
         Err(problem) => views::refused(problem, &request.base).into(),
     }
 }
 
-async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mode), Problem> {
+async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Problem> {
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
     let run = match ApiCall::parse(&request)? {
+        ApiCall::Stop { run: id } => {
+            stop(engine, &id).await?;
+            return Ok(Success {
+                response: Some(views::stopping(id.as_str(), &request.base)),
+                ..Success::default()
+            });
+        }
+        ApiCall::Reject(RejectionBody(decision)) => {
+            reject(engine, &decision).await?;
+            let page = rejections(engine, Format::Html, &request.base).await?;
+            return Ok(Success {
+                response: Some(page),
+                ..Success::default()
+            });
+        }
         ApiCall::Start(body) => start(engine, body).await?,
         ApiCall::Undo { run, body } => undo(engine, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
+        | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
         | ApiCall::Health
         | ApiCall::Check { .. } => {
@@ -309,7 +328,39 @@ async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mo
             ));
         }
     };
-    Ok((enqueue(engine, &run).await?, run.mode))
+    let id = enqueue(engine, &run).await?;
+    Ok(Success {
+        response: Some(views::queued(id.as_str(), &request.base)),
+        next: vec![Message {
+            run: id,
+            mode: run.mode,
+        }],
+    })
+}
+
+/// R34
+async fn stop(engine: &Engine, run: &RunId) -> Result<Response, Problem> {
+    let stopped = async { engine.records().await?.stop(run).await };
+    let stopped = stopped.await.map_err(|error| problem(&error))?;
+    Ok(Response::json(202, &stopped))
+}
+
+/// R47
+async fn reject(engine: &Engine, decision: &Decision) -> Result<Response, Problem> {
+    let decided = async { engine.records().await?.decide(decision).await };
+    let changes = decided.await.map_err(|error| problem(&error))?;
+    Ok(views::rejections_json(&changes))
+}
+
+/// R47
+async fn rejections(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
+    let all = async { engine.records().await?.rejections().await };
+    let all = all.await.map_err(|error| problem(&error))?;
+    if format != Format::Html {
+        return Ok(views::rejections_json(&all));
+    }
+    let token = form_key(engine).await?.token(engine.time().as_second());
+    Ok(views::rejections(&all, &ways(engine, base, &token)))
 }
 
 async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
@@ -340,7 +391,9 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
     Ok(RunRequest {
         accounts,
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
+        wave: body.wave,
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
 }
@@ -356,6 +409,7 @@ async fn undo(engine: &Engine, run: RunId, body: UndoBody) -> Result<RunRequest,
     }
     Ok(RunRequest {
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         undo: Some(run),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
@@ -438,19 +492,25 @@ fn problem(error: &RunError) -> Problem {
         RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
         RunError::LockHeld { .. } => ProblemKind::LockHeld,
         RunError::State(_) => ProblemKind::State,
-        RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
+        RunError::UnknownApproval(_)
+        | RunError::ExpiredApproval(_)
+        | RunError::NotHeld(_)
+        | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
-        RunError::UnknownRun(_) | RunError::NoRun(_) | RunError::AmbiguousRun { .. } => {
-            ProblemKind::UnknownRun
-        }
+        RunError::UnknownRun(_)
+        | RunError::NoRun(Last::Any | Last::Change)
+        | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,
+        RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
         | RunError::Target(_)
         | RunError::TargetDoubt(_) => ProblemKind::Service,
-        RunError::Stopped(_) | RunError::TimeUp(_) => ProblemKind::Internal,
+        RunError::StoppedByPerson | RunError::Stopped(_) | RunError::TimeUp(_) => {
+            ProblemKind::Internal
+        }
     };
     Problem::new(kind, error.to_string())
 }
@@ -466,6 +526,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             perform_sync: engine.settings().perform_sync.to_string(),
             links: [
                 ("runs", link("/runs")),
+                ("rejections", link("/rejections")),
                 ("health", link("/health")),
                 ("check", link("/check")),
             ]
@@ -473,6 +534,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             templates: [
                 ("run", template("GET", "/runs/{id}")),
                 ("undo", template("POST", "/runs/{id}/undo")),
+                ("stop", template("POST", "/runs/{id}/stop")),
                 ("account", template("GET", "/accounts/{address}")),
             ]
             .into(),

@@ -59,7 +59,7 @@ impl Dashboard<'_> {
             @if let Some(report) = self.last {
                 (attention(report, base))
                 @for set in &report.held {
-                    section { (held_set(set)) (self.ways.approval(set)) }
+                    section { (held_set(set, &self.ways.held(report, set))) }
                 }
             }
             div.columns {

@@ -184,5 +184,6 @@ fn is_unfinished(engine: &Engine, Past { phase, run, .. }: &Past) -> bool {
         && run.accounts.is_empty()
         && run.undo.is_none()
         && run.applies.is_none()
+        && run.wave.is_none()
         && engine.settings().perform_sync.permit(run.mode).is_ok()
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         explain::Explanation,
+        memory::Rejection,
         report::{Report, RunState},
     },
     engine::{
@@ -63,9 +64,9 @@ pub(super) fn run(
             let has_ended = report.state == RunState::Ended;
             let content = html! {
                 (html::report::heading(report))
-                @if !has_ended { (live(report.state, progress)) }
+                @if !has_ended { (live(report.state, progress)) (ways.stop(report)) }
                 (html::report::details(report, |set| html! {
-                    @if has_ended { (ways.approval(set)) }
+                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -171,6 +172,38 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
+}
+
+/// What is rejected, or was just rejected or taken back (R47).
+pub(super) fn rejections_json(rejections: &[Rejection]) -> Response {
+    Response::json(200, &json!({ "rejections": rejections }))
+}
+
+/// `GET /rejections` (R47)
+pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: rejected changes",
+        home: Some(ways.base),
+    };
+    let mut by_code: BTreeMap<&str, Vec<&Rejection>> = BTreeMap::new();
+    for rejection in rejections {
+        by_code.entry(&rejection.code).or_default().push(rejection);
+    }
+    let content = html! {
+        h1 { "Rejected changes" }
+        p.soft { "They are not made, and need no attention, until they change (R47)." }
+        @if by_code.is_empty() { p { "Nothing is rejected." } }
+        @for (code, rejections) in by_code {
+            section {
+                h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
+                ul.rows {
+                    @for rejection in rejections { li { (html::report::held_change(&rejection.change)) } }
+                }
+                (ways.take_back(code))
+            }
+        }
+    };
+    page(200, frame.around(&content))
 }
 
 /// `GET /accounts/{address}` (R40)
@@ -328,6 +361,20 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
         refused = refused.with_header("Allow", allow.clone());
     }
     refused
+}
+
+/// A run was stopped (R34).
+pub(super) fn stopping(id: &str, base: &str) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: stopping",
+        home: Some(base),
+    };
+    let content = html! {
+        h1 { "Stopping" }
+        p { "The run ends within seconds, after what is in flight." }
+        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
+    };
+    page(202, frame.around(&content))
 }
 
 /// The run of a form is queued: on to its page, by script or by hand.

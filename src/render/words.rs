@@ -9,11 +9,12 @@ use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
     report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
+    wave::Wave,
 };
 
 /// As JSON has it.
@@ -134,7 +135,26 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     parts.join(", ")
 }
 
-/// The command that makes the changes of a report, or with `--approve CODE` what it holds (R27, R37).
+/// The command that makes the changes of a preview (R28, R37, R47).
+pub(crate) fn apply_command_of(report: &Report) -> String {
+    let wave = report.wave.iter().map(ToString::to_string);
+    let words = std::iter::once(command(report)).chain(wave);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// R28: why the commands of a report cannot be used yet, and what to do first.
+pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
+    (report.perform_sync == Some(PerformSync::Never)).then_some(
+        "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)",
+    )
+}
+
+/// What a run was restricted to (R47).
+pub(crate) fn wave(wave: &Wave) -> String {
+    format!("restricted with {wave} (R47)")
+}
+
+/// The command that makes all changes that a report is about, or with `--approve CODE` what it holds (R27, R37).
 pub(crate) fn command(report: &Report) -> String {
     match &report.undoes {
         None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
@@ -256,6 +276,7 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     match outcome {
         RunOutcome::Open => "not ended",
+        RunOutcome::Stopped => "stopped by a person",
         RunOutcome::InSync => AllClear::InSync.text(),
         RunOutcome::Done => "done",
         RunOutcome::ChangesPending => "changes pending",
@@ -394,8 +415,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
-        Code::NotReviewed => "change that was not reviewed, left for later",
+        Code::NotReviewed => "change left for later, since the run was restricted to others",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::AddressUnknown => "unknown address",

@@ -1,4 +1,4 @@
-//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40).
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40 and R47).
 //!
 //! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
 //! Zivver said.
@@ -23,6 +23,7 @@ mod group_index;
 pub mod guard;
 pub mod hash;
 pub mod health;
+pub mod held;
 pub mod hold;
 pub mod ids;
 mod index;
@@ -42,6 +43,7 @@ pub mod outsider;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod rejection;
 pub mod remedies;
 pub mod report;
 pub mod reviewed;
@@ -57,6 +59,7 @@ pub mod suspended;
 pub mod trustee;
 pub mod undo;
 mod unlisted;
+pub mod wave;
 pub mod wishes;
 pub mod world;
 

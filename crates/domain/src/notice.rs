@@ -63,7 +63,8 @@ pub fn after_run(
     setting: PerformSync,
 ) -> (Notified, Option<Notice>) {
     let run = Run::from(report);
-    if report.state != RunState::Ended || !run.is_for_all {
+    let says_nothing = report.state != RunState::Ended || report.outcome == RunOutcome::Stopped;
+    if says_nothing || !run.is_for_all {
         return (before.clone(), None);
     }
     if report.outcome == RunOutcome::Failed {
@@ -164,6 +165,7 @@ fn recovered(report: &Report) -> Notice {
         | RunOutcome::ChangesPending
         | RunOutcome::NeedsAttention
         | RunOutcome::Open
+        | RunOutcome::Stopped
         | RunOutcome::Failed => {
             "Runs succeed again, and nothing is held. The report lists changes or findings that need attention."
         }

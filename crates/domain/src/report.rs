@@ -11,13 +11,14 @@ use super::{
     directory::to_u32,
     execute::Applied,
     hold::HeldSet,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
     plan::{Action, ActionKind, Plan},
     record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
+    wave::Wave,
     world::World,
 };
 
@@ -59,6 +60,12 @@ pub struct Report {
     /// R28: the preview whose changes, and no others, this run makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<String>,
+    /// R47: the part of its plan that the run was restricted to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
+    /// R28: what the setting was; it decides whether the plan can be applied.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub perform_sync: Option<PerformSync>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -132,6 +139,8 @@ pub enum RunOutcome {
     ChangesPending,
     /// Something is held, was refused, or is unknown.
     NeedsAttention,
+    /// R34: a person stopped it before its end.
+    Stopped,
     Failed,
 }
 
@@ -233,6 +242,8 @@ impl Report {
             others: None,
             undoes: None,
             applies: None,
+            wave: None,
+            perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),

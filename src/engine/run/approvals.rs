@@ -1,12 +1,22 @@
-//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved.
+//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved. Rejections
+//! between runs (R47).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{super::Engine, RunError, RunRequest, RunSummary, Running};
+use super::{
+    super::{Engine, history::Records},
+    RunError, RunRequest, RunSummary, Running, release,
+    start::owner,
+};
 use crate::{
     domain::{
+        address::SmtpAddress,
         approval::Approval,
         guard::Class,
+        memory::{Memory, Rejection},
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
@@ -15,7 +25,7 @@ use crate::{
         world::World,
     },
     engine::journal::read_again,
-    state::{RunId, State, StateError},
+    state::{RunId, State, StateError, Stored, lock::Acquired},
 };
 
 impl Engine {
@@ -30,17 +40,15 @@ impl Engine {
         let now = self.now().as_second();
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
-            let approval = known_approval(self.state().await?, code)
-                .await?
-                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
-            if approval.is_expired(now) {
+            match valid_approval(self.state().await?, code, now).await {
+                Ok(approval) => drop(approvals.insert(code.clone(), approval)),
                 // The rest of a run that has begun continues without it.
-                if self.has_begun(request).await? {
-                    continue;
-                }
-                return Err(RunError::ExpiredApproval(code.clone()));
+                Err(RunError::ExpiredApproval(_)) if self.has_begun(request).await? => {}
+                Err(error) => return Err(error),
             }
-            approvals.insert(code.clone(), approval);
+        }
+        if approvals.len() == request.approve.len() {
+            know_accounts(approvals.values(), &request.approve_accounts)?;
         }
         Ok(approvals)
     }
@@ -51,14 +59,91 @@ impl Engine {
     }
 }
 
+/// What is done about rejections (R47).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Of the held set.
+    pub code: String,
+    /// Only the changes of these accounts; empty for all.
+    pub accounts: BTreeSet<SmtpAddress>,
+    /// Whether rejections are taken back.
+    pub takes_back: bool,
+}
+
+impl Records<'_> {
+    /// R47: what is rejected.
+    pub async fn rejections(&self) -> Result<Vec<Rejection>, RunError> {
+        let memory: Option<Stored<Memory>> = self.state.memory().await?;
+        Ok(memory.map_or_else(Vec::new, |stored| stored.value.rejections))
+    }
+
+    /// R47: rejects what a code stands for, or takes that back. Gives the changes.
+    pub async fn decide(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+        // A run that writes would overwrite the memory, or fail since it has changed (R29).
+        let id = RunId::after(None, self.clock.now(), 0);
+        let lock = self.state.lock(self.lease);
+        let guard = match lock.acquire_within(&owner(&id), Duration::ZERO).await? {
+            Acquired::Mine(guard) => guard,
+            Acquired::Held(holder) => {
+                return Err(RunError::LockHeld {
+                    holder: holder.to_string(),
+                });
+            }
+        };
+        let decided = self.decide_alone(decision).await;
+        release(Some(guard)).await;
+        decided
+    }
+
+    async fn decide_alone(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+        let Decision {
+            code,
+            accounts,
+            takes_back,
+        } = decision;
+        let stored: Option<Stored<Memory>> = self.state.memory().await?;
+        let (mut memory, revision) = stored.map_or_else(
+            || (Memory::default(), None),
+            |stored| (stored.value, Some(stored.revision)),
+        );
+        let now = self.clock.now().as_second();
+        let changed = if *takes_back {
+            memory.take_back_rejections(code, accounts)
+        } else {
+            let approval = valid_approval(self.state, code, now).await?;
+            know_accounts(std::iter::once(&approval), accounts)?;
+            memory.reject(code, &approval, accounts, now)
+        };
+        if *takes_back && changed.is_empty() {
+            return Err(RunError::NotRejected(code.clone()));
+        }
+        self.state.save_memory(&memory, revision.as_ref()).await?;
+        Ok(changed)
+    }
+}
+
+/// An approval that may be used now.
+async fn valid_approval(state: &State, code: &str, now: i64) -> Result<Approval, RunError> {
+    let approval = known_approval(state, code).await?;
+    let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
+    if approval.is_expired(now) {
+        return Err(RunError::ExpiredApproval(code.to_owned()));
+    }
+    Ok(approval)
+}
+
 impl Running<'_> {
     /// Fingerprints of what this run may do though a limit holds it.
     pub(super) fn approved(&self) -> BTreeSet<String> {
+        let accounts = &self.request.approve_accounts;
         let approvals = self.approvals.values();
-        approvals.flat_map(Approval::open).cloned().collect()
+        approvals
+            .flat_map(|approval| approval.open(accounts))
+            .cloned()
+            .collect()
     }
 
-    /// R27: the classes of which the run used an approval, in this invocation or in an earlier one.
+    /// R27: the classes of which the run used an approval of a whole set (R47), in this invocation or in an earlier one.
     pub(super) fn used_classes(&self, plan: &Plan) -> BTreeSet<Class> {
         let is_used = |approval: &&Approval| {
             let is_used_earlier = self.request.id.is_some() && !approval.used.is_empty();
@@ -66,7 +151,11 @@ impl Running<'_> {
             is_used_earlier
                 || changes.any(|change| plan.used_approvals.contains(&change.fingerprint))
         };
-        let used = self.approvals.values().filter(is_used);
+        let is_whole = |approval: &&Approval| {
+            let selected = approval.changes_of(&self.request.approve_accounts);
+            selected.count() == approval.changes.len()
+        };
+        let used = self.approvals.values().filter(is_whole).filter(is_used);
         used.map(|approval| approval.class).collect()
     }
 
@@ -98,7 +187,7 @@ impl Running<'_> {
         }
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
-            for change in &approval.changes {
+            for change in approval.changes_of(&self.request.approve_accounts) {
                 let is_held = held.contains(change.fingerprint.as_str());
                 let is_made = plan.used_approvals.contains(&change.fingerprint);
                 let why = match (approval.is_open(change), is_held) {
@@ -199,6 +288,19 @@ impl Running<'_> {
         let mut not_made = record.approved_where(|at| !outcomes[at].is_done());
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
+    }
+}
+
+/// R47: an account that none of the sets has a change of is a mistake of the caller.
+fn know_accounts<'a>(
+    approvals: impl Iterator<Item = &'a Approval>,
+    accounts: &BTreeSet<SmtpAddress>,
+) -> Result<(), RunError> {
+    let changes = approvals.flat_map(|approval| approval.changes_of(accounts));
+    let known: BTreeSet<&SmtpAddress> = changes.map(|change| &change.address).collect();
+    match accounts.iter().find(|account| !known.contains(account)) {
+        Some(account) => Err(RunError::NotHeld(account.clone())),
+        None => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         mode::Mode,
         record::{Deeds, Entry, PlanRecord},
         report::{RunOutcome, RunState},
+        reviewed::Reviewed,
         world::World,
     },
     engine::{
@@ -130,6 +131,12 @@ impl Running<'_> {
         }
         let plans = std::mem::take(&mut self.earlier.plans);
         self.earlier.deeds = Deeds::of(&plans, Some(world));
+        // R34, R47: the first plan says what the wave is.
+        if let Some((first, _)) = plans.first().filter(|_| self.request.wave.is_some()) {
+            let actions = first.actions.iter().map(|planned| &planned.action);
+            let wave = || Reviewed::of_wave(actions);
+            self.reviewed = self.reviewed.take().or_else(|| Some(wave()));
+        }
         let made = self.earlier.deeds.made();
         self.reviewed = self.reviewed.take().map(|it| it.made_by(made));
         self.earlier.plans = plans;

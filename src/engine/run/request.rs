@@ -10,6 +10,7 @@ use crate::{
         health::{self, epoch},
         mode::{Mode, Trigger},
         report::{Counts, Report, RunOutcome, RunState},
+        wave::Wave,
     },
     engine::PlanSource,
     state::RunId,
@@ -26,6 +27,8 @@ pub struct RunRequest {
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
     pub approve: Vec<String>,
+    /// R47: of the sets in `approve`, only the changes of these accounts; empty for all.
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R34: when to save and hand on.
     pub time_budget: Option<Duration>,
     /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
@@ -38,6 +41,8 @@ pub struct RunRequest {
     pub plan: Option<PlanSource>,
     /// R28: the occurrence of the schedule that begins or continues it.
     pub tick: Option<String>,
+    /// R47: the part of its plan that the run makes.
+    pub wave: Option<Wave>,
 }
 
 impl RunRequest {
@@ -48,12 +53,14 @@ impl RunRequest {
             trigger,
             accounts: BTreeSet::new(),
             approve: Vec::new(),
+            approve_accounts: BTreeSet::new(),
             time_budget: None,
             punctual: false,
             patience: Duration::ZERO,
             undo: None,
             plan: None,
             tick: None,
+            wave: None,
         }
     }
 }
@@ -77,12 +84,16 @@ pub struct RunSummary {
     pub accounts: BTreeSet<SmtpAddress>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approve: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R37: the run that it takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
     /// R28: the preview whose changes, and no others, it makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
@@ -144,6 +155,7 @@ impl RunSummary {
             accounts: self.accounts.iter().cloned().collect(),
             undoes: self.undo.as_ref().map(ToString::to_string),
             applies: self.applies.as_ref().map(ToString::to_string),
+            wave: self.wave.clone(),
             ..begun
         }
     }
@@ -172,8 +184,10 @@ impl RunSummary {
             remaining: report.remaining,
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
+            approve_accounts: request.approve_accounts.clone(),
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
+            wave: request.wave.clone(),
             was_killed: false,
             is_final: report.is_final,
             tick: request.tick.clone(),

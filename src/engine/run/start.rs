@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Running, Stage, earlier::Earlier, release, second};
+use super::{Running, Stage, earlier::Earlier, release, second, watch::Watch};
 use crate::{
     domain::{
         health,
@@ -138,6 +138,8 @@ impl Engine {
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
+        report.perform_sync = Some(self.settings().perform_sync);
+        report.wave.clone_from(&request.wave);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
         let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
@@ -146,6 +148,11 @@ impl Engine {
             report.warnings.push(
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
+        }
+        let watch = Watch::start(state, &id, &self.shared.links.stop);
+        // A run that waited may have been stopped meanwhile.
+        if request.id.is_some() && state.is_stopped(&id).await? {
+            watch.stop_by_person();
         }
         let mut running = Running {
             engine: self,
@@ -157,6 +164,7 @@ impl Engine {
             ends_by: ends_by(request, started),
             slice: slice(request),
             stage: Stage::Reading,
+            watch,
             memory,
             revision,
             report,
@@ -229,6 +237,6 @@ fn owner_since(run: &RunId, started: &str) -> String {
 }
 
 /// This process, on behalf of a run.
-fn owner(run: &RunId) -> Owner {
+pub(super) fn owner(run: &RunId) -> Owner {
     Owner::of(run.clone(), crate::settings::environment)
 }

@@ -28,7 +28,7 @@ pub fn report(report: &Report) -> String {
         title: &title,
         ..Page::default()
     };
-    page.around(&html! { (heading(report)) (details(report, |_| Markup::default())) })
+    page.around(&html! { (heading(report)) (details(report, held_rows)) })
 }
 
 /// Which run it is, and how it stands.
@@ -43,14 +43,15 @@ pub fn heading(report: &Report) -> Markup {
         p.soft {
             (words::moment(&report.started)) " · by " (words::trigger(report.trigger))
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
+            @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
             @if let Some(preview) = &report.applies { " · " (words::applies(preview)) }
         }
     }
 }
 
-/// Everything below the heading; nothing for a run of which nothing is known yet. `approval` is what can be done about a
-/// held set.
-pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+/// Everything below the heading; nothing for a run of which nothing is known yet. `changes` shows those of a held set, with
+/// what can be done about them.
+pub fn details(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if let Some(error) = &report.error {
             p.alert.bad role="alert" { (error) }
@@ -62,7 +63,7 @@ pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup
             (tiles(report))
             (estimate(report))
             (search("Search in this run"))
-            (held(report, approval))
+            (held(report, changes))
             (failed(&report.failed))
             (plan(report))
             (verification(report))
@@ -94,7 +95,10 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
             Tone::Plain
         }
         (RunState::Ended, RunOutcome::InSync | RunOutcome::Done) => Tone::Good,
-        (RunState::Ended, RunOutcome::ChangesPending | RunOutcome::NeedsAttention) => Tone::Notice,
+        (
+            RunState::Ended,
+            RunOutcome::ChangesPending | RunOutcome::NeedsAttention | RunOutcome::Stopped,
+        ) => Tone::Notice,
         (RunState::Ended, RunOutcome::Failed) => Tone::Bad,
     }
 }
@@ -136,12 +140,18 @@ fn estimate(report: &Report) -> Markup {
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
+                @if let Some(forbidden) = words::forbidden(report) { " " (forbidden) "." }
             }
         }
     }
 }
 
-fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+fn held(report: &Report, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
+    let accounts = report.accounts.iter().map(ToString::to_string);
+    let accounts = match accounts.collect::<Vec<_>>().join("\",\"") {
+        accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
+        accounts => format!(",\"accounts\":[\"{accounts}\"]"),
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -149,16 +159,19 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if !report.held.is_empty() {
             div #held {
+                @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
                     section {
-                        (held_set(set))
-                        (approval(set))
+                        (held_set(set, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::command(report)) " --approve " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
-                            " (R27)"
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) "}" }
+                            " (R27). Only some of them: "
+                            code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
+                            ". Never: " code { "cloud-sync reject " (set.code) } " or "
+                            code { "POST …/SyncHttp/rejections" } " (R47)."
                         }
                     }
                 }
@@ -168,12 +181,7 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
 }
 
 /// Heading, reason and changes.
-pub fn held_set(set: &HeldSet) -> Markup {
-    let changes = html! {
-        ul.rows {
-            @for change in &set.changes { li { (held_change(change)) } }
-        }
-    };
+pub fn held_set(set: &HeldSet, changes: &Markup) -> Markup {
     html! {
         h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
         p { (set.reason) }
@@ -181,8 +189,16 @@ pub fn held_set(set: &HeldSet) -> Markup {
     }
 }
 
+pub fn held_rows(set: &HeldSet) -> Markup {
+    html! {
+        ul.rows {
+            @for change in &set.changes { li { (held_change(change)) } }
+        }
+    }
+}
+
 /// Account, what, and before and after.
-pub(super) fn held_change(held: &HeldChange) -> Markup {
+pub fn held_change(held: &HeldChange) -> Markup {
     html! { (who(held.address.as_str())) " " (held.what) " " (change(&held.before, &held.after)) }
 }
 
@@ -252,7 +268,7 @@ fn without_actions(report: &Report) -> String {
     }
     let text = match report.outcome {
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
-        RunOutcome::Open => "Not planned yet.",
+        RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
         RunOutcome::NeedsAttention => "Nothing but what is held or needs attention.",
         RunOutcome::InSync | RunOutcome::Done | RunOutcome::ChangesPending => {

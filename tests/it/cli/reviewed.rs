@@ -51,7 +51,7 @@ async fn a_plan_in_a_file_is_applied_exactly() {
         again.out.contains("reviewed change that is not made")
             && again
                 .out
-                .contains("change that was not reviewed, left for later"),
+                .contains("change left for later, since the run was restricted to others"),
         "{again:?}"
     );
 }
