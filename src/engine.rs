@@ -7,6 +7,7 @@ pub mod answers;
 pub mod apply;
 mod chance;
 pub mod check;
+pub mod complete;
 pub mod error;
 pub mod explain;
 pub mod fetch;

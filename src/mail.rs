@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     cli,
     domain::{address::SmtpAddress, report::Report},
+    engine::complete::Complete,
     http::is_loopback,
     render::{html, words},
     settings::Secret,
@@ -60,9 +61,13 @@ pub enum MailError {
     Slow(Duration),
 }
 
-/// Sends the report once, without retries.
-pub async fn send(settings: &MailSettings, report: &Report) -> Result<(), MailError> {
-    let message = message(settings, report)?;
+/// Sends the report once, without retries. `last` is the last complete run (R28).
+pub async fn send(
+    settings: &MailSettings,
+    report: &Report,
+    last: Option<&Complete>,
+) -> Result<(), MailError> {
+    let message = message(settings, report, last)?;
     let transport = transport(settings.server.expose())?;
     match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
         Ok(sent) => sent.map(drop).map_err(|error| failure(&error)),
@@ -70,7 +75,11 @@ pub async fn send(settings: &MailSettings, report: &Report) -> Result<(), MailEr
     }
 }
 
-fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailError> {
+fn message(
+    settings: &MailSettings,
+    report: &Report,
+    last: Option<&Complete>,
+) -> Result<Message, MailError> {
     let mailbox = |address: &SmtpAddress, which| -> Result<Mailbox, MailError> {
         let address = address.as_str().parse();
         address.map_err(|_| MailError::Address(which))
@@ -82,7 +91,16 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         message = message.to(mailbox(to, "a receiver")?);
     }
     let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
-    let mut page = html::report(report);
+    // A report of some accounts, or of a run that failed, is followed by how all others stood.
+    let last = last.filter(|last| last.report.id != report.id);
+    let last = last.map(|last| (&last.report, last.figures()));
+    if let Some((_, figures)) = &last {
+        text.push_str(&format!("\nFor all accounts, the {figures}.\n"));
+    }
+    let mut page = html::report_after(
+        report,
+        last.as_ref().map(|(report, figures)| (*report, figures)),
+    );
     if text.len() + page.len() > PAGE_BYTES_MAX {
         text = format!(
             "{}\n\nThe report is too long for a mail: see `cloud-sync runs {}`, or the dashboard.\n",
@@ -189,7 +207,7 @@ mod tests {
         report.state = RunState::Ended;
         report.outcome = RunOutcome::Failed;
         let subject = |report: &Report| {
-            let headers = message(&settings, report).unwrap();
+            let headers = message(&settings, report, None).unwrap();
             headers.headers().get_raw("Subject").unwrap().to_owned()
         };
         assert_eq!(subject(&report), "Cloud Sync: failed (R1)");

@@ -85,7 +85,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
         line(format_args!(
             "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",
             text::inert(&run.id).to_string(),
-            run.started,
+            words::local(&run.started),
             what(run),
             words::outcome(run.outcome),
             changes(run),
@@ -98,6 +98,9 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
 }
 
 fn changes(run: &RunSummary) -> String {
+    if !run.has_planned() {
+        return "not planned".to_owned();
+    }
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
     let mut parts = vec![format!(
         "{} planned",

@@ -11,11 +11,18 @@ use domain::{
     directory::MailboxIx,
     explain::concerned,
     memory::Memory,
+    named::{Found, with_name},
     plan::{Plan, Wishes, plan},
     source::Question,
 };
 
 impl Engine {
+    /// R40: the mailboxes and accounts with a name.
+    pub async fn with_name(&self, name: &str) -> Result<Found, RunError> {
+        let (fetched, ..) = self.look(&SmtpAddress::verbatim("")).await?;
+        Ok(with_name(name, &fetched.world))
+    }
+
     /// Reads both sides as a run does, but the permissions only of the mailboxes that the address `only` leads to.
     pub(super) async fn look(
         &self,

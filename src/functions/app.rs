@@ -25,10 +25,7 @@ use crate::{
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
-    engine::{
-        Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, health::Health,
-        history::Past,
-    },
+    engine::{Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, history::Past},
     settings::SettingsError,
     state::{Phase, RunId},
 };
@@ -285,9 +282,11 @@ fn ended(engine: &Engine, report: &Report) -> Success {
     } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
-        // R28: what the alert on missing successes looks for.
-        let success = Run::from(report).is_success(engine.settings().perform_sync);
-        tracing::info!(outcome = ?report.outcome, success, "{line}");
+        // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
+        let run = Run::from(report);
+        let success = run.is_success(engine.settings().perform_sync);
+        let complete = run.saw_everybody();
+        tracing::info!(outcome = ?report.outcome, success, complete, "{line}");
     }
     Success {
         response: None,
@@ -669,27 +668,17 @@ fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
 
 async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
-    let health = health(engine).await?;
-    // A run that failed or was for some accounts only says nothing of the others.
-    let newest = runs.iter().position(|run| run.facts().saw_everybody());
-    let mut since = runs[..newest.unwrap_or_default()].iter();
-    let is_outdated = since.any(|run| {
-        let has_ended = run.state == RunState::Ended;
-        has_ended && run.mode == Mode::Apply && run.outcome != RunOutcome::InSync
-    });
-    let last = newest.map(|at| &runs[at]);
-    let last = match last.and_then(|run| RunId::parse(&run.id)) {
-        Some(id) => Some(engine.report(&id).await.map_err(|error| problem(&error))?),
-        None => None,
-    };
+    let complete = engine.complete_if_readable().await;
+    engine.note_first_seen().await;
+    let health = engine.health_with(complete.as_ref()).await;
+    let health = health.map_err(|error| problem(&error))?;
     let token = form_key(engine).await?.token(engine.time().as_second());
     let progress = *engine.progress().subscribe().borrow();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
         health: &health,
         runs: &runs,
-        last: last.as_ref(),
-        is_outdated,
+        complete: complete.as_ref(),
         progress,
         host: &engine.settings().host,
         now: engine.time(),
@@ -703,8 +692,15 @@ async fn account(
     format: Format,
     base: &str,
 ) -> Result<Response, Problem> {
-    let address = SmtpAddress::parse(address)
-        .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
+    let address = match SmtpAddress::parse(address) {
+        Ok(address) => address,
+        Err(_) if format == Format::Html => {
+            let found = engine.with_name(address).await;
+            let found = found.map_err(|error| problem(&error))?;
+            return Ok(views::with_name(address, &found, base));
+        }
+        Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
+    };
     let explanation = engine
         .explain(&address)
         .await
@@ -714,15 +710,10 @@ async fn account(
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
-    let health = health(engine).await?;
+    engine.note_first_seen().await;
+    let health = engine.health().await.map_err(|error| problem(&error))?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
-}
-
-/// As `GET /health`, for a page.
-async fn health(engine: &Engine) -> Result<Health, Problem> {
-    engine.note_first_seen().await;
-    engine.health().await.map_err(|error| problem(&error))
 }
 
 impl From<Success> for Answer {

@@ -1,7 +1,5 @@
 //! Answers in the form that was asked for: JSON for programs, pages for browsers, CSV for spreadsheets.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -12,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         explain::Explanation,
+        named::Found,
         report::{Report, RunState},
     },
     engine::{
@@ -20,7 +19,7 @@ use crate::{
     },
     render::{
         content_security_policy, csv,
-        html::{self, Page, Tone, badge},
+        html::{self, Links, Page, Tone, badge, time},
         words,
     },
 };
@@ -61,10 +60,13 @@ pub(super) fn run(
                 home: Some(ways.base),
             };
             let has_ended = report.state == RunState::Ended;
+            let links = Links {
+                home: Some(ways.base),
+            };
             let content = html! {
-                (html::report::heading(report))
+                (html::report::heading(report, links))
                 @if !has_ended { (live(report.state, progress)) }
-                (html::report::details(report, |set| html! {
+                (html::report::details(report, links, |set| html! {
                     @if has_ended { (ways.approval(set)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
@@ -89,11 +91,16 @@ fn cells(run: &RunSummary) -> Vec<String> {
         words::key(run.trigger),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
-        counts.planned.values().sum::<u32>().to_string(),
+        known(run, counts.planned.values().sum()).map_or_else(String::new, |it| it.to_string()),
         counts.applied.values().sum::<u32>().to_string(),
-        counts.held.to_string(),
+        known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
     ]
+}
+
+/// What a run that did not plan counts is not known.
+fn known(run: &RunSummary, count: u32) -> Option<u32> {
+    run.has_planned().then_some(count)
 }
 
 /// `GET /runs`
@@ -149,12 +156,12 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
     let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
-    let sum = |counts: &BTreeMap<_, u32>| words::thousands(counts.values().sum::<u32>().into());
     let number = |count: u32| words::thousands(count.into());
+    let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
         tr {
             td {
-                a href={ (base) "/runs/" (run.id) "?format=html" } { (words::moment(&run.started)) }
+                a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) }
                 span.narrow.soft.small { (what) }
             }
             td {
@@ -165,12 +172,39 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             }
             td.wide { (what) }
             td.wide { (words::trigger(run.trigger)) }
-            td.n.wide { (sum(&counts.planned)) }
-            td.n { (sum(&counts.applied)) }
-            td.n { (number(counts.held)) }
+            td.n.wide { (if_known(counts.planned.values().sum())) }
+            td.n { (number(counts.applied.values().sum())) }
+            td.n { (if_known(counts.held)) }
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
+}
+
+/// What came after the last complete run. A later run saw only a part, so it claims nothing of the whole.
+pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
+    const SHOWN: usize = 10;
+    html! {
+        @if !runs.is_empty() {
+            h3 { "Since then" }
+            ul.rows {
+                @for run in runs.iter().take(SHOWN) {
+                    li {
+                        a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
+                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
+                        @if let Some(error) = &run.error { p.problem { (error) } }
+                    }
+                }
+            }
+            @if runs.len() > SHOWN { p.soft { "and " (runs.len() - SHOWN) " earlier runs" } }
+        }
+    }
+}
+
+/// A search by name.
+pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
+    let status = if found.total == 0 { 404 } else { 200 };
+    page(status, html::found(name, found, base))
 }
 
 /// `GET /accounts/{address}` (R40)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use domain::{
@@ -105,6 +106,17 @@ pub(crate) fn moment(timestamp: &str) -> String {
     minutes.map_or_else(
         || timestamp.to_owned(),
         |(day, time)| format!("{day} {time} UTC"),
+    )
+}
+
+/// `2026-11-23 03:00 CET`: on a terminal, in the zone of `TZ` or of the system.
+pub(crate) fn local(timestamp: &str) -> String {
+    timestamp.parse::<Timestamp>().map_or_else(
+        |_| timestamp.to_owned(),
+        |at| {
+            let zoned = at.to_zoned(TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M %Z").to_string()
+        },
     )
 }
 

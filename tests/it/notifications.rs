@@ -201,7 +201,7 @@ async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usi
         age_max_s: 26 * 3600,
         has_succeeded: true,
     };
-    let (_, notice) = at_tick(&Notified::default(), Some(overdue));
+    let (_, notice) = at_tick(&Notified::default(), Some(overdue), None);
     let address = Secret::new(url.parse().unwrap());
     let sent = cloud_sync::notify::send(&address, &notice.unwrap()).await;
     let said = match sent {

@@ -367,6 +367,12 @@ impl Report {
         self.counts = counts;
     }
 
+    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
+    /// without mailboxes is not read).
+    pub fn has_read(&self) -> bool {
+        self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
+    }
+
     /// R26, R32: whether an administrator has something to look at.
     pub fn needs_attention(&self) -> bool {
         !self.held.is_empty()
@@ -401,6 +407,13 @@ impl Report {
     /// One line for a log, without addresses.
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
+        let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        if !self.has_read() {
+            return format!(
+                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                self.id, self.mode
+            );
+        }
         format!(
             "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
@@ -411,7 +424,7 @@ impl Report {
             self.counts.failed,
             self.counts.held,
             self.remaining,
-            std::time::Duration::from_millis(self.duration_ms).as_secs_f64(),
+            seconds,
         )
     }
 }
