@@ -33,7 +33,7 @@ use tokio::sync::OnceCell;
 
 use chance::Chance;
 pub use error::RunError;
-pub use progress::{Progress, Watcher};
+pub use progress::{Outlook, Progress, Watcher};
 pub use reviewed::PlanSource;
 pub use run::{RunRequest, RunSummary};
 pub use stop::Stop;

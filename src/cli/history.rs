@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::ShowArgs,
+    args::{DetailArgs, ShowArgs},
     output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
     report,
     report_file::ReportFile,
     text, words,
 };
 use crate::{
-    domain::report::RunOutcome,
+    domain::{address::SmtpAddress, report::RunOutcome},
     engine::{
         RunError, RunSummary,
         history::{Last, Records},
@@ -34,15 +34,8 @@ pub(super) async fn show(
                 .to_owned(),
         ));
     }
-    let settings = StateSettings::read(settings::environment)?;
-    let state = State::open(&settings.location)
-        .await
-        .map_err(RunError::from)?;
-    let records = Records {
-        state: &state,
-        lease: Lease::of(settings.lock_lease),
-        clock: Clock::default(),
-    };
+    let stored = Stored::open().await?;
+    let records = stored.records();
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
@@ -53,8 +46,53 @@ pub(super) async fn show(
         return Ok(Status::InSync);
     }
     let runs = records.newest(limit).await?;
-    output.show(&runs, || page(&runs, state.place()))?;
+    output.show(&runs, || page(&runs, stored.state.place()))?;
     Ok(Status::InSync)
+}
+
+/// R40: what the report of a run says about one address.
+pub(super) async fn explain(
+    name: &str,
+    address: &SmtpAddress,
+    output: Output,
+) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let records = stored.records();
+    let id = records.find(name, Last::Any).await?;
+    let mut report = records.report(&id).await?;
+    report.keep_only(address);
+    let detail = DetailArgs {
+        verbose: true,
+        all: true,
+        skipped: true,
+    };
+    output.show(&report, || report::page(&report, detail))?;
+    Ok(Status::InSync)
+}
+
+/// The state, reached with its own settings alone.
+struct Stored {
+    state: State,
+    lease: Lease,
+}
+
+impl Stored {
+    async fn open() -> Result<Self, CliError> {
+        let settings = StateSettings::read(settings::environment)?;
+        let state = State::open(&settings.location).await;
+        Ok(Self {
+            state: state.map_err(RunError::from)?,
+            lease: Lease::of(settings.lock_lease),
+        })
+    }
+
+    fn records(&self) -> Records<'_> {
+        Records {
+            state: &self.state,
+            lease: self.lease,
+            clock: Clock::default(),
+        }
+    }
 }
 
 pub(super) fn page(runs: &[RunSummary], place: &str) -> String {

@@ -649,12 +649,12 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Csv => String::new(),
     };
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     Ok(views::run(
         &report,
         format,
         &ways(engine, base, &token),
-        progress,
+        outlook,
     ))
 }
 
@@ -673,13 +673,13 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let health = engine.health_with(complete.as_ref()).await;
     let health = health.map_err(|error| problem(&error))?;
     let token = form_key(engine).await?.token(engine.time().as_second());
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
         health: &health,
         runs: &runs,
         complete: complete.as_ref(),
-        progress,
+        outlook,
         host: &engine.settings().host,
         now: engine.time(),
     };

@@ -17,7 +17,7 @@ use crate::{
         note::Code,
         report::{Report, RunState},
     },
-    engine::{Progress, RunSummary, complete::Complete, health::Health},
+    engine::{Outlook, RunSummary, complete::Complete, health::Health},
     render::{
         html::{
             Links, Page, Tone, account_search, badge, fact,
@@ -41,7 +41,7 @@ pub(super) struct Dashboard<'a> {
     pub(super) health: &'a Health,
     pub(super) runs: &'a [RunSummary],
     pub(super) complete: Option<&'a Complete>,
-    pub(super) progress: Progress,
+    pub(super) outlook: Outlook,
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
@@ -196,7 +196,7 @@ impl Dashboard<'_> {
         html! {
             section {
                 h2 { "A run is in progress" }
-                (live(run.state, self.progress))
+                (live(run.state, self.outlook))
                 p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Look at it" } }
             }
         }

@@ -14,7 +14,7 @@ use crate::{
         report::{Report, RunState},
     },
     engine::{
-        Progress, RunSummary,
+        Outlook, RunSummary,
         check::{Checkup, Level},
     },
     render::{
@@ -38,13 +38,8 @@ fn download(format: Format, file: &str, body: String) -> Response {
     )
 }
 
-/// `GET /runs/{id}`. `progress` is how far the run of this process is.
-pub(super) fn run(
-    report: &Report,
-    format: Format,
-    ways: &Ways<'_>,
-    progress: Progress,
-) -> Response {
+/// `GET /runs/{id}`. `outlook` is how far the run of this process is.
+pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Outlook) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
@@ -65,7 +60,7 @@ pub(super) fn run(
             };
             let content = html! {
                 (html::report::heading(report, links))
-                @if !has_ended { (live(report.state, progress)) }
+                @if !has_ended { (live(report.state, outlook)) }
                 (html::report::details(report, links, |set| html! {
                     @if has_ended { (ways.approval(set)) }
                 }))

@@ -216,6 +216,7 @@ fn an_explanation_is_inert_too() {
             standing: HOSTILE[8].into(),
         }],
         accounts: Vec::new(),
+        outside: Vec::new(),
         actions: Vec::new(),
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],

@@ -211,6 +211,16 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
+/// `about 75 s`, `about 12 min`: what is expected.
+pub(crate) fn about(left: Duration) -> String {
+    let s = left.as_secs_f64().ceil();
+    if s <= 120.0 {
+        format!("about {s} s")
+    } else {
+        format!("about {} min", (s / 60.0).ceil())
+    }
+}
+
 /// ` (reading 4.2 s, applying 1 min 23 s)`; nothing where all of it was quick.
 pub(crate) fn parts_of(timing: Timing) -> String {
     let parts: Vec<String> = [

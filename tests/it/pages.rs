@@ -11,7 +11,6 @@ use cloud_sync::{
     functions::{Answer, App, Invocation, Response, Success, Trigger, invocation},
     sandbox::{tenant, zivver::API_KEY},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -137,10 +136,9 @@ async fn r39_the_page_of_a_mistyped_address_leads_to_the_nearest() {
         "{}",
         page.body
     );
-    let encoded = utf8_percent_encode(known.as_str(), NON_ALPHANUMERIC);
+    let encoded = known.as_str().replace('@', "%40").replace('\'', "%27");
     assert!(
-        page.body
-            .contains(&format!("/accounts/{encoded}?format=html\"")),
+        page.body.contains(&format!("/accounts/{encoded}\"")),
         "{}",
         page.body
     );

@@ -11,7 +11,7 @@ use super::{
     mode::{Mode, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
-    plan::{Action, ActionKind},
+    plan::{Action, ActionKind, AttributeChange},
     since::Since,
     suspended::Suspended,
 };
@@ -324,6 +324,29 @@ impl Report {
         self.skipped = own;
         self.suspended
             .retain(|account| names.contains(account.address.as_str()));
+    }
+
+    /// R40: keeps what names an address, as its own or as a value.
+    pub fn keep_only(&mut self, address: &SmtpAddress) {
+        let is = |text: &str| SmtpAddress::verbatim(text) == *address;
+        let names = |action: &Action| {
+            let values = |change: &AttributeChange| {
+                change.before.iter().chain(&change.after).any(|it| is(it))
+            };
+            action.address == *address || action.changes.iter().any(values)
+        };
+        self.accounts = vec![address.clone()];
+        self.actions.retain(|it| names(&it.action));
+        self.differences.retain(names);
+        for set in &mut self.held {
+            set.changes
+                .retain(|it| it.address == *address || is(&it.before) || is(&it.after));
+        }
+        self.held.retain(|set| !set.changes.is_empty());
+        self.skipped.retain(|note| is(&note.address));
+        self.suspended.retain(|account| account.address == *address);
+        self.since = None;
+        self.count();
     }
 
     /// Counts what the lists hold; to be called when they are complete.

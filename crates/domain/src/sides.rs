@@ -35,14 +35,23 @@ pub enum Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     pub text: String,
-    /// The other side does not have it.
-    pub differs: bool,
+    pub other: Other,
+}
+
+/// What the other side says of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// It has it too, or says nothing.
+    Agrees,
+    Differs,
+    /// R13: no rule compares it, because its domain is not claimed.
+    NotCompared,
 }
 
 impl Side {
     fn differs(&self) -> bool {
         match self {
-            Self::Values(values) => values.iter().any(|value| value.differs),
+            Self::Values(values) => values.iter().any(|value| value.other == Other::Differs),
             Self::Missing | Self::Unknown => false,
         }
     }
@@ -90,19 +99,20 @@ pub fn are_equal(explanation: &Explanation) -> bool {
     let pairs = pairs(explanation);
     !pairs.is_empty()
         && pairs.iter().all(|pair| {
-            let rows = rows(*pair);
+            let rows = rows(*pair, &explanation.outside);
             pair.mailbox.is_some() && pair.account.is_some() && !rows.iter().any(Row::differs)
         })
 }
 
 /// The attributes of both, each in the same place.
-pub fn rows(pair: Pair<'_>) -> Vec<Row> {
+pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
     let row =
         |name, of_mailbox: fn(&MailboxFacts) -> Told, of_account: fn(&AccountFacts) -> Told| {
             compare(
                 name,
                 pair.mailbox.map(of_mailbox),
                 pair.account.map(of_account),
+                outside,
             )
         };
     vec![
@@ -228,7 +238,12 @@ fn mailbox_status(mailbox: &MailboxFacts) -> Told {
     Some(vec![said])
 }
 
-fn compare(name: &'static str, exchange: Option<Told>, zivver: Option<Told>) -> Row {
+fn compare(
+    name: &'static str,
+    exchange: Option<Told>,
+    zivver: Option<Told>,
+    outside: &[String],
+) -> Row {
     let keys = |side: &Option<Told>| -> Option<BTreeSet<String>> {
         let said = side.as_ref()?.as_ref()?;
         Some(said.iter().map(|it| it.key.clone()).collect())
@@ -240,7 +255,12 @@ fn compare(name: &'static str, exchange: Option<Told>, zivver: Option<Told>) -> 
         Some(Some(said)) => Side::Values(
             said.into_iter()
                 .map(|it| Value {
-                    differs: other.as_ref().is_some_and(|other| !other.contains(&it.key)),
+                    other: match &other {
+                        Some(other) if other.contains(&it.key) => Other::Agrees,
+                        None => Other::Agrees,
+                        Some(_) if outside.contains(&it.key) => Other::NotCompared,
+                        Some(_) => Other::Differs,
+                    },
                     text: it.text,
                 })
                 .collect(),
@@ -291,6 +311,7 @@ mod tests {
             verdict: String::new(),
             mailboxes,
             accounts,
+            outside: vec!["anna@corp.onmicrosoft.example".into()],
             actions: Vec::new(),
             held: Vec::new(),
             notes: Vec::new(),
@@ -299,7 +320,8 @@ mod tests {
     }
 
     fn differing(explanation: &Explanation) -> Vec<&'static str> {
-        let rows = pairs(explanation).into_iter().flat_map(rows);
+        let pairs = pairs(explanation).into_iter();
+        let rows = pairs.flat_map(|pair| rows(pair, &explanation.outside));
         rows.filter(Row::differs).map(|row| row.name).collect()
     }
 
@@ -308,6 +330,16 @@ mod tests {
         let same = explanation(vec![mailbox()], vec![account()]);
         assert_eq!(differing(&same), [""; 0]);
         assert!(are_equal(&same));
+        // R13: an alias outside the claimed domains stays where it is.
+        let elsewhere = MailboxFacts {
+            aliases: [
+                mailbox().aliases,
+                vec!["anna@corp.onmicrosoft.example".into()],
+            ]
+            .concat(),
+            ..mailbox()
+        };
+        assert!(are_equal(&explanation(vec![elsewhere], vec![account()])));
         let other = AccountFacts {
             name: "Ann".into(),
             active: false,

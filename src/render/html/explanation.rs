@@ -11,7 +11,7 @@ use super::{
 use domain::{
     explain::Explanation,
     named::{Found, UnknownAddress},
-    sides::{self, Pair, Side},
+    sides::{self, Other, Pair, Side},
 };
 
 /// `home` is the path of the dashboard, where there is one.
@@ -108,7 +108,7 @@ fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
         h1 { (value(&explanation.address)) }
         p.lead.alert.(tone.class()) { (links.text(&words::capital(&explanation.verdict))) }
         (changes(explanation, links))
-        @for pair in sides::pairs(explanation) { (both(pair, links)) }
+        @for pair in sides::pairs(explanation) { (both(pair, &explanation.outside, links)) }
         @if !explanation.notes.is_empty() {
             section {
                 h2 { "What the rules say" }
@@ -143,7 +143,7 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
 }
 
 /// Both sides, attribute by attribute.
-fn both(pair: Pair<'_>, links: Links<'_>) -> Markup {
+fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
     html! {
         section {
             h2 { "Exchange and Zivver" }
@@ -159,7 +159,7 @@ fn both(pair: Pair<'_>, links: Links<'_>) -> Markup {
                     }
                 }
                 tbody {
-                    @for row in sides::rows(pair) {
+                    @for row in sides::rows(pair, outside) {
                         tr {
                             th scope="row" {
                                 (row.name)
@@ -197,7 +197,13 @@ fn side(side: &Side, missing: &str, sign: &str, links: Links<'_>) -> Markup {
             ul.values {
                 @for it in values {
                     li {
-                        @if it.differs { mark { (sign) " " (links.text(&it.text)) } } @else { (links.text(&it.text)) }
+                        @match it.other {
+                            Other::Agrees => (links.text(&it.text)),
+                            Other::Differs => mark { (sign) "\u{a0}" (links.text(&it.text)) },
+                            Other::NotCompared => {
+                                (links.text(&it.text)) " " span.soft.small { "domain not claimed (R13)" }
+                            },
+                        }
                     }
                 }
             }
