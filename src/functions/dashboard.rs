@@ -116,7 +116,7 @@ impl Dashboard<'_> {
             section {
                 h2 { "How the accounts stand" }
                 p.soft {
-                    "At the end of the last complete run, "
+                    "Last complete run: "
                     a href={ (self.ways.base) "/runs/" (report.id) "?format=html" } { (time(&figures.ended)) }
                     " (" (words::mode(report.mode)) ")"
                 }

@@ -181,6 +181,7 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
+            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
             ul.rows {
                 @for run in runs.iter().take(SHOWN) {
                     li {

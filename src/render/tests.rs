@@ -184,7 +184,13 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
         ));
     }
     report.count();
-    for render in [html::report, |report: &Report| {
+    let with_links = |report: &Report| {
+        let links = html::Links {
+            home: Some("/api/SyncHttp"),
+        };
+        html::report::details(report, links, |_| maud::Markup::default()).0
+    };
+    for render in [html::report, with_links, |report: &Report| {
         csv::report(report, csv::Separator::Comma)
     }] {
         let started = Instant::now();

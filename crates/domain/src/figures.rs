@@ -17,6 +17,7 @@ pub struct Figures {
     pub run: String,
     /// RFC 3339, UTC: from when the figures are.
     pub ended: String,
+    /// As the run read them, like the two numbers below.
     pub mailboxes: u32,
     pub in_scope: u32,
     /// Active accounts in Zivver.

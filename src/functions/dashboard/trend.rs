@@ -44,7 +44,7 @@ impl<'a> Bar<'a> {
     }
 }
 
-/// A bar for each of the last runs, the newest at the right: what was applied, and above it what needs attention. Heights
+/// A bar for each of the last runs, the newest at the right: what was applied, and downwards what needs attention. Heights
 /// are by logarithm, so that one large night does not flatten all others; the axis has the powers of ten.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended = runs.iter().filter(|run| run.state == RunState::Ended);
@@ -69,7 +69,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
             svg role="img" viewBox={ "0 0 " (BARS * WIDTH) " " (2 * HEIGHT) } preserveAspectRatio="none" aria-label=(label) {
                 line.zero x1="0" x2=(BARS * WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
                 @for (at, bar) in bars.iter().enumerate() {
-                    @let x = (BARS - 1 - at) * WIDTH + 1;
+                    @let x = (bars.len() - 1 - at) * WIDTH + 1;
                     @let (up, down) = (scale.height(bar.applied), scale.height(bar.problems));
                     g {
                         title { (bar.title()) }
@@ -84,8 +84,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
                 }
             }
             figcaption {
-                span { (time(&oldest.run.started)) }
-                span { (time(&newest.run.started)) }
+                (time(&oldest.run.started)) " to " (time(&newest.run.started)) ", the newest at the right"
             }
         }
         p.soft.small {

@@ -41,7 +41,7 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> Strin
         (details(report, links, |_| Markup::default()))
         @if let Some((last, figures)) = last {
             section {
-                h2 { "All accounts at the end of the last complete run, " (time(&figures.ended)) }
+                h2 { "All accounts: last complete run, " (time(&figures.ended)) }
                 (tally(figures))
             }
             (held(last, links, |_| Markup::default()))
@@ -105,7 +105,7 @@ pub fn tally(figures: &Figures) -> Markup {
     };
     html! {
         p.soft {
-            (number(figures.active, "active account", "active accounts")) " for "
+            "It read " (number(figures.active, "active account", "active accounts")) " and "
             (number(figures.in_scope, "mailbox", "mailboxes")) " in scope."
         }
         h3 { "Changes not made yet" }

@@ -69,7 +69,7 @@ async fn r28_the_figures_of_the_last_complete_run_stay_until_the_next_one() {
     assert_eq!(tiles(&browser).await, before);
     let text = browser.text().await;
     for words in [
-        "At the end of the last complete run",
+        "Last complete run: ",
         "Since then",
         "apply: 0 accounts changed",
         "preview for 1 account: 0 accounts changed",
@@ -81,6 +81,8 @@ async fn r28_the_figures_of_the_last_complete_run_stay_until_the_next_one() {
     for set in &applied.held {
         assert!(text.contains(&set.reason), "{text}");
     }
+
+    browser.judge("after-undo").await;
 
     // What was not read is not shown as 0: neither in the history nor on the page of the run.
     let cells = browser
@@ -96,6 +98,7 @@ async fn r28_the_figures_of_the_last_complete_run_stay_until_the_next_one() {
     let page = browser.says("ended before both sides were read").await;
     assert!(!page.contains("Zivver users"), "{page}");
     assert!(page.contains("not read"), "{page}");
+    browser.judge("failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +124,15 @@ async fn r28_the_dashboard_says_what_waits_and_what_the_timer_does_next() {
     ] {
         assert!(text.contains(words), "no {words} in {text}");
     }
+    browser.judge("pending").await;
+    let applied = site
+        .run(json!({"mode": "apply", "plan": preview.id, "wait": 60}))
+        .await;
+    browser
+        .go(&site.at(&format!("/runs/{}?format=html", applied.id)))
+        .await;
+    browser.says("only what preview").await;
+    browser.judge("plan-applied").await;
 }
 
 /// The text of the page that has an address and leads nowhere.
@@ -312,6 +324,7 @@ async fn r37_the_preview_of_an_undo_leads_to_its_run() {
     let mut delivery = site.deliver();
     delivery.join_next().await.unwrap().unwrap();
     browser.says("takes back run").await;
+    browser.judge("undo-preview").await;
     browser.click(&applied.id).await;
     browser.says("What changed").await;
 }
@@ -341,6 +354,10 @@ async fn times_are_in_the_zone_of_the_reader_and_do_not_break_on_a_phone() {
     assert_eq!(shown[1], started.strftime("%Y-%m-%d %H:%M UTC").to_string());
     assert_eq!(shown[2], 1, "a date of two lines");
     assert!(shown[3].as_str().unwrap().contains("Asia/Kat"), "{shown}");
+    let width = browser
+        .run("return [document.querySelector('.scroll').scrollWidth, document.querySelector('.scroll').clientWidth]")
+        .await;
+    assert_eq!(width[0], width[1], "a column is out of sight");
     // The picture of the history has an axis with figures and times.
     browser.go(&site.at("")).await;
     let axis = browser
