@@ -95,7 +95,7 @@ fn message(
     let last = last.filter(|last| last.report.id != report.id);
     let last = last.map(|last| (&last.report, last.figures()));
     if let Some((_, figures)) = &last {
-        text.push_str(&format!("\nFor all accounts, the {figures}.\n"));
+        text = format!("{text}\nFor all accounts, the {figures}.\n");
     }
     let mut page = html::report_after(
         report,
@@ -223,5 +223,44 @@ mod tests {
         );
         report.undoes = Some("R2".into());
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
+    }
+
+    /// What a run that failed or was for one account did not see is told as the last complete run left it.
+    #[test]
+    fn r28_a_mail_has_the_figures_of_the_last_complete_run() {
+        let address = |text: &str| SmtpAddress::verbatim(text);
+        let settings = MailSettings {
+            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            from: address("sync@corp.example"),
+            to: vec![address("ops@corp.example")],
+        };
+        let begin = |id: &str| {
+            let mut report = Report::begin(id.into(), Mode::Apply, Trigger::Timer, "t".into());
+            report.state = RunState::Ended;
+            report
+        };
+        let mut failed = begin("R2");
+        failed.outcome = RunOutcome::Failed;
+        let mut complete = begin("R1");
+        complete.outcome = RunOutcome::InSync;
+        complete.source.in_scope = 4321;
+        complete.ended = Some("2026-11-23T02:00:07Z".into());
+        let last = Complete {
+            report: complete.clone(),
+            since: Vec::new(),
+        };
+        let text = |report: &Report| {
+            let message = message(&settings, report, Some(&last)).unwrap();
+            String::from_utf8(message.formatted())
+                .unwrap()
+                .replace("=\r\n", "")
+        };
+        let mail = text(&failed);
+        assert!(
+            mail.contains("For all accounts, the last complete run ended at 2026-11-23T02:00:07Z"),
+            "{mail}"
+        );
+        assert!(mail.contains("4321 mailboxes"), "{mail}");
+        assert!(!text(&complete).contains("For all accounts, the last complete run"));
     }
 }

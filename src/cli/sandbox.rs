@@ -98,13 +98,13 @@ pub(super) async fn keep_running(
 
 /// The lines for a POSIX shell, and below them those for PowerShell.
 fn page(settings: &BTreeMap<String, String>) -> String {
-    let mut out = String::new();
-    for (name, value) in settings {
-        out.push_str(&format!("export {name}='{value}'\n"));
-    }
-    out.push_str("\n# PowerShell:\n");
-    for (name, value) in settings {
-        out.push_str(&format!("$env:{name} = '{value}'\n"));
-    }
-    out
+    let form = |of: fn(&str, &str) -> String| {
+        let lines = settings.iter().map(|(name, value)| of(name, value));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    format!(
+        "{}\n\n# PowerShell:\n{}\n",
+        form(|name, value| format!("export {name}='{value}'")),
+        form(|name, value| format!("$env:{name} = '{value}'"))
+    )
 }

@@ -92,7 +92,7 @@ impl Dashboard<'_> {
             h1 { "Exchange Online to Zivver " (badge(tone, word)) }
             p.lead { (lead) }
             @for problem in &health.problems {
-                p.alert.bad role="alert" { (words::capital(problem)) }
+                p.alert.bad role="alert" { (self.links().text(&words::capital(problem))) }
             }
             (self.figures())
             (self.glance())

@@ -178,6 +178,7 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
 /// What came after the last complete run. A later run saw only a part, so it claims nothing of the whole.
 pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     const SHOWN: usize = 10;
+    let links = Links { home: Some(base) };
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
@@ -188,7 +189,7 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
                         a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
                         (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
                         (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
-                        @if let Some(error) = &run.error { p.problem { (error) } }
+                        @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
                     }
                 }
             }
@@ -318,6 +319,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
         Level::Warning => (Tone::Notice, "works, with something to look at"),
         Level::Error => (Tone::Bad, "something does not work"),
     };
+    let links = Links { home: Some(base) };
     let level = |level| match level {
         Level::Good => badge(Tone::Good, "ok"),
         Level::Warning => badge(Tone::Notice, "look"),
@@ -330,7 +332,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
             ul.rows {
                 @for finding in &checkup.findings {
                     li {
-                        (level(finding.level)) " " span.who { (finding.topic) } " " (finding.text)
+                        (level(finding.level)) " " span.who { (finding.topic) } " " (links.text(&finding.text))
                         @for remedy in &finding.remedy { p { code { (remedy) } } }
                     }
                 }
@@ -350,7 +352,7 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
     };
     let content = html! {
         h1 { (title) }
-        p.alert.bad role="alert" { (words::capital(&detail)) }
+        p.alert.bad role="alert" { (Links { home: Some(base) }.text(&words::capital(&detail))) }
         p { a href=(base) { "Back to the dashboard" } }
     };
     let mut refused = page(response.status, frame.around(&content));

@@ -297,7 +297,7 @@ impl Terminal {
         assert!(ready, "{command} ended");
         let printed = fs::read_to_string(printed).unwrap();
         let exports = printed.lines().filter(|line| line.starts_with("export "));
-        self.exports = exports.map(|line| format!("{line}\n")).collect();
+        self.exports = exports.collect::<Vec<_>>().join("\n") + "\n";
         running
     }
 }

@@ -131,7 +131,11 @@ pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
             },
             |it| Some(vec![Said::new(it.name.trim(), it.name.trim())]),
         ),
-        row("Kind", mailbox_kind, account_kind),
+        row(
+            "Kind",
+            |it| Some(vec![mailbox_kind(it)]),
+            |it| Some(vec![Said::new(key_of(it.kind), key_of(it.kind))]),
+        ),
         row("Status", mailbox_status, |it| {
             Some(vec![if it.active {
                 Said::new("active", ACTIVE)
@@ -205,18 +209,13 @@ fn is_guid(text: &str) -> bool {
     text.len() == 36 && text.matches('-').count() == 4
 }
 
-fn mailbox_kind(mailbox: &MailboxFacts) -> Told {
+fn mailbox_kind(mailbox: &MailboxFacts) -> Said {
     let key = match &*mailbox.kind {
         "UserMailbox" => key_of(AccountKind::User),
         "SharedMailbox" => key_of(AccountKind::Functional),
         other => other,
     };
-    Some(vec![Said::new(&mailbox.kind, key)])
-}
-
-fn account_kind(account: &AccountFacts) -> Told {
-    let key = key_of(account.kind);
-    Some(vec![Said::new(key, key)])
+    Said::new(&mailbox.kind, key)
 }
 
 fn key_of(kind: AccountKind) -> &'static str {
