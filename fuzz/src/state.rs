@@ -7,13 +7,10 @@ use cloud_sync::{
         memory::Memory,
         mode::{Mode, Trigger},
         notice::Notified,
+        record::{Batch, Deeds, PlanRecord},
         report::Report,
     },
-    engine::{
-        Engine, Links, RunRequest, RunSummary,
-        fetch::KeptAnswer,
-        journal::{Batch, Deeds, PlanRecord, read},
-    },
+    engine::{Engine, Links, RunRequest, RunSummary, fetch::KeptAnswer, journal::read},
     http::Clock,
     state::{
         Phase, RunId, State, StateError,

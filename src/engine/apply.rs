@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use super::{
-    journal::{Entry, Journal},
+    journal::Journal,
     progress::{Progress, Watcher},
     stop::Stop,
 };
@@ -18,6 +18,7 @@ use crate::{
             FunctionalUpdate, IN_FLIGHT_MAX, Refused, Request, UserExtensionUpdate, UserUpdate,
         },
         plan::ApprovedPlan,
+        record::Entry,
         world::World,
     },
     zivver::{

@@ -77,6 +77,9 @@ pub enum RunError {
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
+    /// R34
+    #[error("{0}")]
+    TimeUp(&'static str),
 }
 
 impl RunError {
@@ -104,7 +107,8 @@ impl RunError {
             | Self::NoMailboxes { .. }
             | Self::SourceFilter(_)
             | Self::TargetDoubt(_)
-            | Self::Stopped(_) => false,
+            | Self::Stopped(_)
+            | Self::TimeUp(_) => false,
         }
     }
 }

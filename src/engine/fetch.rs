@@ -28,7 +28,6 @@ use crate::{
         matching::{Matching, match_accounts},
         memory::Memory,
         scope::{SourceFilter, source_filter},
-        seen::target_doubt,
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
     },
@@ -155,7 +154,7 @@ impl Fetcher<'_> {
 
     async fn target(&self, memory: &Memory) -> Result<Actual, RunError> {
         let actual = self.zivver.accounts().await?;
-        match target_doubt(memory, &actual, self.policy.min_target_ratio) {
+        match memory.target_doubt(&actual, self.policy.min_target_ratio) {
             Some(doubt) => Err(doubt.into()),
             None => Ok(actual),
         }

@@ -9,9 +9,8 @@ use super::{
 use domain::{
     address::SmtpAddress,
     directory::MailboxIx,
-    explain::concerned,
     memory::Memory,
-    named::{Found, with_name},
+    named::{Found, concerned, with_name},
     plan::{Plan, Wishes, plan},
     source::Question,
 };

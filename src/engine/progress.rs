@@ -77,8 +77,8 @@ impl Engine {
                 is_waiting: false,
             };
         };
-        let all = Duration::from_millis(estimate(self.settings().zivver_rate, of));
         let parts = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
+        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(of)));
         let left = all / parts(of).max(1) * parts(of.saturating_sub(done));
         let zivver = self.shared.zivver.get();
         Outlook {

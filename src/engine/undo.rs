@@ -1,12 +1,10 @@
 //! Undo (R37): an ordinary run whose deltas come from the journal of an earlier one.
 
-use super::{
-    RunError, RunSummary,
-    journal::{Before, Entry, PlanRecord, PlannedAction, read},
-};
+use super::{RunError, RunSummary, journal::read};
 use crate::{
     domain::{
         plan::ActionKind,
+        record::{Before, Entry, PlanRecord, PlannedAction},
         report::ActionOutcome,
         undo::{Deed, Undo},
     },

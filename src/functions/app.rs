@@ -602,7 +602,7 @@ fn problem(error: &RunError) -> Problem {
         | RunError::SourceFilter(_)
         | RunError::Target(_)
         | RunError::TargetDoubt(_) => ProblemKind::Service,
-        RunError::Stopped(_) => ProblemKind::Internal,
+        RunError::Stopped(_) | RunError::TimeUp(_) => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())
 }

@@ -27,7 +27,7 @@ use self::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// Verification forgets what the run held (R36).
+    /// Verification forgets what the run held, and memory what the limit was of (R36).
     Marks,
     /// A run writes without asking whether the lock is still its own (R29).
     Permit,

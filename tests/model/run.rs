@@ -6,22 +6,21 @@ use std::{
     sync::Mutex,
 };
 
-use cloud_sync::{
-    domain::{
-        accounts::Accounts,
-        approval::Approval,
-        delta::{Delta, Target},
-        guard::Class,
-        ids::ScimId,
-        ineffective::{Asked, Sent, SentChange, compare, remember},
-        matching::{Matching, match_accounts},
-        memory::{InHand, Memory, Spent},
-        mode::{Mode, Trigger},
-        plan::{Plan, Wishes, next_mapping, plan},
-        report::{ActionOutcome, ActionReport, Report, RunOutcome},
-        world::World,
-    },
-    engine::journal::{Entry, PlanRecord},
+use cloud_sync::domain::{
+    accounts::Accounts,
+    approval::Approval,
+    delta::{Delta, Target},
+    execute::{ActionEnd, Applied, Finish},
+    ids::ScimId,
+    ineffective::{Asked, Sent, SentChange, compare},
+    ledger::{Ledger, record_interrupted},
+    matching::{Matching, match_accounts},
+    memory::{InHand, Memory},
+    mode::{Mode, Trigger},
+    plan::{Plan, Wishes, plan},
+    record::{Entry, PlanRecord},
+    report::{ActionOutcome, Report, RunOutcome},
+    world::{Policy, World},
 };
 
 use crate::{
@@ -138,44 +137,47 @@ impl Run {
     }
 
     fn take_in(&mut self, now: i64) {
-        let mut untold = false;
-        let mut created = Vec::new();
+        let applied = self.applied();
         let mut report = (*self.report).clone();
-        let mut counts: BTreeMap<Class, u32> = BTreeMap::new();
-        for (at, planned) in self.record.actions.iter().enumerate() {
-            let outcome = self.outcome(at);
-            report.actions[at].outcome = outcome;
-            untold |= outcome == ActionOutcome::Failed;
-            if outcome == ActionOutcome::Failed {
-                report.actions[at].problems.push("no answer".into());
-            }
-            if !outcome.is_done() {
-                continue;
-            }
-            for (class, count) in &planned.guarded {
-                *counts.entry(*class).or_default() += count;
-            }
-            if let (None, Some(object_id)) = (&planned.action.id, planned.object_id) {
-                let id = Person::with_address(&planned.action.address).id();
-                created.push((object_id, id));
-            }
-        }
+        report.record_outcomes(&applied);
         self.report = Derived::new(report);
+        let (planned, record, run) = (self.planned.clone(), self.record.clone(), id(self.number));
         self.memory.edit(|memory| {
-            memory.mapping.extend(created);
-            if untold {
-                let in_hand = memory.in_hand.iter_mut();
-                in_hand.for_each(|plan| plan.ended = Some(now));
-                return;
-            }
-            memory.in_hand = None;
-            let spent = counts.into_iter();
-            memory.spent.extend(spent.map(|(class, count)| Spent {
-                at: now,
-                class,
-                count,
-            }));
+            planned
+                .ledger(&run, now)
+                .record_outcomes(memory, &record, &applied);
         });
+    }
+
+    fn applied(&self) -> Applied {
+        let mut applied = Applied {
+            finish: if self.next().is_some() {
+                Finish::CutOff
+            } else {
+                Finish::Complete
+            },
+            ..Applied::default()
+        };
+        for (at, planned) in self.record.actions.iter().enumerate() {
+            let outcome = self.answers.get(&at).map(|answer| answer.outcome());
+            let mut end = ActionEnd {
+                outcome: Some(outcome.unwrap_or(ActionOutcome::Remaining)),
+                ..ActionEnd::default()
+            };
+            if outcome == Some(ActionOutcome::Failed) {
+                end.problems.push("no answer".into());
+            }
+            let mailbox = self
+                .delta(at)
+                .mailbox
+                .filter(|_| planned.action.id.is_none());
+            if let (Some(mailbox), true) = (mailbox, end.is_done()) {
+                let id = Person::with_address(&planned.action.address).id();
+                applied.created.insert(mailbox, id);
+            }
+            applied.actions.push(end);
+        }
+        applied
     }
 
     fn sent(&self, accounts: &Accounts) -> Vec<SentChange> {
@@ -210,20 +212,12 @@ impl Run {
         let outdated = changes.iter().filter_map(|change| known.get(&change.key));
         let outdated: Vec<_> = outdated.collect();
         report.skipped.retain(|note| !outdated.contains(&note));
-        let planned = self.planned.clone();
+        let (planned, run) = (self.planned.clone(), id(self.number));
         self.memory.edit(|memory| {
-            forget_kept(memory, &planned.plan);
-            let run = id(self.number);
-            let notes = remember(&mut memory.ineffective, changes, &run, now);
+            let notes = planned.ledger(&run, now).record_effects(memory, changes);
             report.skipped.extend(notes);
         });
     }
-}
-
-fn forget_kept(memory: &mut Memory, plan: &Plan) {
-    memory
-        .ineffective
-        .retain(|key, _| plan.ineffective.contains_key(key));
 }
 
 /// What a run reads.
@@ -236,8 +230,23 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Planned {
     read: Read,
+    policy: Policy,
     plan: Plan,
     record: Document<PlanRecord>,
+}
+
+impl Planned {
+    fn ledger<'a>(&'a self, run: &'a str, now: i64) -> Ledger<'a> {
+        Ledger {
+            plan: &self.plan,
+            world: &self.read.world,
+            policy: &self.policy,
+            matching: &self.read.matching,
+            run,
+            now,
+            is_for_all: true,
+        }
+    }
 }
 
 /// Plans by what they are made from: many lives come to the same one.
@@ -245,6 +254,13 @@ pub(crate) struct Planned {
 pub(crate) struct Plans(Mutex<HashMap<u64, Derived<Planned>>>);
 
 impl Life {
+    fn record_plan(&self, ledger: &Ledger<'_>, memory: &mut Memory) {
+        ledger.record_plan(memory);
+        if self.broken == Broken::Marks {
+            memory.held_of.clear();
+        }
+    }
+
     fn plan(
         &self,
         organisation: Organisation,
@@ -266,6 +282,7 @@ impl Life {
         let planned = Derived::new(Planned {
             read,
             record: Document::new(record),
+            policy,
             plan,
         });
         let mut plans = self.plans.0.lock().unwrap();
@@ -283,12 +300,6 @@ impl Read {
         let world = world(organisation, gone);
         let matching = match_accounts(&world, &policy(life.limit), memory);
         Self { world, matching }
-    }
-
-    fn settle(&self, memory: &mut Memory) {
-        let mapping = std::mem::take(&mut memory.mapping);
-        memory.mapping = next_mapping(&self.world, &self.matching, mapping);
-        memory.cut_off = false;
     }
 }
 
@@ -332,26 +343,26 @@ impl State {
             disturbances: self.seen.disturbances,
             allowed,
             answers: BTreeMap::new(),
-            report: Derived::new(described(number, &planned.plan)),
+            report: Derived::new(described(number, &planned)),
             record: planned.record.clone(),
             planned,
         };
         self.seen
             .note(Event::Held, !run.planned.plan.held.is_empty());
         if run.planned.plan.approved.is_empty() {
-            self.nothing_to_do(run);
+            self.nothing_to_do(run, life);
         } else {
             self.lock = Some(who);
             self.instances[who] = Phase::Planned(run);
         }
     }
 
-    fn nothing_to_do(&mut self, mut run: Run) {
-        let planned = run.planned.clone();
+    fn nothing_to_do(&mut self, mut run: Run, life: &Life) {
+        let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
-            planned.read.settle(memory);
-            memory.give_back(&planned.plan.untaken);
-            forget_kept(memory, &planned.plan);
+            let ledger = planned.ledger(&number, now);
+            life.record_plan(&ledger, memory);
+            ledger.forget_kept(memory);
         });
         let mut report = (*run.report).clone();
         report.converged = Some(!run.planned.plan.is_waiting);
@@ -362,28 +373,18 @@ impl State {
 
     /// R26, R35: what a plan did whose run did not come to its end.
     fn take_over(&mut self, world: &World, life: &Life) {
-        let Some(InHand { run, ended, .. }) = self.memory.in_hand.clone() else {
+        let Some(InHand { run, .. }) = self.memory.in_hand.clone() else {
             return;
         };
         self.seen.note(Event::TookUp, true);
         let record = self.records.iter().find(|record| id(record.number) == run);
         let record = record.unwrap();
-        let at = ended.unwrap_or(self.now);
+        let now = self.now;
         self.memory.edit(|memory| {
-            memory.in_hand = None;
-            memory.cut_off |= ended.is_none();
+            let in_hand = memory.in_hand.take().unwrap();
+            memory.cut_off |= in_hand.ended.is_none();
             if life.broken != Broken::InHand {
-                let counts = record.record.spent(&record.entries, world).into_iter();
-                let counts = counts.map(|(class, count)| Spent { at, class, count });
-                memory.spent.extend(counts);
-            }
-            for (at, planned) in record.record.actions.iter().enumerate() {
-                let entry = record.entries.iter().find(|it| it.action as usize == at);
-                if let Some(object_id) = planned.object_id
-                    && let Some(id) = planned.created_in(entry, world)
-                {
-                    memory.mapping.entry(object_id).or_insert(id);
-                }
+                record_interrupted(memory, in_hand, &record.record, &record.entries, world, now);
             }
         });
         self.revision += 1;
@@ -439,10 +440,9 @@ impl State {
             self.seen.note(Event::LostLock, true);
             return;
         }
-        let planned = run.planned.clone();
+        let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
-            planned.read.settle(memory);
-            memory.give_back(&planned.plan.untaken);
+            life.record_plan(&planned.ledger(&number, now), memory);
             memory.in_hand = Some(InHand::new(id(run.number), 0));
         });
         // A run that froze after its last write may have saved what it saw meanwhile.
@@ -528,7 +528,6 @@ impl State {
         if let Some(code) = &run.code {
             run.approval = Document::new(self.approvals.get(code).cloned());
         }
-        run.memory.edit(|memory| memory.cut_off |= is_stopped);
         if !self.save_memory(&mut run) || is_stopped {
             self.close(&run);
             if self.lock == Some(who) {
@@ -657,17 +656,8 @@ fn give_back(
     });
 }
 
-fn described(number: u8, plan: &Plan) -> Report {
+fn described(number: u8, planned: &Planned) -> Report {
     let mut report = Report::begin(id(number), Mode::Apply, Trigger::Timer, String::new());
-    let actions = plan.approved.actions().iter();
-    report.actions = actions
-        .map(|action| ActionReport {
-            action: action.clone(),
-            outcome: ActionOutcome::Planned,
-            problems: Vec::new(),
-        })
-        .collect();
-    report.held.clone_from(&plan.held);
-    report.skipped.clone_from(&plan.notes);
+    report.describe(&planned.plan, &planned.read.world);
     report
 }

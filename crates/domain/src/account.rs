@@ -7,10 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    accounts::AccountKind,
     address::SmtpAddress,
     ids::{ObjectId, ScimId},
 };
+
+/// What an account is in Zivver.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    User,
+    Functional,
+}
 
 /// Both lists, each complete (R1).
 #[derive(Debug, Clone, Default, PartialEq)]

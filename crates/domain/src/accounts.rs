@@ -1,5 +1,6 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
+pub use super::account::AccountKind;
 use super::{
     account::{Actual, Extension, FunctionalAccount, RejectedAccount, UserAccount},
     address::SmtpAddress,
@@ -12,16 +13,6 @@ use super::{
 /// Position of an account in [`Accounts`]: users first, then functional accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountIx(pub u32);
-
-/// What an account is in Zivver.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountKind {
-    User,
-    Functional,
-}
 
 /// One account of either kind.
 #[derive(Debug, Clone, Copy)]

@@ -180,3 +180,63 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
         });
     changes.collect()
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    #[serde(flatten)]
+    pub action: Action,
+    pub outcome: ActionOutcome,
+    /// What was refused in it, each with status, text and remedy.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<String>,
+}
+
+impl ActionReport {
+    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    pub fn followed_by(&mut self, later: Self) {
+        self.outcome = self.outcome.followed_by(later.outcome);
+        for problem in later.problems {
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        self.action.followed_by(later.action);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionOutcome {
+    /// Not carried out: a preview.
+    Planned,
+    Applied,
+    /// Carried out but for parts that were refused.
+    Partly,
+    Refused,
+    /// No answer, or the run stopped in it: it may have been carried out.
+    Failed,
+    /// Not started before the deadline or the stop.
+    Remaining,
+}
+
+impl ActionOutcome {
+    /// Whether Zivver said that it did the action, or a part of it.
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Applied | Self::Partly => true,
+            Self::Planned | Self::Refused | Self::Failed | Self::Remaining => false,
+        }
+    }
+
+    /// The outcome of an action whose parts had these two, one after the other.
+    fn followed_by(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Applied, Self::Applied) => Self::Applied,
+            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
+            (
+                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
+                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
+            ) => later,
+        }
+    }
+}

@@ -191,7 +191,7 @@ impl<'a> Walk<'a> {
             Trustee::Group(group) if entry.deny && !is_expandable(group) => {
                 return Err(format!(
                     "access is denied to {:?}, a group that cannot be expanded; {}",
-                    name(group),
+                    group.label(),
                     self.replace(entry)
                 ));
             }
@@ -384,7 +384,7 @@ impl<'a> Walk<'a> {
         }
         Err(format!(
             "the group {:?} is nested deeper than {GROUP_DEPTH_MAX} levels; {}",
-            name(group),
+            group.label(),
             self.replace(entry)
         ))
     }
@@ -398,7 +398,7 @@ impl<'a> Walk<'a> {
         seen: &mut BTreeSet<String>,
         grants: &mut Gathered,
     ) -> Result<Vec<(&'a RecipientRecord, Vec<String>)>, Unknown> {
-        let label = name(group);
+        let label = group.label();
         if let Some(remark) = gives_no_right(group) {
             grants.remarks.insert(remark);
             return Ok(Vec::new());
@@ -481,7 +481,7 @@ fn gives_no_right(group: &RecipientRecord) -> Option<Remark> {
             | GroupKind::Dynamic
             | GroupKind::Role,
         ) => Some(Remark::NoRight {
-            group: name(group).into(),
+            group: group.label().into(),
             kind: group.recipient_type_details.clone(),
         }),
         Nature::Group(GroupKind::Security | GroupKind::NonUniversal | GroupKind::PlainSecurity)
@@ -492,7 +492,7 @@ fn gives_no_right(group: &RecipientRecord) -> Option<Remark> {
 
 /// Why it is unknown whether a group gives its members a right.
 fn obscure(group: &RecipientRecord) -> String {
-    let label = name(group);
+    let label = group.label();
     let kind = group.recipient_type_details.trim();
     match group.nature() {
         _ if kind.is_empty() => format!("Exchange does not say what kind of group {label:?} is"),
@@ -543,20 +543,4 @@ fn group_at<'a>(groups: &'a [RecipientRecord], at: Option<&BTreeSet<usize>>) -> 
         .and_then(|set| set.first().copied())
         .expect("the caller counted one");
     Trustee::Group(&groups[at])
-}
-
-pub(super) fn name(recipient: &RecipientRecord) -> &str {
-    [
-        &recipient.display_name,
-        &recipient.name,
-        &recipient.primary_smtp_address,
-        &recipient.identity,
-        &recipient.object_id,
-        &recipient.guid,
-    ]
-    .into_iter()
-    .flatten()
-    .map(|text| text.trim())
-    .find(|text| !text.is_empty())
-    .unwrap_or("(no name)")
 }

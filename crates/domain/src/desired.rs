@@ -7,10 +7,10 @@ use super::{
     delegation::{Delegations, Grantee},
     delta::Target,
     directory::{MailboxIx, Party},
+    kept_access::{accounts_of_mailbox, accounts_of_outsider},
     mailbox::MailboxKind,
     matching::{MailboxFate, Matching},
     note::Code,
-    outsider::accounts_of_mailbox,
     world::{MailboxScope, Policy, World},
 };
 
@@ -105,7 +105,7 @@ pub fn delegates_of(
         }
     }
     for outsider in &grants.outsiders {
-        let accounts = outsider.accounts(world, matching);
+        let accounts = accounts_of_outsider(world, matching, outsider);
         if !accounts.is_empty() {
             kept.extend(accounts);
             let reason = format!("Exchange has it as a {}", outsider.kind);

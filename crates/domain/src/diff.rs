@@ -17,6 +17,7 @@ use super::{
     directory::MailboxIx,
     guard::Class,
     hash::HashSet,
+    kept_access::accounts_of_outsider,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
@@ -200,7 +201,7 @@ impl Differ<'_> {
                     self.note(&mailbox.primary, code, text);
                 }
                 for outsider in &grants.outsiders {
-                    if outsider.accounts(self.world, self.matching).is_empty() {
+                    if accounts_of_outsider(self.world, self.matching, outsider).is_empty() {
                         let text = format!(
                             "{} ({}) is not a mailbox of the tenant and has no active account",
                             outsider.label, outsider.kind

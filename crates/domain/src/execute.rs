@@ -33,12 +33,12 @@ use turn::Turn;
 
 use super::{
     accounts::Account,
+    action::ActionOutcome,
     delta::Target,
     directory::to_u32,
     ids::ScimId,
     offenders::{Part, Refusal},
     plan::ApprovedPlan,
-    report::ActionOutcome,
     step::StepIx,
     world::World,
 };

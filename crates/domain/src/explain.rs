@@ -17,7 +17,7 @@ use super::{
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
-    named::{UnknownAddress, names, nearest, suggestion},
+    named::{UnknownAddress, concerned, names, nearest, suggestion},
     note::Note,
     plan::{Action, Plan},
     source::RecipientAnswer,
@@ -229,34 +229,6 @@ fn held_then<'a>(
             reason: format!("{} in run {}", set.reason, last.id),
             change: change.clone(),
         })
-}
-
-/// The mailboxes and accounts that have the address.
-pub fn concerned(
-    address: &SmtpAddress,
-    world: &World,
-    matching: &Matching,
-) -> (Vec<MailboxIx>, Vec<AccountIx>) {
-    let mut mailboxes: Vec<MailboxIx> = Vec::new();
-    let mut accounts: Vec<AccountIx> = Vec::new();
-    for party in world.directory.with_address(address) {
-        if let Party::Mailbox(ix) = party {
-            mailboxes.push(*ix);
-            accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
-        }
-    }
-    accounts.extend(world.accounts.with_address(address));
-    accounts.extend(world.accounts.with_alias(address));
-    accounts.sort_unstable();
-    accounts.dedup();
-    for (ix, _) in world.directory.iter() {
-        if matching.claimed[ix.0 as usize].is_some_and(|account| accounts.contains(&account))
-            && !mailboxes.contains(&ix)
-        {
-            mailboxes.push(ix);
-        }
-    }
-    (mailboxes, accounts)
 }
 
 fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> String {

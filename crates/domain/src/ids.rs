@@ -132,6 +132,17 @@ impl fmt::Debug for ScimId {
     }
 }
 
+/// R23: what is written as `SsoAccountKey`, at creation and with each extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SsoAccountKey {
+    ObjectId,
+    UserPrincipalName,
+    PrimaryAddress,
+    /// Never sent.
+    Omit,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,10 +14,13 @@ use super::{
     memory::{Ineffective, Memory, Untaken},
     note::{Code, Note},
     offenders::{removes_all, wait_s},
-    plan::Wishes,
     scope::RunScope,
+    wishes::Wishes,
     world::World,
 };
+
+/// How long lists may lag behind writes, in seconds, before a difference counts.
+pub const LIST_LAG_MAX_S: i64 = 60;
 
 /// What is known of the proposed changes from earlier runs.
 #[derive(Debug, Default)]

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    account::Actual,
     address::SmtpAddress,
     guard::Class,
-    ids::{ObjectId, ScimId, SignInKey},
-    seen::SeenAccounts,
-    world::SsoAccountKey,
+    ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
+    seen::{SeenAccounts, TargetDoubt},
 };
 
 /// How long a list may lag behind a create.
@@ -200,6 +200,15 @@ impl SourceState {
 }
 
 impl Memory {
+    /// R2: why `now` is not what Zivver has, or `None`. A memory from before accounts were remembered has at least those that
+    /// belong to mailboxes.
+    pub fn target_doubt(&self, now: &Actual, ratio: f64) -> Option<TargetDoubt> {
+        match &self.seen_accounts {
+            Some(seen) => seen.doubt(now, ratio),
+            None => SeenAccounts::from_ids(self.mapping.values()).doubt(now, ratio),
+        }
+    }
+
     /// R16, R17: an account belongs to this object id from now on, and to no other.
     pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
         self.mapping.retain(|_, other| other != id);

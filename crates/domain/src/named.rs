@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    address::SmtpAddress, directory::Party, explain::concerned, matching::Matching, world::World,
+    accounts::AccountIx,
+    address::SmtpAddress,
+    directory::{MailboxIx, Party},
+    matching::Matching,
+    world::World,
 };
 
 /// How many letters of an address may be wrong for it to count as a typing error.
@@ -186,4 +190,32 @@ pub fn names(address: &SmtpAddress, world: &World, matching: &Matching) -> BTree
         .chain(parties.map(|party| world.directory.label(party).to_owned()))
         .chain(accounts.map(|account| account.address().to_string()))
         .collect()
+}
+
+/// The mailboxes and accounts that have the address.
+pub fn concerned(
+    address: &SmtpAddress,
+    world: &World,
+    matching: &Matching,
+) -> (Vec<MailboxIx>, Vec<AccountIx>) {
+    let mut mailboxes: Vec<MailboxIx> = Vec::new();
+    let mut accounts: Vec<AccountIx> = Vec::new();
+    for party in world.directory.with_address(address) {
+        if let Party::Mailbox(ix) = party {
+            mailboxes.push(*ix);
+            accounts.extend(matching.claimed.get(ix.0 as usize).copied().flatten());
+        }
+    }
+    accounts.extend(world.accounts.with_address(address));
+    accounts.extend(world.accounts.with_alias(address));
+    accounts.sort_unstable();
+    accounts.dedup();
+    for (ix, _) in world.directory.iter() {
+        if matching.claimed[ix.0 as usize].is_some_and(|account| accounts.contains(&account))
+            && !mailboxes.contains(&ix)
+        {
+            mailboxes.push(ix);
+        }
+    }
+    (mailboxes, accounts)
 }

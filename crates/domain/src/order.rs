@@ -9,11 +9,10 @@ use std::collections::BTreeSet;
 use calls::without_extension;
 
 use super::{
-    accounts::{AccountKind, AccountView, Accounts},
+    accounts::{AccountKind, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
     hash::HashMap,
-    hold::digest,
     scope::ClaimedDomains,
     settle::claims,
     step::{Call, Delegate, Step, StepIx, UserExtension},
@@ -349,10 +348,4 @@ impl Ordering<'_> {
 
 fn draft_ix(at: usize) -> StepIx {
     StepIx(super::directory::to_u32(at))
-}
-
-/// A free address in the domain of the account, the same in every run.
-pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
-    let hash = digest([account.id().as_str(), address.as_str()].into_iter());
-    SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))
 }

@@ -19,8 +19,7 @@ use super::{
     note::{Code, Note},
     offenders::withhold,
     order::order,
-    reviewed::{Restricted, Reviewed},
-    scope::RunScope,
+    reviewed::Restricted,
     settle::settle,
     sign_in_keys,
     step::Step,
@@ -31,29 +30,8 @@ use super::{
 pub use super::{
     action::{Action, ActionKind, AttributeChange},
     change::Attribute,
+    wishes::Wishes,
 };
-
-/// What one run wants beyond the policy.
-#[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// R39.
-    pub scope: RunScope,
-    /// R39: accounts that the run has written to. They stay in its scope: the run itself may have changed the address that
-    /// named them.
-    pub written: BTreeSet<ScimId>,
-    /// R27: fingerprints of the changes that the run's codes stand for.
-    pub approved: BTreeSet<String>,
-    /// Epoch seconds.
-    pub now: i64,
-    /// R25: the last run was cut off.
-    pub stops_first: bool,
-    /// R26: the state in which the run began, if an earlier plan of it counted that.
-    pub began: Option<Base>,
-    /// R36: verification holds what the run held, and nothing else.
-    pub held: Option<Marks>,
-    /// R28: nothing but these changes is made.
-    pub reviewed: Option<Reviewed>,
-}
 
 /// Everything that is decided about a run.
 #[derive(Debug)]

@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::action::{ActionOutcome, ActionReport};
 use super::{
     accounts::AccountKind,
     address::SmtpAddress,
+    directory::to_u32,
+    execute::Applied,
     hold::HeldSet,
     mode::{Mode, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
-    plan::{Action, ActionKind, AttributeChange},
+    plan::{Action, ActionKind, AttributeChange, Plan},
+    record::Entry,
     since::Since,
     suspended::Suspended,
+    world::World,
 };
 
 /// Version of the report's JSON form. Members may be added within a version.
@@ -184,66 +189,6 @@ fn key(code: Code) -> String {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActionReport {
-    #[serde(flatten)]
-    pub action: Action,
-    pub outcome: ActionOutcome,
-    /// What was refused in it, each with status, text and remedy.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub problems: Vec<String>,
-}
-
-impl ActionReport {
-    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
-    pub fn followed_by(&mut self, later: Self) {
-        self.outcome = self.outcome.followed_by(later.outcome);
-        for problem in later.problems {
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-        }
-        self.action.followed_by(later.action);
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionOutcome {
-    /// Not carried out: a preview.
-    Planned,
-    Applied,
-    /// Carried out but for parts that were refused.
-    Partly,
-    Refused,
-    /// No answer, or the run stopped in it: it may have been carried out.
-    Failed,
-    /// Not started before the deadline or the stop.
-    Remaining,
-}
-
-impl ActionOutcome {
-    /// Whether Zivver said that it did the action, or a part of it.
-    pub fn is_done(self) -> bool {
-        match self {
-            Self::Applied | Self::Partly => true,
-            Self::Planned | Self::Refused | Self::Failed | Self::Remaining => false,
-        }
-    }
-
-    /// The outcome of an action whose parts had these two, one after the other.
-    fn followed_by(self, later: Self) -> Self {
-        match (self, later) {
-            (Self::Applied, Self::Applied) => Self::Applied,
-            (Self::Applied | Self::Partly, _) | (_, Self::Applied | Self::Partly) => Self::Partly,
-            (
-                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
-                Self::Planned | Self::Refused | Self::Failed | Self::Remaining,
-            ) => later,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAction {
     pub address: SmtpAddress,
     pub account: AccountKind,
@@ -311,6 +256,64 @@ impl Report {
         }
     }
 
+    /// What reading and planning tell.
+    pub fn describe(&mut self, plan: &Plan, world: &World) {
+        let accounts = &world.accounts;
+        self.source = SourceFacts {
+            tenant_id: world.tenant_id.clone(),
+            mailboxes: plan.seen.mailboxes,
+            in_scope: plan.seen.in_scope,
+            rejected: to_u32(world.directory.rejections.len()),
+        };
+        self.target = TargetFacts {
+            users: to_u32(accounts.actual().users.len()),
+            functional: to_u32(accounts.actual().groups.len()),
+            active: plan.base.active,
+            outside: plan.accounts_outside,
+            rejected: to_u32(accounts.rejected().len()),
+        };
+        let planned = plan.approved.actions().iter().map(|action| ActionReport {
+            action: action.clone(),
+            outcome: ActionOutcome::Planned,
+            problems: Vec::new(),
+        });
+        self.actions = planned.collect();
+        self.held.clone_from(&plan.held);
+        self.skipped.clone_from(&plan.notes);
+        self.filter_counts.clone_from(&plan.filter_counts);
+        let writes = plan.approved.steps().iter();
+        self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
+    }
+
+    /// What became of the plan.
+    pub fn record_outcomes(&mut self, applied: &Applied) {
+        for (action, end) in self.actions.iter_mut().zip(&applied.actions) {
+            action.outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
+            action.problems.clone_from(&end.problems);
+        }
+        let ends = applied.actions.iter().map(|end| end.outcome);
+        let remaining = ends.filter(|outcome| *outcome == Some(ActionOutcome::Remaining));
+        self.remaining = to_u32(remaining.count());
+        self.skipped.extend_from_slice(&applied.notes);
+        self.skipped.sort_unstable();
+    }
+
+    /// What became of the plan as far as the journal was told.
+    pub fn record_entries(&mut self, entries: Vec<Entry>) {
+        for action in &mut self.actions {
+            action.outcome = ActionOutcome::Remaining;
+        }
+        for entry in entries {
+            if let Some(action) = self.actions.get_mut(entry.action as usize) {
+                action.outcome = entry.outcome;
+                action.problems = entry.problems;
+            }
+        }
+        let outcomes = self.actions.iter().map(|action| action.outcome);
+        let remaining = outcomes.filter(|outcome| *outcome == ActionOutcome::Remaining);
+        self.remaining = to_u32(remaining.count());
+    }
+
     /// R39: keeps what is about accounts with these names, and counts the rest.
     pub fn narrow(&mut self, names: &BTreeSet<String>) {
         let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
@@ -318,8 +321,8 @@ impl Report {
             .partition(|note| names.contains(&note.address));
         let attention = others.iter().filter(|note| note.code.needs_attention());
         self.others = Some(Others {
-            findings: super::directory::to_u32(others.len()),
-            attention: super::directory::to_u32(attention.count()),
+            findings: to_u32(others.len()),
+            attention: to_u32(attention.count()),
         });
         self.skipped = own;
         self.suspended
@@ -371,7 +374,7 @@ impl Report {
         counts.held = self
             .held
             .iter()
-            .map(|held| super::directory::to_u32(held.changes.len()))
+            .map(|held| to_u32(held.changes.len()))
             .sum();
         for note in &self.skipped {
             *counts.skipped.entry(key(note.code)).or_default() += 1;

@@ -7,13 +7,13 @@ use std::{
 
 use super::{
     accounts::AccountKind,
+    action::{Action, AttributeChange},
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::{Delta, Target},
     ids::ScimId,
     matching::Matching,
     note::{Code, Note},
-    plan::{Action, AttributeChange},
     settle::settle,
     world::World,
 };

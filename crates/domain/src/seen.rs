@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{account::Actual, accounts::Accounts, ids::ScimId, memory::Memory};
+use super::{account::Actual, accounts::Accounts, ids::ScimId};
 
 /// Accounts by short hashes of their ids: 50,000 are 0.4 MB, and two thirds more than that in a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ impl SeenAccounts {
         Self::from_ids(ids(accounts.actual()))
     }
 
-    fn from_ids<'a>(ids: impl Iterator<Item = &'a ScimId>) -> Self {
+    pub(super) fn from_ids<'a>(ids: impl Iterator<Item = &'a ScimId>) -> Self {
         let mut hashes: Vec<u64> = ids.map(hash).collect();
         hashes.sort_unstable();
         hashes.dedup();
@@ -57,14 +57,6 @@ pub struct TargetDoubt {
     pub found: usize,
     pub known: usize,
     pub ratio: f64,
-}
-
-/// R2. A memory from before accounts were remembered has at least those that belong to mailboxes.
-pub fn target_doubt(memory: &Memory, now: &Actual, ratio: f64) -> Option<TargetDoubt> {
-    match &memory.seen_accounts {
-        Some(seen) => seen.doubt(now, ratio),
-        None => SeenAccounts::from_ids(memory.mapping.values()).doubt(now, ratio),
-    }
 }
 
 fn ids(actual: &Actual) -> impl Iterator<Item = &ScimId> {
@@ -112,6 +104,7 @@ mod tests {
     use super::*;
     use crate::account::RejectedAccount;
     use crate::accounts::AccountKind;
+    use crate::memory::Memory;
 
     fn rows(ids: std::ops::Range<u32>) -> Actual {
         let row = |id: u32| RejectedAccount {
@@ -151,9 +144,9 @@ mod tests {
                 seen_accounts: Some(seen(known.clone())),
                 ..Memory::default()
             };
-            let doubt = target_doubt(&memory, &rows(now.clone()), 0.5);
+            let doubt = memory.target_doubt(&rows(now.clone()), 0.5);
             assert_eq!(doubt.is_none(), believed, "{known:?} {now:?}");
-            assert_eq!(target_doubt(&memory, &rows(now), 0.0), None);
+            assert_eq!(memory.target_doubt(&rows(now), 0.0), None);
         }
     }
 
@@ -167,9 +160,9 @@ mod tests {
                 .mapping
                 .insert(object_id, ScimId::new(&at.to_string()));
         }
-        assert_eq!(target_doubt(&memory, &rows(3..9), 0.5), None);
+        assert_eq!(memory.target_doubt(&rows(3..9), 0.5), None);
         insta::assert_snapshot!(
-            target_doubt(&memory, &rows(4..9), 0.5).unwrap(),
+            memory.target_doubt(&rows(4..9), 0.5).unwrap(),
             @"target incomplete: Zivver lists 1 of the 4 accounts that earlier runs saw, less than MIN_TARGET_RATIO=0.5 of them; if the others were deleted on purpose, set CLOUD_SYNC__MIN_TARGET_RATIO to 0 for one apply, else start again and ask Zivver's support if it stays so (R2)"
         );
     }

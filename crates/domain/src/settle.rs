@@ -7,9 +7,9 @@ use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
+    hold::digest,
     matching::{AccountFate, Matching},
     note::{Code, Note},
-    order::aside,
     source::RecipientAnswer,
     world::World,
 };
@@ -389,6 +389,12 @@ impl Settling<'_> {
         self.notes.push(Note::new(label, code, text));
         true
     }
+}
+
+/// A free address in the domain of the account, the same in every run.
+pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
+    let hash = digest([account.id().as_str(), address.as_str()].into_iter());
+    SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))
 }
 
 /// The addresses that a delta wants for its account.

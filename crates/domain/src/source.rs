@@ -78,6 +78,23 @@ pub enum Nature {
 }
 
 impl RecipientRecord {
+    /// How a report calls it.
+    pub fn label(&self) -> &str {
+        [
+            &self.display_name,
+            &self.name,
+            &self.primary_smtp_address,
+            &self.identity,
+            &self.object_id,
+            &self.guid,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|text| text.trim())
+        .find(|text| !text.is_empty())
+        .unwrap_or("(no name)")
+    }
+
     pub fn nature(&self) -> Nature {
         let kind = self.recipient_type_details.trim();
         if let Some(kind) = GroupKind::from_recipient_type(kind) {

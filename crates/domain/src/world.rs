@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
+pub use super::ids::SsoAccountKey;
 use super::{
     accounts::Accounts,
     delegation::Delegations,
@@ -43,17 +42,6 @@ pub struct Policy {
     pub min_source_ratio: f64,
     /// R2.
     pub min_target_ratio: f64,
-}
-
-/// R23: what is written as `SsoAccountKey`, at creation and with each extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SsoAccountKey {
-    ObjectId,
-    UserPrincipalName,
-    PrimaryAddress,
-    /// Never sent.
-    Omit,
 }
 
 /// Where a mailbox stands to the scope (R3, R13, R14).

@@ -6,13 +6,15 @@ use super::{super::Engine, RunError, RunRequest, RunSummary, Running};
 use crate::{
     domain::{
         approval::Approval,
+        guard::Class,
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
+        record::{Entry, PlanRecord},
         report::{ActionOutcome, RunState},
         world::World,
     },
-    engine::journal::{Entry, PlanRecord, read_again},
+    engine::journal::read_again,
     state::{RunId, State, StateError},
 };
 
@@ -57,6 +59,18 @@ impl Running<'_> {
     pub(super) fn approved(&self) -> BTreeSet<String> {
         let approvals = self.approvals.values();
         approvals.flat_map(Approval::open).cloned().collect()
+    }
+
+    /// R27: the classes of which the run used an approval, in this invocation or in an earlier one.
+    pub(super) fn used_classes(&self, plan: &Plan) -> BTreeSet<Class> {
+        let is_used = |approval: &&Approval| {
+            let is_used_earlier = self.request.id.is_some() && !approval.used.is_empty();
+            let mut changes = approval.changes.iter();
+            is_used_earlier
+                || changes.any(|change| plan.used_approvals.contains(&change.fingerprint))
+        };
+        let used = self.approvals.values().filter(is_used);
+        used.map(|approval| approval.class).collect()
     }
 
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {

@@ -11,23 +11,20 @@ use crate::{
         delta::Target,
         execute::Applied,
         ids::ScimId,
-        ineffective::{Sent, SentChange, compare, remember},
+        ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare},
         matching::match_accounts,
         note::Code,
         plan::Plan,
+        record::PlanRecord,
         report::ActionOutcome,
         seen::SeenAccounts,
     },
     engine::{
         Progress, RunError,
         fetch::{Fetched, until},
-        journal::PlanRecord,
     },
     zivver::ZivverClient,
 };
-
-/// How long lists may lag behind writes before a difference counts (R22).
-pub(super) const LIST_LAG_MAX: Duration = Duration::from_secs(60);
 
 /// How long the first look at lists that lag waits; each next one waits twice as long.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -56,8 +53,8 @@ impl Running<'_> {
         let is_final = seen.is_final;
         fetched.world.accounts = seen.accounts;
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
-        self.written.extend(record.written().cloned());
         let mut wishes = self.wishes();
+        wishes.written.extend(record.written().cloned());
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
         let again = self.plan(fetched, &wishes);
@@ -84,7 +81,7 @@ impl Running<'_> {
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
         if self.undo.is_none() && seen.is_final {
-            self.remember_effects(plan, &seen.changes);
+            self.remember_effects(fetched, plan, &seen.changes);
         }
         Ok(())
     }
@@ -100,7 +97,7 @@ impl Running<'_> {
         let before = &fetched.world.accounts;
         let min_ratio = fetched.policy.min_target_ratio;
         let seen = SeenAccounts::of(before);
-        let last = Instant::now() + LIST_LAG_MAX;
+        let last = Instant::now() + Duration::from_secs(LIST_LAG_MAX_S.unsigned_abs());
         let mut wait = LOOK_AGAIN_AFTER;
         loop {
             let actual = zivver.accounts().await?;
@@ -131,27 +128,18 @@ impl Running<'_> {
     }
 
     /// R22: what was sent and not kept is sent again, and named until it is kept.
-    fn remember_effects(&mut self, plan: &Plan, changes: &[SentChange]) {
+    fn remember_effects(&mut self, fetched: &Fetched, plan: &Plan, changes: &[SentChange]) {
         let outdated: Vec<_> = changes
             .iter()
             .filter_map(|change| plan.ineffective.get(&change.key))
             .collect();
         self.report.skipped.retain(|note| !outdated.contains(&note));
-        self.forget_kept(plan);
-        let now = self.engine.now().as_second();
-        let notes = remember(&mut self.memory.ineffective, changes, self.id.as_str(), now);
+        let notes = self.update_memory(fetched, plan, |ledger, memory| {
+            ledger.record_effects(memory, changes)
+        });
         self.report.skipped.extend(notes);
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
-    }
-
-    /// Forgets changes without effect that are not proposed any more: Zivver shows them, or their cause is gone.
-    pub(super) fn forget_kept(&mut self, plan: &Plan) {
-        if self.request.accounts.is_empty() && self.undo.is_none() {
-            self.memory
-                .ineffective
-                .retain(|key, _| plan.ineffective.contains_key(key));
-        }
     }
 }
 

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_sync::{
-    domain::{
-        plan::{Action, ActionKind, Attribute},
-        report::{ActionOutcome, Report},
-    },
-    engine::journal::{Entry, PlanRecord},
+use cloud_sync::domain::{
+    plan::{Action, ActionKind, Attribute},
+    record::{Entry, PlanRecord},
+    report::{ActionOutcome, Report},
 };
 
 use super::{

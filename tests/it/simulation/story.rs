@@ -15,12 +15,10 @@ use cloud_sync::{
         address::SmtpAddress,
         mode::{Mode, Trigger},
         note::Code,
+        record::{Batch, PlanRecord},
         report::{ActionOutcome, Report, RunState},
     },
-    engine::{
-        RunRequest, RunSummary,
-        journal::{self, Batch, PlanRecord},
-    },
+    engine::{RunRequest, RunSummary, journal},
     sandbox::{
         exchange,
         zivver::{self, LimiterConfig},

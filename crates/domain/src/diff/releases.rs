@@ -12,8 +12,7 @@ use crate::{
     ids::SignInKey,
     matching::{AccountFate, MailboxFate},
     note::Code,
-    order::aside,
-    settle::{given_up, names},
+    settle::{aside, given_up, names},
     world::SsoAccountKey,
 };
 

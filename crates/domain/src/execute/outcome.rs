@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::situation::StepEnd;
 use crate::{
     accounts::Account,
+    action::ActionOutcome,
     directory::MailboxIx,
     ids::ScimId,
     ineffective::Asked,
     note::Note,
     offenders::{Part, Refusal},
-    report::ActionOutcome,
     step::{Call, Step, When},
 };
 
@@ -73,6 +73,11 @@ pub struct ActionEnd {
 }
 
 impl ActionEnd {
+    /// Whether Zivver said that it did the action, or a part of it.
+    pub fn is_done(&self) -> bool {
+        self.outcome.is_some_and(ActionOutcome::is_done)
+    }
+
     /// R26: whether only Zivver can tell how much of it was done.
     pub fn is_unclear(&self) -> bool {
         self.is_half_done || self.outcome == Some(ActionOutcome::Failed)

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{DraftWhen, Ordering, Phase, aside, draft_ix};
+use super::{DraftWhen, Ordering, Phase, draft_ix};
 use crate::{
     accounts::AccountIx,
     address::SmtpAddress,
     delta::{Activity, Target},
     hash::HashMap,
+    settle::aside,
     step::{Call, UserExtension},
 };
 

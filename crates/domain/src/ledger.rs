@@ -1,0 +1,266 @@
+//! What a run leaves in memory: who owns which account, what counts in the limits, what was refused, and what a limit held.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    address::SmtpAddress,
+    delta::{Activity, Target},
+    execute::{ActionEnd, Applied},
+    guard::Class,
+    ids::ScimId,
+    ineffective::{self, LIST_LAG_MAX_S, SentChange},
+    matching::Matching,
+    memory::{Baseline, Counted, Created, InHand, Memory, Spent, WrittenKey},
+    note::Note,
+    offenders::{self, Occasion, Tried},
+    plan::{Plan, next_mapping},
+    record::{Entry, PlanRecord},
+    seen::SeenAccounts,
+    world::{Policy, World},
+};
+
+/// How long a change is remembered that counts for 24 hours (R26): memory must still hold it when a clock that was ahead is
+/// set back.
+const SPENT_KEPT_S: i64 = 31 * 24 * 60 * 60;
+
+/// A plan, what it was made from, and the run that carries it out.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledger<'a> {
+    pub plan: &'a Plan,
+    pub world: &'a World,
+    pub policy: &'a Policy,
+    pub matching: &'a Matching,
+    /// The id of the run.
+    pub run: &'a str,
+    /// Epoch seconds.
+    pub now: i64,
+    /// The run is a reconciliation of all accounts: neither scoped (R39) nor an undo (R37).
+    pub is_for_all: bool,
+}
+
+impl Ledger<'_> {
+    /// What reading and planning tell.
+    pub fn record_plan(&self, memory: &mut Memory) {
+        let mapping = std::mem::take(&mut memory.mapping);
+        memory.mapping = next_mapping(self.world, self.matching, mapping);
+        memory.seen_accounts = Some(SeenAccounts::of(&self.world.accounts));
+        // R37: a run that is killed while it undoes must not be followed by one that repeats what it undid.
+        memory.undone.clone_from(&self.plan.undone);
+        // Suspends that were to come first may be among what is left for later (R25).
+        memory.cut_off &= self.plan.leaves_out;
+        if self.is_for_all {
+            memory.held_of.clone_from(&self.plan.exceeded);
+        }
+        memory.give_back(&self.plan.untaken);
+    }
+
+    /// What became of the plan.
+    pub fn record_outcomes(&self, memory: &mut Memory, record: &PlanRecord, applied: &Applied) {
+        for at in 0..applied.actions.len() {
+            self.record_owner(memory, at, record, applied);
+            self.record_key(memory, at, applied);
+            self.record_suspend(memory, at, applied);
+        }
+        if let Some(seen) = &mut memory.seen_accounts {
+            seen.extend(applied.created.values());
+        }
+        self.record_spent(memory, record, applied);
+        self.record_refusals(memory, applied);
+        memory.cut_off |= applied.finish.is_premature();
+    }
+
+    /// R16, R17: who owns an account that was created, or was given to another object id.
+    fn record_owner(&self, memory: &mut Memory, at: usize, record: &PlanRecord, applied: &Applied) {
+        let delta = &self.plan.approved.deltas()[at];
+        let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
+        let Some(object_id) = mailbox.and_then(|mailbox| mailbox.object_id) else {
+            return;
+        };
+        let created = delta.mailbox.and_then(|ix| applied.created.get(&ix));
+        if let Some(id) = created {
+            memory.mapping.insert(object_id, id.clone());
+            record_created(memory, id, &record.actions[at].action.address, self.now);
+        }
+        if let Target::Existing(ix) = delta.target
+            && applied.actions[at].is_done()
+            && delta.waits_for_identity()
+        {
+            memory.tie(object_id, self.world.accounts.get(ix).id());
+        }
+    }
+
+    /// R23: a key that was written once is not held again.
+    fn record_key(&self, memory: &mut Memory, at: usize, applied: &Applied) {
+        let id = match self.plan.approved.deltas()[at].target {
+            Target::Existing(ix) => Some(self.world.accounts.get(ix).id()),
+            Target::New(mailbox) => applied.created.get(&mailbox),
+        };
+        if let (Some(id), Some(key)) = (id, &applied.actions[at].asked.key) {
+            let key = WrittenKey::of(self.policy.sso_account_key, key);
+            memory.keys.insert(id.clone(), key);
+        }
+    }
+
+    fn record_suspend(&self, memory: &mut Memory, at: usize, applied: &Applied) {
+        let delta = &self.plan.approved.deltas()[at];
+        if let (Target::Existing(ix), Some(Activity::Suspend(_))) = (delta.target, delta.activity)
+            && applied.actions[at].is_done()
+        {
+            let id = self.world.accounts.get(ix).id().clone();
+            memory.suspended.insert(id, self.now);
+        }
+    }
+
+    /// R26. Only Zivver shows whether an action that is half done or without an answer was made: the next run counts the
+    /// whole plan then.
+    fn record_spent(&self, memory: &mut Memory, record: &PlanRecord, applied: &Applied) {
+        memory
+            .spent
+            .retain(|spent| spent.at > self.now - SPENT_KEPT_S);
+        if applied.actions.iter().any(ActionEnd::is_unclear) {
+            if let Some(in_hand) = &mut memory.in_hand {
+                in_hand.ended = Some(self.now);
+            }
+            return;
+        }
+        memory.in_hand = None;
+        let counts = record.guarded_where(|at| applied.actions[at].is_done());
+        memory.spent.extend(spent(counts, self.now));
+    }
+
+    /// R33
+    fn record_refusals(&self, memory: &mut Memory, applied: &Applied) {
+        let occasion = Occasion {
+            world: self.world,
+            run: self.run,
+            now: self.now,
+            waiting: &self.plan.waiting,
+        };
+        for (end, delta) in applied.actions.iter().zip(self.plan.approved.deltas()) {
+            let tried = Tried {
+                delta,
+                proposed: self.plan.proposed.get(&delta.target).unwrap_or(delta),
+                created: delta.mailbox.and_then(|ix| applied.created.get(&ix)),
+                done: end.is_done(),
+                refusals: &end.refusals,
+            };
+            offenders::remember(&mut memory.offenders, &tried, &occasion);
+        }
+    }
+
+    /// R22: what was sent and not kept, to be sent again and named until it is kept. Gives what is said of it.
+    pub fn record_effects(&self, memory: &mut Memory, changes: &[SentChange]) -> Vec<Note> {
+        self.forget_kept(memory);
+        ineffective::remember(&mut memory.ineffective, changes, self.run, self.now)
+    }
+
+    /// Forgets changes without effect that are not proposed any more: Zivver shows them, or their cause is gone.
+    pub fn forget_kept(&self, memory: &mut Memory) {
+        if self.is_for_all {
+            memory
+                .ineffective
+                .retain(|key, _| self.plan.ineffective.contains_key(key));
+        }
+    }
+
+    /// R2: only an approval, or a run in which nothing is held, moves the baseline down. `approved` are
+    /// the classes of which the run used an approval.
+    pub fn settle_baseline(&self, memory: &mut Memory, approved: &BTreeSet<Class>) {
+        if !self.is_for_all {
+            return;
+        }
+        let doubts = |class| self.plan.doubt.about(class).is_some();
+        // Removals may be held with a sign-in key (R23).
+        let stays_held = self.plan.held.iter().any(|held| {
+            doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
+        });
+        // An approval of something else says nothing about a source or a scope that is in doubt.
+        let is_free = self.plan.held.is_empty() && !self.plan.leaves_out
+            || approved.iter().any(|class| !stays_held || doubts(*class));
+        let seen = self.plan.seen.clone();
+        memory.baseline = Some(match memory.baseline.take() {
+            Some(before) if !is_free => Baseline {
+                mailboxes: before.mailboxes.max(seen.mailboxes),
+                in_scope: before.in_scope.max(seen.in_scope),
+                target_filter: before.target_filter.clone().or(seen.target_filter),
+                ..before
+            },
+            Some(_) | None => seen,
+        });
+    }
+}
+
+/// R26, R35: a plan whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to whom it was
+/// created for; where its journal does not tell, Zivver does. `world` is what Zivver shows at `now` (epoch seconds).
+pub fn record_interrupted(
+    memory: &mut Memory,
+    in_hand: InHand,
+    record: &PlanRecord,
+    entries: &[Entry],
+    world: &World,
+    now: i64,
+) {
+    record_owners(memory, record, entries, world, now);
+    let at = in_hand.ended.map_or(now, |ended| ended.min(now));
+    let outcomes = record.outcomes(entries, Some(world));
+    let counts = record.guarded_where(|at| outcomes[at].is_done());
+    let before = in_hand.counted.as_ref();
+    let known = |class| before.and_then(|it| it.counts.get(class)).copied();
+    let new = counts.iter().map(|(class, count)| {
+        let count = count.saturating_sub(known(class).unwrap_or_default());
+        (*class, count)
+    });
+    memory.spent.extend(spent(new, at));
+    // What the lists do not show in time is looked for once more by the next run, unless a plan of its own takes the place
+    // of this one.
+    let since = before.map_or(now, |it| it.since);
+    if record.is_open(entries, world) && now - since < LIST_LAG_MAX_S {
+        memory.in_hand = Some(InHand {
+            counted: Some(Counted { since, counts }),
+            ..in_hand
+        });
+    }
+}
+
+/// Whom a plan created, which approved ties it made (R16, R17), and which keys it wrote.
+fn record_owners(
+    memory: &mut Memory,
+    record: &PlanRecord,
+    entries: &[Entry],
+    world: &World,
+    now: i64,
+) {
+    let outcomes = record.outcomes(entries, Some(world));
+    for (at, planned) in record.actions.iter().enumerate() {
+        let entry = entries.iter().find(|entry| entry.action as usize == at);
+        let created = planned.created_in(entry, world);
+        let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+        let updated = planned.action.id.as_ref().filter(|_| is_done);
+        if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
+            memory.keys.insert(id.clone(), key);
+        }
+        if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
+            record_created(memory, &id, &planned.action.address, now);
+            memory.mapping.entry(*object_id).or_insert(id);
+        }
+        if let (Some(object_id), Some(id)) = (planned.object_id, &planned.action.id)
+            && outcomes[at].is_done()
+            && planned.guarded.contains_key(&Class::Identity)
+        {
+            memory.tie(object_id, id);
+        }
+    }
+}
+
+fn record_created(memory: &mut Memory, id: &ScimId, address: &SmtpAddress, now: i64) {
+    let created = Created {
+        address: address.clone(),
+        at: now,
+    };
+    memory.created.insert(id.clone(), created);
+}
+
+fn spent(counts: impl IntoIterator<Item = (Class, u32)>, at: i64) -> impl Iterator<Item = Spent> {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(move |(class, count)| Spent { at, class, count })
+}

@@ -1,0 +1,406 @@
+//! What a run writes down before and while it carries a plan out, and what that tells afterwards (R35).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    account::{FunctionalAccount, UserAccount},
+    accounts::{AccountKind, AccountView},
+    action::{Action, ActionOutcome, ActionReport},
+    address::SmtpAddress,
+    delta::Target,
+    guard::Class,
+    hold::{Base, approved_changes, guarded_changes},
+    ids::{ObjectId, ScimId},
+    memory::WrittenKey,
+    plan::Plan,
+    undo::DelegateChanges,
+    world::{SsoAccountKey, World},
+};
+
+/// The plan of one invocation, with every account as it was before (R35, R37).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// R26: the state in which the run began.
+    #[serde(default)]
+    pub began: Option<Base>,
+    pub actions: Vec<PlannedAction>,
+}
+
+/// An action and the account as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedAction {
+    #[serde(flatten)]
+    pub action: Action,
+    /// `None` for an account that was created.
+    pub before: Option<Before>,
+    /// The object id of its mailbox, if it has one.
+    pub object_id: Option<ObjectId>,
+    /// R37: who came and went, by account.
+    #[serde(default)]
+    pub delegates: DelegateChanges,
+    /// R26: what it counts for in the limits of the next 24 hours.
+    pub guarded: BTreeMap<Class, u32>,
+    /// R27: fingerprints of the approved changes in it.
+    #[serde(default)]
+    pub approved: BTreeSet<String>,
+    /// R23: the sign-in key that it writes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<WrittenKey>,
+}
+
+/// The before-image of an account; its delegates by the addresses they then had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Before {
+    User(UserAccount),
+    Functional {
+        account: FunctionalAccount,
+        members: Vec<SmtpAddress>,
+    },
+}
+
+/// The outcome of one action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Position in the plan of this invocation.
+    pub action: u32,
+    pub outcome: ActionOutcome,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<ScimId>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<String>,
+}
+
+/// Outcomes that became known together. `plan` counts the invocations of the run, from 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Batch {
+    pub plan: u32,
+    pub entries: Vec<Entry>,
+}
+
+impl PlanRecord {
+    /// The accounts that it writes to, without those that it creates.
+    pub fn written(&self) -> impl Iterator<Item = &ScimId> {
+        let actions = self.actions.iter().map(|planned| &planned.action);
+        actions.filter_map(|action| action.id.as_ref())
+    }
+
+    /// `by` is what keys are made of (R23).
+    pub fn of(plan: &Plan, world: &World, by: SsoAccountKey) -> Self {
+        let approved = &plan.approved;
+        let actions = approved
+            .actions()
+            .iter()
+            .zip(approved.deltas())
+            .map(|(action, delta)| {
+                let before = match delta.target {
+                    Target::Existing(ix) => Some(before(world, world.accounts.get(ix))),
+                    Target::New(_) => None,
+                };
+                let object_id = delta
+                    .mailbox
+                    .and_then(|ix| world.directory.mailbox(ix).object_id);
+                PlannedAction {
+                    action: action.clone(),
+                    before,
+                    object_id,
+                    delegates: DelegateChanges::of(delta, world),
+                    guarded: guarded_changes(delta),
+                    approved: approved_changes(delta, &world.accounts, &plan.used_approvals),
+                    key: delta
+                        .key
+                        .as_ref()
+                        .filter(|_| delta.create.is_some() || delta.touches_extension())
+                        .map(|key| WrittenKey::of(by, key)),
+                }
+            });
+        Self {
+            began: Some(plan.began),
+            actions: actions.collect(),
+        }
+    }
+
+    /// R26: what its actions at some positions count for.
+    pub fn guarded_where(&self, chosen: impl Fn(usize) -> bool) -> BTreeMap<Class, u32> {
+        let mut counts = BTreeMap::new();
+        let actions = self.actions.iter().enumerate();
+        for (_, planned) in actions.filter(|(at, _)| chosen(*at)) {
+            for (class, count) in &planned.guarded {
+                *counts.entry(*class).or_default() += count;
+            }
+        }
+        counts
+    }
+
+    /// What came of its actions: where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
+    pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
+        let known = known(entries);
+        let actions = self.actions.iter().enumerate();
+        let is_changed = |planned: &PlannedAction| world.is_some_and(|it| planned.changed_in(it));
+        let outcomes = actions.map(|(at, planned)| match known.get(&at) {
+            Some(ActionOutcome::Failed) | None if is_changed(planned) => ActionOutcome::Applied,
+            Some(ActionOutcome::Failed) | None => ActionOutcome::Remaining,
+            Some(outcome) => *outcome,
+        });
+        outcomes.collect()
+    }
+
+    /// R27: the approved changes of the actions at some positions.
+    pub fn approved_where(&self, chosen: impl Fn(usize) -> bool) -> BTreeSet<&String> {
+        let actions = self.actions.iter().enumerate();
+        let actions = actions.filter(|(at, _)| chosen(*at));
+        actions.flat_map(|(_, action)| &action.approved).collect()
+    }
+
+    /// Whether something of it may have been sent that neither the journal nor Zivver shows.
+    pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
+        let known = known(entries);
+        let mut actions = self.actions.iter().enumerate();
+        actions.any(|(at, planned)| {
+            matches!(known.get(&at), Some(ActionOutcome::Failed) | None)
+                && !planned.changed_in(world)
+        })
+    }
+}
+
+fn known(entries: &[Entry]) -> BTreeMap<usize, ActionOutcome> {
+    let outcomes = entries.iter();
+    let outcomes = outcomes.map(|entry| (entry.action as usize, entry.outcome));
+    outcomes.collect()
+}
+
+fn before(world: &World, account: AccountView<'_>) -> Before {
+    match account {
+        AccountView::User(user) => Before::User(user.clone()),
+        AccountView::Functional(group) => Before::Functional {
+            account: group.clone(),
+            members: group
+                .members
+                .iter()
+                .filter_map(|id| world.accounts.with_id(id))
+                .map(|ix| world.accounts.get(ix).address().clone())
+                .collect(),
+        },
+    }
+}
+
+/// The plans of a run, each with its outcomes.
+pub fn joined(plans: Vec<PlanRecord>, batches: Vec<Batch>) -> Vec<(PlanRecord, Vec<Entry>)> {
+    let plans = plans.into_iter().map(|plan| (plan, Vec::new()));
+    let mut all: Vec<(PlanRecord, Vec<Entry>)> = plans.collect();
+    for batch in batches {
+        if let Some((_, entries)) = all.get_mut(batch.plan as usize) {
+            entries.extend(batch.entries);
+        }
+    }
+    all
+}
+
+/// What the invocations of a run did: one action for each account (R34).
+#[derive(Debug, Default)]
+pub struct Deeds {
+    actions: Vec<ActionReport>,
+    by_id: BTreeMap<ScimId, usize>,
+    /// Creations of accounts whose id is not known.
+    without_id: BTreeMap<(AccountKind, SmtpAddress), usize>,
+}
+
+impl Deeds {
+    /// What earlier invocations did, and what Zivver refused them. What they left is planned again as long as it differs.
+    /// Without a `world` only what the journal says.
+    pub fn of(plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) -> Self {
+        let mut deeds = Self::default();
+        for (record, entries) in plans {
+            let outcomes = record.outcomes(entries, world).into_iter();
+            let by_action = entries.iter().map(|entry| (entry.action as usize, entry));
+            let by_action: BTreeMap<usize, &Entry> = by_action.collect();
+            for (at, (planned, outcome)) in record.actions.iter().zip(outcomes).enumerate() {
+                if !outcome.is_done() && outcome != ActionOutcome::Refused {
+                    continue;
+                }
+                let entry = by_action.get(&at).copied();
+                let created = match world {
+                    Some(world) => planned.created_in(entry, world),
+                    None => entry.and_then(|entry| entry.created.clone()),
+                };
+                let report = ActionReport {
+                    action: planned.action.clone(),
+                    outcome,
+                    problems: entry.map_or_else(Vec::new, |entry| entry.problems.clone()),
+                };
+                deeds.add(planned.action.id.clone().or(created), report);
+            }
+        }
+        deeds
+    }
+
+    /// The actions that were made.
+    pub fn made(&self) -> impl Iterator<Item = &Action> {
+        let made = self.actions.iter().filter(|it| it.outcome.is_done());
+        made.map(|report| &report.action)
+    }
+
+    /// With the actions of the last invocation; by address.
+    pub fn followed_by(mut self, actions: Vec<ActionReport>) -> Vec<ActionReport> {
+        if self.actions.is_empty() {
+            return actions;
+        }
+        for report in actions {
+            self.add(report.action.id.clone(), report);
+        }
+        let address = |report: &ActionReport| report.action.address.clone();
+        self.actions.sort_by_cached_key(address);
+        self.actions
+    }
+
+    fn add(&mut self, account: Option<ScimId>, report: ActionReport) {
+        let name = (report.action.account, report.action.address.clone());
+        let known = account.as_ref().and_then(|id| self.by_id.get(id));
+        let known = known.or_else(|| self.without_id.get(&name)).copied();
+        let at = known.unwrap_or(self.actions.len());
+        match self.actions.get_mut(at) {
+            Some(earlier) => earlier.followed_by(report),
+            None => self.actions.push(report),
+        }
+        match account {
+            Some(id) => {
+                self.without_id.remove(&name);
+                self.by_id.insert(id, at);
+            }
+            None => {
+                self.without_id.insert(name, at);
+            }
+        }
+    }
+}
+
+impl PlannedAction {
+    /// R35: the account that the action created; where the journal has no outcome, or none that an answer tells, the one that
+    /// is there now and was not before. Another person's it is not (R16).
+    pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
+        if self.action.id.is_some() {
+            return None;
+        }
+        let told = entry.and_then(|entry| entry.created.as_ref());
+        if told.is_some() || entry.is_some_and(|entry| entry.outcome != ActionOutcome::Failed) {
+            return told.cloned();
+        }
+        let [ix] = world.accounts.with_address(&self.action.address) else {
+            return None;
+        };
+        let account = world.accounts.get(*ix);
+        let tied = account.external_object_id();
+        let may_be_ours = tied.is_none() || tied == self.object_id;
+        (account.kind() == self.action.account && may_be_ours).then(|| account.id().clone())
+    }
+
+    /// R35: whether Zivver shows another account than before the action.
+    pub fn changed_in(&self, world: &World) -> bool {
+        match (&self.before, &self.action.id) {
+            (None, _) | (_, None) => !world.accounts.with_address(&self.action.address).is_empty(),
+            (Some(before_then), Some(id)) => {
+                let now = world
+                    .accounts
+                    .with_id(id)
+                    .map(|ix| before(world, world.accounts.get(ix)));
+                now.as_ref() != Some(before_then)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::{Actual, Extension},
+        accounts::Accounts,
+        plan::ActionKind,
+    };
+
+    const OWN: &str = "22222222-0000-4000-8000-000000000001";
+    const OTHER: &str = "22222222-0000-4000-8000-000000000002";
+
+    fn planned() -> PlannedAction {
+        PlannedAction {
+            action: Action {
+                kind: ActionKind::Create,
+                account: AccountKind::User,
+                address: SmtpAddress::verbatim("anna@corp.example"),
+                id: None,
+                changes: Vec::new(),
+                reasons: Vec::new(),
+                fingerprint: String::new(),
+            },
+            before: None,
+            object_id: ObjectId::parse(OWN),
+            delegates: DelegateChanges::default(),
+            guarded: BTreeMap::new(),
+            approved: BTreeSet::new(),
+            key: None,
+        }
+    }
+
+    fn with_account_of(external_id: Option<&str>) -> World {
+        let user = UserAccount {
+            id: ScimId::new("u1"),
+            address: SmtpAddress::verbatim("anna@corp.example"),
+            name: "Anna".into(),
+            active: true,
+            extension: Extension {
+                external_account_id: external_id.map(Into::into),
+                ..Extension::default()
+            },
+            delegates: Vec::new(),
+        };
+        World {
+            accounts: Accounts::new(Actual {
+                users: vec![user],
+                ..Actual::default()
+            }),
+            ..World::default()
+        }
+    }
+
+    fn entry(outcome: ActionOutcome, created: Option<&str>) -> Entry {
+        Entry {
+            action: 0,
+            outcome,
+            problems: Vec::new(),
+            created: created.map(ScimId::new),
+        }
+    }
+
+    #[test]
+    fn r16_an_account_of_another_object_id_is_not_what_a_killed_plan_created() {
+        for (external_id, is_taken) in [
+            (None, true),
+            (Some("tag"), true),
+            (Some(OWN), true),
+            (Some(OTHER), false),
+        ] {
+            let created = planned().created_in(None, &with_account_of(external_id));
+            assert_eq!(created.is_some(), is_taken, "{external_id:?}");
+        }
+    }
+
+    #[test]
+    fn r35_a_create_that_nobody_answered_made_the_account_that_is_there_now() {
+        let world = with_account_of(None);
+        for (entry, expected) in [
+            (entry(ActionOutcome::Failed, None), Some("u1")),
+            (entry(ActionOutcome::Failed, Some("u2")), Some("u2")),
+            (entry(ActionOutcome::Refused, None), None),
+            (entry(ActionOutcome::Applied, Some("u2")), Some("u2")),
+        ] {
+            let created = planned().created_in(Some(&entry), &world);
+            assert_eq!(created.as_ref().map(ScimId::as_str), expected, "{entry:?}");
+        }
+        let created = planned().created_in(
+            Some(&entry(ActionOutcome::Failed, None)),
+            &with_account_of(Some(OTHER)),
+        );
+        assert_eq!(created, None);
+    }
+}

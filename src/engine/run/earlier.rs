@@ -1,0 +1,209 @@
+//! What earlier invocations and other runs left behind (R34, R35).
+
+use std::collections::BTreeSet;
+
+use super::{Running, second};
+use crate::{
+    domain::{
+        hold::Base,
+        ids::ScimId,
+        ledger::record_interrupted,
+        matching::match_accounts,
+        mode::Mode,
+        record::{Deeds, Entry, PlanRecord},
+        report::{RunOutcome, RunState},
+        world::World,
+    },
+    engine::{
+        RunError, RunSummary,
+        fetch::{Fetched, KeptAnswer, kept_answers},
+        history::{LOOKED_AT, Past},
+        journal::read_what_is_left,
+    },
+    state::{Phase, RunId, StateError, lock::LockGuard},
+};
+
+/// What earlier invocations of this run did (R34).
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// How they left the run: still running if the last one was killed (R35).
+    pub(super) recorded: Option<RunState>,
+    plans: Vec<(PlanRecord, Vec<Entry>)>,
+    /// By their journal, and by what Zivver shows once that is read.
+    pub(super) deeds: Deeds,
+}
+
+impl Earlier {
+    pub(super) fn of(recorded: Option<RunState>, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Self {
+        let deeds = Deeds::of(&plans, None);
+        Self {
+            recorded,
+            plans,
+            deeds,
+        }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        matches!(self.recorded, Some(RunState::Running | RunState::Continues))
+    }
+
+    /// R26: the state in which the run began, if an earlier invocation counted it.
+    pub(super) fn began(&self) -> Option<Base> {
+        self.plans.first().and_then(|(record, _)| record.began)
+    }
+
+    /// R39: the accounts that the run has written to.
+    pub(super) fn written(&self) -> impl Iterator<Item = &ScimId> {
+        self.plans.iter().flat_map(|(record, _)| record.written())
+    }
+}
+
+impl Running<'_> {
+    /// R35: what a killed run did counts, and whom it created is known.
+    pub(super) async fn resume_interrupted(
+        &mut self,
+        fetched: &mut Fetched,
+        lock: Option<&LockGuard>,
+    ) -> Result<(), RunError> {
+        let has_resumed = match lock {
+            Some(lock) => {
+                lock.permit().check()?;
+                self.recover(&fetched.world).await?
+            }
+            // R28: a preview counts the same, and leaves it to the next run that writes.
+            None => self.count_interrupted(&fetched.world).await?,
+        };
+        if has_resumed {
+            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+        }
+        Ok(())
+    }
+
+    /// R34: what an earlier invocation of this run read.
+    pub(super) async fn kept(&self) -> Result<Vec<KeptAnswer>, RunError> {
+        if self.request.id.is_none() {
+            return Ok(Vec::new());
+        }
+        let parts: Vec<Vec<KeptAnswer>> = self.state.checkpoint(&self.id).read().await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    pub(super) async fn keep_answers(&self, fetched: &Fetched) -> Result<(), RunError> {
+        self.keep(kept_answers(&fetched.world.directory, &fetched.permissions))
+            .await
+    }
+
+    /// R34: keeps what was read in this invocation; what was kept before is kept already.
+    pub(super) async fn keep(&self, answers: Vec<KeptAnswer>) -> Result<(), RunError> {
+        let known: BTreeSet<(String, i64)> = self
+            .kept()
+            .await?
+            .into_iter()
+            .map(|kept| (kept.mailbox, kept.at))
+            .collect();
+        let new: Vec<KeptAnswer> = answers
+            .into_iter()
+            .filter(|kept| !known.contains(&(kept.mailbox.clone(), kept.at)))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        match self.state.checkpoint(&self.id).append(&new).await {
+            // Another process continues the same preview and has kept what it read, which serves as well.
+            Err(StateError::Conflict { .. }) => Ok(()),
+            kept => Ok(kept?),
+        }
+    }
+
+    /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
+    async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
+        self.give_back_unanswered(world).await?;
+        let has_resumed = self.count_interrupted(world).await?;
+        if has_resumed {
+            self.save_memory().await?;
+        }
+        let plans = std::mem::take(&mut self.earlier.plans);
+        self.earlier.deeds = Deeds::of(&plans, Some(world));
+        let made = self.earlier.deeds.made();
+        self.reviewed = self.reviewed.take().map(|it| it.made_by(made));
+        if self.earlier.recorded == Some(RunState::Running) {
+            self.give_back_of_killed(&self.request.approve, &plans, world)
+                .await?;
+        }
+        self.earlier.plans = plans;
+        for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
+            // One that ended while it wrote is open too.
+            let is_left_behind = phase == Phase::Open
+                && run.mode == Mode::Apply
+                && matches!(run.state, RunState::Running | RunState::Ended);
+            if !is_left_behind || id == self.id {
+                continue;
+            }
+            let plans = self.done_by(&id).await?;
+            self.give_back_of_killed(&run.approve, &plans, world)
+                .await?;
+            let interrupted = if run.state == RunState::Ended {
+                run
+            } else {
+                self.interrupted(run)
+            };
+            self.state
+                .save_summary(&id, Phase::Ended, &interrupted)
+                .await?;
+            self.report.resumed_from.push(id.to_string());
+        }
+        Ok(has_resumed)
+    }
+
+    fn interrupted(&self, run: RunSummary) -> RunSummary {
+        RunSummary {
+            state: RunState::Ended,
+            outcome: RunOutcome::Failed,
+            was_killed: true,
+            ended: Some(second(self.engine.now()).to_string()),
+            error: Some(match &run.undo {
+                Some(run) => format!(
+                    "the process ended in the middle; undo run {run} again for the rest (R37)"
+                ),
+                None => format!(
+                    "the process ended in the middle; run {} took up its work (R35)",
+                    self.id
+                ),
+            }),
+            ..run
+        }
+    }
+
+    pub(super) async fn done_by(
+        &mut self,
+        run: &RunId,
+    ) -> Result<Vec<(PlanRecord, Vec<Entry>)>, RunError> {
+        let plans = self.state.plans::<PlanRecord>(run);
+        let (plans, damage) = read_what_is_left(&plans, &self.state.journal(run)).await?;
+        self.report.warnings.extend(damage.map(|damage| {
+            format!(
+                "what run {run} did is not known, so the limits may count less than it did (R26): {damage}"
+            )
+        }));
+        Ok(plans)
+    }
+
+    /// R26, R35: see [`record_interrupted`]. Gives whether there was such a plan.
+    async fn count_interrupted(&mut self, world: &World) -> Result<bool, RunError> {
+        let Some(in_hand) = self.memory.in_hand.take() else {
+            return Ok(false);
+        };
+        let Some(run) = RunId::parse(&in_hand.run) else {
+            return Ok(false);
+        };
+        let plans = self.done_by(&run).await?;
+        // It did not come to its end: its suspends, which come last, go first now (R25).
+        self.memory.cut_off |= in_hand.ended.is_none();
+        // Without the record nothing was sent.
+        if let Some((record, entries)) = plans.get(in_hand.plan as usize) {
+            let now = self.engine.now().as_second();
+            record_interrupted(&mut self.memory, in_hand, record, entries, world, now);
+        }
+        Ok(true)
+    }
+}

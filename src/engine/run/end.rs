@@ -1,0 +1,150 @@
+//! How a run ends: its report, its line in the history and its lock, whatever happened before.
+
+use tracing::Instrument;
+
+use super::{Running, Stage, millis, release, second};
+use crate::{
+    domain::{
+        comparison::since,
+        mode::Trigger,
+        report::{Report, RunOutcome, RunState},
+    },
+    engine::{Progress, RunError, RunSummary, progress::span},
+    state::{Keep, Phase, StateError, lock::LockGuard},
+};
+
+/// How far back a run to compare with is looked for.
+const PREVIOUS_MAX: usize = 50;
+
+impl Running<'_> {
+    /// Report, history and lock, however the run ended.
+    pub(super) async fn end(
+        mut self: Box<Self>,
+        result: Result<(), RunError>,
+        lock: Option<LockGuard>,
+    ) -> Result<Report, RunError> {
+        let result = result.and_then(|()| self.unless_interrupted());
+        let continues = result.is_ok() && self.report.state == RunState::Continues;
+        let is_out_of_time = matches!(result, Err(RunError::TimeUp(_)));
+        let is_in_flight = is_out_of_time && matches!(self.stage, Stage::Writing(_));
+        let is_unsettled = is_out_of_time
+            && matches!(
+                self.stage,
+                Stage::Planned | Stage::Writing(_) | Stage::Written
+            );
+        match &self.stage {
+            Stage::Planned if is_unsettled => self.report.record_entries(Vec::new()),
+            Stage::Writing(entries) if is_unsettled => self.report.record_entries(entries.take()),
+            Stage::Reading
+            | Stage::Planned
+            | Stage::Writing(_)
+            | Stage::Written
+            | Stage::Verifying => {}
+        }
+        self.report.duration_ms = millis(self.started.elapsed());
+        let actions = std::mem::take(&mut self.report.actions);
+        self.report.actions = std::mem::take(&mut self.earlier.deeds).followed_by(actions);
+        if !self.named.is_empty() {
+            self.report.narrow(&self.named);
+        }
+        self.report.count();
+        let phase = if continues {
+            Phase::Open
+        } else {
+            self.report.state = RunState::Ended;
+            self.report.ended = Some(second(self.engine.now()).to_string());
+            match result {
+                Ok(()) => {
+                    self.report.conclude();
+                    self.compare().await;
+                }
+                Err(error) => {
+                    self.report.outcome = RunOutcome::Failed;
+                    self.report.error = Some(error.to_string());
+                    self.report.is_final = error.is_final();
+                    if let RunError::UnknownAccounts(unknown) = error {
+                        self.report.unknown_accounts = unknown;
+                    }
+                }
+            }
+            // The next apply looks at what became of it (R35).
+            if is_unsettled {
+                Phase::Open
+            } else {
+                Phase::Ended
+            }
+        };
+        let saved = self.save_end(phase).instrument(span("save")).await;
+        if is_in_flight {
+            // Requests on their way may still arrive: no other run may write until the lock expires (R29).
+            drop(lock);
+        } else {
+            release(lock).await;
+        }
+        saved?;
+        self.engine.announce(&self.report, self.request).await;
+        self.engine.progress().show(Progress::Ended);
+        Ok(self.report)
+    }
+
+    /// No invocation continues a run of the command line: an interrupted one ends.
+    fn unless_interrupted(&self) -> Result<(), RunError> {
+        let is_interrupted = self.report.state == RunState::Continues
+            && self.request.trigger == Trigger::CommandLine
+            && self.engine.shared.links.stop.is_requested();
+        if !is_interrupted {
+            return Ok(());
+        }
+        Err(RunError::Stopped(match self.report.remaining {
+            0 => "interrupted before anything was written; start it again".into(),
+            left => format!("interrupted, {left} changes left; the next apply makes them (R35)"),
+        }))
+    }
+
+    /// A comparison that cannot be made is none: the run itself went well.
+    async fn compare(&mut self) {
+        if !self.is_for_all() || self.report.counts.leave_out() {
+            return;
+        }
+        match self.previous().await {
+            Ok(Some(before)) => self.report.since = Some(since(&before, &self.report)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the previous run cannot be compared with"),
+        }
+    }
+
+    /// The newest other run that was for everybody and did not fail.
+    async fn previous(&self) -> Result<Option<Report>, RunError> {
+        let past = self.engine.past(PREVIOUS_MAX).await?.runs;
+        let mut others = past.into_iter().filter(|past| past.id != self.id);
+        match others.find(|past| past.run.facts().saw_everybody()) {
+            Some(before) => Ok(self.state.report(&before.id).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn save_end(&self, phase: Phase) -> Result<(), RunError> {
+        self.state.save_report(&self.id, &self.report).await?;
+        self.save_summary(phase).await?;
+        if phase == Phase::Ended
+            && let Err(error) = self.tidy_up().await
+        {
+            tracing::warn!(%error, "what is old is not deleted; the next run tries again");
+        }
+        Ok(())
+    }
+
+    async fn tidy_up(&self) -> Result<(), StateError> {
+        self.state.clear_checkpoint(&self.id).await?;
+        let settings = self.engine.settings();
+        let keep = Keep {
+            runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),
+            applied: settings.keep_applied,
+        };
+        // R28: what tells since when no run has succeeded.
+        let setting = settings.perform_sync;
+        let is_success = |run: &RunSummary| run.facts().is_success(setting);
+        let now = self.engine.now();
+        self.state.prune(keep, is_success, now).await.map(drop)
+    }
+}

@@ -1,0 +1,131 @@
+//! What a run is started with, and its line in the history.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        health::{self, epoch},
+        mode::{Mode, Trigger},
+        report::{Counts, Report, RunOutcome, RunState},
+    },
+    engine::PlanSource,
+    state::RunId,
+};
+
+/// Who starts a run, and for what.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The run to continue; `None` begins a new one.
+    pub id: Option<RunId>,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    /// R39; empty for all.
+    pub accounts: BTreeSet<SmtpAddress>,
+    /// R27
+    pub approve: Vec<String>,
+    /// R34: when to save and hand on.
+    pub time_budget: Option<Duration>,
+    /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
+    pub punctual: bool,
+    /// How long to wait for a lock that another run has.
+    pub patience: Duration,
+    /// R37: the run to take back; `None` for a reconciliation.
+    pub undo: Option<RunId>,
+    /// R28: the reviewed plan that the run is restricted to.
+    pub plan: Option<PlanSource>,
+    /// The host tries a failed tick again: of the failure an earlier try has told.
+    pub has_failed_before: bool,
+}
+
+impl RunRequest {
+    pub fn new(mode: Mode, trigger: Trigger) -> Self {
+        Self {
+            id: None,
+            mode,
+            trigger,
+            accounts: BTreeSet::new(),
+            approve: Vec::new(),
+            time_budget: None,
+            punctual: false,
+            patience: Duration::ZERO,
+            undo: None,
+            plan: None,
+            has_failed_before: false,
+        }
+    }
+}
+
+/// A run in the history, and all that is needed to continue it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub id: String,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    pub state: RunState,
+    pub outcome: RunOutcome,
+    pub started: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    pub counts: Counts,
+    pub remaining: u32,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub accounts: BTreeSet<SmtpAddress>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approve: Vec<String>,
+    /// R37: the run that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undo: Option<RunId>,
+    /// R28: the preview whose changes, and no others, it makes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub applies: Option<RunId>,
+    /// R28: its process ended in the middle.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub was_killed: bool,
+}
+
+impl RunSummary {
+    /// What health judges. Of an apply whose process ended, [`Engine::history`](crate::engine::Engine::history) writes an error.
+    pub fn facts(&self) -> health::Run<'_> {
+        health::Run {
+            id: &self.id,
+            mode: self.mode,
+            state: self.state,
+            outcome: self.outcome,
+            started: epoch(&self.started),
+            ended: self.ended.as_deref().and_then(epoch),
+            error: self.error.as_deref(),
+            is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
+            was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
+        }
+    }
+
+    /// Whether it is an apply that works, or did until its process ended.
+    pub fn is_writing(&self) -> bool {
+        self.state == RunState::Running && self.mode == Mode::Apply
+    }
+
+    pub fn of(report: &Report, request: &RunRequest) -> Self {
+        Self {
+            id: report.id.clone(),
+            mode: report.mode,
+            trigger: report.trigger,
+            state: report.state,
+            outcome: report.outcome,
+            started: report.started.clone(),
+            ended: report.ended.clone(),
+            error: report.error.clone(),
+            counts: report.counts.clone(),
+            remaining: report.remaining,
+            accounts: request.accounts.clone(),
+            approve: request.approve.clone(),
+            undo: request.undo.clone(),
+            applies: request.plan.as_ref().map(|plan| plan.id().clone()),
+            was_killed: false,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! How a run begins: its codes, its lock, and what is known of it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Running, Stage, earlier::Earlier, release, second};
+use crate::{
+    domain::{
+        health,
+        memory::Memory,
+        mode::{Mode, Trigger},
+        report::{Report, RunState},
+        reviewed::Reviewed,
+        undo::Undo,
+    },
+    engine::{Engine, RunError, RunRequest, undo},
+    state::{
+        Phase, RunId, State, StateLocation, Stored,
+        lock::{Acquired, LockGuard, Owner},
+    },
+};
+
+/// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
+const SLICES: u32 = 20;
+
+/// How far beyond its budget an invocation may get, which leaves the host's 10 minutes some seconds to save in (R34). Small
+/// budgets have as much: each invocation must get somewhere.
+const OVERTIME_MAX: Duration = Duration::from_secs(50);
+
+/// When a caller who waits has to be answered: the front end gives up after 230 s (`docs/specs/functions-host.md`, "7.1
+/// 230 s").
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
+
+/// What decides about the deltas of a run beside the two sides.
+struct Origin {
+    undo: Option<Undo>,
+    reviewed: Option<Reviewed>,
+}
+
+/// How a run began.
+enum Begun<'a> {
+    Now(Box<Running<'a>>),
+    /// Another invocation brought it to its end.
+    EndedBefore(Box<Report>),
+}
+
+impl Engine {
+    /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
+    pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
+        // The future is large, so it is boxed.
+        let result = Box::pin(self.run_once(request)).await;
+        if let Some(otlp) = &self.shared.links.otlp {
+            let report = result.as_ref().ok();
+            let setting = self.settings().perform_sync;
+            otlp.export(
+                report.map(|report| (report, health::Run::from(report).is_success(setting))),
+            )
+            .await;
+        }
+        result
+    }
+
+    async fn run_once(&self, request: &RunRequest) -> Result<Report, RunError> {
+        self.settings().perform_sync.permit(request.mode)?;
+        let started = Instant::now();
+        self.check_approvals(request).await?;
+        let state = self.state().await?;
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
+        tracing::Span::current().record("run", id.as_str());
+        let undo = match &request.undo {
+            Some(run) => Some(undo::load(state, run).await?),
+            None => None,
+        };
+        let reviewed = match &request.plan {
+            Some(plan) => Some(plan.load(state).await?),
+            None => None,
+        };
+        let lock = match request.mode {
+            Mode::Preview => None,
+            Mode::Apply => Some(self.lock(state, &id, request.patience).await?),
+        };
+        let origin = Origin { undo, reviewed };
+        let begun = self.begun(request, state, id, origin, started, lock.as_ref());
+        match begun.await {
+            Ok(Begun::Now(running)) => running.traced(lock).await,
+            Ok(Begun::EndedBefore(report)) => {
+                release(lock).await;
+                Ok(*report)
+            }
+            Err(error) => {
+                release(lock).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The run at its start. An error is a run that did not begin.
+    async fn begun<'a>(
+        &'a self,
+        request: &'a RunRequest,
+        state: &'a State,
+        id: RunId,
+        origin: Origin,
+        started: Instant,
+        lock: Option<&LockGuard>,
+    ) -> Result<Begun<'a>, RunError> {
+        let Origin { undo, reviewed } = origin;
+        // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
+        // the lock: its report must not be overwritten by that of a second, idle run.
+        let recorded = self.recorded_state(request).await?;
+        if recorded == Some(RunState::Ended) {
+            return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
+        }
+        // Again under the lock: no other run can use them now.
+        let approvals = self.check_approvals(request).await?;
+        let stored: Option<Stored<Memory>> = state.memory().await?;
+        let (mut memory, revision) = stored.map_or_else(
+            || (Memory::default(), None),
+            |stored| (stored.value, Some(stored.revision)),
+        );
+        memory.correct_times(self.now().as_second());
+        let mut report = Report::begin(
+            id.to_string(),
+            request.mode,
+            request.trigger,
+            second(self.now()).to_string(),
+        );
+        if undo.as_ref().is_some_and(|undo| undo.deeds.is_empty()) {
+            report
+                .warnings
+                .push("that run changed nothing, so there is nothing to undo (R37)".into());
+        }
+        report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
+        report.undoes = request.undo.as_ref().map(ToString::to_string);
+        report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
+        report.accounts = request.accounts.iter().cloned().collect();
+        report.warnings.extend_from_slice(&self.settings().warnings);
+        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
+            && request.trigger == Trigger::CommandLine;
+        if sees_no_cloud && request.mode == Mode::Apply {
+            report.warnings.push(
+                "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
+            );
+        }
+        let mut running = Running {
+            engine: self,
+            state,
+            id,
+            request,
+            started,
+            deadline: request.time_budget.map(|budget| started + budget),
+            ends_by: ends_by(request, started),
+            slice: slice(request),
+            stage: Stage::Reading,
+            memory,
+            revision,
+            report,
+            approvals,
+            undo,
+            reviewed,
+            earlier: Earlier::default(),
+            named: BTreeSet::new(),
+        };
+        if let Some(id) = &request.id {
+            let plans = running.done_by(id).await?;
+            running.earlier = Earlier::of(recorded, plans);
+        }
+        running.save_summary(Phase::Open).await?;
+        Ok(Begun::Now(Box::new(running)))
+    }
+
+    pub(super) async fn recorded_state(
+        &self,
+        request: &RunRequest,
+    ) -> Result<Option<RunState>, RunError> {
+        let Some(id) = &request.id else {
+            return Ok(None);
+        };
+        Ok(self.summary(id).await?.map(|summary| summary.state))
+    }
+
+    async fn lock(
+        &self,
+        state: &State,
+        id: &RunId,
+        patience: Duration,
+    ) -> Result<LockGuard, RunError> {
+        match state
+            .lock(self.shared.lease)
+            .acquire_within(&owner(id), patience)
+            .await?
+        {
+            Acquired::Mine(guard) => Ok(guard),
+            Acquired::Held(holder) => Err(RunError::LockHeld {
+                holder: holder.to_string(),
+            }),
+        }
+    }
+}
+
+/// R34: what reading and what writing have at least. A caller who waits gives them nothing beyond the deadline.
+fn slice(request: &RunRequest) -> Duration {
+    match request.time_budget {
+        Some(budget) if !request.punctual => budget / SLICES,
+        Some(_) | None => Duration::ZERO,
+    }
+}
+
+fn ends_by(request: &RunRequest, started: Instant) -> Option<Instant> {
+    let last = request.time_budget? + OVERTIME_MAX;
+    Some(
+        started
+            + if request.punctual {
+                last.min(ANSWER_WITHIN_MAX)
+            } else {
+                last
+            },
+    )
+}
+
+/// R29, for the report.
+fn owner_since(run: &RunId, started: &str) -> String {
+    format!("{} since {started}", owner(run))
+}
+
+/// This process, on behalf of a run.
+fn owner(run: &RunId) -> Owner {
+    Owner::of(run.clone(), crate::settings::environment)
+}
