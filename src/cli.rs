@@ -283,7 +283,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
-            request.undo = Some(engine.records().await?.find(&run, Last::Apply).await?);
+            request.undo = Some(engine.records().await?.find(&run, Last::Change).await?);
             request.approve = approve;
             run_and_show(&engine, &request, output, &show).await
         }

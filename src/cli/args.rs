@@ -71,7 +71,7 @@ pub(super) enum Command {
     },
     /// Make the changes in Zivver
     ///
-    /// On a terminal it shows them first, and asks.
+    /// On a terminal it shows them first, and asks. Without a terminal it writes at once.
     Apply {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
@@ -79,7 +79,7 @@ pub(super) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes that are not held are made too
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
         #[command(flatten)]
@@ -101,7 +101,8 @@ pub(super) enum Command {
         /// Make the changes in Zivver
         #[arg(long)]
         apply: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes of the undo that are
+        /// not held are made too
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
         #[command(flatten)]
@@ -160,6 +161,8 @@ pub(super) enum Command {
     /// Print the manual page of the program or of one command, in roff
     Man { command: Option<String> },
     /// Answer the Azure Functions host; this is what happens without a command under the host
+    ///
+    /// It answers the protocol of the host, not browsers: the host serves pages and calls, at /api/SyncHttp.
     Serve {
         #[arg(
             long,

@@ -51,6 +51,7 @@ impl ReportFile {
                 )));
             }
         };
+        check_folder(&path)?;
         Ok(Some(Self { path, format }))
     }
 
@@ -69,6 +70,21 @@ impl ReportFile {
         })?;
         output.say(&format!("The report is in {shown}."));
         Ok(())
+    }
+}
+
+/// Asked before a run starts: a file cannot be written into a folder that does not exist.
+pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => Err(CliError::Failed(format!(
+            "cannot write {}: the folder {} does not exist; create it",
+            text::inert(&file.display().to_string()),
+            text::inert(&folder.display().to_string())
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a run did not begin, or failed: one line each, with cause and remedy.
 
+use super::history::Last;
 use crate::{
     domain::{
         mode::WritesForbidden,
@@ -67,6 +68,8 @@ pub enum RunError {
     UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
+    #[error("{}", no_run(*.0))]
+    NoRun(Last),
     #[error("{}", ambiguous(.name, .newest, *.count))]
     AmbiguousRun {
         name: String,
@@ -102,6 +105,7 @@ impl RunError {
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
+            | Self::NoRun(_)
             | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }
@@ -120,6 +124,13 @@ fn target(error: &ReadError) -> String {
         | ReadError::Unauthorized { .. }
         | ReadError::Forbidden { .. }
         | ReadError::Unavailable { .. } => format!("target incomplete: {error}"),
+    }
+}
+
+fn no_run(last: Last) -> &'static str {
+    match last {
+        Last::Any => "there is no run yet; `cloud-sync preview` starts one",
+        Last::Change => "no apply has changed anything yet, so there is nothing to undo",
     }
 }
 

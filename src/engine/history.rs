@@ -4,10 +4,11 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Engine, RunError, RunRequest, RunSummary};
+use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
         mode::Mode,
+        record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
     http::Clock,
@@ -61,8 +62,8 @@ pub struct Records<'a> {
 pub enum Last {
     /// The run that began last.
     Any,
-    /// The apply that began last: previews change nothing that could be undone.
-    Apply,
+    /// The apply that began last of those that changed something, or may have: only those can be undone.
+    Change,
 }
 
 impl RunSummary {
@@ -91,9 +92,12 @@ impl Records<'_> {
             let runs = self.past(usize::MAX).await?.runs;
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
-                Last::Apply => past.run.mode == Mode::Apply,
+                Last::Change => past.run.may_have_written(),
             });
-            return wanted.next().map(|past| past.id).ok_or_else(unknown);
+            return wanted
+                .next()
+                .map(|past| past.id)
+                .ok_or(RunError::NoRun(last));
         }
         if let Some(id) = RunId::parse(name) {
             return Ok(id);
@@ -146,29 +150,34 @@ impl Records<'_> {
         Ok(runs)
     }
 
-    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing. What
-    /// cannot be read tells nothing.
-    async fn mark_ended_process(&self, run: &mut RunSummary) {
-        let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
-            return;
-        };
-        let is_held = match self.state.lock(self.lease).status().await {
-            Ok(LockStatus::Held(holder)) => {
+    /// A killed apply says `running` until the next apply has looked after it: the history tells so, with what its journal
+    /// has, and writes nothing. What cannot be read tells nothing. Gives the report of an apply whose process ended.
+    async fn mark_ended_process(&self, run: &mut RunSummary) -> Option<Report> {
+        let id = RunId::parse(&run.id).filter(|_| run.is_writing())?;
+        let is_held = match self.state.lock(self.lease).status().await.ok()? {
+            LockStatus::Held(holder) => {
                 holder.owner.run == id && self.clock.now() < holder.expires + CLOCKS_DIFFER
             }
-            Ok(LockStatus::Free) => false,
-            Err(_) => return,
+            LockStatus::Free => false,
         };
         if is_held {
-            return;
+            return None;
         }
         // A run that lives saves its end before it gives the lock back.
         if let Ok(Some(now)) = self.summary(&id).await {
             *run = now;
         }
-        if run.is_writing() {
-            run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        if !run.is_writing() {
+            return None;
         }
+        run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        let plans = self.state.plans::<PlanRecord>(&id);
+        let plans = read(&plans, &self.state.journal(&id)).await.ok()?;
+        let mut report = run.outline();
+        report.record_plans(&plans, None);
+        run.counts.clone_from(&report.counts);
+        run.remaining = report.remaining;
+        Some(report)
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
@@ -179,10 +188,11 @@ impl Records<'_> {
     /// The report of a run; of one that has not ended, what is known of it.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
         let mut summary = self.summary(run).await?;
-        if let Some(summary) = &mut summary {
-            self.mark_ended_process(summary).await;
+        if let Some(summary) = &mut summary
+            && let Some(report) = self.mark_ended_process(summary).await
+        {
+            return Ok(report);
         }
-        let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = self.state.report(run).await?;
         match (report, summary) {
             (Some(report), Some(summary)) => Ok(Report {
@@ -194,21 +204,8 @@ impl Records<'_> {
                 ..report
             }),
             (Some(report), None) => Ok(report),
-            (None, summary) => {
-                let summary = summary.ok_or_else(unknown)?;
-                let begun =
-                    Report::begin(summary.id, summary.mode, summary.trigger, summary.started);
-                Ok(Report {
-                    state: summary.state,
-                    outcome: summary.outcome,
-                    error: summary.error,
-                    ended: summary.ended,
-                    counts: summary.counts,
-                    remaining: summary.remaining,
-                    accounts: summary.accounts.into_iter().collect(),
-                    ..begun
-                })
-            }
+            (None, Some(summary)) => Ok(summary.outline()),
+            (None, None) => Err(RunError::UnknownRun(run.to_string())),
         }
     }
 }

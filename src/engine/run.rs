@@ -246,6 +246,12 @@ impl Running<'_> {
         if !unknown.is_empty() && !self.earlier.has_begun() {
             return Err(RunError::UnknownAccounts(unknown));
         }
+        if let Some(plan) = &self.request.plan
+            && plan.is_of_another_tenant(&fetched.world.tenant_id)
+        {
+            let id = plan.id().to_string();
+            return Err(RunError::NoPlan(id, "it is of another tenant"));
+        }
         self.report.warnings.extend(fetched.token_warning.take());
         Ok(Some(fetched))
     }

@@ -594,7 +594,9 @@ fn problem(error: &RunError) -> Problem {
         RunError::State(_) => ProblemKind::State,
         RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
-        RunError::UnknownRun(_) | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
+        RunError::UnknownRun(_) | RunError::NoRun(_) | RunError::AmbiguousRun { .. } => {
+            ProblemKind::UnknownRun
+        }
         RunError::NoPlan(..) => ProblemKind::NoPlan,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)

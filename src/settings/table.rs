@@ -72,9 +72,9 @@ macro_rules! settings {
 }
 
 settings! {
-    ZIVVER_API_KEY: Secret = Required("an API key made in Zivver's settings, under API keys"), value::header_secret,
+    ZIVVER_API_KEY: Secret = Required("an API key made in the Zivver WebApp (Organization settings, Integrations, API keys)"), value::header_secret,
         "text", "",
-        "Secret. An API key made in Zivver's administration, under API keys. In Azure it is a Key Vault reference.";
+        "Secret. An API key made in the Zivver WebApp (Organization settings, Integrations, API keys). In Azure it is a Key Vault reference.";
     ZIVVER_API_URL: Url = Value("https://app.zivver.com/api"), value::service_url,
         "https URL", "",
         "Where Zivver's SCIM interface is, without `/scim/v2`. http is accepted for this machine only.";

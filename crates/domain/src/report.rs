@@ -15,7 +15,7 @@ use super::{
     named::UnknownAddress,
     note::{Code, Note},
     plan::{Action, ActionKind, AttributeChange, Plan},
-    record::Entry,
+    record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
     world::World,
@@ -281,6 +281,7 @@ impl Report {
         self.held.clone_from(&plan.held);
         self.skipped.clone_from(&plan.notes);
         self.filter_counts.clone_from(&plan.filter_counts);
+        self.warnings.extend(no_claimed_mailbox(plan, world));
         let writes = plan.approved.steps().iter();
         self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
     }
@@ -312,6 +313,24 @@ impl Report {
         let outcomes = self.actions.iter().map(|action| action.outcome);
         let remaining = outcomes.filter(|outcome| *outcome == ActionOutcome::Remaining);
         self.remaining = to_u32(remaining.count());
+    }
+
+    /// R35: what a run did whose process ended before it could report, and what it left of its last plan.
+    pub fn record_plans(&mut self, plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) {
+        let mut left = Vec::new();
+        if let Some((record, entries)) = plans.last() {
+            let outcomes = record.outcomes(entries, world).into_iter();
+            let actions = record.actions.iter().zip(outcomes);
+            let actions = actions.filter(|(_, outcome)| *outcome == ActionOutcome::Remaining);
+            left.extend(actions.map(|(planned, outcome)| ActionReport {
+                action: planned.action.clone(),
+                outcome,
+                problems: Vec::new(),
+            }));
+        }
+        self.remaining = to_u32(left.len());
+        self.actions = Deeds::of(plans, world).followed_by(left);
+        self.count();
     }
 
     /// R39: keeps what is about accounts with these names, and counts the rest.
@@ -453,4 +472,28 @@ impl Report {
             seconds,
         )
     }
+}
+
+/// R13: a claimed domain that is mistyped leaves every mailbox alone, which looks like a run without work.
+fn no_claimed_mailbox(plan: &Plan, world: &World) -> Option<String> {
+    if plan.seen.in_scope > 0 || plan.seen.mailboxes == 0 || !plan.seen.source_filter.is_empty() {
+        return None;
+    }
+    let mut domains: BTreeMap<&str, u32> = BTreeMap::new();
+    for (_, mailbox) in world.directory.iter() {
+        *domains.entry(mailbox.primary.domain()).or_default() += 1;
+    }
+    let (domain, count) = domains.iter().max_by_key(|(_, count)| **count)?;
+    let claimed: Vec<&str> = plan
+        .seen
+        .claimed_domains
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let claimed = claimed.join(", ");
+    Some(format!(
+        "no mailbox is inside the claimed domains ({claimed}), so nothing is synchronised; {count} of {} mailboxes are in {domain}: \
+         correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)",
+        plan.seen.mailboxes
+    ))
 }

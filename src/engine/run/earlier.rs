@@ -142,36 +142,51 @@ impl Running<'_> {
             let plans = self.done_by(&id).await?;
             self.give_back_of_killed(&run.approve, &plans, world)
                 .await?;
-            let interrupted = if run.state == RunState::Ended {
+            let ended = if run.state == RunState::Ended {
                 run
             } else {
-                self.interrupted(run)
+                self.end_killed(&id, run, &plans, world).await?
             };
-            self.state
-                .save_summary(&id, Phase::Ended, &interrupted)
-                .await?;
+            self.state.save_summary(&id, Phase::Ended, &ended).await?;
             self.report.resumed_from.push(id.to_string());
         }
         Ok(has_resumed)
     }
 
-    fn interrupted(&self, run: RunSummary) -> RunSummary {
-        RunSummary {
-            state: RunState::Ended,
-            outcome: RunOutcome::Failed,
+    /// Writes the report that a killed run could not write. Gives its line in the history.
+    async fn end_killed(
+        &self,
+        id: &RunId,
+        run: RunSummary,
+        plans: &[(PlanRecord, Vec<Entry>)],
+        world: &World,
+    ) -> Result<RunSummary, RunError> {
+        let error = match &run.undo {
+            Some(run) => {
+                format!("the process ended in the middle; undo run {run} again for the rest (R37)")
+            }
+            None => format!(
+                "the process ended in the middle; run {} took up its work (R35)",
+                self.id
+            ),
+        };
+        let mut report = run.outline();
+        report.state = RunState::Ended;
+        report.outcome = RunOutcome::Failed;
+        report.ended = Some(second(self.engine.now()).to_string());
+        report.error = Some(error);
+        report.record_plans(plans, Some(world));
+        self.state.save_report(id, &report).await?;
+        Ok(RunSummary {
+            state: report.state,
+            outcome: report.outcome,
             was_killed: true,
-            ended: Some(second(self.engine.now()).to_string()),
-            error: Some(match &run.undo {
-                Some(run) => format!(
-                    "the process ended in the middle; undo run {run} again for the rest (R37)"
-                ),
-                None => format!(
-                    "the process ended in the middle; run {} took up its work (R35)",
-                    self.id
-                ),
-            }),
+            ended: report.ended,
+            error: report.error,
+            counts: report.counts,
+            remaining: report.remaining,
             ..run
-        }
+        })
     }
 
     pub(super) async fn done_by(

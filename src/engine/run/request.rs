@@ -109,6 +109,34 @@ impl RunSummary {
         self.state == RunState::Running && self.mode == Mode::Apply
     }
 
+    /// Whether it is an apply that changed something in Zivver, as far as is known.
+    pub fn may_have_written(&self) -> bool {
+        let has_written = !self.counts.applied.is_empty() || self.counts.failed > 0;
+        self.mode == Mode::Apply && (has_written || self.state != RunState::Ended)
+    }
+
+    /// A report as far as the line tells.
+    pub fn outline(&self) -> Report {
+        let begun = Report::begin(
+            self.id.clone(),
+            self.mode,
+            self.trigger,
+            self.started.clone(),
+        );
+        Report {
+            state: self.state,
+            outcome: self.outcome,
+            error: self.error.clone(),
+            ended: self.ended.clone(),
+            counts: self.counts.clone(),
+            remaining: self.remaining,
+            accounts: self.accounts.iter().cloned().collect(),
+            undoes: self.undo.as_ref().map(ToString::to_string),
+            applies: self.applies.as_ref().map(ToString::to_string),
+            ..begun
+        }
+    }
+
     pub fn of(report: &Report, request: &RunRequest) -> Self {
         Self {
             id: report.id.clone(),

@@ -60,7 +60,7 @@ impl Ways<'_> {
         }
     }
 
-    /// The button that releases a held set (R27).
+    /// The button that approves a held set (R27).
     pub(in super::super) fn approval(&self, set: &HeldSet) -> Markup {
         if !self.may_apply() {
             return html! {

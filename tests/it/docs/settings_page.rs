@@ -15,8 +15,8 @@ use super::root;
 /// Read by the Functions host, so it has no prefix.
 const SCHEDULE: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
 
-const SCHEDULE_WHAT: &str = "When the timer runs; `check` says the next three times. The only one without prefix: the host \
-     reads it, and cannot read names with `__` under `func start`.";
+const SCHEDULE_WHAT: &str = "When the timer runs; `GET /check` prints the next three times. The only one without prefix: the \
+     host reads it, and cannot read names with `__` under `func start`.";
 
 #[test]
 fn what_is_written_about_settings_and_findings_is_up_to_date() {
@@ -117,11 +117,9 @@ fn template() -> String {
         (SCHEDULE.0.to_owned(), SCHEDULE.1),
     ];
     values.extend(SETTINGS.iter().map(|setting| {
-        let value = match (setting.default, setting.name) {
-            // A proposal: the most common choice.
-            (SettingDefault::Required(_), "SSO_ACCOUNT_KEY") => "object_id",
-            (SettingDefault::Required(_) | SettingDefault::Nothing, _) => "",
-            (SettingDefault::Value(text), _) => text,
+        let value = match setting.default {
+            SettingDefault::Required(_) | SettingDefault::Nothing => "",
+            SettingDefault::Value(text) => text,
         };
         (format!("{PREFIX}{}", setting.name), value)
     }));
@@ -163,7 +161,7 @@ fn page() -> String {
     )
     .unwrap();
     page.push_str(
-        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `check` names what differs \
+        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `GET /check` names what differs \
          from it, which the next deployment resets ([settings that last](deploy.md#settings-that-last)). Leave it as it is.\n",
     );
     page.push_str(
