@@ -99,6 +99,9 @@ pub(super) enum Command {
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
+        /// What this run said about it, from its report: needs no settings but those of the state
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -239,7 +242,7 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReportArgs {
-    /// Also write the report to this file: its extension tells the form
+    /// Also write the report to this file, as HTML or CSV by its extension
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
     /// The form of the file, where its extension does not tell it
@@ -254,7 +257,6 @@ pub(super) struct ReportArgs {
 pub(super) enum FileFormat {
     Html,
     Csv,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

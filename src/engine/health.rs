@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
-use super::{Engine, RunError, RunRequest, RunSummary};
+use super::{Engine, RunError, RunRequest, RunSummary, complete::Complete};
 use crate::{
     domain::{
+        figures::Figures,
         health::{
             Circumstances, FirstSeen, Overdue, Problem, Run, last_success, overdue, problems,
             problems_of_runs,
@@ -31,6 +32,8 @@ pub struct Health {
     pub last_success: Option<String>,
     pub last_success_age_s: Option<i64>,
     pub last_run: Option<RunSummary>,
+    /// Of the last complete run: they stay after runs that failed or were for some accounts only.
+    pub figures: Option<Figures>,
     pub lock: String,
     pub state: String,
     pub version: &'static str,
@@ -48,6 +51,12 @@ struct Observed {
 impl Engine {
     /// How things stand, by the newest runs.
     pub async fn health(&self) -> Result<Health, RunError> {
+        let complete = self.complete_if_readable().await;
+        self.health_with(complete.as_ref()).await
+    }
+
+    /// The same, for a caller that knows the last complete run.
+    pub async fn health_with(&self, complete: Option<&Complete>) -> Result<Health, RunError> {
         let observed = self.observe().await?;
         let state = self.state().await?.place().to_owned();
         let now = self.now().as_second();
@@ -66,6 +75,7 @@ impl Engine {
                     .and_then(|run| run.ended.clone()),
                 last_success_age_s: ended.map(|ended| now - ended),
                 last_run: observed.runs.first().cloned(),
+                figures: complete.map(Complete::figures),
                 lock: observed.lock.clone(),
                 state,
                 version: env!("CARGO_PKG_VERSION"),

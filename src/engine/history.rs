@@ -9,7 +9,7 @@ use crate::{
     domain::{
         mode::Mode,
         record::PlanRecord,
-        report::{Report, RunOutcome, RunState},
+        report::{Counts, Report, RunOutcome, RunState},
     },
     http::Clock,
     state::{
@@ -66,6 +66,24 @@ pub enum Last {
     Change,
     /// The run that began last of those that have not ended.
     Open,
+}
+
+impl RunSummary {
+    /// Whether it read both sides and planned. What another one counts is not known, and is not 0.
+    pub fn has_planned(&self) -> bool {
+        match self.outcome {
+            RunOutcome::Failed | RunOutcome::Open => self.counts != Counts::default(),
+            RunOutcome::InSync
+            | RunOutcome::Done
+            | RunOutcome::ChangesPending
+            | RunOutcome::NeedsAttention => true,
+        }
+    }
+
+    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
+    pub fn has_tried_to_write(&self) -> bool {
+        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
+    }
 }
 
 impl Records<'_> {

@@ -566,7 +566,7 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
 }
 
 /// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
-fn estimate(rate: Rate, writes: u32) -> u64 {
+pub(super) fn estimate(rate: Rate, writes: u32) -> u64 {
     match rate {
         Rate::Unlimited => 0,
         Rate::Budget { calls, .. } if writes <= calls => 0,

@@ -18,13 +18,13 @@ use crate::{
     domain::{
         address::SmtpAddress,
         health::Run,
-        mode::{Mode, Trigger as StartedBy},
+        mode::Trigger as StartedBy,
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
     engine::{
         Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup,
-        health::Health, history::Last,
+        history::Last,
     },
     settings::SettingsError,
     state::RunId,
@@ -147,9 +147,11 @@ pub(super) fn ended(engine: &Engine, report: &Report) -> Success {
     } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
-        // R28: what the alert on missing successes looks for.
-        let success = Run::from(report).is_success(engine.settings().perform_sync);
-        tracing::info!(outcome = ?report.outcome, success, "{line}");
+        // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
+        let run = Run::from(report);
+        let success = run.is_success(engine.settings().perform_sync);
+        let complete = run.saw_everybody();
+        tracing::info!(outcome = ?report.outcome, success, complete, "{line}");
     }
     Success {
         response: None,
@@ -559,12 +561,12 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Csv => String::new(),
     };
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     Ok(views::run(
         &report,
         format,
         &ways(engine, base, &token),
-        progress,
+        outlook,
     ))
 }
 
@@ -578,28 +580,18 @@ fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
 
 async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
-    let health = health(engine).await?;
-    // A run that failed or was for some accounts only says nothing of the others.
-    let newest = runs.iter().position(|run| run.facts().saw_everybody());
-    let mut since = runs[..newest.unwrap_or_default()].iter();
-    let is_outdated = since.any(|run| {
-        let has_ended = run.state == RunState::Ended;
-        has_ended && run.mode == Mode::Apply && run.outcome != RunOutcome::InSync
-    });
-    let last = newest.map(|at| &runs[at]);
-    let last = match last.and_then(|run| RunId::parse(&run.id)) {
-        Some(id) => Some(engine.report(&id).await.map_err(|error| problem(&error))?),
-        None => None,
-    };
+    let complete = engine.complete_if_readable().await;
+    engine.note_first_seen().await;
+    let health = engine.health_with(complete.as_ref()).await;
+    let health = health.map_err(|error| problem(&error))?;
     let token = form_key(engine).await?.token(engine.time().as_second());
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
         health: &health,
         runs: &runs,
-        last: last.as_ref(),
-        is_outdated,
-        progress,
+        complete: complete.as_ref(),
+        outlook,
         host: &engine.settings().host,
         now: engine.time(),
     };
@@ -612,8 +604,15 @@ async fn account(
     format: Format,
     base: &str,
 ) -> Result<Response, Problem> {
-    let address = SmtpAddress::parse(address)
-        .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
+    let address = match SmtpAddress::parse(address) {
+        Ok(address) => address,
+        Err(_) if format == Format::Html => {
+            let found = engine.with_name(address).await;
+            let found = found.map_err(|error| problem(&error))?;
+            return Ok(views::with_name(address, &found, base));
+        }
+        Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
+    };
     let explanation = engine
         .explain(&address)
         .await
@@ -623,15 +622,10 @@ async fn account(
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
-    let health = health(engine).await?;
+    engine.note_first_seen().await;
+    let health = engine.health().await.map_err(|error| problem(&error))?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
-}
-
-/// As `GET /health`, for a page.
-async fn health(engine: &Engine) -> Result<Health, Problem> {
-    engine.note_first_seen().await;
-    engine.health().await.map_err(|error| problem(&error))
 }
 
 impl From<Success> for Answer {

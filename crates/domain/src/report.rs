@@ -14,7 +14,7 @@ use super::{
     mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
-    plan::{Action, ActionKind, Plan},
+    plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
@@ -359,6 +359,29 @@ impl Report {
             .retain(|account| names.contains(account.address.as_str()));
     }
 
+    /// R40: keeps what names an address, as its own or as a value.
+    pub fn keep_only(&mut self, address: &SmtpAddress) {
+        let is = |text: &str| SmtpAddress::verbatim(text) == *address;
+        let names = |action: &Action| {
+            let values = |change: &AttributeChange| {
+                change.before.iter().chain(&change.after).any(|it| is(it))
+            };
+            action.address == *address || action.changes.iter().any(values)
+        };
+        self.accounts = vec![address.clone()];
+        self.actions.retain(|it| names(&it.action));
+        self.differences.retain(names);
+        for set in &mut self.held {
+            set.changes
+                .retain(|it| it.address == *address || is(&it.before) || is(&it.after));
+        }
+        self.held.retain(|set| !set.changes.is_empty());
+        self.skipped.retain(|note| is(&note.address));
+        self.suspended.retain(|account| account.address == *address);
+        self.since = None;
+        self.count();
+    }
+
     /// Counts what the lists hold; to be called when they are complete.
     pub fn count(&mut self) {
         let mut counts = Counts::default();
@@ -400,6 +423,12 @@ impl Report {
         self.counts = counts;
     }
 
+    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
+    /// without mailboxes is not read).
+    pub fn has_read(&self) -> bool {
+        self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
+    }
+
     /// R26, R32: whether an administrator has something to look at.
     pub fn needs_attention(&self) -> bool {
         !self.held.is_empty()
@@ -434,6 +463,13 @@ impl Report {
     /// One line for a log, without addresses.
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
+        let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        if !self.has_read() {
+            return format!(
+                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                self.id, self.mode
+            );
+        }
         format!(
             "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
@@ -444,7 +480,7 @@ impl Report {
             self.counts.failed,
             self.counts.held,
             self.remaining,
-            std::time::Duration::from_millis(self.duration_ms).as_secs_f64(),
+            seconds,
         )
     }
 }
