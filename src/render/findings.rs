@@ -38,6 +38,10 @@ pub fn of_code(code: Code) -> Explained {
             "Exchange did not return the addresses of the mailbox completely. Its aliases in Zivver stay as they are, and a new account is not created.",
             "Wait for the next run. If the finding stays, check the addresses of the mailbox in Exchange.",
         ),
+        Code::Rejection => explained(
+            "A person rejected this change. It is not made until it changes.",
+            "Nothing. `cloud-sync reject --undo CODE` takes the rejection back.",
+        ),
         Code::Rejected => explained(
             "Exchange sent a mailbox without a usable primary address, or in a form that the program does not understand. Its account is not changed.",
             "Correct the primary address of the mailbox in Exchange.",

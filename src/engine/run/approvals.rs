@@ -16,6 +16,7 @@ use crate::{
         address::SmtpAddress,
         approval::Approval,
         guard::Class,
+        hold::HeldChange,
         memory::{Memory, Rejection},
         mode::Mode,
         note::{Code, Note},
@@ -185,6 +186,9 @@ impl Running<'_> {
                 "the approval {code} is older than 24 hours, so the rest of this run does not use it (R27)"
             ));
         }
+        if self.request.id.is_none() {
+            self.warn_of_useless_approvals(plan);
+        }
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in approval.changes_of(&self.request.approve_accounts) {
@@ -207,6 +211,27 @@ impl Running<'_> {
         self.report.skipped.extend(notes);
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
+    }
+
+    /// A code that approves nothing is not passed over in silence.
+    fn warn_of_useless_approvals(&mut self, plan: &Plan) {
+        for (code, approval) in &self.approvals {
+            let chosen = || approval.changes_of(&self.request.approve_accounts);
+            if chosen().any(|change| plan.used_approvals.contains(&change.fingerprint)) {
+                continue;
+            }
+            let is_named = |change: &HeldChange| self.named.contains(change.address.as_str());
+            let why = if chosen().all(|change| !approval.is_open(change)) {
+                "its changes were made before"
+            } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
+                "its changes are of accounts that this run is not for"
+            } else {
+                "none of its changes is planned as it was shown"
+            };
+            self.report.warnings.push(format!(
+                "the code {code} approves nothing in this run: {why} (R27)"
+            ));
+        }
     }
 
     /// Before the first write, so that a run that is killed makes no change twice.
