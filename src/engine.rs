@@ -212,7 +212,8 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    fn unrecorded(&self) -> Option<(i64, String)> {
+    /// The last failure of a tick that could not be recorded.
+    pub fn unrecorded(&self) -> Option<(i64, String)> {
         let unrecorded = &self.shared.unrecorded;
         let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
         unrecorded.clone()

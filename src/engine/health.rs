@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Engine, RunError, RunRequest, RunSummary, run::second};
+use super::{Engine, RunError, RunRequest, RunSummary};
 use crate::{
     domain::{
         health::{
@@ -11,10 +11,9 @@ use crate::{
             problems_of_runs,
         },
         memory::Memory,
-        mode::{Mode, Trigger},
-        report::{Report, RunOutcome, RunState},
+        mode::Mode,
     },
-    state::{Phase, lock::LockStatus},
+    state::lock::LockStatus,
 };
 
 /// The newest runs, which are enough where one of them is a success.
@@ -189,39 +188,12 @@ impl Engine {
         }
     }
 
-    /// R28: records a failed tick that has no run: in the history, or in this process if the history cannot be written.
-    pub async fn record_failed_tick(&self, error: &RunError, has_failed_before: bool) {
-        let now = second(self.now());
-        let request = RunRequest {
-            has_failed_before,
-            ..RunRequest::new(self.timer_mode(), Trigger::Timer)
-        };
-        let saved = async {
-            let id = self.new_run_id().await?;
-            let begun = Report::begin(
-                id.to_string(),
-                request.mode,
-                request.trigger,
-                now.to_string(),
-            );
-            let report = Report {
-                state: RunState::Ended,
-                outcome: RunOutcome::Failed,
-                ended: Some(now.to_string()),
-                error: Some(error.to_string()),
-                ..begun
-            };
-            let summary = RunSummary::of(&report, &request);
-            let state = self.state().await?;
-            state.save_summary(&id, Phase::Ended, &summary).await?;
-            Ok::<_, RunError>(report)
-        };
-        match saved.await {
-            Ok(report) => self.announce(&report, &request).await,
-            Err(unsaved) => {
-                tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
-                self.remember_unrecorded(now.as_second(), error.to_string());
-            }
+    /// R28: records a failed try of a tick that has no report: in the history, or in this process if the history cannot be
+    /// written.
+    pub async fn record_failed_tick(&self, request: &RunRequest, error: &RunError) {
+        if let Err(unsaved) = self.record_failure(request, error).await {
+            tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
+            self.remember_unrecorded(self.now().as_second(), error.to_string());
         }
     }
 }

@@ -287,24 +287,43 @@ impl Engine {
             Err(error) => error,
             ended => return ended,
         };
-        let (Some(id), false) = (
-            &request.id,
-            matches!(error, RunError::LockHeld { .. } | RunError::State(_)),
-        ) else {
-            return Err(error);
+        let is_recorded = request.id.is_some()
+            && !matches!(error, RunError::LockHeld { .. } | RunError::State(_));
+        if is_recorded {
+            self.record_failure(request, &error).await
+        } else {
+            Err(error)
+        }
+    }
+
+    /// The history's entry of a run that failed without a report of its own.
+    pub(super) async fn record_failure(
+        &self,
+        request: &RunRequest,
+        error: &RunError,
+    ) -> Result<Report, RunError> {
+        let now = super::run::second(self.now()).to_string();
+        let (id, before) = if let Some(id) = &request.id {
+            (id.clone(), self.report(id).await?)
+        } else {
+            let id = self.new_run_id().await?;
+            let (mode, trigger) = (request.mode, request.trigger);
+            let begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            (id, begun)
         };
-        let mut report = self.report(id).await?;
-        report.state = RunState::Ended;
-        report.outcome = RunOutcome::Failed;
-        report.error = Some(error.to_string());
-        report.is_final = error.is_final();
-        report.ended = Some(super::run::second(self.now()).to_string());
+        let has_failed_before = before.outcome == RunOutcome::Failed;
+        let report = Report {
+            state: RunState::Ended,
+            outcome: RunOutcome::Failed,
+            error: Some(error.to_string()),
+            is_final: error.is_final(),
+            ended: Some(now),
+            ..before
+        };
         let summary = RunSummary::of(&report, request);
-        self.state()
-            .await?
-            .save_summary(id, Phase::Ended, &summary)
-            .await?;
-        self.announce(&report, request).await;
+        let state = self.state().await?;
+        state.save_summary(&id, Phase::Ended, &summary).await?;
+        self.announce(&report, has_failed_before).await;
         Ok(report)
     }
 }

@@ -5,17 +5,17 @@ use crate::{
         notice::{Notice, Notified, after_run, at_tick},
         report::{Report, RunOutcome, RunState},
     },
-    engine::{Engine, RunError, RunRequest},
+    engine::{Engine, RunError},
     mail, notify,
 };
 
 impl Engine {
-    /// Tells of a run that ended, if that changes what was told before. Of tries of one tick the first that fails sends a
+    /// Tells of a run that ended, if that changes what was told before. Of the tries of one run the first that fails sends a
     /// mail.
-    pub(super) async fn announce(&self, report: &Report, request: &RunRequest) {
+    pub(super) async fn announce(&self, report: &Report, has_failed_before: bool) {
         let setting = self.settings().perform_sync;
         self.tell(|before| after_run(before, report, setting)).await;
-        let is_told = request.has_failed_before && report.outcome == RunOutcome::Failed;
+        let is_told = has_failed_before && report.outcome == RunOutcome::Failed;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
             && !is_told

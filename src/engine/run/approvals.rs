@@ -10,8 +10,8 @@ use crate::{
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
-        record::{Entry, PlanRecord},
-        report::{ActionOutcome, RunState},
+        record::PlanRecord,
+        report::ActionOutcome,
         world::World,
     },
     engine::journal::read_again,
@@ -46,11 +46,8 @@ impl Engine {
     }
 
     async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
-        let recorded = self.recorded_state(request).await?;
-        Ok(matches!(
-            recorded,
-            Some(RunState::Running | RunState::Continues)
-        ))
+        let recorded = self.recorded(request).await?;
+        Ok(recorded.as_ref().is_some_and(RunSummary::has_begun))
     }
 }
 
@@ -177,12 +174,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// The same for changes without an answer in a run that ended: they may have arrived after its verification.
-    pub(super) async fn give_back_unanswered(&mut self, world: &World) -> Result<(), RunError> {
+    /// The same for what a plan left when its run was killed, or had no answer for: where the journal is silent, Zivver
+    /// shows what was done, also after the verification (R35).
+    pub(super) async fn give_back_interrupted(&mut self, world: &World) -> Result<(), RunError> {
         let Some(in_hand) = self.memory.in_hand.clone() else {
             return Ok(());
         };
-        let Some(run) = RunId::parse(&in_hand.run).filter(|_| in_hand.ended.is_some()) else {
+        let Some(run) = RunId::parse(&in_hand.run) else {
             return Ok(());
         };
         let codes = match self.state.summary::<RunSummary>(&run).await {
@@ -190,33 +188,17 @@ impl Running<'_> {
             Err(StateError::Unreadable { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
+        if codes.is_empty() {
+            return Ok(());
+        }
         let plans = self.done_by(&run).await?;
         let Some((record, entries)) = plans.get(in_hand.plan as usize) else {
             return Ok(());
         };
         let outcomes = record.outcomes(entries, Some(world));
-        let mut not_made = record.approved_where(|at| {
-            let answered = entries.iter().filter(|entry| entry.action as usize == at);
-            let answered = answered.filter(|entry| entry.outcome != ActionOutcome::Failed);
-            answered.count() == 0 && !outcomes[at].is_done()
-        });
+        let mut not_made = record.approved_where(|at| !outcomes[at].is_done());
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
-    }
-
-    /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
-    pub(super) async fn give_back_of_killed(
-        &mut self,
-        codes: &[String],
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
-            return Ok(());
-        };
-        let outcomes = record.outcomes(entries, Some(world));
-        let not_made = record.approved_where(|at| !outcomes[at].is_done());
-        self.give_back(codes, &not_made).await
     }
 }
 

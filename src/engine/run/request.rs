@@ -36,8 +36,8 @@ pub struct RunRequest {
     pub undo: Option<RunId>,
     /// R28: the reviewed plan that the run is restricted to.
     pub plan: Option<PlanSource>,
-    /// The host tries a failed tick again: of the failure an earlier try has told.
-    pub has_failed_before: bool,
+    /// R28: the occurrence of the schedule that begins or continues it.
+    pub tick: Option<String>,
 }
 
 impl RunRequest {
@@ -53,7 +53,7 @@ impl RunRequest {
             patience: Duration::ZERO,
             undo: None,
             plan: None,
-            has_failed_before: false,
+            tick: None,
         }
     }
 }
@@ -86,6 +86,12 @@ pub struct RunSummary {
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
+    /// R28: it failed, and the next try would fail too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_final: bool,
+    /// R28: the occurrence of the schedule that began or continued it last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tick: Option<String>,
 }
 
 impl RunSummary {
@@ -102,6 +108,11 @@ impl RunSummary {
             is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
+    }
+
+    /// Whether an invocation has worked at it, and it has not ended.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.state, RunState::Running | RunState::Continues)
     }
 
     /// Whether it is an apply that works, or did until its process ended.
@@ -137,6 +148,16 @@ impl RunSummary {
         }
     }
 
+    /// R28: whether the next try of its tick continues it although it has ended. What another run has taken up is not
+    /// tried again.
+    pub fn is_tried_again(&self) -> bool {
+        self.state == RunState::Ended
+            && self.outcome == RunOutcome::Failed
+            && self.trigger == Trigger::Timer
+            && !self.is_final
+            && !self.was_killed
+    }
+
     pub fn of(report: &Report, request: &RunRequest) -> Self {
         Self {
             id: report.id.clone(),
@@ -154,6 +175,8 @@ impl RunSummary {
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             was_killed: false,
+            is_final: report.is_final,
+            tick: request.tick.clone(),
         }
     }
 }
