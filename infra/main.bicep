@@ -126,6 +126,9 @@ param otherSettings object = {}
 @allowed(['SystemAssigned', 'UserAssigned'])
 param identityType string = 'SystemAssigned'
 
+@description('Application (client) id of the app registration in Microsoft Entra with which people sign in to the app, docs/deploy.md; empty for none. The app requires a function key in both cases.')
+param signInClientId string = ''
+
 @description('Memory of an instance.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
@@ -367,6 +370,29 @@ resource noScmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2
   parent: app
   name: 'scm'
   properties: { allow: false }
+}
+
+// App Service authentication. The host, and programs with a function key, do not sign in.
+resource signIn 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(signInClientId)) {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: { enabled: true }
+    globalValidation: { requireAuthentication: false, unauthenticatedClientAction: 'AllowAnonymous' }
+    httpSettings: { requireHttps: true }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        // Without a client secret: Entra issues an id token, and no token of another service.
+        registration: {
+          clientId: signInClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: { allowedAudiences: [signInClientId] }
+      }
+    }
+    login: { tokenStore: { enabled: false } }
+  }
 }
 
 module roles 'roles.bicep' = {

@@ -45,6 +45,7 @@ param otherSettings = {}
 
 // The deployment.
 param identityType = readEnvironmentVariable('IDENTITY_TYPE', 'SystemAssigned')
+param signInClientId = readEnvironmentVariable('SIGN_IN_CLIENT_ID', '')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 param noSuccessHours = int(readEnvironmentVariable('NO_SUCCESS_HOURS', '26'))
 param operatorPrincipalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')

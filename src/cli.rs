@@ -276,7 +276,11 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
-        Command::Explain { address } => explain(&engine(links)?, &address, output).await,
+        Command::Explain { address, run: None } => explain(&engine(links)?, &address, output).await,
+        Command::Explain {
+            address,
+            run: Some(run),
+        } => history::explain(&run, &address, output).await,
         Command::Undo {
             run,
             apply,
@@ -287,7 +291,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let request = RunRequest {
-                undo: Some(engine.records().await?.find(&run, Last::Apply).await?),
+                undo: Some(engine.records().await?.find(&run, Last::Change).await?),
                 approve,
                 approve_accounts: approve_accounts.into_iter().collect(),
                 ..RunRequest::new(mode, Trigger::CommandLine)
@@ -334,7 +338,7 @@ async fn explain(
     output: Output,
 ) -> Result<Status, CliError> {
     let explained = {
-        let _follower = progress::follow(engine.progress(), output);
+        let _follower = progress::follow(engine, output);
         engine.explain(address).await?
     };
     if explained.unknown.is_some() {
@@ -359,7 +363,7 @@ async fn observed(
     request: &RunRequest,
     output: Output,
 ) -> Result<Report, RunError> {
-    let _follower = progress::follow(engine.progress(), output);
+    let _follower = progress::follow(engine, output);
     engine.run(request).await
 }
 

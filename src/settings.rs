@@ -29,6 +29,7 @@ use crate::{
     zivver::Rate,
 };
 
+pub use deployed::Deployed;
 use reader::Reader;
 use value::fault;
 
@@ -101,8 +102,8 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
     pub host: Host,
-    /// Names of settings that were changed by hand since the last deployment, which the next one resets.
-    pub changed_since_deployment: Vec<String>,
+    /// The settings of now beside those of the last deployment.
+    pub deployed: Deployed,
     /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
     pub warnings: Vec<String>,
 }
@@ -237,7 +238,7 @@ impl Settings {
             notify_url: r.optional(&table::NOTIFY_URL),
             mail: read_mail(r),
             host: read_host(&lookup),
-            changed_since_deployment: deployed::changed(&lookup),
+            deployed: deployed::compare(&lookup),
             warnings: r.typos(),
         };
         reader.finish()?;

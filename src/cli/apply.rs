@@ -12,7 +12,7 @@ use super::{
     observed,
     output::Output,
     report,
-    report_file::ReportFile,
+    report_file::{ReportFile, check_folder},
     reported, shown, text, words,
 };
 use crate::{
@@ -42,6 +42,9 @@ pub(super) async fn preview(
     output: Output,
     show: &ShowArgs,
 ) -> Result<Status, CliError> {
+    if let Some(file) = out {
+        check_folder(file)?;
+    }
     let (report, status) = reported(engine, request, output, show).await?;
     if let Some(file) = out {
         write_plan(file, &report, output)?;
@@ -91,7 +94,7 @@ pub(super) fn request(
     }
     if request.plan.is_some() && !request.approve.is_empty() {
         return Err(CliError::Failed(
-            "a plan says what is applied, so it takes no approval codes; release them in a run of its own (R28)".into(),
+            "a plan says what is applied, so it takes no approval codes; approve them in a run of their own (R28)".into(),
         ));
     }
     let wave = request.wave.as_ref();
@@ -110,13 +113,14 @@ pub(super) fn request(
 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
     let name = file.display();
-    let cannot = |error: &dyn std::fmt::Display| {
+    let json = fs::read_to_string(file)
+        .map_err(|error| CliError::Failed(format!("cannot read the plan {name}: {error}")))?;
+    serde_json::from_str(&json).map_err(|error| {
+        tracing::debug!(%error, "a plan cannot be read");
         CliError::Failed(format!(
-            "cannot read {name} as a plan of `cloud-sync preview --out`: {error}"
+            "{name} is not a plan; make one with `cloud-sync preview --out {name}`"
         ))
-    };
-    let json = fs::read_to_string(file).map_err(|error| cannot(&error))?;
-    serde_json::from_str(&json).map_err(|error| cannot(&error))
+    })
 }
 
 /// On a terminal nothing is written before a person has seen it and said `yes`; then it is that and nothing else.
@@ -162,7 +166,7 @@ async fn asked(
         return shown(&plan, None, output, show).map(Answered::No);
     };
     output.say(&report::page(&plan, show.detail));
-    // What a code releases is in no preview (R27).
+    // What a code approves is in no preview (R27).
     let codes = request.approve.join(" and ");
     if !plan.actions.is_empty() || !codes.is_empty() {
         let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
@@ -173,13 +177,13 @@ async fn asked(
             accounts if accounts.is_empty() => accounts,
             accounts => format!(" of {accounts}"),
         };
-        let released = match codes.as_str() {
+        let approved = match codes.as_str() {
             "" => String::new(),
-            codes => format!(" and what {codes} releases{of}"),
+            codes => format!(" and what {codes} approves{of}"),
         };
         output.ask(&format!(
             "Make {changes}{} in Zivver? Type yes to apply: ",
-            text::inert(&released)
+            text::inert(&approved)
         ));
         if answer(stop).await?.trim() != "yes" {
             output.say("nothing was written");

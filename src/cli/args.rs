@@ -76,7 +76,7 @@ pub(super) enum Command {
     },
     /// Make the changes in Zivver
     ///
-    /// On a terminal it shows them first, and asks.
+    /// On a terminal it shows them first, and asks. Without a terminal it writes at once.
     Apply {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
@@ -86,7 +86,7 @@ pub(super) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes that are not held are made too
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
         /// With --approve: only the changes of this account; repeat for several
@@ -99,6 +99,9 @@ pub(super) enum Command {
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
+        /// What this run said about it, from its report: needs no settings but those of the state
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -108,7 +111,8 @@ pub(super) enum Command {
         /// Make the changes in Zivver
         #[arg(long)]
         apply: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes of the undo that are
+        /// not held are made too
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
         /// With --approve: only the changes of this account; repeat for several
@@ -192,6 +196,8 @@ pub(super) enum Command {
     /// Print the manual page of the program or of one command, in roff
     Man { command: Option<String> },
     /// Answer the Azure Functions host; this is what happens without a command under the host
+    ///
+    /// It answers the protocol of the host, not browsers: the host serves pages and calls, at /api/SyncHttp.
     Serve {
         #[arg(
             long,
@@ -236,7 +242,7 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReportArgs {
-    /// Also write the report to this file: its extension tells the form
+    /// Also write the report to this file, as HTML or CSV by its extension
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
     /// The form of the file, where its extension does not tell it
@@ -251,7 +257,6 @@ pub(super) struct ReportArgs {
 pub(super) enum FileFormat {
     Html,
     Csv,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use super::{
     CliError, Status,
     explanation::Arrow,
-    history,
+    history::Stored,
     output::{BOLD, CYAN, DIM, Output},
     text::inert,
     words,
@@ -22,8 +22,8 @@ pub(super) async fn reject(
     takes_back: bool,
     output: Output,
 ) -> Result<Status, CliError> {
-    let (state, lease) = history::open_state().await?;
-    let records = history::records(&state, lease);
+    let stored = Stored::open().await?;
+    let records = stored.records();
     let (title, changes) = match code {
         None => ("Rejected", records.rejections().await?),
         Some(code) => {

@@ -25,7 +25,6 @@ pub(super) struct ReportFile {
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Html,
-    Json,
     Csv(Separator),
 }
 
@@ -39,20 +38,20 @@ impl ReportFile {
         let separator = args.separator.map(Separator::from);
         let format = match (wanted, separator) {
             (Some(FileFormat::Csv), separator) => Format::Csv(separator.unwrap_or_default()),
-            (Some(FileFormat::Html | FileFormat::Json), Some(_)) => {
+            (Some(FileFormat::Html), Some(_)) => {
                 return Err(CliError::Failed(
                     "--separator is for CSV: remove it, or add --format csv".to_owned(),
                 ));
             }
             (Some(FileFormat::Html), None) => Format::Html,
-            (Some(FileFormat::Json), None) => Format::Json,
             (None, _) => {
                 return Err(CliError::Failed(format!(
-                    "the extension of {} is not html, csv or json: add --format",
+                    "the extension of {} is not html or csv: add --format (for JSON use --json, for a plan `preview --out`)",
                     text::inert(&path.display().to_string())
                 )));
             }
         };
+        check_folder(&path)?;
         Ok(Some(Self { path, format }))
     }
 
@@ -60,7 +59,6 @@ impl ReportFile {
         let text = match self.format {
             Format::Html => html::report(report),
             Format::Csv(separator) => csv::report(report, separator),
-            Format::Json => super::output::json(report)?,
         };
         let shown = self.path.display().to_string();
         let shown = text::inert(&shown);
@@ -72,6 +70,21 @@ impl ReportFile {
         })?;
         output.say(&format!("The report is in {shown}."));
         Ok(())
+    }
+}
+
+/// Asked before a run starts: a file cannot be written into a folder that does not exist.
+pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => Err(CliError::Failed(format!(
+            "cannot write {}: the folder {} does not exist; create it",
+            text::inert(&file.display().to_string()),
+            text::inert(&folder.display().to_string())
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The self-test: what works, what does not, and the command that corrects it. It reads only, from the bottom up: where
-//! something is missing, what rests on it is not asked.
+//! The self-test: what works, what does not, and the command that corrects it, from the bottom up: where something is
+//! missing, what rests on it is not asked.
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
@@ -19,6 +19,7 @@ use crate::{
         mode::PerformSync,
         note::Code,
         plan::Plan,
+        remedies,
         scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
         world::{MailboxScope, SsoAccountKey},
@@ -28,31 +29,17 @@ use crate::{
     state::lock::LockStatus,
 };
 
-/// `docs/specs/exchange-online.md`, "5.3 Grants". RG and APP are the resource group and the function app.
-const GRANT: [&str; 4] = [
-    "MI=$(az functionapp identity show -g RG -n APP --query principalId -o tsv)",
-    "EXO=$(az ad sp show --id 00000002-0000-0ff1-ce00-000000000000 --query id -o tsv)",
-    "az rest --method POST --url \"https://graph.microsoft.com/v1.0/servicePrincipals/$MI/appRoleAssignments\" --body \
-     \"{\\\"principalId\\\":\\\"$MI\\\",\\\"resourceId\\\":\\\"$EXO\\\",\\\"appRoleId\\\":\\\"dc50a0fb-09a3-484d-be87-e023b12c6440\\\"}\"",
-    "az rest --method POST --url \"https://graph.microsoft.com/v1.0/roleManagement/directory/roleAssignments\" --body \
-     \"{\\\"principalId\\\":\\\"$MI\\\",\\\"roleDefinitionId\\\":\\\"f2ef992c-3afb-46b9-b7cf-a126ee74c451\\\",\\\"directoryScopeId\\\":\\\"/\\\"}\"",
-];
-
 /// Exchange refuses although the sign-in works.
-const REFUSED: [&str; 5] = [
-    "if infra/grant-exchange.sh --check misses nothing, wait: Exchange Online needs 30 minutes to 2 hours to know of a new grant; \
-     otherwise grant, with RG and APP for the resource group and the app:",
-    GRANT[0],
-    GRANT[1],
-    GRANT[2],
-    GRANT[3],
+const REFUSED: [&str; 2] = [
+    "if infra/grant-exchange.sh --check misses nothing, wait: Exchange Online needs 30 minutes to 2 hours to know of a new grant",
+    remedies::EXCHANGE_GRANT,
 ];
 
 /// The usual causes of a 401, in the order in which they are met.
 const KEY_REFUSED: [&str; 4] = [
-    "the key was not copied whole: copy it again from Zivver's WebApp (Organization settings, Integrations, API keys)",
+    "the key was not copied whole: copy it again from the Zivver WebApp (Organization settings, Integrations, API keys)",
     "the key was revoked, or its administrator deleted: make a new one as a full administrator",
-    "ZIVVER_API_URL is another environment than the one the key is from",
+    "CLOUD_SYNC__ZIVVER_API_URL is another environment than the one the key is from",
     "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
 ];
 
@@ -63,8 +50,9 @@ const FILTER_NOT_FOUND: [&str; 3] = [
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
 /// What makes a change by hand last.
-const KEEP_CHANGE: [&str; 1] =
-    ["set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings)"];
+const KEEP_CHANGE: [&str; 1] = [
+    "set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings that last)",
+];
 
 /// Addresses that a finding names at most.
 const NAMED_MAX: usize = 5;
@@ -128,7 +116,7 @@ impl Checkup {
 }
 
 impl Engine {
-    /// Looks at everything that a run needs, and writes nothing.
+    /// Looks at everything that a run needs. It writes nothing but an object of its own in state, which it deletes.
     pub async fn check(&self) -> Checkup {
         let mut checkup = Checkup::default();
         self.check_settings(&mut checkup);
@@ -149,9 +137,13 @@ impl Engine {
         for warning in &settings.warnings {
             checkup.add(Level::Warning, "settings", warning, &[]);
         }
-        for name in &settings.changed_since_deployment {
+        for name in &settings.deployed.changed {
             let text = format!("{name} differs from the last deployment; the next one resets it");
             checkup.add(Level::Warning, "settings", text, &KEEP_CHANGE);
+        }
+        for name in &settings.deployed.resolved {
+            let text = format!("{name}: the platform resolved the Key Vault reference");
+            checkup.add(Level::Good, "settings", text, &[]);
         }
         let writing = match settings.perform_sync {
             PerformSync::Never => "PERFORM_SYNC is false: nothing is ever written (R28)",
@@ -225,22 +217,27 @@ impl Engine {
     }
 
     async fn check_state(&self, checkup: &mut Checkup) {
-        let looked = async { Ok::<_, RunError>((self.lock_status().await?, self.state().await?)) };
-        match looked.await {
-            Ok((LockStatus::Free, state)) => {
-                let text = format!("{} can be read; no run holds the lock", state.place());
-                checkup.add(Level::Good, "state", text, &[]);
-            }
-            Ok((LockStatus::Held(holder), _)) => {
-                checkup.add(
+        let looked = async {
+            let state = self.state().await?;
+            let lock = state.lock(self.shared.lease);
+            let status = lock.status().await?;
+            lock.try_writing().await?;
+            Ok::<_, RunError>((state.place(), status))
+        };
+        let (level, text) = match looked.await {
+            Ok((place, lock)) => {
+                let lock = match lock {
+                    LockStatus::Free => "no run holds the lock".to_owned(),
+                    LockStatus::Held(holder) => format!("the lock is held by {holder}"),
+                };
+                (
                     Level::Good,
-                    "state",
-                    format!("can be read; the lock is held by {holder}"),
-                    &[],
-                );
+                    format!("{place} can be read and written; {lock}"),
+                )
             }
-            Err(error) => checkup.add(Level::Error, "state", error.to_string(), &[]),
-        }
+            Err(error) => (Level::Error, error.to_string()),
+        };
+        checkup.add(level, "state", text, &[]);
     }
 
     async fn check_identity(&self, checkup: &mut Checkup) -> bool {
@@ -248,17 +245,22 @@ impl Engine {
         match facts.await {
             Ok(facts) => {
                 let text = format!(
-                    "signed in to tenant {} with the app role Exchange.ManageAsApp, or as a person",
-                    facts.tenant_id
+                    "signed in to tenant {} as {}",
+                    facts.tenant_id, facts.principal
                 );
                 checkup.add(Level::Good, "identity", text, &[]);
                 if let Some(warning) = facts.warning {
-                    checkup.add(Level::Warning, "identity", warning, &GRANT);
+                    checkup.add(
+                        Level::Warning,
+                        "identity",
+                        warning,
+                        &[remedies::EXCHANGE_GRANT],
+                    );
                 }
                 true
             }
             Err(error) => {
-                checkup.add(Level::Error, "identity", error.to_string(), &GRANT);
+                checkup.add(Level::Error, "identity", error.to_string(), &[]);
                 false
             }
         }
@@ -391,29 +393,48 @@ fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
     each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
 }
 
+/// What uses a domain.
+#[derive(Debug, Default, Clone, Copy)]
+struct DomainUse {
+    mailboxes: usize,
+    accounts: usize,
+    /// Of mailboxes in either service.
+    aliases: usize,
+}
+
 /// R13: a forgotten domain, and one that is claimed in vain.
 fn domains(checkup: &mut Checkup, fetched: &Fetched) {
     let domain = |address: &SmtpAddress| ascii_domain(address.domain()).into_owned();
-    let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<String, DomainUse> = BTreeMap::new();
     for domain in fetched.policy.claimed_domains.iter() {
-        found.insert(domain.to_owned(), (0, 0));
+        found.insert(domain.to_owned(), DomainUse::default());
     }
     for (ix, mailbox) in fetched.world.directory.iter() {
         if fetched.policy.scope_of(&fetched.world.directory, ix) != MailboxScope::OtherKind {
-            found.entry(domain(&mailbox.primary)).or_default().0 += 1;
+            found.entry(domain(&mailbox.primary)).or_default().mailboxes += 1;
+            for alias in &mailbox.aliases {
+                found.entry(domain(alias)).or_default().aliases += 1;
+            }
         }
     }
     for (_, account) in fetched.world.accounts.iter() {
-        found.entry(domain(account.address())).or_default().1 += 1;
+        found.entry(domain(account.address())).or_default().accounts += 1;
     }
-    for (domain, (mailboxes, accounts)) in found {
+    for (domain, used) in found {
+        let DomainUse {
+            mailboxes,
+            accounts,
+            aliases,
+        } = used;
         let is_claimed = fetched
             .policy
             .claimed_domains
             .iter()
             .any(|claimed| claimed == domain);
-        let counts = format!("{domain}: {mailboxes} mailboxes, {accounts} accounts");
-        match (is_claimed, mailboxes) {
+        let counts =
+            format!("{domain}: {mailboxes} mailboxes, {accounts} accounts, {aliases} aliases");
+        let users = mailboxes + if is_claimed { aliases } else { 0 };
+        match (is_claimed, users) {
             (true, 0) => {
                 let remedy = [
                     "correct the spelling in CLOUD_SYNC__CLAIMED_DOMAINS, or leave the domain out",

@@ -1,5 +1,6 @@
 //! Why a run did not begin, or failed: one line each, with cause and remedy.
 
+use super::history::Last;
 use crate::{
     domain::{
         address::SmtpAddress,
@@ -76,6 +77,8 @@ pub enum RunError {
     UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
+    #[error("{}", no_run(*.0))]
+    NoRun(Last),
     #[error("{}", ambiguous(.name, .newest, *.count))]
     AmbiguousRun {
         name: String,
@@ -90,8 +93,6 @@ pub enum RunError {
     #[error("run {0} has ended: there is nothing to stop")]
     HasEnded(RunId),
     /// R34
-    #[error("no run is queued or running: there is nothing to stop")]
-    NothingRuns,
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
@@ -122,6 +123,7 @@ impl RunError {
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
+            | Self::NoRun(_)
             | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }
@@ -129,7 +131,6 @@ impl RunError {
             | Self::TargetDoubt(_)
             | Self::StoppedByPerson
             | Self::HasEnded(_)
-            | Self::NothingRuns
             | Self::Stopped(_)
             | Self::TimeUp(_) => false,
         }
@@ -143,6 +144,14 @@ fn target(error: &ReadError) -> String {
         | ReadError::Unauthorized { .. }
         | ReadError::Forbidden { .. }
         | ReadError::Unavailable { .. } => format!("target incomplete: {error}"),
+    }
+}
+
+fn no_run(last: Last) -> &'static str {
+    match last {
+        Last::Any => "there is no run yet; `cloud-sync preview` starts one",
+        Last::Open => "no run is queued or running: there is nothing to stop",
+        Last::Change => "no apply has changed anything yet, so there is nothing to undo",
     }
 }
 

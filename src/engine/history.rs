@@ -4,11 +4,12 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Engine, RunError, RunRequest, RunSummary};
+use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
         mode::Mode,
-        report::{Report, RunOutcome, RunState},
+        record::PlanRecord,
+        report::{Counts, Report, RunOutcome, RunState},
     },
     http::Clock,
     state::{
@@ -61,10 +62,28 @@ pub struct Records<'a> {
 pub enum Last {
     /// The run that began last.
     Any,
-    /// The apply that began last: previews change nothing that could be undone.
-    Apply,
+    /// The apply that began last of those that changed something, or may have: only those can be undone.
+    Change,
     /// The run that began last of those that have not ended.
     Open,
+}
+
+impl RunSummary {
+    /// Whether it read both sides and planned. What another one counts is not known, and is not 0.
+    pub fn has_planned(&self) -> bool {
+        match self.outcome {
+            RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open => self.counts != Counts::default(),
+            RunOutcome::InSync
+            | RunOutcome::Done
+            | RunOutcome::ChangesPending
+            | RunOutcome::NeedsAttention => true,
+        }
+    }
+
+    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
+    pub fn has_tried_to_write(&self) -> bool {
+        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
+    }
 }
 
 impl Records<'_> {
@@ -75,14 +94,13 @@ impl Records<'_> {
             let runs = self.past(usize::MAX).await?.runs;
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
-                Last::Apply => past.run.mode == Mode::Apply,
+                Last::Change => past.run.may_have_written(),
                 Last::Open => past.run.state != RunState::Ended,
             });
-            let none = || match last {
-                Last::Any | Last::Apply => unknown(),
-                Last::Open => RunError::NothingRuns,
-            };
-            return wanted.next().map(|past| past.id).ok_or_else(none);
+            return wanted
+                .next()
+                .map(|past| past.id)
+                .ok_or(RunError::NoRun(last));
         }
         if let Some(id) = RunId::parse(name) {
             return Ok(id);
@@ -135,29 +153,34 @@ impl Records<'_> {
         Ok(runs)
     }
 
-    /// A killed apply says `running` until the next apply has looked after it: the history tells so, and writes nothing. What
-    /// cannot be read tells nothing.
-    async fn mark_ended_process(&self, run: &mut RunSummary) {
-        let Some(id) = RunId::parse(&run.id).filter(|_| run.is_writing()) else {
-            return;
-        };
-        let is_held = match self.state.lock(self.lease).status().await {
-            Ok(LockStatus::Held(holder)) => {
+    /// A killed apply says `running` until the next apply has looked after it: the history tells so, with what its journal
+    /// has, and writes nothing. What cannot be read tells nothing. Gives the report of an apply whose process ended.
+    async fn mark_ended_process(&self, run: &mut RunSummary) -> Option<Report> {
+        let id = RunId::parse(&run.id).filter(|_| run.is_writing())?;
+        let is_held = match self.state.lock(self.lease).status().await.ok()? {
+            LockStatus::Held(holder) => {
                 holder.owner.run == id && self.clock.now() < holder.expires + CLOCKS_DIFFER
             }
-            Ok(LockStatus::Free) => false,
-            Err(_) => return,
+            LockStatus::Free => false,
         };
         if is_held {
-            return;
+            return None;
         }
         // A run that lives saves its end before it gives the lock back.
         if let Ok(Some(now)) = self.summary(&id).await {
             *run = now;
         }
-        if run.is_writing() {
-            run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        if !run.is_writing() {
+            return None;
         }
+        run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        let plans = self.state.plans::<PlanRecord>(&id);
+        let plans = read(&plans, &self.state.journal(&id)).await.ok()?;
+        let mut report = run.outline();
+        report.record_plans(&plans, None);
+        run.counts.clone_from(&report.counts);
+        run.remaining = report.remaining;
+        Some(report)
     }
 
     /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
@@ -185,10 +208,11 @@ impl Records<'_> {
     /// The report of a run; of one that has not ended, what is known of it.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
         let mut summary = self.summary(run).await?;
-        if let Some(summary) = &mut summary {
-            self.mark_ended_process(summary).await;
+        if let Some(summary) = &mut summary
+            && let Some(report) = self.mark_ended_process(summary).await
+        {
+            return Ok(report);
         }
-        let unknown = || RunError::UnknownRun(run.to_string());
         let report: Option<Report> = self.state.report(run).await?;
         match (report, summary) {
             (Some(report), Some(summary)) => Ok(Report {
@@ -200,22 +224,8 @@ impl Records<'_> {
                 ..report
             }),
             (Some(report), None) => Ok(report),
-            (None, summary) => {
-                let summary = summary.ok_or_else(unknown)?;
-                let begun =
-                    Report::begin(summary.id, summary.mode, summary.trigger, summary.started);
-                Ok(Report {
-                    state: summary.state,
-                    outcome: summary.outcome,
-                    error: summary.error,
-                    ended: summary.ended,
-                    counts: summary.counts,
-                    remaining: summary.remaining,
-                    accounts: summary.accounts.into_iter().collect(),
-                    wave: summary.wave,
-                    ..begun
-                })
-            }
+            (None, Some(summary)) => Ok(summary.outline()),
+            (None, None) => Err(RunError::UnknownRun(run.to_string())),
         }
     }
 }
@@ -315,24 +325,43 @@ impl Engine {
             Err(error) => error,
             ended => return ended,
         };
-        let (Some(id), false) = (
-            &request.id,
-            matches!(error, RunError::LockHeld { .. } | RunError::State(_)),
-        ) else {
-            return Err(error);
+        let is_recorded = request.id.is_some()
+            && !matches!(error, RunError::LockHeld { .. } | RunError::State(_));
+        if is_recorded {
+            self.record_failure(request, &error).await
+        } else {
+            Err(error)
+        }
+    }
+
+    /// The history's entry of a run that failed without a report of its own.
+    pub(super) async fn record_failure(
+        &self,
+        request: &RunRequest,
+        error: &RunError,
+    ) -> Result<Report, RunError> {
+        let now = super::run::second(self.now()).to_string();
+        let (id, before) = if let Some(id) = &request.id {
+            (id.clone(), self.report(id).await?)
+        } else {
+            let id = self.new_run_id().await?;
+            let (mode, trigger) = (request.mode, request.trigger);
+            let begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            (id, begun)
         };
-        let mut report = self.report(id).await?;
-        report.state = RunState::Ended;
-        report.outcome = RunOutcome::Failed;
-        report.error = Some(error.to_string());
-        report.is_final = error.is_final();
-        report.ended = Some(super::run::second(self.now()).to_string());
+        let has_failed_before = before.outcome == RunOutcome::Failed;
+        let report = Report {
+            state: RunState::Ended,
+            outcome: RunOutcome::Failed,
+            error: Some(error.to_string()),
+            is_final: error.is_final(),
+            ended: Some(now),
+            ..before
+        };
         let summary = RunSummary::of(&report, request);
-        self.state()
-            .await?
-            .save_summary(id, Phase::Ended, &summary)
-            .await?;
-        self.announce(&report, request).await;
+        let state = self.state().await?;
+        state.save_summary(&id, Phase::Ended, &summary).await?;
+        self.announce(&report, has_failed_before).await;
         Ok(report)
     }
 }

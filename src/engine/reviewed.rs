@@ -6,7 +6,7 @@ use super::{Engine, RunError};
 use crate::{
     domain::{
         mode::Mode,
-        report::{Report, RunOutcome, RunState},
+        report::{Report, RunOutcome, RunState, SCHEMA_VERSION},
         reviewed::Reviewed,
     },
     state::{RunId, State},
@@ -33,6 +33,14 @@ impl PlanSource {
     pub fn id(&self) -> &RunId {
         match self {
             Self::History(id) | Self::Report(id, _) => id,
+        }
+    }
+
+    /// Whether a plan from a file is of another tenant than this one.
+    pub(super) fn is_of_another_tenant(&self, tenant_id: &str) -> bool {
+        match self {
+            Self::History(_) => false,
+            Self::Report(_, report) => report.source.tenant_id != tenant_id,
         }
     }
 
@@ -63,7 +71,9 @@ fn reviewed(report: &Report) -> Reviewed {
 }
 
 fn check(report: &Report) -> Result<(), RunError> {
-    let why = if report.mode != Mode::Preview {
+    let why = if report.schema != SCHEMA_VERSION {
+        "another version of the program wrote it, in a form that this one cannot read"
+    } else if report.mode != Mode::Preview {
         "it is not a preview"
     } else if report.undoes.is_some() {
         "it is the preview of an undo"

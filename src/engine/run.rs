@@ -250,6 +250,12 @@ impl Running<'_> {
         if !unknown.is_empty() && !self.earlier.has_begun() {
             return Err(RunError::UnknownAccounts(unknown));
         }
+        if let Some(plan) = &self.request.plan
+            && plan.is_of_another_tenant(&fetched.world.tenant_id)
+        {
+            let id = plan.id().to_string();
+            return Err(RunError::NoPlan(id, "it is of another tenant"));
+        }
         self.report.warnings.extend(fetched.token_warning.take());
         Ok(Some(fetched))
     }
@@ -560,7 +566,7 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
 }
 
 /// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
-fn estimate(rate: Rate, writes: u32) -> u64 {
+pub(super) fn estimate(rate: Rate, writes: u32) -> u64 {
     match rate {
         Rate::Unlimited => 0,
         Rate::Budget { calls, .. } if writes <= calls => 0,

@@ -11,7 +11,7 @@ pub enum ProblemKind {
     UnknownMember,
     WaitOutOfRange,
     BadQuery,
-    /// R27: codes release what an apply would hold; in a preview they mean nothing.
+    /// R27: codes approve what an apply would hold; in a preview they mean nothing.
     ApprovalInPreview,
     /// R28: `PERFORM_SYNC` does not let this caller write.
     ApplyForbidden,
@@ -29,7 +29,7 @@ pub enum ProblemKind {
     /// A body that does not say that it is JSON.
     MediaType,
     LockHeld,
-    /// R27: what the code released is no longer what is planned.
+    /// R27: what the code approved is no longer what is planned.
     ApprovalStale,
     /// R28: a run that is to be applied as a plan shows none.
     NoPlan,

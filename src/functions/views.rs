@@ -13,15 +13,16 @@ use crate::{
     domain::{
         explain::Explanation,
         memory::Rejection,
+        named::Found,
         report::{Report, RunState},
     },
     engine::{
-        Progress, RunSummary,
+        Outlook, RunSummary,
         check::{Checkup, Level},
     },
     render::{
         content_security_policy, csv,
-        html::{self, Page, Tone, badge},
+        html::{self, Links, Page, Tone, badge, time},
         words,
     },
 };
@@ -40,13 +41,8 @@ fn download(format: Format, file: &str, body: String) -> Response {
     )
 }
 
-/// `GET /runs/{id}`. `progress` is how far the run of this process is.
-pub(super) fn run(
-    report: &Report,
-    format: Format,
-    ways: &Ways<'_>,
-    progress: Progress,
-) -> Response {
+/// `GET /runs/{id}`. `outlook` is how far the run of this process is.
+pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Outlook) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
@@ -62,11 +58,14 @@ pub(super) fn run(
                 home: Some(ways.base),
             };
             let has_ended = report.state == RunState::Ended;
+            let links = Links {
+                home: Some(ways.base),
+            };
             let content = html! {
-                (html::report::heading(report))
-                @if !has_ended { (live(report.state, progress)) (ways.stop(report)) }
-                (html::report::details(report, |set| html! {
-                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set)) }
+                (html::report::heading(report, links))
+                @if !has_ended { (live(report.state, outlook)) (ways.stop(report)) }
+                (html::report::details(report, links, |set| html! {
+                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -90,11 +89,16 @@ fn cells(run: &RunSummary) -> Vec<String> {
         words::key(run.trigger),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
-        counts.planned.values().sum::<u32>().to_string(),
+        known(run, counts.planned.values().sum()).map_or_else(String::new, |it| it.to_string()),
         counts.applied.values().sum::<u32>().to_string(),
-        counts.held.to_string(),
+        known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
     ]
+}
+
+/// What a run that did not plan counts is not known.
+fn known(run: &RunSummary, count: u32) -> Option<u32> {
+    run.has_planned().then_some(count)
 }
 
 /// `GET /runs`
@@ -150,12 +154,12 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
     let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
-    let sum = |counts: &BTreeMap<_, u32>| words::thousands(counts.values().sum::<u32>().into());
     let number = |count: u32| words::thousands(count.into());
+    let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
         tr {
             td {
-                a href={ (base) "/runs/" (run.id) "?format=html" } { (words::moment(&run.started)) }
+                a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) }
                 span.narrow.soft.small { (what) }
             }
             td {
@@ -166,9 +170,9 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             }
             td.wide { (what) }
             td.wide { (words::trigger(run.trigger)) }
-            td.n.wide { (sum(&counts.planned)) }
-            td.n { (sum(&counts.applied)) }
-            td.n { (number(counts.held)) }
+            td.n.wide { (if_known(counts.planned.values().sum())) }
+            td.n { (number(counts.applied.values().sum())) }
+            td.n { (if_known(counts.held)) }
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
@@ -197,13 +201,42 @@ pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response 
             section {
                 h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
                 ul.rows {
-                    @for rejection in rejections { li { (html::report::held_change(&rejection.change)) } }
+                    @for rejection in rejections { li { (html::report::held_change(&rejection.change, Links { home: Some(ways.base) })) } }
                 }
                 (ways.take_back(code))
             }
         }
     };
     page(200, frame.around(&content))
+}
+
+/// What came after the last complete run. A later run saw only a part, so it claims nothing of the whole.
+pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
+    const SHOWN: usize = 10;
+    let links = Links { home: Some(base) };
+    html! {
+        @if !runs.is_empty() {
+            h3 { "Since then" }
+            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
+            ul.rows {
+                @for run in runs.iter().take(SHOWN) {
+                    li {
+                        a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
+                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
+                        @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
+                    }
+                }
+            }
+            @if runs.len() > SHOWN { p.soft { "and " (runs.len() - SHOWN) " earlier runs" } }
+        }
+    }
+}
+
+/// A search by name.
+pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
+    let status = if found.total == 0 { 404 } else { 200 };
+    page(status, html::found(name, found, base))
 }
 
 /// `GET /accounts/{address}` (R40)
@@ -321,6 +354,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
         Level::Warning => (Tone::Notice, "works, with something to look at"),
         Level::Error => (Tone::Bad, "something does not work"),
     };
+    let links = Links { home: Some(base) };
     let level = |level| match level {
         Level::Good => badge(Tone::Good, "ok"),
         Level::Warning => badge(Tone::Notice, "look"),
@@ -333,7 +367,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
             ul.rows {
                 @for finding in &checkup.findings {
                     li {
-                        (level(finding.level)) " " span.who { (finding.topic) } " " (finding.text)
+                        (level(finding.level)) " " span.who { (finding.topic) } " " (links.text(&finding.text))
                         @for remedy in &finding.remedy { p { code { (remedy) } } }
                     }
                 }
@@ -353,7 +387,7 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
     };
     let content = html! {
         h1 { (title) }
-        p.alert.bad role="alert" { (words::capital(&detail)) }
+        p.alert.bad role="alert" { (Links { home: Some(base) }.text(&words::capital(&detail))) }
         p { a href=(base) { "Back to the dashboard" } }
     };
     let mut refused = page(response.status, frame.around(&content));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use domain::{
@@ -106,6 +107,17 @@ pub(crate) fn moment(timestamp: &str) -> String {
     minutes.map_or_else(
         || timestamp.to_owned(),
         |(day, time)| format!("{day} {time} UTC"),
+    )
+}
+
+/// `2026-11-23 03:00 CET`: on a terminal, in the zone of `TZ` or of the system.
+pub(crate) fn local(timestamp: &str) -> String {
+    timestamp.parse::<Timestamp>().map_or_else(
+        |_| timestamp.to_owned(),
+        |at| {
+            let zoned = at.to_zoned(TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M %Z").to_string()
+        },
     )
 }
 
@@ -216,6 +228,16 @@ pub(crate) fn duration(ms: u64) -> String {
         10..60 => format!("{s} s"),
         60..3600 => format!("{} min {} s", s / 60, s % 60),
         _ => format!("{} h {} min", s / 3600, s / 60 % 60),
+    }
+}
+
+/// `about 75 s`, `about 12 min`: what is expected.
+pub(crate) fn about(left: Duration) -> String {
+    let s = left.as_secs_f64().ceil();
+    if s <= 120.0 {
+        format!("about {s} s")
+    } else {
+        format!("about {} min", (s / 60.0).ceil())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Settings that were changed by hand since the last deployment.
+//! What the last deployment set, compared with the settings of now.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,77 @@ const DEPLOYED: &str = "DEPLOYED_SETTINGS";
 /// Known only while deploying, so not in [`DEPLOYED`].
 const MADE_WHILE_DEPLOYING: &str = "MANAGED_IDENTITY_CLIENT_ID";
 
-/// Full names of the settings that differ from the last deployment. Empty where nothing was deployed by the template.
-pub(super) fn changed(lookup: &impl Fn(&str) -> Option<String>) -> Vec<String> {
+/// Full names of settings. Empty where nothing was deployed by the template.
+#[derive(Debug, Clone, Default)]
+pub struct Deployed {
+    /// Those that differ from the last deployment.
+    pub changed: Vec<String>,
+    /// Those that were deployed as a Key Vault reference, in whose place the platform has put the secret.
+    pub resolved: Vec<String>,
+}
+
+pub(super) fn compare(lookup: &impl Fn(&str) -> Option<String>) -> Deployed {
     let Some(text) = lookup(DEPLOYED) else {
-        return Vec::new();
+        return Deployed::default();
     };
     let Ok(deployed) = serde_json::from_str::<BTreeMap<String, String>>(&text) else {
-        return vec![DEPLOYED.to_owned()];
+        return Deployed {
+            changed: vec![DEPLOYED.to_owned()],
+            resolved: Vec::new(),
+        };
     };
     let now = |name: &str| lookup(name).unwrap_or_default().trim().to_owned();
-    // The platform puts the secret in the place of a reference.
-    let differs = |(name, value): &(&String, &String)| {
-        !is_unresolved_reference(value) && now(name) != value.trim()
-    };
-    let changed = deployed
+    let (references, values): (Vec<_>, Vec<_>) = deployed
         .iter()
-        .filter(differs)
-        .map(|(name, _)| name.clone());
+        .partition(|(_, value)| is_unresolved_reference(value));
+    let resolved = references.iter().map(|(name, _)| (*name).clone());
+    let resolved = resolved.filter(|name| {
+        let now = now(name);
+        !now.is_empty() && !is_unresolved_reference(&now)
+    });
+    let changed = values
+        .iter()
+        .filter(|(name, value)| now(name) != value.trim());
+    let changed = changed.map(|(name, _)| (*name).clone());
     let added = SETTINGS
         .iter()
         .map(|setting| setting.name)
         .filter(|name| *name != MADE_WHILE_DEPLOYING)
         .map(|name| format!("{PREFIX}{name}"))
         .filter(|name| !deployed.contains_key(name) && !now(name).is_empty());
-    changed.chain(added).collect()
+    Deployed {
+        changed: changed.chain(added).collect(),
+        resolved: resolved.collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn changed_of(set: &[(&str, &str)]) -> Vec<String> {
+    fn compared(set: &[(&str, &str)]) -> Deployed {
         let set: BTreeMap<&str, &str> = set.iter().copied().collect();
-        changed(&|name| set.get(name).map(|text| (*text).to_owned()))
+        compare(&|name| set.get(name).map(|text| (*text).to_owned()))
+    }
+
+    fn changed_of(set: &[(&str, &str)]) -> Vec<String> {
+        compared(set).changed
+    }
+
+    #[test]
+    fn a_reference_is_resolved_where_the_secret_stands_in_its_place() {
+        let reference = "@Microsoft.KeyVault(VaultName=kv;SecretName=zivver-api-key)";
+        let name = "CLOUD_SYNC__ZIVVER_API_KEY";
+        let deployed = format!(r#"{{"{name}":"{reference}","CLOUD_SYNC__KEEP_RUNS":"30"}}"#);
+        for (now, is_resolved) in [("k3y", true), (reference, false), ("", false)] {
+            let compared = compared(&[
+                ("DEPLOYED_SETTINGS", &deployed),
+                (name, now),
+                ("CLOUD_SYNC__KEEP_RUNS", "30"),
+            ]);
+            assert_eq!(!compared.resolved.is_empty(), is_resolved, "{now}");
+            assert!(compared.changed.is_empty(), "{compared:?}");
+        }
     }
 
     #[test]

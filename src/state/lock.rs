@@ -260,14 +260,24 @@ impl Lock {
         }))
     }
 
-    /// Whether the holder of the newest epoch has ended, or its lease has expired by the store's clock.
-    async fn holder_state(&self, seen: Newest, here: &Owner) -> Result<HolderState, StateError> {
+    /// Fails where the store does not allow all that a run does: it writes, lists and deletes an object beside the lock.
+    pub async fn try_writing(&self) -> Result<(), StateError> {
+        self.probe().await.map(drop)
+    }
+
+    /// The name of an object that is written, listed and deleted, and the list.
+    async fn probe(&self) -> Result<(String, Vec<Entry>), StateError> {
         let probe = format!("{CLOCK_PROBE}{}", Uuid::new_v4().simple());
         let name = format!("{FOLDER}/{probe}");
         self.objects.save(&name, "glance", &()).await?;
         let entries = self.objects.list(FOLDER).await;
         self.objects.delete(vec![name]).await?;
-        let entries = entries?;
+        Ok((probe, entries?))
+    }
+
+    /// Whether the holder of the newest epoch has ended, or its lease has expired by the store's clock.
+    async fn holder_state(&self, seen: Newest, here: &Owner) -> Result<HolderState, StateError> {
+        let (probe, entries) = self.probe().await?;
         let now_ms = entries
             .iter()
             .find(|entry| entry.name == probe)

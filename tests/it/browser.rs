@@ -4,6 +4,7 @@ mod driver;
 mod large;
 mod pictures;
 mod site;
+mod standing;
 
 use std::{
     path::{Path, PathBuf},

@@ -116,22 +116,59 @@ async fn a_grant_that_exchange_does_not_know_yet_is_waited_for() {
     );
 }
 
-/// In a process of its own, since `DEPLOYED_SETTINGS` has no prefix.
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_that_the_next_deployment_resets_are_named() {
-    let office = Office::open(4, 1).await;
-    let deployed = r#"{"CLOUD_SYNC__MAX_SUSPEND":"","CLOUD_SYNC__KEEP_RUNS":"30"}"#;
+/// `check` as it is run inside Azure: in a process of its own, with the identity endpoint and the settings of the platform.
+fn check_inside(office: &Office, settings: &[(&str, &str)]) -> String {
     let mut check = Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
     check
         .arg("check")
         .env_clear()
         .envs(office.settings("memory:"))
-        .env("DEPLOYED_SETTINGS", deployed)
-        .env("CLOUD_SYNC__KEEP_RUNS", "30")
-        .env("CLOUD_SYNC__MAX_SUSPEND", "100%");
-    let output = tokio::task::block_in_place(|| check.output()).unwrap();
-    let said = said(&output);
-    let line = "CLOUD_SYNC__MAX_SUSPEND differs from the last deployment; the next one resets it";
-    assert!(said.contains(line), "{said}");
+        .envs(settings.iter().copied());
+    said(&tokio::task::block_in_place(|| check.output()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_the_next_deployment_resets_are_named() {
+    let office = Office::open(4, 1).await;
+    let deployed = r#"{"CLOUD_SYNC__MAX_SUSPEND":"","CLOUD_SYNC__KEEP_RUNS":"30",
+        "CLOUD_SYNC__ZIVVER_API_KEY":"@Microsoft.KeyVault(VaultName=kv;SecretName=zivver-api-key)"}"#;
+    let settings = [
+        ("DEPLOYED_SETTINGS", deployed),
+        ("CLOUD_SYNC__KEEP_RUNS", "30"),
+        ("CLOUD_SYNC__MAX_SUSPEND", "100%"),
+    ];
+    let said = check_inside(&office, &settings);
+    for line in [
+        "CLOUD_SYNC__MAX_SUSPEND differs from the last deployment; the next one resets it",
+        "CLOUD_SYNC__ZIVVER_API_KEY: the platform resolved the Key Vault reference",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
     assert!(!said.contains("CLOUD_SYNC__KEEP_RUNS differs"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_identity_is_named_with_its_ids_and_its_app_roles() {
+    const OWN: &str = "66666666-0000-4000-8000-000000000001";
+    const ASSIGNED: &str = "66666666-0000-4000-8000-000000000009";
+    let office = Office::open(4, 1).await;
+    let identity = office.sandbox.exchange.identity();
+    identity.with_settings(|settings| settings.user_assigned.push(ASSIGNED.to_owned()));
+    let object_id = identity.settings().object_id;
+    let tenant_id = identity.settings().tenant_id;
+    let user_assigned = [("CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID", ASSIGNED)];
+    for (settings, client_id) in [(&[][..], OWN), (&user_assigned[..], ASSIGNED)] {
+        let said = check_inside(&office, settings);
+        let named = format!(
+            "signed in to tenant {tenant_id} as the application {client_id} (object id \
+             {object_id}) with the app role Exchange.ManageAsApp"
+        );
+        assert!(said.contains(&named), "{said}");
+    }
+    identity.with_settings(|settings| settings.roles = vec!["Mail.Read".to_owned()]);
+    let said = check_inside(&office, &[]);
+    let named = format!(
+        "the token is of the application {OWN} (object id {object_id}) with the app role Mail.Read"
+    );
+    assert!(said.contains(&named), "{said}");
 }

@@ -54,8 +54,8 @@ async fn preview_apply_and_apply_again() {
     assert_eq!(report.outcome, RunOutcome::NeedsAttention);
 
     let code = &report.held[0].code;
-    let released = bench.run(&["apply", "--approve", code]);
-    assert_eq!(released.code, 0, "{released:?}");
+    let approved = bench.run(&["apply", "--approve", code]);
+    assert_eq!(approved.code, 0, "{approved:?}");
     let state = bench.sandbox.zivver.state();
     assert!(!state.user("supplier@corp.example").unwrap().active);
 

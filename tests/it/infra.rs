@@ -281,6 +281,39 @@ fn nothing_is_open_that_need_not_be() {
     }
 }
 
+/// R41: a sign-in tells who calls. Who has a function key needs none, and neither does the host.
+#[test]
+fn sign_in_is_off_by_default_and_keeps_nobody_with_a_key_out() {
+    assert_eq!(parameters()["signInClientId"].as_deref(), Some("''"));
+    let bicep = bicep();
+    let sign_in = declaration(&bicep, "resource signIn ");
+    let tenant = "${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0";
+    for line in [
+        "= if (!empty(signInClientId)) {",
+        "parent: app\n  name: 'authsettingsV2'",
+        "platform: { enabled: true }",
+        "requireAuthentication: false, unauthenticatedClientAction: 'AllowAnonymous'",
+        "requireHttps: true",
+        "clientId: signInClientId",
+        &format!("openIdIssuer: '{tenant}'"),
+        "allowedAudiences: [signInClientId]",
+        "tokenStore: { enabled: false }",
+    ] {
+        assert!(sign_in.contains(line), "{line}\n{sign_in}");
+    }
+    assert!(!sign_in.to_lowercase().contains("secretsetting"));
+    let binding = read("SyncHttp/function.json");
+    assert!(binding.contains(r#""authLevel": "function""#), "{binding}");
+    let page = read("docs/deploy.md");
+    for step in [
+        "/.auth/login/aad/callback",
+        "--enable-id-token-issuance true",
+        "SIGN_IN_CLIENT_ID",
+    ] {
+        assert!(page.contains(step), "{step}");
+    }
+}
+
 /// Symbol in `roles.bicep`, name and id.
 const ROLES: [(&str, &str, &str); 6] = [
     (
@@ -415,7 +448,7 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
         .collect();
     assert_eq!(
         queries,
-        ["runs", "held", "run-failed", "invocations"]
+        ["standing", "runs", "held", "run-failed", "invocations"]
             .map(|file| read(&format!("infra/queries/{file}.kql")))
     );
 }

@@ -17,7 +17,6 @@ use cloud_sync::{
     sandbox::{tenant, zivver::API_KEY},
     state::RunId,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -143,10 +142,9 @@ async fn r39_the_page_of_a_mistyped_address_leads_to_the_nearest() {
         "{}",
         page.body
     );
-    let encoded = utf8_percent_encode(known.as_str(), NON_ALPHANUMERIC);
+    let encoded = known.as_str().replace('@', "%40").replace('\'', "%27");
     assert!(
-        page.body
-            .contains(&format!("/accounts/{encoded}?format=html\"")),
+        page.body.contains(&format!("/accounts/{encoded}\"")),
         "{}",
         page.body
     );

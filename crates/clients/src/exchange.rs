@@ -38,7 +38,7 @@ use gate::Gate;
 use pages::{NoRows, Reader, Rows};
 pub use permissions::MailboxKey;
 use token::TokenKeeper;
-pub use token::{Identity, TokenFacts};
+pub use token::{Identity, Principal, TokenFacts};
 use wire::MailboxRow;
 
 use domain::{

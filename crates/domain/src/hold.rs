@@ -505,7 +505,7 @@ impl Guarding<'_> {
     }
 
     /// Holds a change under a class, with what rests on it. What a held key keeps from being removed is shown with it, so
-    /// that one code releases both (R27).
+    /// that one code approves both (R27).
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;

@@ -133,17 +133,33 @@ impl PlanRecord {
         counts
     }
 
-    /// What came of its actions: where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
+    /// What came of its actions; what neither the journal nor Zivver shows is left.
     pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
-        let known = known(entries);
+        let outcomes = self.shown(entries, world);
+        outcomes
+            .map(|outcome| outcome.unwrap_or(ActionOutcome::Remaining))
+            .collect()
+    }
+
+    /// Where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
+    fn shown(
+        &self,
+        entries: &[Entry],
+        world: Option<&World>,
+    ) -> impl Iterator<Item = Option<ActionOutcome>> {
+        let known: BTreeMap<usize, ActionOutcome> = entries
+            .iter()
+            .map(|entry| (entry.action as usize, entry.outcome))
+            .collect();
+        let is_changed =
+            move |planned: &PlannedAction| world.is_some_and(|it| planned.changed_in(it));
         let actions = self.actions.iter().enumerate();
-        let is_changed = |planned: &PlannedAction| world.is_some_and(|it| planned.changed_in(it));
-        let outcomes = actions.map(|(at, planned)| match known.get(&at) {
-            Some(ActionOutcome::Failed) | None if is_changed(planned) => ActionOutcome::Applied,
-            Some(ActionOutcome::Failed) | None => ActionOutcome::Remaining,
-            Some(outcome) => *outcome,
-        });
-        outcomes.collect()
+        actions.map(move |(at, planned)| match known.get(&at) {
+            Some(ActionOutcome::Failed) | None => {
+                is_changed(planned).then_some(ActionOutcome::Applied)
+            }
+            Some(outcome) => Some(*outcome),
+        })
     }
 
     /// R27: the approved changes of the actions at some positions.
@@ -155,19 +171,9 @@ impl PlanRecord {
 
     /// Whether something of it may have been sent that neither the journal nor Zivver shows.
     pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
-        let known = known(entries);
-        let mut actions = self.actions.iter().enumerate();
-        actions.any(|(at, planned)| {
-            matches!(known.get(&at), Some(ActionOutcome::Failed) | None)
-                && !planned.changed_in(world)
-        })
+        self.shown(entries, Some(world))
+            .any(|outcome| outcome.is_none())
     }
-}
-
-fn known(entries: &[Entry]) -> BTreeMap<usize, ActionOutcome> {
-    let outcomes = entries.iter();
-    let outcomes = outcomes.map(|entry| (entry.action as usize, entry.outcome));
-    outcomes.collect()
 }
 
 fn before(world: &World, account: AccountView<'_>) -> Before {

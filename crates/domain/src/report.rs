@@ -14,8 +14,8 @@ use super::{
     mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
-    plan::{Action, ActionKind, Plan},
-    record::Entry,
+    plan::{Action, ActionKind, AttributeChange, Plan},
+    record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
     wave::Wave,
@@ -292,6 +292,7 @@ impl Report {
         self.held.clone_from(&plan.held);
         self.skipped.clone_from(&plan.notes);
         self.filter_counts.clone_from(&plan.filter_counts);
+        self.warnings.extend(no_claimed_mailbox(plan, world));
         let writes = plan.approved.steps().iter();
         self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
     }
@@ -325,6 +326,24 @@ impl Report {
         self.remaining = to_u32(remaining.count());
     }
 
+    /// R35: what a run did whose process ended before it could report, and what it left of its last plan.
+    pub fn record_plans(&mut self, plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) {
+        let mut left = Vec::new();
+        if let Some((record, entries)) = plans.last() {
+            let outcomes = record.outcomes(entries, world).into_iter();
+            let actions = record.actions.iter().zip(outcomes);
+            let actions = actions.filter(|(_, outcome)| *outcome == ActionOutcome::Remaining);
+            left.extend(actions.map(|(planned, outcome)| ActionReport {
+                action: planned.action.clone(),
+                outcome,
+                problems: Vec::new(),
+            }));
+        }
+        self.remaining = to_u32(left.len());
+        self.actions = Deeds::of(plans, world).followed_by(left);
+        self.count();
+    }
+
     /// R39: keeps what is about accounts with these names, and counts the rest.
     pub fn narrow(&mut self, names: &BTreeSet<String>) {
         let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
@@ -338,6 +357,29 @@ impl Report {
         self.skipped = own;
         self.suspended
             .retain(|account| names.contains(account.address.as_str()));
+    }
+
+    /// R40: keeps what names an address, as its own or as a value.
+    pub fn keep_only(&mut self, address: &SmtpAddress) {
+        let is = |text: &str| SmtpAddress::verbatim(text) == *address;
+        let names = |action: &Action| {
+            let values = |change: &AttributeChange| {
+                change.before.iter().chain(&change.after).any(|it| is(it))
+            };
+            action.address == *address || action.changes.iter().any(values)
+        };
+        self.accounts = vec![address.clone()];
+        self.actions.retain(|it| names(&it.action));
+        self.differences.retain(names);
+        for set in &mut self.held {
+            set.changes
+                .retain(|it| it.address == *address || is(&it.before) || is(&it.after));
+        }
+        self.held.retain(|set| !set.changes.is_empty());
+        self.skipped.retain(|note| is(&note.address));
+        self.suspended.retain(|account| account.address == *address);
+        self.since = None;
+        self.count();
     }
 
     /// Counts what the lists hold; to be called when they are complete.
@@ -381,6 +423,12 @@ impl Report {
         self.counts = counts;
     }
 
+    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
+    /// without mailboxes is not read).
+    pub fn has_read(&self) -> bool {
+        self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
+    }
+
     /// R26, R32: whether an administrator has something to look at.
     pub fn needs_attention(&self) -> bool {
         !self.held.is_empty()
@@ -415,6 +463,13 @@ impl Report {
     /// One line for a log, without addresses.
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
+        let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        if !self.has_read() {
+            return format!(
+                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                self.id, self.mode
+            );
+        }
         format!(
             "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
@@ -425,7 +480,31 @@ impl Report {
             self.counts.failed,
             self.counts.held,
             self.remaining,
-            std::time::Duration::from_millis(self.duration_ms).as_secs_f64(),
+            seconds,
         )
     }
+}
+
+/// R13: a claimed domain that is mistyped leaves every mailbox alone, which looks like a run without work.
+fn no_claimed_mailbox(plan: &Plan, world: &World) -> Option<String> {
+    if plan.seen.in_scope > 0 || plan.seen.mailboxes == 0 || !plan.seen.source_filter.is_empty() {
+        return None;
+    }
+    let mut domains: BTreeMap<&str, u32> = BTreeMap::new();
+    for (_, mailbox) in world.directory.iter() {
+        *domains.entry(mailbox.primary.domain()).or_default() += 1;
+    }
+    let (domain, count) = domains.iter().max_by_key(|(_, count)| **count)?;
+    let claimed: Vec<&str> = plan
+        .seen
+        .claimed_domains
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let claimed = claimed.join(", ");
+    Some(format!(
+        "no mailbox is inside the claimed domains ({claimed}), so nothing is synchronised; {count} of {} mailboxes are in {domain}: \
+         correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)",
+        plan.seen.mailboxes
+    ))
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use domain::{
     all_clear::{AllClear, Verification},
-    report::ServiceRequests,
+    report::{RunState, ServiceRequests},
 };
 use fmt::Write as _;
 
@@ -185,7 +185,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
             ));
         }
     }
-    if parts.is_empty() {
+    if parts.is_empty() && report.state == RunState::Ended {
         parts.push("nothing was changed".to_owned());
     }
     for (count, word) in [

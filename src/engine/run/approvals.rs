@@ -16,12 +16,13 @@ use crate::{
         address::SmtpAddress,
         approval::Approval,
         guard::Class,
+        hold::HeldChange,
         memory::{Memory, Rejection},
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
-        record::{Entry, PlanRecord},
-        report::{ActionOutcome, RunState},
+        record::PlanRecord,
+        report::ActionOutcome,
         world::World,
     },
     engine::journal::read_again,
@@ -54,11 +55,8 @@ impl Engine {
     }
 
     async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
-        let recorded = self.recorded_state(request).await?;
-        Ok(matches!(
-            recorded,
-            Some(RunState::Running | RunState::Continues)
-        ))
+        let recorded = self.recorded(request).await?;
+        Ok(recorded.as_ref().is_some_and(RunSummary::has_begun))
     }
 }
 
@@ -188,6 +186,9 @@ impl Running<'_> {
                 "the approval {code} is older than 24 hours, so the rest of this run does not use it (R27)"
             ));
         }
+        if self.request.id.is_none() {
+            self.warn_of_useless_approvals(plan);
+        }
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in approval.changes_of(&self.request.approve_accounts) {
@@ -210,6 +211,27 @@ impl Running<'_> {
         self.report.skipped.extend(notes);
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
+    }
+
+    /// A code that approves nothing is not passed over in silence.
+    fn warn_of_useless_approvals(&mut self, plan: &Plan) {
+        for (code, approval) in &self.approvals {
+            let chosen = || approval.changes_of(&self.request.approve_accounts);
+            if chosen().any(|change| plan.used_approvals.contains(&change.fingerprint)) {
+                continue;
+            }
+            let is_named = |change: &HeldChange| self.named.contains(change.address.as_str());
+            let why = if chosen().all(|change| !approval.is_open(change)) {
+                "its changes were made before"
+            } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
+                "its changes are of accounts that this run is not for"
+            } else {
+                "none of its changes is planned as it was shown"
+            };
+            self.report.warnings.push(format!(
+                "the code {code} approves nothing in this run: {why} (R27)"
+            ));
+        }
     }
 
     /// Before the first write, so that a run that is killed makes no change twice.
@@ -266,12 +288,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// The same for changes without an answer in a run that ended: they may have arrived after its verification.
-    pub(super) async fn give_back_unanswered(&mut self, world: &World) -> Result<(), RunError> {
+    /// The same for what a plan left when its run was killed, or had no answer for: where the journal is silent, Zivver
+    /// shows what was done, also after the verification (R35).
+    pub(super) async fn give_back_interrupted(&mut self, world: &World) -> Result<(), RunError> {
         let Some(in_hand) = self.memory.in_hand.clone() else {
             return Ok(());
         };
-        let Some(run) = RunId::parse(&in_hand.run).filter(|_| in_hand.ended.is_some()) else {
+        let Some(run) = RunId::parse(&in_hand.run) else {
             return Ok(());
         };
         let codes = match self.state.summary::<RunSummary>(&run).await {
@@ -279,33 +302,17 @@ impl Running<'_> {
             Err(StateError::Unreadable { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
+        if codes.is_empty() {
+            return Ok(());
+        }
         let plans = self.done_by(&run).await?;
         let Some((record, entries)) = plans.get(in_hand.plan as usize) else {
             return Ok(());
         };
         let outcomes = record.outcomes(entries, Some(world));
-        let mut not_made = record.approved_where(|at| {
-            let answered = entries.iter().filter(|entry| entry.action as usize == at);
-            let answered = answered.filter(|entry| entry.outcome != ActionOutcome::Failed);
-            answered.count() == 0 && !outcomes[at].is_done()
-        });
+        let mut not_made = record.approved_where(|at| !outcomes[at].is_done());
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
-    }
-
-    /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
-    pub(super) async fn give_back_of_killed(
-        &mut self,
-        codes: &[String],
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
-            return Ok(());
-        };
-        let outcomes = record.outcomes(entries, Some(world));
-        let not_made = record.approved_where(|at| !outcomes[at].is_done());
-        self.give_back(codes, &not_made).await
     }
 }
 

@@ -28,14 +28,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     /// How they left the run: still running if the last one was killed (R35).
-    pub(super) recorded: Option<RunState>,
+    recorded: Option<RunSummary>,
     plans: Vec<(PlanRecord, Vec<Entry>)>,
     /// By their journal, and by what Zivver shows once that is read.
     pub(super) deeds: Deeds,
 }
 
 impl Earlier {
-    pub(super) fn of(recorded: Option<RunState>, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Self {
+    pub(super) fn of(recorded: Option<RunSummary>, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Self {
         let deeds = Deeds::of(&plans, None);
         Self {
             recorded,
@@ -45,7 +45,13 @@ impl Earlier {
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        matches!(self.recorded, Some(RunState::Running | RunState::Continues))
+        self.recorded.as_ref().is_some_and(RunSummary::has_begun)
+    }
+
+    /// R28: whether an earlier try of its tick failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let has_failed = |it: &RunSummary| it.outcome == RunOutcome::Failed;
+        self.recorded.as_ref().is_some_and(has_failed)
     }
 
     /// R26: the state in which the run began, if an earlier invocation counted it.
@@ -118,7 +124,7 @@ impl Running<'_> {
 
     /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
     async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
-        self.give_back_unanswered(world).await?;
+        self.give_back_interrupted(world).await?;
         let has_resumed = self.count_interrupted(world).await?;
         if has_resumed {
             self.save_memory().await?;
@@ -133,10 +139,6 @@ impl Running<'_> {
         }
         let made = self.earlier.deeds.made();
         self.reviewed = self.reviewed.take().map(|it| it.made_by(made));
-        if self.earlier.recorded == Some(RunState::Running) {
-            self.give_back_of_killed(&self.request.approve, &plans, world)
-                .await?;
-        }
         self.earlier.plans = plans;
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
@@ -146,39 +148,52 @@ impl Running<'_> {
             if !is_left_behind || id == self.id {
                 continue;
             }
-            let plans = self.done_by(&id).await?;
-            self.give_back_of_killed(&run.approve, &plans, world)
-                .await?;
-            let interrupted = if run.state == RunState::Ended {
+            let ended = if run.state == RunState::Ended {
                 run
             } else {
-                self.interrupted(run)
+                let plans = self.done_by(&id).await?;
+                self.end_killed(&id, run, &plans, world).await?
             };
-            self.state
-                .save_summary(&id, Phase::Ended, &interrupted)
-                .await?;
+            self.state.save_summary(&id, Phase::Ended, &ended).await?;
             self.report.resumed_from.push(id.to_string());
         }
         Ok(has_resumed)
     }
 
-    fn interrupted(&self, run: RunSummary) -> RunSummary {
-        RunSummary {
-            state: RunState::Ended,
-            outcome: RunOutcome::Failed,
+    /// Writes the report that a killed run could not write. Gives its line in the history.
+    async fn end_killed(
+        &self,
+        id: &RunId,
+        run: RunSummary,
+        plans: &[(PlanRecord, Vec<Entry>)],
+        world: &World,
+    ) -> Result<RunSummary, RunError> {
+        let error = match &run.undo {
+            Some(run) => {
+                format!("the process ended in the middle; undo run {run} again for the rest (R37)")
+            }
+            None => format!(
+                "the process ended in the middle; run {} took up its work (R35)",
+                self.id
+            ),
+        };
+        let mut report = run.outline();
+        report.state = RunState::Ended;
+        report.outcome = RunOutcome::Failed;
+        report.ended = Some(second(self.engine.now()).to_string());
+        report.error = Some(error);
+        report.record_plans(plans, Some(world));
+        self.state.save_report(id, &report).await?;
+        Ok(RunSummary {
+            state: report.state,
+            outcome: report.outcome,
             was_killed: true,
-            ended: Some(second(self.engine.now()).to_string()),
-            error: Some(match &run.undo {
-                Some(run) => format!(
-                    "the process ended in the middle; undo run {run} again for the rest (R37)"
-                ),
-                None => format!(
-                    "the process ended in the middle; run {} took up its work (R35)",
-                    self.id
-                ),
-            }),
+            ended: report.ended,
+            error: report.error,
+            counts: report.counts,
+            remaining: report.remaining,
             ..run
-        }
+        })
     }
 
     pub(super) async fn done_by(

@@ -85,7 +85,8 @@ impl Running<'_> {
             release(lock).await;
         }
         saved?;
-        self.engine.announce(&self.report, self.request).await;
+        let has_failed_before = self.earlier.has_failed();
+        self.engine.announce(&self.report, has_failed_before).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
     }

@@ -39,10 +39,10 @@ pub struct RunRequest {
     pub undo: Option<RunId>,
     /// R28: the reviewed plan that the run is restricted to.
     pub plan: Option<PlanSource>,
+    /// R28: the occurrence of the schedule that begins or continues it.
+    pub tick: Option<String>,
     /// R47: the part of its plan that the run makes.
     pub wave: Option<Wave>,
-    /// The host tries a failed tick again: of the failure an earlier try has told.
-    pub has_failed_before: bool,
 }
 
 impl RunRequest {
@@ -59,8 +59,8 @@ impl RunRequest {
             patience: Duration::ZERO,
             undo: None,
             plan: None,
+            tick: None,
             wave: None,
-            has_failed_before: false,
         }
     }
 }
@@ -97,6 +97,12 @@ pub struct RunSummary {
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
+    /// R28: it failed, and the next try would fail too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_final: bool,
+    /// R28: the occurrence of the schedule that began or continued it last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tick: Option<String>,
 }
 
 impl RunSummary {
@@ -115,9 +121,53 @@ impl RunSummary {
         }
     }
 
+    /// Whether an invocation has worked at it, and it has not ended.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.state, RunState::Running | RunState::Continues)
+    }
+
     /// Whether it is an apply that works, or did until its process ended.
     pub fn is_writing(&self) -> bool {
         self.state == RunState::Running && self.mode == Mode::Apply
+    }
+
+    /// Whether it is an apply that changed something in Zivver, as far as is known.
+    pub fn may_have_written(&self) -> bool {
+        let has_written = !self.counts.applied.is_empty() || self.counts.failed > 0;
+        self.mode == Mode::Apply && (has_written || self.state != RunState::Ended)
+    }
+
+    /// A report as far as the line tells.
+    pub fn outline(&self) -> Report {
+        let begun = Report::begin(
+            self.id.clone(),
+            self.mode,
+            self.trigger,
+            self.started.clone(),
+        );
+        Report {
+            state: self.state,
+            outcome: self.outcome,
+            error: self.error.clone(),
+            ended: self.ended.clone(),
+            counts: self.counts.clone(),
+            remaining: self.remaining,
+            accounts: self.accounts.iter().cloned().collect(),
+            undoes: self.undo.as_ref().map(ToString::to_string),
+            applies: self.applies.as_ref().map(ToString::to_string),
+            wave: self.wave.clone(),
+            ..begun
+        }
+    }
+
+    /// R28: whether the next try of its tick continues it although it has ended. What another run has taken up is not
+    /// tried again.
+    pub fn is_tried_again(&self) -> bool {
+        self.state == RunState::Ended
+            && self.outcome == RunOutcome::Failed
+            && self.trigger == Trigger::Timer
+            && !self.is_final
+            && !self.was_killed
     }
 
     pub fn of(report: &Report, request: &RunRequest) -> Self {
@@ -139,6 +189,8 @@ impl RunSummary {
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             wave: request.wave.clone(),
             was_killed: false,
+            is_final: report.is_final,
+            tick: request.tick.clone(),
         }
     }
 }

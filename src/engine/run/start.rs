@@ -14,7 +14,7 @@ use crate::{
         reviewed::Reviewed,
         undo::Undo,
     },
-    engine::{Engine, RunError, RunRequest, undo},
+    engine::{Engine, RunError, RunRequest, RunSummary, undo},
     state::{
         Phase, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
@@ -111,8 +111,9 @@ impl Engine {
         let Origin { undo, reviewed } = origin;
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
-        let recorded = self.recorded_state(request).await?;
-        if recorded == Some(RunState::Ended) {
+        let recorded = self.recorded(request).await?;
+        let has_ended = |it: &RunSummary| it.state == RunState::Ended && !it.is_tried_again();
+        if recorded.as_ref().is_some_and(has_ended) {
             return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
         // Again under the lock: no other run can use them now.
@@ -181,14 +182,14 @@ impl Engine {
         Ok(Begun::Now(Box::new(running)))
     }
 
-    pub(super) async fn recorded_state(
+    pub(super) async fn recorded(
         &self,
         request: &RunRequest,
-    ) -> Result<Option<RunState>, RunError> {
-        let Some(id) = &request.id else {
-            return Ok(None);
-        };
-        Ok(self.summary(id).await?.map(|summary| summary.state))
+    ) -> Result<Option<RunSummary>, RunError> {
+        match &request.id {
+            Some(id) => self.summary(id).await,
+            None => Ok(None),
+        }
     }
 
     async fn lock(

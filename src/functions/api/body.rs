@@ -305,7 +305,7 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     if wire.mode == Mode::Preview && !wire.approve.is_empty() {
         return Err(Problem::new(
             ProblemKind::ApprovalInPreview,
-            "codes in `approve` release what an apply would hold: add `\"mode\":\"apply\"`, or leave `approve` out",
+            "codes in `approve` are for what an apply would hold: add `\"mode\":\"apply\"`, or leave `approve` out",
         ));
     }
     Ok(wire)

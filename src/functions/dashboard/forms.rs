@@ -9,7 +9,10 @@ use crate::{
         mode::{Mode, PerformSync},
         report::{Report, RunOutcome},
     },
-    render::{html::report::held_change, words},
+    render::{
+        html::{Links, report::held_change},
+        words,
+    },
 };
 
 /// What this caller may start, and with what token.
@@ -68,7 +71,7 @@ impl Ways<'_> {
         let path = path.map_or_else(String::new, |run| format!("/runs/{run}/undo"));
         let named: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         let content = html! {
-            (selectable_rows(set))
+            (selectable_rows(set, self.base))
             input type="hidden" name="approve" value=(set.code);
             @if report.undoes.is_none() && !named.is_empty() {
                 input type="hidden" name="accounts" value=(named.join(" "));
@@ -182,7 +185,8 @@ impl Ways<'_> {
 }
 
 /// One box for each account, since what is held of one belongs together.
-fn selectable_rows(set: &HeldSet) -> Markup {
+fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
+    let links = Links { home: Some(base) };
     let by_account = set.changes.chunk_by(|a, b| a.address == b.address);
     html! {
         ul.rows {
@@ -192,10 +196,10 @@ fn selectable_rows(set: &HeldSet) -> Markup {
                         @if at == 0 {
                             label.check {
                                 input type="checkbox" name="account" value=(change.address);
-                                " " span { (held_change(change)) }
+                                " " span { (held_change(change, links)) }
                             }
                         } @else {
-                            (held_change(change))
+                            (held_change(change, links))
                         }
                     }
                 }

@@ -48,9 +48,9 @@ async fn missing_settings_are_all_listed() {
     assert_eq!((ended.code, &*ended.out), (1, ""));
     assert_snapshot!(ended.err, @r"
     error: cannot use the settings
-      CLOUD_SYNC__ZIVVER_API_KEY is not set: set it to an API key made in Zivver's settings, under API keys
+      CLOUD_SYNC__ZIVVER_API_KEY is not set: set it to an API key made in the Zivver WebApp (Organization settings, Integrations, API keys)
       CLOUD_SYNC__CLAIMED_DOMAINS is not set: set it to the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`
-      CLOUD_SYNC__SSO_ACCOUNT_KEY is not set: set it to `object_id` where people sign in to Zivver with their Entra object id, else `omit`
+      CLOUD_SYNC__SSO_ACCOUNT_KEY is not set: set it to `object_id`, `user_principal_name` or `primary_address`, whichever Entra sends as the claim `ZivverAccountKey`; `omit` if people do not sign in so
     ");
 }
 
@@ -86,7 +86,7 @@ async fn keys_and_roles_that_do_not_open() {
         .exchange
         .with_state(|tenant| tenant.grants.app_roles.clear());
     let token = bench.sandbox.exchange.identity().mint();
-    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token); put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token): the token is of the application 66666666-0000-4000-8000-000000000001 (object id 66666666-0000-4000-8000-000000000002) with no app role; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
 
     let (mut tenant, organisation) = bench::small();
     tenant.grants.exchange_role = ExchangeRole::None;

@@ -46,8 +46,8 @@ async fn r37_the_commands_of_an_undo_do_what_its_page_shows() {
     let (before, after) = ("Nothing was written: ", " makes these changes");
     assert_eq!(type_hint(&[], before, after).await.len(), 3);
     let cautious = [("CLOUD_SYNC__MAX_SUSPEND", "0")];
-    let released = type_hint(&cautious, "release with: ", "  within 24 hours").await;
-    assert_eq!(released[3], "--approve");
+    let approved = type_hint(&cautious, "approve with: ", "  within 24 hours").await;
+    assert_eq!(approved[3], "--approve");
 }
 
 /// What a page says about making its changes, as a command.

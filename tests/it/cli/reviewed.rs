@@ -186,7 +186,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
         let ended = bench
             .run_in(TERMINAL, "yes", &["apply", "--approve", code])
             .unwrap();
-        let question = format!("Make 0 changes and what {code} releases in Zivver?");
+        let question = format!("Make 0 changes and what {code} approves in Zivver?");
         assert!(ended.out.contains(&question), "{ended:?}");
         assert_eq!(ended.code, 0, "{ended:?}");
     }

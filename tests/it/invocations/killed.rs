@@ -99,3 +99,42 @@ async fn r35_a_killed_apply_is_told_as_such_before_the_next_has_looked_after_it(
     let health = called(&app, request("GET", "/health", &[], None)).await;
     assert_eq!(health.status, 200, "{}", health.body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r35_a_killed_apply_reports_what_it_did_before_and_after_another_takes_up_its_work() {
+    let bench = Bench::open(newcomers(90), &[]).await;
+    let zivver = bench.world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::Delay { millis: 1000 }).method("POST"));
+    let engine = bench.engine(Some(LEASE));
+    let killed = tokio::time::timeout(ms(1500), engine.run(&apply())).await;
+    assert!(killed.is_err(), "it is in the middle");
+    let created = bench.users().len();
+    assert!((1..90).contains(&created), "{created}");
+    std::thread::sleep(LEASE.length + LEASE.margin * 2);
+
+    let id = engine.history(1).await.unwrap().remove(0).id;
+    let id = RunId::parse(&id).unwrap();
+    for is_taken_up in [false, true] {
+        if is_taken_up {
+            engine.run(&apply()).await.unwrap();
+        }
+        let report = engine.report(&id).await.unwrap();
+        let told = report.counts.applied.get(&ActionKind::Create);
+        let told = told.copied().unwrap_or(0) as usize;
+        // The journal has no outcome of an action that was half done; Zivver shows the account.
+        let known = if is_taken_up {
+            created..=created
+        } else {
+            0..=created
+        };
+        assert!(known.contains(&told), "{is_taken_up}: {told} of {created}");
+        assert_eq!(told + report.remaining as usize, 90, "{is_taken_up}");
+        let history = engine.history(10).await.unwrap();
+        let line = history.iter().find(|run| run.id == id.as_str()).unwrap();
+        assert_eq!(
+            (&line.counts, line.remaining),
+            (&report.counts, report.remaining)
+        );
+        assert!(line.error.is_some());
+    }
+}

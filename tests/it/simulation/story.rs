@@ -541,9 +541,18 @@ impl Story {
             let journal = state.journal::<Batch>(&entry.id);
             let read = journal::read(&plans, &journal).await.unwrap();
             // The story damages documents.
-            let report = state.report::<Report>(&entry.id).await.ok().flatten();
-            if let Some(report) = report.filter(|it| it.state == RunState::Ended) {
-                found.extend(records::untold(&report, &read));
+            match state.report::<Report>(&entry.id).await {
+                Ok(Some(report)) if report.state == RunState::Ended => {
+                    found.extend(records::untold(&report, &read));
+                }
+                Ok(None) if !read.is_empty() => {
+                    if let Ok(Some(line)) = &entry.summary
+                        && line.summary.state == RunState::Ended
+                    {
+                        found.push(format!("run {} ended without a report", entry.id));
+                    }
+                }
+                Ok(_) | Err(_) => {}
             }
             records.insert(entry.id.to_string(), read);
         }

@@ -34,6 +34,9 @@ use domain::remedies;
 /// `adminapi/beta` refuses applications without this app role.
 const APP_ROLE: &str = "Exchange.ManageAsApp";
 
+/// The application id of Exchange Online, which can be the audience of a token (5.1).
+const EXCHANGE_APP: &str = "00000002-0000-0ff1-ce00-000000000000";
+
 /// Entra roles known to read mailboxes and permissions (5.3): Global Reader, Exchange Administrator, Exchange
 /// Recipient Administrator, Global Administrator.
 const READING_ROLES: [&str; 4] = [
@@ -102,10 +105,12 @@ impl Identity {
     fn remedy(&self) -> &'static str {
         match self {
             Self::Token(_) => {
-                "put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting"
+                "set CLOUD_SYNC__ACCESS_TOKEN to a new token of an account that may read mailboxes, or remove that setting"
             }
             Self::Managed { .. } => remedies::IDENTITY,
-            Self::DeveloperTools => "sign in with `az login`, or set ACCESS_TOKEN",
+            Self::DeveloperTools => {
+                "install the Azure CLI and run `az login`, or set CLOUD_SYNC__ACCESS_TOKEN"
+            }
             Self::Credential(_) => "check the credential",
         }
     }
@@ -136,8 +141,77 @@ impl fmt::Debug for Identity {
 pub struct TokenFacts {
     /// Claim `tid`.
     pub tenant_id: String,
+    pub principal: Principal,
     /// A possible cause of a later refusal.
     pub warning: Option<String>,
+    /// Claim `exp`.
+    expires: Option<Timestamp>,
+    /// Claim `aud`.
+    audience: Option<String>,
+}
+
+impl TokenFacts {
+    /// Why Exchange refuses the token whatever its identity may do.
+    fn fault(&self, now: Timestamp, scope: &str) -> Option<String> {
+        if let Some(expires) = self.expires.filter(|expires| *expires <= now) {
+            return Some(format!("the token expired at {expires}"));
+        }
+        let audience = self.audience.as_deref()?;
+        let service = scope.trim_end_matches("/.default");
+        let is_for_service = audience.trim_end_matches('/') == service || audience == EXCHANGE_APP;
+        (!is_for_service).then(|| format!("the token is for {audience}, not for {service}"))
+    }
+}
+
+/// What keeps a token from being used.
+#[derive(Debug, PartialEq, Eq)]
+enum Unusable {
+    Token(String),
+    /// The identity has no role; another token would not help.
+    NoRole(String),
+}
+
+impl From<&str> for Unusable {
+    fn from(text: &str) -> Self {
+        Self::Token(text.to_owned())
+    }
+}
+
+/// Who the token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    Application {
+        /// Claims `appid` and `oid`.
+        client_id: String,
+        object_id: String,
+        /// App roles.
+        roles: Vec<String>,
+    },
+    /// Entra roles of a person are not in the token.
+    Person,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Application {
+                client_id,
+                object_id,
+                roles,
+            } => {
+                write!(
+                    f,
+                    "the application {client_id} (object id {object_id}) with "
+                )?;
+                match &roles[..] {
+                    [] => f.write_str("no app role"),
+                    [role] => write!(f, "the app role {role}"),
+                    roles => write!(f, "the app roles {}", roles.join(", ")),
+                }
+            }
+            Self::Person => f.write_str("a person"),
+        }
+    }
 }
 
 /// A token in use.
@@ -252,11 +326,20 @@ impl TokenKeeper {
             }
         };
         let token = secret.trim();
-        let facts = read_claims(token).map_err(|text| self.error(&text))?;
+        let facts = read_claims(token).map_err(|unusable| match unusable {
+            Unusable::Token(text) => self.error(&text),
+            Unusable::NoRole(text) => ExchangeError::Token {
+                text,
+                remedy: remedies::EXCHANGE_GRANT.to_owned(),
+            },
+        })?;
+        let now = self.clock.now();
+        if let (Identity::Token(_), Some(fault)) = (&self.identity, facts.fault(now, &self.scope)) {
+            return Err(self.error(&fault));
+        }
         let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| self.error("the token holds characters that no token may have"))?;
         header.set_sensitive(true);
-        let now = self.clock.now();
         let bearer = Bearer {
             header,
             facts: Arc::new(facts),
@@ -329,23 +412,34 @@ struct Claims {
     #[serde(default)]
     tid: Option<Value>,
     #[serde(default)]
+    appid: Option<Value>,
+    #[serde(default)]
+    oid: Option<Value>,
+    #[serde(default)]
     scp: Option<Value>,
     #[serde(default)]
     roles: Option<Value>,
     #[serde(default)]
     wids: Option<Value>,
+    #[serde(default)]
+    exp: Option<Value>,
+    #[serde(default)]
+    aud: Option<Value>,
 }
 
 /// Reads the payload of a token. The signature is not verified: the header has a `nonce` that only Exchange can
 /// resolve.
-fn read_claims(token: &str) -> Result<TokenFacts, String> {
+fn read_claims(token: &str) -> Result<TokenFacts, Unusable> {
     let payload = token
         .split('.')
         .nth(1)
         .and_then(decode_base64)
-        .ok_or("the token is no JWT")?;
-    let claims: Claims =
-        serde_json::from_slice(&payload).map_err(|_| "the token's claims are no JSON object")?;
+        .ok_or("the token is not a JSON Web Token")?;
+    let claims: Claims = serde_json::from_slice(&payload)
+        .map_err(|_| "the claims of the token are not a JSON object")?;
+    let expires = claims.exp.as_ref().and_then(Value::as_i64);
+    let expires = expires.and_then(|at| Timestamp::from_second(at).ok());
+    let audience = texts(claims.aud.as_ref()).next().map(|it| one_line(it, 80));
     let tenant_id = claims
         .tid
         .as_ref()
@@ -359,13 +453,28 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
     if claims.scp.is_some() {
         return Ok(TokenFacts {
             tenant_id,
+            principal: Principal::Person,
             warning: None,
+            expires,
+            audience,
         });
     }
-    if !texts(claims.roles.as_ref()).any(|role| role == APP_ROLE) {
-        return Err(format!(
-            "the identity lacks the app role {APP_ROLE} (grant it as the README says; a grant shows only in a new token)"
-        ));
+    let id = |claim: Option<&Value>| {
+        let id = texts(claim).next().unwrap_or("unknown");
+        one_line(id, 40)
+    };
+    let roles = texts(claims.roles.as_ref()).map(|role| one_line(role, 40));
+    let roles: Vec<String> = roles.collect();
+    let is_granted = roles.iter().any(|role| role == APP_ROLE);
+    let principal = Principal::Application {
+        client_id: id(claims.appid.as_ref()),
+        object_id: id(claims.oid.as_ref()),
+        roles,
+    };
+    if !is_granted {
+        return Err(Unusable::NoRole(format!(
+            "the identity lacks the app role {APP_ROLE}: the token is of {principal}"
+        )));
     }
     let has_role = texts(claims.wids.as_ref()).any(|wid| {
         READING_ROLES
@@ -374,9 +483,12 @@ fn read_claims(token: &str) -> Result<TokenFacts, String> {
     });
     Ok(TokenFacts {
         tenant_id,
+        principal,
         warning: (!has_role).then(|| {
             "the token shows no Entra role that can read mailboxes: fine if an Exchange role group grants it, else every read will be refused".to_owned()
         }),
+        expires,
+        audience,
     })
 }
 
@@ -435,8 +547,11 @@ mod tests {
     fn a_token_that_cannot_work_is_refused_at_once() {
         let tid = "11111111-1111-4111-8111-111111111111";
         for (token, expected) in [
-            ("secret".to_owned(), "the token is no JWT"),
-            (jwt(&json!(7)), "the token's claims are no JSON object"),
+            ("secret".to_owned(), "the token is not a JSON Web Token"),
+            (
+                jwt(&json!(7)),
+                "the claims of the token are not a JSON object",
+            ),
             (jwt(&json!({"scp": "x"})), "the token has no `tid` claim"),
             (
                 jwt(&json!({"tid": "", "scp": "x"})),
@@ -455,8 +570,37 @@ mod tests {
                 "the identity lacks the app role Exchange.ManageAsApp",
             ),
         ] {
-            let error = read_claims(&token).unwrap_err();
+            let (Unusable::Token(error) | Unusable::NoRole(error)) =
+                read_claims(&token).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_old_or_for_another_service_says_so() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        for (exp, aud, expected) in [
+            (1_800_000_001, "https://outlook.office365.com", None),
+            (1_800_000_001, "https://outlook.office365.com/", None),
+            (1_800_000_001, EXCHANGE_APP, None),
+            (
+                1_800_000_000,
+                "https://outlook.office365.com",
+                Some("the token expired at 2027-01-15T08:00:00Z"),
+            ),
+            (
+                1_800_000_001,
+                "https://graph.microsoft.com",
+                Some(
+                    "the token is for https://graph.microsoft.com, not for https://outlook.office365.com",
+                ),
+            ),
+        ] {
+            let token = jwt(&json!({"tid": "t", "scp": "x", "exp": exp, "aud": aud}));
+            let fault = read_claims(&token)
+                .unwrap()
+                .fault(now, "https://outlook.office365.com/.default");
+            assert_eq!(fault.as_deref(), expected);
         }
     }
 
