@@ -271,8 +271,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             approve_accounts,
             show,
         } => {
-            let mut request = apply::request(subjects, approve, wave.wave())?;
-            request.approve_accounts = approve_accounts.into_iter().collect();
+            let request = apply::request(subjects, approve, approve_accounts, wave)?;
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
@@ -288,16 +287,13 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             approve_accounts,
             show,
         } => {
-            let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
             let request = RunRequest {
-                undo: Some(engine.records().await?.find(&run, Last::Change).await?),
                 approve,
                 approve_accounts: approve_accounts.into_iter().collect(),
                 ..RunRequest::new(mode, Trigger::CommandLine)
             };
-            let (_, status) = reported(&engine, &request, output, &show).await?;
-            Ok(status)
+            undo(&engine(links)?, &run, request, output, &show).await
         }
         Command::Stop { run } => history::stop(&run, output).await,
         Command::Reject {
@@ -330,6 +326,19 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
 fn print(text: &str, output: Output) -> Result<Status, CliError> {
     output.print(text)?;
     Ok(Status::InSync)
+}
+
+async fn undo(
+    engine: &Engine,
+    run: &str,
+    mut request: RunRequest,
+    output: Output,
+    show: &args::ShowArgs,
+) -> Result<Status, CliError> {
+    let records = engine.records().await?;
+    request.undo = Some(records.find(run, Last::Change).await?);
+    let (_, status) = reported(engine, &request, output, show).await?;
+    Ok(status)
 }
 
 async fn explain(

@@ -70,11 +70,13 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
 pub(super) fn request(
     subjects: Vec<Subject>,
     approve: Vec<String>,
-    wave: Option<Wave>,
+    approve_accounts: Vec<SmtpAddress>,
+    wave: WaveArgs,
 ) -> Result<RunRequest, CliError> {
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = approve;
-    request.wave = wave;
+    request.approve_accounts = approve_accounts.into_iter().collect();
+    request.wave = wave.wave();
     for subject in subjects {
         let file = match subject {
             Subject::Account(address) if request.plan.is_none() => {
