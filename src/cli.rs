@@ -276,11 +276,10 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
-        Command::Explain { address, run: None } => explain(&engine(links)?, &address, output).await,
-        Command::Explain {
-            address,
-            run: Some(run),
-        } => history::explain(&run, &address, output).await,
+        Command::Explain { address, run } => match run {
+            None => explain(&engine(links)?, &address, output).await,
+            Some(run) => history::explain(&run, &address, output).await,
+        },
         Command::Undo {
             run,
             apply,
@@ -290,14 +289,11 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         } => {
             let engine = engine(links)?;
             let mode = if apply { Mode::Apply } else { Mode::Preview };
-            let request = RunRequest {
-                undo: Some(engine.records().await?.find(&run, Last::Change).await?),
-                approve,
-                approve_accounts: approve_accounts.into_iter().collect(),
-                ..RunRequest::new(mode, Trigger::CommandLine)
-            };
-            let (_, status) = reported(&engine, &request, output, &show).await?;
-            Ok(status)
+            let mut request = RunRequest::new(mode, Trigger::CommandLine);
+            request.undo = Some(engine.records().await?.find(&run, Last::Change).await?);
+            request.approve = approve;
+            request.approve_accounts = approve_accounts.into_iter().collect();
+            Ok(reported(&engine, &request, output, &show).await?.1)
         }
         Command::Stop { run } => history::stop(&run, output).await,
         Command::Reject {
