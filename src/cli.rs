@@ -275,11 +275,10 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
-        Command::Explain { address, run: None } => explain(&engine(links)?, &address, output).await,
-        Command::Explain {
-            address,
-            run: Some(run),
-        } => history::explain(&run, &address, output).await,
+        Command::Explain { address, run } => match run {
+            None => explain(&engine(links)?, &address, output).await,
+            Some(run) => history::explain(&run, &address, output).await,
+        },
         Command::Undo {
             run,
             apply,

@@ -89,7 +89,7 @@ fn style(progress: Progress) -> ProgressStyle {
 fn show(bar: &ProgressBar, outlook: Outlook) {
     match outlook.progress {
         Progress::Reading { permissions, of } => steps(bar, READING, permissions, of),
-        Progress::Applying { done, of } => {
+        Progress::Applying { done, of, .. } => {
             steps(bar, &format!("{APPLYING}{}", Expected(outlook)), done, of);
         }
         Progress::Starting
@@ -146,7 +146,7 @@ impl fmt::Display for Words {
                 thousands(count(answered))
             ),
             Progress::Planning => f.write_str("planning"),
-            Progress::Applying { done, of } => {
+            Progress::Applying { done, of, .. } => {
                 write!(f, "{APPLYING}: {}{}", steps(done, of), Expected(self.0))
             }
             Progress::Verifying => f.write_str("verifying"),
@@ -172,7 +172,11 @@ mod tests {
     #[test]
     fn r30_what_is_left_comes_from_the_plan_and_a_wait_says_for_what() {
         let outlook = |left, is_waiting| Outlook {
-            progress: Progress::Applying { done: 40, of: 415 },
+            progress: Progress::Applying {
+                done: 40,
+                of: 415,
+                writes: 412,
+            },
             left,
             is_waiting,
         };

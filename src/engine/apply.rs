@@ -69,6 +69,8 @@ pub async fn apply(
 ) -> Applied {
     let mut execution = Execution::new(plan, world, bounds.failures_in_a_row_max);
     let mut in_flight = FuturesUnordered::new();
+    let writes = plan.steps().iter();
+    let writes = writes.filter(|step| step.is_expected()).count();
     loop {
         while let Some((step, request)) = execution.next(bounds.started_max()) {
             let zivver = Arc::clone(zivver);
@@ -83,6 +85,7 @@ pub async fn apply(
         progress.show(Progress::Applying {
             done: execution.done(),
             of: plan.steps().len(),
+            writes,
         });
         let Some((step, answer)) = in_flight.next().await else {
             break;

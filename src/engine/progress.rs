@@ -32,6 +32,8 @@ pub enum Progress {
     Applying {
         done: usize,
         of: usize,
+        /// R24: of these steps, those that are expected to need a request.
+        writes: usize,
     },
     Verifying,
     Ended,
@@ -70,7 +72,7 @@ pub struct Outlook {
 impl Engine {
     pub fn outlook(&self) -> Outlook {
         let progress = *self.progress().subscribe().borrow();
-        let Progress::Applying { done, of } = progress else {
+        let Progress::Applying { done, of, writes } = progress else {
             return Outlook {
                 progress,
                 left: None,
@@ -78,7 +80,7 @@ impl Engine {
             };
         };
         let parts = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
-        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(of)));
+        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(writes)));
         let left = all / parts(of).max(1) * parts(of.saturating_sub(done));
         let zivver = self.shared.zivver.get();
         Outlook {

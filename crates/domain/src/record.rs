@@ -6,16 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     account::{FunctionalAccount, UserAccount},
-    accounts::{AccountKind, AccountView},
-    action::{Action, ActionOutcome, ActionReport},
+    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    action::{Action, ActionOutcome, ActionReport, AttributeChange},
     address::SmtpAddress,
+    change::Attribute,
     delta::Target,
     guard::Class,
     hold::{Base, approved_changes, guarded_changes},
     ids::{ObjectId, ScimId},
     memory::WrittenKey,
     plan::Plan,
-    undo::DelegateChanges,
+    undo::{AddedDelegate, DelegateChanges},
     world::{SsoAccountKey, World},
 };
 
@@ -58,6 +59,15 @@ pub enum Before {
         account: FunctionalAccount,
         members: Vec<SmtpAddress>,
     },
+}
+
+impl Before {
+    fn view(&self) -> AccountView<'_> {
+        match self {
+            Self::User(user) => AccountView::User(user),
+            Self::Functional { account, .. } => AccountView::Functional(account),
+        }
+    }
 }
 
 /// The outcome of one action.
@@ -301,18 +311,68 @@ impl PlannedAction {
         (account.kind() == self.action.account && may_be_ours).then(|| account.id().clone())
     }
 
-    /// R35: whether Zivver shows another account than before the action.
+    /// R35: whether Zivver shows a change of the action: something that it changes is not as it was before.
     pub fn changed_in(&self, world: &World) -> bool {
-        match (&self.before, &self.action.id) {
-            (None, _) | (_, None) => !world.accounts.with_address(&self.action.address).is_empty(),
-            (Some(before_then), Some(id)) => {
-                let now = world
-                    .accounts
-                    .with_id(id)
-                    .map(|ix| before(world, world.accounts.get(ix)));
-                now.as_ref() != Some(before_then)
+        let accounts = &world.accounts;
+        let (Some(before), Some(id)) = (&self.before, &self.action.id) else {
+            return !accounts.with_address(&self.action.address).is_empty();
+        };
+        let Some(ix) = accounts.with_id(id) else {
+            return true;
+        };
+        let (then, now) = (before.view(), accounts.get(ix));
+        let is_changed = |change: &AttributeChange| match change.attribute {
+            Attribute::Address => then.address() != now.address(),
+            Attribute::Name => then.name() != now.name(),
+            Attribute::Active => match (then, now) {
+                (AccountView::User(then), AccountView::User(now)) => then.active != now.active,
+                (AccountView::User(_) | AccountView::Functional(_), _) => {
+                    self.changed_delegates(then, ix, accounts)
+                }
+            },
+            Attribute::ObjectId | Attribute::SignInKey => {
+                let (then, now) = (then.extension(), now.extension());
+                then.external_account_id != now.external_account_id || then.rest != now.rest
             }
+            Attribute::Aliases => {
+                let has = |alias: &String| {
+                    let alias = SmtpAddress::verbatim(alias);
+                    now.extension().aliases.contains(&alias)
+                };
+                !change.before.iter().all(has) || change.after.iter().any(has)
+            }
+            Attribute::Delegates => self.changed_delegates(then, ix, accounts),
+        };
+        self.action.changes.iter().any(is_changed)
+    }
+
+    /// R22: a delegate is an account, whatever its address is by now. One that is only to be named anew has another address.
+    fn changed_delegates(&self, then: AccountView<'_>, ix: AccountIx, accounts: &Accounts) -> bool {
+        let now = accounts.get(ix);
+        if named(then) == named(now) {
+            return false;
         }
+        let users = accounts.delegates_of(ix).users;
+        let is_user = |ix: &AccountIx| users.contains(ix);
+        let has = |id: &ScimId| match now {
+            AccountView::User(_) => accounts.with_id(id).as_ref().is_some_and(is_user),
+            AccountView::Functional(group) => group.members.contains(id),
+        };
+        let has_added = |delegate: &AddedDelegate| match delegate {
+            AddedDelegate::Account(id) => has(id),
+            AddedDelegate::Created(address) => accounts.with_address(address).iter().any(is_user),
+        };
+        let DelegateChanges { removed, added } = &self.delegates;
+        let names_anew = removed.is_empty() && added.is_empty();
+        names_anew || !removed.iter().all(has) || added.iter().any(has_added)
+    }
+}
+
+/// Delegates and members as Zivver keeps them.
+fn named(account: AccountView<'_>) -> BTreeSet<&str> {
+    match account {
+        AccountView::User(user) => user.delegates.iter().map(SmtpAddress::as_str).collect(),
+        AccountView::Functional(group) => group.members.iter().map(ScimId::as_str).collect(),
     }
 }
 
@@ -321,7 +381,6 @@ mod tests {
     use super::*;
     use crate::{
         account::{Actual, Extension},
-        accounts::Accounts,
         plan::ActionKind,
     };
 
@@ -408,5 +467,107 @@ mod tests {
             &with_account_of(Some(OTHER)),
         );
         assert_eq!(created, None);
+    }
+
+    fn person(id: &str, local: &str) -> UserAccount {
+        UserAccount {
+            id: ScimId::new(id),
+            address: address(local),
+            name: local.into(),
+            active: true,
+            extension: Extension::default(),
+            delegates: Vec::new(),
+        }
+    }
+
+    fn address(local: &str) -> SmtpAddress {
+        SmtpAddress::verbatim(&format!("{local}@corp.example"))
+    }
+
+    /// Ben is `u2`, under the address that he has in this world; the desk and Dan name whom they name.
+    fn office(ben: &str, members: &[&str], delegates: &[&str]) -> World {
+        let dan = UserAccount {
+            delegates: delegates.iter().copied().map(address).collect(),
+            ..person("u4", "dan")
+        };
+        let desk = FunctionalAccount {
+            id: ScimId::new("g1"),
+            address: address("desk"),
+            name: "Desk".into(),
+            extension: Extension::default(),
+            members: members.iter().copied().map(ScimId::new).collect(),
+        };
+        let users = vec![person("u1", "ann"), person("u2", ben), dan];
+        World {
+            accounts: Accounts::new(Actual {
+                users,
+                groups: vec![desk],
+                ..Actual::default()
+            }),
+            ..World::default()
+        }
+    }
+
+    /// Takes Ben out of an account that the world before the plan has.
+    fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
+        let id = ScimId::new(id);
+        let account = world.accounts.get(world.accounts.with_id(&id).unwrap());
+        let mut planned = planned();
+        planned.action.kind = ActionKind::Update;
+        planned.action.account = account.kind();
+        planned.action.address = account.address().clone();
+        planned.action.changes = vec![AttributeChange {
+            attribute: Attribute::Delegates,
+            before: vec![address("ben").to_string()],
+            after: Vec::new(),
+        }];
+        planned.before = Some(before(world, account));
+        planned.action.id = Some(id);
+        planned.delegates.removed = vec![ScimId::new("u2")];
+        planned
+    }
+
+    #[test]
+    fn r26_who_was_renamed_in_the_same_run_is_still_the_same_delegate() {
+        let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
+        // Zivver keeps delegates by address, and may or may not follow a rename.
+        for (ben, members, delegates, is_made) in [
+            (
+                "ben",
+                ["u1", "u2"].as_slice(),
+                ["ann", "ben"].as_slice(),
+                false,
+            ),
+            ("benny", &["u1", "u2"], &["ann", "benny"], false),
+            ("benny", &["u1", "u2"], &["ann", "ben"], false),
+            ("benny", &["u1"], &["ann"], true),
+            ("ben", &["u1"], &["ann"], true),
+        ] {
+            let now = office(ben, members, delegates);
+            for account in ["g1", "u4"] {
+                let is_changed = removal_of_ben(account, &then).changed_in(&now);
+                assert_eq!(
+                    is_changed, is_made,
+                    "{account} {ben} {members:?} {delegates:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn r26_only_what_an_action_changes_tells_whether_it_was_made() {
+        let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
+        let mut now = then.accounts.actual().clone();
+        now.groups[0].name = "Reception".into();
+        now.groups[0].extension.aliases = vec![address("reception")];
+        now.groups[0].members.push(ScimId::new("u4"));
+        let now = World {
+            accounts: Accounts::new(now),
+            ..World::default()
+        };
+        assert!(!removal_of_ben("g1", &then).changed_in(&now));
+        let mut naming = removal_of_ben("g1", &then);
+        naming.action.changes[0].attribute = Attribute::Name;
+        assert!(naming.changed_in(&now));
     }
 }

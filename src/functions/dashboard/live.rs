@@ -48,7 +48,7 @@ fn told(outlook: Outlook) -> (String, Option<(usize, usize)>) {
             None,
         ),
         Progress::Planning => ("Planning.".to_owned(), None),
-        Progress::Applying { done, of } => (
+        Progress::Applying { done, of, .. } => (
             format!("Applying: {done} of {of} requests{}.", expected(outlook)),
             Some((done, of)),
         ),

@@ -64,8 +64,8 @@ async fn an_explanation_has_facts_rules_and_the_decision() {
 
     Exchange Online
       info@corp.example "info"  SharedMailbox
-        object id   c3e4b7f6-3365-4630-88da-e960947ebcf7
         full access anna@corp.example
+        object id   c3e4b7f6-3365-4630-88da-e960947ebcf7
         has no account
 
     Zivver

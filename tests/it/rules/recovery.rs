@@ -172,3 +172,35 @@ async fn r16_a_mailbox_gets_no_second_account_while_a_list_hides_its_first() {
     assert_eq!(notes(&report, "anna"), ["WriteHadNoEffect"]);
     assert_eq!(report.converged, Some(false), "{}", shown(&report));
 }
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_removal_that_a_killed_run_did_not_make_is_made_though_the_member_was_renamed() {
+    let names = ["ann", "ben", "cem"];
+    let tenant = people(&names).shared(&at("desk"));
+    let tenant = names.iter().fold(tenant, |tenant, name| {
+        tenant.full_access(&at("desk"), &at(name))
+    });
+    let limit = [("MAX_DELEGATE_REMOVALS", "1")];
+    let world = World::still_with(tenant, accounts(&names), &limit).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ben", "benny", false);
+        let desk = tenant.mailbox_mut(&at("desk")).unwrap();
+        desk.permissions.retain(|entry| entry.user != at("ben"));
+    });
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(
+        Fault::always(FaultKind::HangBefore)
+            .path("Groups")
+            .method("PUT"),
+    );
+    let world = killed_after(world, 2).await;
+    assert_eq!(group(&world, "desk").members.len(), 3);
+    assert!(user(&world, "benny").active);
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.held, [], "{}", shown(&report));
+    assert_eq!(group(&world, "desk").members.len(), 2);
+    assert_stable(&world).await;
+}

@@ -6,7 +6,7 @@ use crate::{
     account::UserAccount,
     accounts::{Account, AccountIx, AccountView},
     address::SmtpAddress,
-    delta::Target,
+    delta::{KeyChange, Target},
     directory::MailboxIx,
     ids::ScimId,
     ineffective::Asked,
@@ -115,6 +115,12 @@ impl<'a> Situation<'a> {
     /// R16: an approved tie is written though nothing else differs.
     pub(super) fn ties(&self, step: &Step) -> bool {
         self.plan.deltas()[step.action as usize].tie.is_some()
+    }
+
+    /// R16, R23: whether the extension is written for its key, though nothing else differs.
+    pub(super) fn needs_key(&self, step: &Step) -> bool {
+        let delta = &self.plan.deltas()[step.action as usize];
+        delta.tie.is_some() || delta.key_change == Some(KeyChange::Updated)
     }
 
     /// `None` for an account that was not created.

@@ -271,7 +271,7 @@ impl Situation<'_> {
             update.name = update.name.filter(|name| user.name.trim() != *name);
             update.active = update.active.filter(|active| user.active != *active);
         }
-        let only_extension = update.is_nothing() && !self.ties(step);
+        let only_extension = update.is_nothing() && !self.needs_key(step);
         let extended =
             extension.and_then(|extension| self.extend(step, user, extension, &mut left_out));
         let Some(extended) = extended else {
@@ -327,7 +327,7 @@ impl Situation<'_> {
         let same_delegates = delegates == stored_delegates;
         let ties = self.ties(step);
         // What was left out may have been all that differs.
-        if same_delegates && aliases == stored && !left_out.is_empty() && !ties {
+        if same_delegates && aliases == stored && !left_out.is_empty() && !self.needs_key(step) {
             return None;
         }
         let at_stake = if ties {

@@ -6,7 +6,7 @@ use super::{DraftWhen, Ordering, Phase, draft_ix};
 use crate::{
     accounts::AccountIx,
     address::SmtpAddress,
-    delta::{Activity, Target},
+    delta::{Activity, KeyChange, Target},
     hash::HashMap,
     settle::aside,
     step::{Call, UserExtension},
@@ -171,7 +171,10 @@ impl Ordering<'_> {
         } = prepared;
         let delta = &self.deltas[at];
         let still_to_remove = !dropped_first && !delta.remove_aliases.is_empty();
+        // What gave the address up before the rename has the new key with it (R23).
+        let needs_key = !dropped_first && delta.key_change == Some(KeyChange::Updated);
         let needs_more = delta.tie.is_some()
+            || needs_key
             || !delta.add_aliases.is_empty()
             || !delta.add_delegates.is_empty()
             || (!dropped_first && delta.touches_delegates())

@@ -2,7 +2,17 @@
 
 use insta::assert_snapshot;
 
-use super::shown::plan_of;
+use super::{
+    notation::{Planned, Scene},
+    shown::{plan_of, shown},
+    zivver::{Disturbance, carry_out},
+};
+use crate::{
+    ids::{ScimId, SignInKey},
+    memory::WrittenKey,
+    report::ActionOutcome,
+    world::SsoAccountKey,
+};
 
 #[test]
 fn r25_creates_releases_renames_claims_stops() {
@@ -245,4 +255,76 @@ fn r25_a_functional_account_is_emptied_with_the_other_groups_left() {
     empty info@; active -yes +no; delegates -anna@
     0. info@: empty, keep [1]
     ");
+}
+
+/// The plan where this program wrote the address of each account as its key.
+fn with_written_keys(world: &str) -> Planned {
+    let mut scene = Scene::parse(world);
+    for user in &scene.actual.users {
+        let key = SignInKey::Name(user.address.as_str().into());
+        let written = WrittenKey::of(SsoAccountKey::PrimaryAddress, &key);
+        scene.memory.keys.insert(user.id.clone(), written);
+    }
+    scene.plan()
+}
+
+#[test]
+fn r23_a_key_that_follows_a_rename_is_written_after_it() {
+    let renamed = with_written_keys(
+        "key address
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N",
+    );
+    assert_snapshot!(shown(&renamed), @r"
+    rename anna@; address -anna@ +anna.b@; signinkey -the key written before +anna.b@
+    0. anna@: address [anna.b@]
+    1. anna@: aliases [] delegates [] key [anna.b@] aliases if refused [0 ]; after 0
+    ");
+    let swapped = with_written_keys(
+        "key address
+        mailbox anna@ id=one name=N
+        mailbox bert@ id=two name=N
+        account bert@ as=u1 name=N ext=one
+        account anna@ as=u2 name=N ext=two",
+    );
+    assert_snapshot!(shown(&swapped), @r"
+    rename anna@; address -anna@ +bert@; signinkey -the key written before +bert@
+    rename bert@; address -bert@ +anna@; signinkey -the key written before +anna@
+    0. anna@: address [cloud-sync-bf708a53ce30@]
+    1. bert@: address [anna@]; after 0; claims anna@ of 0
+    2. anna@: address [bert@]; after 0 1; claims bert@ of 1
+    3. anna@: address [anna@]; if refused 1; after 1 2
+    4. anna@: aliases [] delegates [] key [bert@] aliases if refused [2 ]; after 3
+    5. bert@: aliases [] delegates [] key [anna@] aliases if refused [1 ]; after 1
+    ");
+    let to_alias = with_written_keys(
+        "key address
+        mailbox anna.b@ id=anna name=N
+        account anna@ ext=anna name=N alias=anna.b@",
+    );
+    assert_snapshot!(shown(&to_alias), @r"
+    rename anna@; address -anna@ +anna.b@; signinkey -the key written before +anna.b@
+    0. anna@: aliases [] delegates [] key [anna.b@]
+    1. anna@: address [anna.b@]; after 0
+    2. anna@: aliases [anna.b@] delegates [] key [anna.b@]; if refused 1; after 1
+    ");
+    // An alias that another account keeps does not keep the key.
+    let refused = with_written_keys(
+        "key address
+        mailbox anna.b@ id=anna name=N alias=x@
+        account anna@ ext=anna name=N
+        mailbox carl@
+        account carl@ alias=x@",
+    );
+    let carried_out = carry_out(
+        &refused,
+        &Disturbance {
+            refuse: [0].into(),
+            ..Disturbance::NONE
+        },
+        |_| 0,
+    );
+    let key = &carried_out.zivver.keys[&ScimId::new("anna")];
+    assert_eq!(key.to_string(), "anna.b@corp.example");
+    assert_eq!(carried_out.outcome(0), ActionOutcome::Partly);
 }
