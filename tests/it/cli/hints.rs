@@ -52,7 +52,7 @@ async fn r37_the_commands_of_an_undo_do_what_its_page_shows() {
 
 /// What a page says about making its changes, as a command.
 const APPLY: (&str, &str) = ("Nothing was written: ", " makes these changes");
-const RELEASE: (&str, &str) = ("release with: ", "  within 24 hours");
+const RELEASE: (&str, &str) = ("approve with: ", "  within 24 hours");
 
 /// Types the command that a page shows.
 fn follow(bench: &Bench, page: &Ended, (before, after): (&str, &str)) -> Report {
