@@ -72,7 +72,9 @@ impl RunSummary {
     /// Whether it read both sides and planned. What another one counts is not known, and is not 0.
     pub fn has_planned(&self) -> bool {
         match self.outcome {
-            RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open => self.counts != Counts::default(),
+            RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open => {
+                self.counts != Counts::default()
+            }
             RunOutcome::InSync
             | RunOutcome::Done
             | RunOutcome::ChangesPending
