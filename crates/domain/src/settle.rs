@@ -159,7 +159,8 @@ impl Settling<'_> {
     /// One pass over all claims of addresses; says whether one fell out.
     fn addresses(&mut self) -> bool {
         let by_target = self.by_target();
-        let mut refused: Vec<(usize, SmtpAddress, AccountIx)> = Vec::new();
+        let mut refused: Vec<(usize, SmtpAddress, Obstacle)> = Vec::new();
+        let stale = self.stale(&by_target);
         for (at, delta) in self.deltas.iter().enumerate() {
             for address in claims(delta) {
                 let holder = self
@@ -168,15 +169,43 @@ impl Settling<'_> {
                     .iter()
                     .chain(self.accounts.with_alias(address))
                     .find(|holder| !self.lets_go(**holder, address, delta, &by_target));
-                if let Some(holder) = holder {
-                    refused.push((at, address.clone(), *holder));
+                let holder = holder.copied().map(Obstacle::Holder);
+                let namer = || {
+                    let by = *stale.get(address)?;
+                    let is_own = Target::Existing(by) == delta.target;
+                    (!is_own && !self.made_room_at(delta, address)).then_some(Obstacle::Namer(by))
+                };
+                if let Some(obstacle) = holder.or_else(namer) {
+                    refused.push((at, address.clone(), obstacle));
                 }
             }
         }
-        for (at, address, holder) in &refused {
-            self.leave_out(*at, address, *holder);
+        for (at, address, obstacle) in &refused {
+            self.leave_out(*at, address, *obstacle);
         }
         !refused.is_empty()
+    }
+
+    /// R22: the claimed addresses that no account has, and by which some account still names a delegate that had it. With an
+    /// account that names it and is not written in this plan: the next owner of the address could open it.
+    fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, AccountIx> {
+        let claimed = self.deltas.iter().flat_map(claims).cloned().collect();
+        named_by(self.accounts, &claimed)
+            .filter(|(_, address)| self.accounts.user_called(address).is_none())
+            .filter(|(by, _)| {
+                let planned = by_target.get(&Target::Existing(*by));
+                !planned.is_some_and(|at| self.deltas[*at].touches_extension())
+            })
+            .map(|(by, address)| (address.clone(), by))
+            .collect()
+    }
+
+    /// Whether an account left this address for a free one, and takes it back.
+    fn made_room_at(&self, delta: &Delta, address: &SmtpAddress) -> bool {
+        match delta.target {
+            Target::Existing(ix) => aside(self.accounts.get(ix), address) == delta.address,
+            Target::New(_) => false,
+        }
     }
 
     /// Whether `holder` has the address no longer when `delta` claims it.
@@ -206,9 +235,11 @@ impl Settling<'_> {
         }
     }
 
-    fn leave_out(&mut self, at: usize, address: &SmtpAddress, holder: AccountIx) {
-        let (taken, remedy) = self.taken(address, holder);
-        let holder = self.accounts.get(holder);
+    fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
+        let (taken, remedy) = match obstacle {
+            Obstacle::Holder(holder) => self.taken(address, holder),
+            Obstacle::Namer(by) => self.named_still(by),
+        };
         let label = self.directory_label(at);
         let delta = &mut self.deltas[at];
         if delta.create.is_some() && delta.address == *address {
@@ -229,11 +260,17 @@ impl Settling<'_> {
         } else {
             delta.add_aliases.remove(address);
             // Its own old address, while the rename is held: no person needs to act.
-            if holder.address() != &delta.address {
+            if address != &delta.address {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
         }
+    }
+
+    fn named_still(&self, by: AccountIx) -> (String, &'static str) {
+        let by = self.accounts.get(by).address();
+        let text = format!("is still among the delegates of {by}");
+        (text, "take it out there in the Zivver WebApp")
     }
 
     /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
@@ -391,6 +428,15 @@ impl Settling<'_> {
     }
 }
 
+/// Why an account cannot have an address.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// Another account has it.
+    Holder(AccountIx),
+    /// Another account names a delegate by it (R22).
+    Namer(AccountIx),
+}
+
 /// A free address in the domain of the account, the same in every run.
 pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
     let hash = digest([account.id().as_str(), address.as_str()].into_iter());
@@ -435,13 +481,22 @@ pub(super) fn names<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
 ) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress, AccountIx)> {
+    let named = named_by(accounts, addresses);
+    let named = named.filter_map(|(at, it)| Some((at, it, accounts.user_called(it)?)));
+    named.filter(|(at, _, delegate)| at != delegate)
+}
+
+/// Every user with one of these addresses among its delegates, also where no account has it.
+pub(super) fn named_by<'a>(
+    accounts: &'a Accounts,
+    addresses: &'a BTreeSet<SmtpAddress>,
+) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress)> {
     accounts.iter().flat_map(move |(at, view)| {
         let delegates: &[SmtpAddress] = match view {
             AccountView::User(user) => &user.delegates,
             AccountView::Functional(_) => &[],
         };
         let named = delegates.iter().filter(|it| addresses.contains(*it));
-        let named = named.filter_map(move |it| Some((at, it, accounts.user_called(it)?)));
-        named.filter(|(at, _, delegate)| at != delegate)
+        named.map(move |it| (at, it))
     })
 }

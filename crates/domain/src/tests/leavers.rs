@@ -643,8 +643,9 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     rename bram@; address -bram@ +ada@
     update pia@; delegates +ada@
     0. ada@: address [zz.ada@]
-    1. bram@: address [ada@]; after 0; claims ada@ of 0
-    2. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    1. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    2. bram@: address [ada@]; after 0 1; claims ada@ of 0; claims ada@ of 1
+    3. pia@: aliases [] delegates [ada@] key [#pia]; after 0 1
     ");
     assert_snapshot!(changes_of(&world("grants=?")), @r"
     rename ada@; address -ada@ +zz.ada@
@@ -685,9 +686,10 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     update anna@; aliases -a1@
     update carl@; aliases +a1@
     update pia@; delegates +anna@
-    0. anna@: aliases [] delegates [] key [#anna]
-    1. carl@: aliases [a1@] delegates [] key [#carl]; after 0; claims a1@ of 0
-    2. pia@: aliases [] delegates [anna@] key [#pia]
+    0. pia@: aliases [] delegates [anna@] key [#pia]
+    1. anna@: aliases [] delegates [] key [#anna]
+    2. carl@: aliases [a1@] delegates [] key [#carl]; after 0 1; claims a1@ of 1; claims a1@ of 0
+    3. pia@: aliases [] delegates [anna@] key [#pia]; after 0
     ");
     assert_snapshot!(changes_of(&format!("target pia\n{alias}")), @"");
 }
