@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
+    delegation::Delegations,
     delta::{Activity, Delta, Target},
     hold::digest,
     matching::{AccountFate, Matching},
@@ -13,6 +14,8 @@ use super::{
     source::RecipientAnswer,
     world::World,
 };
+
+const TAKE_OUT: &str = "take it out there in the Zivver WebApp";
 
 /// What is left, and what was left out.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled
         accounts: &world.accounts,
         world,
         matching,
+        kept_named: BTreeMap::new(),
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
@@ -48,6 +52,8 @@ struct Settling<'a> {
     accounts: &'a Accounts,
     world: &'a World,
     matching: &'a Matching,
+    /// R22: addresses that stay where they are, with an account that names a delegate by each.
+    kept_named: BTreeMap<SmtpAddress, AccountIx>,
     notes: Vec<Note>,
 }
 
@@ -87,7 +93,7 @@ impl Settling<'_> {
                 delta.reasons.retain(|reason| reason.rule != "R22");
             } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
                 let text = format!(
-                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp",
+                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; {TAKE_OUT}",
                     delta.address,
                     rename.to,
                     self.accounts.get(*by).address()
@@ -102,6 +108,7 @@ impl Settling<'_> {
                 .retain(|alias| !named.contains_key(alias));
             is_changed |= delta.remove_aliases.len() < before;
         }
+        self.kept_named.extend(named);
         is_changed
     }
 
@@ -268,9 +275,31 @@ impl Settling<'_> {
     }
 
     fn named_still(&self, by: AccountIx) -> (String, &'static str) {
-        let by = self.accounts.get(by).address();
-        let text = format!("is still among the delegates of {by}");
-        (text, "take it out there in the Zivver WebApp")
+        let named = self.accounts.get(by).address();
+        let text = format!(
+            "is still among the delegates of {named}{}",
+            self.why_named(by)
+        );
+        (text, TAKE_OUT)
+    }
+
+    /// Why an account that names a delegate is not written, where that is known; its own note tells more.
+    fn why_named(&self, by: AccountIx) -> &'static str {
+        let mailbox = match self.matching.account(by) {
+            AccountFate::Owned(mailbox) => *mailbox,
+            AccountFate::Protected(_) => return ", which is protected",
+            AccountFate::Foreign
+            | AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => return "",
+        };
+        let delegations = self.world.delegations.get(mailbox.0 as usize);
+        match delegations.and_then(Option::as_ref) {
+            Some(Delegations::Unknown(_)) => ", whose delegations are unknown",
+            Some(Delegations::Known(_) | Delegations::Gone) | None => "",
+        }
     }
 
     /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
@@ -309,7 +338,13 @@ impl Settling<'_> {
         };
         let whereabouts = self.whereabouts(holder);
         let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
-        (text, remedy)
+        match self.kept_named.get(address) {
+            Some(by) => {
+                let (named, remedy) = self.named_still(*by);
+                (format!("{text}, and {named}"), remedy)
+            }
+            None => (text, remedy),
+        }
     }
 
     /// R19: whether Exchange cleanly says that the object id of an account does not exist.

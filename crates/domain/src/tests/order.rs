@@ -488,10 +488,11 @@ fn r22_an_address_that_no_account_has_stays_free_while_others_name_a_delegate_by
         })
         .collect();
     assert_snapshot!(super::shown::short(&Vec::from_iter(told).join("\n")), @r#"
-    AddressTaken anna@: no account can be created for anna@, which is still among the delegates of carl@; take it out there in the Zivver WebApp
-    AliasTaken bert@: the alias anna@ is left out: it is still among the delegates of carl@; take it out there in the Zivver WebApp
+    AddressTaken anna@: no account can be created for anna@, which is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
+    AliasTaken bert@: the alias anna@ is left out: it is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
     DelegationsUnknown carl@: its delegates stay as they are: throttled
-    RenameBlocked anna@: bert@ cannot become anna@, which is still among the delegates of carl@; take it out there in the Zivver WebApp
+    RenameBlocked anna@: bert@ cannot become anna@, which is still among the delegates of carl@, which is protected; take it out there in the Zivver WebApp
+    RenameBlocked anna@: bert@ cannot become anna@, which is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
     TargetFilter carl@: TARGET_FILTER entry "carl" matches its address
     "#);
 }
