@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
+    delegation::Delegations,
     delta::{Activity, Delta, Target},
     hold::digest,
     matching::{AccountFate, Matching},
@@ -13,6 +14,8 @@ use super::{
     source::RecipientAnswer,
     world::World,
 };
+
+const TAKE_OUT: &str = "take it out there in the Zivver WebApp";
 
 /// What is left, and what was left out.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled
         accounts: &world.accounts,
         world,
         matching,
+        kept_named: BTreeMap::new(),
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
@@ -48,6 +52,8 @@ struct Settling<'a> {
     accounts: &'a Accounts,
     world: &'a World,
     matching: &'a Matching,
+    /// R22: addresses that stay where they are, with an account that names a delegate by each.
+    kept_named: BTreeMap<SmtpAddress, AccountIx>,
     notes: Vec<Note>,
 }
 
@@ -87,7 +93,7 @@ impl Settling<'_> {
                 delta.reasons.retain(|reason| reason.rule != "R22");
             } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
                 let text = format!(
-                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp",
+                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; {TAKE_OUT}",
                     delta.address,
                     rename.to,
                     self.accounts.get(*by).address()
@@ -102,6 +108,7 @@ impl Settling<'_> {
                 .retain(|alias| !named.contains_key(alias));
             is_changed |= delta.remove_aliases.len() < before;
         }
+        self.kept_named.extend(named);
         is_changed
     }
 
@@ -159,7 +166,8 @@ impl Settling<'_> {
     /// One pass over all claims of addresses; says whether one fell out.
     fn addresses(&mut self) -> bool {
         let by_target = self.by_target();
-        let mut refused: Vec<(usize, SmtpAddress, AccountIx)> = Vec::new();
+        let mut refused: Vec<(usize, SmtpAddress, Obstacle)> = Vec::new();
+        let stale = self.stale(&by_target);
         for (at, delta) in self.deltas.iter().enumerate() {
             for address in claims(delta) {
                 let holder = self
@@ -168,15 +176,43 @@ impl Settling<'_> {
                     .iter()
                     .chain(self.accounts.with_alias(address))
                     .find(|holder| !self.lets_go(**holder, address, delta, &by_target));
-                if let Some(holder) = holder {
-                    refused.push((at, address.clone(), *holder));
+                let holder = holder.copied().map(Obstacle::Holder);
+                let namer = || {
+                    let by = *stale.get(address)?;
+                    let is_own = Target::Existing(by) == delta.target;
+                    (!is_own && !self.made_room_at(delta, address)).then_some(Obstacle::Namer(by))
+                };
+                if let Some(obstacle) = holder.or_else(namer) {
+                    refused.push((at, address.clone(), obstacle));
                 }
             }
         }
-        for (at, address, holder) in &refused {
-            self.leave_out(*at, address, *holder);
+        for (at, address, obstacle) in &refused {
+            self.leave_out(*at, address, *obstacle);
         }
         !refused.is_empty()
+    }
+
+    /// R22: the claimed addresses that no account has, and by which some account still names a delegate that had it. With an
+    /// account that names it and is not written in this plan: the next owner of the address could open it.
+    fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, AccountIx> {
+        let claimed = self.deltas.iter().flat_map(claims).cloned().collect();
+        named_by(self.accounts, &claimed)
+            .filter(|(_, address)| self.accounts.user_called(address).is_none())
+            .filter(|(by, _)| {
+                let planned = by_target.get(&Target::Existing(*by));
+                !planned.is_some_and(|at| self.deltas[*at].touches_extension())
+            })
+            .map(|(by, address)| (address.clone(), by))
+            .collect()
+    }
+
+    /// Whether an account left this address for a free one, and takes it back.
+    fn made_room_at(&self, delta: &Delta, address: &SmtpAddress) -> bool {
+        match delta.target {
+            Target::Existing(ix) => aside(self.accounts.get(ix), address) == delta.address,
+            Target::New(_) => false,
+        }
     }
 
     /// Whether `holder` has the address no longer when `delta` claims it.
@@ -206,9 +242,11 @@ impl Settling<'_> {
         }
     }
 
-    fn leave_out(&mut self, at: usize, address: &SmtpAddress, holder: AccountIx) {
-        let (taken, remedy) = self.taken(address, holder);
-        let holder = self.accounts.get(holder);
+    fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
+        let (taken, remedy) = match obstacle {
+            Obstacle::Holder(holder) => self.taken(address, holder),
+            Obstacle::Namer(by) => self.named_still(by),
+        };
         let label = self.directory_label(at);
         let delta = &mut self.deltas[at];
         if delta.create.is_some() && delta.address == *address {
@@ -229,10 +267,38 @@ impl Settling<'_> {
         } else {
             delta.add_aliases.remove(address);
             // Its own old address, while the rename is held: no person needs to act.
-            if holder.address() != &delta.address {
+            if address != &delta.address {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
+        }
+    }
+
+    fn named_still(&self, by: AccountIx) -> (String, &'static str) {
+        let named = self.accounts.get(by).address();
+        let text = format!(
+            "is still among the delegates of {named}{}",
+            self.why_named(by)
+        );
+        (text, TAKE_OUT)
+    }
+
+    /// Why an account that names a delegate is not written, where that is known; its own note tells more.
+    fn why_named(&self, by: AccountIx) -> &'static str {
+        let mailbox = match self.matching.account(by) {
+            AccountFate::Owned(mailbox) => *mailbox,
+            AccountFate::Protected(_) => return ", which is protected",
+            AccountFate::Foreign
+            | AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => return "",
+        };
+        let delegations = self.world.delegations.get(mailbox.0 as usize);
+        match delegations.and_then(Option::as_ref) {
+            Some(Delegations::Unknown(_)) => ", whose delegations are unknown",
+            Some(Delegations::Known(_) | Delegations::Gone) | None => "",
         }
     }
 
@@ -272,7 +338,13 @@ impl Settling<'_> {
         };
         let whereabouts = self.whereabouts(holder);
         let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
-        (text, remedy)
+        match self.kept_named.get(address) {
+            Some(by) => {
+                let (named, remedy) = self.named_still(*by);
+                (format!("{text}, and {named}"), remedy)
+            }
+            None => (text, remedy),
+        }
     }
 
     /// R19: whether Exchange cleanly says that the object id of an account does not exist.
@@ -391,6 +463,15 @@ impl Settling<'_> {
     }
 }
 
+/// Why an account cannot have an address.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// Another account has it.
+    Holder(AccountIx),
+    /// Another account names a delegate by it (R22).
+    Namer(AccountIx),
+}
+
 /// A free address in the domain of the account, the same in every run.
 pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddress {
     let hash = digest([account.id().as_str(), address.as_str()].into_iter());
@@ -435,13 +516,22 @@ pub(super) fn names<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
 ) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress, AccountIx)> {
+    let named = named_by(accounts, addresses);
+    let named = named.filter_map(|(at, it)| Some((at, it, accounts.user_called(it)?)));
+    named.filter(|(at, _, delegate)| at != delegate)
+}
+
+/// Every user with one of these addresses among its delegates, also where no account has it.
+pub(super) fn named_by<'a>(
+    accounts: &'a Accounts,
+    addresses: &'a BTreeSet<SmtpAddress>,
+) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress)> {
     accounts.iter().flat_map(move |(at, view)| {
         let delegates: &[SmtpAddress] = match view {
             AccountView::User(user) => &user.delegates,
             AccountView::Functional(_) => &[],
         };
         let named = delegates.iter().filter(|it| addresses.contains(*it));
-        let named = named.filter_map(move |it| Some((at, it, accounts.user_called(it)?)));
-        named.filter(|(at, _, delegate)| at != delegate)
+        named.map(move |it| (at, it))
     })
 }

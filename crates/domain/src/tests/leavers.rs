@@ -610,6 +610,34 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
 }
 
 #[test]
+fn r17_r22_who_cannot_get_the_address_of_a_leaver_is_told_who_still_names_the_leaver() {
+    let world = |anna: &str, pia: &str| {
+        format!(
+            "map anna=anna
+            gone #anna
+            mailbox anna@ id=bram name=Bram
+            account bram@ ext=bram name=Bram
+            account anna@ name=Anna {anna}
+            mailbox pia@ {pia}
+            account pia@ delegates=anna@"
+        )
+    };
+    assert_snapshot!(notes(&world("", "grants=?")), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; take it out there in the Zivver WebApp
+    DelegationsUnknown pia@: its delegates stay as they are: throttled
+    "#);
+    assert_snapshot!(notes(&world("off", "grants=?")), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; take it out there in the Zivver WebApp
+    DelegationsUnknown pia@: its delegates stay as they are: throttled
+    "#);
+    let target = world("off", "grants=anna@") + "\ntarget pia";
+    assert_snapshot!(notes(&target), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
+    TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
+    "#);
+}
+
+#[test]
 fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
     let world = |members: &str| {
         format!(
@@ -643,8 +671,9 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     rename bram@; address -bram@ +ada@
     update pia@; delegates +ada@
     0. ada@: address [zz.ada@]
-    1. bram@: address [ada@]; after 0; claims ada@ of 0
-    2. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    1. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    2. bram@: address [ada@]; after 0 1; claims ada@ of 0; claims ada@ of 1
+    3. pia@: aliases [] delegates [ada@] key [#pia]; after 0 1
     ");
     assert_snapshot!(changes_of(&world("grants=?")), @r"
     rename ada@; address -ada@ +zz.ada@
@@ -658,7 +687,7 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     ");
     // Nobody may write to her account: then the address stays his.
     assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
-    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@; give that account another address in the Zivver WebApp
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
     TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
     RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
     "#);
@@ -685,9 +714,10 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     update anna@; aliases -a1@
     update carl@; aliases +a1@
     update pia@; delegates +anna@
-    0. anna@: aliases [] delegates [] key [#anna]
-    1. carl@: aliases [a1@] delegates [] key [#carl]; after 0; claims a1@ of 0
-    2. pia@: aliases [] delegates [anna@] key [#pia]
+    0. pia@: aliases [] delegates [anna@] key [#pia]
+    1. anna@: aliases [] delegates [] key [#anna]
+    2. carl@: aliases [a1@] delegates [] key [#carl]; after 0 1; claims a1@ of 1; claims a1@ of 0
+    3. pia@: aliases [] delegates [anna@] key [#pia]; after 0
     ");
     assert_snapshot!(changes_of(&format!("target pia\n{alias}")), @"");
 }
