@@ -204,3 +204,25 @@ async fn r26_a_removal_that_a_killed_run_did_not_make_is_made_though_the_member_
     assert_eq!(group(&world, "desk").members.len(), 2);
     assert_stable(&world).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_the_next_run() {
+    let mut organisation = accounts(&["ben"]);
+    // Only the journal tells whose the account is.
+    organisation.switches.external_account_id_shown = false;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 1).await;
+    assert!(user(&world, "ann").active);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.remove_mailbox(&at("ann"));
+    });
+    let preview = world.preview().await;
+    assert_eq!(preview.actions.len(), 1, "{}", shown(&preview));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(notes(&report, "ann"), [""; 0], "{}", shown(&report));
+    assert!(!user(&world, "ann").active);
+    assert_stable(&world).await;
+}
