@@ -19,7 +19,7 @@ use super::{
     guard::{Class, Limit},
     ids::ScimId,
     matching::Matching,
-    memory::{Memory, Undone},
+    memory::{BegunRename, Memory, Undone},
     world::Policy,
 };
 
@@ -191,6 +191,8 @@ struct Unit {
 enum UnitState {
     Open,
     Approved,
+    /// R17: the rest of a rename that left its account at an intermediate address: it counts, and is not held.
+    Begun,
     /// Held, or taken out with what it rests on.
     Out,
 }
@@ -216,6 +218,7 @@ pub fn guard(
         accounts,
         approved: circumstances.approved,
         redone: BTreeSet::new(),
+        begun: &memory.begun_renames,
         units: Vec::new(),
         ledger: Ledger {
             accounts,
@@ -258,6 +261,7 @@ struct Guarding<'a> {
     approved: &'a BTreeSet<String>,
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
+    begun: &'a BTreeMap<ScimId, BegunRename>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
     exceeded: BTreeMap<Class, u32>,
@@ -364,6 +368,10 @@ impl Guarding<'_> {
     /// Lists the changes of a delta that a limit applies to.
     fn list(&mut self, at: usize) {
         let delta = &self.deltas[at];
+        let begun = match delta.target {
+            Target::Existing(ix) => self.begun.get(self.accounts.get(ix).id()),
+            Target::New(_) => None,
+        };
         for change in delta.changes() {
             let classes = change.classes();
             if classes.is_empty() {
@@ -379,14 +387,15 @@ impl Guarding<'_> {
                 is_approved |= !approved.is_empty();
                 self.used.extend(approved);
             }
+            let is_begun = begun.is_some_and(|begun| begun.is_completed_by(&change));
             self.units.push(Unit {
                 at,
                 change,
                 classes,
-                state: if is_approved {
-                    UnitState::Approved
-                } else {
-                    UnitState::Open
+                state: match (is_approved, is_begun) {
+                    (true, _) => UnitState::Approved,
+                    (false, true) => UnitState::Begun,
+                    (false, false) => UnitState::Open,
                 },
             });
         }
@@ -400,7 +409,7 @@ impl Guarding<'_> {
         Wanted {
             open: sum(UnitState::Open),
             approved: sum(UnitState::Approved),
-            spent,
+            spent: spent + sum(UnitState::Begun),
             base,
         }
     }
@@ -514,7 +523,7 @@ struct Wanted {
     open: u32,
     /// They are carried out in any case, and leave that much less room for the others (R27).
     approved: u32,
-    /// Made in the last 24 hours.
+    /// Made in the last 24 hours, or begun before.
     spent: u32,
     /// What the limit is of.
     base: u32,
