@@ -14,6 +14,7 @@ mod history;
 mod import_settings;
 mod output;
 mod progress;
+mod reject;
 mod report;
 mod report_file;
 #[cfg(feature = "sandbox")]
@@ -65,8 +66,10 @@ impl Status {
     pub fn of(report: &Report) -> Option<Self> {
         match report.outcome {
             RunOutcome::InSync | RunOutcome::Done => Some(Self::InSync),
-            // It was cut off.
-            RunOutcome::Open | RunOutcome::ChangesPending => Some(Self::ChangesPending),
+            // It was cut off or stopped.
+            RunOutcome::Open | RunOutcome::Stopped | RunOutcome::ChangesPending => {
+                Some(Self::ChangesPending)
+            }
             RunOutcome::NeedsAttention => Some(Self::NeedsAttention),
             RunOutcome::Failed => None,
         }
@@ -253,27 +256,38 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     match command {
         Command::Preview {
             accounts,
+            wave,
             out,
             show,
         } => {
-            let accounts = accounts.addresses.into_iter().collect();
-            apply::preview(&engine(links)?, accounts, out.as_deref(), output, &show).await
+            let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+            request.accounts = accounts.addresses.into_iter().collect();
+            request.wave = wave.wave();
+            apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
         }
         Command::Apply {
             subjects,
+            wave,
             yes,
             approve,
+            approve_accounts,
             show,
         } => {
-            let request = apply::request(subjects, approve)?;
+            let mut request = apply::request(subjects, approve, wave.wave())?;
+            request.approve_accounts = approve_accounts.into_iter().collect();
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
-        Command::Explain { address } => explain(&engine(links)?, &address, output).await,
+        Command::Explain { address, run: None } => explain(&engine(links)?, &address, output).await,
+        Command::Explain {
+            address,
+            run: Some(run),
+        } => history::explain(&run, &address, output).await,
         Command::Undo {
             run,
             apply,
             approve,
+            approve_accounts,
             show,
         } => {
             let engine = engine(links)?;
@@ -281,8 +295,15 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let mut request = RunRequest::new(mode, Trigger::CommandLine);
             request.undo = Some(engine.records().await?.find(&run, Last::Change).await?);
             request.approve = approve;
+            request.approve_accounts = approve_accounts.into_iter().collect();
             run_and_show(&engine, &request, output, &show).await
         }
+        Command::Stop { run } => history::stop(&run, output).await,
+        Command::Reject {
+            code,
+            accounts,
+            undo,
+        } => reject::reject(code, accounts, undo, output).await,
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
         Command::Runs { run, limit, show } => {
             history::show(run.as_deref(), limit, output, &show).await
@@ -317,7 +338,7 @@ async fn explain(
     output: Output,
 ) -> Result<Status, CliError> {
     let explained = {
-        let _follower = progress::follow(engine.progress(), output);
+        let _follower = progress::follow(engine, output);
         engine.explain(address).await?
     };
     if explained.unknown.is_some() {
@@ -342,7 +363,7 @@ async fn observed(
     request: &RunRequest,
     output: Output,
 ) -> Result<Report, RunError> {
-    let _follower = progress::follow(engine.progress(), output);
+    let _follower = progress::follow(engine, output);
     engine.run(request).await
 }
 

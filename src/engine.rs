@@ -7,6 +7,7 @@ pub mod answers;
 pub mod apply;
 mod chance;
 pub mod check;
+pub mod complete;
 pub mod error;
 pub mod explain;
 pub mod fetch;
@@ -32,9 +33,9 @@ use tokio::sync::OnceCell;
 
 use chance::Chance;
 pub use error::RunError;
-pub use progress::{Progress, Watcher};
+pub use progress::{Outlook, Progress, Watcher};
 pub use reviewed::PlanSource;
-pub use run::{RunRequest, RunSummary};
+pub use run::{Decision, RunRequest, RunSummary};
 pub use stop::Stop;
 
 use crate::{
@@ -212,7 +213,8 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    fn unrecorded(&self) -> Option<(i64, String)> {
+    /// The last failure of a tick that could not be recorded.
+    pub fn unrecorded(&self) -> Option<(i64, String)> {
         let unrecorded = &self.shared.unrecorded;
         let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
         unrecorded.clone()

@@ -15,6 +15,7 @@ pub mod invocation;
 pub mod message;
 pub mod problem;
 pub mod server;
+mod tick;
 mod views;
 
 pub use answer::{Answer, Success};

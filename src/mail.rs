@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     cli,
     domain::{address::SmtpAddress, report::Report},
+    engine::complete::Complete,
     http::is_loopback,
     render::{html, words},
     settings::Secret,
@@ -60,9 +61,13 @@ pub enum MailError {
     Slow(Duration),
 }
 
-/// Sends the report once, without retries.
-pub async fn send(settings: &MailSettings, report: &Report) -> Result<(), MailError> {
-    let message = message(settings, report)?;
+/// Sends the report once, without retries. `last` is the last complete run (R28).
+pub async fn send(
+    settings: &MailSettings,
+    report: &Report,
+    last: Option<&Complete>,
+) -> Result<(), MailError> {
+    let message = message(settings, report, last)?;
     let transport = transport(settings.server.expose())?;
     match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
         Ok(sent) => sent.map(drop).map_err(|error| failure(&error)),
@@ -70,7 +75,11 @@ pub async fn send(settings: &MailSettings, report: &Report) -> Result<(), MailEr
     }
 }
 
-fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailError> {
+fn message(
+    settings: &MailSettings,
+    report: &Report,
+    last: Option<&Complete>,
+) -> Result<Message, MailError> {
     let mailbox = |address: &SmtpAddress, which| -> Result<Mailbox, MailError> {
         let address = address.as_str().parse();
         address.map_err(|_| MailError::Address(which))
@@ -82,7 +91,16 @@ fn message(settings: &MailSettings, report: &Report) -> Result<Message, MailErro
         message = message.to(mailbox(to, "a receiver")?);
     }
     let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
-    let mut page = html::report(report);
+    // A report of some accounts, or of a run that failed, is followed by how all others stood.
+    let last = last.filter(|last| last.report.id != report.id);
+    let last = last.map(|last| (&last.report, last.figures()));
+    if let Some((_, figures)) = &last {
+        text = format!("{text}\nFor all accounts, the {figures}.\n");
+    }
+    let mut page = html::report_after(
+        report,
+        last.as_ref().map(|(report, figures)| (*report, figures)),
+    );
     if text.len() + page.len() > PAGE_BYTES_MAX {
         text = format!(
             "{}\n\nThe report is too long for a mail: see `cloud-sync runs {}`, or the dashboard.\n",
@@ -189,7 +207,7 @@ mod tests {
         report.state = RunState::Ended;
         report.outcome = RunOutcome::Failed;
         let subject = |report: &Report| {
-            let headers = message(&settings, report).unwrap();
+            let headers = message(&settings, report, None).unwrap();
             headers.headers().get_raw("Subject").unwrap().to_owned()
         };
         assert_eq!(subject(&report), "Cloud Sync: failed (R1)");
@@ -205,5 +223,44 @@ mod tests {
         );
         report.undoes = Some("R2".into());
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
+    }
+
+    /// What a run that failed or was for one account did not see is told as the last complete run left it.
+    #[test]
+    fn r28_a_mail_has_the_figures_of_the_last_complete_run() {
+        let address = |text: &str| SmtpAddress::verbatim(text);
+        let settings = MailSettings {
+            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            from: address("sync@corp.example"),
+            to: vec![address("ops@corp.example")],
+        };
+        let begin = |id: &str| {
+            let mut report = Report::begin(id.into(), Mode::Apply, Trigger::Timer, "t".into());
+            report.state = RunState::Ended;
+            report
+        };
+        let mut failed = begin("R2");
+        failed.outcome = RunOutcome::Failed;
+        let mut complete = begin("R1");
+        complete.outcome = RunOutcome::InSync;
+        complete.source.in_scope = 4321;
+        complete.ended = Some("2026-11-23T02:00:07Z".into());
+        let last = Complete {
+            report: complete.clone(),
+            since: Vec::new(),
+        };
+        let text = |report: &Report| {
+            let message = message(&settings, report, Some(&last)).unwrap();
+            String::from_utf8(message.formatted())
+                .unwrap()
+                .replace("=\r\n", "")
+        };
+        let mail = text(&failed);
+        assert!(
+            mail.contains("For all accounts, the last complete run ended at 2026-11-23T02:00:07Z"),
+            "{mail}"
+        );
+        assert!(mail.contains("4321 mailboxes"), "{mail}");
+        assert!(!text(&complete).contains("For all accounts, the last complete run"));
     }
 }

@@ -138,7 +138,7 @@ impl Import {
         if name == "ACCESS_TOKEN" {
             self.warn(
                 name,
-                "a token ends within a day: leave it out in Azure, where the app's identity takes its place",
+                "is for one day: leave it out in Azure, where the app's identity takes its place",
             );
         }
         self.settings.push(Setting {

@@ -98,7 +98,11 @@ fn body(notice: &Notice) -> Value {
     if let Some(run) = &notice.run {
         facts.push(json!({"title": "Run", "value": run}));
     }
-    for held in &notice.held {
+    let figures = notice.figures.as_ref();
+    if let Some(figures) = figures.filter(|figures| notice.run.as_ref() != Some(&figures.run)) {
+        facts.push(json!({"title": "Last complete run", "value": figures.ended}));
+    }
+    for held in figures.into_iter().flat_map(|figures| &figures.held) {
         let class = serde_json::to_value(held.class).unwrap_or_default();
         let class = class.as_str().unwrap_or_default().replace('_', " ");
         let value = format!("{} change(s), code {}", held.changes, held.code);
@@ -152,8 +156,7 @@ mod tests {
             title: "Cloud Sync: the run failed".into(),
             text: "answered (<!channel> [pay](https://evil.example) \u{202e}gpj\u{1b}[2J)".into(),
             run: None,
-            counts: None,
-            held: Vec::new(),
+            figures: None,
         };
         let body = body(&notice);
         let text = body["text"].as_str().unwrap();
@@ -179,7 +182,9 @@ mod tests {
             age_max_s: 26 * 3600,
             has_succeeded: true,
         };
-        let notice = at_tick(&Notified::default(), Some(overdue)).1.unwrap();
+        let notice = at_tick(&Notified::default(), Some(overdue), None)
+            .1
+            .unwrap();
         let body = body(&notice);
         assert_eq!(body["type"], "message");
         assert_eq!(body["event"], "no_success");

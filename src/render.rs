@@ -5,6 +5,7 @@
 //! keeps a spreadsheet from taking a cell for a formula.
 
 pub mod csv;
+pub mod findings;
 pub mod html;
 pub mod visible;
 pub mod words;

@@ -11,6 +11,7 @@
 //! | `runs/<run>/plan/<n>` | created | a plan with the before-image of its accounts; one for each invocation of the run (R34, R35) |
 //! | `runs/<run>/journal/<n>` | created | a batch of outcomes, in order (R35) |
 //! | `runs/<run>/report` | replaced | the report |
+//! | `runs/<run>/stop` | created | a person has stopped the run (R34) |
 //! | `runs/<run>/summary` | replaced | a few lines for the history, and whether the run has ended |
 //! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
 //! | `approvals/<code>` | replaced | what became of an approval (R27) |
@@ -266,6 +267,16 @@ impl State {
             .await
     }
 
+    /// Whether a person has stopped the run.
+    pub async fn is_stopped(&self, run: &RunId) -> Result<bool, StateError> {
+        let stop: Option<bool> = self.objects.load(&stop_name(run), "stop").await?;
+        Ok(stop.unwrap_or_default())
+    }
+
+    pub async fn save_stop(&self, run: &RunId) -> Result<(), StateError> {
+        self.objects.save(&stop_name(run), "stop", &true).await
+    }
+
     /// The plans of a run, one for each invocation that made one.
     pub fn plans<P>(&self, run: &RunId) -> Parts<P> {
         Parts::new(self.objects.clone(), format!("{RUNS}/{run}/plan"), "plan")
@@ -394,6 +405,10 @@ fn restrict_file_modes() {
 
 #[cfg(not(unix))]
 fn restrict_file_modes() {}
+
+fn stop_name(run: &RunId) -> String {
+    format!("{RUNS}/{run}/stop")
+}
 
 fn summary_name(run: &RunId) -> String {
     format!("{RUNS}/{run}/summary")

@@ -1,7 +1,6 @@
 //! From a preview to an apply of exactly what it showed (R28).
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::{self, IsTerminal as _},
     path::Path,
@@ -21,6 +20,7 @@ use crate::{
         address::SmtpAddress,
         mode::{Mode, Trigger},
         report::Report,
+        wave::Wave,
     },
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
@@ -28,7 +28,7 @@ use crate::{
 /// Shows what a run would change, and writes that to a file too.
 pub(super) async fn preview(
     engine: &Engine,
-    accounts: BTreeSet<SmtpAddress>,
+    request: &RunRequest,
     out: Option<&Path>,
     output: Output,
     show: &ShowArgs,
@@ -36,9 +36,7 @@ pub(super) async fn preview(
     if let Some(file) = out {
         check_folder(file)?;
     }
-    let mut request = RunRequest::new(Mode::Preview, Trigger::CommandLine);
-    request.accounts = accounts;
-    let (report, status) = reported(engine, &request, output, show).await?;
+    let (report, status) = reported(engine, request, output, show).await?;
     if let Some(file) = out {
         write_plan(file, &report, output)?;
     }
@@ -53,6 +51,9 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
     let command = words::apply_command([&*file.to_string_lossy()]);
     let text = format!("the plan is in {name}: {command} makes exactly these changes");
     output.say(&text::inert(&text).to_string());
+    if let Some(forbidden) = words::forbidden(report) {
+        output.say(forbidden);
+    }
     Ok(())
 }
 
@@ -60,9 +61,11 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
 pub(super) fn request(
     subjects: Vec<Subject>,
     approve: Vec<String>,
+    wave: Option<Wave>,
 ) -> Result<RunRequest, CliError> {
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = approve;
+    request.wave = wave;
     for subject in subjects {
         let file = match subject {
             Subject::Account(address) if request.plan.is_none() => {
@@ -82,7 +85,18 @@ pub(super) fn request(
     }
     if request.plan.is_some() && !request.approve.is_empty() {
         return Err(CliError::Failed(
-            "a plan says what is applied, so it takes no approval codes; release them in a run of its own (R28)".into(),
+            "a plan says what is applied, so it takes no approval codes; approve them in a run of their own (R28)".into(),
+        ));
+    }
+    let wave = request.wave.as_ref();
+    if request.plan.is_some() && wave.is_some() {
+        return Err(CliError::Failed(
+            "a plan says what is applied, so it takes neither --only nor --first (R28)".into(),
+        ));
+    }
+    if wave.is_some_and(Wave::needs_approval) && request.approve.is_empty() {
+        return Err(CliError::Failed(
+            "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
         ));
     }
     Ok(request)
@@ -143,18 +157,24 @@ async fn asked(
         return shown(&plan, None, output, show).map(Answered::No);
     };
     output.say(&report::page(&plan, show.detail));
-    // What a code releases is in no preview (R27).
+    // What a code approves is in no preview (R27).
     let codes = request.approve.join(" and ");
     if !plan.actions.is_empty() || !codes.is_empty() {
         let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
         let changes = words::number(count, "change", "changes");
-        let released = match codes.as_str() {
+        let accounts = request.approve_accounts.iter();
+        let accounts: Vec<&str> = accounts.map(SmtpAddress::as_str).collect();
+        let of = match accounts.join(" and ") {
+            accounts if accounts.is_empty() => accounts,
+            accounts => format!(" of {accounts}"),
+        };
+        let approved = match codes.as_str() {
             "" => String::new(),
-            codes => format!(" and what {codes} releases"),
+            codes => format!(" and what {codes} approves{of}"),
         };
         output.ask(&format!(
             "Make {changes}{} in Zivver? Type yes to apply: ",
-            text::inert(&released)
+            text::inert(&approved)
         ));
         if answer(stop).await?.trim() != "yes" {
             output.say("nothing was written");
@@ -178,6 +198,7 @@ async fn previewed(
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
     preview.accounts.clone_from(&request.accounts);
+    preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await
 }
 

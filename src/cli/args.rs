@@ -8,7 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use super::text::inert;
 use crate::render::csv::Separator;
-use domain::address::SmtpAddress;
+use domain::{
+    address::SmtpAddress,
+    wave::{Part, Wave},
+};
 
 fn after_help() -> String {
     let demo = if cfg!(feature = "sandbox") {
@@ -63,6 +66,8 @@ pub(super) enum Command {
     Preview {
         #[command(flatten)]
         accounts: AccountArgs,
+        #[command(flatten)]
+        wave: WaveArgs,
         /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -71,17 +76,22 @@ pub(super) enum Command {
     },
     /// Make the changes in Zivver
     ///
-    /// On a terminal it shows them first, and asks.
+    /// On a terminal it shows them first, and asks. Without a terminal it writes at once.
     Apply {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
         subjects: Vec<Subject>,
+        #[command(flatten)]
+        wave: WaveArgs,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes that are not held are made too
         #[arg(long, value_name = "CODE")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
     },
@@ -89,6 +99,9 @@ pub(super) enum Command {
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
+        /// What this run said about it, from its report: needs no settings but those of the state
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -98,11 +111,37 @@ pub(super) enum Command {
         /// Make the changes in Zivver
         #[arg(long)]
         apply: bool,
-        /// Release a held set by the code that the report shows with it; repeat for several
+        /// Approve a held set by the code that the report shows with it; repeat for several. All other changes of the undo that are
+        /// not held are made too
         #[arg(long, value_name = "CODE", requires = "apply")]
         approve: Vec<String>,
+        /// With --approve: only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
+        approve_accounts: Vec<SmtpAddress>,
         #[command(flatten)]
         show: ShowArgs,
+    },
+    /// Stop a run: it ends after what is in flight, and no invocation continues it
+    ///
+    /// The next run begins as ever. Needs no settings but those of the state.
+    Stop {
+        /// The run's id, the beginning of it, or last: the last one that has not ended
+        #[arg(value_name = "RUN", default_value = "last")]
+        run: String,
+    },
+    /// Reject held changes: they are not made, and need no attention, until they change
+    ///
+    /// Without a code it lists what is rejected. Needs no settings but those of the state.
+    Reject {
+        /// The code that the report shows with the held set
+        #[arg(value_name = "CODE")]
+        code: Option<String>,
+        /// Only the changes of this account; repeat for several
+        #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "code")]
+        accounts: Vec<SmtpAddress>,
+        /// Take back what was rejected with this code
+        #[arg(long, requires = "code")]
+        undo: bool,
     },
     /// Look at everything that a run needs: what works, what does not, and the command that corrects it
     Check {
@@ -157,6 +196,8 @@ pub(super) enum Command {
     /// Print the manual page of the program or of one command, in roff
     Man { command: Option<String> },
     /// Answer the Azure Functions host; this is what happens without a command under the host
+    ///
+    /// It answers the protocol of the host, not browsers: the host serves pages and calls, at /api/SyncHttp.
     Serve {
         #[arg(
             long,
@@ -173,6 +214,23 @@ pub(super) struct AccountArgs {
     pub(super) addresses: Vec<SmtpAddress>,
 }
 
+/// Which part of the plan is made; the rest is left for later.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WaveArgs {
+    /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(super) only: Vec<Part>,
+    /// Only so many accounts, by address
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) first: Option<u32>,
+}
+
+impl WaveArgs {
+    pub(super) fn wave(self) -> Option<Wave> {
+        Wave::of(self.only.into_iter().collect(), self.first)
+    }
+}
+
 /// Where a report goes, and how much of it the terminal shows.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ShowArgs {
@@ -184,7 +242,7 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReportArgs {
-    /// Also write the report to this file: its extension tells the form
+    /// Also write the report to this file, as HTML or CSV by its extension
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
     /// The form of the file, where its extension does not tell it
@@ -199,7 +257,6 @@ pub(super) struct ReportArgs {
 pub(super) enum FileFormat {
     Html,
     Csv,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -106,11 +106,11 @@ fn write_mailbox(out: &mut String, mailbox: &MailboxFacts) -> fmt::Result {
         inert(&mailbox.display_name),
         inert(&mailbox.kind)
     )?;
-    fact(out, "object id", mailbox.object_id.as_slice())?;
     fact(out, "aliases", &mailbox.aliases)?;
     if let Some(full_access) = &mailbox.full_access {
         fact(out, "full access", full_access)?;
     }
+    fact(out, "object id", mailbox.object_id.as_slice())?;
     if mailbox.disabled == Some(true) {
         writeln!(out, "    disabled")?;
     }
@@ -127,8 +127,8 @@ fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
         words::account(account.kind)
     )?;
     fact(out, "aliases", &account.aliases)?;
-    fact(out, "delegates", &account.delegates)?;
-    fact(out, "external id", account.external_account_id.as_slice())?;
+    fact(out, "full access", &account.delegates)?;
+    fact(out, "object id", account.external_account_id.as_slice())?;
     if let Some(suspended) = &account.suspended {
         writeln!(out, "    {YELLOW}{}{YELLOW:#}", suspended.in_words())?;
     }

@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::ShowArgs,
+    args::{DetailArgs, ShowArgs},
     output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
     report,
     report_file::ReportFile,
     text, words,
 };
 use crate::{
-    domain::report::RunOutcome,
+    domain::{
+        address::SmtpAddress,
+        report::{RunOutcome, RunState},
+    },
     engine::{
         RunError, RunSummary,
         history::{Last, Records},
@@ -34,15 +37,8 @@ pub(super) async fn show(
                 .to_owned(),
         ));
     }
-    let settings = StateSettings::read(settings::environment)?;
-    let state = State::open(&settings.location)
-        .await
-        .map_err(RunError::from)?;
-    let records = Records {
-        state: &state,
-        lease: Lease::of(settings.lock_lease),
-        clock: Clock::default(),
-    };
+    let stored = Stored::open().await?;
+    let records = stored.records();
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report(&id).await?;
@@ -53,8 +49,68 @@ pub(super) async fn show(
         return Ok(Status::InSync);
     }
     let runs = records.newest(limit).await?;
-    output.show(&runs, || page(&runs, state.place()))?;
+    output.show(&runs, || page(&runs, stored.state.place()))?;
     Ok(Status::InSync)
+}
+
+/// R34: ends a run that works, or that waits for an invocation.
+pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let records = stored.records();
+    let id = records.find(name, Last::Open).await?;
+    let stopped = records.stop(&id).await?;
+    output.show(&stopped, || match stopped.state {
+        RunState::Ended => format!("run {id} is stopped\n"),
+        RunState::Queued | RunState::Running | RunState::Continues => {
+            format!("run {id} stops within seconds, after what is in flight\n")
+        }
+    })?;
+    Ok(Status::InSync)
+}
+
+/// R40: what the report of a run says about one address.
+pub(super) async fn explain(
+    name: &str,
+    address: &SmtpAddress,
+    output: Output,
+) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let records = stored.records();
+    let id = records.find(name, Last::Any).await?;
+    let mut report = records.report(&id).await?;
+    report.keep_only(address);
+    let detail = DetailArgs {
+        verbose: true,
+        all: true,
+        skipped: true,
+    };
+    output.show(&report, || report::page(&report, detail))?;
+    Ok(Status::InSync)
+}
+
+/// The state, reached with its own settings alone.
+pub(super) struct Stored {
+    pub(super) state: State,
+    lease: Lease,
+}
+
+impl Stored {
+    pub(super) async fn open() -> Result<Self, CliError> {
+        let settings = StateSettings::read(settings::environment)?;
+        let state = State::open(&settings.location).await;
+        Ok(Self {
+            state: state.map_err(RunError::from)?,
+            lease: Lease::of(settings.lock_lease),
+        })
+    }
+
+    pub(super) fn records(&self) -> Records<'_> {
+        Records {
+            state: &self.state,
+            lease: self.lease,
+            clock: Clock::default(),
+        }
+    }
 }
 
 pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
@@ -80,12 +136,12 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             RunOutcome::InSync | RunOutcome::Done => GREEN,
             RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
             RunOutcome::Failed => RED,
-            RunOutcome::Open => DIM,
+            RunOutcome::Open | RunOutcome::Stopped => DIM,
         };
         line(format_args!(
             "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",
             text::inert(&run.id).to_string(),
-            run.started,
+            words::local(&run.started),
             what(run),
             words::outcome(run.outcome),
             changes(run),
@@ -98,6 +154,9 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
 }
 
 fn changes(run: &RunSummary) -> String {
+    if !run.has_planned() {
+        return "not planned".to_owned();
+    }
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
     let mut parts = vec![format!(
         "{} planned",

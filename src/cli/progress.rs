@@ -3,12 +3,12 @@
 use std::{fmt, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::output::{Output, shows_progress};
 use crate::{
-    engine::{Progress, Watcher},
-    render::words::{number, thousands},
+    engine::{Engine, Outlook, Progress},
+    render::words::{about, number, thousands},
 };
 
 /// Between two lines: seldom enough for a log, often enough for a person who waits.
@@ -29,11 +29,10 @@ impl Drop for Follower {
     }
 }
 
-pub(super) fn follow(watcher: &Watcher, output: Output) -> Follower {
-    let seen = watcher.subscribe();
+pub(super) fn follow(engine: &Engine, output: Output) -> Follower {
     let mut task = JoinSet::new();
     if !shows_progress() {
-        task.spawn(say_lines(seen, output));
+        task.spawn(say_lines(engine.clone(), output));
         return Follower {
             bar: None,
             _task: task,
@@ -41,39 +40,42 @@ pub(super) fn follow(watcher: &Watcher, output: Output) -> Follower {
     }
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(120));
-    task.spawn(move_bar(seen, bar.clone()));
+    task.spawn(move_bar(engine.clone(), bar.clone()));
     Follower {
         bar: Some(bar),
         _task: task,
     }
 }
 
-async fn say_lines(seen: watch::Receiver<Progress>, output: Output) {
+async fn say_lines(engine: Engine, output: Output) {
     loop {
         tokio::time::sleep(LINE_EVERY).await;
-        let progress = *seen.borrow();
-        output.say(&format!("progress: {}", Words(progress)));
+        output.say(&format!("progress: {}", Words(engine.outlook())));
     }
 }
 
-async fn move_bar(mut seen: watch::Receiver<Progress>, bar: ProgressBar) {
+/// How often the bar shows what passes without a change of the progress: the time that is left.
+const TICK: Duration = Duration::from_secs(1);
+
+async fn move_bar(engine: Engine, bar: ProgressBar) {
+    let mut seen = engine.progress().subscribe();
     let mut phase = None;
-    while seen.changed().await.is_ok() {
-        let progress = *seen.borrow_and_update();
-        let now = std::mem::discriminant(&progress);
+    // The end of the sender is the end of the process.
+    while !matches!(tokio::time::timeout(TICK, seen.changed()).await, Ok(Err(_))) {
+        let outlook = engine.outlook();
+        let now = std::mem::discriminant(&outlook.progress);
         if phase.replace(now) != Some(now) {
-            bar.set_style(style(progress));
+            bar.set_style(style(outlook.progress));
             bar.reset();
         }
-        show(&bar, progress);
+        show(&bar, outlook);
     }
 }
 
 fn style(progress: Progress) -> ProgressStyle {
     let template = match progress {
-        Progress::Reading { .. } | Progress::Applying { .. } => {
-            "{spinner} {msg:<22} {bar:30.cyan/dim} {pos}/{len}  {eta}"
-        }
+        Progress::Reading { .. } => "{spinner} {msg:<22} {bar:30.cyan/dim} {pos}/{len}  {eta}",
+        Progress::Applying { .. } => "{spinner} {bar:30.cyan/dim} {pos}/{len}  {msg}",
         Progress::Starting
         | Progress::Listing { .. }
         | Progress::Resolving { .. }
@@ -84,24 +86,41 @@ fn style(progress: Progress) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    match progress {
+fn show(bar: &ProgressBar, outlook: Outlook) {
+    match outlook.progress {
         Progress::Reading { permissions, of } => steps(bar, READING, permissions, of),
-        Progress::Applying { done, of } => steps(bar, APPLYING, done, of),
+        Progress::Applying { done, of } => {
+            steps(bar, &format!("{APPLYING}{}", Expected(outlook)), done, of);
+        }
         Progress::Starting
         | Progress::Listing { .. }
         | Progress::Resolving { .. }
         | Progress::Planning
         | Progress::Verifying
-        | Progress::Ended => bar.set_message(Words(progress).to_string()),
+        | Progress::Ended => bar.set_message(Words(outlook).to_string()),
     }
 }
 
 const READING: &str = "reading permissions";
 const APPLYING: &str = "applying";
 
+/// `, about 75 s, waiting for Zivver's limit`, or nothing.
+struct Expected(Outlook);
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(left) = self.0.left {
+            write!(f, ", {}", about(left))?;
+        }
+        if self.0.is_waiting {
+            f.write_str(", waiting for Zivver's limit")?;
+        }
+        Ok(())
+    }
+}
+
 /// A phase as a line.
-struct Words(Progress);
+struct Words(Outlook);
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +128,7 @@ impl fmt::Display for Words {
             let (done, of) = (thousands(count(done)), thousands(count(of)));
             format!("{done} of {of}")
         };
-        match self.0 {
+        match self.0.progress {
             Progress::Starting => f.write_str("starting"),
             Progress::Listing { mailboxes } => {
                 write!(
@@ -127,7 +146,9 @@ impl fmt::Display for Words {
                 thousands(count(answered))
             ),
             Progress::Planning => f.write_str("planning"),
-            Progress::Applying { done, of } => write!(f, "{APPLYING}: {}", steps(done, of)),
+            Progress::Applying { done, of } => {
+                write!(f, "{APPLYING}: {}{}", steps(done, of), Expected(self.0))
+            }
             Progress::Verifying => f.write_str("verifying"),
             Progress::Ended => f.write_str("done"),
         }
@@ -138,8 +159,37 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn steps(bar: &ProgressBar, what: &'static str, done: usize, of: usize) {
-    bar.set_message(what);
+fn steps(bar: &ProgressBar, what: &str, done: usize, of: usize) {
+    bar.set_message(what.to_owned());
     bar.set_length(count(of));
     bar.set_position(count(done));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r30_what_is_left_comes_from_the_plan_and_a_wait_says_for_what() {
+        let outlook = |left, is_waiting| Outlook {
+            progress: Progress::Applying { done: 40, of: 415 },
+            left,
+            is_waiting,
+        };
+        let left = Some(Duration::from_millis(74_600));
+        for (outlook, words) in [
+            (outlook(None, false), "applying: 40 of 415"),
+            (outlook(left, false), "applying: 40 of 415, about 75 s"),
+            (
+                outlook(left, true),
+                "applying: 40 of 415, about 75 s, waiting for Zivver's limit",
+            ),
+            (
+                outlook(Some(Duration::from_secs(1000)), false),
+                "applying: 40 of 415, about 17 min",
+            ),
+        ] {
+            assert_eq!(Words(outlook).to_string(), words);
+        }
+    }
 }

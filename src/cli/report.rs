@@ -226,7 +226,7 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
     let changes: usize = report.held.iter().map(|set| set.changes.len()).sum();
     writeln!(
         out,
-        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person releases them{DIM:#}",
+        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person approves them{DIM:#}",
         words::number(count(changes), "change", "changes")
     )?;
     let command = words::command(report);
@@ -265,8 +265,10 @@ fn write_held_set(
     write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
-        "      release with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+        "      approve with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
+      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
         inert(command),
+        set.code,
         set.code
     )
 }

@@ -25,7 +25,6 @@ pub(super) struct ReportFile {
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Html,
-    Json,
     Csv(Separator),
 }
 
@@ -39,16 +38,15 @@ impl ReportFile {
         let separator = args.separator.map(Separator::from);
         let format = match (wanted, separator) {
             (Some(FileFormat::Csv), separator) => Format::Csv(separator.unwrap_or_default()),
-            (Some(FileFormat::Html | FileFormat::Json), Some(_)) => {
+            (Some(FileFormat::Html), Some(_)) => {
                 return Err(CliError::Failed(
                     "--separator is for CSV: remove it, or add --format csv".to_owned(),
                 ));
             }
             (Some(FileFormat::Html), None) => Format::Html,
-            (Some(FileFormat::Json), None) => Format::Json,
             (None, _) => {
                 return Err(CliError::Failed(format!(
-                    "the extension of {} is not html, csv or json: add --format",
+                    "the extension of {} is not html or csv: add --format (for JSON use --json, for a plan `preview --out`)",
                     text::inert(&path.display().to_string())
                 )));
             }
@@ -61,7 +59,6 @@ impl ReportFile {
         let text = match self.format {
             Format::Html => html::report(report),
             Format::Csv(separator) => csv::report(report, separator),
-            Format::Json => super::output::json(report)?,
         };
         let shown = self.path.display().to_string();
         let shown = text::inert(&shown);

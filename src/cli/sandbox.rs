@@ -87,7 +87,7 @@ pub(super) async fn keep_running(
     let settings = settings(&sandbox, &rate.text, &state);
     output.show(&settings, || page(&settings))?;
     output.say(&format!(
-        "{BOLD}Sandbox at {}{BOLD:#}: {} mailboxes. {DIM}Use these settings in another terminal; Ctrl+C ends it.{DIM:#}",
+        "{BOLD}Sandbox at {}{BOLD:#}: {} mailboxes. {DIM}Use the settings for your shell in another terminal; Ctrl+C ends it.{DIM:#}",
         sandbox.url(),
         tenant.mailboxes
     ));
@@ -96,9 +96,15 @@ pub(super) async fn keep_running(
     Ok(Status::InSync)
 }
 
+/// The lines for a POSIX shell, and below them those for PowerShell.
 fn page(settings: &BTreeMap<String, String>) -> String {
-    let lines = settings
-        .iter()
-        .map(|(name, value)| format!("export {name}='{value}'"));
-    lines.collect::<Vec<_>>().join("\n") + "\n"
+    let form = |of: fn(&str, &str) -> String| {
+        let lines = settings.iter().map(|(name, value)| of(name, value));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    format!(
+        "{}\n\n# PowerShell:\n{}\n",
+        form(|name, value| format!("export {name}='{value}'")),
+        form(|name, value| format!("$env:{name} = '{value}'"))
+    )
 }

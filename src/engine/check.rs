@@ -37,7 +37,7 @@ const REFUSED: [&str; 2] = [
 
 /// The usual causes of a 401, in the order in which they are met.
 const KEY_REFUSED: [&str; 4] = [
-    "the key was not copied whole: copy it again from Zivver's WebApp (Organization settings, Integrations, API keys)",
+    "the key was not copied whole: copy it again from the Zivver WebApp (Organization settings, Integrations, API keys)",
     "the key was revoked, or its administrator deleted: make a new one as a full administrator",
     "CLOUD_SYNC__ZIVVER_API_URL is another environment than the one the key is from",
     "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
@@ -50,8 +50,9 @@ const FILTER_NOT_FOUND: [&str; 3] = [
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
 /// What makes a change by hand last.
-const KEEP_CHANGE: [&str; 1] =
-    ["set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings)"];
+const KEEP_CHANGE: [&str; 1] = [
+    "set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings that last)",
+];
 
 /// Addresses that a finding names at most.
 const NAMED_MAX: usize = 5;

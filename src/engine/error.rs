@@ -3,6 +3,7 @@
 use super::history::Last;
 use crate::{
     domain::{
+        address::SmtpAddress,
         mode::WritesForbidden,
         named::{UnknownAddress, in_words},
         seen::TargetDoubt,
@@ -60,6 +61,14 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R47
+    #[error(
+        "the codes hold no change of {0}; the report of the last run lists the changes of each code (R47)"
+    )]
+    NotHeld(SmtpAddress),
+    /// R47
+    #[error("nothing is rejected with the code {0:?}; `cloud-sync reject` lists what is (R47)")]
+    NotRejected(String),
     /// R28
     #[error("run {0} has no plan to apply: {1}; start a preview, and apply that (R28)")]
     NoPlan(String, &'static str),
@@ -77,6 +86,13 @@ pub enum RunError {
         newest: Vec<RunId>,
         count: usize,
     },
+    /// R34
+    #[error("a person has stopped the run")]
+    StoppedByPerson,
+    /// R34
+    #[error("run {0} has ended: there is nothing to stop")]
+    HasEnded(RunId),
+    /// R34
     /// The run stopped in the middle (R32).
     #[error("{0}")]
     Stopped(String),
@@ -102,6 +118,8 @@ impl RunError {
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
+            | Self::NotHeld(_)
+            | Self::NotRejected(_)
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
@@ -111,6 +129,8 @@ impl RunError {
             | Self::NoMailboxes { .. }
             | Self::SourceFilter(_)
             | Self::TargetDoubt(_)
+            | Self::StoppedByPerson
+            | Self::HasEnded(_)
             | Self::Stopped(_)
             | Self::TimeUp(_) => false,
         }
@@ -130,6 +150,7 @@ fn target(error: &ReadError) -> String {
 fn no_run(last: Last) -> &'static str {
     match last {
         Last::Any => "there is no run yet; `cloud-sync preview` starts one",
+        Last::Open => "no run is queued or running: there is nothing to stop",
         Last::Change => "no apply has changed anything yet, so there is nothing to undo",
     }
 }

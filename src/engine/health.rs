@@ -3,18 +3,18 @@
 
 use serde::Serialize;
 
-use super::{Engine, RunError, RunRequest, RunSummary, run::second};
+use super::{Engine, RunError, RunRequest, RunSummary, complete::Complete};
 use crate::{
     domain::{
+        figures::Figures,
         health::{
             Circumstances, FirstSeen, Overdue, Problem, Run, last_success, overdue, problems,
             problems_of_runs,
         },
         memory::Memory,
-        mode::{Mode, Trigger},
-        report::{Report, RunOutcome, RunState},
+        mode::Mode,
     },
-    state::{Phase, lock::LockStatus},
+    state::lock::LockStatus,
 };
 
 /// The newest runs, which are enough where one of them is a success.
@@ -32,6 +32,8 @@ pub struct Health {
     pub last_success: Option<String>,
     pub last_success_age_s: Option<i64>,
     pub last_run: Option<RunSummary>,
+    /// Of the last complete run: they stay after runs that failed or were for some accounts only.
+    pub figures: Option<Figures>,
     pub lock: String,
     pub state: String,
     pub version: &'static str,
@@ -49,6 +51,12 @@ struct Observed {
 impl Engine {
     /// How things stand, by the newest runs.
     pub async fn health(&self) -> Result<Health, RunError> {
+        let complete = self.complete_if_readable().await;
+        self.health_with(complete.as_ref()).await
+    }
+
+    /// The same, for a caller that knows the last complete run.
+    pub async fn health_with(&self, complete: Option<&Complete>) -> Result<Health, RunError> {
         let observed = self.observe().await?;
         let state = self.state().await?.place().to_owned();
         let now = self.now().as_second();
@@ -67,6 +75,7 @@ impl Engine {
                     .and_then(|run| run.ended.clone()),
                 last_success_age_s: ended.map(|ended| now - ended),
                 last_run: observed.runs.first().cloned(),
+                figures: complete.map(Complete::figures),
                 lock: observed.lock.clone(),
                 state,
                 version: env!("CARGO_PKG_VERSION"),
@@ -189,39 +198,12 @@ impl Engine {
         }
     }
 
-    /// R28: records a failed tick that has no run: in the history, or in this process if the history cannot be written.
-    pub async fn record_failed_tick(&self, error: &RunError, has_failed_before: bool) {
-        let now = second(self.now());
-        let request = RunRequest {
-            has_failed_before,
-            ..RunRequest::new(self.timer_mode(), Trigger::Timer)
-        };
-        let saved = async {
-            let id = self.new_run_id().await?;
-            let begun = Report::begin(
-                id.to_string(),
-                request.mode,
-                request.trigger,
-                now.to_string(),
-            );
-            let report = Report {
-                state: RunState::Ended,
-                outcome: RunOutcome::Failed,
-                ended: Some(now.to_string()),
-                error: Some(error.to_string()),
-                ..begun
-            };
-            let summary = RunSummary::of(&report, &request);
-            let state = self.state().await?;
-            state.save_summary(&id, Phase::Ended, &summary).await?;
-            Ok::<_, RunError>(report)
-        };
-        match saved.await {
-            Ok(report) => self.announce(&report, &request).await,
-            Err(unsaved) => {
-                tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
-                self.remember_unrecorded(now.as_second(), error.to_string());
-            }
+    /// R28: records a failed try of a tick that has no report: in the history, or in this process if the history cannot be
+    /// written.
+    pub async fn record_failed_tick(&self, request: &RunRequest, error: &RunError) {
+        if let Err(unsaved) = self.record_failure(request, error).await {
+            tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
+            self.remember_unrecorded(self.now().as_second(), error.to_string());
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         mode::Mode,
         record::PlanRecord,
-        report::{Report, RunOutcome, RunState},
+        report::{Counts, Report, RunOutcome, RunState},
     },
     http::Clock,
     state::{
@@ -64,6 +64,28 @@ pub enum Last {
     Any,
     /// The apply that began last of those that changed something, or may have: only those can be undone.
     Change,
+    /// The run that began last of those that have not ended.
+    Open,
+}
+
+impl RunSummary {
+    /// Whether it read both sides and planned. What another one counts is not known, and is not 0.
+    pub fn has_planned(&self) -> bool {
+        match self.outcome {
+            RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open => {
+                self.counts != Counts::default()
+            }
+            RunOutcome::InSync
+            | RunOutcome::Done
+            | RunOutcome::ChangesPending
+            | RunOutcome::NeedsAttention => true,
+        }
+    }
+
+    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
+    pub fn has_tried_to_write(&self) -> bool {
+        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
+    }
 }
 
 impl Records<'_> {
@@ -75,6 +97,7 @@ impl Records<'_> {
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
                 Last::Change => past.run.may_have_written(),
+                Last::Open => past.run.state != RunState::Ended,
             });
             return wanted
                 .next()
@@ -160,6 +183,23 @@ impl Records<'_> {
         run.counts.clone_from(&report.counts);
         run.remaining = report.remaining;
         Some(report)
+    }
+
+    /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
+    pub async fn stop(&self, run: &RunId) -> Result<RunSummary, RunError> {
+        let summary = self.summary(run).await?;
+        let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
+        if summary.state == RunState::Ended {
+            return Err(RunError::HasEnded(run.clone()));
+        }
+        self.state.save_stop(run).await?;
+        if matches!(summary.state, RunState::Queued | RunState::Continues) {
+            summary.state = RunState::Ended;
+            summary.outcome = RunOutcome::Stopped;
+            summary.ended = Some(super::run::second(self.clock.now()).to_string());
+            self.state.save_summary(run, Phase::Ended, &summary).await?;
+        }
+        Ok(summary)
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
@@ -287,24 +327,43 @@ impl Engine {
             Err(error) => error,
             ended => return ended,
         };
-        let (Some(id), false) = (
-            &request.id,
-            matches!(error, RunError::LockHeld { .. } | RunError::State(_)),
-        ) else {
-            return Err(error);
+        let is_recorded = request.id.is_some()
+            && !matches!(error, RunError::LockHeld { .. } | RunError::State(_));
+        if is_recorded {
+            self.record_failure(request, &error).await
+        } else {
+            Err(error)
+        }
+    }
+
+    /// The history's entry of a run that failed without a report of its own.
+    pub(super) async fn record_failure(
+        &self,
+        request: &RunRequest,
+        error: &RunError,
+    ) -> Result<Report, RunError> {
+        let now = super::run::second(self.now()).to_string();
+        let (id, before) = if let Some(id) = &request.id {
+            (id.clone(), self.report(id).await?)
+        } else {
+            let id = self.new_run_id().await?;
+            let (mode, trigger) = (request.mode, request.trigger);
+            let begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            (id, begun)
         };
-        let mut report = self.report(id).await?;
-        report.state = RunState::Ended;
-        report.outcome = RunOutcome::Failed;
-        report.error = Some(error.to_string());
-        report.is_final = error.is_final();
-        report.ended = Some(super::run::second(self.now()).to_string());
+        let has_failed_before = before.outcome == RunOutcome::Failed;
+        let report = Report {
+            state: RunState::Ended,
+            outcome: RunOutcome::Failed,
+            error: Some(error.to_string()),
+            is_final: error.is_final(),
+            ended: Some(now),
+            ..before
+        };
         let summary = RunSummary::of(&report, request);
-        self.state()
-            .await?
-            .save_summary(id, Phase::Ended, &summary)
-            .await?;
-        self.announce(&report, request).await;
+        let state = self.state().await?;
+        state.save_summary(&id, Phase::Ended, &summary).await?;
+        self.announce(&report, has_failed_before).await;
         Ok(report)
     }
 }

@@ -10,12 +10,18 @@ use domain::{
     address::SmtpAddress,
     directory::MailboxIx,
     memory::Memory,
-    named::concerned,
+    named::{Found, concerned, with_name},
     plan::{Plan, Wishes, plan},
     source::Question,
 };
 
 impl Engine {
+    /// R40: the mailboxes and accounts with a name.
+    pub async fn with_name(&self, name: &str) -> Result<Found, RunError> {
+        let (fetched, ..) = self.look(&SmtpAddress::verbatim("")).await?;
+        Ok(with_name(name, &fetched.world))
+    }
+
     /// Reads both sides as a run does, but the permissions only of the mailboxes that the address `only` leads to.
     pub(super) async fn look(
         &self,

@@ -5,21 +5,24 @@ use crate::{
         notice::{Notice, Notified, after_run, at_tick},
         report::{Report, RunOutcome, RunState},
     },
-    engine::{Engine, RunError, RunRequest},
+    engine::{Engine, RunError, complete::Complete},
     mail, notify,
 };
 
 impl Engine {
-    /// Tells of a run that ended, if that changes what was told before. Of tries of one tick the first that fails sends a
+    /// Tells of a run that ended, if that changes what was told before. Of the tries of one run the first that fails sends a
     /// mail.
-    pub(super) async fn announce(&self, report: &Report, request: &RunRequest) {
+    pub(super) async fn announce(&self, report: &Report, has_failed_before: bool) {
         let setting = self.settings().perform_sync;
-        self.tell(|before| after_run(before, report, setting)).await;
-        let is_told = request.has_failed_before && report.outcome == RunOutcome::Failed;
+        let last = self.complete_for_people().await;
+        let figures = last.as_ref().map(Complete::figures);
+        self.tell(|before| after_run(before, report, setting, figures.as_ref()))
+            .await;
+        let is_told = has_failed_before && report.outcome == RunOutcome::Failed;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
             && !is_told
-            && let Err(error) = mail::send(settings, report).await
+            && let Err(error) = mail::send(settings, report, last.as_ref()).await
         {
             tracing::warn!("{error}");
         }
@@ -28,9 +31,24 @@ impl Engine {
     /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.
     pub async fn announce_silence(&self) {
         match self.overdue().await {
-            Ok(overdue) => self.tell(|before| at_tick(before, overdue)).await,
+            Ok(overdue) => {
+                let figures = match overdue {
+                    Some(_) => self.complete_for_people().await,
+                    None => None,
+                };
+                let figures = figures.as_ref().map(Complete::figures);
+                self.tell(|before| at_tick(before, overdue, figures.as_ref()))
+                    .await;
+            }
             Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
         }
+    }
+
+    async fn complete_for_people(&self) -> Option<Complete> {
+        if self.settings().notify_url.is_none() && self.settings().mail.is_none() {
+            return None;
+        }
+        self.complete_if_readable().await
     }
 
     async fn tell(&self, decide: impl FnOnce(&Notified) -> (Notified, Option<Notice>)) {

@@ -1,6 +1,10 @@
 //! The progress of a run, for a progress bar and the status page.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+use super::{Engine, run::estimate};
 
 /// A phase of a run, for traces; requests within count in it.
 pub(super) fn span(phase: &'static str) -> tracing::Span {
@@ -50,5 +54,37 @@ impl Watcher {
 
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.0.subscribe()
+    }
+}
+
+/// The progress of the run in this process, and what can be expected of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    pub progress: Progress,
+    /// How long the rest of the plan takes at Zivver's rate; `None` where that is not known.
+    pub left: Option<Duration>,
+    /// R30: the next call waits for Zivver's limit.
+    pub is_waiting: bool,
+}
+
+impl Engine {
+    pub fn outlook(&self) -> Outlook {
+        let progress = *self.progress().subscribe().borrow();
+        let Progress::Applying { done, of } = progress else {
+            return Outlook {
+                progress,
+                left: None,
+                is_waiting: false,
+            };
+        };
+        let parts = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
+        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(of)));
+        let left = all / parts(of).max(1) * parts(of.saturating_sub(done));
+        let zivver = self.shared.zivver.get();
+        Outlook {
+            progress,
+            left: (!left.is_zero()).then_some(left),
+            is_waiting: zivver.is_some_and(|zivver| zivver.is_waiting()),
+        }
     }
 }

@@ -6,6 +6,7 @@ mod end;
 mod request;
 mod start;
 mod verify;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,12 +14,14 @@ use std::{
     time::Duration,
 };
 
+pub use approvals::Decision;
 use approvals::is_certainly_not_made;
 use earlier::Earlier;
 use jiff::Timestamp;
 pub use request::{RunRequest, RunSummary};
 use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
+use watch::Watch;
 
 use super::{
     Engine, Progress, RunError,
@@ -66,6 +69,7 @@ struct Running<'a> {
     /// What reading and what writing have at least, however late they begin (R34).
     slice: Duration,
     stage: Stage,
+    watch: Watch,
     memory: Memory,
     revision: Option<Revision>,
     report: Report,
@@ -273,7 +277,7 @@ impl Running<'_> {
     /// Whether nothing more may begin: the process is to end, or a caller waits for the answer.
     fn is_over(&self) -> bool {
         let is_late = |deadline| Instant::now() >= deadline;
-        self.engine.shared.links.stop.is_requested()
+        self.watch.stop.is_requested()
             || self.request.punctual && self.deadline.is_some_and(is_late)
     }
 
@@ -287,7 +291,7 @@ impl Running<'_> {
             biased; // What has ended counts.
             read = reading => Some(read),
             () = until(answer_by) => None,
-            () = self.engine.shared.links.stop.requested() => None,
+            () = self.watch.stop.requested() => None,
         }
     }
 
@@ -342,6 +346,7 @@ impl Running<'_> {
             began: self.earlier.began(),
             held: None,
             reviewed: self.reviewed.clone(),
+            wave: self.request.wave.clone(),
         }
     }
 
@@ -367,7 +372,7 @@ impl Running<'_> {
             } else {
                 STARTED_MIN
             },
-            stop: self.engine.shared.links.stop.clone(),
+            stop: self.watch.stop.clone(),
             failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
         }
     }
@@ -561,7 +566,7 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
 }
 
 /// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
-fn estimate(rate: Rate, writes: u32) -> u64 {
+pub(super) fn estimate(rate: Rate, writes: u32) -> u64 {
     match rate {
         Rate::Unlimited => 0,
         Rate::Budget { calls, .. } if writes <= calls => 0,

@@ -3,7 +3,7 @@
 mod body;
 mod format;
 
-pub use body::{StartBody, UndoBody, WAIT_S_MAX};
+pub use body::{RejectionBody, StartBody, UndoBody, WAIT_S_MAX};
 pub use format::Format;
 
 use super::{Problem, ProblemKind, Request};
@@ -22,6 +22,12 @@ pub enum ApiCall {
     Run { id: RunId, format: Format },
     /// `POST /runs/{id}/undo` (R37)
     Undo { run: RunId, body: UndoBody },
+    /// `POST /runs/{id}/stop` (R34)
+    Stop { run: RunId },
+    /// `GET /rejections` (R47)
+    Rejections { format: Format },
+    /// `POST /rejections` (R47)
+    Reject(RejectionBody),
     /// `GET /accounts/{address}` (R40); the address as it was written.
     Account { address: String, format: Format },
     /// `GET /health`
@@ -36,6 +42,8 @@ enum Resource<'a> {
     Runs,
     Run(&'a str),
     Undo(&'a str),
+    Stop(&'a str),
+    Rejections,
     Account(&'a str),
     Health,
     Check,
@@ -70,6 +78,18 @@ impl ApiCall {
                 check_query(request, &[])?;
                 UndoBody::parse(body::json(request)?).map(|body| Self::Undo { run, body })
             }
+            (Resource::Stop(id), "POST") => {
+                let run = known_shape(id)?;
+                check_query(request, &[])?;
+                body::nothing(body::json(request)?).map(|()| Self::Stop { run })
+            }
+            (Resource::Rejections, "GET") => Ok(Self::Rejections {
+                format: format(&["format"], &[Format::Json, Format::Html])?,
+            }),
+            (Resource::Rejections, "POST") => {
+                check_query(request, &[])?;
+                RejectionBody::parse(body::json(request)?).map(Self::Reject)
+            }
             (Resource::Account(address), "GET") => Ok(Self::Account {
                 address: address.to_owned(),
                 format: format(&["format"], &Format::ALL)?,
@@ -78,10 +98,10 @@ impl ApiCall {
             (Resource::Check, "GET") => Ok(Self::Check {
                 format: format(&["format"], &[Format::Json, Format::Html])?,
             }),
-            (Resource::Root | Resource::Runs, _) => {
+            (Resource::Root | Resource::Runs | Resource::Rejections, _) => {
                 Err(Problem::method_not_allowed("GET, HEAD, POST"))
             }
-            (Resource::Undo(_), _) => Err(Problem::method_not_allowed("POST")),
+            (Resource::Undo(_) | Resource::Stop(_), _) => Err(Problem::method_not_allowed("POST")),
             (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
                 Err(Problem::method_not_allowed("GET, HEAD"))
             }
@@ -96,6 +116,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
     match segments.as_slice() {
         [] => Ok(Resource::Root),
         [runs] if is(runs, "runs") => Ok(Resource::Runs),
+        [rejections] if is(rejections, "rejections") => Ok(Resource::Rejections),
         [health] if is(health, "health") => Ok(Resource::Health),
         [check] if is(check, "check") => Ok(Resource::Check),
         [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
@@ -105,9 +126,12 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         [runs, id, undo] if is(runs, "runs") && is(undo, "undo") && !id.is_empty() => {
             Ok(Resource::Undo(id))
         }
+        [runs, id, stop] if is(runs, "runs") && is(stop, "stop") && !id.is_empty() => {
+            Ok(Resource::Stop(id))
+        }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/accounts/{address}`, `/health` and `/check`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/runs/{id}/stop`, `/rejections`, `/accounts/{address}`, `/health` and `/check`",
         )),
     }
 }
@@ -173,7 +197,7 @@ mod tests {
                 "POST",
                 "/runs/20261123T020000Z-0b5e77/UNDO",
                 ApiCall::Undo {
-                    run: id,
+                    run: id.clone(),
                     body: UndoBody::default(),
                 },
             ),
@@ -185,6 +209,12 @@ mod tests {
                     format: json,
                 },
             ),
+            (
+                "POST",
+                "/runs/20261123T020000Z-0b5e77/stop",
+                ApiCall::Stop { run: id.clone() },
+            ),
+            ("GET", "/rejections", ApiCall::Rejections { format: json }),
             ("GET", "/health", ApiCall::Health),
         ] {
             assert_eq!(

@@ -1,36 +1,33 @@
 //! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
-    Timer, Trigger,
-    api::{StartBody, UndoBody},
+    Trigger,
+    api::{RejectionBody, StartBody, UndoBody},
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
+    tick::{Try, timer_invocation},
     views,
 };
 use crate::{
     domain::{
         address::SmtpAddress,
         health::Run,
-        mode::{Mode, Trigger as StartedBy},
+        mode::Trigger as StartedBy,
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
     engine::{
-        Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup, health::Health,
-        history::Past,
+        Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup,
+        history::Last,
     },
     settings::SettingsError,
-    state::{Phase, RunId},
+    state::RunId,
 };
 
 /// The newest runs that the history shows.
@@ -47,28 +44,16 @@ const RETRY_AFTER_S: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
-    earlier: Arc<Mutex<Earlier>>,
-}
-
-/// What the last try of a tick came to in this process. The host tries a failed tick again (`SyncTimer/function.json`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Earlier {
-    /// It succeeded, or was made by a process that has ended.
-    #[default]
-    NotFailed,
-    Failed,
-    /// The next try would fail too, until a person has changed something.
-    FailedForGood,
 }
 
 /// Why an invocation failed, and whether the next try would fail too.
-struct InvocationFailure {
-    cause: String,
-    is_final: bool,
+pub(super) struct InvocationFailure {
+    pub(super) cause: String,
+    pub(super) is_final: bool,
 }
 
 impl InvocationFailure {
-    fn of(report: &Report) -> Self {
+    pub(super) fn of(report: &Report) -> Self {
         let cause = report.error.clone();
         Self {
             cause: cause.unwrap_or_else(|| "the run failed".into()),
@@ -100,13 +85,18 @@ impl App {
     pub fn new(engine: Result<Engine, SettingsError>) -> Self {
         Self {
             engine: Arc::new(engine),
-            earlier: Arc::default(),
         }
     }
 
     pub async fn handle(&self, invocation: Invocation) -> Answer {
         match (&*self.engine, &invocation.trigger) {
-            (engine, Trigger::Timer(timer)) => self.timer(engine.as_ref(), *timer).await,
+            (engine, Trigger::Timer(timer)) => {
+                let this = Try {
+                    tick: &invocation.id,
+                    is_first: timer.retry_count == 0,
+                };
+                timer_invocation(engine.as_ref(), this).await
+            }
             (Ok(engine), Trigger::Http(request)) => http(engine, request).await,
             (Err(error), Trigger::Http(request)) => call_without_settings(request, error),
             (Ok(engine), Trigger::Queue(message)) => queue(engine, message).await,
@@ -118,40 +108,6 @@ impl App {
                 }
             }
         }
-    }
-
-    /// One try of a tick. A failure makes the host try again, so a try after one that failed for good succeeds and does
-    /// nothing: what failed is told once.
-    async fn timer(&self, engine: Result<&Engine, &SettingsError>, timer: Timer) -> Answer {
-        let earlier = if timer.retry_count == 0 {
-            Earlier::NotFailed
-        } else {
-            *self.earlier()
-        };
-        if earlier == Earlier::FailedForGood {
-            tracing::info!("not tried again: a person must remove the cause of the failure");
-            return Success::default().into();
-        }
-        let ended = match engine {
-            Ok(engine) => tick(engine, earlier == Earlier::Failed).await,
-            Err(error) => Err(InvocationFailure {
-                cause: error.to_string(),
-                is_final: true,
-            }),
-        };
-        *self.earlier() = match &ended {
-            Ok(_) => Earlier::NotFailed,
-            Err(failure) if failure.is_final => Earlier::FailedForGood,
-            Err(_) => Earlier::Failed,
-        };
-        match ended {
-            Ok(success) => success.into(),
-            Err(InvocationFailure { cause, .. }) => Answer::Failure { cause },
-        }
-    }
-
-    fn earlier(&self) -> MutexGuard<'_, Earlier> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,116 +121,22 @@ fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
     Response::from(Problem::new(ProblemKind::Settings, detail).with("problems", problems)).into()
 }
 
-/// The schedule: continues a run that was cut off or waits, else begins one (R28, R34).
-async fn tick(engine: &Engine, has_failed_before: bool) -> Result<Success, InvocationFailure> {
-    engine.note_tick().await;
-    let ended = match run_of_tick(engine, has_failed_before).await {
-        Ok(report) if report.outcome == RunOutcome::Failed => Err(InvocationFailure::of(&report)),
-        Ok(report) => Ok(ended(engine, &report)),
-        Err(NoRun::HandedOn(success)) => Ok(success),
-        // R28: what could not be recorded as a run is recorded as a tick.
-        Err(NoRun::Failed(error)) => {
-            engine.record_failed_tick(&error, has_failed_before).await;
-            Err(error.into())
-        }
-    };
-    engine.announce_silence().await;
-    ended
-}
-
-/// Why a tick has no report.
-enum NoRun {
-    HandedOn(Success),
-    Failed(RunError),
-}
-
-impl From<RunError> for NoRun {
-    fn from(error: RunError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-async fn run_of_tick(engine: &Engine, has_failed_before: bool) -> Result<Report, NoRun> {
-    let request = RunRequest {
-        has_failed_before,
-        ..tick_request(engine).await?
-    };
-    match engine.run_recorded(&request).await {
-        Err(error @ RunError::LockHeld { .. }) => {
-            Err(NoRun::HandedOn(hand_over(engine, request, &error).await?))
-        }
-        ended => Ok(ended?),
-    }
-}
-
-/// R29: the queue's function waits for the lock. Also a run that was sent before is sent: its message may be lost, and a
-/// second message of a run that has succeeded does nothing.
-async fn hand_over(
-    engine: &Engine,
-    request: RunRequest,
-    held: &RunError,
-) -> Result<Success, RunError> {
-    let run = match &request.id {
-        Some(run) => run.clone(),
-        None => engine.enqueue(&request).await?,
-    };
-    tracing::info!("run {run} was handed to the queue: {held}");
-    let message = Message {
-        run,
-        mode: request.mode,
-    };
-    Ok(Success {
-        next: vec![message],
-        ..Success::default()
-    })
-}
-
-/// The run that this tick takes up or begins.
-async fn tick_request(engine: &Engine) -> Result<RunRequest, RunError> {
-    let mode = engine.settings().perform_sync.timer_mode();
-    let unfinished = unfinished(engine).await?;
-    Ok(RunRequest {
-        time_budget: Some(engine.settings().time_budget),
-        ..unfinished.unwrap_or_else(|| RunRequest::new(mode, StartedBy::Timer))
-    })
-}
-
-/// R34: the newest run that writes for everybody and was cut off, or that a tick began or handed to the queue (R29), if it has
-/// not ended. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
-async fn unfinished(engine: &Engine) -> Result<Option<RunRequest>, RunError> {
-    for Past { id, phase, run } in engine.past(20).await?.runs {
-        let is_unfinished = match run.state {
-            RunState::Continues => true,
-            // R35: if its process ended, this tick continues it; if it is alive, the queue does where it dies before its end.
-            RunState::Queued | RunState::Running => run.trigger == StartedBy::Timer,
-            RunState::Ended => false,
-        };
-        let stands_for_this_tick = phase == Phase::Open
-            && is_unfinished
-            && run.mode == Mode::Apply
-            && run.accounts.is_empty()
-            && run.undo.is_none()
-            && run.applies.is_none();
-        if stands_for_this_tick && engine.settings().perform_sync.permit(run.mode).is_ok() {
-            return Ok(Some(request_of(id, run)));
-        }
-    }
-    Ok(None)
-}
-
-fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
+pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     RunRequest {
         id: Some(id),
         accounts: summary.accounts,
         approve: summary.approve,
+        approve_accounts: summary.approve_accounts,
         undo: summary.undo,
         plan: summary.applies.map(PlanSource::History),
+        tick: summary.tick,
+        wave: summary.wave,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
 
 /// Logs what came of a run that was recorded. The host gets a message where work is left.
-fn ended(engine: &Engine, report: &Report) -> Success {
+pub(super) fn ended(engine: &Engine, report: &Report) -> Success {
     let line = report.summary_line();
     let unknown = report.unknown_accounts.len();
     if unknown > 0 {
@@ -285,9 +147,11 @@ fn ended(engine: &Engine, report: &Report) -> Success {
     } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
-        // R28: what the alert on missing successes looks for.
-        let success = Run::from(report).is_success(engine.settings().perform_sync);
-        tracing::info!(outcome = ?report.outcome, success, "{line}");
+        // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
+        let run = Run::from(report);
+        let success = run.is_success(engine.settings().perform_sync);
+        let complete = run.saw_everybody();
+        tracing::info!(outcome = ?report.outcome, success, complete, "{line}");
     }
     Success {
         response: None,
@@ -331,23 +195,24 @@ async fn delivered(engine: &Engine, message: &Message) -> Result<Success, Invoca
         tracing::error!("the queue names a run that state does not know; the message is dropped");
         return Ok(Success::default());
     };
-    let begun = if summary.state != RunState::Ended {
-        request_of(message.run.clone(), summary)
-    } else if let Some(again) = again(engine, &summary) {
-        again
-    } else {
+    if summary.state == RunState::Ended && !summary.is_tried_again() {
         tracing::info!("the run has ended already; the message is a repetition");
         return Ok(Success::default());
-    };
+    }
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
         // An invocation that gets the lock late still has time to work.
         patience: budget / 2,
-        ..begun
+        ..request_of(message.run.clone(), summary)
     };
     match engine.run_recorded(&request).await {
-        Ok(report) if is_of_schedule(report.trigger, report.outcome) && !report.is_final => {
+        // Nobody starts a run of the schedule again by hand.
+        Ok(report)
+            if report.trigger == StartedBy::Timer
+                && report.outcome == RunOutcome::Failed
+                && !report.is_final =>
+        {
             Err(InvocationFailure::of(&report))
         }
         Ok(report) => Ok(ended(engine, &report)),
@@ -360,21 +225,6 @@ async fn delivered(engine: &Engine, message: &Message) -> Result<Success, Invoca
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// A run of the schedule that failed, which nobody starts again by hand.
-fn is_of_schedule(trigger: StartedBy, outcome: RunOutcome) -> bool {
-    trigger == StartedBy::Timer && outcome == RunOutcome::Failed
-}
-
-/// The run that takes the place of one of the schedule that failed when its message was delivered before.
-fn again(engine: &Engine, failed: &RunSummary) -> Option<RunRequest> {
-    let mode = engine.settings().perform_sync.timer_mode();
-    let is_tried_again = is_of_schedule(failed.trigger, failed.outcome) && !failed.was_killed;
-    is_tried_again.then(|| RunRequest {
-        has_failed_before: true,
-        ..RunRequest::new(mode, StartedBy::Timer)
-    })
 }
 
 async fn http(engine: &Engine, request: &Request) -> Answer {
@@ -412,6 +262,9 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Index { .. } => Ok(index(engine, request)),
         ApiCall::Runs { format } => runs(engine, format, &request.base).await,
         ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
+        ApiCall::Stop { run } => stop(engine, &run).await,
+        ApiCall::Rejections { format } => rejections(engine, format, &request.base).await,
+        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &decision).await,
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
@@ -437,24 +290,37 @@ fn refused(problem: Problem, request: &Request) -> Response {
 
 /// What a person started on the dashboard: always queued, and answered with a page.
 async fn posted_form(engine: &Engine, request: &Request) -> Answer {
-    match queued_by_form(engine, request).await {
-        Ok((id, mode)) => Answer::Success(Success {
-            response: Some(views::queued(id.as_str(), &request.base)),
-            next: vec![Message { run: id, mode }],
-        }),
+    match done_by_form(engine, request).await {
+        Ok(success) => success.into(),
         Err(problem) => views::refused(problem, &request.base).into(),
     }
 }
 
-async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mode), Problem> {
+async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Problem> {
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
     let run = match ApiCall::parse(&request)? {
+        ApiCall::Stop { run: id } => {
+            stop(engine, &id).await?;
+            return Ok(Success {
+                response: Some(views::stopping(id.as_str(), &request.base)),
+                ..Success::default()
+            });
+        }
+        ApiCall::Reject(RejectionBody(decision)) => {
+            reject(engine, &decision).await?;
+            let page = rejections(engine, Format::Html, &request.base).await?;
+            return Ok(Success {
+                response: Some(page),
+                ..Success::default()
+            });
+        }
         ApiCall::Start(body) => start(engine, body).await?,
         ApiCall::Undo { run, body } => undo(engine, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
+        | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
         | ApiCall::Health
         | ApiCall::Check { .. } => {
@@ -464,7 +330,39 @@ async fn queued_by_form(engine: &Engine, request: &Request) -> Result<(RunId, Mo
             ));
         }
     };
-    Ok((enqueue(engine, &run).await?, run.mode))
+    let id = enqueue(engine, &run).await?;
+    Ok(Success {
+        response: Some(views::queued(id.as_str(), &request.base)),
+        next: vec![Message {
+            run: id,
+            mode: run.mode,
+        }],
+    })
+}
+
+/// R34
+async fn stop(engine: &Engine, run: &RunId) -> Result<Response, Problem> {
+    let stopped = async { engine.records().await?.stop(run).await };
+    let stopped = stopped.await.map_err(|error| problem(&error))?;
+    Ok(Response::json(202, &stopped))
+}
+
+/// R47
+async fn reject(engine: &Engine, decision: &Decision) -> Result<Response, Problem> {
+    let decided = async { engine.records().await?.decide(decision).await };
+    let changes = decided.await.map_err(|error| problem(&error))?;
+    Ok(views::rejections_json(&changes))
+}
+
+/// R47
+async fn rejections(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
+    let all = async { engine.records().await?.rejections().await };
+    let all = all.await.map_err(|error| problem(&error))?;
+    if format != Format::Html {
+        return Ok(views::rejections_json(&all));
+    }
+    let token = form_key(engine).await?.token(engine.time().as_second());
+    Ok(views::rejections(&all, &ways(engine, base, &token)))
 }
 
 async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
@@ -495,7 +393,9 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
     Ok(RunRequest {
         accounts,
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
+        wave: body.wave,
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
 }
@@ -511,6 +411,7 @@ async fn undo(engine: &Engine, run: RunId, body: UndoBody) -> Result<RunRequest,
     }
     Ok(RunRequest {
         approve: body.approve,
+        approve_accounts: body.approve_accounts,
         undo: Some(run),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
@@ -593,19 +494,25 @@ fn problem(error: &RunError) -> Problem {
         RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
         RunError::LockHeld { .. } => ProblemKind::LockHeld,
         RunError::State(_) => ProblemKind::State,
-        RunError::UnknownApproval(_) | RunError::ExpiredApproval(_) => ProblemKind::ApprovalStale,
+        RunError::UnknownApproval(_)
+        | RunError::ExpiredApproval(_)
+        | RunError::NotHeld(_)
+        | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
         RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
-        RunError::UnknownRun(_) | RunError::NoRun(_) | RunError::AmbiguousRun { .. } => {
-            ProblemKind::UnknownRun
-        }
+        RunError::UnknownRun(_)
+        | RunError::NoRun(Last::Any | Last::Change)
+        | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,
+        RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
         | RunError::NoMailboxes { .. }
         | RunError::SourceFilter(_)
         | RunError::Target(_)
         | RunError::TargetDoubt(_) => ProblemKind::Service,
-        RunError::Stopped(_) | RunError::TimeUp(_) => ProblemKind::Internal,
+        RunError::StoppedByPerson | RunError::Stopped(_) | RunError::TimeUp(_) => {
+            ProblemKind::Internal
+        }
     };
     Problem::new(kind, error.to_string())
 }
@@ -621,6 +528,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             perform_sync: engine.settings().perform_sync.to_string(),
             links: [
                 ("runs", link("/runs")),
+                ("rejections", link("/rejections")),
                 ("health", link("/health")),
                 ("check", link("/check")),
             ]
@@ -628,6 +536,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             templates: [
                 ("run", template("GET", "/runs/{id}")),
                 ("undo", template("POST", "/runs/{id}/undo")),
+                ("stop", template("POST", "/runs/{id}/stop")),
                 ("account", template("GET", "/accounts/{address}")),
             ]
             .into(),
@@ -652,12 +561,12 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Csv => String::new(),
     };
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     Ok(views::run(
         &report,
         format,
         &ways(engine, base, &token),
-        progress,
+        outlook,
     ))
 }
 
@@ -671,28 +580,18 @@ fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
 
 async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
-    let health = health(engine).await?;
-    // A run that failed or was for some accounts only says nothing of the others.
-    let newest = runs.iter().position(|run| run.facts().saw_everybody());
-    let mut since = runs[..newest.unwrap_or_default()].iter();
-    let is_outdated = since.any(|run| {
-        let has_ended = run.state == RunState::Ended;
-        has_ended && run.mode == Mode::Apply && run.outcome != RunOutcome::InSync
-    });
-    let last = newest.map(|at| &runs[at]);
-    let last = match last.and_then(|run| RunId::parse(&run.id)) {
-        Some(id) => Some(engine.report(&id).await.map_err(|error| problem(&error))?),
-        None => None,
-    };
+    let complete = engine.complete_if_readable().await;
+    engine.note_first_seen().await;
+    let health = engine.health_with(complete.as_ref()).await;
+    let health = health.map_err(|error| problem(&error))?;
     let token = form_key(engine).await?.token(engine.time().as_second());
-    let progress = *engine.progress().subscribe().borrow();
+    let outlook = engine.outlook();
     let dashboard = Dashboard {
         ways: ways(engine, base, &token),
         health: &health,
         runs: &runs,
-        last: last.as_ref(),
-        is_outdated,
-        progress,
+        complete: complete.as_ref(),
+        outlook,
         host: &engine.settings().host,
         now: engine.time(),
     };
@@ -705,8 +604,15 @@ async fn account(
     format: Format,
     base: &str,
 ) -> Result<Response, Problem> {
-    let address = SmtpAddress::parse(address)
-        .map_err(|error| Problem::new(ProblemKind::BadQuery, error.to_string()))?;
+    let address = match SmtpAddress::parse(address) {
+        Ok(address) => address,
+        Err(_) if format == Format::Html => {
+            let found = engine.with_name(address).await;
+            let found = found.map_err(|error| problem(&error))?;
+            return Ok(views::with_name(address, &found, base));
+        }
+        Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
+    };
     let explanation = engine
         .explain(&address)
         .await
@@ -716,15 +622,10 @@ async fn account(
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
-    let health = health(engine).await?;
+    engine.note_first_seen().await;
+    let health = engine.health().await.map_err(|error| problem(&error))?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
-}
-
-/// As `GET /health`, for a page.
-async fn health(engine: &Engine) -> Result<Health, Problem> {
-    engine.note_first_seen().await;
-    engine.health().await.map_err(|error| problem(&error))
 }
 
 impl From<Success> for Answer {

@@ -13,13 +13,17 @@ use crate::{
     domain::{
         all_clear::{AllClear, Standing},
         health::Host,
-        mode::PerformSync,
+        mode::{Mode, PerformSync},
         note::Code,
         report::{Report, RunState},
     },
-    engine::{Progress, RunSummary, health::Health},
+    engine::{Outlook, RunSummary, complete::Complete, health::Health},
     render::{
-        html::{Page, Tone, account_search, badge, fact, report::held_set, value},
+        html::{
+            Links, Page, Tone, account_search, badge, fact,
+            report::{held_set, tally},
+            time, value,
+        },
         words,
     },
 };
@@ -36,11 +40,8 @@ pub(super) struct Dashboard<'a> {
     pub(super) ways: Ways<'a>,
     pub(super) health: &'a Health,
     pub(super) runs: &'a [RunSummary],
-    /// Of the newest run that saw everybody.
-    pub(super) last: Option<&'a Report>,
-    /// Whether a run that writes began since, and did not end in sync.
-    pub(super) is_outdated: bool,
-    pub(super) progress: Progress,
+    pub(super) complete: Option<&'a Complete>,
+    pub(super) outlook: Outlook,
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
@@ -56,16 +57,16 @@ impl Dashboard<'_> {
         let content = html! {
             (self.status())
             (self.running())
-            @if let Some(report) = self.last {
+            @if let Some(Complete { report, .. }) = self.complete {
                 (attention(report, base))
                 @for set in &report.held {
-                    section { (held_set(set)) (self.ways.approval(set)) }
+                    section { (held_set(set, self.links(), &self.ways.held(report, set))) }
                 }
             }
             div.columns {
                 section {
                     h2 { "Explain an account" }
-                    (account_search(base, "Mail address"))
+                    (account_search(base, "Mail address or name"))
                     p.soft.small {
                         "What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh."
                     }
@@ -83,23 +84,73 @@ impl Dashboard<'_> {
         let health = self.health;
         let has_problems = !health.problems.is_empty();
         let has_succeeded = health.last_success.is_some();
-        let standing = Standing::of(has_problems, has_succeeded, self.last, self.is_outdated);
+        let last = self.complete.map(|complete| &complete.report);
+        let is_outdated = self.complete.is_some_and(Complete::is_outdated);
+        let standing = Standing::of(has_problems, has_succeeded, last, is_outdated);
         let (tone, word, lead) = in_words(standing);
         html! {
             h1 { "Exchange Online to Zivver " (badge(tone, word)) }
             p.lead { (lead) }
             @for problem in &health.problems {
-                p.alert.bad role="alert" { (words::capital(problem)) }
+                p.alert.bad role="alert" { (self.links().text(&words::capital(problem))) }
             }
+            (self.figures())
             (self.glance())
+        }
+    }
+
+    fn links(&self) -> Links<'_> {
+        Links {
+            home: Some(self.ways.base),
+        }
+    }
+
+    /// R28: the figures of the last complete run, from when they are, and what happened since.
+    fn figures(&self) -> Markup {
+        let Some(complete) = self.complete else {
+            return Markup::default();
+        };
+        let figures = complete.figures();
+        let report = &complete.report;
+        html! {
+            section {
+                h2 { "How the accounts stand" }
+                p.soft {
+                    "Last complete run: "
+                    a href={ (self.ways.base) "/runs/" (report.id) "?format=html" } { (time(&figures.ended)) }
+                    " (" (words::mode(report.mode)) ")"
+                }
+                (tally(&figures))
+                (views::since(&complete.since, self.ways.base))
+            }
+        }
+    }
+
+    /// What the timer will do, by `PERFORM_SYNC`, and when.
+    fn next_tick(&self) -> Markup {
+        let what = match self.ways.perform_sync.timer_mode() {
+            Mode::Preview => "a preview: it writes nothing to Zivver",
+            Mode::Apply => "an apply: it makes the changes that are planned then and not held",
+        };
+        let next = self.host.upcoming(self.now).into_iter().next();
+        let off = self.host.problems().first().map(ToString::to_string);
+        html! {
+            @if let Some(problem) = off {
+                "none: " (problem)
+            } @else if let Some(next) = next {
+                (time(&next.to_string())) ", " (what)
+            } @else {
+                "at the time of the function SyncTimer, " (what)
+            }
+            " " span.soft { "(PERFORM_SYNC=" (self.ways.perform_sync) ")" }
         }
     }
 
     fn glance(&self) -> Markup {
         let health = self.health;
         let last_success = html! {
-            @if let Some(time) = &health.last_success {
-                (words::moment(time))
+            @if let Some(ended) = &health.last_success {
+                (time(ended))
                 @if let Some(age_s) = health.last_success_age_s { " " span.soft { (ago(age_s)) } }
             } @else {
                 "none yet"
@@ -110,19 +161,14 @@ impl Dashboard<'_> {
             PerformSync::OnDemand => "only runs that a person starts",
             PerformSync::Always => "on schedule, and when a person starts it",
         };
-        let active = |report: &Report| {
-            let in_scope = words::number(report.source.in_scope, "mailbox", "mailboxes");
-            let active = words::thousands(report.target.active.into());
-            html! { (active) " " span.soft { "for " (in_scope) " in scope" } }
-        };
         html! {
             section {
                 h2 { "At a glance" }
                 dl {
                     (fact("Last success", last_success))
                     (fact("Writing to Zivver", writing))
+                    (fact("Next run of the timer", self.next_tick()))
                     (fact("Schedule", self.schedule()))
-                    @if let Some(report) = self.last { (fact("Active accounts", active(report))) }
                 }
             }
         }
@@ -133,8 +179,8 @@ impl Dashboard<'_> {
         html! {
             @if let Some(text) = &self.host.schedule {
                 code { (text) } " UTC"
-                @for (at, time) in upcoming.iter().enumerate() {
-                    span.soft { (if at == 0 { " next at " } else { ", " }) (words::moment(&time.to_string())) }
+                @for (position, at) in upcoming.iter().enumerate() {
+                    span.soft { (if position == 0 { " next at " } else { ", " }) (time(&at.to_string())) }
                 }
             } @else {
                 "that of the function SyncTimer"
@@ -150,7 +196,7 @@ impl Dashboard<'_> {
         html! {
             section {
                 h2 { "A run is in progress" }
-                (live(run.state, self.progress))
+                (live(run.state, self.outlook))
                 p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Look at it" } }
             }
         }
@@ -232,7 +278,7 @@ fn ago(age_s: i64) -> String {
     }
 }
 
-/// What the newest report asks people to look at; each line links to its place in the report.
+/// What the last complete run asks people to look at; each line links to its place in the report.
 fn attention(report: &Report, base: &str) -> Markup {
     let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
     let notes = report.skipped.iter();

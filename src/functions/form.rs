@@ -85,11 +85,16 @@ pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
 pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Request, Problem> {
     let mut members = Map::new();
     let mut accepted = false;
+    let mut selected = Vec::new();
+    let mut button = Button::default();
     let body = request.body.as_deref().unwrap_or_default();
     for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
         match &*name {
             "token" => accepted = key.accepts(&value, now),
-            "mode" | "plan" => drop(members.insert(name.into_owned(), value.into())),
+            "account" => selected.push(Value::from(value)),
+            "do" => button = Button::parse(&value)?,
+            "undo" => drop(members.insert(name.into_owned(), true.into())),
+            "mode" | "plan" | "code" => drop(members.insert(name.into_owned(), value.into())),
             "accounts" => {
                 let accounts = value.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
                 let accounts: Vec<Value> = accounts
@@ -125,6 +130,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
             "this form is older than an hour, or not from this page: open the dashboard again and repeat",
         ));
     }
+    let segments = button.press(&mut members, selected, &request.segments)?;
     let mut headers = request.headers.clone();
     // The token proves more than an origin does, also behind a proxy that gives the call another host.
     headers.remove("origin");
@@ -132,8 +138,67 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
     Ok(Request {
         body: Some(Value::Object(members).to_string()),
         headers,
+        segments,
         ..request.clone()
     })
+}
+
+/// Which of its buttons sent the form of a held set (R27, R47).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Button {
+    /// For all changes, or of another form.
+    #[default]
+    All,
+    ApproveSelected,
+    /// Nothing else is made.
+    ApproveOnly,
+    RejectSelected,
+}
+
+impl Button {
+    fn parse(value: &str) -> Result<Self, Problem> {
+        match value {
+            "approve-all" => Ok(Self::All),
+            "approve-selected" => Ok(Self::ApproveSelected),
+            "approve-only" => Ok(Self::ApproveOnly),
+            "reject-selected" => Ok(Self::RejectSelected),
+            _ => Err(Problem::new(
+                ProblemKind::UnknownMember,
+                "the form has an unknown button",
+            )),
+        }
+    }
+
+    /// Completes the body, and gives the path that it is for.
+    fn press(
+        self,
+        members: &mut Map<String, Value>,
+        selected: Vec<Value>,
+        path: &[String],
+    ) -> Result<Vec<String>, Problem> {
+        if self == Self::All {
+            return Ok(path.to_vec());
+        }
+        if selected.is_empty() {
+            return Err(Problem::new(
+                ProblemKind::BadBody,
+                "no change is selected: go back, and tick at least one",
+            ));
+        }
+        if self != Self::RejectSelected {
+            if self == Self::ApproveOnly {
+                members.insert("only".into(), vec![Value::from("approved")].into());
+            }
+            members.insert("approve_accounts".into(), selected.into());
+            return Ok(path.to_vec());
+        }
+        let codes = members.remove("approve");
+        let code = codes.and_then(|codes| codes.get(0).cloned());
+        members.retain(|_, _| false);
+        members.insert("code".into(), code.unwrap_or_default());
+        members.insert("accounts".into(), selected.into());
+        Ok(vec!["rejections".into()])
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +252,33 @@ mod tests {
         );
         let everybody = to_json(&form(&format!("token={token}&accounts=++")), &key, 100).unwrap();
         assert_eq!(everybody.body.as_deref(), Some("{}"));
+        let set = format!("mode=apply&token={token}&approve=a1");
+        let some = |button| form(&format!("{set}&account=x%40corp.example&do={button}"));
+        for (button, json, path) in [
+            ("approve-all", r#"{"approve":["a1"],"mode":"apply"}"#, ""),
+            (
+                "approve-selected",
+                r#"{"approve":["a1"],"approve_accounts":["x@corp.example"],"mode":"apply"}"#,
+                "",
+            ),
+            (
+                "approve-only",
+                r#"{"approve":["a1"],"approve_accounts":["x@corp.example"],"mode":"apply","only":["approved"]}"#,
+                "",
+            ),
+            (
+                "reject-selected",
+                r#"{"accounts":["x@corp.example"],"code":"a1"}"#,
+                "rejections",
+            ),
+        ] {
+            let pressed = to_json(&some(button), &key, 100).unwrap();
+            assert_eq!(pressed.body.as_deref(), Some(json));
+            assert_eq!(pressed.segments.concat(), path);
+        }
         for (body, kind) in [
+            (format!("{set}&do=reject-selected"), ProblemKind::BadBody),
+            (format!("{set}&do=else"), ProblemKind::UnknownMember),
             ("mode=apply".to_owned(), ProblemKind::FormExpired),
             ("mode=apply&token=1.00".to_owned(), ProblemKind::FormExpired),
             (

@@ -11,7 +11,7 @@ pub enum ProblemKind {
     UnknownMember,
     WaitOutOfRange,
     BadQuery,
-    /// R27: codes release what an apply would hold; in a preview they mean nothing.
+    /// R27: codes approve what an apply would hold; in a preview they mean nothing.
     ApprovalInPreview,
     /// R28: `PERFORM_SYNC` does not let this caller write.
     ApplyForbidden,
@@ -29,10 +29,12 @@ pub enum ProblemKind {
     /// A body that does not say that it is JSON.
     MediaType,
     LockHeld,
-    /// R27: what the code released is no longer what is planned.
+    /// R27: what the code approved is no longer what is planned.
     ApprovalStale,
     /// R28: a run that is to be applied as a plan shows none.
     NoPlan,
+    /// R34: there is nothing to stop.
+    HasEnded,
     TooLarge,
     Internal,
     /// Exchange or Zivver did not answer, or not completely (R1, R14).
@@ -42,7 +44,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -59,6 +61,7 @@ impl ProblemKind {
         Self::LockHeld,
         Self::ApprovalStale,
         Self::NoPlan,
+        Self::HasEnded,
         Self::TooLarge,
         Self::Internal,
         Self::Service,
@@ -76,7 +79,7 @@ impl ProblemKind {
             Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
             Self::UnknownPath | Self::UnknownRun => 404,
             Self::MethodNotAllowed => 405,
-            Self::LockHeld | Self::ApprovalStale | Self::NoPlan => 409,
+            Self::LockHeld | Self::ApprovalStale | Self::NoPlan | Self::HasEnded => 409,
             Self::LengthRequired => 411,
             Self::TooLarge => 413,
             Self::MediaType => 415,
@@ -113,6 +116,7 @@ impl ProblemKind {
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::NoPlan => ("no-plan", "The run has no plan to apply"),
+            Self::HasEnded => ("has-ended", "The run has ended"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
             Self::Service => ("service", "Exchange or Zivver cannot be read"),

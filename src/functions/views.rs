@@ -12,15 +12,17 @@ use super::{
 use crate::{
     domain::{
         explain::Explanation,
+        memory::Rejection,
+        named::Found,
         report::{Report, RunState},
     },
     engine::{
-        Progress, RunSummary,
+        Outlook, RunSummary,
         check::{Checkup, Level},
     },
     render::{
         content_security_policy, csv,
-        html::{self, Page, Tone, badge},
+        html::{self, Links, Page, Tone, badge, time},
         words,
     },
 };
@@ -39,13 +41,8 @@ fn download(format: Format, file: &str, body: String) -> Response {
     )
 }
 
-/// `GET /runs/{id}`. `progress` is how far the run of this process is.
-pub(super) fn run(
-    report: &Report,
-    format: Format,
-    ways: &Ways<'_>,
-    progress: Progress,
-) -> Response {
+/// `GET /runs/{id}`. `outlook` is how far the run of this process is.
+pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Outlook) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
@@ -61,11 +58,14 @@ pub(super) fn run(
                 home: Some(ways.base),
             };
             let has_ended = report.state == RunState::Ended;
+            let links = Links {
+                home: Some(ways.base),
+            };
             let content = html! {
-                (html::report::heading(report))
-                @if !has_ended { (live(report.state, progress)) }
-                (html::report::details(report, |set| html! {
-                    @if has_ended { (ways.approval(set)) }
+                (html::report::heading(report, links))
+                @if !has_ended { (live(report.state, outlook)) (ways.stop(report)) }
+                (html::report::details(report, links, |set| html! {
+                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -89,11 +89,16 @@ fn cells(run: &RunSummary) -> Vec<String> {
         words::key(run.trigger),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
-        counts.planned.values().sum::<u32>().to_string(),
+        known(run, counts.planned.values().sum()).map_or_else(String::new, |it| it.to_string()),
         counts.applied.values().sum::<u32>().to_string(),
-        counts.held.to_string(),
+        known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
     ]
+}
+
+/// What a run that did not plan counts is not known.
+fn known(run: &RunSummary, count: u32) -> Option<u32> {
+    run.has_planned().then_some(count)
 }
 
 /// `GET /runs`
@@ -149,12 +154,12 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
     let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
-    let sum = |counts: &BTreeMap<_, u32>| words::thousands(counts.values().sum::<u32>().into());
     let number = |count: u32| words::thousands(count.into());
+    let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
         tr {
             td {
-                a href={ (base) "/runs/" (run.id) "?format=html" } { (words::moment(&run.started)) }
+                a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) }
                 span.narrow.soft.small { (what) }
             }
             td {
@@ -165,12 +170,73 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             }
             td.wide { (what) }
             td.wide { (words::trigger(run.trigger)) }
-            td.n.wide { (sum(&counts.planned)) }
-            td.n { (sum(&counts.applied)) }
-            td.n { (number(counts.held)) }
+            td.n.wide { (if_known(counts.planned.values().sum())) }
+            td.n { (number(counts.applied.values().sum())) }
+            td.n { (if_known(counts.held)) }
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
+}
+
+/// What is rejected, or was just rejected or taken back (R47).
+pub(super) fn rejections_json(rejections: &[Rejection]) -> Response {
+    Response::json(200, &json!({ "rejections": rejections }))
+}
+
+/// `GET /rejections` (R47)
+pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: rejected changes",
+        home: Some(ways.base),
+    };
+    let mut by_code: BTreeMap<&str, Vec<&Rejection>> = BTreeMap::new();
+    for rejection in rejections {
+        by_code.entry(&rejection.code).or_default().push(rejection);
+    }
+    let content = html! {
+        h1 { "Rejected changes" }
+        p.soft { "They are not made, and need no attention, until they change (R47)." }
+        @if by_code.is_empty() { p { "Nothing is rejected." } }
+        @for (code, rejections) in by_code {
+            section {
+                h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
+                ul.rows {
+                    @for rejection in rejections { li { (html::report::held_change(&rejection.change, Links { home: Some(ways.base) })) } }
+                }
+                (ways.take_back(code))
+            }
+        }
+    };
+    page(200, frame.around(&content))
+}
+
+/// What came after the last complete run. A later run saw only a part, so it claims nothing of the whole.
+pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
+    const SHOWN: usize = 10;
+    let links = Links { home: Some(base) };
+    html! {
+        @if !runs.is_empty() {
+            h3 { "Since then" }
+            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
+            ul.rows {
+                @for run in runs.iter().take(SHOWN) {
+                    li {
+                        a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
+                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
+                        @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
+                    }
+                }
+            }
+            @if runs.len() > SHOWN { p.soft { "and " (runs.len() - SHOWN) " earlier runs" } }
+        }
+    }
+}
+
+/// A search by name.
+pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
+    let status = if found.total == 0 { 404 } else { 200 };
+    page(status, html::found(name, found, base))
 }
 
 /// `GET /accounts/{address}` (R40)
@@ -288,6 +354,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
         Level::Warning => (Tone::Notice, "works, with something to look at"),
         Level::Error => (Tone::Bad, "something does not work"),
     };
+    let links = Links { home: Some(base) };
     let level = |level| match level {
         Level::Good => badge(Tone::Good, "ok"),
         Level::Warning => badge(Tone::Notice, "look"),
@@ -300,7 +367,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
             ul.rows {
                 @for finding in &checkup.findings {
                     li {
-                        (level(finding.level)) " " span.who { (finding.topic) } " " (finding.text)
+                        (level(finding.level)) " " span.who { (finding.topic) } " " (links.text(&finding.text))
                         @for remedy in &finding.remedy { p { code { (remedy) } } }
                     }
                 }
@@ -320,7 +387,7 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
     };
     let content = html! {
         h1 { (title) }
-        p.alert.bad role="alert" { (words::capital(&detail)) }
+        p.alert.bad role="alert" { (Links { home: Some(base) }.text(&words::capital(&detail))) }
         p { a href=(base) { "Back to the dashboard" } }
     };
     let mut refused = page(response.status, frame.around(&content));
@@ -328,6 +395,20 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
         refused = refused.with_header("Allow", allow.clone());
     }
     refused
+}
+
+/// A run was stopped (R34).
+pub(super) fn stopping(id: &str, base: &str) -> Response {
+    let frame = Page {
+        title: "Cloud Sync: stopping",
+        home: Some(base),
+    };
+    let content = html! {
+        h1 { "Stopping" }
+        p { "The run ends within seconds, after what is in flight." }
+        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
+    };
+    page(202, frame.around(&content))
 }
 
 /// The run of a form is queued: on to its page, by script or by hand.

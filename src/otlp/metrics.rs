@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::wire::{Message, Value, attributes};
-use domain::report::Report;
+use domain::{health::Run, report::Report};
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`
 const CUMULATIVE: u32 = 2;
@@ -111,7 +111,7 @@ impl Totals {
         }
     }
 
-    /// All sums, and the gauges of the last run.
+    /// All sums, and the gauges of the last run: of one that did not see all accounts only its duration (R28).
     pub(super) fn metrics(&self, last: &Report, now: u64) -> Vec<Message> {
         let sums = self.sums.iter().map(|(instrument, series)| {
             let points = series
@@ -130,20 +130,24 @@ impl Totals {
                 .with(3, "isMonotonic", Value::Bool(true));
             described(*instrument).one(7, "sum", sum)
         });
-        let gauges = [
+        let of_all = [
             (HELD, u64::from(last.counts.held)),
             (MAILBOXES, u64::from(last.source.mailboxes)),
             (
                 ACCOUNTS,
                 u64::from(last.target.users) + u64::from(last.target.functional),
             ),
-            (DURATION, last.duration_ms),
-        ]
-        .map(|(instrument, value)| {
-            let value = i64::try_from(value).unwrap_or(i64::MAX);
-            let gauge = Message::default().many(1, "dataPoints", vec![point(&[], value, now)]);
-            described(instrument).one(5, "gauge", gauge)
-        });
+        ];
+        let of_all = of_all
+            .into_iter()
+            .filter(|_| Run::from(last).saw_everybody());
+        let gauges = of_all
+            .chain([(DURATION, last.duration_ms)])
+            .map(|(instrument, value)| {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                let gauge = Message::default().many(1, "dataPoints", vec![point(&[], value, now)]);
+                described(instrument).one(5, "gauge", gauge)
+            });
         sums.chain(gauges).collect()
     }
 }
@@ -192,6 +196,8 @@ mod tests {
             .by_kind
             .insert("zivver users".into(), 3);
         report.requests.zivver.retries = 2;
+        report.state = domain::report::RunState::Ended;
+        report.outcome = domain::report::RunOutcome::InSync;
         let mut totals = Totals::start(5);
         totals.add(&report, true);
         totals.add(&report, true);
@@ -220,6 +226,16 @@ mod tests {
         assert_eq!(
             shown("cloud_sync.held")["gauge"]["dataPoints"][0]["asInt"],
             "0"
+        );
+        report.outcome = domain::report::RunOutcome::Failed;
+        let names: Vec<String> = totals
+            .metrics(&report, 9)
+            .iter()
+            .map(|metric| metric.json()["name"].to_string())
+            .collect();
+        assert!(
+            !names.contains(&"\"cloud_sync.held\"".to_owned()),
+            "{names:?}"
         );
     }
 }

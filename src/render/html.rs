@@ -10,12 +10,17 @@ use std::sync::LazyLock;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use maud::{Markup, PreEscaped, Render, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-pub use explanation::{explanation, search as account_search};
-pub use report::report;
+pub use explanation::{explanation, found, search as account_search};
+pub use report::{report, report_after};
 
-use super::{visible::visible, words::thousands};
+use super::{
+    visible::visible,
+    words::{moment, thousands},
+};
+use domain::address::SmtpAddress;
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -61,6 +66,7 @@ impl Page<'_> {
                 }
             }
             main #content { (content) }
+            p #zone hidden {}
         };
         html! {
             (PreEscaped("<!doctype html>\n"))
@@ -86,6 +92,60 @@ impl Page<'_> {
     }
 }
 
+/// Where values of a page lead to; `home` is the path of the dashboard, and without one they are text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Links<'a> {
+    pub home: Option<&'a str>,
+}
+
+impl Links<'_> {
+    /// R40: an address leads to its explanation; any other text stays as it is.
+    pub fn value(self, text: &str) -> Markup {
+        match (self.home, SmtpAddress::parse(text)) {
+            (Some(home), Ok(address)) => {
+                let path = utf8_percent_encode(address.as_str(), PATH);
+                html! { a href={ (home) "/accounts/" (path) } { bdi { (text) } } }
+            }
+            (None, _) | (_, Err(_)) => value(text),
+        }
+    }
+
+    /// The addresses within a sentence lead to their explanations.
+    pub fn text(self, text: &str) -> Markup {
+        if self.home.is_none() || !text.contains('@') {
+            return html! { (text) };
+        }
+        html! {
+            @for word in text.split_inclusive(char::is_whitespace) {
+                @let start = word.len() - word.trim_start_matches(OPENING).len();
+                @let (open, rest) = word.split_at(start);
+                @let (address, end) = rest.split_at(rest.trim_end_matches(CLOSING).len());
+                (open) @if address.contains('@') { (self.value(address)) } @else { (address) } (end)
+            }
+        }
+    }
+
+    pub fn run(self, id: &str) -> Markup {
+        match self.home {
+            Some(home) => html! { a href={ (home) "/runs/" (id) "?format=html" } { bdi { (id) } } },
+            None => value(id),
+        }
+    }
+}
+
+/// What can stand in a path as it is.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
+
+/// What stands around an address in a sentence.
+const OPENING: [char; 4] = ['(', '"', '\'', '<'];
+const CLOSING: fn(char) -> bool =
+    |c| c.is_whitespace() || matches!(c, ')' | '"' | '\'' | '>' | '.' | ',' | ';' | ':' | '?');
+
+/// A moment: UTC here, and in the zone of the reader once the script has run.
+pub fn time(timestamp: &str) -> Markup {
+    html! { time datetime=(timestamp) { (moment(timestamp)) } }
+}
+
 /// Data: its direction does not reach what stands around it.
 pub fn value(text: &str) -> Markup {
     html! { bdi { (text) } }
@@ -97,23 +157,23 @@ pub fn fact(name: &str, content: impl Render) -> Markup {
 }
 
 /// Values one after the other, or a dash.
-pub fn values(values: &[impl AsRef<str>]) -> Markup {
+pub fn values(links: Links<'_>, values: &[impl AsRef<str>]) -> Markup {
     html! {
         @if values.is_empty() {
             "–"
         } @else {
             ul.values {
-                @for text in values { li { (value(text.as_ref())) } }
+                @for text in values { li { (links.value(text.as_ref())) } }
             }
         }
     }
 }
 
 /// What goes and what comes; either may be nothing.
-pub fn change(before: &str, after: &str) -> Markup {
+pub fn change(links: Links<'_>, before: &str, after: &str) -> Markup {
     html! {
-        @if !before.is_empty() { del { (value(before)) } " " }
-        @if !after.is_empty() { ins { (value(after)) } " " }
+        @if !before.is_empty() { del { (links.value(before)) } " " }
+        @if !after.is_empty() { ins { (links.value(after)) } " " }
     }
 }
 

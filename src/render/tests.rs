@@ -184,7 +184,13 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
         ));
     }
     report.count();
-    for render in [html::report, |report: &Report| {
+    let with_links = |report: &Report| {
+        let links = html::Links {
+            home: Some("/api/SyncHttp"),
+        };
+        html::report::details(report, links, |set| html::report::held_rows(set, links)).0
+    };
+    for render in [html::report, with_links, |report: &Report| {
         csv::report(report, csv::Separator::Comma)
     }] {
         let started = Instant::now();
@@ -216,6 +222,7 @@ fn an_explanation_is_inert_too() {
             standing: HOSTILE[8].into(),
         }],
         accounts: Vec::new(),
+        outside: Vec::new(),
         actions: Vec::new(),
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],

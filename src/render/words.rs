@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use domain::{
@@ -9,11 +10,12 @@ use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
     report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
+    wave::Wave,
 };
 
 /// As JSON has it.
@@ -108,6 +110,17 @@ pub(crate) fn moment(timestamp: &str) -> String {
     )
 }
 
+/// `2026-11-23 03:00 CET`: on a terminal, in the zone of `TZ` or of the system.
+pub(crate) fn local(timestamp: &str) -> String {
+    timestamp.parse::<Timestamp>().map_or_else(
+        |_| timestamp.to_owned(),
+        |at| {
+            let zoned = at.to_zoned(TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M %Z").to_string()
+        },
+    )
+}
+
 /// `1980 (1979 permissions, …), 2 repeated, 812 kB received`.
 pub(crate) fn requests(requests: &ServiceRequests) -> String {
     let kinds: Vec<String> = requests
@@ -134,7 +147,26 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     parts.join(", ")
 }
 
-/// The command that makes the changes of a report, or with `--approve CODE` what it holds (R27, R37).
+/// The command that makes the changes of a preview (R28, R37, R47).
+pub(crate) fn apply_command_of(report: &Report) -> String {
+    let wave = report.wave.iter().map(ToString::to_string);
+    let words = std::iter::once(command(report)).chain(wave);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// R28: why the commands of a report cannot be used yet, and what to do first.
+pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
+    (report.perform_sync == Some(PerformSync::Never)).then_some(
+        "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)",
+    )
+}
+
+/// What a run was restricted to (R47).
+pub(crate) fn wave(wave: &Wave) -> String {
+    format!("restricted with {wave} (R47)")
+}
+
+/// The command that makes all changes that a report is about, or with `--approve CODE` what it holds (R27, R37).
 pub(crate) fn command(report: &Report) -> String {
     match &report.undoes {
         None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
@@ -199,6 +231,16 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
+/// `about 75 s`, `about 12 min`: what is expected.
+pub(crate) fn about(left: Duration) -> String {
+    let s = left.as_secs_f64().ceil();
+    if s <= 120.0 {
+        format!("about {s} s")
+    } else {
+        format!("about {} min", (s / 60.0).ceil())
+    }
+}
+
 /// ` (reading 4.2 s, applying 1 min 23 s)`; nothing where all of it was quick.
 pub(crate) fn parts_of(timing: Timing) -> String {
     let parts: Vec<String> = [
@@ -256,6 +298,7 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     match outcome {
         RunOutcome::Open => "not ended",
+        RunOutcome::Stopped => "stopped by a person",
         RunOutcome::InSync => AllClear::InSync.text(),
         RunOutcome::Done => "done",
         RunOutcome::ChangesPending => "changes pending",
@@ -394,8 +437,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
-        Code::NotReviewed => "change that was not reviewed, left for later",
+        Code::NotReviewed => "change left for later, since the run was restricted to others",
         Code::DelegateLeftOut => "delegate without account, left out for now",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::AddressUnknown => "unknown address",

@@ -72,9 +72,9 @@ macro_rules! settings {
 }
 
 settings! {
-    ZIVVER_API_KEY: Secret = Required("an API key made in Zivver's settings, under API keys"), value::header_secret,
+    ZIVVER_API_KEY: Secret = Required("an API key made in the Zivver WebApp (Organization settings, Integrations, API keys)"), value::header_secret,
         "text", "",
-        "Secret. An API key made in Zivver's administration, under API keys. In Azure it is a Key Vault reference.";
+        "Secret. An API key made in the Zivver WebApp (Organization settings, Integrations, API keys). In Azure it is a Key Vault reference.";
     ZIVVER_API_URL: Url = Value("https://app.zivver.com/api"), value::service_url,
         "https URL", "",
         "Where Zivver's SCIM interface is, without `/scim/v2`. http is accepted for this machine only.";
@@ -108,7 +108,7 @@ settings! {
     EXO_CONCURRENCY: usize = Value("16"), |text| value::number(text, 1, 100),
         "number, 1 to 100", "",
         "The most requests in flight towards Exchange Online. The limiter finds its own level below it. Fewer where the process may open too few files.";
-    SSO_ACCOUNT_KEY: SsoAccountKey = Required("`object_id` where people sign in to Zivver with their Entra object id, else `omit`"), value::sso_account_key,
+    SSO_ACCOUNT_KEY: SsoAccountKey = Required("`object_id`, `user_principal_name` or `primary_address`, whichever Entra sends as the claim `ZivverAccountKey`; `omit` if people do not sign in so"), value::sso_account_key,
         "`object_id`, `user_principal_name`, `primary_address`, `omit`", "R23",
         "The source of the claim `ZivverAccountKey` in Entra, by which people sign in to Zivver. `omit` if none of these is its source.";
     MIN_SOURCE_RATIO: f64 = Value("0.5"), value::ratio,

@@ -185,7 +185,11 @@ pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
         return Ok(ClaimedDomains::new(domains));
     }
     let bad: Vec<String> = bad.iter().map(|text| shown(text)).collect();
-    Err(fault(format!("{} is not a domain", bad.join(", ")), REMEDY))
+    let are_not = match bad.len() {
+        1 => "is not a domain",
+        _ => "are not domains",
+    };
+    Err(fault(format!("{} {are_not}", bad.join(", ")), REMEDY))
 }
 
 /// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).

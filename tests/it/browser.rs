@@ -4,6 +4,7 @@ mod driver;
 mod large;
 mod pictures;
 mod site;
+mod standing;
 
 use std::{
     path::{Path, PathBuf},
@@ -156,12 +157,14 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     browser.says("needs attention").await;
     let form = "//section[.//h2[contains(., 'never had a mailbox')]]//form";
     let sure = browser
-        .element(&format!("{form}//input[@type='checkbox']"))
+        .element(&format!("{form}//input[@name='sure']"))
         .await;
     browser.click_on(&sure).await;
     let zivver = site.sandbox.zivver.control();
     zivver.set_latency(Duration::from_millis(900));
-    let approve = browser.element(&format!("{form}//button")).await;
+    let approve = browser
+        .element(&format!("{form}//button[@value='approve-all']"))
+        .await;
     browser.click_on(&approve).await;
     browser.says("Queued").await;
     let mut delivery = site.deliver();

@@ -17,9 +17,12 @@ mod serving;
 mod terminal;
 
 use bench::{Bench, Ended};
-use cloud_sync::domain::{
-    explain::Explanation,
-    report::{Report, RunOutcome},
+use cloud_sync::{
+    domain::{
+        explain::Explanation,
+        report::{Report, RunOutcome},
+    },
+    sandbox::zivver::User,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,8 +54,8 @@ async fn preview_apply_and_apply_again() {
     assert_eq!(report.outcome, RunOutcome::NeedsAttention);
 
     let code = &report.held[0].code;
-    let released = bench.run(&["apply", "--approve", code]);
-    assert_eq!(released.code, 0, "{released:?}");
+    let approved = bench.run(&["apply", "--approve", code]);
+    assert_eq!(approved.code, 0, "{approved:?}");
     let state = bench.sandbox.zivver.state();
     assert!(!state.user("supplier@corp.example").unwrap().active);
 
@@ -218,4 +221,143 @@ async fn the_demo_ends_well() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(ended.err, "");
     assert!(!ended.out.contains("NO "), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_some_of_a_set_are_approved_and_others_rejected() {
+    let (tenant, mut organisation) = bench::small();
+    organisation = organisation.with_user(User::new("guest@corp.example", "Guest"));
+    let bench = Bench::start((tenant, organisation)).await;
+    let is_active = |address: &str| {
+        let state = bench.sandbox.zivver.state();
+        state.user(address).is_some_and(|user| user.active)
+    };
+    let preview: Report = bench.run(&["preview", "--json"]).json();
+    let code = &preview.held[0].code;
+    let rejected = bench.run(&["reject", code, "--account", "supplier@corp.example"]);
+    assert_eq!(rejected.code, 0, "{rejected:?}");
+    assert!(
+        rejected.out.starts_with("Rejected 1 change\n"),
+        "{rejected:?}"
+    );
+    assert!(
+        rejected
+            .out
+            .contains("supplier@corp.example  suspend  active → suspended")
+    );
+    let approved = bench.run(&[
+        "apply",
+        "--approve",
+        code,
+        "--account",
+        "guest@corp.example",
+    ]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert!(
+        approved
+            .out
+            .contains("1  change that a person has rejected  R47"),
+        "{approved:?}"
+    );
+    assert!(is_active("supplier@corp.example") && !is_active("guest@corp.example"));
+
+    let listed = bench.run(&["reject"]);
+    assert!(listed.out.contains(code), "{listed:?}");
+    let wrong = bench.run(&["reject", "--undo", "c0de"]);
+    assert_eq!(wrong.code, 1);
+    let taken = bench.run(&["reject", "--undo", code]);
+    assert!(
+        taken.out.starts_with("No longer rejected 1 change\n"),
+        "{taken:?}"
+    );
+    assert!(
+        bench
+            .run(&["reject"])
+            .out
+            .starts_with("Rejected 0 changes\n")
+    );
+    let held = bench.run(&["preview"]);
+    assert_eq!(held.code, 3, "{held:?}");
+    for arguments in [
+        &["apply", "--account", "a@corp.example"][..],
+        &["reject", "--undo"],
+        &["reject", "--account", "a@corp.example"],
+    ] {
+        assert_eq!(bench.run(arguments).code, 1, "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_run_is_stopped_from_another_terminal() {
+    let bench = Bench::start(bench::small()).await;
+    let nothing = bench.run(&["stop"]);
+    assert_eq!(nothing.code, 1, "{nothing:?}");
+    assert!(
+        nothing.err.contains("there is nothing to stop"),
+        "{nothing:?}"
+    );
+    let exchange = bench.sandbox.exchange.control();
+    exchange.set_latency(std::time::Duration::from_secs(60));
+    let running = bench.begin(&["apply"]);
+    let stopped = loop {
+        let stopped = bench.run(&["stop"]);
+        if stopped.code == 0 {
+            break stopped;
+        }
+    };
+    assert!(stopped.out.contains("stops within seconds"), "{stopped:?}");
+    let ended = tokio::task::block_in_place(|| running.wait_with_output()).unwrap();
+    let ended: Ended = ended.into();
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.out.contains("Stopped by a person"), "{ended:?}");
+    assert!(bench.run(&["runs"]).out.contains("stopped by a person"));
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_a_go_live_goes_in_waves() {
+    let bench = Bench::start(bench::small()).await;
+    let has = |address: &str| bench.sandbox.zivver.state().user(address).is_some();
+    let preview = bench.run(&["preview", "--only", "create,update", "--first", "1"]);
+    assert!(
+        preview
+            .out
+            .contains("restricted with --only create,update --first 1 (R47)"),
+        "{preview:?}"
+    );
+    let hint = "cloud-sync apply --only create,update --first 1 makes these changes";
+    assert!(preview.out.contains(hint), "{preview:?}");
+    let first = bench.run(&["apply", "--only", "create,update", "--first", "1"]);
+    assert_eq!(first.code, 3, "{first:?}");
+    assert!(first.out.contains("1  change left for later"), "{first:?}");
+    assert!(has("bob@corp.example"));
+    assert!(
+        bench
+            .sandbox
+            .zivver
+            .state()
+            .group("info@corp.example")
+            .is_none()
+    );
+    let report: Report = bench.run(&["apply", "--only", "resume", "--json"]).json();
+    assert_eq!((report.actions.len(), report.counts.leave_out()), (0, true));
+
+    let before = bench.sandbox.zivver.control().journal().len();
+    bench.run(&["preview", "--out", "plan.json"]);
+    let read = bench.sandbox.zivver.control().journal().len();
+    assert_ne!(before, read);
+    for (arguments, error) in [
+        (&["--only", "delete"][..], "is not a kind of action"),
+        (&["--first", "0"], "0 is not in 1.."),
+        (&["--only", "approved"], "no code is given"),
+        (
+            &["plan.json", "--first", "1"],
+            "takes neither --only nor --first",
+        ),
+    ] {
+        let ended = bench.run(&[&["apply"], arguments].concat());
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains(error), "{ended:?}");
+    }
+    assert_eq!(bench.sandbox.zivver.control().journal().len(), read);
 }

@@ -295,7 +295,11 @@ fn the_openapi_document_has_the_paths_of_the_router() {
             };
             let refused = ApiCall::parse(&request).err().map(|problem| problem.kind);
             match operations.get(method) {
-                Some(_) => assert_eq!(refused, None, "{method} {path}"),
+                Some(operation) => {
+                    let needs_body = operation["requestBody"]["required"] == true;
+                    let expected = needs_body.then_some(ProblemKind::BadBody);
+                    assert_eq!(refused, expected, "{method} {path}");
+                }
                 None => assert_eq!(
                     refused,
                     Some(ProblemKind::MethodNotAllowed),

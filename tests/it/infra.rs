@@ -448,7 +448,7 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
         .collect();
     assert_eq!(
         queries,
-        ["runs", "held", "run-failed", "invocations"]
+        ["standing", "runs", "held", "run-failed", "invocations"]
             .map(|file| read(&format!("infra/queries/{file}.kql")))
     );
 }

@@ -114,6 +114,30 @@ async fn failed_and_recovered_are_told_once_each() {
     }
 }
 
+/// The channel hears how the accounts stand, not the zeros of a run that saw nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let mut nights = world(&receiver).await;
+    nights.set("MAX_NAME_CHANGES", "0");
+    let complete = nights.night().await;
+    assert!(complete.counts.held > 0);
+    refuse_key(&nights);
+    let failed = nights.night().await;
+    let heard = receiver.heard.lock().unwrap();
+    let told = heard.last().unwrap();
+    assert_eq!(
+        (&told["event"], &told["run"]),
+        (&"failed".into(), &failed.id.into())
+    );
+    assert_eq!(told["figures"]["run"], complete.id);
+    let held = told["figures"]["held"].as_array().unwrap().iter();
+    let held: u64 = held.map(|set| set["changes"].as_u64().unwrap()).sum();
+    assert_eq!(held, u64::from(complete.counts.held));
+    let text = told["message"].as_str().unwrap();
+    assert!(text.contains("The last complete run ended at"), "{text}");
+}
+
 /// Names are in reports; a channel with many readers hears of numbers and codes only.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_do_not_reach_a_channel() {
@@ -201,7 +225,7 @@ async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usi
         age_max_s: 26 * 3600,
         has_succeeded: true,
     };
-    let (_, notice) = at_tick(&Notified::default(), Some(overdue));
+    let (_, notice) = at_tick(&Notified::default(), Some(overdue), None);
     let address = Secret::new(url.parse().unwrap());
     let sent = cloud_sync::notify::send(&address, &notice.unwrap()).await;
     let said = match sent {

@@ -164,6 +164,31 @@ fn commands_are_found_wherever_a_page_has_them() {
     );
 }
 
+/// Where bash and PowerShell differ, both are there.
+#[test]
+fn each_bash_line_of_the_readme_has_its_form_in_powershell() {
+    let readme = page("README.md");
+    let powershell: Vec<&str> = readme
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter(|block| block.starts_with("powershell"))
+        .collect();
+    let powershell = powershell.join("\n");
+    for command in commands(&readme) {
+        let wanted = if let Some(assignment) = command.strip_prefix("export ") {
+            format!("$env:{} =", assignment.split('=').next().unwrap())
+        } else if command.starts_with("curl ") {
+            "Invoke-RestMethod".to_owned()
+        } else if command.starts_with("source ") {
+            "cloud-sync completions powershell".to_owned()
+        } else {
+            continue;
+        };
+        assert!(powershell.contains(&wanted), "{command}: {wanted}");
+    }
+}
+
 #[test]
 fn each_command_of_the_readme_is_typed_or_excused() {
     let shown: BTreeSet<String> = commands(&page("README.md")).into_iter().collect();
@@ -270,7 +295,9 @@ impl Terminal {
             .map_while(Result::ok)
             .any(|line| line.contains("Sandbox at"));
         assert!(ready, "{command} ended");
-        self.exports = fs::read_to_string(printed).unwrap();
+        let printed = fs::read_to_string(printed).unwrap();
+        let exports = printed.lines().filter(|line| line.starts_with("export "));
+        self.exports = exports.collect::<Vec<_>>().join("\n") + "\n";
         running
     }
 }

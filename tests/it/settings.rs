@@ -31,7 +31,11 @@ fn the_template_alone_says_what_is_still_to_be_filled_in() {
     let missing: Vec<&str> = error.problems().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(
         missing,
-        ["CLOUD_SYNC__ZIVVER_API_KEY", "CLOUD_SYNC__CLAIMED_DOMAINS"]
+        [
+            "CLOUD_SYNC__ZIVVER_API_KEY",
+            "CLOUD_SYNC__CLAIMED_DOMAINS",
+            "CLOUD_SYNC__SSO_ACCOUNT_KEY",
+        ]
     );
 }
 

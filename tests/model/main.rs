@@ -120,13 +120,13 @@ impl Model for Life {
             }),
             Property::always(NAMED, |_, state: &State| state.seen.unnamed.is_none()),
             Property::always(GONE, |_, state: &State| state.seen.left_open.is_none()),
-            Property::always(RELEASED, |_, state: &State| {
+            Property::always(APPROVED, |_, state: &State| {
                 state.never(Event::CodeDidNothing)
             }),
             Property::sometimes("something is held", |_, state: &State| {
                 !state.never(Event::Held)
             }),
-            Property::sometimes("a code releases it", |_, state: &State| {
+            Property::sometimes("a code approves it", |_, state: &State| {
                 !state.seen.made_by_code.is_empty()
             }),
             Property::sometimes("a change is sent again", |_, state: &State| {
@@ -147,7 +147,7 @@ const ONCE: &str = "R27: each approved change at most once";
 const ONE_WRITER: &str = "R29: one writer";
 const NAMED: &str = "R36: what is wrong at the end of a run is held or named";
 const GONE: &str = "R22: an undisturbed run leaves nothing wrong but what it holds";
-const RELEASED: &str = "R27: a code releases what was shown with it";
+const APPROVED: &str = "R27: a code approves what was shown with it";
 
 impl Life {
     fn check(limit: &str, broken: Broken, until: HasDiscoveries) -> impl Checker<Self> {

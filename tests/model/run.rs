@@ -132,7 +132,8 @@ impl Run {
     }
 
     fn approved(&self) -> BTreeSet<String> {
-        let open = self.approval.iter().flat_map(Approval::open);
+        let all = BTreeSet::new();
+        let open = self.approval.iter().flat_map(|it| it.open(&all));
         open.cloned().collect()
     }
 
@@ -323,7 +324,12 @@ impl State {
         self.give_back_of_killed(&world);
         let memory = self.memory.clone();
         let approval = code.as_ref().map(|code| self.approvals[code].clone());
-        let approved = approval.iter().flat_map(Approval::open).cloned().collect();
+        let all = BTreeSet::new();
+        let approved = approval
+            .iter()
+            .flat_map(|it| it.open(&all))
+            .cloned()
+            .collect();
         let wishes = Wishes {
             approved,
             now: self.now,

@@ -159,6 +159,11 @@ impl ZivverClient {
         &self.gate
     }
 
+    /// R30: whether the next call waits for Zivver's limit.
+    pub fn is_waiting(&self) -> bool {
+        self.governor.is_waiting()
+    }
+
     pub fn counters(&self) -> &Counters {
         self.sender.counters()
     }

@@ -31,6 +31,25 @@ pub struct Action {
 }
 
 impl Action {
+    /// R20: suspend, empty, removal of an alias, a delegate or a member.
+    pub fn takes_away(&self) -> bool {
+        let is_whole = match self.kind {
+            ActionKind::Suspend | ActionKind::Empty => true,
+            ActionKind::Create | ActionKind::Rename | ActionKind::Resume | ActionKind::Update => {
+                false
+            }
+        };
+        let removes = |change: &AttributeChange| match change.attribute {
+            Attribute::Aliases | Attribute::Delegates => !change.before.is_empty(),
+            Attribute::Address
+            | Attribute::Name
+            | Attribute::Active
+            | Attribute::ObjectId
+            | Attribute::SignInKey => false,
+        };
+        is_whole || self.changes.iter().any(removes)
+    }
+
     /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
     pub(super) fn followed_by(&mut self, later: Self) {
         if self.kind != ActionKind::Create && later.kind != ActionKind::Update {
@@ -62,6 +81,17 @@ pub enum ActionKind {
     Update,
     Suspend,
     Empty,
+}
+
+impl ActionKind {
+    pub const ALL: [Self; 6] = [
+        Self::Create,
+        Self::Rename,
+        Self::Resume,
+        Self::Update,
+        Self::Suspend,
+        Self::Empty,
+    ];
 }
 
 /// One attribute, old and new. For sets `before` holds what goes and `after` what comes.

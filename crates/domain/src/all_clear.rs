@@ -131,6 +131,7 @@ impl Standing {
                 RunOutcome::NeedsAttention
                 | RunOutcome::Done
                 | RunOutcome::Open
+                | RunOutcome::Stopped
                 | RunOutcome::Failed,
             ) => Self::NeedsAttention,
         }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    address::SmtpAddress,
     guard::Class,
     health::CLOCKS_DIFFER_S,
-    hold::{HeldChange, HeldSet},
+    held::{HeldChange, HeldSet},
 };
 
 /// How long a code may be used after it was shown, in seconds.
@@ -64,9 +65,22 @@ impl Approval {
         !self.used.contains(&change.fingerprint)
     }
 
+    /// Its changes; with accounts, only theirs (R47).
+    pub fn changes_of<'a>(
+        &'a self,
+        accounts: &'a BTreeSet<SmtpAddress>,
+    ) -> impl Iterator<Item = &'a HeldChange> {
+        let changes = self.changes.iter();
+        changes.filter(|change| change.is_of(accounts))
+    }
+
     /// Fingerprints of what a run may do though a limit holds it.
-    pub fn open(&self) -> impl Iterator<Item = &String> {
-        let open = self.changes.iter().filter(|change| self.is_open(change));
+    pub fn open<'a>(
+        &'a self,
+        accounts: &'a BTreeSet<SmtpAddress>,
+    ) -> impl Iterator<Item = &'a String> {
+        let open = self.changes_of(accounts);
+        let open = open.filter(|change| self.is_open(change));
         open.map(|change| &change.fingerprint)
     }
 

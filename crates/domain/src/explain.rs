@@ -33,6 +33,9 @@ pub struct Explanation {
     pub verdict: String,
     pub mailboxes: Vec<MailboxFacts>,
     pub accounts: Vec<AccountFacts>,
+    /// R13: addresses of both sides that no rule compares, because their domain is not claimed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outside: Vec<String>,
     /// What would change, with the rules behind it.
     pub actions: Vec<Action>,
     pub held: Vec<HeldFact>,
@@ -117,6 +120,7 @@ pub fn explain(
             .iter()
             .map(|ix| account_facts(*ix, world, memory, matching))
             .collect(),
+        outside: Vec::new(),
         actions: plan
             .approved
             .actions()
@@ -146,6 +150,7 @@ pub fn explain(
         last.into_iter()
             .flat_map(|last| held_then(last, &counted, world)),
     );
+    explanation.outside = outside(&explanation, policy);
     explanation.unknown = unknown(address, &explanation, world);
     explanation.verdict = verdict(address, &explanation, world);
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
@@ -155,6 +160,21 @@ pub fn explain(
         );
     }
     explanation
+}
+
+fn outside(explanation: &Explanation, policy: &Policy) -> Vec<String> {
+    let trustee = |text: &String| text.split(' ').next().unwrap_or_default().to_owned();
+    let mailboxes = explanation.mailboxes.iter().flat_map(|it| {
+        let trustees = it.full_access.iter().flatten().map(trustee);
+        it.aliases.iter().cloned().chain(trustees)
+    });
+    let accounts = explanation.accounts.iter();
+    let accounts = accounts.flat_map(|it| it.aliases.iter().chain(&it.delegates).cloned());
+    let all: BTreeSet<String> = mailboxes.chain(accounts).collect();
+    let is_outside = |text: &String| {
+        SmtpAddress::parse(text).is_ok_and(|address| !policy.claimed_domains.holds(&address))
+    };
+    all.into_iter().filter(is_outside).collect()
 }
 
 fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {

@@ -65,8 +65,10 @@ impl Run<'_> {
             .unwrap_or_else(|| self.id.to_owned())
     }
 
+    /// A run that a person stopped says nothing (R34).
     fn has_ended_for_all(&self) -> bool {
-        self.state == RunState::Ended && self.is_for_all
+        let has_ended = self.state == RunState::Ended && self.outcome != RunOutcome::Stopped;
+        has_ended && self.is_for_all
     }
 }
 

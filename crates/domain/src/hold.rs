@@ -1,4 +1,5 @@
-//! Takes out of the deltas what exceeds a limit, or what a shrunken source makes doubtful (R2, R26, R27). Changes are
+//! Takes out of the deltas what exceeds a limit, what a shrunken source makes doubtful, and what a person has rejected (R2,
+//! R26, R27, R47). Changes are
 //! held, not accounts: the rest of a delta is applied.
 
 mod fingerprints;
@@ -7,54 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::held::{HeldChange, HeldSet};
 pub(super) use fingerprints::digest;
-use fingerprints::{approvals, code, fingerprint};
+pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
+use fingerprints::{code, fingerprint, known_again};
 
 use super::{
     accounts::{AccountKind, Accounts},
-    address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Delta, Target},
     guard::{Class, Limit},
     ids::ScimId,
     matching::Matching,
-    memory::{BegunRename, Memory, Undone},
+    memory::{BegunRename, Memory, Rejection, Undone},
     world::Policy,
 };
-
-/// All changes of one class that were held, with what it takes to let them go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldSet {
-    pub class: Class,
-    /// Names exactly these changes (R27).
-    pub code: String,
-    /// Why, in one line.
-    pub reason: String,
-    pub changes: Vec<HeldChange>,
-}
-
-/// One guarded change, with before and after.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeldChange {
-    pub address: SmtpAddress,
-    pub what: String,
-    pub before: String,
-    pub after: String,
-    /// Equal for the same change of the same account with the same before and after (R27).
-    pub fingerprint: String,
-}
-
-impl HeldChange {
-    /// `remove alias a@corp.example`, `rename a@corp.example → b@corp.example`.
-    pub fn in_words(&self) -> String {
-        let values: Vec<&str> = [&*self.before, &*self.after]
-            .into_iter()
-            .filter(|value| !value.is_empty())
-            .collect();
-        format!("{} {}", self.what, values.join(" → "))
-    }
-}
 
 /// What R26 measures limits by: things in Zivver, claimed and unprotected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +133,9 @@ pub struct Mark {
     pub reason: String,
 }
 
+/// R47: the rejected changes that a plan would make otherwise, by fingerprint.
+pub type Met = BTreeMap<String, Target>;
+
 /// The deltas that are applied, and what is held beside them.
 #[derive(Debug)]
 pub struct Guarded {
@@ -176,6 +148,8 @@ pub struct Guarded {
     pub used: BTreeSet<String>,
     /// R37: what is undone still, without what was approved.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R47: what is not made since a person has rejected it.
+    pub rejected: Met,
 }
 
 /// A change that counts in a limit.
@@ -213,12 +187,16 @@ pub fn guard(
     circumstances: Circumstances<'_>,
 ) -> Guarded {
     let judge = circumstances.judge;
+    let rejections = Rejections::of(memory, circumstances.now);
     let mut guarding = Guarding {
         deltas,
         accounts,
         approved: circumstances.approved,
         redone: BTreeSet::new(),
         begun: &memory.begun_renames,
+        rejections: &rejections,
+        rejected: Met::new(),
+        rejected_of: BTreeMap::new(),
         units: Vec::new(),
         ledger: Ledger {
             accounts,
@@ -262,11 +240,35 @@ struct Guarding<'a> {
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     begun: &'a BTreeMap<ScimId, BegunRename>,
+    rejections: &'a Rejections,
+    rejected: Met,
+    /// R47: what was rejected a short while ago counts as if it were open.
+    rejected_of: BTreeMap<Class, u32>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
     exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
+}
+
+/// R47: fingerprints of rejected changes.
+struct Rejections {
+    all: BTreeSet<String>,
+    /// Those that count in the limits still.
+    new: BTreeSet<String>,
+}
+
+impl Rejections {
+    fn of(memory: &Memory, now: i64) -> Self {
+        let fingerprints = |is_meant: &dyn Fn(&Rejection) -> bool| -> BTreeSet<String> {
+            let rejections = memory.rejections.iter().filter(|it| is_meant(it));
+            rejections.map(|it| it.change.fingerprint.clone()).collect()
+        };
+        Self {
+            all: fingerprints(&|_| true),
+            new: fingerprints(&|it| it.counts(now)),
+        }
+    }
 }
 
 /// What is held so far.
@@ -344,9 +346,17 @@ impl Guarding<'_> {
             if !keys.iter().any(|key| undone.contains(key)) {
                 continue;
             }
-            let class = Some(Class::Undone);
-            let approved = approvals(class, &subject, &change, self.accounts, self.approved);
-            if approved.is_empty() {
+            let known = |decided| {
+                let class = Some(Class::Undone);
+                known_again(class, &subject, &change, self.accounts, decided)
+            };
+            let approved = known(self.approved);
+            let rejected = known(&self.rejections.all);
+            if approved.is_empty() && !rejected.is_empty() {
+                let met = rejected.into_iter().map(|it| (it, subject.target));
+                self.rejected.extend(met);
+                subject.take_out(&change);
+            } else if approved.is_empty() {
                 is_held = true;
                 self.ledger.record(&subject, &change, Class::Undone, "");
                 subject.take_out(&change);
@@ -365,8 +375,59 @@ impl Guarding<'_> {
         is_held
     }
 
+    /// R47: takes out what a person has rejected. A key without which something else that a limit applies to cannot be made
+    /// is left, to be held with that. Gives whether there is one.
+    fn take_out_rejected(&mut self, at: usize) -> bool {
+        if self.rejections.all.is_empty() {
+            return false;
+        }
+        loop {
+            let delta = &self.deltas[at];
+            let changes = delta.changes();
+            let rejected: Vec<(&Change, Vec<String>)> = changes
+                .iter()
+                .map(|change| (change, self.rejected(delta, change)))
+                .filter(|(_, rejected)| !rejected.is_empty())
+                .collect();
+            let is_needed = |key: &Change| {
+                key.is_sign_in_key()
+                    && changes.iter().any(|other| {
+                        let is_guarded = other.class().is_some() && other != key;
+                        let is_rejected = || rejected.iter().any(|(it, _)| *it == other);
+                        is_guarded && delta.rests_on(other, key) && !is_rejected()
+                    })
+            };
+            let met = rejected.iter().flat_map(|(_, rejected)| rejected);
+            let met = met.map(|it| (it.clone(), delta.target));
+            self.rejected.extend(met);
+            let is_key_needed = rejected.iter().any(|(change, _)| is_needed(change));
+            let Some((change, of)) = rejected.iter().find(|(change, _)| !is_needed(change)) else {
+                return is_key_needed;
+            };
+            if of.iter().any(|it| self.rejections.new.contains(it)) {
+                for (class, weight) in change.classes() {
+                    *self.rejected_of.entry(class).or_default() += weight;
+                }
+            }
+            let change = Change::clone(change);
+            self.deltas[at].take_out(&change);
+        }
+    }
+
+    /// R47: by which fingerprints a change is rejected. What is approved is not: that is said later.
+    fn rejected(&self, delta: &Delta, change: &Change) -> Vec<String> {
+        let known = |decided| known_again(None, delta, change, self.accounts, decided);
+        if known(self.approved).is_empty() {
+            known(&self.rejections.all)
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Lists the changes of a delta that a limit applies to.
     fn list(&mut self, at: usize) {
+        let is_key_needed = self.take_out_rejected(at);
+        let first = self.units.len();
         let delta = &self.deltas[at];
         let begun = match delta.target {
             Target::Existing(ix) => self.begun.get(self.accounts.get(ix).id()),
@@ -383,7 +444,7 @@ impl Guarding<'_> {
                     .contains(&mark_key(delta, &change, self.accounts));
             // An earlier invocation may have begun to do again what was undone.
             for class in [None, Some(Class::Undone)] {
-                let approved = approvals(class, delta, &change, self.accounts, self.approved);
+                let approved = known_again(class, delta, &change, self.accounts, self.approved);
                 is_approved |= !approved.is_empty();
                 self.used.extend(approved);
             }
@@ -399,6 +460,13 @@ impl Guarding<'_> {
                 },
             });
         }
+        let key = self.units[first..]
+            .iter()
+            .position(|unit| unit.change.is_sign_in_key());
+        if let Some(key) = key.filter(|_| is_key_needed) {
+            let reason = "the sign-in key was rejected, and other changes need it (R23, R47)";
+            self.hold(first + key, Class::SignInKey, reason);
+        }
     }
 
     fn wanted(&self, class: Class, spent: u32, base: u32) -> Wanted {
@@ -409,6 +477,7 @@ impl Guarding<'_> {
         Wanted {
             open: sum(UnitState::Open),
             approved: sum(UnitState::Approved),
+            rejected: self.rejected_of.get(&class).copied().unwrap_or_default(),
             spent: spent + sum(UnitState::Begun),
             base,
         }
@@ -442,7 +511,7 @@ impl Guarding<'_> {
     }
 
     /// Holds a change under a class, with what rests on it. What a held key keeps from being removed is shown with it, so
-    /// that one code releases both (R27).
+    /// that one code approves both (R27).
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
         self.units[unit].state = UnitState::Out;
@@ -503,6 +572,7 @@ impl Guarding<'_> {
             exceeded: self.exceeded,
             used: self.used,
             undone,
+            rejected: self.rejected,
         }
     }
 }
@@ -524,6 +594,9 @@ struct Wanted {
     /// They are carried out in any case, and leave that much less room for the others (R27).
     approved: u32,
     /// Made in the last 24 hours, or begun before.
+    /// R47: rejected in the last 24 hours. Without them those that were held beside them might come within the limit.
+    rejected: u32,
+    /// Made in the last 24 hours.
     spent: u32,
     /// What the limit is of.
     base: u32,
@@ -537,6 +610,7 @@ fn refusal(class: Class, wanted: Wanted, policy: &Policy, doubt: &Doubt) -> Opti
     let Wanted {
         open,
         approved,
+        rejected,
         spent,
         base,
     } = wanted;
@@ -554,12 +628,17 @@ fn refusal(class: Class, wanted: Wanted, policy: &Policy, doubt: &Doubt) -> Opti
         allowed = most;
         half = ", and never more than half of what is there";
     }
-    let all = u64::from(open) + u64::from(approved) + u64::from(spent);
+    let all = [open, approved, rejected, spent].map(u64::from);
+    let all: u64 = all.into_iter().sum();
     (all > u64::from(allowed)).then(|| {
         let changes = if open == 1 { "change" } else { "changes" };
-        let beside = match approved {
-            0 => String::new(),
-            approved => format!(", beside {approved} approved"),
+        let beside = match (approved, rejected) {
+            (0, 0) => String::new(),
+            (approved, 0) => format!(", beside {approved} approved"),
+            (0, rejected) => format!(", beside {rejected} rejected"),
+            (approved, rejected) => {
+                format!(", beside {approved} approved and {rejected} rejected")
+            }
         };
         let before = match spent {
             0 => String::new(),

@@ -54,6 +54,7 @@ impl Ledger<'_> {
         // Suspends that were to come first may be among what is left for later (R25).
         memory.cut_off &= self.plan.leaves_out;
         if self.is_for_all {
+            memory.rejections.clone_from(&self.plan.rejections);
             memory.held_of.clone_from(&self.plan.exceeded);
         }
         memory.give_back(&self.plan.untaken);
@@ -215,8 +216,10 @@ impl Ledger<'_> {
         let stays_held = self.plan.held.iter().any(|held| {
             doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
         });
+        // R47: who rejects what a source in doubt asks for does not confirm it.
+        let is_rejected = self.plan.rejections.iter().any(|it| doubts(it.class));
         // An approval of something else says nothing about a source or a scope that is in doubt.
-        let is_free = self.plan.held.is_empty() && !self.plan.leaves_out
+        let is_free = self.plan.held.is_empty() && !self.plan.leaves_out && !is_rejected
             || approved.iter().any(|class| !stays_held || doubts(*class));
         let seen = self.plan.seen.clone();
         memory.baseline = Some(match memory.baseline.take() {

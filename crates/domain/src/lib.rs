@@ -1,4 +1,4 @@
-//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40).
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40 and R47).
 //!
 //! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
 //! Zivver said.
@@ -19,10 +19,12 @@ pub mod directory;
 pub mod effect;
 pub mod execute;
 pub mod explain;
+pub mod figures;
 mod group_index;
 pub mod guard;
 pub mod hash;
 pub mod health;
+pub mod held;
 pub mod hold;
 pub mod ids;
 mod index;
@@ -42,6 +44,7 @@ pub mod outsider;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod rejection;
 pub mod remedies;
 pub mod report;
 pub mod reviewed;
@@ -49,6 +52,7 @@ pub mod schedule;
 pub mod scope;
 pub mod seen;
 pub mod settle;
+pub mod sides;
 mod sign_in_keys;
 pub mod since;
 pub mod source;
@@ -57,6 +61,7 @@ pub mod suspended;
 pub mod trustee;
 pub mod undo;
 mod unlisted;
+pub mod wave;
 pub mod wishes;
 pub mod world;
 

@@ -9,6 +9,7 @@ use super::{
     account::Actual,
     address::SmtpAddress,
     guard::Class,
+    held::HeldChange,
     ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
     seen::{SeenAccounts, TargetDoubt},
 };
@@ -42,6 +43,9 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R47
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejection>,
     /// When we suspended which users (epoch seconds).
     pub suspended: BTreeMap<ScimId, i64>,
     /// R16: accounts that this program created a short while ago, which a list may not show yet.
@@ -194,6 +198,23 @@ pub struct Undone {
     pub changes: BTreeSet<String>,
 }
 
+/// R47: a change that a person has rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    pub class: Class,
+    /// Of the held set that it was in. It names the change where the rejection is taken back.
+    pub code: String,
+    pub change: HeldChange,
+    /// Epoch seconds.
+    pub at: i64,
+    /// The account, once a run has planned the change again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<ScimId>,
+    /// What the source wanted the last time that the change was planned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<SourceState>,
+}
+
 /// Hashes of what the source wants for an account; `None` where that was not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
@@ -259,6 +280,9 @@ impl Memory {
         }
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
+        }
+        for rejection in &mut self.rejections {
+            rejection.at = rejection.at.min(now);
         }
         for created in self.created.values_mut() {
             created.at = created.at.min(now);

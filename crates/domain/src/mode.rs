@@ -24,13 +24,16 @@ pub enum Trigger {
 }
 
 /// `PERFORM_SYNC`: who may make a run write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PerformSync {
     /// `false`: nothing ever writes.
+    #[serde(rename = "false")]
     Never,
     /// `on-demand`: only runs that a person started as `apply`.
     OnDemand,
     /// `true`: the timer too.
+    #[serde(rename = "true")]
     Always,
 }
 

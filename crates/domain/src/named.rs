@@ -1,6 +1,6 @@
 //! R39: the addresses that a run is asked for, and what they lead to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,68 @@ pub(super) fn nearest(address: &SmtpAddress, world: &World) -> Vec<SmtpAddress> 
         .collect();
     let likeliest = near.into_iter().take(NEAREST_MAX);
     likeliest.map(|(_, known)| known.clone()).collect()
+}
+
+/// How many addresses are listed for a name.
+const FOUND_MAX: usize = 50;
+
+/// Addresses by the name of their mailbox or account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// All words of the name were found; otherwise the names are the nearest ones.
+    pub is_exact: bool,
+    /// The address and the name, by name.
+    pub nearest: Vec<(String, String)>,
+    pub total: usize,
+}
+
+/// Everything whose name or address contains all words of `name`; where nothing does, what differs by typing errors.
+pub fn with_name(name: &str, world: &World) -> Found {
+    let wanted = words_of(name);
+    let mailboxes = world.directory.mailboxes.iter();
+    let mailboxes = mailboxes.map(|it| (it.primary.as_str(), &*it.display_name));
+    let accounts = world.accounts.iter();
+    let accounts = accounts.map(|(_, it)| (it.address().as_str(), it.name()));
+    // The name of the mailbox comes first where both have the address.
+    let mut all: BTreeMap<&str, &str> = accounts.collect();
+    all.extend(mailboxes);
+    let collect = |is_exact, mut found: Vec<(usize, &str, &str)>| {
+        found.sort_unstable();
+        Found {
+            is_exact,
+            total: found.len(),
+            nearest: found
+                .into_iter()
+                .take(if is_exact { FOUND_MAX } else { NEAREST_MAX })
+                .map(|(_, name, address)| (address.to_owned(), name.to_owned()))
+                .collect(),
+        }
+    };
+    let has_all = |text: &str| wanted.iter().all(|word| text.contains(word.as_str()));
+    let exact: Vec<_> = all
+        .iter()
+        .filter(|(address, name)| has_all(&format!("{} {}", name.to_lowercase(), address)))
+        .map(|(address, name)| (0, *name, *address))
+        .collect();
+    if !exact.is_empty() || wanted.is_empty() {
+        return collect(true, exact);
+    }
+    let near = all.iter().filter_map(|(address, name)| {
+        let words = words_of(name);
+        let typos = wanted.iter().map(|word| {
+            let most = (word.chars().count() / 3).min(TYPOS_MAX);
+            let distances = words.iter().map(|it| strsim::osa_distance(word, it));
+            distances.filter(|typos| *typos <= most).min()
+        });
+        let typos: usize = typos.sum::<Option<usize>>()?;
+        Some((typos, *name, *address))
+    });
+    collect(false, near.collect())
+}
+
+fn words_of(name: &str) -> Vec<String> {
+    let name = name.to_lowercase();
+    name.split_whitespace().map(str::to_owned).collect()
 }
 
 fn distance(address: &SmtpAddress, known: &SmtpAddress) -> Option<usize> {

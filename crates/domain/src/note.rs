@@ -34,7 +34,7 @@ macro_rules! codes {
         impl Code {
             pub const ALL: &'static [Self] = &[$(Self::$code,)+];
 
-            /// The rule, `R1` to `R40`.
+            /// The rule, such as `R1`.
             pub fn rule(self) -> &'static str {
                 match self { $(Self::$code => $rule,)+ }
             }
@@ -132,6 +132,8 @@ codes! {
     AddressTaken = "R24" true,
     /// An approved change that is not planned any more as it was, or was made before.
     ApprovalOutdated = "R27" false,
+    /// A change that a person has rejected.
+    Rejection = "R47" false,
     /// A change of the reviewed plan that is not made.
     ReviewOutdated = "R28" false,
     /// A change outside the reviewed plan, left for a later run.

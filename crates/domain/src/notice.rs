@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     all_clear::AllClear,
+    figures::Figures,
     guard::Class,
     health::{Overdue, Run},
     mode::PerformSync,
-    report::{Counts, Report, RunOutcome, RunState},
+    report::{Report, RunOutcome, RunState},
 };
 
 /// What was last told.
@@ -40,30 +41,22 @@ pub struct Notice {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Of the last complete run, which is `run` unless that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<HeldLine>,
-}
-
-/// A held set without its changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HeldLine {
-    pub class: Class,
-    pub changes: usize,
-    pub reason: String,
-    pub code: String,
+    pub figures: Option<Figures>,
 }
 
 /// What a run that ended means to what was told before. An undo and a run for a few accounts say nothing about the whole, and
-/// only a success ends an alarm (R28).
+/// only a success ends an alarm (R28). `last` are the figures of the last complete run.
 pub fn after_run(
     before: &Notified,
     report: &Report,
     setting: PerformSync,
+    last: Option<&Figures>,
 ) -> (Notified, Option<Notice>) {
     let run = Run::from(report);
-    if report.state != RunState::Ended || !run.is_for_all {
+    let says_nothing = report.state != RunState::Ended || report.outcome == RunOutcome::Stopped;
+    if says_nothing || !run.is_for_all {
         return (before.clone(), None);
     }
     if report.outcome == RunOutcome::Failed {
@@ -71,7 +64,7 @@ pub fn after_run(
             failed: true,
             ..before.clone()
         };
-        let notice = (!before.failed).then(|| failed(report));
+        let notice = (!before.failed).then(|| failed(report, last));
         return (after, notice);
     }
     let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
@@ -102,8 +95,12 @@ pub fn after_run(
     (after, notice)
 }
 
-/// What it means that no run has succeeded for too long.
-pub fn at_tick(before: &Notified, overdue: Option<Overdue>) -> (Notified, Option<Notice>) {
+/// What it means that no run has succeeded for too long. `last` are the figures of the last complete run.
+pub fn at_tick(
+    before: &Notified,
+    overdue: Option<Overdue>,
+    last: Option<&Figures>,
+) -> (Notified, Option<Notice>) {
     let Some(overdue) = overdue.filter(|_| !before.silent) else {
         return (before.clone(), None);
     };
@@ -116,10 +113,12 @@ pub fn at_tick(before: &Notified, overdue: Option<Overdue>) -> (Notified, Option
     let notice = Notice {
         event: Event::NoSuccess,
         title: format!("Cloud Sync: {overdue}"),
-        text: format!("{since} Look at the last runs on the dashboard, or run `cloud-sync check`."),
+        text: with_figures(
+            &format!("{since} Look at the last runs on the dashboard, or run `cloud-sync check`."),
+            last,
+        ),
         run: None,
-        counts: None,
-        held: Vec::new(),
+        figures: last.cloned(),
     };
     (
         Notified {
@@ -130,17 +129,25 @@ pub fn at_tick(before: &Notified, overdue: Option<Overdue>) -> (Notified, Option
     )
 }
 
-fn failed(report: &Report) -> Notice {
+fn failed(report: &Report, last: Option<&Figures>) -> Notice {
     let cause = report
         .error
         .as_deref()
         .unwrap_or("the report tells no cause");
-    notice(
-        Event::Failed,
-        "Cloud Sync: the run failed",
-        cause.to_owned(),
-        report,
-    )
+    Notice {
+        event: Event::Failed,
+        title: "Cloud Sync: the run failed".to_owned(),
+        text: with_figures(cause, last),
+        run: Some(report.id.clone()),
+        figures: last.cloned(),
+    }
+}
+
+fn with_figures(text: &str, last: Option<&Figures>) -> String {
+    match last {
+        Some(figures) => format!("{}. The {figures}.", text.trim_end_matches('.')),
+        None => text.to_owned(),
+    }
 }
 
 fn newly_held(report: &Report) -> Notice {
@@ -164,6 +171,7 @@ fn recovered(report: &Report) -> Notice {
         | RunOutcome::ChangesPending
         | RunOutcome::NeedsAttention
         | RunOutcome::Open
+        | RunOutcome::Stopped
         | RunOutcome::Failed => {
             "Runs succeed again, and nothing is held. The report lists changes or findings that need attention."
         }
@@ -173,19 +181,12 @@ fn recovered(report: &Report) -> Notice {
 }
 
 fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
-    let held = report.held.iter().map(|set| HeldLine {
-        class: set.class,
-        changes: set.changes.len(),
-        reason: set.reason.clone(),
-        code: set.code.clone(),
-    });
     Notice {
         event,
         title: title.to_owned(),
         text,
         run: Some(report.id.clone()),
-        counts: Some(report.counts.clone()),
-        held: held.collect(),
+        figures: Some(Figures::of(report)),
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
         let mut before = Notified::default();
         let mut events = Vec::new();
         for report in story {
-            let (after, notice) = after_run(&before, report, PerformSync::Always);
+            let (after, notice) = after_run(&before, report, PerformSync::Always, None);
             before = after;
             events.push(notice.map(|notice| notice.event));
         }
@@ -276,6 +277,27 @@ mod tests {
         assert_eq!(told(&[scoped, cut_off]), [None, None]);
     }
 
+    /// A run that failed saw nothing: what it would count as 0 is as the last complete run left it.
+    #[test]
+    fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
+        let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::Suspend]));
+        let mut failed = run(RunOutcome::Failed, &[]);
+        failed.error = Some("source incomplete".into());
+        let setting = PerformSync::Always;
+        let notice = after_run(&Notified::default(), &failed, setting, Some(&figures)).1;
+        let notice = notice.unwrap();
+        assert_eq!(notice.figures, Some(figures));
+        assert!(
+            notice
+                .text
+                .starts_with("source incomplete. The last complete run ended at "),
+            "{}",
+            notice.text
+        );
+        let first = after_run(&Notified::default(), &failed, setting, None).1;
+        assert_eq!(first.unwrap().text, "source incomplete");
+    }
+
     #[test]
     fn r28_only_a_success_ends_an_alarm() {
         let alarmed = Notified {
@@ -296,11 +318,11 @@ mod tests {
             ..run(RunOutcome::InSync, &[])
         };
         for report in [&preview, &undo, &scoped] {
-            let (after, notice) = after_run(&alarmed, report, PerformSync::Always);
+            let (after, notice) = after_run(&alarmed, report, PerformSync::Always, None);
             assert_eq!((&after, notice), (&alarmed, None), "{report:?}");
         }
         for setting in [PerformSync::Never, PerformSync::OnDemand] {
-            let (after, notice) = after_run(&alarmed, &preview, setting);
+            let (after, notice) = after_run(&alarmed, &preview, setting, None);
             assert_eq!(after, Notified::default());
             assert_eq!(notice.map(|notice| notice.event), Some(Event::Recovered));
         }
@@ -309,24 +331,29 @@ mod tests {
     #[test]
     fn silence_is_told_once_until_a_success() {
         let fresh = Notified::default();
-        assert_eq!(at_tick(&fresh, None).1, None);
+        assert_eq!(at_tick(&fresh, None, None).1, None);
         let overdue = Overdue {
             age_s: 27 * 3600,
             age_max_s: 26 * 3600,
             has_succeeded: true,
         };
-        let (silent, notice) = at_tick(&fresh, Some(overdue));
+        let (silent, notice) = at_tick(&fresh, Some(overdue), None);
         assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
-        assert_eq!(at_tick(&silent, Some(overdue)).1, None);
+        assert_eq!(at_tick(&silent, Some(overdue), None).1, None);
         let held = [Class::Suspend];
         let waiting = Notified {
             held: held.into(),
             ..silent.clone()
         };
         let setting = PerformSync::Always;
-        let (_, notice) = after_run(&waiting, &run(RunOutcome::NeedsAttention, &held), setting);
+        let (_, notice) = after_run(
+            &waiting,
+            &run(RunOutcome::NeedsAttention, &held),
+            setting,
+            None,
+        );
         assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
-        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting);
+        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting, None);
         assert_eq!(
             (after, notice.map(|notice| notice.event)),
             (fresh, Some(Event::Recovered))

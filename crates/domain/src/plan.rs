@@ -15,16 +15,18 @@ use super::{
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
-    memory::{Baseline, Memory, Undone, Untaken},
+    memory::{Baseline, Memory, Rejection, Undone, Untaken},
     note::{Code, Note},
     offenders::withhold,
     order::order,
-    reviewed::Restricted,
+    rejection::{self, still_rejected},
+    reviewed::{Restricted, Reviewed},
     settle::settle,
     sign_in_keys,
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
+    wave::Wave,
     world::{MailboxScope, Policy, World},
 };
 pub use super::{
@@ -63,6 +65,8 @@ pub struct Plan {
     pub waiting: BTreeSet<String>,
     /// R37: what is undone, once this plan is carried out.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R47: what is rejected still.
+    pub rejections: Vec<Rejection>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     pub doubt: Doubt,
@@ -70,6 +74,8 @@ pub struct Plan {
     pub accounts_outside: u32,
     /// R28: changes that were not reviewed are left for a later run.
     pub leaves_out: bool,
+    /// R28, R47: what the plan was restricted to.
+    pub reviewed: Option<Reviewed>,
 }
 
 /// What may be carried out. Only [`plan`] makes one, and only after the guard has taken out what is held.
@@ -242,7 +248,21 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let settled = settled(guarded.deltas, &proposed, world, matching, wishes);
+    notes.extend(rejection::notes(
+        memory,
+        &guarded.rejected,
+        &guarded.held,
+        world,
+    ));
+    let rejections = still_rejected(
+        memory,
+        &guarded.rejected,
+        &wishes.approved,
+        world,
+        policy,
+        matching,
+    );
+    let (settled, reviewed) = settled(guarded.deltas, &proposed, world, matching, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -275,30 +295,34 @@ fn decide(
         proposed,
         waiting,
         undone: guarded.undone,
+        rejections,
         seen,
         doubt,
         accounts_outside: outside(matching),
         leaves_out: settled.leaves_out,
+        reviewed,
     }
 }
 
-/// What can be had of what the guard allows, and of that what was reviewed (R28).
+/// What can be had of what the guard allows, and of that what was reviewed (R28), or is of the wave (R47).
 fn settled(
     allowed: Vec<Delta>,
     proposed: &BTreeMap<Target, Delta>,
     world: &World,
     matching: &Matching,
     wishes: &Wishes,
-) -> Restricted {
-    let Some(reviewed) = &wishes.reviewed else {
-        let settled = settle(allowed, world, matching);
-        return Restricted {
+) -> (Restricted, Option<Reviewed>) {
+    let settled = settle(allowed.clone(), world, matching);
+    let wave = wishes.wave.as_ref();
+    let choose = |wave: &Wave| wave.choose(&settled.deltas, world, &wishes.approved);
+    let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
+        let all = Restricted {
             deltas: settled.deltas,
             notes: settled.notes,
             leaves_out: false,
         };
+        return (all, None);
     };
-    let settled = settle(allowed.clone(), world, matching);
     let proposed: Vec<Delta> = proposed.values().cloned().collect();
     let written = &wishes.written;
     let mut restricted = reviewed.restrict(
@@ -310,7 +334,7 @@ fn settled(
         written,
     );
     restricted.notes.extend(settled.notes);
-    restricted
+    (restricted, Some(reviewed))
 }
 
 /// R26: with what earlier runs counted for nothing given back.

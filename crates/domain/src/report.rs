@@ -11,13 +11,14 @@ use super::{
     directory::to_u32,
     execute::Applied,
     hold::HeldSet,
-    mode::{Mode, Trigger},
+    mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
-    plan::{Action, ActionKind, Plan},
+    plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
+    wave::Wave,
     world::World,
 };
 
@@ -59,6 +60,12 @@ pub struct Report {
     /// R28: the preview whose changes, and no others, this run makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<String>,
+    /// R47: the part of its plan that the run was restricted to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
+    /// R28: what the setting was; it decides whether the plan can be applied.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub perform_sync: Option<PerformSync>,
     pub source: SourceFacts,
     pub target: TargetFacts,
     pub counts: Counts,
@@ -132,6 +139,8 @@ pub enum RunOutcome {
     ChangesPending,
     /// Something is held, was refused, or is unknown.
     NeedsAttention,
+    /// R34: a person stopped it before its end.
+    Stopped,
     Failed,
 }
 
@@ -233,6 +242,8 @@ impl Report {
             others: None,
             undoes: None,
             applies: None,
+            wave: None,
+            perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
             counts: Counts::default(),
@@ -348,6 +359,29 @@ impl Report {
             .retain(|account| names.contains(account.address.as_str()));
     }
 
+    /// R40: keeps what names an address, as its own or as a value.
+    pub fn keep_only(&mut self, address: &SmtpAddress) {
+        let is = |text: &str| SmtpAddress::verbatim(text) == *address;
+        let names = |action: &Action| {
+            let values = |change: &AttributeChange| {
+                change.before.iter().chain(&change.after).any(|it| is(it))
+            };
+            action.address == *address || action.changes.iter().any(values)
+        };
+        self.accounts = vec![address.clone()];
+        self.actions.retain(|it| names(&it.action));
+        self.differences.retain(names);
+        for set in &mut self.held {
+            set.changes
+                .retain(|it| it.address == *address || is(&it.before) || is(&it.after));
+        }
+        self.held.retain(|set| !set.changes.is_empty());
+        self.skipped.retain(|note| is(&note.address));
+        self.suspended.retain(|account| account.address == *address);
+        self.since = None;
+        self.count();
+    }
+
     /// Counts what the lists hold; to be called when they are complete.
     pub fn count(&mut self) {
         let mut counts = Counts::default();
@@ -389,6 +423,12 @@ impl Report {
         self.counts = counts;
     }
 
+    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
+    /// without mailboxes is not read).
+    pub fn has_read(&self) -> bool {
+        self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
+    }
+
     /// R26, R32: whether an administrator has something to look at.
     pub fn needs_attention(&self) -> bool {
         !self.held.is_empty()
@@ -423,6 +463,13 @@ impl Report {
     /// One line for a log, without addresses.
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
+        let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        if !self.has_read() {
+            return format!(
+                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                self.id, self.mode
+            );
+        }
         format!(
             "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
@@ -433,7 +480,7 @@ impl Report {
             self.counts.failed,
             self.counts.held,
             self.remaining,
-            std::time::Duration::from_millis(self.duration_ms).as_secs_f64(),
+            seconds,
         )
     }
 }

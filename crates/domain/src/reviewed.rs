@@ -1,4 +1,4 @@
-//! R28: a run that is restricted to the changes of a preview that a person has reviewed.
+//! R28: a run that is restricted to the changes of a preview that a person has reviewed, or to a wave (R47).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +19,10 @@ use super::{
 };
 
 /// The changes of a reviewed plan, by account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reviewed {
+    /// Why other changes are left for later.
+    why: &'static str,
     accounts: BTreeMap<String, Account>,
     /// The address by which the reviewed plan names an account that it changes.
     addresses: BTreeMap<ScimId, SmtpAddress>,
@@ -101,7 +103,21 @@ pub(super) struct Restricted {
 
 impl Reviewed {
     pub fn of<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Self {
-        let mut reviewed = Self::default();
+        Self::because("it was not reviewed", actions)
+    }
+
+    /// R47
+    pub fn of_wave<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Self {
+        Self::because("the run is restricted to other changes", actions)
+    }
+
+    fn because<'a>(why: &'static str, actions: impl IntoIterator<Item = &'a Action>) -> Self {
+        let mut reviewed = Self {
+            why,
+            accounts: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            made: BTreeSet::new(),
+        };
         for action in actions {
             let key = account_key(action.id.as_ref(), action.account, &action.address);
             let account = Account {
@@ -164,7 +180,7 @@ impl Reviewed {
                     continue;
                 }
                 let why = if possible.contains(&entry) {
-                    "it needs a change that was not reviewed"
+                    "it needs a change that is left for later"
                 } else if allowed.contains(&entry) {
                     "it cannot be made now"
                 } else if proposed.contains(&entry) {
@@ -233,7 +249,8 @@ impl<'a> Review<'a> {
         }
         let left: Vec<String> = left.into_iter().collect();
         let text = format!(
-            "left for later, since it was not reviewed: {}",
+            "left for later, since {}: {}",
+            self.reviewed.why,
             left.join(", ")
         );
         Some(Note::new(address, Code::NotReviewed, text))

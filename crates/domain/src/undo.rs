@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use standing::{knows_source, mailbox_source};
 pub use standing::{source_state, still_undone, undone_after};
 
 use super::{

@@ -7,6 +7,7 @@ use super::{
     ids::ScimId,
     reviewed::Reviewed,
     scope::RunScope,
+    wave::Wave,
 };
 
 /// What one run wants beyond the policy.
@@ -29,4 +30,6 @@ pub struct Wishes {
     pub held: Option<Marks>,
     /// R28: nothing but these changes is made.
     pub reviewed: Option<Reviewed>,
+    /// R47: where nothing was reviewed, nothing but this part of the plan is made.
+    pub wave: Option<Wave>,
 }

@@ -28,6 +28,9 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    if let Some(wave) = &report.wave {
+        writeln!(out, "{DIM}{}{DIM:#}", inert(&words::wave(wave)))?;
+    }
     if let Some(preview) = &report.applies {
         writeln!(out, "{DIM}{}{DIM:#}", inert(&words::applies(preview)))?;
     }
@@ -37,6 +40,10 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     write_suspended(out, report)?;
     write_since(out, report)?;
     write_verdict(out, report)?;
+    let is_for_later = report.planned_writes > 0 || !report.held.is_empty();
+    if let Some(forbidden) = words::forbidden(report).filter(|_| is_for_later) {
+        writeln!(out, "{YELLOW}{forbidden}{YELLOW:#}")?;
+    }
     write_read(out, report)?;
     write_requests(out, report)?;
     writeln!(
@@ -130,7 +137,7 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(out, "{RED}{BOLD}{title}{BOLD:#}{RED:#}")?;
             return Ok(());
         }
-        RunOutcome::Open => DIM,
+        RunOutcome::Open | RunOutcome::Stopped => DIM,
         RunOutcome::InSync | RunOutcome::Done => GREEN,
         RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
     };
@@ -161,7 +168,7 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             out,
             "{}. Nothing was written: {} makes these changes.",
             words::estimate(report.planned_writes, report.estimate_ms),
-            inert(&words::command(report))
+            inert(&words::apply_command_of(report))
         )?;
     }
     Ok(())

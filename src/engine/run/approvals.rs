@@ -1,21 +1,32 @@
-//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved.
+//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved. Rejections
+//! between runs (R47).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{super::Engine, RunError, RunRequest, RunSummary, Running};
+use super::{
+    super::{Engine, history::Records},
+    RunError, RunRequest, RunSummary, Running, release,
+    start::owner,
+};
 use crate::{
     domain::{
+        address::SmtpAddress,
         approval::Approval,
         guard::Class,
+        hold::HeldChange,
+        memory::{Memory, Rejection},
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
-        record::{Entry, PlanRecord},
-        report::{ActionOutcome, RunState},
+        record::PlanRecord,
+        report::ActionOutcome,
         world::World,
     },
     engine::journal::read_again,
-    state::{RunId, State, StateError},
+    state::{RunId, State, StateError, Stored, lock::Acquired},
 };
 
 impl Engine {
@@ -30,38 +41,110 @@ impl Engine {
         let now = self.now().as_second();
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
-            let approval = known_approval(self.state().await?, code)
-                .await?
-                .ok_or_else(|| RunError::UnknownApproval(code.clone()))?;
-            if approval.is_expired(now) {
+            match valid_approval(self.state().await?, code, now).await {
+                Ok(approval) => drop(approvals.insert(code.clone(), approval)),
                 // The rest of a run that has begun continues without it.
-                if self.has_begun(request).await? {
-                    continue;
-                }
-                return Err(RunError::ExpiredApproval(code.clone()));
+                Err(RunError::ExpiredApproval(_)) if self.has_begun(request).await? => {}
+                Err(error) => return Err(error),
             }
-            approvals.insert(code.clone(), approval);
+        }
+        if approvals.len() == request.approve.len() {
+            know_accounts(approvals.values(), &request.approve_accounts)?;
         }
         Ok(approvals)
     }
 
     async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
-        let recorded = self.recorded_state(request).await?;
-        Ok(matches!(
-            recorded,
-            Some(RunState::Running | RunState::Continues)
-        ))
+        let recorded = self.recorded(request).await?;
+        Ok(recorded.as_ref().is_some_and(RunSummary::has_begun))
     }
+}
+
+/// What is done about rejections (R47).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Of the held set.
+    pub code: String,
+    /// Only the changes of these accounts; empty for all.
+    pub accounts: BTreeSet<SmtpAddress>,
+    /// Whether rejections are taken back.
+    pub takes_back: bool,
+}
+
+impl Records<'_> {
+    /// R47: what is rejected.
+    pub async fn rejections(&self) -> Result<Vec<Rejection>, RunError> {
+        let memory: Option<Stored<Memory>> = self.state.memory().await?;
+        Ok(memory.map_or_else(Vec::new, |stored| stored.value.rejections))
+    }
+
+    /// R47: rejects what a code stands for, or takes that back. Gives the changes.
+    pub async fn decide(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+        // A run that writes would overwrite the memory, or fail since it has changed (R29).
+        let id = RunId::after(None, self.clock.now(), 0);
+        let lock = self.state.lock(self.lease);
+        let guard = match lock.acquire_within(&owner(&id), Duration::ZERO).await? {
+            Acquired::Mine(guard) => guard,
+            Acquired::Held(holder) => {
+                return Err(RunError::LockHeld {
+                    holder: holder.to_string(),
+                });
+            }
+        };
+        let decided = self.decide_alone(decision).await;
+        release(Some(guard)).await;
+        decided
+    }
+
+    async fn decide_alone(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+        let Decision {
+            code,
+            accounts,
+            takes_back,
+        } = decision;
+        let stored: Option<Stored<Memory>> = self.state.memory().await?;
+        let (mut memory, revision) = stored.map_or_else(
+            || (Memory::default(), None),
+            |stored| (stored.value, Some(stored.revision)),
+        );
+        let now = self.clock.now().as_second();
+        let changed = if *takes_back {
+            memory.take_back_rejections(code, accounts)
+        } else {
+            let approval = valid_approval(self.state, code, now).await?;
+            know_accounts(std::iter::once(&approval), accounts)?;
+            memory.reject(code, &approval, accounts, now)
+        };
+        if *takes_back && changed.is_empty() {
+            return Err(RunError::NotRejected(code.clone()));
+        }
+        self.state.save_memory(&memory, revision.as_ref()).await?;
+        Ok(changed)
+    }
+}
+
+/// An approval that may be used now.
+async fn valid_approval(state: &State, code: &str, now: i64) -> Result<Approval, RunError> {
+    let approval = known_approval(state, code).await?;
+    let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
+    if approval.is_expired(now) {
+        return Err(RunError::ExpiredApproval(code.to_owned()));
+    }
+    Ok(approval)
 }
 
 impl Running<'_> {
     /// Fingerprints of what this run may do though a limit holds it.
     pub(super) fn approved(&self) -> BTreeSet<String> {
+        let accounts = &self.request.approve_accounts;
         let approvals = self.approvals.values();
-        approvals.flat_map(Approval::open).cloned().collect()
+        approvals
+            .flat_map(|approval| approval.open(accounts))
+            .cloned()
+            .collect()
     }
 
-    /// R27: the classes of which the run used an approval, in this invocation or in an earlier one.
+    /// R27: the classes of which the run used an approval of a whole set (R47), in this invocation or in an earlier one.
     pub(super) fn used_classes(&self, plan: &Plan) -> BTreeSet<Class> {
         let is_used = |approval: &&Approval| {
             let is_used_earlier = self.request.id.is_some() && !approval.used.is_empty();
@@ -69,7 +152,11 @@ impl Running<'_> {
             is_used_earlier
                 || changes.any(|change| plan.used_approvals.contains(&change.fingerprint))
         };
-        let used = self.approvals.values().filter(is_used);
+        let is_whole = |approval: &&Approval| {
+            let selected = approval.changes_of(&self.request.approve_accounts);
+            selected.count() == approval.changes.len()
+        };
+        let used = self.approvals.values().filter(is_whole).filter(is_used);
         used.map(|approval| approval.class).collect()
     }
 
@@ -99,9 +186,12 @@ impl Running<'_> {
                 "the approval {code} is older than 24 hours, so the rest of this run does not use it (R27)"
             ));
         }
+        if self.request.id.is_none() {
+            self.warn_of_useless_approvals(plan);
+        }
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
-            for change in &approval.changes {
+            for change in approval.changes_of(&self.request.approve_accounts) {
                 let is_held = held.contains(change.fingerprint.as_str());
                 let is_made = plan.used_approvals.contains(&change.fingerprint);
                 let why = match (approval.is_open(change), is_held) {
@@ -121,6 +211,27 @@ impl Running<'_> {
         self.report.skipped.extend(notes);
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
+    }
+
+    /// A code that approves nothing is not passed over in silence.
+    fn warn_of_useless_approvals(&mut self, plan: &Plan) {
+        for (code, approval) in &self.approvals {
+            let chosen = || approval.changes_of(&self.request.approve_accounts);
+            if chosen().any(|change| plan.used_approvals.contains(&change.fingerprint)) {
+                continue;
+            }
+            let is_named = |change: &HeldChange| self.named.contains(change.address.as_str());
+            let why = if chosen().all(|change| !approval.is_open(change)) {
+                "its changes were made before"
+            } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
+                "its changes are of accounts that this run is not for"
+            } else {
+                "none of its changes is planned as it was shown"
+            };
+            self.report.warnings.push(format!(
+                "the code {code} approves nothing in this run: {why} (R27)"
+            ));
+        }
     }
 
     /// Before the first write, so that a run that is killed makes no change twice.
@@ -177,12 +288,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// The same for changes without an answer in a run that ended: they may have arrived after its verification.
-    pub(super) async fn give_back_unanswered(&mut self, world: &World) -> Result<(), RunError> {
+    /// The same for what a plan left when its run was killed, or had no answer for: where the journal is silent, Zivver
+    /// shows what was done, also after the verification (R35).
+    pub(super) async fn give_back_interrupted(&mut self, world: &World) -> Result<(), RunError> {
         let Some(in_hand) = self.memory.in_hand.clone() else {
             return Ok(());
         };
-        let Some(run) = RunId::parse(&in_hand.run).filter(|_| in_hand.ended.is_some()) else {
+        let Some(run) = RunId::parse(&in_hand.run) else {
             return Ok(());
         };
         let codes = match self.state.summary::<RunSummary>(&run).await {
@@ -190,33 +302,30 @@ impl Running<'_> {
             Err(StateError::Unreadable { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
+        if codes.is_empty() {
+            return Ok(());
+        }
         let plans = self.done_by(&run).await?;
         let Some((record, entries)) = plans.get(in_hand.plan as usize) else {
             return Ok(());
         };
         let outcomes = record.outcomes(entries, Some(world));
-        let mut not_made = record.approved_where(|at| {
-            let answered = entries.iter().filter(|entry| entry.action as usize == at);
-            let answered = answered.filter(|entry| entry.outcome != ActionOutcome::Failed);
-            answered.count() == 0 && !outcomes[at].is_done()
-        });
+        let mut not_made = record.approved_where(|at| !outcomes[at].is_done());
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
     }
+}
 
-    /// The same for a run that was killed: where its journal is silent, Zivver shows what was done (R35).
-    pub(super) async fn give_back_of_killed(
-        &mut self,
-        codes: &[String],
-        plans: &[(PlanRecord, Vec<Entry>)],
-        world: &World,
-    ) -> Result<(), RunError> {
-        let Some((record, entries)) = plans.last().filter(|_| !codes.is_empty()) else {
-            return Ok(());
-        };
-        let outcomes = record.outcomes(entries, Some(world));
-        let not_made = record.approved_where(|at| !outcomes[at].is_done());
-        self.give_back(codes, &not_made).await
+/// R47: an account that none of the sets has a change of is a mistake of the caller.
+fn know_accounts<'a>(
+    approvals: impl Iterator<Item = &'a Approval>,
+    accounts: &BTreeSet<SmtpAddress>,
+) -> Result<(), RunError> {
+    let changes = approvals.flat_map(|approval| approval.changes_of(accounts));
+    let known: BTreeSet<&SmtpAddress> = changes.map(|change| &change.address).collect();
+    match accounts.iter().find(|account| !known.contains(account)) {
+        Some(account) => Err(RunError::NotHeld(account.clone())),
+        None => Ok(()),
     }
 }
 

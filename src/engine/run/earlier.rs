@@ -11,6 +11,7 @@ use crate::{
         mode::Mode,
         record::{Deeds, Entry, PlanRecord},
         report::{RunOutcome, RunState},
+        reviewed::Reviewed,
         world::World,
     },
     engine::{
@@ -26,14 +27,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     /// How they left the run: still running if the last one was killed (R35).
-    pub(super) recorded: Option<RunState>,
+    recorded: Option<RunSummary>,
     plans: Vec<(PlanRecord, Vec<Entry>)>,
     /// By their journal, and by what Zivver shows once that is read.
     pub(super) deeds: Deeds,
 }
 
 impl Earlier {
-    pub(super) fn of(recorded: Option<RunState>, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Self {
+    pub(super) fn of(recorded: Option<RunSummary>, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Self {
         let deeds = Deeds::of(&plans, None);
         Self {
             recorded,
@@ -43,7 +44,13 @@ impl Earlier {
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        matches!(self.recorded, Some(RunState::Running | RunState::Continues))
+        self.recorded.as_ref().is_some_and(RunSummary::has_begun)
+    }
+
+    /// R28: whether an earlier try of its tick failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let has_failed = |it: &RunSummary| it.outcome == RunOutcome::Failed;
+        self.recorded.as_ref().is_some_and(has_failed)
     }
 
     /// R26: the state in which the run began, if an earlier invocation counted it.
@@ -118,19 +125,21 @@ impl Running<'_> {
 
     /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
     async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
-        self.give_back_unanswered(world).await?;
+        self.give_back_interrupted(world).await?;
         let has_resumed = self.count_interrupted(world).await?;
         if has_resumed {
             self.save_memory().await?;
         }
         let plans = std::mem::take(&mut self.earlier.plans);
         self.earlier.deeds = Deeds::of(&plans, Some(world));
+        // R34, R47: the first plan says what the wave is.
+        if let Some((first, _)) = plans.first().filter(|_| self.request.wave.is_some()) {
+            let actions = first.actions.iter().map(|planned| &planned.action);
+            let wave = || Reviewed::of_wave(actions);
+            self.reviewed = self.reviewed.take().or_else(|| Some(wave()));
+        }
         let made = self.earlier.deeds.made();
         self.reviewed = self.reviewed.take().map(|it| it.made_by(made));
-        if self.earlier.recorded == Some(RunState::Running) {
-            self.give_back_of_killed(&self.request.approve, &plans, world)
-                .await?;
-        }
         self.earlier.plans = plans;
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
             // One that ended while it wrote is open too.
@@ -140,12 +149,10 @@ impl Running<'_> {
             if !is_left_behind || id == self.id {
                 continue;
             }
-            let plans = self.done_by(&id).await?;
-            self.give_back_of_killed(&run.approve, &plans, world)
-                .await?;
             let ended = if run.state == RunState::Ended {
                 run
             } else {
+                let plans = self.done_by(&id).await?;
                 self.end_killed(&id, run, &plans, world).await?
             };
             self.state.save_summary(&id, Phase::Ended, &ended).await?;

@@ -23,7 +23,9 @@ impl Running<'_> {
         result: Result<(), RunError>,
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
-        let result = result.and_then(|()| self.unless_interrupted());
+        let result = result
+            .and_then(|()| self.unless_stopped())
+            .and_then(|()| self.unless_interrupted());
         let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_out_of_time = matches!(result, Err(RunError::TimeUp(_)));
         let is_in_flight = is_out_of_time && matches!(self.stage, Stage::Writing(_));
@@ -58,6 +60,15 @@ impl Running<'_> {
                     self.report.conclude();
                     self.compare().await;
                 }
+                Err(RunError::StoppedByPerson) => {
+                    self.report.outcome = RunOutcome::Stopped;
+                    self.report.warnings.push(match self.report.remaining {
+                        0 => "stopped by a person before anything was written (R34)".into(),
+                        left => format!(
+                            "stopped by a person, {left} changes left; the next apply makes them (R34)"
+                        ),
+                    });
+                }
                 Err(error) => {
                     self.report.outcome = RunOutcome::Failed;
                     self.report.error = Some(error.to_string());
@@ -82,9 +93,20 @@ impl Running<'_> {
             release(lock).await;
         }
         saved?;
-        self.engine.announce(&self.report, self.request).await;
+        let has_failed_before = self.earlier.has_failed();
+        self.engine.announce(&self.report, has_failed_before).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    /// No invocation continues a run that a person has stopped.
+    fn unless_stopped(&self) -> Result<(), RunError> {
+        let is_stopped = self.report.state == RunState::Continues && self.watch.is_stopped();
+        if is_stopped {
+            Err(RunError::StoppedByPerson)
+        } else {
+            Ok(())
+        }
     }
 
     /// No invocation continues a run of the command line: an interrupted one ends.

@@ -10,6 +10,7 @@ use crate::{
         health::{self, epoch},
         mode::{Mode, Trigger},
         report::{Counts, Report, RunOutcome, RunState},
+        wave::Wave,
     },
     engine::PlanSource,
     state::RunId,
@@ -26,6 +27,8 @@ pub struct RunRequest {
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
     pub approve: Vec<String>,
+    /// R47: of the sets in `approve`, only the changes of these accounts; empty for all.
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R34: when to save and hand on.
     pub time_budget: Option<Duration>,
     /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
@@ -36,8 +39,10 @@ pub struct RunRequest {
     pub undo: Option<RunId>,
     /// R28: the reviewed plan that the run is restricted to.
     pub plan: Option<PlanSource>,
-    /// The host tries a failed tick again: of the failure an earlier try has told.
-    pub has_failed_before: bool,
+    /// R28: the occurrence of the schedule that begins or continues it.
+    pub tick: Option<String>,
+    /// R47: the part of its plan that the run makes.
+    pub wave: Option<Wave>,
 }
 
 impl RunRequest {
@@ -48,12 +53,14 @@ impl RunRequest {
             trigger,
             accounts: BTreeSet::new(),
             approve: Vec::new(),
+            approve_accounts: BTreeSet::new(),
             time_budget: None,
             punctual: false,
             patience: Duration::ZERO,
             undo: None,
             plan: None,
-            has_failed_before: false,
+            tick: None,
+            wave: None,
         }
     }
 }
@@ -77,15 +84,25 @@ pub struct RunSummary {
     pub accounts: BTreeSet<SmtpAddress>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approve: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R37: the run that it takes back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
     /// R28: the preview whose changes, and no others, it makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<Wave>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
+    /// R28: it failed, and the next try would fail too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_final: bool,
+    /// R28: the occurrence of the schedule that began or continued it last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tick: Option<String>,
 }
 
 impl RunSummary {
@@ -102,6 +119,11 @@ impl RunSummary {
             is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
+    }
+
+    /// Whether an invocation has worked at it, and it has not ended.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.state, RunState::Running | RunState::Continues)
     }
 
     /// Whether it is an apply that works, or did until its process ended.
@@ -133,8 +155,19 @@ impl RunSummary {
             accounts: self.accounts.iter().cloned().collect(),
             undoes: self.undo.as_ref().map(ToString::to_string),
             applies: self.applies.as_ref().map(ToString::to_string),
+            wave: self.wave.clone(),
             ..begun
         }
+    }
+
+    /// R28: whether the next try of its tick continues it although it has ended. What another run has taken up is not
+    /// tried again.
+    pub fn is_tried_again(&self) -> bool {
+        self.state == RunState::Ended
+            && self.outcome == RunOutcome::Failed
+            && self.trigger == Trigger::Timer
+            && !self.is_final
+            && !self.was_killed
     }
 
     pub fn of(report: &Report, request: &RunRequest) -> Self {
@@ -151,9 +184,13 @@ impl RunSummary {
             remaining: report.remaining,
             accounts: request.accounts.clone(),
             approve: request.approve.clone(),
+            approve_accounts: request.approve_accounts.clone(),
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
+            wave: request.wave.clone(),
             was_killed: false,
+            is_final: report.is_final,
+            tick: request.tick.clone(),
         }
     }
 }

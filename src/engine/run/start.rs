@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Running, Stage, earlier::Earlier, release, second};
+use super::{Running, Stage, earlier::Earlier, release, second, watch::Watch};
 use crate::{
     domain::{
         health,
@@ -14,7 +14,7 @@ use crate::{
         reviewed::Reviewed,
         undo::Undo,
     },
-    engine::{Engine, RunError, RunRequest, undo},
+    engine::{Engine, RunError, RunRequest, RunSummary, undo},
     state::{
         Phase, RunId, State, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
@@ -111,8 +111,9 @@ impl Engine {
         let Origin { undo, reviewed } = origin;
         // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
         // the lock: its report must not be overwritten by that of a second, idle run.
-        let recorded = self.recorded_state(request).await?;
-        if recorded == Some(RunState::Ended) {
+        let recorded = self.recorded(request).await?;
+        let has_ended = |it: &RunSummary| it.state == RunState::Ended && !it.is_tried_again();
+        if recorded.as_ref().is_some_and(has_ended) {
             return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
         // Again under the lock: no other run can use them now.
@@ -137,6 +138,8 @@ impl Engine {
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
+        report.perform_sync = Some(self.settings().perform_sync);
+        report.wave.clone_from(&request.wave);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
         let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
@@ -145,6 +148,11 @@ impl Engine {
             report.warnings.push(
                 "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
             );
+        }
+        let watch = Watch::start(state, &id, &self.shared.links.stop);
+        // A run that waited may have been stopped meanwhile.
+        if request.id.is_some() && state.is_stopped(&id).await? {
+            watch.stop_by_person();
         }
         let mut running = Running {
             engine: self,
@@ -156,6 +164,7 @@ impl Engine {
             ends_by: ends_by(request, started),
             slice: slice(request),
             stage: Stage::Reading,
+            watch,
             memory,
             revision,
             report,
@@ -173,14 +182,14 @@ impl Engine {
         Ok(Begun::Now(Box::new(running)))
     }
 
-    pub(super) async fn recorded_state(
+    pub(super) async fn recorded(
         &self,
         request: &RunRequest,
-    ) -> Result<Option<RunState>, RunError> {
-        let Some(id) = &request.id else {
-            return Ok(None);
-        };
-        Ok(self.summary(id).await?.map(|summary| summary.state))
+    ) -> Result<Option<RunSummary>, RunError> {
+        match &request.id {
+            Some(id) => self.summary(id).await,
+            None => Ok(None),
+        }
     }
 
     async fn lock(
@@ -228,6 +237,6 @@ fn owner_since(run: &RunId, started: &str) -> String {
 }
 
 /// This process, on behalf of a run.
-fn owner(run: &RunId) -> Owner {
+pub(super) fn owner(run: &RunId) -> Owner {
     Owner::of(run.clone(), crate::settings::environment)
 }

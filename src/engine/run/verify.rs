@@ -57,6 +57,7 @@ impl Running<'_> {
         wishes.written.extend(record.written().cloned());
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
+        wishes.reviewed.clone_from(&plan.reviewed);
         let again = self.plan(fetched, &wishes);
         let unanswered =
             record.approved_where(|at| applied.actions[at].outcome == Some(ActionOutcome::Failed));
@@ -110,7 +111,7 @@ impl Running<'_> {
             let now = Instant::now();
             let next = last.min(now + wait);
             let is_late = self.deadline.is_some_and(|deadline| next > deadline);
-            let is_stopped = self.engine.shared.links.stop.is_requested();
+            let is_stopped = self.watch.stop.is_requested();
             if !lags || now >= last || is_late || is_stopped {
                 return Ok(Seen {
                     accounts,
@@ -121,7 +122,7 @@ impl Running<'_> {
             drop(accounts);
             tokio::select! {
                 () = until(Some(next)) => {}
-                () = self.engine.shared.links.stop.requested() => {}
+                () = self.watch.stop.requested() => {}
             }
             wait *= 2;
         }

@@ -1,10 +1,17 @@
 //! The bodies of the two calls that start something. What is not understood is refused, never guessed (R28).
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{address::SmtpAddress, scope::RunScope},
+    domain::{
+        address::SmtpAddress,
+        scope::RunScope,
+        wave::{Part, Wave},
+    },
+    engine::Decision,
     functions::{Mode, Problem, ProblemKind, Request},
     state::RunId,
 };
@@ -16,7 +23,7 @@ pub const WAIT_S_MAX: u64 = 200;
 /// Some eight thousand accounts fit in.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// `{"mode":…,"accounts":[…],"approve":[…],"plan":…,"wait":…}`, all of it optional.
+/// `{"mode":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
@@ -24,19 +31,28 @@ pub struct StartBody {
     pub scope: RunScope,
     /// R27: codes of held sets.
     pub approve: Vec<String>,
+    /// R47
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     /// R28: the preview whose changes, and no others, are made.
     pub plan: Option<RunId>,
+    /// R47
+    pub wave: Option<Wave>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
     pub wait_s: u64,
 }
 
-/// `{"mode":…,"approve":[…],"wait":…}`: an undo is an ordinary plan, with the same guards (R37).
+/// `{"mode":…,"approve":[…],"approve_accounts":[…],"wait":…}`: an undo is an ordinary plan, with the same guards (R37).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UndoBody {
     pub mode: Mode,
     pub approve: Vec<String>,
+    pub approve_accounts: BTreeSet<SmtpAddress>,
     pub wait_s: u64,
 }
+
+/// `{"code":…,"accounts":[…],"undo":…}`: rejects what a code stands for, or takes that back (R47).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectionBody(pub Decision);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -44,7 +60,13 @@ struct Wire {
     mode: Mode,
     accounts: Option<Vec<String>>,
     approve: Vec<String>,
+    approve_accounts: Option<Vec<String>>,
     plan: Option<String>,
+    only: Option<BTreeSet<Part>>,
+    #[serde(deserialize_with = "count")]
+    first: Option<u32>,
+    code: Option<String>,
+    undo: bool,
     #[serde(deserialize_with = "whole")]
     wait: u64,
 }
@@ -55,18 +77,39 @@ fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is no whole number"))
 }
 
+fn count<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let count = integer(&number).and_then(|count| u32::try_from(count).ok());
+    let error = || serde::de::Error::custom("`first` is no whole number");
+    count.map(Some).ok_or_else(error)
+}
+
 fn seconds(number: &serde_json::Number) -> Option<u64> {
-    let whole = number
-        .as_u64()
-        .or_else(|| number.to_string().strip_suffix(".0")?.parse().ok());
-    whole.filter(|wait| *wait <= WAIT_S_MAX)
+    integer(number).filter(|wait| *wait <= WAIT_S_MAX)
+}
+
+fn integer(number: &serde_json::Number) -> Option<u64> {
+    let as_float = || number.to_string().strip_suffix(".0")?.parse().ok();
+    number.as_u64().or_else(as_float)
 }
 
 impl StartBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
-        let wire = read(body, &["mode", "accounts", "approve", "plan", "wait"])?;
+        let known = [
+            "mode",
+            "accounts",
+            "approve",
+            "approve_accounts",
+            "plan",
+            "only",
+            "first",
+            "wait",
+        ];
+        let wire = read(body, &known)?;
         Ok(Self {
             plan: plan(&wire)?,
+            approve_accounts: approve_accounts(&wire)?,
+            wave: wave(&wire)?,
             mode: wire.mode,
             scope: scope(wire.accounts)?,
             approve: wire.approve,
@@ -77,13 +120,66 @@ impl StartBody {
 
 impl UndoBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
-        let wire = read(body, &["mode", "approve", "wait"])?;
+        let wire = read(body, &["mode", "approve", "approve_accounts", "wait"])?;
         Ok(Self {
+            approve_accounts: approve_accounts(&wire)?,
             mode: wire.mode,
             approve: wire.approve,
             wait_s: wire.wait,
         })
     }
+}
+
+impl RejectionBody {
+    pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
+        let wire = read(body, &["code", "accounts", "undo"])?;
+        let accounts = addresses("accounts", wire.accounts)?;
+        let code = wire.code.ok_or_else(|| {
+            let detail = "`code` is missing: give the code of the held set";
+            Problem::new(ProblemKind::BadBody, detail)
+        })?;
+        Ok(Self(Decision {
+            code,
+            accounts: accounts.unwrap_or_default(),
+            takes_back: wire.undo,
+        }))
+    }
+}
+
+/// A call that takes no member.
+pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
+    read(body, &[]).map(drop)
+}
+
+/// R47
+fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
+    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
+    if wire.only.as_ref().is_some_and(BTreeSet::is_empty) || wire.first == Some(0) {
+        return bad("`only` is empty or `first` is 0: leave it out for all changes");
+    }
+    let wave = Wave::of(wire.only.clone().unwrap_or_default(), wire.first);
+    let Some(wave) = wave else {
+        return Ok(None);
+    };
+    if wire.plan.is_some() {
+        return bad(
+            "`plan` takes neither `only` nor `first`: a reviewed plan says what is applied",
+        );
+    }
+    if wave.needs_approval() && wire.approve.is_empty() {
+        return bad("`\"only\":[\"approved\"]` needs `approve`");
+    }
+    Ok(Some(wave))
+}
+
+/// R47: without a code they would restrict nothing.
+fn approve_accounts(wire: &Wire) -> Result<BTreeSet<SmtpAddress>, Problem> {
+    let accounts = addresses("approve_accounts", wire.approve_accounts.clone())?;
+    if accounts.is_some() && wire.approve.is_empty() {
+        let detail = "`approve_accounts` needs `approve`: it names whose changes of the held sets are approved";
+        return Err(Problem::new(ProblemKind::BadBody, detail));
+    }
+    Ok(accounts.unwrap_or_default())
 }
 
 /// R28: the changes of a reviewed plan, and no others.
@@ -100,21 +196,30 @@ fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
     super::known_shape(plan).map(Some)
 }
 
-/// An empty list could mean no accounts or all accounts, so it is refused.
 fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
+    let accounts = addresses("accounts", accounts)?;
+    Ok(accounts.map_or(RunScope::All, RunScope::Only))
+}
+
+/// An empty list could mean no accounts or all accounts, so it is refused.
+fn addresses(
+    member: &str,
+    accounts: Option<Vec<String>>,
+) -> Result<Option<BTreeSet<SmtpAddress>>, Problem> {
     let bad = |detail: String| Problem::new(ProblemKind::BadBody, detail);
     let Some(accounts) = accounts else {
-        return Ok(RunScope::All);
+        return Ok(None);
     };
     if accounts.is_empty() {
-        let detail = "`accounts` is empty: leave it out for a run over everything, or name at least one address";
-        return Err(bad(detail.to_owned()));
+        return Err(bad(format!(
+            "`{member}` is empty: leave it out for all accounts, or name at least one address"
+        )));
     }
     accounts
         .iter()
-        .map(|text| SmtpAddress::parse(text).map_err(|error| bad(format!("`accounts`: {error}"))))
+        .map(|text| SmtpAddress::parse(text).map_err(|error| bad(format!("`{member}`: {error}"))))
         .collect::<Result<_, _>>()
-        .map(RunScope::Only)
+        .map(Some)
 }
 
 /// The body of a start, once it is certain that no page of another site made a browser send it: that takes a type which no
@@ -200,7 +305,7 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     if wire.mode == Mode::Preview && !wire.approve.is_empty() {
         return Err(Problem::new(
             ProblemKind::ApprovalInPreview,
-            "codes in `approve` release what an apply would hold: add `\"mode\":\"apply\"`, or leave `approve` out",
+            "codes in `approve` are for what an apply would hold: add `\"mode\":\"apply\"`, or leave `approve` out",
         ));
     }
     Ok(wire)
@@ -253,7 +358,9 @@ mod tests {
             mode: Mode::Preview,
             scope: RunScope::All,
             approve: vec![],
+            approve_accounts: BTreeSet::new(),
             plan: None,
+            wave: None,
             wait_s: 0,
         };
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
@@ -266,15 +373,16 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let body =
-            r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"wait":200}"#;
+        let body = r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
         assert_eq!(
             start(body),
             Ok(StartBody {
                 mode: Mode::Apply,
                 scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
                 approve: vec!["c0de".to_owned()],
+                approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
                 plan: None,
+                wave: Wave::of([Part::Create].into(), Some(5)),
                 wait_s: 200,
             })
         );
@@ -312,6 +420,27 @@ mod tests {
             (r#"{"force":true}"#, ProblemKind::UnknownMember),
             (r#"{"approve":["c0de"]}"#, ProblemKind::ApprovalInPreview),
             (
+                r#"{"mode":"apply","approve_accounts":["a@corp.example"]}"#,
+                ProblemKind::BadBody,
+            ),
+            (
+                r#"{"mode":"apply","approve":["c0de"],"approve_accounts":[]}"#,
+                ProblemKind::BadBody,
+            ),
+            (r#"{"code":"c0de"}"#, ProblemKind::UnknownMember),
+            (r#"{"only":[]}"#, ProblemKind::BadBody),
+            (r#"{"only":["delete"]}"#, ProblemKind::BadBody),
+            (r#"{"first":0}"#, ProblemKind::BadBody),
+            (r#"{"first":-1}"#, ProblemKind::BadBody),
+            (
+                r#"{"mode":"apply","only":["approved"]}"#,
+                ProblemKind::BadBody,
+            ),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","first":1}"#,
+                ProblemKind::BadBody,
+            ),
+            (
                 r#"{"plan":"20261123T020000Z-0b5e77"}"#,
                 ProblemKind::BadBody,
             ),
@@ -330,12 +459,42 @@ mod tests {
     }
 
     #[test]
+    fn r47_a_rejection_names_a_code() {
+        let parse = |body| RejectionBody::parse(body).map_err(|problem| problem.kind);
+        let decision = |accounts: &[&str], takes_back| {
+            let accounts = accounts.iter().map(|it| SmtpAddress::verbatim(it));
+            Ok(RejectionBody(Decision {
+                code: "c0de".into(),
+                accounts: accounts.collect(),
+                takes_back,
+            }))
+        };
+        assert_eq!(parse(Some(r#"{"code":"c0de"}"#)), decision(&[], false));
+        let some = r#"{"code":"c0de","accounts":["a@corp.example"],"undo":true}"#;
+        assert_eq!(parse(Some(some)), decision(&["a@corp.example"], true));
+        for (body, kind) in [
+            (None, ProblemKind::BadBody),
+            (Some("{}"), ProblemKind::BadBody),
+            (
+                Some(r#"{"code":"c0de","accounts":[]}"#),
+                ProblemKind::BadBody,
+            ),
+            (
+                Some(r#"{"code":"c0de","mode":"apply"}"#),
+                ProblemKind::UnknownMember,
+            ),
+        ] {
+            assert_eq!(parse(body), Err(kind), "{body:?}");
+        }
+    }
+
+    #[test]
     fn an_undo_takes_no_accounts() {
         let problem = UndoBody::parse(Some(r#"{"accounts":["anna@corp.example"]}"#)).unwrap_err();
         assert_eq!(problem.kind, ProblemKind::UnknownMember);
         assert_eq!(
             problem.detail,
-            "`accounts` is not known here; there are `mode`, `approve`, `wait`"
+            "`accounts` is not known here; there are `mode`, `approve`, `approve_accounts`, `wait`"
         );
         let apply = UndoBody::parse(Some(r#"{"mode":"apply"}"#)).unwrap();
         assert_eq!(apply.mode, Mode::Apply);

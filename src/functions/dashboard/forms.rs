@@ -4,11 +4,15 @@ use maud::{Markup, html};
 
 use crate::{
     domain::{
+        address::SmtpAddress,
         hold::HeldSet,
         mode::{Mode, PerformSync},
         report::{Report, RunOutcome},
     },
-    render::words,
+    render::{
+        html::{Links, report::held_change},
+        words,
+    },
 };
 
 /// What this caller may start, and with what token.
@@ -60,21 +64,62 @@ impl Ways<'_> {
         }
     }
 
-    /// The button that releases a held set (R27).
-    pub(in super::super) fn approval(&self, set: &HeldSet) -> Markup {
-        if !self.may_apply() {
-            return html! {
+    /// The changes of a held set, with what decides about them (R27, R47). They are in the form, so that a set that is folded
+    /// is not approved unseen.
+    pub(in super::super) fn held(&self, report: &Report, set: &HeldSet) -> Markup {
+        let path = report.undoes.as_ref();
+        let path = path.map_or_else(String::new, |run| format!("/runs/{run}/undo"));
+        let named: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
+        let content = html! {
+            (selectable_rows(set, self.base))
+            input type="hidden" name="approve" value=(set.code);
+            @if report.undoes.is_none() && !named.is_empty() {
+                input type="hidden" name="accounts" value=(named.join(" "));
+            }
+            @if self.may_apply() {
+                div.sure {
+                    (sure("These changes are right: apply them, and whatever else is not held"))
+                    button.danger name="do" value="approve-all" { "Approve all and apply" }
+                    button.danger name="do" value="approve-selected" { "Approve selected and apply" }
+                    @if report.undoes.is_none() {
+                        button.danger name="do" value="approve-only" { "Approve selected, apply nothing else" }
+                    }
+                }
+            } @else {
                 p.soft.small {
                     "Approving is off: set CLOUD_SYNC__PERFORM_SYNC to on-demand or true (R28)."
                 }
-            };
-        }
-        let approve = html! {
-            input type="hidden" name="approve" value=(set.code);
-            (sure("These changes are right: apply them, and whatever else is not held"))
-            button.danger { "Approve and apply" }
+            }
+            @if report.undoes.is_none() {
+                p {
+                    button.second name="do" value="reject-selected" formnovalidate { "Reject selected" }
+                    span.soft.small { " They are not made until they change (R47)." }
+                }
+            }
         };
-        self.form("sure", "", Mode::Apply, &approve)
+        self.form("held", &path, Mode::Apply, &content)
+    }
+
+    /// The button that stops a run (R34).
+    pub(in super::super) fn stop(&self, report: &Report) -> Markup {
+        html! {
+            form method="post" action={ (self.base) "/runs/" (report.id) "/stop" } {
+                input type="hidden" name="token" value=(self.token);
+                button.danger { "Stop this run" }
+                span.soft.small { " It ends after what is in flight, and nothing continues it." }
+            }
+        }
+    }
+
+    /// The button that takes rejections back (R47).
+    pub(in super::super) fn take_back(&self, code: &str) -> Markup {
+        html! {
+            form method="post" action={ (self.base) "/rejections" } {
+                input type="hidden" name="token" value=(self.token);
+                input type="hidden" name="code" value=(code);
+                button.second name="undo" value="yes" { "Take back" }
+            }
+        }
     }
 
     /// What can be done with a run that ended.
@@ -134,6 +179,30 @@ impl Ways<'_> {
                 p { "Plans the reverse of what this run changed, with the same guards (R37)." }
                 (self.form("stack", path, Mode::Preview, &preview))
                 @if self.may_apply() { (self.form("sure", path, Mode::Apply, &apply)) }
+            }
+        }
+    }
+}
+
+/// One box for each account, since what is held of one belongs together.
+fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
+    let links = Links { home: Some(base) };
+    let by_account = set.changes.chunk_by(|a, b| a.address == b.address);
+    html! {
+        ul.rows {
+            @for changes in by_account {
+                @for (at, change) in changes.iter().enumerate() {
+                    li {
+                        @if at == 0 {
+                            label.check {
+                                input type="checkbox" name="account" value=(change.address);
+                                " " span { (held_change(change, links)) }
+                            }
+                        } @else {
+                            (held_change(change, links))
+                        }
+                    }
+                }
             }
         }
     }

@@ -2,20 +2,24 @@
 
 use maud::{Markup, html};
 
-use crate::{domain::report::RunState, engine::Progress};
+use crate::{
+    domain::report::RunState,
+    engine::{Outlook, Progress},
+    render::words,
+};
 
 /// How often the page's script brings it up to date.
 const EVERY_MS: u32 = 2000;
 
-/// `progress` is that of the run in this process, if it is here.
-pub(in super::super) fn live(state: RunState, progress: Progress) -> Markup {
-    let (words, bar) = match (state, progress) {
+/// `outlook` is that of the run in this process, if it is here.
+pub(in super::super) fn live(state: RunState, outlook: Outlook) -> Markup {
+    let (words, bar) = match (state, outlook.progress) {
         (RunState::Queued, _) => ("Queued: it begins within a minute.".to_owned(), None),
         (RunState::Continues, Progress::Starting | Progress::Ended) => (
             "Its time budget was used up; the next invocation continues it.".to_owned(),
             None,
         ),
-        (RunState::Running | RunState::Continues | RunState::Ended, progress) => told(progress),
+        (RunState::Running | RunState::Continues | RunState::Ended, _) => told(outlook),
     };
     html! {
         div data-live=(EVERY_MS) role="status" {
@@ -28,8 +32,8 @@ pub(in super::super) fn live(state: RunState, progress: Progress) -> Markup {
 }
 
 /// In words, and as part of a whole.
-fn told(progress: Progress) -> (String, Option<(usize, usize)>) {
-    match progress {
+fn told(outlook: Outlook) -> (String, Option<(usize, usize)>) {
+    match outlook.progress {
         Progress::Starting | Progress::Ended => ("Running.".to_owned(), None),
         Progress::Listing { mailboxes } => (
             format!("Reading the mailbox list: {mailboxes} so far."),
@@ -45,9 +49,17 @@ fn told(progress: Progress) -> (String, Option<(usize, usize)>) {
         ),
         Progress::Planning => ("Planning.".to_owned(), None),
         Progress::Applying { done, of } => (
-            format!("Applying: {done} of {of} requests."),
+            format!("Applying: {done} of {of} requests{}.", expected(outlook)),
             Some((done, of)),
         ),
         Progress::Verifying => ("Verifying: reading Zivver again.".to_owned(), None),
     }
+}
+
+fn expected(outlook: Outlook) -> String {
+    let left = outlook.left.map(|left| format!(", {}", words::about(left)));
+    let wait = outlook
+        .is_waiting
+        .then(|| ", waiting for Zivver's limit".to_owned());
+    left.into_iter().chain(wait).collect()
 }

@@ -2,7 +2,11 @@
 
 use maud::{Markup, html};
 
-use crate::{domain::report::RunState, engine::RunSummary, render::words};
+use crate::{
+    domain::report::{RunOutcome, RunState},
+    engine::RunSummary,
+    render::{html::time, words},
+};
 
 /// Runs in the picture.
 const BARS: usize = 30;
@@ -10,63 +14,115 @@ const BARS: usize = 30;
 const WIDTH: usize = 10;
 const HEIGHT: u32 = 64;
 
-/// A bar for each of the last runs, the newest at the right: what was applied, and above it what needs attention. Heights
-/// are by logarithm, so that one large night does not flatten all others.
+/// What is drawn of a run.
+struct Bar<'a> {
+    run: &'a RunSummary,
+    applied: u32,
+    problems: u32,
+    has_failed: bool,
+}
+
+impl<'a> Bar<'a> {
+    fn of(run: &'a RunSummary) -> Self {
+        let counts = &run.counts;
+        Self {
+            run,
+            applied: counts.applied.values().sum(),
+            problems: counts.held + counts.failed + counts.refused,
+            has_failed: run.outcome == RunOutcome::Failed,
+        }
+    }
+
+    fn title(&self) -> String {
+        let (applied, problems) = (self.applied, self.problems);
+        let moment = words::moment(&self.run.started);
+        if self.has_failed {
+            format!("{moment}: failed, {applied} applied")
+        } else {
+            format!("{moment}: {applied} applied, {problems} held, refused or failed")
+        }
+    }
+}
+
+/// A bar for each of the last runs, the newest at the right: what was applied, and downwards what needs attention. Heights
+/// are by logarithm, so that one large night does not flatten all others; the axis has the powers of ten.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
-    let ended: Vec<&RunSummary> = runs
-        .iter()
-        .filter(|run| run.state == RunState::Ended)
-        .take(BARS)
-        .collect();
-    if ended.len() < 2 {
+    let ended = runs.iter().filter(|run| run.state == RunState::Ended);
+    let bars: Vec<Bar<'_>> = ended.take(BARS).map(Bar::of).collect();
+    let [newest, .., oldest] = &*bars else {
         return Markup::default();
-    }
-    let counts = |run: &RunSummary| {
-        let applied: u32 = run.counts.applied.values().sum();
-        let problems = run.counts.held + run.counts.failed + run.counts.refused;
-        (applied, problems)
     };
-    let (mut applied_all, mut problems_all) = (0, 0);
-    for run in &ended {
-        let (applied, problems) = counts(run);
-        applied_all += applied;
-        problems_all += problems;
-    }
+    let most = bars.iter().map(|bar| bar.applied.max(bar.problems)).max();
+    let scale = Scale::up_to(most.unwrap_or_default());
     let label = format!(
-        "The last {} runs applied {applied_all} changes; {problems_all} were held, refused or failed",
-        ended.len()
+        "The last {} runs: {} changes were applied in all",
+        bars.len(),
+        bars.iter().map(|bar| u64::from(bar.applied)).sum::<u64>()
     );
     html! {
-        svg role="img" viewBox={ "0 0 " (BARS * WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-label=(label) {
-            @for (at, run) in ended.iter().enumerate() {
-                @let x = (BARS - 1 - at) * WIDTH + 1;
-                @let (applied, problems) = counts(run);
-                // Each run is seen, if only as a line.
-                @let (low, high) = (height(applied).max(1), height(problems));
-                g {
-                    title {
-                        (words::moment(&run.started)) ": " (applied) " applied, " (problems) " held, refused or failed"
-                    }
-                    (bar("applied-bar", x, HEIGHT - low, low))
-                    @if high > 0 { (bar("problem-bar", x, HEIGHT - low - high, high)) }
+        figure.trend {
+            ol.axis aria-hidden="true" {
+                @for tick in scale.ticks() {
+                    li { (words::thousands(tick.into())) }
                 }
+            }
+            svg role="img" viewBox={ "0 0 " (BARS * WIDTH) " " (2 * HEIGHT) } preserveAspectRatio="none" aria-label=(label) {
+                line.zero x1="0" x2=(BARS * WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
+                @for (at, bar) in bars.iter().enumerate() {
+                    @let x = (bars.len() - 1 - at) * WIDTH + 1;
+                    @let (up, down) = (scale.height(bar.applied), scale.height(bar.problems));
+                    g {
+                        title { (bar.title()) }
+                        @if bar.has_failed {
+                            (column("failed-bar", x, HEIGHT - 4, 8))
+                        } @else {
+                            // Each run is seen, if only as a line.
+                            (column("applied-bar", x, HEIGHT - up.max(1), up.max(1)))
+                            @if down > 0 { (column("problem-bar", x, HEIGHT, down)) }
+                        }
+                    }
+                }
+            }
+            figcaption {
+                (time(&oldest.run.started)) " to " (time(&newest.run.started)) ", the newest at the right"
             }
         }
         p.soft.small {
             span.key.applied {} " applied \u{a0} "
-            span.key.problems {} " held, refused or failed, by run; the newest at the right"
+            span.key.problems {} " held, refused or failed (downwards) \u{a0} "
+            span.key.failures {} " run failed"
         }
     }
 }
 
-fn bar(class: &str, x: usize, y: u32, height: u32) -> Markup {
+fn column(class: &str, x: usize, y: u32, height: u32) -> Markup {
     html! { rect.(class) width="8" x=(x) y=(y) height=(height) {} }
 }
 
-/// At most half of the picture.
-fn height(count: u32) -> u32 {
-    match count {
-        0 => 0,
-        count => (4 + 3 * count.ilog2()).min(HEIGHT / 2 - 1),
+/// From 0 to a power of ten, by logarithm.
+struct Scale {
+    digits: u32,
+}
+
+impl Scale {
+    fn up_to(most: u32) -> Self {
+        Self {
+            digits: most.max(9).ilog10() + 1,
+        }
+    }
+
+    /// The largest first, and the same below zero.
+    fn ticks(&self) -> Vec<u32> {
+        let most = 10_u32.saturating_pow(self.digits);
+        vec![most, 0, most]
+    }
+
+    fn height(&self, count: u32) -> u32 {
+        let part = f64::from(count).ln_1p() / f64::from(10_u32.saturating_pow(self.digits)).ln_1p();
+        let height = (part * f64::from(HEIGHT - 2)).round();
+        (0..HEIGHT)
+            .rev()
+            .find(|it| f64::from(*it) <= height)
+            .unwrap_or_default()
     }
 }

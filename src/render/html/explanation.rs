@@ -1,18 +1,17 @@
 //! The page for one address (R40).
 
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     super::words,
-    Page, Tone, badge, fact,
+    Links, Page, Tone, badge,
     report::{action, held_change, note_rows},
-    value, values,
+    value,
 };
 use domain::{
-    address::SmtpAddress,
-    explain::{AccountFacts, Explanation, MailboxFacts},
-    named::UnknownAddress,
+    explain::Explanation,
+    named::{Found, UnknownAddress},
+    sides::{self, Other, Pair, Side},
 };
 
 /// `home` is the path of the dashboard, where there is one.
@@ -23,33 +22,57 @@ pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
         home,
     };
     page.around(&html! {
-        @if let Some(home) = home { (search(home, "Another address")) }
+        @if let Some(home) = home { (search(home, "Another address or name")) }
         @match &explanation.unknown {
             Some(unknown) => (not_found(&explanation.verdict, unknown, home)),
-            None => (content(explanation)),
+            None => (content(explanation, Links { home })),
         }
     })
 }
 
 /// The nearest addresses lead to their pages.
 fn not_found(verdict: &str, unknown: &UnknownAddress, home: Option<&str>) -> Markup {
-    let path =
-        |address: &SmtpAddress| utf8_percent_encode(address.as_str(), NON_ALPHANUMERIC).to_string();
+    let links = Links { home };
     html! {
         h1 { (value(unknown.address.as_str())) }
         p.lead.alert.bad role="alert" { (words::capital(verdict)) " (R39)" }
-        @if let (Some(home), false) = (home, unknown.nearest.is_empty()) {
+        @if home.is_some() && !unknown.nearest.is_empty() {
             ul.rows {
-                @for near in &unknown.nearest {
-                    li {
-                        a href={ (home) "/accounts/" (path(near)) "?format=html" } {
-                            (value(near.as_str()))
-                        }
-                    }
-                }
+                @for near in &unknown.nearest { li { (links.value(near.as_str())) } }
             }
         }
     }
+}
+
+/// What has a name like the one that was searched for.
+pub fn found(name: &str, found: &Found, home: &str) -> String {
+    let title = format!("Cloud Sync: {name}");
+    let page = Page {
+        title: &title,
+        home: Some(home),
+    };
+    let links = Links { home: Some(home) };
+    let lead = match (found.is_exact, found.total) {
+        (_, 0) => "No mailbox and no account has such a name or address.".to_owned(),
+        (true, total) => format!(
+            "{} with this name.",
+            words::number(total as u64, "address", "addresses")
+        ),
+        (false, _) => "No mailbox and no account has this name. The nearest:".to_owned(),
+    };
+    page.around(&html! {
+        (search(home, "Another address or name"))
+        h1 { (value(name)) }
+        p.lead { (lead) }
+        ul.rows {
+            @for (address, name) in &found.nearest {
+                li { (links.value(address)) " " span.soft { (value(name)) } }
+            }
+        }
+        @if found.is_exact && found.total > found.nearest.len() {
+            p.soft { "Only the first " (found.nearest.len()) " are listed: write more of the name." }
+        }
+    })
 }
 
 /// The field that leads to such a page.
@@ -65,60 +88,49 @@ pub fn search(home: &str, label: &str) -> Markup {
     }
 }
 
-fn content(explanation: &Explanation) -> Markup {
+fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
     let attention = explanation
         .notes
         .iter()
         .any(|note| note.code.needs_attention());
+    let is_settled = explanation.held.is_empty()
+        && explanation.actions.is_empty()
+        && explanation.notes.is_empty()
+        && sides::are_equal(explanation);
     let tone = if !explanation.held.is_empty() || attention {
         Tone::Notice
-    } else if explanation.actions.is_empty() && !explanation.accounts.is_empty() {
+    } else if is_settled {
         Tone::Good
     } else {
         Tone::Plain
     };
     html! {
         h1 { (value(&explanation.address)) }
-        p.lead.alert.(tone.class()) { (words::capital(&explanation.verdict)) }
-        (changes(explanation))
-        div.columns {
-            section {
-                h2 { "Exchange says" }
-                @if explanation.mailboxes.is_empty() {
-                    p { "There is no mailbox with this address." }
-                }
-                @for facts in &explanation.mailboxes { (mailbox(facts)) }
-            }
-            section {
-                h2 { "Zivver says" }
-                @if explanation.accounts.is_empty() {
-                    p { "There is no account with this address." }
-                }
-                @for facts in &explanation.accounts { (account(facts)) }
-            }
-        }
+        p.lead.alert.(tone.class()) { (links.text(&words::capital(&explanation.verdict))) }
+        (changes(explanation, links))
+        @for pair in sides::pairs(explanation) { (both(pair, &explanation.outside, links)) }
         @if !explanation.notes.is_empty() {
             section {
                 h2 { "What the rules say" }
-                (note_rows(explanation.notes.iter()))
+                (note_rows(explanation.notes.iter(), links))
             }
         }
     }
 }
 
-fn changes(explanation: &Explanation) -> Markup {
+fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
     html! {
         section {
             h2 { "What a run would change" }
             @if explanation.actions.is_empty() && explanation.held.is_empty() { p { "Nothing." } }
             ul.rows {
                 @for planned in &explanation.actions {
-                    li { (badge(Tone::Plain, words::verb(planned.kind))) " " (action(planned)) }
+                    li { (badge(Tone::Plain, words::verb(planned.kind))) " " (action(planned, links)) }
                 }
                 @for held in &explanation.held {
                     li {
-                        (badge(Tone::Notice, "held")) " " (held_change(&held.change))
-                        p.why { (held.reason) }
+                        (badge(Tone::Notice, "held")) " " (held_change(&held.change, links))
+                        p.why { (links.text(&held.reason)) }
                         p.why {
                             "To approve its whole set, once a run has shown it: "
                             code { "cloud-sync apply --approve " (held.code) } " (R27)"
@@ -130,42 +142,71 @@ fn changes(explanation: &Explanation) -> Markup {
     }
 }
 
-fn mailbox(mailbox: &MailboxFacts) -> Markup {
+/// Both sides, attribute by attribute.
+fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
     html! {
-        h3 { (value(&mailbox.primary)) }
-        p { (words::capital(&mailbox.standing)) }
-        dl.list {
-            (fact("Display name", value(&mailbox.display_name)))
-            (fact("Kind", value(&mailbox.kind)))
-            @if let Some(disabled) = mailbox.disabled {
-                (fact("Account", if disabled { "disabled" } else { "enabled" }))
+        section {
+            h2 { "Exchange and Zivver" }
+            @if let Some(suspended) = pair.account.and_then(|account| account.suspended.as_ref()) {
+                p.alert.notice { (words::capital(&suspended.in_words())) "." }
             }
-            (fact("Aliases", values(&mailbox.aliases)))
-            @if let Some(trustees) = &mailbox.full_access {
-                (fact("Full Access", values(trustees)))
-            } @else {
-                (fact("Full Access", "unknown, or not asked for"))
+            table.sides {
+                thead {
+                    tr {
+                        td {}
+                        th scope="col" { "Exchange says" }
+                        th scope="col" { "Zivver says" }
+                    }
+                }
+                tbody {
+                    @for row in sides::rows(pair, outside) {
+                        tr {
+                            th scope="row" {
+                                (row.name)
+                                @if row.differs() { " " (badge(Tone::Notice, "differs")) }
+                            }
+                            td data-side="Exchange" { (side(&row.exchange, "There is no mailbox.", "+", links)) }
+                            td data-side="Zivver" { (side(&row.zivver, "There is no account.", "−", links)) }
+                        }
+                    }
+                    tr {
+                        th scope="row" { "Standing" }
+                        td data-side="Exchange" {
+                            @if let Some(mailbox) = pair.mailbox { (links.text(&words::capital(&mailbox.standing))) }
+                        }
+                        td data-side="Zivver" {
+                            @if let Some(account) = pair.account { (links.text(&words::capital(&account.standing))) }
+                        }
+                    }
+                    @if let Some(account) = pair.account {
+                        tr { th scope="row" { "Zivver id" } td {} td data-side="Zivver" { (value(&account.id)) } }
+                    }
+                }
             }
-            (fact("Object id", value(mailbox.object_id.as_deref().unwrap_or("none"))))
         }
     }
 }
 
-fn account(account: &AccountFacts) -> Markup {
-    html! {
-        h3 { (value(&account.address)) }
-        p { (words::capital(&account.standing)) }
-        @if let Some(suspended) = &account.suspended {
-            p.alert.notice { (words::capital(&suspended.in_words())) "." }
-        }
-        dl.list {
-            (fact("Name", value(&account.name)))
-            (fact("Kind", words::account(account.kind)))
-            (fact("Status", if account.active { "active" } else { "not active" }))
-            (fact("Aliases", values(&account.aliases)))
-            (fact("Delegates", values(&account.delegates)))
-            (fact("External id", value(account.external_account_id.as_deref().unwrap_or("none"))))
-            (fact("Zivver id", value(&account.id)))
-        }
+/// `sign` stands before what only this side has.
+fn side(side: &Side, missing: &str, sign: &str, links: Links<'_>) -> Markup {
+    match side {
+        Side::Missing => html! { span.soft { (missing) } },
+        Side::Unknown => html! { span.soft { "not known" } },
+        Side::Values(values) if values.is_empty() => html! { "none" },
+        Side::Values(values) => html! {
+            ul.values {
+                @for it in values {
+                    li {
+                        @match it.other {
+                            Other::Agrees => (links.text(&it.text)),
+                            Other::Differs => mark { (sign) "\u{a0}" (links.text(&it.text)) },
+                            Other::NotCompared => {
+                                (links.text(&it.text)) " " span.soft.small { "domain not claimed (R13)" }
+                            },
+                        }
+                    }
+                }
+            }
+        },
     }
 }

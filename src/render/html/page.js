@@ -34,6 +34,24 @@ for (const form of document.querySelectorAll("form[data-path]")) {
     if (field.value.trim()) location.assign(url);
   });
 }
+// Moments in the zone of the reader; UTC stays in the tooltip.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const local = (page) => {
+  for (const time of page.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.getTime())) continue;
+    const two = (number) => String(number).padStart(2, "0");
+    const day = [moment.getFullYear(), two(moment.getMonth() + 1), two(moment.getDate())].join("-");
+    time.title = time.textContent;
+    time.textContent = day + " " + two(moment.getHours()) + ":" + two(moment.getMinutes());
+  }
+};
+local(document);
+const note = document.getElementById("zone");
+if (note && new Date().getTimezoneOffset() !== 0 && document.querySelector("time")) {
+  note.textContent = "Times are in the zone " + zone + "; hold the pointer over one for UTC.";
+  note.hidden = false;
+}
 const next = document.querySelector("a[data-next]");
 if (next) location.replace(next.href);
 // A run that goes on: its part of the page is brought up to date, and the whole page once it has ended.
@@ -75,11 +93,18 @@ const lists = Array.from(document.querySelectorAll("ul.rows,tbody"), (list) => {
   return { rows: Array.from(list.children), texts: null, more, limit: PAGE, group: list.closest("details") };
 });
 let words = [];
+const wanted = { kind: "", rule: "", takes: false };
+// Only the rows of the plan have a kind, and only they are filtered by it.
+const fits = (row) =>
+  row.dataset.kind === undefined ||
+  ((!wanted.kind || row.dataset.kind === wanted.kind) &&
+    (!wanted.rule || row.dataset.rules.split(" ").includes(wanted.rule)) &&
+    (!wanted.takes || row.dataset.takes !== undefined));
 const show = (list) => {
   if (words.length > 0 && !list.texts) list.texts = list.rows.map((row) => row.textContent.toLowerCase());
   let hits = 0;
   list.rows.forEach((row, at) => {
-    const hit = words.every((word) => list.texts[at].includes(word));
+    const hit = words.every((word) => list.texts[at].includes(word)) && fits(row);
     if (hit) hits += 1;
     const hidden = !hit || hits > list.limit;
     if (row.hidden !== hidden) row.hidden = hidden;
@@ -114,19 +139,48 @@ if (search && lists.some((list) => list.rows.length > 0)) {
   let waiting = 0;
   const look = () => {
     words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const filtered = wanted.kind !== "" || wanted.rule !== "" || wanted.takes;
     const hit = new Set();
     let count = 0;
     for (const list of lists) {
+      const isPlan = list.rows.length > 0 && list.rows[0].dataset.kind !== undefined;
       list.limit = PAGE;
       const hits = show(list);
-      count += hits;
-      if (hits > 0) hit.add(list.group);
+      // A filter is about the plan alone.
+      if (words.length > 0 || isPlan) count += hits;
+      if (hits > 0 && (words.length > 0 || isPlan)) hit.add(list.group);
+      if (isPlan && list.group) list.group.hidden = filtered && hits === 0;
     }
     groups.forEach((group, at) => {
-      group.open = words.length > 0 ? hit.has(group) : opened[at];
+      group.open = words.length > 0 || filtered ? hit.has(group) : opened[at];
     });
-    found.textContent = words.length > 0 ? count + " found" : "";
+    found.textContent = words.length > 0 || filtered ? count + " found" : "";
   };
+  const orders = {
+    address: (row) => row.querySelector(".who").textContent,
+    rule: (row) => row.dataset.rules,
+    "takes away first": (row) => (row.dataset.takes === undefined ? "1" : "0"),
+  };
+  const planned = new Map(lists.map((list) => [list, list.rows]));
+  const sort = (order) => {
+    const key = orders[order];
+    for (const list of lists) {
+      if (list.rows.length < 2 || list.rows[0].dataset.kind === undefined) continue;
+      const rows = planned.get(list).map((row) => [key ? key(row) : "", row]);
+      if (key) rows.sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+      list.rows = rows.map(([, row]) => row);
+      list.texts = null;
+      list.rows[0].parentElement.replaceChildren(...list.rows);
+    }
+  };
+  const choose = (id, change) => {
+    const choice = document.getElementById(id);
+    if (choice) choice.addEventListener("change", () => { change(choice); look(); });
+  };
+  choose("kind", (choice) => (wanted.kind = choice.value));
+  choose("rule", (choice) => (wanted.rule = choice.value));
+  choose("takes", (choice) => (wanted.takes = choice.checked));
+  choose("order", (choice) => sort(choice.value));
   field.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(look, 150);

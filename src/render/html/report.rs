@@ -2,6 +2,7 @@
 
 mod facts;
 mod notes;
+mod tools;
 
 use std::collections::BTreeMap;
 
@@ -9,10 +10,11 @@ use maud::{Markup, html};
 
 use super::{
     super::words::{self, number, thousands},
-    Page, Tone, badge, change, group, search, tile, value,
+    Links, Page, Tone, badge, change, group, tile, time,
 };
 use domain::{
     all_clear::{AllClear, Verification},
+    figures::Figures,
     hold::{HeldChange, HeldSet},
     mode::Mode,
     plan::{Action, ActionKind},
@@ -23,16 +25,32 @@ pub(super) use notes::note_rows;
 
 /// The report alone in one file.
 pub fn report(report: &Report) -> String {
+    report_after(report, None)
+}
+
+/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one.
+pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> String {
     let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
     let page = Page {
         title: &title,
         ..Page::default()
     };
-    page.around(&html! { (heading(report)) (details(report, |_| Markup::default())) })
+    let links = Links::default();
+    page.around(&html! {
+        (heading(report, links))
+        (details(report, links, |set| held_rows(set, links)))
+        @if let Some((last, figures)) = last {
+            section {
+                h2 { "All accounts: last complete run, " (time(&figures.ended)) }
+                (tally(figures))
+            }
+            (held(last, links, |set| held_rows(set, links)))
+        }
+    })
 }
 
 /// Which run it is, and how it stands.
-pub fn heading(report: &Report) -> Markup {
+pub fn heading(report: &Report, links: Links<'_>) -> Markup {
     html! {
         h1 {
             (title(report)) " "
@@ -41,35 +59,67 @@ pub fn heading(report: &Report) -> Markup {
             }
         }
         p.soft {
-            (words::moment(&report.started)) " · by " (words::trigger(report.trigger))
+            (time(&report.started)) " · by " (words::trigger(report.trigger))
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
-            @if let Some(preview) = &report.applies { " · " (words::applies(preview)) }
+            @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
+            @if let Some(preview) = &report.applies { " · only what preview " (links.run(preview)) " showed (R28)" }
+            @if let Some(run) = &report.undoes { " · takes back run " (links.run(run)) " (R37)" }
         }
     }
 }
 
-/// Everything below the heading; nothing for a run of which nothing is known yet. `approval` is what can be done about a
-/// held set.
-pub fn details(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+/// Everything below the heading; nothing for a run of which nothing is known yet. `changes` shows those of a held set, with
+/// what can be done about them.
+pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if let Some(error) = &report.error {
-            p.alert.bad role="alert" { (error) }
+            p.alert.bad role="alert" { (links.text(error)) }
         }
         @for warning in &report.warnings {
-            p.alert.notice { (warning) }
+            p.alert.notice { (links.text(warning)) }
         }
         @if report.state == RunState::Ended || !report.actions.is_empty() {
-            (tiles(report))
-            (estimate(report))
-            (search("Search in this run"))
-            (held(report, approval))
-            (failed(&report.failed))
-            (plan(report))
-            (verification(report))
-            (notes::since(report))
-            (notes::notes(report))
-            (notes::suspended(report))
-            (facts::facts(report))
+            @if report.has_read() {
+                (tiles(report))
+                (estimate(report))
+                (tools::tools(report))
+                (held(report, links, changes))
+                (failed(&report.failed, links))
+                (plan(report, links))
+                (verification(report, links))
+                (notes::since(report, links))
+                (notes::notes(report, links))
+                (notes::suspended(report, links))
+            } @else {
+                p { "The run ended before both sides were read: it planned nothing." }
+            }
+            (facts::facts(report, links))
+        }
+    }
+}
+
+/// The figures of a complete run: what is not made yet, and what waits for a person.
+pub fn tally(figures: &Figures) -> Markup {
+    let figure = |of: Tone, count: u64, what: &str| {
+        let tone = if count > 0 { of } else { Tone::Plain };
+        tile(tone, thousands(count), what)
+    };
+    html! {
+        p.soft {
+            "It read " (number(figures.active, "active account", "active accounts")) " and "
+            (number(figures.in_scope, "mailbox", "mailboxes")) " in scope."
+        }
+        h3 { "Changes not made yet" }
+        ul.tiles {
+            @for (kind, count) in &figures.pending {
+                (figure(Tone::Notice, (*count).into(), words::verb(*kind)))
+            }
+        }
+        h3 { "For a person" }
+        ul.tiles {
+            (figure(Tone::Notice, figures.held_changes() as u64, "held"))
+            (figure(Tone::Notice, figures.findings.into(), "findings to look at"))
+            (figure(Tone::Bad, figures.failed.into(), "refused or failed"))
         }
     }
 }
@@ -94,7 +144,10 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
             Tone::Plain
         }
         (RunState::Ended, RunOutcome::InSync | RunOutcome::Done) => Tone::Good,
-        (RunState::Ended, RunOutcome::ChangesPending | RunOutcome::NeedsAttention) => Tone::Notice,
+        (
+            RunState::Ended,
+            RunOutcome::ChangesPending | RunOutcome::NeedsAttention | RunOutcome::Stopped,
+        ) => Tone::Notice,
         (RunState::Ended, RunOutcome::Failed) => Tone::Bad,
     }
 }
@@ -136,12 +189,18 @@ fn estimate(report: &Report) -> Markup {
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
+                @if let Some(forbidden) = words::forbidden(report) { " " (forbidden) "." }
             }
         }
     }
 }
 
-fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
+fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
+    let accounts = report.accounts.iter().map(ToString::to_string);
+    let accounts = match accounts.collect::<Vec<_>>().join("\",\"") {
+        accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
+        accounts => format!(",\"accounts\":[\"{accounts}\"]"),
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -149,16 +208,19 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if !report.held.is_empty() {
             div #held {
+                @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
                     section {
-                        (held_set(set))
-                        (approval(set))
+                        (held_set(set, links, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::command(report)) " --approve " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]}" }
-                            " (R27)"
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) "}" }
+                            " (R27). Only some of them: "
+                            code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
+                            ". Never: " code { "cloud-sync reject " (set.code) } " or "
+                            code { "POST …/SyncHttp/rejections" } " (R47)."
                         }
                     }
                 }
@@ -168,30 +230,36 @@ fn held(report: &Report, approval: impl Fn(&HeldSet) -> Markup) -> Markup {
 }
 
 /// Heading, reason and changes.
-pub fn held_set(set: &HeldSet) -> Markup {
-    let changes = html! {
-        ul.rows {
-            @for change in &set.changes { li { (held_change(change)) } }
-        }
-    };
+pub fn held_set(set: &HeldSet, links: Links<'_>, changes: &Markup) -> Markup {
     html! {
         h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
-        p { (set.reason) }
+        p { (links.text(&set.reason)) }
         (group("Changes", set.changes.len(), changes))
     }
 }
 
+pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
+    html! {
+        ul.rows {
+            @for change in &set.changes { li { (held_change(change, links)) } }
+        }
+    }
+}
+
 /// Account, what, and before and after.
-pub(super) fn held_change(held: &HeldChange) -> Markup {
-    html! { (who(held.address.as_str())) " " (held.what) " " (change(&held.before, &held.after)) }
+pub fn held_change(held: &HeldChange, links: Links<'_>) -> Markup {
+    html! {
+        (who(held.address.as_str(), links)) " " (held.what) " "
+        (change(links, &held.before, &held.after))
+    }
 }
 
 /// Whom a row is about.
-pub(super) fn who(address: &str) -> Markup {
-    html! { span.who { (value(address)) } }
+pub(super) fn who(address: &str, links: Links<'_>) -> Markup {
+    html! { span.who { (links.value(address)) } }
 }
 
-fn failed(failed: &[FailedAction]) -> Markup {
+fn failed(failed: &[FailedAction], links: Links<'_>) -> Markup {
     if failed.is_empty() {
         return Markup::default();
     }
@@ -199,8 +267,8 @@ fn failed(failed: &[FailedAction]) -> Markup {
         ul.rows {
             @for action in failed {
                 li {
-                    (who(action.address.as_str())) " " (words::verb(action.kind))
-                    (problems(&action.problems))
+                    (who(action.address.as_str(), links)) " " (words::verb(action.kind))
+                    (problems(&action.problems, links))
                 }
             }
         }
@@ -213,12 +281,12 @@ fn failed(failed: &[FailedAction]) -> Markup {
     }
 }
 
-fn problems(problems: &[String]) -> Markup {
-    html! { @for problem in problems { p.problem { (problem) } } }
+fn problems(problems: &[String], links: Links<'_>) -> Markup {
+    html! { @for problem in problems { p.problem { (links.text(problem)) } } }
 }
 
 /// The plan as a diff, by kind of action.
-fn plan(report: &Report) -> Markup {
+fn plan(report: &Report, links: Links<'_>) -> Markup {
     let mut by_kind: BTreeMap<ActionKind, Vec<&ActionReport>> = BTreeMap::new();
     for action in &report.actions {
         by_kind.entry(action.action.kind).or_default().push(action);
@@ -238,7 +306,7 @@ fn plan(report: &Report) -> Markup {
             @if report.actions.is_empty() { p { (without_actions(report)) } }
             @for (kind, actions) in by_kind {
                 (group(&title(kind), actions.len(), html! {
-                    ul.rows { @for action in actions { (planned(action)) } }
+                    ul.rows { @for action in actions { (planned(action, links)) } }
                 }))
             }
         }
@@ -252,7 +320,7 @@ fn without_actions(report: &Report) -> String {
     }
     let text = match report.outcome {
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
-        RunOutcome::Open => "Not planned yet.",
+        RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
         RunOutcome::NeedsAttention => "Nothing but what is held or needs attention.",
         RunOutcome::InSync | RunOutcome::Done | RunOutcome::ChangesPending => {
@@ -262,7 +330,7 @@ fn without_actions(report: &Report) -> String {
     text.to_owned()
 }
 
-fn planned(report: &ActionReport) -> Markup {
+fn planned(report: &ActionReport, links: Links<'_>) -> Markup {
     let tone = match report.outcome {
         ActionOutcome::Applied => Tone::Good,
         ActionOutcome::Partly | ActionOutcome::Refused => Tone::Notice,
@@ -271,17 +339,24 @@ fn planned(report: &ActionReport) -> Markup {
     };
     let ended = (report.outcome != ActionOutcome::Planned)
         .then(|| (tone, words::action_outcome(report.outcome)));
-    html! { li { (action_with_end(&report.action, ended)) (problems(&report.problems)) } }
+    let action = &report.action;
+    let rules: Vec<&str> = action.reasons.iter().map(|reason| &*reason.rule).collect();
+    html! {
+        li data-kind=(words::verb(action.kind)) data-rules=(rules.join(" ")) data-takes[action.takes_away()] {
+            (action_with_end(action, ended, links))
+            (problems(&report.problems, links))
+        }
+    }
 }
 
 /// Account, attributes and reasons.
-pub(super) fn action(action: &Action) -> Markup {
-    action_with_end(action, None)
+pub(super) fn action(action: &Action, links: Links<'_>) -> Markup {
+    action_with_end(action, None, links)
 }
 
-fn action_with_end(action: &Action, ended: Option<(Tone, &str)>) -> Markup {
+fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_>) -> Markup {
     html! {
-        (who(action.address.as_str())) " "
+        (who(action.address.as_str(), links)) " "
         span.soft { (words::account(action.account)) } " "
         @if let Some((tone, word)) = ended { (badge(tone, word)) }
         @if !action.changes.is_empty() {
@@ -289,8 +364,8 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>) -> Markup {
                 @for it in &action.changes {
                     li {
                         span.attribute { (words::attribute(it.attribute)) } " "
-                        @for value in &it.before { (change(value, "")) }
-                        @for value in &it.after { (change("", value)) }
+                        @for value in &it.before { (change(links, value, "")) }
+                        @for value in &it.after { (change(links, "", value)) }
                     }
                 }
             }
@@ -299,14 +374,14 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>) -> Markup {
             p.why {
                 @for (at, reason) in action.reasons.iter().enumerate() {
                     @if at > 0 { " · " }
-                    (reason.fact) " (" (reason.rule) ")"
+                    (links.text(&reason.fact)) " (" (reason.rule) ")"
                 }
             }
         }
     }
 }
 
-fn verification(report: &Report) -> Markup {
+fn verification(report: &Report, links: Links<'_>) -> Markup {
     let (tone, word) = match report.verification() {
         Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
         Verification::Undone => (Tone::Good, "undone"),
@@ -321,7 +396,7 @@ fn verification(report: &Report) -> Markup {
                 (group("Differences", report.differences.len(), html! {
                     ul.rows {
                         @for difference in &report.differences {
-                            li { (words::verb(difference.kind)) " " (action(difference)) }
+                            li { (words::verb(difference.kind)) " " (action(difference, links)) }
                         }
                     }
                 }))

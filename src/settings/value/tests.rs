@@ -97,7 +97,7 @@ fn r13_domains_are_valid_and_lower_cased() {
         domains("corp.example, @corp.test, nodot")
             .unwrap_err()
             .wrong,
-        r#""@corp.test", "nodot" is not a domain"#
+        r#""@corp.test", "nodot" are not domains"#
     );
 }
 

@@ -252,6 +252,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// Where the reader is.
+    pub(super) async fn zone(&self, zone: &str) {
+        let zone = json!({"timezoneId": zone});
+        self.devtools("Emulation.setTimezoneOverride", zone).await;
+    }
+
     /// The whole page, or its upper part, as a PNG file.
     pub(super) async fn picture(&self, file: &Path, height_max: u64) {
         let size = self

@@ -48,9 +48,9 @@ async fn missing_settings_are_all_listed() {
     assert_eq!((ended.code, &*ended.out), (1, ""));
     assert_snapshot!(ended.err, @r"
     error: cannot use the settings
-      CLOUD_SYNC__ZIVVER_API_KEY is not set: set it to an API key made in Zivver's settings, under API keys
+      CLOUD_SYNC__ZIVVER_API_KEY is not set: set it to an API key made in the Zivver WebApp (Organization settings, Integrations, API keys)
       CLOUD_SYNC__CLAIMED_DOMAINS is not set: set it to the domains that the organisation claimed in Zivver, such as `corp.example, corp.test`
-      CLOUD_SYNC__SSO_ACCOUNT_KEY is not set: set it to `object_id` where people sign in to Zivver with their Entra object id, else `omit`
+      CLOUD_SYNC__SSO_ACCOUNT_KEY is not set: set it to `object_id`, `user_principal_name` or `primary_address`, whichever Entra sends as the claim `ZivverAccountKey`; `omit` if people do not sign in so
     ");
 }
 

@@ -91,7 +91,7 @@ async fn r40_every_case_has_its_answer() {
 
     Zivver
       anna@corp.example "Anna"  user, active
-        external id 518e6ddb-5117-4ffa-8584-7afb7472c29e
+        object id   518e6ddb-5117-4ffa-8584-7afb7472c29e
         belongs to the mailbox anna@corp.example (R16)
 
     ----
@@ -104,7 +104,7 @@ async fn r40_every_case_has_its_answer() {
 
     Zivver
       vip.board@corp.example "Chair"  user, active
-        external id e1663268-11f9-4718-8e09-a6487ec3a26b
+        object id   e1663268-11f9-4718-8e09-a6487ec3a26b
         protected: TARGET_FILTER entry "vip." matches its address (R15)
 
     What the rules say
@@ -129,8 +129,8 @@ async fn r40_every_case_has_its_answer() {
 
     Exchange Online
       odd@corp.example ""  not understood
-        object id   2dab9e8e-7363-4044-8a7b-056d28b9b86b
         aliases     odd@corp.example
+        object id   2dab9e8e-7363-4044-8a7b-056d28b9b86b
         rejected: Exchange did not say whether its account is disabled (R5)
 
     Zivver
@@ -144,8 +144,8 @@ async fn r40_every_case_has_its_answer() {
 
     Exchange Online
       desk@corp.example "desk"  SharedMailbox
-        object id   b88db1fd-d700-4d94-8d8c-71e73fdc8659
         full access anna@corp.example
+        object id   b88db1fd-d700-4d94-8d8c-71e73fdc8659
         protected: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
 
     Zivver
@@ -160,13 +160,13 @@ async fn r40_every_case_has_its_answer() {
 
     Exchange Online
       eve@corp.example "Eve"  UserMailbox
-        object id   7dfbab40-8440-4a5c-884a-e78161bececf
         aliases     merged@corp.example
+        object id   7dfbab40-8440-4a5c-884a-e78161bececf
         has the account eve@corp.example, by ExternalAccountId (R16 b)
 
     Zivver
       eve@corp.example "Eve"  user, active
-        external id 7dfbab40-8440-4a5c-884a-e78161bececf
+        object id   7dfbab40-8440-4a5c-884a-e78161bececf
         belongs to the mailbox eve@corp.example (R16)
       merged@corp.example "Merged"  user, active
         has no mailbox of its own; its address belongs to eve@corp.example; tied to no object id (R19)
@@ -185,8 +185,8 @@ async fn r40_every_case_has_its_answer() {
 
     Zivver
       team@corp.example "Team"  functional, active
-        delegates   anna@corp.example
-        external id 41d7a625-40aa-4101-82e5-44266b8b4eba
+        full access anna@corp.example
+        object id   41d7a625-40aa-4101-82e5-44266b8b4eba
         belongs to the mailbox team@corp.example (R16)
 
     What the rules say

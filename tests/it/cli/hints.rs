@@ -1,8 +1,13 @@
 //! The commands that a page names, typed as they are shown.
 
-use cloud_sync::domain::report::Report;
+use std::collections::BTreeSet;
 
-use super::bench::{self, Bench};
+use cloud_sync::domain::{
+    plan::Action,
+    report::{Report, RunOutcome},
+};
+
+use super::bench::{self, Bench, Ended};
 
 /// The arguments of the command between two texts of a page.
 fn hint(page: &str, before: &str, after: &str) -> Vec<String> {
@@ -41,6 +46,119 @@ async fn r37_the_commands_of_an_undo_do_what_its_page_shows() {
     let (before, after) = ("Nothing was written: ", " makes these changes");
     assert_eq!(type_hint(&[], before, after).await.len(), 3);
     let cautious = [("CLOUD_SYNC__MAX_SUSPEND", "0")];
-    let released = type_hint(&cautious, "release with: ", "  within 24 hours").await;
-    assert_eq!(released[3], "--approve");
+    let approved = type_hint(&cautious, "approve with: ", "  within 24 hours").await;
+    assert_eq!(approved[3], "--approve");
+}
+
+/// What a page says about making its changes, as a command.
+const APPLY: (&str, &str) = ("Nothing was written: ", " makes these changes");
+const RELEASE: (&str, &str) = ("release with: ", "  within 24 hours");
+
+/// Types the command that a page shows.
+fn follow(bench: &Bench, page: &Ended, (before, after): (&str, &str)) -> Report {
+    let command = hint(&page.out, before, after);
+    let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+    bench.run(&[&arguments[..], &["--json"]].concat()).json()
+}
+
+/// The changes of the last run.
+fn shown(bench: &Bench) -> BTreeSet<String> {
+    actions(&bench.run(&["runs", "last", "--json"]).json())
+}
+
+fn actions(report: &Report) -> BTreeSet<String> {
+    let in_words =
+        |action: &Action| format!("{:?} {} {:?}", action.kind, action.address, action.changes);
+    report
+        .actions
+        .iter()
+        .map(|it| in_words(&it.action))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_r39_r47_the_command_of_a_preview_makes_what_it_shows() {
+    for arguments in [
+        &["preview"][..],
+        &["preview", "bob@corp.example"],
+        &["preview", "--only", "create", "--first", "1"],
+    ] {
+        let bench = Bench::start(bench::small()).await;
+        let preview = bench.run(arguments);
+        let planned = shown(&bench);
+        assert!(!planned.is_empty());
+        let applied = follow(&bench, &preview, APPLY);
+        assert_eq!(actions(&applied), planned, "{arguments:?}");
+        assert_eq!(applied.converged, Some(true), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_the_command_of_a_saved_plan_makes_what_it_shows() {
+    let bench = Bench::start(bench::small()).await;
+    let preview = bench.run(&["preview", "--out", "plan.json"]);
+    let planned = shown(&bench);
+    let (_, command) = preview.err.split_once(": cloud-sync ").unwrap();
+    let (command, _) = command.split_once(" makes exactly these changes").unwrap();
+    let arguments: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+    assert_eq!(actions(&bench.run(&arguments).json()), planned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_r39_the_command_of_a_held_set_makes_what_it_shows() {
+    for arguments in [
+        &["preview"][..],
+        &["preview", "supplier@corp.example"],
+        &["preview", "--only", "create"],
+    ] {
+        let bench = Bench::start(bench::small()).await;
+        let preview = bench.run(arguments);
+        let released = follow(&bench, &preview, RELEASE);
+        let is_made = |action: &&str| action.starts_with("Suspend supplier@corp.example");
+        let made = actions(&released);
+        assert_eq!(made.iter().map(String::as_str).filter(is_made).count(), 1);
+        let is_scoped = arguments.len() == 2;
+        assert_eq!(made.len(), if is_scoped { 1 } else { 3 }, "{arguments:?}");
+        let state = bench.sandbox.zivver.state();
+        assert!(!state.user("supplier@corp.example").unwrap().active);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_the_command_of_a_held_set_rejects_what_it_shows() {
+    let bench = Bench::start(bench::small()).await;
+    let preview = bench.run(&["preview"]);
+    let command = hint(&preview.out, "or never: ", "  either");
+    let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+    assert_eq!(bench.run(&arguments).code, 0);
+    let again: Report = bench.run(&["preview", "--json"]).json();
+    assert_eq!(
+        (again.held.len(), again.outcome),
+        (0, RunOutcome::ChangesPending)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_where_nothing_may_write_a_page_says_what_to_set_first() {
+    let bench = Bench::start(bench::small()).await;
+    let bench = bench.with("PERFORM_SYNC", "false");
+    let preview = bench.run(&["preview", "--out", "plan.json"]);
+    let planned = shown(&bench);
+    let told = "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)";
+    assert!(
+        preview.out.contains(told) && preview.err.contains(told),
+        "{preview:?}"
+    );
+    let command = hint(&preview.out, APPLY.0, APPLY.1);
+    let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+    arguments.push("--json");
+    let refused = bench.run(&arguments);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(bench.writes(), 0);
+    // As it says.
+    let (_, set) = preview.out.split_once("set CLOUD_SYNC__").unwrap();
+    let (name, value) = set.split_once(" first").unwrap().0.split_once('=').unwrap();
+    let bench = bench.with(name, value);
+    assert_eq!(actions(&bench.run(&arguments).json()), planned);
+    assert!(!bench.run(&["preview"]).out.contains("PERFORM_SYNC"));
 }

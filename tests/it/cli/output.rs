@@ -17,10 +17,11 @@ async fn a_preview_reads_like_a_plan() {
           delegates  + anna@corp.example
           R19 the mailbox has no account
 
-    Held back 1 change  until a person releases them
+    Held back 1 change  until a person approves them
       ! accounts that never had a mailbox: 1 change, where MAX_STRAYS=0 allows 0 of 2 (R26)
           supplier@corp.example  suspend  active → suspended
-          release with: cloud-sync apply --approve 957d55cbcd  within 24 hours, exactly these changes (R27)
+          approve with: cloud-sync apply --approve 957d55cbcd  within 24 hours, exactly these changes (R27)
+          or never: cloud-sync reject 957d55cbcd  either for single accounts with --account ADDRESS (R47)
 
     Left alone 1 finding  nothing to do about it
           1  room, equipment or another kind that is not synchronised  R3

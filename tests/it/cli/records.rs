@@ -74,3 +74,39 @@ async fn the_history_needs_no_settings_but_the_place_of_the_state() {
     assert!(wrong.err.contains("is not a kind of state"), "{wrong:?}");
     assert!(!wrong.err.contains("ZIVVER_API_KEY"), "{wrong:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r40_what_a_stored_run_said_of_an_address_needs_no_settings_but_the_place_of_the_state() {
+    let bench = Bench::start(bench::small()).await;
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    let address = applied.actions[0].action.address.as_str();
+    let state = [("CLOUD_SYNC__STATE", bench.setting("STATE"))];
+    let arguments = ["explain", address, "--run", "last"];
+    let told = bench::program(&state, &arguments);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.out.contains(address), "{told:?}");
+    let report: Report = bench::program(&state, &[&arguments[..], &["--json"]].concat()).json();
+    assert_eq!(report.actions[0], applied.actions[0]);
+    assert!(report.actions.len() < applied.actions.len());
+    let unknown = bench::program(&state, &["explain", address, "--run", "1999"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_has_the_times_of_the_zone_of_the_terminal() {
+    let bench = Bench::start(bench::small()).await;
+    let report: Report = bench.run(&["preview", "--json"]).json();
+    let started: jiff::Timestamp = report.started.parse().unwrap();
+    let there = started + jiff::SignedDuration::from_mins(5 * 60 + 45);
+    for (zone, expected) in [
+        ("Asia/Kathmandu", there.strftime("%Y-%m-%d %H:%M +0545")),
+        ("UTC", started.strftime("%Y-%m-%d %H:%M UTC")),
+    ] {
+        let settings = [("CLOUD_SYNC__STATE", bench.setting("STATE")), ("TZ", zone)];
+        let listed = bench::program(&settings, &["runs"]);
+        assert!(
+            listed.out.contains(&expected.to_string()),
+            "{zone}: {listed:?}"
+        );
+    }
+}

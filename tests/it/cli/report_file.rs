@@ -25,9 +25,9 @@ async fn a_report_is_written_in_the_form_that_its_extension_tells() {
     for (file, more, begins) in [
         ("report.html", &[][..], "<!doctype html>"),
         ("report.csv", &[], "\u{feff}\"record\",\"address\""),
-        ("report.JSON", &[], "{"),
+        ("report.HTML", &[], "<!doctype html>"),
         ("report", &["--format", "csv"], "\u{feff}\"record\",\""),
-        ("report.txt", &["--format", "json"], "{"),
+        ("report.txt", &["--format", "html"], "<!doctype html>"),
         (
             "dutch.csv",
             &["--separator", ";"],
@@ -42,12 +42,14 @@ async fn a_report_is_written_in_the_form_that_its_extension_tells() {
         assert!(text.starts_with(begins), "{file}: {text}");
         assert!(text.contains("info@corp.example"), "{file}: {text}");
     }
-    let json = fs::read_to_string(bench.folder().join("report.txt")).unwrap();
-    let report: Report = serde_json::from_str(&json).unwrap();
-    let stored = bench.run(&["runs", &report.id, "--report", "again.json"]);
+    let report: Report = bench
+        .run(&["preview", "--report", "r.csv", "--json"])
+        .json();
+    let csv = fs::read_to_string(bench.folder().join("r.csv")).unwrap();
+    let stored = bench.run(&["runs", &report.id, "--report", "again.csv"]);
     assert_eq!(stored.code, 0, "{stored:?}");
-    let again = fs::read_to_string(bench.folder().join("again.json")).unwrap();
-    assert_eq!(again, json);
+    let again = fs::read_to_string(bench.folder().join("again.csv")).unwrap();
+    assert_eq!(again, csv);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +83,7 @@ async fn a_form_that_is_not_known_starts_no_run() {
     for (arguments, text) in [
         (
             &["apply", "--report", "report.xlsx"][..],
-            "error: the extension of report.xlsx is not html, csv or json: add --format\n",
+            "error: the extension of report.xlsx is not html or csv: add --format (for JSON use --json, for a plan `preview --out`)\n",
         ),
         (
             &["apply", "--report", "r.html", "--separator", ";"],

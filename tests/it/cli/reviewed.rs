@@ -51,7 +51,7 @@ async fn a_plan_in_a_file_is_applied_exactly() {
         again.out.contains("reviewed change that is not made")
             && again
                 .out
-                .contains("change that was not reviewed, left for later"),
+                .contains("change left for later, since the run was restricted to others"),
         "{again:?}"
     );
 }
@@ -186,7 +186,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
         let ended = bench
             .run_in(TERMINAL, "yes", &["apply", "--approve", code])
             .unwrap();
-        let question = format!("Make 0 changes and what {code} releases in Zivver?");
+        let question = format!("Make 0 changes and what {code} approves in Zivver?");
         assert!(ended.out.contains(&question), "{ended:?}");
         assert_eq!(ended.code, 0, "{ended:?}");
     }

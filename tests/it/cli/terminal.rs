@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_sync::domain::report::Report;
+use cloud_sync::{domain::report::Report, sandbox::exchange::Tenant};
 
 use super::bench::{self, Bench, Ended};
 use crate::tools;
@@ -77,4 +77,28 @@ async fn a_long_run_says_on_stderr_how_far_it_is() {
         .any(|known| phase.starts_with(known));
         assert!(is_phase, "{err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r30_a_line_of_progress_says_how_long_the_plan_takes_and_what_it_waits_for() {
+    let newcomers = (0..16).fold(Tenant::new("corp.example"), |tenant, at| {
+        tenant.user(&format!("person{at:02}@corp.example"))
+    });
+    let organisation = bench::small().1;
+    let bench = Bench::start((newcomers, organisation)).await;
+    let bench = bench.with("ZIVVER_RATE", "4/6s");
+    let apply = bench.begin(&["apply", "--yes", "--json"]);
+    let ended = tokio::task::block_in_place(|| apply.wait_with_output()).unwrap();
+    let err = String::from_utf8(ended.stderr.clone()).unwrap();
+    let report: Report = Ended::from(ended).json();
+    assert_eq!(report.error, None);
+    let line = err
+        .lines()
+        .find(|line| line.starts_with("progress: applying: "));
+    let line = line.unwrap_or_else(|| panic!("{err}"));
+    let (_, left) = line.split_once(", about ").unwrap();
+    let (seconds, wait) = left.split_once(" s").unwrap();
+    let seconds: u64 = seconds.parse().unwrap();
+    assert!((1..=report.estimate_ms / 1000).contains(&seconds), "{err}");
+    assert_eq!(wait, ", waiting for Zivver's limit", "{err}");
 }

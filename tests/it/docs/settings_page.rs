@@ -1,9 +1,11 @@
-//! What is written about settings, made from their table: `UPDATE_DOCS=1 cargo test --test it docs` writes it anew.
+//! Pages made from the code, of settings and of findings: `UPDATE_DOCS=1 cargo test --test it docs` writes it anew.
 
 use std::{env, fmt::Write as _, fs};
 
 use cloud_sync::{
+    domain::{guard::Class, note::Code},
     otlp,
+    render::findings,
     settings::{PREFIX, SETTINGS, SettingDefault},
 };
 use serde_json::json;
@@ -13,17 +15,18 @@ use super::root;
 /// Read by the Functions host, so it has no prefix.
 const SCHEDULE: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
 
-const SCHEDULE_WHAT: &str = "When the timer runs; `check` says the next three times. The only one without prefix: the host \
-     reads it, and cannot read names with `__` under `func start`.";
+const SCHEDULE_WHAT: &str = "When the timer runs; `GET /check` prints the next three times. The only one without prefix: the \
+     host reads it, and cannot read names with `__` under `func start`.";
 
 #[test]
-fn what_is_written_about_settings_is_up_to_date() {
+fn what_is_written_about_settings_and_findings_is_up_to_date() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let start = readme.find("| name | default | |\n").unwrap();
     let end = start + readme[start..].find("\n\n").unwrap() + 1;
     let readme_now = format!("{}{}{}", &readme[..start], readme_table(), &readme[end..]);
     for (file, text) in [
         ("docs/settings.md", page()),
+        ("docs/findings.md", findings::page()),
         ("README.md", readme_now),
         ("local.settings.json.template", template()),
     ] {
@@ -53,9 +56,19 @@ fn default(default: SettingDefault) -> String {
     }
 }
 
+/// What people set; all others have a default that fits.
+const IN_README: [&str; 6] = [
+    "ZIVVER_API_KEY",
+    "CLAIMED_DOMAINS",
+    "SSO_ACCOUNT_KEY",
+    "PERFORM_SYNC",
+    "TARGET_FILTER",
+    "SOURCE_FILTER",
+];
+
 fn readme_table() -> String {
     let mut table = "| name | default | |\n|---|---|---|\n".to_owned();
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().filter(|it| IN_README.contains(&it.name)) {
         let default = default(setting.default);
         let rules = match setting.rules {
             "" => String::new(),
@@ -68,9 +81,30 @@ fn readme_table() -> String {
         )
         .unwrap();
     }
-    let (name, value) = SCHEDULE;
-    writeln!(table, "| `{name}` | `{value}` | {SCHEDULE_WHAT} |").unwrap();
+    assert_eq!(table.lines().count(), IN_README.len() + 2);
     table
+}
+
+/// Each kind of finding has a section of its own, which a report's code leads to.
+#[test]
+fn every_finding_is_explained() {
+    let page = findings::page();
+    let classes = Class::ALL.into_iter().chain([Class::Undone]);
+    let classes = classes.map(|class| serde_json::to_value(class).unwrap());
+    let codes = Code::ALL
+        .iter()
+        .map(|code| serde_json::to_value(code).unwrap());
+    for kind in classes.chain(codes) {
+        let heading = format!("\n### {}\n", kind.as_str().unwrap());
+        assert_eq!(page.matches(&heading).count(), 1, "{heading}");
+    }
+    for code in Code::ALL {
+        let explained = findings::of_code(*code);
+        assert!(explained.meaning.ends_with('.') && explained.action.ends_with('.'));
+        // Who must act is told how.
+        let is_idle = explained.action == "Nothing.";
+        assert!(!(code.needs_attention() && is_idle), "{code:?}");
+    }
 }
 
 fn template() -> String {
@@ -83,11 +117,9 @@ fn template() -> String {
         (SCHEDULE.0.to_owned(), SCHEDULE.1),
     ];
     values.extend(SETTINGS.iter().map(|setting| {
-        let value = match (setting.default, setting.name) {
-            // A proposal: the most common choice.
-            (SettingDefault::Required(_), "SSO_ACCOUNT_KEY") => "object_id",
-            (SettingDefault::Required(_) | SettingDefault::Nothing, _) => "",
-            (SettingDefault::Value(text), _) => text,
+        let value = match setting.default {
+            SettingDefault::Required(_) | SettingDefault::Nothing => "",
+            SettingDefault::Value(text) => text,
         };
         (format!("{PREFIX}{}", setting.name), value)
     }));
@@ -129,7 +161,7 @@ fn page() -> String {
     )
     .unwrap();
     page.push_str(
-        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `check` names what differs \
+        "\nIn Azure the template also sets `DEPLOYED_SETTINGS`, a JSON object of all that it deployed. `GET /check` names what differs \
          from it, which the next deployment resets ([settings that last](deploy.md#settings-that-last)). Leave it as it is.\n",
     );
     page.push_str(

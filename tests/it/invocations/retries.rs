@@ -5,12 +5,14 @@ use std::time::Duration;
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger as StartedBy},
-        report::RunState,
+        plan::ActionKind,
+        report::{RunOutcome, RunState},
     },
     engine::RunRequest,
     functions::{Answer, App, Invocation, Message, Timer, Trigger},
     sandbox::control::{Fault, FaultKind},
     settings::Settings,
+    state::RunId,
 };
 
 use tokio::time::Instant;
@@ -74,7 +76,12 @@ async fn r28_a_refused_sign_in_is_not_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn r28_a_service_that_is_back_ends_the_night_well() {
-    let bench = Bench::open(newcomers(2), &[]).await;
+    service_is_back("true", 2).await;
+    service_is_back("false", 0).await;
+}
+
+async fn service_is_back(perform_sync: &str, created: usize) {
+    let bench = Bench::open(newcomers(2), &[("PERFORM_SYNC", perform_sync)]).await;
     let exchange = bench.world.sandbox.exchange.control();
     exchange.inject(Fault::always(busy(503, 1)).path("Mailbox?"));
     let app = bench.app();
@@ -83,11 +90,46 @@ async fn r28_a_service_that_is_back_ends_the_night_well() {
     }
     exchange.clear_faults();
     assert!(!has_failed(&app, 3).await);
-    assert_eq!(bench.users().len(), 2);
+    assert_eq!(bench.users().len(), created);
     let runs = bench.engine(None).history(10).await.unwrap();
-    let mut ids: Vec<&str> = runs.iter().map(|run| &*run.id).collect();
-    ids.dedup();
-    assert_eq!(ids.len(), 4, "each try is a run of its own: {ids:?}");
+    assert_eq!(runs.len(), 1, "all tries are one run: {runs:?}");
+    assert_eq!((runs[0].state, &runs[0].error), (RunState::Ended, &None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r28_the_report_of_a_tick_sums_up_what_all_its_tries_did() {
+    let bench = Bench::open(newcomers(12), &[]).await;
+    let zivver = bench.world.sandbox.zivver.control();
+    let reset = || Fault::always(FaultKind::ResetBefore);
+    zivver.inject(reset().method("POST").after(5));
+    zivver.inject(reset().method("GET").after(2));
+    let app = bench.app();
+    assert!(has_failed(&app, 0).await);
+    assert_eq!(bench.users().len(), 5);
+    let engine = bench.engine(None);
+    let failed = engine.history(10).await.unwrap().remove(0);
+    assert_eq!(failed.outcome, RunOutcome::Failed);
+    assert!(has_failed(&app, 1).await, "it is away still");
+
+    zivver.clear_faults();
+    // A process of its own, as after a crash between two tries.
+    assert!(!has_failed(&bench.app(), 2).await);
+    let runs = engine.history(10).await.unwrap();
+    assert_eq!((runs.len(), &runs[0].id), (1, &failed.id));
+    let report = engine.report(&RunId::parse(&failed.id).unwrap()).await;
+    let report = report.unwrap();
+    assert_eq!(
+        (report.outcome, report.error, report.converged),
+        (RunOutcome::InSync, None, Some(true))
+    );
+    assert_eq!((report.actions.len(), report.counts.failed), (12, 0));
+    assert_eq!(report.counts.applied[&ActionKind::Create], 12);
+
+    // What has ended well is not done again, and the next night has a run of its own.
+    assert!(!has_failed(&app, 3).await);
+    assert_eq!(engine.history(10).await.unwrap().len(), 1);
+    assert!(!has_failed(&app, 0).await);
+    assert_eq!(engine.history(10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -101,6 +143,21 @@ async fn r28_storage_that_is_back_ends_the_night_well() {
     assert_eq!(bench.users().len(), 2);
     let runs = bench.engine(None).history(10).await.unwrap();
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
+}
+
+/// It cannot be recorded, so only this process knows that it was told.
+#[tokio::test]
+async fn r28_refused_storage_fails_a_tick_once() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let app = bench.app();
+    bench.weather.suffers(Weather::Refused);
+    assert!(has_failed(&app, 0).await);
+    for count in 1..=3 {
+        assert!(!has_failed(&app, count).await, "{count}");
+    }
+    bench.weather.suffers(Weather::None);
+    assert!(!has_failed(&app, 4).await);
+    assert_eq!(bench.users().len(), 2);
 }
 
 /// A process that was started after a kill knows of no failure that was told.
@@ -158,7 +215,7 @@ async fn r29_a_tick_in_the_queue_outlasts_a_service_that_is_away_for_15_minutes(
     assert!(began.elapsed() > Duration::from_secs(15 * 60));
     assert_eq!(bench.users().len(), 2);
     let runs = bench.engine(None).history(10).await.unwrap();
-    assert_eq!((runs.len(), runs[0].error.as_deref()), (5, None));
+    assert_eq!((runs.len(), runs[0].error.as_deref()), (1, None));
     assert_eq!(deliveries(&app, &message, |_| {}).await, 0);
 }
 

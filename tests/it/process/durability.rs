@@ -21,7 +21,7 @@ use crate::host::{
 };
 
 /// Sweeps that run side by side. More of them keep processes and Azurite waiting for a core until leases end.
-const SIDE_BY_SIDE: usize = 4;
+pub(super) const SIDE_BY_SIDE: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {

@@ -31,6 +31,8 @@ pub(super) enum Weather {
     Halves,
     /// Plans cannot be written.
     NoPlans,
+    /// Nothing can be written.
+    ReadOnly,
     /// Nothing is done, and nobody is answered until the weather changes.
     Hang,
     /// Blobs come a few bytes at a time.
@@ -41,18 +43,33 @@ pub(super) enum Weather {
     Unanswered,
 }
 
+/// The one write that takes longer than the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slow {
+    Never,
+    /// The next one with this in its path.
+    Next(&'static str, Duration),
+    Reached,
+}
+
 /// Azurite behind a bad network.
 pub(super) struct Blobs {
     pub(super) settings: AppSettings,
-    weather: Arc<Mutex<Weather>>,
+    network: Network,
     _server: JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct Network {
+    weather: Arc<Mutex<Weather>>,
+    slow: Arc<Mutex<Slow>>,
 }
 
 #[derive(Clone)]
 struct Proxy {
     client: reqwest::Client,
     upstream: String,
-    weather: Arc<Mutex<Weather>>,
+    network: Network,
 }
 
 impl Blobs {
@@ -67,31 +84,64 @@ impl Blobs {
         let mut settings = office.settings(&container);
         let connection = connection.replace(upstream, &here);
         settings.insert("AzureWebJobsStorage".to_owned(), connection);
-        let weather = Arc::new(Mutex::new(Weather::Fine));
+        let network = Network {
+            weather: Arc::new(Mutex::new(Weather::Fine)),
+            slow: Arc::new(Mutex::new(Slow::Never)),
+        };
         let proxy = Proxy {
             client: crate::world::http_client().build().unwrap(),
             upstream: format!("http://{upstream}"),
-            weather: Arc::clone(&weather),
+            network: network.clone(),
         };
         let mut server = JoinSet::new();
         let router = Router::new().fallback(forward).with_state(proxy);
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Some(Self {
             settings,
-            weather,
+            network,
             _server: server,
         })
     }
 
     pub(super) fn becomes(&self, weather: Weather) {
-        *self.weather.lock().unwrap() = weather;
+        *self.network.weather.lock().unwrap() = weather;
+    }
+
+    /// The next write with this in its path takes so long to reach storage.
+    pub(super) fn slows_down(&self, part: &'static str, by: Duration) {
+        *self.network.slow.lock().unwrap() = Slow::Next(part, by);
+    }
+
+    pub(super) fn has_slowed_down(&self) -> bool {
+        *self.network.slow.lock().unwrap() == Slow::Reached
+    }
+}
+
+impl Network {
+    fn weather(&self) -> Weather {
+        *self.weather.lock().unwrap()
+    }
+
+    /// How long a request takes to reach storage.
+    fn delay(&self, request: &Request) -> Duration {
+        let mut slow = self.slow.lock().unwrap();
+        match *slow {
+            Slow::Next(part, by)
+                if request.method() == Method::PUT && request.uri().path().contains(part) =>
+            {
+                *slow = Slow::Reached;
+                by
+            }
+            Slow::Never | Slow::Next(..) | Slow::Reached => Duration::ZERO,
+        }
     }
 }
 
 async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
-    let weather = *proxy.weather.lock().unwrap();
+    tokio::time::sleep(proxy.network.delay(&request)).await;
+    let weather = proxy.network.weather();
     if weather == Weather::Hang {
-        while *proxy.weather.lock().unwrap() == weather {
+        while proxy.network.weather() == weather {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -106,9 +156,13 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
             return StatusCode::from_u16(status).unwrap().into_response();
         }
         Weather::NoPlans if plan => return StatusCode::FORBIDDEN.into_response(),
+        Weather::ReadOnly if parts.method == Method::PUT => {
+            return StatusCode::FORBIDDEN.into_response();
+        }
         Weather::Fine
         | Weather::Halves
         | Weather::NoPlans
+        | Weather::ReadOnly
         | Weather::Hang
         | Weather::Drip
         | Weather::Reset
@@ -205,6 +259,31 @@ async fn storage_that_is_down_is_told_before_any_write() {
     assert!(host.timer().await.failure.is_some());
     until("what is unreadable", || host.log().has("is unreadable")).await;
     assert_eq!(office.writes(), before);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_can_only_be_read_is_an_error_of_check() {
+    let office = Office::open(4, 1).await;
+    let Some(blobs) = Blobs::open(&office).await else {
+        return;
+    };
+    let host = Host::start(blobs.settings.clone()).await;
+    for (weather, level, told) in [
+        (Weather::Fine, "good", "can be read and written"),
+        (
+            Weather::ReadOnly,
+            "error",
+            "give the identity the role Storage Blob Data Owner",
+        ),
+    ] {
+        blobs.becomes(weather);
+        let client = host.call(Call::get("/api/SyncHttp/check")).await;
+        let findings = client.json()["findings"].as_array().unwrap().clone();
+        let state = findings.iter().find(|it| it["topic"] == "state").unwrap();
+        assert_eq!(state["level"], level, "{state}");
+        assert!(state["text"].as_str().unwrap().contains(told), "{state}");
+    }
     host.stop().await;
 }
 

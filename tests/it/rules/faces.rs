@@ -145,7 +145,7 @@ impl Faces {
     }
 
     fn notice(&mut self, report: &Report) -> Claim {
-        let (told, notice) = after_run(&self.told, report, PerformSync::Always);
+        let (told, notice) = after_run(&self.told, report, PerformSync::Always, None);
         self.told = told;
         notice.map_or(Claim::Nothing, |it| {
             claim_of(&format!("{} {}", it.title, it.text))

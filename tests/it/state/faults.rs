@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     None,
     /// Every request fails.
     Down,
+    /// The identity may do nothing.
+    Refused,
     /// The answer to the first of two identical conditional writes was lost, as when a client repeats it after a timeout.
     SentTwice,
     /// The creation of an object waits until [`Faulty::let_through`].
@@ -73,7 +75,10 @@ impl Faulty {
 
     fn fault(&self) -> Result<Fault> {
         match *self.fault.lock().unwrap() {
-            Fault::Down => Err(down()),
+            Fault::Down => Err(failing("the network is down")),
+            Fault::Refused => Err(failing(
+                "Server returned non-2xx status code: 403 Forbidden: ",
+            )),
             fault @ (Fault::None
             | Fault::SentTwice
             | Fault::LateCreation
@@ -83,10 +88,10 @@ impl Faulty {
     }
 }
 
-fn down() -> object_store::Error {
+fn failing(why: &'static str) -> object_store::Error {
     object_store::Error::Generic {
         store: "Faulty",
-        source: "the network is down".into(),
+        source: why.into(),
     }
 }
 
@@ -139,7 +144,7 @@ impl ObjectStore for Faulty {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         match self.fault() {
-            Ok(Fault::NoDeletion) => stream::iter([Err(down())]).boxed(),
+            Ok(Fault::NoDeletion) => stream::iter([Err(failing("the network is down"))]).boxed(),
             Ok(_) => self.store.delete_stream(locations),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }

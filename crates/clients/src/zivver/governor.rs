@@ -42,6 +42,8 @@ pub(super) struct Governor {
     /// `None` where the rate is unlimited.
     pace: Option<Mutex<Pace>>,
     turn: tokio::sync::Mutex<()>,
+    /// Until when the next call waits, or waited last.
+    wait: Mutex<Option<Instant>>,
 }
 
 /// Permission to send one call now. Dropping it means that the call ended without an answer.
@@ -60,7 +62,14 @@ impl Governor {
         Self {
             pace,
             turn: tokio::sync::Mutex::new(()),
+            wait: Mutex::default(),
         }
+    }
+
+    /// Whether the next call waits for the budget.
+    pub(super) fn is_waiting(&self) -> bool {
+        let until = *self.wait.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) async fn permit(&self) -> Permit<'_> {
@@ -84,6 +93,7 @@ impl Governor {
                 }
                 wait
             };
+            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + wait);
             tokio::time::sleep(wait).await;
         }
     }

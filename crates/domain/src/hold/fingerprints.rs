@@ -1,4 +1,4 @@
-//! By which approvals know a change again (R27).
+//! By which approvals and rejections know a change again (R27, R47).
 
 use std::collections::BTreeSet;
 
@@ -31,26 +31,37 @@ pub fn approved_changes(
     let of_change = |change| {
         [None, Some(Class::Undone)]
             .into_iter()
-            .flat_map(move |class| approvals(class, delta, change, accounts, approved))
+            .flat_map(move |class| known_again(class, delta, change, accounts, approved))
     };
     changes.iter().flat_map(of_change).collect()
 }
 
-/// R27: the fingerprints among the approved ones that a change has, or had when it was shown: its account may have been renamed
-/// with its mailbox since. Of an account without a mailbox only the address tells whose it is.
-pub(super) fn approvals(
-    class: Option<Class>,
+/// R27: whether a person has approved a change.
+pub(crate) fn is_approved(
     delta: &Delta,
     change: &Change,
     accounts: &Accounts,
     approved: &BTreeSet<String>,
+) -> bool {
+    let mut classes = [None, Some(Class::Undone)].into_iter();
+    classes.any(|class| !known_again(class, delta, change, accounts, approved).is_empty())
+}
+
+/// R27, R47: the fingerprints among those that a person decided about that a change has, or had when it was shown: its
+/// account may have been renamed with its mailbox since. Of an account without a mailbox only the address tells whose it is.
+pub(super) fn known_again(
+    class: Option<Class>,
+    delta: &Delta,
+    change: &Change,
+    accounts: &Accounts,
+    decided: &BTreeSet<String>,
 ) -> Vec<String> {
-    if approved.is_empty() {
+    if decided.is_empty() {
         return Vec::new();
     }
     let now = fingerprint(class, delta, change, accounts);
     let (hash, _) = now.split_once(' ').unwrap_or_default();
-    let alike = approved
+    let alike = decided
         .range(hash.to_owned()..)
         .take_while(|it| it.starts_with(hash));
     let same = alike.filter(|it| delta.mailbox.is_some() || **it == now);

@@ -155,7 +155,7 @@ fn r26_a_stray_counts_as_a_suspend() {
 }
 
 #[test]
-fn r26_an_empty_of_a_stray_is_held_once_and_released_by_one_code() {
+fn r26_an_empty_of_a_stray_is_held_once_and_approved_by_one_code() {
     let world = "
         limits strays=0 suspend=0 delegates=0
         people anna@ bert@
@@ -259,7 +259,7 @@ fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
 }
 
 #[test]
-fn r27_a_code_releases_the_key_that_goes_with_its_rename_on_evidence() {
+fn r27_a_code_approves_the_key_that_goes_with_its_rename_on_evidence() {
     let world = "
         new-keys
         limits keys=0 identity=0
@@ -315,7 +315,7 @@ fn r27_a_code_serves_though_the_mailbox_got_another_address_since() {
 }
 
 #[test]
-fn r27_a_code_releases_the_key_that_goes_with_its_removals() {
+fn r27_a_code_approves_the_key_that_goes_with_its_removals() {
     let world = "
         new-keys
         limits keys=1 delegates=0

@@ -305,7 +305,7 @@ pub(super) fn policy() -> impl Strategy<Value = Vec<String>> {
 }
 
 prop_compose! {
-    fn world()(
+    pub(super) fn world()(
         mailboxes in proptest::collection::vec(mailbox(), 0..5),
         accounts in proptest::collection::vec(account(), 0..5),
         policy in policy(),

@@ -193,7 +193,9 @@ fn silence_is_told_in_hours() {
             age_max_s: 26 * 3600,
             has_succeeded,
         };
-        at_tick(&Notified::default(), Some(overdue)).1.unwrap()
+        at_tick(&Notified::default(), Some(overdue), None)
+            .1
+            .unwrap()
     };
     assert!(
         notice(true)

@@ -103,8 +103,8 @@ fn r28_an_empty_is_reviewed_with_all_members() {
     R28 ReviewOutdated info@
     R28 ReviewOutdated info@
     R28 NotReviewed info@
-    info@: not made: active yes → no: it needs a change that was not reviewed
-    info@: not made: delegate -anna@: it needs a change that was not reviewed
+    info@: not made: active yes → no: it needs a change that is left for later
+    info@: not made: delegate -anna@: it needs a change that is left for later
     info@: left for later, since it was not reviewed: active yes → no, delegate -anna@, delegate -bert@
     ");
 }
@@ -130,7 +130,7 @@ fn r28_half_of_a_swap_of_addresses_is_not_made() {
     R28 ReviewOutdated bert@
     R28 ReviewOutdated x@
     anna@: left for later, since it was not reviewed: address anna@ → bert@
-    bert@: not made: address bert@ → anna@: it needs a change that was not reviewed
+    bert@: not made: address bert@ → anna@: it needs a change that is left for later
     x@: not made: address x@ → bert@: it is not planned any more as it was reviewed
     ");
 }
@@ -152,7 +152,7 @@ fn r28_a_claim_waits_for_a_release_that_was_not_reviewed() {
     assert_snapshot!(told(before, now), @r"
     R28 ReviewOutdated anna@
     R28 NotReviewed bert@
-    anna@: not made: alias +x@: it needs a change that was not reviewed
+    anna@: not made: alias +x@: it needs a change that is left for later
     bert@: left for later, since it was not reviewed: alias -x@
     ");
 }

@@ -12,8 +12,9 @@ use crate::{
     directory::{MailboxIx, Party},
     hold::digest,
     ids::ScimId,
-    matching::{AccountFate, Matching},
+    matching::{AccountFate, MailboxFate, Matching},
     memory::{Memory, SourceState, Undone},
+    source::RecipientAnswer,
     world::{Policy, World},
 };
 
@@ -29,15 +30,77 @@ pub fn source_state(
         delegations: None,
     };
     match matching.account(ix) {
-        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => SourceState {
-            mailbox: Some(mailbox_state(world, policy, *mailbox)),
-            delegations: delegations_state(world, *mailbox),
-        },
+        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => {
+            of_mailbox(world, policy, *mailbox)
+        }
         AccountFate::OwnedByDisabled => known("disabled"),
         AccountFate::MergeCandidate(_) | AccountFate::Unowned => known("none"),
         AccountFate::Foreign
         | AccountFate::Protected(_)
         | AccountFate::MailboxOutsideDomains(_) => SourceState::default(),
+    }
+}
+
+fn of_mailbox(world: &World, policy: &Policy, ix: MailboxIx) -> SourceState {
+    let knows_aliases = world.directory.mailbox(ix).knows_aliases;
+    SourceState {
+        mailbox: knows_aliases.then(|| mailbox_state(world, policy, ix)),
+        delegations: delegations_state(world, ix),
+    }
+}
+
+/// Whether all that decides about an account was read (R11): only then does a change that is not planned have no cause.
+pub(crate) fn knows_source(world: &World, matching: &Matching, ix: AccountIx) -> bool {
+    let has_answer = |text: &str| {
+        !matches!(
+            world.answers.recipients.get(text),
+            Some(RecipientAnswer::Failed(_) | RecipientAnswer::Ambiguous)
+        )
+    };
+    match matching.account(ix) {
+        AccountFate::Owned(mailbox) | AccountFate::Evidence(mailbox) => {
+            knows_mailbox(world, *mailbox)
+        }
+        AccountFate::OwnedByDisabled => true,
+        AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
+            let id = matching.known_object_id(ix).map(|id| id.to_string());
+            has_answer(world.accounts.get(ix).address().as_str())
+                && id.is_none_or(|id| has_answer(&id))
+        }
+        AccountFate::Foreign
+        | AccountFate::Protected(_)
+        | AccountFate::MailboxOutsideDomains(_) => false,
+    }
+}
+
+fn knows_mailbox(world: &World, ix: MailboxIx) -> bool {
+    let delegations = world.delegations.get(ix.0 as usize);
+    world.directory.mailbox(ix).knows_aliases
+        && match delegations.and_then(Option::as_ref) {
+            Some(Delegations::Known(_)) | None => true,
+            Some(Delegations::Unknown(_) | Delegations::Gone) => false,
+        }
+}
+
+/// What the source wants for an address without an account; `None` where that is not known for certain.
+pub(crate) fn mailbox_source(
+    address: &SmtpAddress,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> Option<SourceState> {
+    match world.directory.with_address(address) {
+        [] => world
+            .directory
+            .rejections
+            .is_empty()
+            .then(SourceState::default),
+        [Party::Mailbox(ix)] => {
+            let is_protected = matches!(matching.mailbox(*ix), MailboxFate::Protected(_));
+            let is_known = !is_protected && knows_mailbox(world, *ix);
+            is_known.then(|| of_mailbox(world, policy, *ix))
+        }
+        _ => None,
     }
 }
 

@@ -4,23 +4,23 @@ use maud::{Markup, html};
 
 use super::super::{
     super::words::{self, thousands},
-    fact, value, values,
+    Links, fact, time, value, values,
 };
 use domain::{address::SmtpAddress, report::Report};
 
-pub(super) fn facts(report: &Report) -> Markup {
+pub(super) fn facts(report: &Report, links: Links<'_>) -> Markup {
     html! {
         section {
             h2 { "What was read, and how" }
             div.columns {
-                dl.list { (read(report)) }
-                dl.list { (took(report)) }
+                dl.list { (read(report, links)) }
+                dl.list { (took(report, links)) }
             }
         }
     }
 }
 
-fn read(report: &Report) -> Markup {
+fn read(report: &Report, links: Links<'_>) -> Markup {
     let (source, target) = (&report.source, &report.target);
     let counts = [
         ("Mailboxes", source.mailboxes),
@@ -34,35 +34,40 @@ fn read(report: &Report) -> Markup {
     let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
     html! {
         @if !source.tenant_id.is_empty() { (fact("Tenant", value(&source.tenant_id))) }
-        @for (name, count) in counts { (fact(name, thousands(count.into()))) }
+        @if report.has_read() {
+            @for (name, count) in counts { (fact(name, thousands(count.into()))) }
+        } @else {
+            (fact("Mailboxes and accounts", "not read"))
+        }
         @for (entry, count) in &report.filter_counts {
             (fact(
                 &format!("Target filter {entry}"),
                 words::number(*count as u64, "account", "accounts"),
             ))
         }
-        @if !accounts.is_empty() { (fact("Only for", values(&accounts))) }
+        @if !accounts.is_empty() { (fact("Only for", values(links, &accounts))) }
         @if let Some(others) = report.others.and_then(words::others) {
             (fact("Other accounts", others))
         }
     }
 }
 
-fn took(report: &Report) -> Markup {
-    let ended = report.ended.as_deref().map(words::moment);
+fn took(report: &Report, links: Links<'_>) -> Markup {
     let duration = words::duration(report.duration_ms) + &words::parts_of(report.timing);
     let requests = &report.requests;
     html! {
         (fact("Run", value(&report.id)))
-        (fact("Started", words::moment(&report.started)))
-        (fact("Ended", ended.as_deref().unwrap_or("not yet")))
+        (fact("Started", time(&report.started)))
+        @if let Some(ended) = &report.ended {
+            (fact("Ended", time(ended)))
+        } @else {
+            (fact("Ended", "not yet"))
+        }
         (fact("Duration", duration))
         (fact("Requests to Exchange", words::requests(&requests.exchange)))
         (fact("Requests to Zivver", words::requests(&requests.zivver)))
         @if let Some(owner) = &report.lock_owner { (fact("Lock", value(owner))) }
-        @if !report.resumed_from.is_empty() {
-            (fact("Took up the work of", values(&report.resumed_from)))
-        }
-        @if let Some(run) = &report.undoes { (fact("Takes back the run", value(run))) }
+        @for run in &report.resumed_from { (fact("Took up the work of", links.run(run))) }
+        @if let Some(run) = &report.undoes { (fact("Takes back the run", links.run(run))) }
     }
 }

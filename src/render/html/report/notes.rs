@@ -6,8 +6,11 @@ use maud::{Markup, html};
 
 use super::{
     super::{
-        super::words::{self, is_about_a_delegation},
-        Tone, badge, group,
+        super::{
+            findings,
+            words::{self, is_about_a_delegation},
+        },
+        Links, Tone, badge, group, time,
     },
     who,
 };
@@ -18,7 +21,7 @@ use domain::{
     suspended::DELETABLE_AFTER_DAYS,
 };
 
-pub(super) fn notes(report: &Report) -> Markup {
+pub(super) fn notes(report: &Report, links: Links<'_>) -> Markup {
     let (attention, others): (Vec<&Note>, Vec<&Note>) = report
         .skipped
         .iter()
@@ -27,20 +30,26 @@ pub(super) fn notes(report: &Report) -> Markup {
         .into_iter()
         .partition(|note| is_about_a_delegation(note.code));
     html! {
-        (groups("Needs attention", &attention))
-        (groups("Unresolved delegations", &delegations))
-        (groups("Left alone, and why", &others))
+        (groups("Needs attention", &attention, links))
+        (groups("Unresolved delegations", &delegations, links))
+        (groups("Left alone, and why", &others, links))
     }
 }
 
-fn groups(title: &str, notes: &[&Note]) -> Markup {
+fn groups(title: &str, notes: &[&Note], links: Links<'_>) -> Markup {
     let mut by_code: BTreeMap<Code, Vec<&Note>> = BTreeMap::new();
     for note in notes {
         by_code.entry(note.code).or_default().push(note);
     }
     let of_code = |code: Code, notes: Vec<&Note>| {
+        let rows_of = notes.len();
+        let explained = findings::of_code(code);
         let title = format!("{} ({})", words::capital(words::code(code)), code.rule());
-        group(&title, notes.len(), note_rows(notes.into_iter()))
+        let rows = html! {
+            p.why { (explained.meaning) " " b { "What to do: " } (explained.action) }
+            (note_rows(notes.into_iter(), links))
+        };
+        group(&title, rows_of, rows)
     };
     html! {
         @if !by_code.is_empty() {
@@ -54,25 +63,31 @@ fn groups(title: &str, notes: &[&Note]) -> Markup {
     }
 }
 
-pub(in super::super) fn note_rows<'a>(notes: impl Iterator<Item = &'a Note>) -> Markup {
+pub(in super::super) fn note_rows<'a>(
+    notes: impl Iterator<Item = &'a Note>,
+    links: Links<'_>,
+) -> Markup {
     html! {
         ul.rows {
             @for note in notes {
-                li { (who(&note.address)) " " (note.text) " " span.soft { "(" (note.rule) ")" } }
+                li {
+                    (who(&note.address, links)) " " (links.text(&note.text)) " "
+                    span.soft { "(" (note.rule) ")" }
+                }
             }
         }
     }
 }
 
 /// What changed since the previous run.
-pub(super) fn since(report: &Report) -> Markup {
+pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     let Some(since) = &report.since else {
         return Markup::default();
     };
     let more = |change: &NumberChange| i64::from(change.now) - i64::from(change.before);
     html! {
         section {
-            h2 { "Since the run of " (words::moment(&since.started)) }
+            h2 { "Since the run of " (time(&since.started)) }
             @if since.numbers.is_empty() && since.new_total == 0 && since.gone_total == 0 {
                 p { "Nothing changed." }
             }
@@ -89,13 +104,13 @@ pub(super) fn since(report: &Report) -> Markup {
                     }
                 }
             }
-            (findings("New", &since.new, since.new_total))
-            (findings("Settled", &since.gone, since.gone_total))
+            (findings("New", &since.new, since.new_total, links))
+            (findings("Settled", &since.gone, since.gone_total, links))
         }
     }
 }
 
-fn findings(title: &str, findings: &[Finding], total: u32) -> Markup {
+fn findings(title: &str, findings: &[Finding], total: u32, links: Links<'_>) -> Markup {
     if total == 0 {
         return Markup::default();
     }
@@ -105,7 +120,7 @@ fn findings(title: &str, findings: &[Finding], total: u32) -> Markup {
             @for finding in findings {
                 li {
                     (badge(Tone::Plain, words::finding(finding.kind))) " "
-                    (who(&finding.address)) " " (finding.text)
+                    (who(&finding.address, links)) " " (links.text(&finding.text))
                 }
             }
         }
@@ -114,7 +129,7 @@ fn findings(title: &str, findings: &[Finding], total: u32) -> Markup {
     group(title, total as usize, rows)
 }
 
-pub(super) fn suspended(report: &Report) -> Markup {
+pub(super) fn suspended(report: &Report, links: Links<'_>) -> Markup {
     let Some(first) = report.suspended.first() else {
         return Markup::default();
     };
@@ -122,7 +137,7 @@ pub(super) fn suspended(report: &Report) -> Markup {
         ul.rows {
             @for account in &report.suspended {
                 li {
-                    (who(account.address.as_str())) " may be deleted from " (account.deletable) " on "
+                    (who(account.address.as_str(), links)) " may be deleted from " (account.deletable) " on "
                     span.soft { "suspended on " (account.suspended) }
                 }
             }

@@ -1,0 +1,113 @@
+//! How the accounts stood at the end of the last complete run (R28). Until the next complete run these are the figures that
+//! every page and message shows, with their time: a run that failed or was for some accounts did not see the others.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use super::{
+    guard::Class,
+    plan::ActionKind,
+    report::{ActionOutcome, Report},
+};
+
+/// Figures of a complete run. They name no account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    pub run: String,
+    /// RFC 3339, UTC: from when the figures are.
+    pub ended: String,
+    /// As the run read them, like the two numbers below.
+    pub mailboxes: u32,
+    pub in_scope: u32,
+    /// Active accounts in Zivver.
+    pub active: u32,
+    /// Changes that were not made, of each kind.
+    pub pending: BTreeMap<ActionKind, u32>,
+    pub held: Vec<HeldLine>,
+    /// Accounts with a change that was refused or failed.
+    pub failed: u32,
+    /// Accounts that still differed when they were read again (R36).
+    pub differences: u32,
+    /// Findings that need attention.
+    pub findings: u32,
+}
+
+/// A held set without its changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldLine {
+    pub class: Class,
+    pub changes: usize,
+    pub reason: String,
+    pub code: String,
+}
+
+impl Figures {
+    pub fn of(report: &Report) -> Self {
+        let count = super::directory::to_u32;
+        let mut pending: BTreeMap<ActionKind, u32> =
+            ActionKind::ALL.map(|kind| (kind, 0)).into_iter().collect();
+        for action in report.actions.iter().filter(|it| it.outcome.is_pending()) {
+            *pending.entry(action.action.kind).or_default() += 1;
+        }
+        let attention = report.skipped.iter();
+        let attention = attention.filter(|note| note.code.needs_attention());
+        Self {
+            run: report.id.clone(),
+            ended: report.ended.clone().unwrap_or_default(),
+            mailboxes: report.source.mailboxes,
+            in_scope: report.source.in_scope,
+            active: report.target.active,
+            pending,
+            held: held_lines(report),
+            failed: count(report.failed.len()),
+            differences: count(report.differences.len()),
+            findings: count(attention.count()),
+        }
+    }
+
+    /// Changes in held sets.
+    pub fn held_changes(&self) -> usize {
+        self.held.iter().map(|set| set.changes).sum()
+    }
+
+    pub fn pending_changes(&self) -> u32 {
+        self.pending.values().sum()
+    }
+}
+
+pub(super) fn held_lines(report: &Report) -> Vec<HeldLine> {
+    let lines = report.held.iter().map(|set| HeldLine {
+        class: set.class,
+        changes: set.changes.len(),
+        reason: set.reason.clone(),
+        code: set.code.clone(),
+    });
+    lines.collect()
+}
+
+impl ActionOutcome {
+    /// Whether the action is still to be made.
+    pub fn is_pending(self) -> bool {
+        match self {
+            Self::Planned | Self::Remaining => true,
+            Self::Applied | Self::Partly | Self::Refused | Self::Failed => false,
+        }
+    }
+}
+
+/// `last complete run ended at 2026-11-23T02:00:07Z: 5 pending, 3 held, 0 failed, 7 findings need attention`.
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "last complete run ended at {}: {} changes pending, {} held, {} accounts refused or failed, {} findings \
+             need attention",
+            self.ended,
+            self.pending_changes(),
+            self.held_changes(),
+            self.failed,
+            self.findings
+        )
+    }
+}

@@ -1,0 +1,45 @@
+//! Changes that wait for a person, as reports show them (R26, R27).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{address::SmtpAddress, guard::Class};
+
+/// All changes of one class that were held, with what it takes to let them go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldSet {
+    pub class: Class,
+    /// Names exactly these changes (R27).
+    pub code: String,
+    /// Why, in one line.
+    pub reason: String,
+    pub changes: Vec<HeldChange>,
+}
+
+/// One guarded change, with before and after.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldChange {
+    pub address: SmtpAddress,
+    pub what: String,
+    pub before: String,
+    pub after: String,
+    /// Equal for the same change of the same account with the same before and after (R27).
+    pub fingerprint: String,
+}
+
+impl HeldChange {
+    /// R47: whether a person who selects these accounts selects it; without accounts all are.
+    pub fn is_of(&self, accounts: &BTreeSet<SmtpAddress>) -> bool {
+        accounts.is_empty() || accounts.contains(&self.address)
+    }
+
+    /// `remove alias a@corp.example`, `rename a@corp.example → b@corp.example`.
+    pub fn in_words(&self) -> String {
+        let values: Vec<&str> = [&*self.before, &*self.after]
+            .into_iter()
+            .filter(|value| !value.is_empty())
+            .collect();
+        format!("{} {}", self.what, values.join(" → "))
+    }
+}

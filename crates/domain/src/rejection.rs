@@ -1,0 +1,158 @@
+//! R47: held changes that a person has rejected. They are not made, and need no attention, until their cause changes.
+
+use std::collections::BTreeSet;
+
+use super::{
+    accounts::AccountIx,
+    address::SmtpAddress,
+    approval::Approval,
+    delta::Target,
+    held::HeldSet,
+    hold::Met,
+    matching::Matching,
+    memory::{Memory, Rejection, SourceState},
+    note::{Code, Note},
+    undo::{knows_source, mailbox_source, source_state},
+    world::{Policy, World},
+};
+
+/// How long a rejected change counts in the limits, in seconds: what was held beside it must not come within its limit by
+/// the rejection itself.
+const COUNTED_S: i64 = 24 * 60 * 60;
+
+impl Rejection {
+    pub(super) fn counts(&self, now: i64) -> bool {
+        self.at > now - COUNTED_S
+    }
+
+    fn note(&self, address: &SmtpAddress) -> Note {
+        let text = format!(
+            "rejected with the code {}, and not made until it changes: {}",
+            self.code,
+            self.change.in_words()
+        );
+        Note::new(address.as_str(), Code::Rejection, text)
+    }
+
+    /// Where the source of the change stands now; `None` where that is not known for certain (R11).
+    fn source_now(
+        &self,
+        world: &World,
+        policy: &Policy,
+        matching: &Matching,
+    ) -> Option<SourceState> {
+        let accounts = &world.accounts;
+        let of_account = |ix: AccountIx| {
+            knows_source(world, matching, ix).then(|| source_state(world, policy, matching, ix))
+        };
+        let known = match &self.account {
+            Some(id) => accounts.with_id(id),
+            None => accounts.with_address(&self.change.address).first().copied(),
+        };
+        match (known, &self.account) {
+            (Some(ix), _) => of_account(ix),
+            (None, Some(id)) => (!accounts.lists(id)).then(SourceState::default),
+            // An account that is yet to be created.
+            (None, None) => mailbox_source(&self.change.address, world, policy, matching),
+        }
+    }
+
+    /// Whether a change that is not planned any more will not come back as it was.
+    fn is_over(&self, world: &World, policy: &Policy, matching: &Matching) -> bool {
+        let Some(now) = self.source_now(world, policy, matching) else {
+            return false;
+        };
+        let is_gone = now == SourceState::default();
+        is_gone || self.source.as_ref().is_none_or(|it| !it.is_like(&now))
+    }
+}
+
+/// What a report says of them. One that is held, with a change that needs it, is shown there.
+pub(super) fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Note> {
+    let held: BTreeSet<&str> = held
+        .iter()
+        .flat_map(|set| &set.changes)
+        .map(|change| change.fingerprint.as_str())
+        .collect();
+    let rejections = memory.rejections.iter();
+    let rejections = rejections.filter(|it| !held.contains(it.change.fingerprint.as_str()));
+    rejections
+        .filter_map(|rejection| {
+            let target = met.get(&rejection.change.fingerprint)?;
+            Some(rejection.note(target.address(&world.accounts, &world.directory)))
+        })
+        .collect()
+}
+
+/// What is rejected after a plan for all accounts, without what a person has approved since.
+pub(super) fn still_rejected(
+    memory: &Memory,
+    met: &Met,
+    approved: &BTreeSet<String>,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> Vec<Rejection> {
+    let rejections = memory.rejections.iter();
+    let rejections = rejections.filter(|it| !approved.contains(&it.change.fingerprint));
+    let mut still = Vec::new();
+    for rejection in rejections {
+        let mut rejection = rejection.clone();
+        match met.get(&rejection.change.fingerprint) {
+            Some(target) => {
+                if let Target::Existing(ix) = target {
+                    rejection.account = Some(world.accounts.get(*ix).id().clone());
+                }
+                let source = rejection.source_now(world, policy, matching);
+                rejection.source = source.or(rejection.source);
+            }
+            None if rejection.is_over(world, policy, matching) => continue,
+            None => {}
+        }
+        still.push(rejection);
+    }
+    still
+}
+
+impl Memory {
+    /// Rejects what is not made of a held set, or only what is of these accounts. Gives what was not rejected before.
+    pub fn reject(
+        &mut self,
+        code: &str,
+        approval: &Approval,
+        accounts: &BTreeSet<SmtpAddress>,
+        now: i64,
+    ) -> Vec<Rejection> {
+        let changes = approval.changes_of(accounts);
+        let mut new = Vec::new();
+        for change in changes.filter(|change| approval.is_open(change)) {
+            let same = |it: &Rejection| it.change.fingerprint == change.fingerprint;
+            if self.rejections.iter().any(same) {
+                continue;
+            }
+            new.push(Rejection {
+                class: approval.class,
+                code: code.to_owned(),
+                change: change.clone(),
+                at: now,
+                account: None,
+                source: None,
+            });
+        }
+        self.rejections.extend_from_slice(&new);
+        new
+    }
+
+    /// Takes back the rejections with a code, or only those of these accounts. Gives what they were.
+    pub fn take_back_rejections(
+        &mut self,
+        code: &str,
+        accounts: &BTreeSet<SmtpAddress>,
+    ) -> Vec<Rejection> {
+        let is_meant = |it: &Rejection| it.code == code && it.change.is_of(accounts);
+        let all = std::mem::take(&mut self.rejections);
+        let (taken, kept) = all.into_iter().partition(is_meant);
+        self.rejections = kept;
+        taken
+    }
+}

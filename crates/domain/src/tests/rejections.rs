@@ -1,0 +1,325 @@
+//! R47: changes that a person has rejected.
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::{
+    notation::{NOW, Planned, Scene, address, object_id},
+    properties::{cases, choices, sound, world},
+    shown::shown,
+};
+use crate::{
+    approval::Approval, guard::Class, hold::guarded_fingerprints, memory::Rejection, note::Code,
+};
+
+const LEAVERS: &str = "
+    limits suspend=1
+    mailbox a@ disabled
+    account a@
+    mailbox b@ disabled
+    account b@
+    people c@ d@ e@ f@ g@ h@ i@ j@
+";
+
+/// A scene after another, with what that has left in the memory.
+fn next(before: &Scene, text: &str) -> Scene {
+    let mut scene = Scene::parse(text);
+    scene.memory = before.memory.clone();
+    scene.memory.rejections = before.plan().plan.rejections;
+    scene.wishes.now = before.wishes.now;
+    scene
+}
+
+/// Rejects what a plan holds of a class, or only what it holds of some accounts.
+fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> {
+    let accounts: BTreeSet<_> = accounts.iter().map(|text| address(text)).collect();
+    let held = scene.plan().plan.held;
+    let set = held.iter().find(|set| set.class == class).unwrap();
+    let approval = Approval::offer(set, None, NOW).unwrap();
+    let now = scene.wishes.now;
+    scene.memory.reject(&set.code, &approval, &accounts, now)
+}
+
+/// Changes, holds, and what is said of rejected changes.
+fn told(scene: &Scene) -> String {
+    let planned = scene.plan();
+    let notes = planned.plan.notes.iter();
+    let notes = notes.filter(|note| note.code == Code::Rejection);
+    let notes: Vec<String> = notes
+        .map(|note| {
+            let (_, text) = note.text.split_once(": ").unwrap();
+            format!("rejected: {} {text}", note.address)
+        })
+        .collect();
+    let lines = shown(&planned);
+    let lines = lines
+        .lines()
+        .filter(|line| !line.contains("Rejection"))
+        .map(str::to_owned);
+    let lines: Vec<String> = lines.chain(notes).collect();
+    let key = object_id("anna");
+    lines
+        .join("\n")
+        .replace("corp.example", "")
+        .replace(&key, "KEY")
+}
+
+fn later(scene: &mut Scene) {
+    scene.wishes.now += 25 * 3600;
+}
+
+#[test]
+fn r47_what_is_rejected_is_listed_and_what_was_held_beside_it_stays_held() {
+    let mut scene = Scene::parse(LEAVERS);
+    assert_eq!(reject(&mut scene, Class::Suspend, &["a@"]).len(), 1);
+    assert_snapshot!(told(&scene), @r"
+    held Suspend: b@ suspend [active] -> [suspended]
+    rejected: a@ suspend active → suspended
+    ");
+    let reason = &scene.plan().plan.held[0].reason;
+    assert_eq!(
+        reason,
+        "1 change, beside 1 rejected, where MAX_SUSPEND=1 allows 1 of 10 (R26)"
+    );
+    // A day later it is within its limit, as it is after an approval.
+    later(&mut scene);
+    assert_snapshot!(told(&scene), @r"
+    suspend b@; active -yes +no
+    0. b@: active [false]
+    rejected: a@ suspend active → suspended
+    ");
+}
+
+#[test]
+fn r47_a_rejected_change_is_not_made_when_its_limit_is_off() {
+    let mut scene = Scene::parse(LEAVERS);
+    reject(&mut scene, Class::Suspend, &[]);
+    let scene = next(&scene, &LEAVERS.replace("suspend=1", "suspend=100%"));
+    assert_snapshot!(told(&scene), @r"
+    rejected: a@ suspend active → suspended
+    rejected: b@ suspend active → suspended
+    ");
+}
+
+#[test]
+fn r47_a_rejection_is_taken_back() {
+    let mut scene = Scene::parse(LEAVERS);
+    let rejected = reject(&mut scene, Class::Suspend, &[]);
+    assert!(reject_again(&mut scene).is_empty(), "each once");
+    let code = rejected[0].code.clone();
+    let one = [address("a@")].into();
+    assert_eq!(scene.memory.take_back_rejections("other", &one), []);
+    assert_eq!(scene.memory.take_back_rejections(&code, &one).len(), 1);
+    assert_snapshot!(told(&scene), @r"
+    held Suspend: a@ suspend [active] -> [suspended]
+    rejected: b@ suspend active → suspended
+    ");
+    let all = BTreeSet::new();
+    assert_eq!(scene.memory.take_back_rejections(&code, &all).len(), 1);
+    assert_eq!(scene.plan().plan.held[0].changes.len(), 2);
+}
+
+fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
+    let rejected = scene.memory.rejections.clone();
+    let approval = Approval {
+        class: Class::Suspend,
+        shown: NOW,
+        changes: rejected.iter().map(|it| it.change.clone()).collect(),
+        used: BTreeSet::new(),
+    };
+    let now = scene.wishes.now;
+    let code = &rejected[0].code;
+    scene.memory.reject(code, &approval, &BTreeSet::new(), now)
+}
+
+#[test]
+fn r47_a_rejection_ends_with_its_cause() {
+    let mut scene = Scene::parse(LEAVERS);
+    reject(&mut scene, Class::Suspend, &[]);
+    // The mailbox of A is enabled again, and then disabled once more: that is another cause.
+    let back = LEAVERS.replace("mailbox a@ disabled", "mailbox a@");
+    let mut scene = next(&next(&scene, LEAVERS), &back);
+    assert_snapshot!(told(&scene), @"rejected: b@ suspend active → suspended");
+    later(&mut scene);
+    let scene = next(&scene, LEAVERS);
+    assert_snapshot!(told(&scene), @r"
+    suspend a@; active -yes +no
+    0. a@: active [false]
+    rejected: b@ suspend active → suspended
+    ");
+}
+
+#[test]
+fn r47_r11_a_night_in_which_nothing_is_known_ends_no_rejection() {
+    let text = |grants: &str| {
+        format!(
+            "limits delegates=0
+            mailbox anna@ grants={grants}
+            account anna@ delegates=bert@
+            people bert@ carl@"
+        )
+    };
+    let mut scene = Scene::parse(&text(""));
+    reject(&mut scene, Class::DelegateRemoval, &[]);
+    for unknown in ["?", "gone", "noself"] {
+        // Both at once: the first run after the rejection, and a later one.
+        for first in [scene.clone(), next(&scene, &text(""))] {
+            let after = next(&next(&first, &text(unknown)), &text(""));
+            assert_eq!(told(&after), "rejected: anna@ remove delegate bert@");
+        }
+    }
+    let after = next(&next(&scene, &text("bert@")), &text(""));
+    assert_snapshot!(told(&after), @"held DelegateRemoval: anna@ remove delegate [bert@] -> []");
+}
+
+#[test]
+fn r47_r04_a_night_in_which_no_alias_is_known_ends_no_rejection() {
+    let text = |aliases: &str| {
+        format!(
+            "limits aliases=0
+            mailbox anna@ {aliases}
+            account anna@ alias=old@"
+        )
+    };
+    let mut scene = Scene::parse(&text(""));
+    reject(&mut scene, Class::AliasRemoval, &[]);
+    let scene = next(&next(&next(&scene, &text("")), &text("untold")), &text(""));
+    assert_snapshot!(told(&scene), @"rejected: anna@ remove alias old@");
+}
+
+#[test]
+fn r47_r19_a_failed_question_ends_no_rejection() {
+    let stray = "account stray@";
+    let mut scene = Scene::parse(stray);
+    reject(&mut scene, Class::Stray, &[]);
+    let asked = next(&scene, &format!("{stray}\nfailed stray@\nunasked"));
+    let scene = next(&asked, stray);
+    assert_snapshot!(told(&scene), @"rejected: stray@ suspend active → suspended");
+}
+
+#[test]
+fn r47_a_rejected_create_ends_with_its_mailbox() {
+    let text = "limits creates=0\nmailbox anna@ alias=a@\npeople bert@";
+    let mut scene = Scene::parse(text);
+    reject(&mut scene, Class::Create, &[]);
+    let scene = next(&next(&scene, text), text);
+    assert_snapshot!(told(&scene), @"rejected: anna@ create the account anna");
+    let broken = next(
+        &next(&scene, "limits creates=0\nrejected anna@\npeople bert@"),
+        text,
+    );
+    assert_snapshot!(told(&broken), @"rejected: anna@ create the account anna");
+    let gone = next(&next(&scene, "limits creates=0\npeople bert@"), text);
+    assert_snapshot!(told(&gone), @"held Create: anna@ create the account [] -> [anna]");
+}
+
+#[test]
+fn r47_a_rejected_identity_change_leaves_what_happens_meanwhile() {
+    let text = "
+        limits identity=0
+        mailbox anna@ id=new name=New
+        account anna@ ext=old name=Old
+    ";
+    let mut scene = Scene::parse(text);
+    let before = told(&scene);
+    assert!(before.contains("held Identity"), "{before}");
+    reject(&mut scene, Class::Identity, &[]);
+    let after = told(&scene);
+    assert!(after.contains("rejected: anna@"), "{after}");
+    let without = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::to_owned);
+        lines
+            .filter(|line| !line.contains("Identity") && !line.starts_with("rejected"))
+            .collect()
+    };
+    assert_eq!(without(&after), without(&before));
+}
+
+#[test]
+fn r47_r23_a_rejected_key_is_held_again_with_a_removal_that_needs_it() {
+    let text = |delegates: &str| {
+        format!(
+            "new-keys
+            limits keys=0
+            mailbox anna@ alias=new@
+            account anna@ delegates={delegates}
+            people bert@"
+        )
+    };
+    let mut scene = Scene::parse(&text(""));
+    reject(&mut scene, Class::SignInKey, &[]);
+    assert_snapshot!(told(&scene), @"rejected: anna@ replace the sign-in key unknown → KEY");
+    for limit in ["keys=0", "keys=100%"] {
+        let scene = next(&scene, &text("bert@").replace("keys=0", limit));
+        let removal = "held SignInKey: anna@ remove delegate [bert@] -> []";
+        let key = "held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]";
+        assert_eq!(told(&scene), [removal, key].join("\n"));
+        // R36: the same after the look at what was made.
+        let mut again = scene.clone();
+        again.wishes.held = Some(scene.plan().plan.marks);
+        assert_eq!(told(&again), told(&scene));
+        // The code that is shown with both makes both, and ends the rejection.
+        let mut approved = scene.clone();
+        let held = scene.plan().plan.held;
+        let changes = held.iter().flat_map(|set| &set.changes);
+        approved.wishes.approved = changes.map(|it| it.fingerprint.clone()).collect();
+        let plan = approved.plan().plan;
+        assert_eq!((plan.held.len(), plan.approved.actions().len()), (0, 1));
+        assert_eq!(plan.rejections, []);
+    }
+}
+
+#[test]
+fn r47_r02_a_rejection_serves_after_a_rename() {
+    let text = |primary: &str| {
+        format!(
+            "limits suspend=0
+            mailbox {primary} id=anna disabled
+            account {primary} as=anna ext=anna"
+        )
+    };
+    let mut scene = Scene::parse(&text("anna@"));
+    reject(&mut scene, Class::Suspend, &[]);
+    let scene = next(&scene, &text("new@"));
+    assert_snapshot!(told(&scene), @"rejected: new@ suspend active → suspended");
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What is rejected is not made, and what was held beside it is neither made nor forgotten.
+    #[test]
+    fn r47_a_rejection_makes_no_change(lines in world(), seed in any::<u64>()) {
+        let mut choose = choices(seed);
+        let mut scene = Scene::parse(&lines.join("\n"));
+        let before = scene.plan();
+        for set in &before.plan.held {
+            let approval = Approval::offer(set, None, NOW).unwrap();
+            let accounts: BTreeSet<_> = set.changes.iter()
+                .filter(|_| choose(2) == 0)
+                .map(|change| change.address.clone())
+                .collect();
+            if !accounts.is_empty() {
+                scene.memory.reject(&set.code, &approval, &accounts, NOW);
+            }
+        }
+        let after = scene.plan();
+        let told = || format!("{}\nbefore\n{}\nafter\n{}", lines.join("\n"), shown(&before), shown(&after));
+        let of = |planned: &Planned| -> BTreeSet<String> {
+            let sets = planned.plan.held.iter();
+            sets.flat_map(|set| &set.changes).map(|change| change.fingerprint.clone()).collect()
+        };
+        let made: BTreeSet<String> = after.plan.approved.deltas().iter()
+            .flat_map(|delta| guarded_fingerprints(delta, &after.world.accounts))
+            .collect();
+        let rejected: BTreeSet<String> = scene.memory.rejections.iter()
+            .map(|it| it.change.fingerprint.clone())
+            .collect();
+        prop_assert!(made.is_disjoint(&rejected), "{}", told());
+        prop_assert!(made.is_disjoint(&of(&before)), "{}", told());
+        prop_assert_eq!(after.plan.rejections.len(), scene.memory.rejections.len());
+        sound(&after);
+    }
+}

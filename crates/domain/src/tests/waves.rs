@@ -1,0 +1,160 @@
+//! R47: runs that make a part of their plan.
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::{
+    notation::{Planned, Scene},
+    properties::{cases, choices, sound, world},
+    shown::shown,
+    zivver::{Disturbance, carry_out},
+};
+use crate::{
+    hold::guarded_fingerprints,
+    note::Code,
+    wave::{Part, Wave},
+};
+
+const GO_LIVE: &str = "
+    limits suspend=0
+    mailbox a@ name=New
+    account a@ name=Old
+    mailbox b@
+    mailbox c@ disabled
+    account c@
+    mailbox d@
+    people e@ f@ g@
+";
+
+fn restricted(text: &str, only: &[Part], first: Option<u32>) -> Planned {
+    let mut scene = Scene::parse(text);
+    scene.wishes.wave = Wave::of(only.iter().copied().collect(), first);
+    scene.plan()
+}
+
+fn told(planned: &Planned) -> String {
+    let notes = planned.plan.notes.iter();
+    let notes = notes.filter(|note| matches!(note.code, Code::NotReviewed | Code::ReviewOutdated));
+    let notes: Vec<&str> = notes.map(|note| note.text.as_str()).collect();
+    let lines = shown(planned);
+    let is_step = |line: &&str| line.starts_with(|it: char| it.is_ascii_digit());
+    let lines = lines.lines().filter(|line| !is_step(line));
+    let lines: Vec<&str> = lines.chain(notes).collect();
+    lines.join("\n").replace("corp.example", "")
+}
+
+#[test]
+fn r47_only_some_kinds_of_action_are_made() {
+    assert_snapshot!(told(&restricted(GO_LIVE, &[Part::Create], None)), @r"
+    create b@; name +b
+    create d@; name +d
+    held Suspend: c@ suspend [active] -> [suspended]
+    R28 NotReviewed a@
+    left for later, since the run is restricted to other changes: name Old → New
+    ");
+}
+
+#[test]
+fn r47_only_the_first_accounts_are_made() {
+    assert_snapshot!(told(&restricted(GO_LIVE, &[], Some(2))), @r"
+    update a@; name -Old +New
+    create b@; name +b
+    held Suspend: c@ suspend [active] -> [suspended]
+    R28 NotReviewed d@
+    left for later, since the run is restricted to other changes: name +d
+    ");
+    let all = restricted(GO_LIVE, &[], Some(3));
+    assert!(!all.plan.leaves_out, "{}", told(&all));
+}
+
+#[test]
+fn r47_only_what_is_approved_is_made() {
+    let text = "
+        limits suspend=0 delegates=0
+        mailbox a@ name=New
+        account a@ name=Old delegates=e@
+        mailbox c@ disabled
+        account c@
+        people e@ f@ g@
+    ";
+    let approved = format!("{text}\napprove delegates");
+    assert_snapshot!(told(&restricted(&approved, &[Part::Approved], None)), @r"
+    update a@; delegates -e@
+    held Suspend: c@ suspend [active] -> [suspended]
+    R28 NotReviewed a@
+    left for later, since the run is restricted to other changes: name Old → New
+    ");
+    let nothing = restricted(text, &[Part::Approved], None);
+    assert!(nothing.plan.approved.actions().is_empty());
+    assert_eq!(nothing.plan.held.len(), 2);
+}
+
+#[test]
+fn r47_a_claim_waits_for_a_release_of_another_wave() {
+    let text = "
+        mailbox anna@ alias=x@
+        account anna@
+        mailbox bert@
+        account bert@ alias=x@
+    ";
+    assert_snapshot!(told(&restricted(text, &[], Some(1))), @r"
+    R28 ReviewOutdated anna@
+    R28 NotReviewed bert@
+    not made: alias +x@: it needs a change that is left for later
+    left for later, since the run is restricted to other changes: alias -x@
+    ");
+}
+
+#[test]
+fn r47_what_is_shown_of_a_wave_is_what_is_typed() {
+    for (only, first, words) in [
+        (
+            &[Part::Suspend, Part::Create][..],
+            None,
+            "--only create,suspend",
+        ),
+        (&[], Some(7), "--first 7"),
+        (&[Part::Approved], Some(1), "--only approved --first 1"),
+    ] {
+        let only: BTreeSet<Part> = only.iter().copied().collect();
+        assert_eq!(Wave::of(only, first).unwrap().to_string(), words);
+    }
+    for part in Part::ALL {
+        assert_eq!(part.to_string().parse(), Ok(part));
+    }
+    assert!("delete".parse::<Part>().is_err());
+    assert_eq!(Wave::of(BTreeSet::new(), None), None);
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// A wave makes nothing that the whole plan would not make, and what it makes can be made.
+    #[test]
+    fn r47_a_wave_is_a_part_of_the_plan(
+        lines in world(),
+        first in proptest::option::of(1..3u32),
+        only in proptest::sample::subsequence(Part::ALL.to_vec(), 0..4),
+        seed in any::<u64>(),
+    ) {
+        let text = lines.join("\n");
+        let whole = Scene::parse(&text).plan();
+        let part = restricted(&text, &only, first);
+        let told = || format!("{text}\n{only:?} {first:?}\n{}\n{}", shown(&whole), shown(&part));
+        let of = |planned: &Planned| -> BTreeSet<String> {
+            planned.plan.approved.deltas().iter()
+                .flat_map(|delta| guarded_fingerprints(delta, &planned.world.accounts))
+                .collect()
+        };
+        prop_assert!(of(&part).is_subset(&of(&whole)), "{}", told());
+        let count = part.plan.approved.actions().len();
+        prop_assert!(first.is_none_or(|first| count <= first as usize), "{}", told());
+        prop_assert_eq!(&part.plan.held, &whole.plan.held);
+        prop_assert!(part.plan.leaves_out || count == whole.plan.approved.actions().len(), "{}", told());
+        sound(&part);
+        let after = carry_out(&part, &Disturbance::NONE, choices(seed));
+        prop_assert!(after.refusals.is_empty(), "{}\n{:#?}", told(), after.refusals);
+    }
+}

@@ -1,0 +1,73 @@
+//! Held changes that a person rejects (R47).
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use super::{
+    CliError, Status,
+    explanation::Arrow,
+    history::Stored,
+    output::{BOLD, CYAN, DIM, Output},
+    text::inert,
+    words,
+};
+use crate::{
+    domain::{address::SmtpAddress, memory::Rejection},
+    engine::Decision,
+};
+
+/// Rejects, takes back, or lists what is rejected.
+pub(super) async fn reject(
+    code: Option<String>,
+    accounts: Vec<SmtpAddress>,
+    takes_back: bool,
+    output: Output,
+) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let records = stored.records();
+    let (title, changes) = match code {
+        None => ("Rejected", records.rejections().await?),
+        Some(code) => {
+            let decision = Decision {
+                code,
+                accounts: accounts.into_iter().collect(),
+                takes_back,
+            };
+            let title = if takes_back {
+                "No longer rejected"
+            } else {
+                "Rejected"
+            };
+            (title, records.decide(&decision).await?)
+        }
+    };
+    output.show(&changes, || {
+        page(title, &changes).expect("writing to a string does not fail")
+    })?;
+    Ok(Status::InSync)
+}
+
+fn page(title: &str, changes: &[Rejection]) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
+    writeln!(
+        out,
+        "{BOLD}{title}{BOLD:#} {}",
+        words::number(count, "change", "changes")
+    )?;
+    let codes: BTreeSet<&str> = changes.iter().map(|it| &*it.code).collect();
+    for code in codes {
+        writeln!(out, "  {CYAN}{code}{CYAN:#}")?;
+        for rejection in changes.iter().filter(|it| it.code == code) {
+            let change = &rejection.change;
+            writeln!(
+                out,
+                "    {}  {DIM}{}{DIM:#}  {}{}",
+                inert(change.address.as_str()),
+                inert(&change.what),
+                inert(&change.before),
+                Arrow(&change.after)
+            )?;
+        }
+    }
+    Ok(out)
+}
