@@ -73,6 +73,9 @@ pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
         Verification::Preview => "A preview writes nothing, so there is nothing to verify.".into(),
         Verification::NotVerified => "Not verified: nothing was applied to its end.".into(),
+        Verification::Differs if report.differences.is_empty() => {
+            format!("Read again after applying, {}.", waiting(report))
+        }
         Verification::Differs => "Read again after applying, these accounts still differ.".into(),
         Verification::Undone => {
             "Read again after applying, the changes are taken back where nothing changed since."
@@ -81,6 +84,21 @@ pub(crate) fn verdict(report: &Report) -> String {
         Verification::AsPlanned { of, is_partial } => {
             format!("Read again after applying, {}.", as_planned(of, is_partial))
         }
+    }
+}
+
+/// R22, R33: what a run did not try, so that it is no difference of a plan.
+pub(crate) fn waiting(report: &Report) -> String {
+    let notes = report.skipped.iter();
+    let refused = notes
+        .filter(|note| note.code == Code::RepeatOffender)
+        .count();
+    match refused {
+        0 => {
+            "changes that Zivver accepted before and did not keep wait for a later day (R22)".into()
+        }
+        1 => "1 change waits after three refusals (R33)".into(),
+        _ => format!("{refused} changes wait after three refusals (R33)"),
     }
 }
 

@@ -203,6 +203,11 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         Verification::Differs => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
+        Verification::Differs if report.differences.is_empty() => writeln!(
+            out,
+            "{YELLOW}Not converged{YELLOW:#}: {}.",
+            words::waiting(report)
+        ),
             words::number(
                 count(report.differences.len()),
                 "account is",
