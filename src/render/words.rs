@@ -415,6 +415,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change that was not reviewed, left for later",
         Code::DelegateLeftOut => "delegate without account, left out for now",
+        Code::OutsideRun => "waits for a delegate that this run does not cover",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::AddressUnknown => "unknown address",
         Code::ChangedSince => "changed since that run, so it is not undone",

@@ -20,7 +20,7 @@ use super::{
     offenders::withhold,
     order::order,
     reviewed::Restricted,
-    settle::settle,
+    settle::{Sides, settle},
     sign_in_keys,
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
@@ -105,6 +105,8 @@ impl ApprovedPlan {
 /// What is asked for, before anything is held.
 struct Proposal {
     deltas: Vec<Delta>,
+    /// R39: of the accounts that the run does not cover.
+    others: BTreeMap<Target, Delta>,
     notes: Vec<Note>,
     /// R33
     waiting: BTreeSet<String>,
@@ -153,7 +155,7 @@ fn propose(
 ) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
-    let deltas = scoped(deltas, world, wishes);
+    let (deltas, others) = scoped(deltas, world, wishes);
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
     let mut deltas = withheld.deltas;
@@ -164,6 +166,7 @@ fn propose(
     notes.extend(unlisted);
     Proposal {
         deltas,
+        others,
         notes,
         waiting: withheld.waiting,
         ineffective,
@@ -182,8 +185,10 @@ pub fn plan_undo(
 ) -> Plan {
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
     let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
+    let (deltas, others) = scoped(deltas, world, wishes);
     let proposal = Proposal {
-        deltas: scoped(deltas, world, wishes),
+        deltas,
+        others,
         notes,
         waiting: BTreeSet::new(),
         ineffective: ineffective::Known::default(),
@@ -212,6 +217,7 @@ fn decide(
 ) -> Plan {
     let Proposal {
         deltas,
+        others,
         mut notes,
         waiting,
         ineffective,
@@ -242,7 +248,14 @@ fn decide(
         .map(|delta| (delta.target, delta.clone()))
         .collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let settled = settled(guarded.deltas, &proposed, world, matching, wishes);
+    let sides = Sides {
+        world,
+        matching,
+        outside: &others,
+        proposed: &proposed,
+        held: &guarded.held,
+    };
+    let settled = settled(guarded.deltas, &sides, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -283,32 +296,19 @@ fn decide(
 }
 
 /// What can be had of what the guard allows, and of that what was reviewed (R28).
-fn settled(
-    allowed: Vec<Delta>,
-    proposed: &BTreeMap<Target, Delta>,
-    world: &World,
-    matching: &Matching,
-    wishes: &Wishes,
-) -> Restricted {
+fn settled(allowed: Vec<Delta>, sides: &Sides<'_>, wishes: &Wishes) -> Restricted {
     let Some(reviewed) = &wishes.reviewed else {
-        let settled = settle(allowed, world, matching);
+        let settled = settle(allowed, sides);
         return Restricted {
             deltas: settled.deltas,
             notes: settled.notes,
             leaves_out: false,
         };
     };
-    let settled = settle(allowed.clone(), world, matching);
-    let proposed: Vec<Delta> = proposed.values().cloned().collect();
+    let settled = settle(allowed.clone(), sides);
+    let proposed: Vec<Delta> = sides.proposed.values().cloned().collect();
     let written = &wishes.written;
-    let mut restricted = reviewed.restrict(
-        &proposed,
-        &allowed,
-        settled.deltas,
-        world,
-        matching,
-        written,
-    );
+    let mut restricted = reviewed.restrict(&proposed, &allowed, settled.deltas, sides, written);
     restricted.notes.extend(settled.notes);
     restricted
 }
@@ -355,9 +355,13 @@ fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
     certain
 }
 
-/// R39: everything was read; only the named accounts are written to.
-fn scoped(mut deltas: Vec<Delta>, world: &World, wishes: &Wishes) -> Vec<Delta> {
-    deltas.retain(|delta| {
+/// R39: everything was read; only the named accounts are written to. Gives what is left of the deltas, and the others.
+fn scoped(
+    deltas: Vec<Delta>,
+    world: &World,
+    wishes: &Wishes,
+) -> (Vec<Delta>, BTreeMap<Target, Delta>) {
+    let is_named = |delta: &Delta| {
         let mailbox = delta.mailbox.map(|ix| world.directory.mailbox(ix));
         let of_mailbox = mailbox
             .iter()
@@ -370,8 +374,10 @@ fn scoped(mut deltas: Vec<Delta>, world: &World, wishes: &Wishes) -> Vec<Delta> 
         let addresses = std::iter::once(&delta.address).chain(of_mailbox);
         account.is_some_and(|account| wishes.written.contains(account.id()))
             || wishes.scope.allows(addresses.chain(of_account))
-    });
-    deltas
+    };
+    let (named, others): (Vec<Delta>, Vec<Delta>) = deltas.into_iter().partition(is_named);
+    let others = others.into_iter().map(|delta| (delta.target, delta));
+    (named, others.collect())
 }
 
 fn seen(world: &World, policy: &Policy) -> Baseline {

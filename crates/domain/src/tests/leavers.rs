@@ -92,7 +92,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     held Suspend: ada@ suspend [active] -> [suspended]
     R17 RenameBlocked ada@
     ");
-    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; it gives the address up once it is suspended"#);
+    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; that account gives it up once what is held of it is approved (R27)"#);
     // The colleague's rename is held, so the account need not make room.
     let world = "
         limits renames=0
@@ -382,7 +382,7 @@ fn r22_a_leaver_outside_the_source_filter_or_the_domains_makes_room() {
     let active = outside.replace("as=u1 off", "as=u1 name=Ada");
     assert_snapshot!(notes(&active), @r#"
     OutsideClaimedDomains ada@: its mailbox ada@other.example is outside the claimed domains; the account stays as it is
-    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is now ada@other.example; merge the accounts, or give that one another address, in the Zivver WebApp
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is now ada@other.example; give that account another address in the Zivver WebApp
     OutsideClaimedDomains ada@other.example: the domain other.example is not among CLAIMED_DOMAINS
     "#);
 }
