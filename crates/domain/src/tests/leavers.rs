@@ -278,6 +278,40 @@ fn r19_a_functional_account_whose_mailbox_is_gone_is_emptied_whatever_has_its_ad
 }
 
 #[test]
+fn r16_an_account_that_is_stopped_asks_nothing_while_its_address_needs_no_account() {
+    let world = "
+        mailbox anna@ id=new disabled
+        account anna@ as=u1
+        map old=u1
+        shared desk@ id=newd
+        functional desk@ as=g1 members=other
+        mailbox other@
+        account other@
+        map oldd=g1
+    ";
+    assert_snapshot!(notes(world), @r"
+    IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be suspended
+    IdentityChange desk@: the account belongs to the object id 00000000-0000-4000-8000-00006f6c6464, the mailbox has 00000000-0000-4000-8000-00006e657764: perhaps another person; it is to be emptied until that is approved
+    ");
+    let later = world
+        .replace("as=u1", "as=u1 off")
+        .replace(" members=other", "");
+    assert_eq!(plan_of(&later), "");
+    // Exchange is asked about neither of them.
+    assert_eq!(plan_of(&format!("unasked\n{later}")), "");
+    // As soon as the mailbox needs an account, it is a question again.
+    let enabled = later
+        .replace(" disabled", "")
+        .replace("id=newd", "id=newd grants=other@");
+    assert_snapshot!(plan_of(&enabled), @r"
+    held Identity: anna@ give to another object id [#old] -> [#new]
+    held Identity: desk@ give to another object id [#oldd] -> [#newd]
+    R16 IdentityChange anna@
+    R16 IdentityChange desk@
+    ");
+}
+
+#[test]
 fn r16_r19_until_a_namesake_is_approved_the_account_of_a_leaver_is_suspended() {
     let world = "
         mailbox anna@ name=New id=new
