@@ -8,7 +8,7 @@ use super::{
     address::SmtpAddress,
     delegation::Delegations,
     delta::{Activity, Delta, Target},
-    hold::digest,
+    hold::{HeldSet, digest},
     matching::{AccountFate, Matching},
     note::{Code, Note},
     source::RecipientAnswer,
@@ -24,13 +24,27 @@ pub struct Settled {
     pub notes: Vec<Note>,
 }
 
+/// What decides beside the deltas.
+#[derive(Debug)]
+pub struct Sides<'a> {
+    pub world: &'a World,
+    pub matching: &'a Matching,
+    /// R39: the deltas of accounts that the run does not cover.
+    pub outside: &'a BTreeMap<Target, Delta>,
+    /// The deltas before the guard.
+    pub proposed: &'a BTreeMap<Target, Delta>,
+    /// R26: what the guard took out of them.
+    pub held: &'a [HeldSet],
+}
+
 /// Repeats until nothing more falls out: a rename that falls out keeps its old address from the next.
-pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled {
+pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
     let mut settling = Settling {
         deltas,
-        accounts: &world.accounts,
-        world,
-        matching,
+        accounts: &sides.world.accounts,
+        world: sides.world,
+        matching: sides.matching,
+        sides,
         kept_named: BTreeMap::new(),
         notes: Vec::new(),
     };
@@ -52,6 +66,7 @@ struct Settling<'a> {
     accounts: &'a Accounts,
     world: &'a World,
     matching: &'a Matching,
+    sides: &'a Sides<'a>,
     /// R22: addresses that stay where they are, with an account that names a delegate by each.
     kept_named: BTreeMap<SmtpAddress, AccountIx>,
     notes: Vec<Note>,
@@ -229,23 +244,23 @@ impl Settling<'_> {
             // Its own old address becomes an alias only with the rename; its own alias may become its address.
             return !is_principal || delta.rename.is_some();
         }
-        let Some(other) = by_target
-            .get(&Target::Existing(holder))
-            .map(|at| &self.deltas[*at])
-        else {
-            return false;
-        };
-        if is_principal {
-            other.rename.is_some() && !other.add_aliases.contains(address)
-        } else {
-            other.remove_aliases.contains(address)
-        }
+        let other = by_target.get(&Target::Existing(holder));
+        other.is_some_and(|at| gives_up(&self.deltas[*at], address, is_principal))
     }
+}
 
+impl Settling<'_> {
     fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
         let (taken, remedy) = match obstacle {
             Obstacle::Holder(holder) => self.taken(address, holder),
             Obstacle::Namer(by) => self.named_still(by),
+        };
+        // Its own old address, while the rename is held: no person needs to act.
+        let is_own = match obstacle {
+            Obstacle::Holder(holder) => {
+                *self.accounts.get(holder).address() == self.deltas[at].address
+            }
+            Obstacle::Namer(_) => *address == self.deltas[at].address,
         };
         let label = self.directory_label(at);
         let delta = &mut self.deltas[at];
@@ -266,21 +281,20 @@ impl Settling<'_> {
             self.notes.push(Note::new(label, Code::RenameBlocked, text));
         } else {
             delta.add_aliases.remove(address);
-            // Its own old address, while the rename is held: no person needs to act.
-            if address != &delta.address {
+            if !is_own {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
         }
     }
 
-    fn named_still(&self, by: AccountIx) -> (String, &'static str) {
+    fn named_still(&self, by: AccountIx) -> (String, String) {
         let named = self.accounts.get(by).address();
         let text = format!(
             "is still among the delegates of {named}{}",
             self.why_named(by)
         );
-        (text, TAKE_OUT)
+        (text, TAKE_OUT.to_owned())
     }
 
     /// Why an account that names a delegate is not written, where that is known; its own note tells more.
@@ -303,25 +317,14 @@ impl Settling<'_> {
     }
 
     /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
-    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, &'static str) {
+    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, String) {
         let view = self.accounts.get(holder);
-        let (account, remedy) = match view.kind() {
-            AccountKind::User if self.accounts.is_active(holder) && self.is_gone(holder) => {
-                ("account", "it gives the address up once it is suspended")
-            }
-            AccountKind::User if self.accounts.is_active(holder) => (
-                "account",
-                "merge the accounts, or give that one another address, in the Zivver WebApp",
-            ),
-            AccountKind::User => (
-                "suspended account",
-                "give that account another address in the Zivver WebApp",
-            ),
-            AccountKind::Functional => (
-                "functional account",
-                "rename or convert that account in the Zivver WebApp",
-            ),
+        let account = match view.kind() {
+            AccountKind::User if self.accounts.is_active(holder) => "account",
+            AccountKind::User => "suspended account",
+            AccountKind::Functional => "functional account",
         };
+        let remedy = self.remedy(address, holder);
         let relation = if view.address() == address {
             "address"
         } else {
@@ -344,6 +347,57 @@ impl Settling<'_> {
                 (format!("{text}, and {named}"), remedy)
             }
             None => (text, remedy),
+        }
+    }
+
+    fn remedy(&self, address: &SmtpAddress, holder: AccountIx) -> String {
+        let view = self.accounts.get(holder);
+        let is_principal = view.address() == address;
+        let target = Target::Existing(holder);
+        let gives_up = |delta: &&Delta| gives_up(delta, address, is_principal);
+        if let Some(delta) = self.sides.outside.get(&target).filter(gives_up) {
+            return format!(
+                "this run does not change that account: include {} in the run (R39)",
+                self.label(delta)
+            );
+        }
+        let mut held = self.sides.held.iter().flat_map(|set| &set.changes);
+        if self
+            .sides
+            .proposed
+            .get(&target)
+            .is_some_and(|it| gives_up(&it))
+            && held.any(|change| change.address == *view.address())
+        {
+            return "that account gives it up once what is held of it is approved (R27)".into();
+        }
+        let is_user = view.kind() == AccountKind::User;
+        let is_active = self.accounts.is_active(holder);
+        let remedy = if !is_user {
+            "rename or convert that account in the Zivver WebApp"
+        } else if is_active && self.is_gone(holder) {
+            "it gives the address up once it is suspended"
+        } else if is_active && self.is_of_nobody(holder) {
+            "merge the accounts, or give that one another address, in the Zivver WebApp"
+        } else if is_principal {
+            "give that account another address in the Zivver WebApp"
+        } else {
+            "remove the alias from that account in the Zivver WebApp"
+        };
+        remedy.into()
+    }
+
+    /// Whether no mailbox has the account, so that it may be a second one of the same person.
+    fn is_of_nobody(&self, holder: AccountIx) -> bool {
+        match self.matching.account(holder) {
+            AccountFate::Owned(_)
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::OwnedByDisabled => false,
+            AccountFate::Foreign
+            | AccountFate::Protected(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => true,
         }
     }
 
@@ -377,13 +431,13 @@ impl Settling<'_> {
     }
 
     fn directory_label(&self, at: usize) -> String {
-        let delta = &self.deltas[at];
-        delta
-            .mailbox
-            .map_or(delta.address.as_str(), |ix| {
-                self.world.directory.mailbox(ix).primary.as_str()
-            })
-            .to_owned()
+        self.label(&self.deltas[at]).to_string()
+    }
+
+    /// The address of the mailbox, or lacking one of the account.
+    fn label<'b>(&'b self, delta: &'b Delta) -> &'b SmtpAddress {
+        let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
+        mailbox.map_or(&delta.address, |mailbox| &mailbox.primary)
     }
 
     /// R12, R32: delegates that get no account in this plan. Says whether one fell out.
@@ -404,17 +458,25 @@ impl Settling<'_> {
                 .collect();
             changed |= !missing.is_empty();
             let label = self.directory_label(at);
+            let mut is_outside = false;
             for target in missing {
                 self.deltas[at].add_delegates.remove(&target);
-                if let Target::New(ix) = target {
-                    let who = &self.world.directory.mailbox(ix).primary;
-                    let text = format!("{who} is left out as a delegate: it has no account yet");
-                    self.notes
-                        .push(Note::new(label.clone(), Code::DelegateLeftOut, text));
-                }
+                let Target::New(ix) = target else { continue };
+                let who = &self.world.directory.mailbox(ix).primary;
+                let (code, why) = if self.sides.outside.contains_key(&target) {
+                    is_outside = true;
+                    let why = format!(
+                        "this run does not create its account: include {who} in the run (R39)"
+                    );
+                    (Code::OutsideRun, why)
+                } else {
+                    (Code::DelegateLeftOut, "it has no account yet".to_owned())
+                };
+                let text = format!("{who} is left out as a delegate: {why}");
+                self.notes.push(Note::new(label.clone(), code, text));
             }
             if self.deltas[at].kind == AccountKind::Functional {
-                changed |= self.without_delegates(at, &label);
+                changed |= self.without_delegates(at, &label, is_outside);
             }
         }
         changed
@@ -422,7 +484,7 @@ impl Settling<'_> {
 
     /// R12: a functional account that has no delegate for now is neither created nor emptied, nor resumed. Says whether
     /// this one is not.
-    fn without_delegates(&mut self, at: usize, label: &str) -> bool {
+    fn without_delegates(&mut self, at: usize, label: &str, is_outside: bool) -> bool {
         let delta = &mut self.deltas[at];
         if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
             return false;
@@ -434,7 +496,12 @@ impl Settling<'_> {
                 }
                 delta.add_aliases.clear();
                 let text = "its only delegates are left out for now, so it is not created";
-                (Code::DelegatesLeftOut, text.to_owned())
+                let code = if is_outside {
+                    Code::OutsideRun
+                } else {
+                    Code::DelegatesLeftOut
+                };
+                (code, text.to_owned())
             }
             Target::Existing(ix) => {
                 let is_resumed = delta.activity.take() == Some(Activity::Resume);
@@ -470,6 +537,15 @@ enum Obstacle {
     Holder(AccountIx),
     /// Another account names a delegate by it (R22).
     Namer(AccountIx),
+}
+
+/// Whether the account of a delta no longer has an address after it.
+fn gives_up(delta: &Delta, address: &SmtpAddress, is_principal: bool) -> bool {
+    if is_principal {
+        delta.rename.is_some() && !delta.add_aliases.contains(address)
+    } else {
+        delta.remove_aliases.contains(address)
+    }
 }
 
 /// A free address in the domain of the account, the same in every run.

@@ -129,7 +129,7 @@ async fn r28_apply_is_refused_where_nothing_may_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_that_make_no_sense() {
     let bench = Bench::start(bench::small()).await;
-    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; the report of the last run lists the codes (R27)"#);
+    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; start a preview: it shows the codes of what is held now (R27)"#);
     assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them"#);
     assert_snapshot!(error(&bench, &["explain", "anna"]), @r"
     invalid value 'anna' for '<ADDRESS>': anna is not a mail address; write it like anna@corp.example
