@@ -49,11 +49,13 @@ pub enum RunError {
     #[error(transparent)]
     TargetDoubt(#[from] TargetDoubt),
     /// R27
-    #[error("no held set has the code {0:?}; the report of the last run lists the codes (R27)")]
+    #[error(
+        "no held set has the code {0:?}; start a preview: it shows the codes of what is held now (R27)"
+    )]
     UnknownApproval(String),
     /// R27
     #[error(
-        "the code {0:?} has expired: codes serve for 24 hours; the report of the last run has a new one (R27)"
+        "the code {0:?} has expired: codes serve for 24 hours; start a preview: it shows the codes of what is held now, and they serve again (R27)"
     )]
     ExpiredApproval(String),
     /// R27

@@ -373,9 +373,7 @@ impl Fetcher<'_> {
             answers,
             tenant_id,
         };
-        let matching = match_accounts(&world, &policy, memory);
-        let open = absence_questions(&world, &policy, &matching);
-        self.ask(open, &mut world.answers).await?;
+        let matching = self.matching(memory, &mut world, &policy).await?;
         Ok(FetchEnd::Complete(Box::new(Fetched {
             world,
             policy,
@@ -383,6 +381,30 @@ impl Fetcher<'_> {
             token_warning,
             permissions,
         })))
+    }
+
+    /// Whose account is whose, and what Exchange says of those that seem absent.
+    async fn matching(
+        &self,
+        memory: &Memory,
+        world: &mut World,
+        policy: &Policy,
+    ) -> Result<Matching, RunError> {
+        let matching = match_accounts(world, policy, memory);
+        let open = absence_questions(world, policy, &matching);
+        self.ask(open, &mut world.answers).await?;
+        Ok(matching)
+    }
+
+    /// The same once more, with what memory knows since.
+    pub async fn match_again(
+        &self,
+        memory: &Memory,
+        fetched: &mut Fetched,
+    ) -> Result<(), RunError> {
+        let Fetched { world, policy, .. } = &mut *fetched;
+        fetched.matching = self.matching(memory, world, policy).await?;
+        Ok(())
     }
 
     /// R34: reads again the mailboxes whose answers are too old for what is planned on them.

@@ -198,7 +198,7 @@ impl Running<'_> {
         let read = Instant::now();
         self.report.timing.reading_ms = millis(read - self.started);
         self.engine.progress().show(Progress::Planning);
-        self.resume_interrupted(&mut fetched, lock).await?;
+        self.resume_interrupted(&reader, &mut fetched, lock).await?;
         self.find_names(&fetched);
         let Some(plan) = self
             .plan_on_fresh_answers(&reader, &mut fetched, lock)

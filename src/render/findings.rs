@@ -38,6 +38,10 @@ pub fn of_code(code: Code) -> Explained {
             "Exchange did not return the addresses of the mailbox completely. Its aliases in Zivver stay as they are, and a new account is not created.",
             "Wait for the next run. If the finding stays, check the addresses of the mailbox in Exchange.",
         ),
+        Code::OutsideRun => explained(
+            "The change needs an account that the run does not cover. It is left for a run that covers both (R39).",
+            "Include the account that the finding names, or wait for the next run for all accounts.",
+        ),
         Code::Rejection => explained(
             "A person rejected this change. It is not made until it changes.",
             "Nothing. `cloud-sync reject --undo CODE` takes the rejection back.",

@@ -75,6 +75,9 @@ pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
         Verification::Preview => "A preview writes nothing, so there is nothing to verify.".into(),
         Verification::NotVerified => "Not verified: nothing was applied to its end.".into(),
+        Verification::Differs if report.differences.is_empty() => {
+            format!("Read again after applying, {}.", waiting(report))
+        }
         Verification::Differs => "Read again after applying, these accounts still differ.".into(),
         Verification::Undone => {
             "Read again after applying, the changes are taken back where nothing changed since."
@@ -83,6 +86,21 @@ pub(crate) fn verdict(report: &Report) -> String {
         Verification::AsPlanned { of, is_partial } => {
             format!("Read again after applying, {}.", as_planned(of, is_partial))
         }
+    }
+}
+
+/// R22, R33: what a run did not try, so that it is no difference of a plan.
+pub(crate) fn waiting(report: &Report) -> String {
+    let notes = report.skipped.iter();
+    let refused = notes
+        .filter(|note| note.code == Code::RepeatOffender)
+        .count();
+    match refused {
+        0 => {
+            "changes that Zivver accepted before and did not keep wait for a later day (R22)".into()
+        }
+        1 => "1 change waits after three refusals (R33)".into(),
+        _ => format!("{refused} changes wait after three refusals (R33)"),
     }
 }
 
@@ -441,6 +459,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change left for later, since the run was restricted to others",
         Code::DelegateLeftOut => "delegate without account, left out for now",
+        Code::OutsideRun => "waits for a delegate that this run does not cover",
         Code::RepeatOffender => "refused again and again, tried again later",
         Code::AddressUnknown => "unknown address",
         Code::ChangedSince => "changed since that run, so it is not undone",

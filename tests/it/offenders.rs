@@ -1,6 +1,7 @@
 //! R33 over several nights.
 
 use cloud_sync::{
+    cli,
     domain::{note::Code, report::RunOutcome},
     sandbox::{
         exchange::{Mailbox, Tenant},
@@ -45,6 +46,14 @@ async fn r33_the_rest_of_the_account_goes_on_and_success_clears() {
     nights.writes();
     let report = nights.night().await;
     assert_eq!(nights.writes(), [""; 0]);
+    // R36: what was not tried is no difference; the report says that it waits.
+    assert_eq!(
+        (report.converged, report.differences.len()),
+        (Some(false), 0)
+    );
+    let page = cli::terminal(&report);
+    let waits = "1 change waits after three refusals (R33).";
+    assert!(page.contains(waits), "{page}");
     let note = report
         .skipped
         .iter()

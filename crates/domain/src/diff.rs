@@ -226,7 +226,7 @@ impl Differ<'_> {
         let other = found.tied_to_other.as_ref();
         let stop = other.and_then(|id| self.identity_change(mailbox, found.account, id));
         if mailbox.kind == (MailboxKind::User { disabled: true }) {
-            if !self.belongs_to_somebody_else(ix, account) {
+            if !self.belongs_to_somebody_else(ix, found.account) {
                 follow(&mut delta, mailbox, found);
                 self.suspend(delta, "R19", "its mailbox is disabled (AccountDisabled)");
             }
@@ -240,7 +240,14 @@ impl Differ<'_> {
         follow(&mut delta, mailbox, found);
         delta.tie.clone_from(&found.tied_to_other);
         delta.owner = delta.tie.and(mailbox.object_id);
+        let delta_count = self.out.deltas.len();
         self.attributes(delta, ix, mailbox, found.account);
+        // R21: while the mailbox needs no account, nothing is held that a person could approve.
+        if self.out.deltas.len() == delta_count && !self.world.accounts.is_active(found.account) {
+            let primary = mailbox.primary.as_str();
+            let notes = &mut self.out.notes;
+            notes.retain(|it| it.code != Code::IdentityChange || it.address != primary);
+        }
     }
 
     fn evidence(&mut self, ix: MailboxIx, mailbox: &Mailbox, account: AccountIx) {
@@ -286,7 +293,7 @@ impl Differ<'_> {
             Code::OutsideSourceFilter,
             "it is not in the source filter",
         );
-        if self.belongs_to_somebody_else(ix, view) {
+        if self.belongs_to_somebody_else(ix, account) {
             return;
         }
         let delta = Delta::new(

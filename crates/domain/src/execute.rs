@@ -293,7 +293,11 @@ impl<'a> Execution<'a> {
         }
         let summary = &mut self.actions[action];
         summary.add(end, is_partial || !problems.is_empty());
-        summary.problems.extend(problems);
+        for problem in problems {
+            if !summary.problems.contains(&problem) {
+                summary.problems.push(problem);
+            }
+        }
         let whole = refusal.and_then(|text| {
             let part = part(planned)?;
             Some(Refusal { part, text })

@@ -457,7 +457,20 @@ fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String
     match matching.account(ix) {
         AccountFate::Foreign => "outside the claimed domains, never touched (R13)".into(),
         AccountFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
-        AccountFate::Owned(ix) => format!("belongs to the mailbox {} (R16)", primary(ix)),
+        AccountFate::Owned(ix) => match matching.mailbox(*ix) {
+            MailboxFate::Matched(found) if found.tied_to_other.is_some() => format!(
+                "has the address of the mailbox {}, but is {} (R16)",
+                primary(ix),
+                own()
+            ),
+            MailboxFate::Matched(_)
+            | MailboxFate::Protected(_)
+            | MailboxFate::Evidence(_)
+            | MailboxFate::NoAccount
+            | MailboxFate::OutsideDomains => {
+                format!("belongs to the mailbox {} (R16)", primary(ix))
+            }
+        },
         AccountFate::OwnedByDisabled => "all mailboxes that claim it are disabled (R16)".into(),
         AccountFate::MailboxOutsideDomains(ix) => {
             format!(

@@ -24,7 +24,7 @@ use super::{
     guard::{Class, Limit},
     ids::ScimId,
     matching::Matching,
-    memory::{Memory, Rejection, Undone},
+    memory::{BegunRename, Memory, Rejection, Undone},
     world::Policy,
 };
 
@@ -168,6 +168,8 @@ struct Unit {
 enum UnitState {
     Open,
     Approved,
+    /// R17: the rest of a rename that left its account at an intermediate address: it counts, and is not held.
+    Begun,
     /// Held, or taken out with what it rests on.
     Out,
 }
@@ -194,6 +196,7 @@ pub fn guard(
         accounts,
         approved: circumstances.approved,
         redone: BTreeSet::new(),
+        begun: &memory.begun_renames,
         rejections: &rejections,
         rejected: Met::new(),
         rejected_of: BTreeMap::new(),
@@ -239,6 +242,7 @@ struct Guarding<'a> {
     approved: &'a BTreeSet<String>,
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
+    begun: &'a BTreeMap<ScimId, BegunRename>,
     rejections: &'a Rejections,
     rejected: Met,
     /// R47: what was rejected a short while ago counts as if it were open.
@@ -428,6 +432,10 @@ impl Guarding<'_> {
         let is_key_needed = self.take_out_rejected(at);
         let first = self.units.len();
         let delta = &self.deltas[at];
+        let begun = match delta.target {
+            Target::Existing(ix) => self.begun.get(self.accounts.get(ix).id()),
+            Target::New(_) => None,
+        };
         for change in delta.changes() {
             let classes = change.classes();
             if classes.is_empty() {
@@ -443,14 +451,15 @@ impl Guarding<'_> {
                 is_approved |= !approved.is_empty();
                 self.used.extend(approved);
             }
+            let is_begun = begun.is_some_and(|begun| begun.is_completed_by(&change));
             self.units.push(Unit {
                 at,
                 change,
                 classes,
-                state: if is_approved {
-                    UnitState::Approved
-                } else {
-                    UnitState::Open
+                state: match (is_approved, is_begun) {
+                    (true, _) => UnitState::Approved,
+                    (false, true) => UnitState::Begun,
+                    (false, false) => UnitState::Open,
                 },
             });
         }
@@ -472,7 +481,7 @@ impl Guarding<'_> {
             open: sum(UnitState::Open),
             approved: sum(UnitState::Approved),
             rejected: self.rejected_of.get(&class).copied().unwrap_or_default(),
-            spent,
+            spent: spent + sum(UnitState::Begun),
             base,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     ids::ScimId,
     ineffective::{self, LIST_LAG_MAX_S, SentChange},
     matching::Matching,
-    memory::{Baseline, Counted, Created, InHand, Memory, Spent, WrittenKey},
+    memory::{Baseline, BegunRename, Counted, Created, InHand, Memory, Spent, WrittenKey},
     note::Note,
     offenders::{self, Occasion, Tried},
     plan::{Plan, next_mapping},
@@ -44,6 +44,11 @@ impl Ledger<'_> {
         let mapping = std::mem::take(&mut memory.mapping);
         memory.mapping = next_mapping(self.world, self.matching, mapping);
         memory.seen_accounts = Some(SeenAccounts::of(&self.world.accounts));
+        let accounts = &self.world.accounts;
+        memory.begun_renames.retain(|id, begun| {
+            let account = accounts.with_id(id).map(|ix| accounts.get(ix));
+            account.is_some_and(|account| *account.address() == begun.at)
+        });
         // R37: a run that is killed while it undoes must not be followed by one that repeats what it undid.
         memory.undone.clone_from(&self.plan.undone);
         // Suspends that were to come first may be among what is left for later (R25).
@@ -61,6 +66,7 @@ impl Ledger<'_> {
             self.record_owner(memory, at, record, applied);
             self.record_key(memory, at, applied);
             self.record_suspend(memory, at, applied);
+            self.record_begun_rename(memory, at, applied);
         }
         if let Some(seen) = &mut memory.seen_accounts {
             seen.extend(applied.created.values());
@@ -112,6 +118,38 @@ impl Ledger<'_> {
         }
     }
 
+    /// R17: what came after the intermediate address was refused.
+    fn record_begun_rename(&self, memory: &mut Memory, at: usize, applied: &Applied) {
+        if let (Target::Existing(ix), Some(begun)) = (
+            self.plan.approved.deltas()[at].target,
+            self.begun_rename(at, applied),
+        ) {
+            let id = self.world.accounts.get(ix).id().clone();
+            memory.begun_renames.insert(id, begun);
+        }
+    }
+
+    fn begun_rename(&self, at: usize, applied: &Applied) -> Option<BegunRename> {
+        let delta = &self.plan.approved.deltas()[at];
+        let Target::Existing(ix) = delta.target else {
+            return None;
+        };
+        let asked = applied.actions[at].asked.address.as_ref()?;
+        BegunRename::of(
+            self.world.accounts.get(ix),
+            asked,
+            &delta.rename.as_ref()?.to,
+        )
+    }
+
+    /// R17, R26: whether the account is at an intermediate address, or was asked to take its old one back.
+    fn lacks_rename(&self, at: usize, applied: &Applied) -> bool {
+        let delta = &self.plan.approved.deltas()[at];
+        let asked = applied.actions[at].asked.address.as_ref();
+        self.begun_rename(at, applied).is_some()
+            || delta.rename.is_some() && asked == Some(&delta.address)
+    }
+
     /// R26. Only Zivver shows whether an action that is half done or without an answer was made: the next run counts the
     /// whole plan then.
     fn record_spent(&self, memory: &mut Memory, record: &PlanRecord, applied: &Applied) {
@@ -125,7 +163,10 @@ impl Ledger<'_> {
             return;
         }
         memory.in_hand = None;
-        let counts = record.guarded_where(|at| applied.actions[at].is_done());
+        let counts = record.guarded_where(|at, class| {
+            let lacks = class == Class::Rename && self.lacks_rename(at, applied);
+            applied.actions[at].is_done() && !lacks
+        });
         memory.spent.extend(spent(counts, self.now));
     }
 
@@ -206,7 +247,13 @@ pub fn record_interrupted(
     record_owners(memory, record, entries, world, now);
     let at = in_hand.ended.map_or(now, |ended| ended.min(now));
     let outcomes = record.outcomes(entries, Some(world));
-    let counts = record.guarded_where(|at| outcomes[at].is_done());
+    let counts = record.guarded_where(|at, class| {
+        let lacks = || record.actions[at].lacks_rename(outcomes[at], world);
+        outcomes[at].is_done() && !(class == Class::Rename && lacks())
+    });
+    let begun = record.actions.iter();
+    let begun = begun.filter_map(|planned| planned.begun_rename(world));
+    memory.begun_renames.extend(begun);
     let before = in_hand.counted.as_ref();
     let known = |class| before.and_then(|it| it.counts.get(class)).copied();
     let new = counts.iter().map(|(class, count)| {

@@ -51,6 +51,9 @@ pub struct Memory {
     /// R16: accounts that this program created a short while ago, which a list may not show yet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub created: BTreeMap<ScimId, Created>,
+    /// R17, R26: renames that were begun, by account.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub begun_renames: BTreeMap<ScimId, BegunRename>,
     /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
@@ -151,6 +154,13 @@ pub struct Created {
     pub address: SmtpAddress,
     /// Epoch seconds.
     pub at: i64,
+}
+
+/// R17: a rename that left its account at an intermediate address. It counts when it comes to its end (R26).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunRename {
+    pub at: SmtpAddress,
+    pub to: SmtpAddress,
 }
 
 /// R26: so many changes of a class were made at that time (epoch seconds).

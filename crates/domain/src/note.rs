@@ -43,6 +43,11 @@ macro_rules! codes {
             pub fn needs_attention(self) -> bool {
                 match self { $(Self::$code => $attention,)+ }
             }
+
+            /// R28, R39: whether it is about changes that are left for a later run.
+            pub fn is_left_for_later(self) -> bool {
+                matches!(self, Self::NotReviewed | Self::OutsideRun)
+            }
         }
     };
 }
@@ -142,6 +147,8 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
+    /// A delegate whose account comes to be in a run that covers it; or the account that waits for no other.
+    OutsideRun = "R39" false,
     /// No mailbox and no account has an address that a run was asked for. Such a run fails now; stored reports have this.
     AddressUnknown = "R39" true,
     /// Not undone, since it is not any more what the run made of it.

@@ -1,10 +1,11 @@
 //! From deltas to steps, in the order in which Zivver accepts them (R17, R24, R25).
 
 mod calls;
+mod named;
 mod positions;
 mod renames;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use calls::without_extension;
 
@@ -25,6 +26,8 @@ enum Phase {
     StopFirst,
     CreateUser,
     CreateFunctional,
+    /// Delegates that are named by an address which changes hands (R22).
+    Unname,
     Release,
     Rename,
     /// At an address that had to become free first.
@@ -70,6 +73,9 @@ pub fn order(
         drafts: Vec::new(),
         last_of: HashMap::default(),
         released_by: HashMap::default(),
+        named_until_moved: BTreeMap::new(),
+        unnamed_by: HashMap::default(),
+        whole: HashMap::default(),
         made_by: HashMap::default(),
         renamed: HashMap::default(),
         stop: if stops_first {
@@ -82,6 +88,7 @@ pub fn order(
     if stops_first {
         ordering.stops();
     }
+    ordering.unname();
     ordering.releases();
     ordering.renames();
     ordering.creates();
@@ -103,6 +110,12 @@ struct Ordering<'a> {
     last_of: HashMap<Target, usize>,
     /// Which draft frees an address that another account has now.
     released_by: HashMap<SmtpAddress, usize>,
+    /// R22: the deltas that write their delegates anew once an account has left this address.
+    named_until_moved: BTreeMap<SmtpAddress, Vec<usize>>,
+    /// R22: the drafts after which no account names a delegate by this address.
+    unnamed_by: HashMap<SmtpAddress, Vec<usize>>,
+    /// R22: those of them that are all of a delta, by delta.
+    whole: HashMap<usize, usize>,
     /// Which draft creates an account.
     made_by: HashMap<Target, usize>,
     /// Which draft gives an account its new address, by delta.
@@ -151,12 +164,16 @@ impl Ordering<'_> {
             let Target::Existing(ix) = delta.target else {
                 continue;
             };
-            let call = if Self::is_one_request(delta) {
-                self.update(delta, ix)
+            let draft = if let Some(whole) = self.whole.get(&at) {
+                *whole
             } else {
-                self.extension_without_additions(delta, ix)
+                let call = if Self::is_one_request(delta) {
+                    self.update(delta, ix)
+                } else {
+                    self.extension_without_additions(delta, ix)
+                };
+                self.push(Phase::Release, at, call, DraftWhen::Always)
             };
-            let draft = self.push(Phase::Release, at, call, DraftWhen::Always);
             self.released_by
                 .extend(released.into_iter().map(|alias| (alias, draft)));
         }
@@ -213,6 +230,7 @@ impl Ordering<'_> {
                 .collect(),
         };
         let waits = self.released_by.contains_key(&delta.address)
+            || self.unnamed_by.contains_key(&delta.address)
             || members
                 .iter()
                 .any(|member| self.drafts[*member].phase == Phase::LateCreateUser);
@@ -239,6 +257,7 @@ impl Ordering<'_> {
                         .any(|alias| self.released_by.contains_key(alias));
                     let stops = delta.is_suspend() || delta.is_empty_of_members();
                     if delta.rename.is_some()
+                        || self.whole.contains_key(&at)
                         || (stops && !Self::is_more_than_a_stop(delta))
                         || (released && Self::is_one_request(delta))
                     {
@@ -313,9 +332,16 @@ impl Ordering<'_> {
         if let Some(release) = self.released_by.get(address).copied()
             && release != draft
         {
-            self.drafts[draft].after.insert(release);
-            self.drafts[draft].claims.push((address.clone(), release));
+            self.rests_on(draft, address, release);
         }
+        for unnamed in self.unnamed_by.get(address).cloned().unwrap_or_default() {
+            self.rests_on(draft, address, unnamed);
+        }
+    }
+
+    fn rests_on(&mut self, draft: usize, address: &SmtpAddress, earlier: usize) {
+        self.drafts[draft].after.insert(earlier);
+        self.drafts[draft].claims.push((address.clone(), earlier));
     }
 
     fn stops(&mut self) {

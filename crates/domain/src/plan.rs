@@ -21,7 +21,7 @@ use super::{
     order::order,
     rejection::rejections,
     reviewed::{Restricted, Reviewed},
-    settle::settle,
+    settle::{Sides, settle},
     sign_in_keys,
     step::Step,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
@@ -111,6 +111,8 @@ impl ApprovedPlan {
 /// What is asked for, before anything is held.
 struct Proposal {
     deltas: Vec<Delta>,
+    /// R39: of the accounts that the run does not cover.
+    others: BTreeMap<Target, Delta>,
     notes: Vec<Note>,
     /// R33
     waiting: BTreeSet<String>,
@@ -159,7 +161,7 @@ fn propose(
 ) -> Proposal {
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
-    let deltas = scoped(deltas, world, wishes);
+    let (deltas, others) = scoped(deltas, world, wishes);
     let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
     notes.extend(withheld.notes);
     let mut deltas = withheld.deltas;
@@ -170,6 +172,7 @@ fn propose(
     notes.extend(unlisted);
     Proposal {
         deltas,
+        others,
         notes,
         waiting: withheld.waiting,
         ineffective,
@@ -188,8 +191,10 @@ pub fn plan_undo(
 ) -> Plan {
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
     let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
+    let (deltas, others) = scoped(deltas, world, wishes);
     let proposal = Proposal {
-        deltas: scoped(deltas, world, wishes),
+        deltas,
+        others,
         notes,
         waiting: BTreeSet::new(),
         ineffective: ineffective::Known::default(),
@@ -218,6 +223,7 @@ fn decide(
 ) -> Plan {
     let Proposal {
         deltas,
+        others,
         mut notes,
         waiting,
         ineffective,
@@ -243,14 +249,19 @@ fn decide(
         now: wishes.now,
         undone,
     };
-    let proposed: BTreeMap<Target, Delta> = deltas
-        .iter()
-        .map(|delta| (delta.target, delta.clone()))
-        .collect();
+    let proposed = deltas.iter().map(|delta| (delta.target, delta.clone()));
+    let proposed: BTreeMap<Target, Delta> = proposed.collect();
     let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
     let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
-    let (settled, reviewed) = settled(&guarded.deltas, &proposed, world, matching, wishes);
     notes.extend(rejected);
+    let sides = Sides {
+        world,
+        matching,
+        outside: &others,
+        proposed: &proposed,
+        held: &guarded.held,
+    };
+    let (settled, reviewed) = settled(&guarded.deltas, &sides, wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -294,14 +305,12 @@ fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) 
 /// What can be had of what the guard allows, and of that what was reviewed (R28), or is of the wave (R47).
 fn settled(
     allowed: &[Delta],
-    proposed: &BTreeMap<Target, Delta>,
-    world: &World,
-    matching: &Matching,
+    sides: &Sides<'_>,
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
-    let settled = settle(allowed.to_vec(), world, matching);
+    let settled = settle(allowed.to_vec(), sides);
     let wave = wishes.wave.as_ref();
-    let choose = |wave: &Wave| wave.choose(&settled.deltas, world, &wishes.approved);
+    let choose = |wave: &Wave| wave.choose(&settled.deltas, sides.world, &wishes.approved);
     let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
         let all = Restricted {
             deltas: settled.deltas,
@@ -310,10 +319,9 @@ fn settled(
         };
         return (all, None);
     };
-    let proposed: Vec<Delta> = proposed.values().cloned().collect();
+    let proposed: Vec<Delta> = sides.proposed.values().cloned().collect();
     let written = &wishes.written;
-    let mut restricted =
-        reviewed.restrict(&proposed, allowed, settled.deltas, world, matching, written);
+    let mut restricted = reviewed.restrict(&proposed, allowed, settled.deltas, sides, written);
     restricted.notes.extend(settled.notes);
     (restricted, Some(reviewed))
 }
@@ -360,9 +368,13 @@ fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
     certain
 }
 
-/// R39: everything was read; only the named accounts are written to.
-fn scoped(mut deltas: Vec<Delta>, world: &World, wishes: &Wishes) -> Vec<Delta> {
-    deltas.retain(|delta| {
+/// R39: everything was read; only the named accounts are written to. Gives what is left of the deltas, and the others.
+fn scoped(
+    deltas: Vec<Delta>,
+    world: &World,
+    wishes: &Wishes,
+) -> (Vec<Delta>, BTreeMap<Target, Delta>) {
+    let is_named = |delta: &Delta| {
         let mailbox = delta.mailbox.map(|ix| world.directory.mailbox(ix));
         let of_mailbox = mailbox
             .iter()
@@ -375,8 +387,10 @@ fn scoped(mut deltas: Vec<Delta>, world: &World, wishes: &Wishes) -> Vec<Delta> 
         let addresses = std::iter::once(&delta.address).chain(of_mailbox);
         account.is_some_and(|account| wishes.written.contains(account.id()))
             || wishes.scope.allows(addresses.chain(of_account))
-    });
-    deltas
+    };
+    let (named, others): (Vec<Delta>, Vec<Delta>) = deltas.into_iter().partition(is_named);
+    let others = others.into_iter().map(|delta| (delta.target, delta));
+    (named, others.collect())
 }
 
 fn seen(world: &World, policy: &Policy) -> Baseline {

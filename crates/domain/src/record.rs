@@ -9,13 +9,14 @@ use crate::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     action::{Action, ActionOutcome, ActionReport, AttributeChange},
     address::SmtpAddress,
-    change::Attribute,
+    change::{Attribute, Change},
     delta::Target,
     guard::Class,
     hold::{Base, approved_changes, guarded_changes},
     ids::{ObjectId, ScimId},
-    memory::WrittenKey,
+    memory::{BegunRename, WrittenKey},
     plan::Plan,
+    settle::aside,
     undo::{AddedDelegate, DelegateChanges},
     world::{SsoAccountKey, World},
 };
@@ -131,12 +132,12 @@ impl PlanRecord {
         }
     }
 
-    /// R26: what its actions at some positions count for.
-    pub fn guarded_where(&self, chosen: impl Fn(usize) -> bool) -> BTreeMap<Class, u32> {
+    /// R26: what its actions count for, in the classes that are `made` of each position.
+    pub fn guarded_where(&self, made: impl Fn(usize, Class) -> bool) -> BTreeMap<Class, u32> {
         let mut counts = BTreeMap::new();
-        let actions = self.actions.iter().enumerate();
-        for (_, planned) in actions.filter(|(at, _)| chosen(*at)) {
-            for (class, count) in &planned.guarded {
+        for (at, planned) in self.actions.iter().enumerate() {
+            let guarded = planned.guarded.iter();
+            for (class, count) in guarded.filter(|(class, _)| made(at, **class)) {
                 *counts.entry(*class).or_default() += count;
             }
         }
@@ -181,8 +182,11 @@ impl PlanRecord {
 
     /// Whether something of it may have been sent that neither the journal nor Zivver shows.
     pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
-        self.shown(entries, Some(world))
-            .any(|outcome| outcome.is_none())
+        let mut outcomes = self.shown(entries, Some(world)).zip(&self.actions);
+        outcomes.any(|(outcome, planned)| match outcome {
+            Some(outcome) => planned.lacks_rename(outcome, world),
+            None => true,
+        })
     }
 }
 
@@ -366,6 +370,50 @@ impl PlannedAction {
         let names_anew = removed.is_empty() && added.is_empty();
         names_anew || !removed.iter().all(has) || added.iter().any(has_added)
     }
+
+    /// R17, R26: whether its rename was not made, though something of the action was: the account is at an intermediate
+    /// address, or has its old one because the rename was refused.
+    pub fn lacks_rename(&self, outcome: ActionOutcome, world: &World) -> bool {
+        let has_old_address = || {
+            let before = self.before.as_ref().map(Before::view);
+            before.is_some_and(|then| {
+                let now = world.accounts.with_id(then.id());
+                now.is_some_and(|ix| world.accounts.get(ix).address() == then.address())
+            })
+        };
+        self.guarded.contains_key(&Class::Rename)
+            && (self.begun_rename(world).is_some()
+                || outcome == ActionOutcome::Partly && has_old_address())
+    }
+
+    /// R17: the rename that it began and that did not come to its end.
+    pub fn begun_rename(&self, world: &World) -> Option<(ScimId, BegunRename)> {
+        let then = self.before.as_ref()?.view();
+        let now = world.accounts.get(world.accounts.with_id(then.id())?);
+        let mut changes = self.action.changes.iter();
+        let change = changes.find(|change| change.attribute == Attribute::Address)?;
+        let to = SmtpAddress::verbatim(change.after.first()?);
+        BegunRename::of(then, now.address(), &to).map(|begun| (then.id().clone(), begun))
+    }
+}
+
+impl BegunRename {
+    /// Of an account that had another address before, where it is at its intermediate one.
+    pub fn of(then: AccountView<'_>, at: &SmtpAddress, to: &SmtpAddress) -> Option<Self> {
+        let is_aside = *at == aside(then, then.address()) && at != to;
+        is_aside.then(|| Self {
+            at: at.clone(),
+            to: to.clone(),
+        })
+    }
+
+    /// Whether a change is its rest.
+    pub fn is_completed_by(&self, change: &Change) -> bool {
+        let Change::Rename { from, to, class } = change else {
+            return false;
+        };
+        *class == Class::Rename && *from == self.at && *to == self.to
+    }
 }
 
 /// Delegates and members as Zivver keeps them.
@@ -377,197 +425,4 @@ fn named(account: AccountView<'_>) -> BTreeSet<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        account::{Actual, Extension},
-        plan::ActionKind,
-    };
-
-    const OWN: &str = "22222222-0000-4000-8000-000000000001";
-    const OTHER: &str = "22222222-0000-4000-8000-000000000002";
-
-    fn planned() -> PlannedAction {
-        PlannedAction {
-            action: Action {
-                kind: ActionKind::Create,
-                account: AccountKind::User,
-                address: SmtpAddress::verbatim("anna@corp.example"),
-                id: None,
-                changes: Vec::new(),
-                reasons: Vec::new(),
-                fingerprint: String::new(),
-            },
-            before: None,
-            object_id: ObjectId::parse(OWN),
-            delegates: DelegateChanges::default(),
-            guarded: BTreeMap::new(),
-            approved: BTreeSet::new(),
-            key: None,
-        }
-    }
-
-    fn with_account_of(external_id: Option<&str>) -> World {
-        let user = UserAccount {
-            id: ScimId::new("u1"),
-            address: SmtpAddress::verbatim("anna@corp.example"),
-            name: "Anna".into(),
-            active: true,
-            extension: Extension {
-                external_account_id: external_id.map(Into::into),
-                ..Extension::default()
-            },
-            delegates: Vec::new(),
-        };
-        World {
-            accounts: Accounts::new(Actual {
-                users: vec![user],
-                ..Actual::default()
-            }),
-            ..World::default()
-        }
-    }
-
-    fn entry(outcome: ActionOutcome, created: Option<&str>) -> Entry {
-        Entry {
-            action: 0,
-            outcome,
-            problems: Vec::new(),
-            created: created.map(ScimId::new),
-        }
-    }
-
-    #[test]
-    fn r16_an_account_of_another_object_id_is_not_what_a_killed_plan_created() {
-        for (external_id, is_taken) in [
-            (None, true),
-            (Some("tag"), true),
-            (Some(OWN), true),
-            (Some(OTHER), false),
-        ] {
-            let created = planned().created_in(None, &with_account_of(external_id));
-            assert_eq!(created.is_some(), is_taken, "{external_id:?}");
-        }
-    }
-
-    #[test]
-    fn r35_a_create_that_nobody_answered_made_the_account_that_is_there_now() {
-        let world = with_account_of(None);
-        for (entry, expected) in [
-            (entry(ActionOutcome::Failed, None), Some("u1")),
-            (entry(ActionOutcome::Failed, Some("u2")), Some("u2")),
-            (entry(ActionOutcome::Refused, None), None),
-            (entry(ActionOutcome::Applied, Some("u2")), Some("u2")),
-        ] {
-            let created = planned().created_in(Some(&entry), &world);
-            assert_eq!(created.as_ref().map(ScimId::as_str), expected, "{entry:?}");
-        }
-        let created = planned().created_in(
-            Some(&entry(ActionOutcome::Failed, None)),
-            &with_account_of(Some(OTHER)),
-        );
-        assert_eq!(created, None);
-    }
-
-    fn person(id: &str, local: &str) -> UserAccount {
-        UserAccount {
-            id: ScimId::new(id),
-            address: address(local),
-            name: local.into(),
-            active: true,
-            extension: Extension::default(),
-            delegates: Vec::new(),
-        }
-    }
-
-    fn address(local: &str) -> SmtpAddress {
-        SmtpAddress::verbatim(&format!("{local}@corp.example"))
-    }
-
-    /// Ben is `u2`, under the address that he has in this world; the desk and Dan name whom they name.
-    fn office(ben: &str, members: &[&str], delegates: &[&str]) -> World {
-        let dan = UserAccount {
-            delegates: delegates.iter().copied().map(address).collect(),
-            ..person("u4", "dan")
-        };
-        let desk = FunctionalAccount {
-            id: ScimId::new("g1"),
-            address: address("desk"),
-            name: "Desk".into(),
-            extension: Extension::default(),
-            members: members.iter().copied().map(ScimId::new).collect(),
-        };
-        let users = vec![person("u1", "ann"), person("u2", ben), dan];
-        World {
-            accounts: Accounts::new(Actual {
-                users,
-                groups: vec![desk],
-                ..Actual::default()
-            }),
-            ..World::default()
-        }
-    }
-
-    /// Takes Ben out of an account that the world before the plan has.
-    fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
-        let id = ScimId::new(id);
-        let account = world.accounts.get(world.accounts.with_id(&id).unwrap());
-        let mut planned = planned();
-        planned.action.kind = ActionKind::Update;
-        planned.action.account = account.kind();
-        planned.action.address = account.address().clone();
-        planned.action.changes = vec![AttributeChange {
-            attribute: Attribute::Delegates,
-            before: vec![address("ben").to_string()],
-            after: Vec::new(),
-        }];
-        planned.before = Some(before(world, account));
-        planned.action.id = Some(id);
-        planned.delegates.removed = vec![ScimId::new("u2")];
-        planned
-    }
-
-    #[test]
-    fn r26_who_was_renamed_in_the_same_run_is_still_the_same_delegate() {
-        let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
-        // Zivver keeps delegates by address, and may or may not follow a rename.
-        for (ben, members, delegates, is_made) in [
-            (
-                "ben",
-                ["u1", "u2"].as_slice(),
-                ["ann", "ben"].as_slice(),
-                false,
-            ),
-            ("benny", &["u1", "u2"], &["ann", "benny"], false),
-            ("benny", &["u1", "u2"], &["ann", "ben"], false),
-            ("benny", &["u1"], &["ann"], true),
-            ("ben", &["u1"], &["ann"], true),
-        ] {
-            let now = office(ben, members, delegates);
-            for account in ["g1", "u4"] {
-                let is_changed = removal_of_ben(account, &then).changed_in(&now);
-                assert_eq!(
-                    is_changed, is_made,
-                    "{account} {ben} {members:?} {delegates:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn r26_only_what_an_action_changes_tells_whether_it_was_made() {
-        let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
-        let mut now = then.accounts.actual().clone();
-        now.groups[0].name = "Reception".into();
-        now.groups[0].extension.aliases = vec![address("reception")];
-        now.groups[0].members.push(ScimId::new("u4"));
-        let now = World {
-            accounts: Accounts::new(now),
-            ..World::default()
-        };
-        assert!(!removal_of_ben("g1", &then).changed_in(&now));
-        let mut naming = removal_of_ben("g1", &then);
-        naming.action.changes[0].attribute = Attribute::Name;
-        assert!(naming.changed_in(&now));
-    }
-}
+mod tests;

@@ -184,9 +184,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// R28: whether changes that were not reviewed are left for a later run.
+    /// R28, R39: whether changes are left for a later run: they were not reviewed, or need an account that the run does not
+    /// cover.
     pub fn leave_out(&self) -> bool {
-        self.skipped.contains_key(&key(Code::NotReviewed))
+        let mut codes = Code::ALL.iter().filter(|code| code.is_left_for_later());
+        codes.any(|code| self.skipped.contains_key(&key(*code)))
     }
 }
 
@@ -439,12 +441,11 @@ impl Report {
 
     /// Whether nothing is left to do: a preview found nothing, an apply did all, and saw it.
     fn is_complete(&self) -> bool {
-        match self.mode {
+        let is_done = match self.mode {
             Mode::Preview => self.actions.is_empty(),
-            Mode::Apply => {
-                self.converged == Some(true) && self.remaining == 0 && !self.counts.leave_out()
-            }
-        }
+            Mode::Apply => self.converged == Some(true) && self.remaining == 0,
+        };
+        is_done && !self.counts.leave_out()
     }
 
     /// The outcome of a run that was not cut off and did not fail.

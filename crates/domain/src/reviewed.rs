@@ -12,9 +12,8 @@ use super::{
     change::{Attribute, Change},
     delta::{Delta, Target},
     ids::ScimId,
-    matching::Matching,
     note::{Code, Note},
-    settle::settle,
+    settle::{Sides, settle},
     world::World,
 };
 
@@ -152,13 +151,12 @@ impl Reviewed {
         proposed: &[Delta],
         allowed: &[Delta],
         mut settled: Vec<Delta>,
-        world: &World,
-        matching: &Matching,
+        sides: &Sides<'_>,
         written: &BTreeSet<ScimId>,
     ) -> Restricted {
         let review = Review {
             reviewed: self,
-            world,
+            world: sides.world,
             written,
         };
         let proposed = review.found(proposed);
@@ -171,7 +169,7 @@ impl Reviewed {
         settled.retain(|delta| !delta.is_empty());
         let leaves_out = !notes.is_empty();
         // What it leaves out now rests on what was taken out, and is told below.
-        let deltas = settle(settled, world, matching).deltas;
+        let deltas = settle(settled, sides).deltas;
         let planned = review.found(&deltas);
         for (key, account) in &self.accounts {
             for part in &account.parts {

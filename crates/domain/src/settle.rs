@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
+    delegation::Delegations,
     delta::{Activity, Delta, Target},
-    hold::digest,
+    hold::{HeldSet, digest},
     matching::{AccountFate, Matching},
     note::{Code, Note},
     source::RecipientAnswer,
     world::World,
 };
+
+const TAKE_OUT: &str = "take it out there in the Zivver WebApp";
 
 /// What is left, and what was left out.
 #[derive(Debug)]
@@ -21,13 +24,28 @@ pub struct Settled {
     pub notes: Vec<Note>,
 }
 
+/// What decides beside the deltas.
+#[derive(Debug)]
+pub struct Sides<'a> {
+    pub world: &'a World,
+    pub matching: &'a Matching,
+    /// R39: the deltas of accounts that the run does not cover.
+    pub outside: &'a BTreeMap<Target, Delta>,
+    /// The deltas before the guard.
+    pub proposed: &'a BTreeMap<Target, Delta>,
+    /// R26: what the guard took out of them.
+    pub held: &'a [HeldSet],
+}
+
 /// Repeats until nothing more falls out: a rename that falls out keeps its old address from the next.
-pub fn settle(deltas: Vec<Delta>, world: &World, matching: &Matching) -> Settled {
+pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
     let mut settling = Settling {
         deltas,
-        accounts: &world.accounts,
-        world,
-        matching,
+        accounts: &sides.world.accounts,
+        world: sides.world,
+        matching: sides.matching,
+        sides,
+        kept_named: BTreeMap::new(),
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
@@ -48,6 +66,9 @@ struct Settling<'a> {
     accounts: &'a Accounts,
     world: &'a World,
     matching: &'a Matching,
+    sides: &'a Sides<'a>,
+    /// R22: addresses that stay where they are, with an account that names a delegate by each.
+    kept_named: BTreeMap<SmtpAddress, AccountIx>,
     notes: Vec<Note>,
 }
 
@@ -87,7 +108,7 @@ impl Settling<'_> {
                 delta.reasons.retain(|reason| reason.rule != "R22");
             } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
                 let text = format!(
-                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp",
+                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; {TAKE_OUT}",
                     delta.address,
                     rename.to,
                     self.accounts.get(*by).address()
@@ -102,6 +123,7 @@ impl Settling<'_> {
                 .retain(|alias| !named.contains_key(alias));
             is_changed |= delta.remove_aliases.len() < before;
         }
+        self.kept_named.extend(named);
         is_changed
     }
 
@@ -159,7 +181,8 @@ impl Settling<'_> {
     /// One pass over all claims of addresses; says whether one fell out.
     fn addresses(&mut self) -> bool {
         let by_target = self.by_target();
-        let mut refused: Vec<(usize, SmtpAddress, AccountIx)> = Vec::new();
+        let mut refused: Vec<(usize, SmtpAddress, Obstacle)> = Vec::new();
+        let stale = self.stale(&by_target);
         for (at, delta) in self.deltas.iter().enumerate() {
             for address in claims(delta) {
                 let holder = self
@@ -168,15 +191,43 @@ impl Settling<'_> {
                     .iter()
                     .chain(self.accounts.with_alias(address))
                     .find(|holder| !self.lets_go(**holder, address, delta, &by_target));
-                if let Some(holder) = holder {
-                    refused.push((at, address.clone(), *holder));
+                let holder = holder.copied().map(Obstacle::Holder);
+                let namer = || {
+                    let by = *stale.get(address)?;
+                    let is_own = Target::Existing(by) == delta.target;
+                    (!is_own && !self.made_room_at(delta, address)).then_some(Obstacle::Namer(by))
+                };
+                if let Some(obstacle) = holder.or_else(namer) {
+                    refused.push((at, address.clone(), obstacle));
                 }
             }
         }
-        for (at, address, holder) in &refused {
-            self.leave_out(*at, address, *holder);
+        for (at, address, obstacle) in &refused {
+            self.leave_out(*at, address, *obstacle);
         }
         !refused.is_empty()
+    }
+
+    /// R22: the claimed addresses that no account has, and by which some account still names a delegate that had it. With an
+    /// account that names it and is not written in this plan: the next owner of the address could open it.
+    fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, AccountIx> {
+        let claimed = self.deltas.iter().flat_map(claims).cloned().collect();
+        named_by(self.accounts, &claimed)
+            .filter(|(_, address)| self.accounts.user_called(address).is_none())
+            .filter(|(by, _)| {
+                let planned = by_target.get(&Target::Existing(*by));
+                !planned.is_some_and(|at| self.deltas[*at].touches_extension())
+            })
+            .map(|(by, address)| (address.clone(), by))
+            .collect()
+    }
+
+    /// Whether an account left this address for a free one, and takes it back.
+    fn made_room_at(&self, delta: &Delta, address: &SmtpAddress) -> bool {
+        match delta.target {
+            Target::Existing(ix) => aside(self.accounts.get(ix), address) == delta.address,
+            Target::New(_) => false,
+        }
     }
 
     /// Whether `holder` has the address no longer when `delta` claims it.
@@ -193,22 +244,24 @@ impl Settling<'_> {
             // Its own old address becomes an alias only with the rename; its own alias may become its address.
             return !is_principal || delta.rename.is_some();
         }
-        let Some(other) = by_target
-            .get(&Target::Existing(holder))
-            .map(|at| &self.deltas[*at])
-        else {
-            return false;
-        };
-        if is_principal {
-            other.rename.is_some() && !other.add_aliases.contains(address)
-        } else {
-            other.remove_aliases.contains(address)
-        }
+        let other = by_target.get(&Target::Existing(holder));
+        other.is_some_and(|at| gives_up(&self.deltas[*at], address, is_principal))
     }
+}
 
-    fn leave_out(&mut self, at: usize, address: &SmtpAddress, holder: AccountIx) {
-        let (taken, remedy) = self.taken(address, holder);
-        let holder = self.accounts.get(holder);
+impl Settling<'_> {
+    fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
+        let (taken, remedy) = match obstacle {
+            Obstacle::Holder(holder) => self.taken(address, holder),
+            Obstacle::Namer(by) => self.named_still(by),
+        };
+        // Its own old address, while the rename is held: no person needs to act.
+        let is_own = match obstacle {
+            Obstacle::Holder(holder) => {
+                *self.accounts.get(holder).address() == self.deltas[at].address
+            }
+            Obstacle::Namer(_) => *address == self.deltas[at].address,
+        };
         let label = self.directory_label(at);
         let delta = &mut self.deltas[at];
         if delta.create.is_some() && delta.address == *address {
@@ -228,34 +281,50 @@ impl Settling<'_> {
             self.notes.push(Note::new(label, Code::RenameBlocked, text));
         } else {
             delta.add_aliases.remove(address);
-            // Its own old address, while the rename is held: no person needs to act.
-            if holder.address() != &delta.address {
+            if !is_own {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
         }
     }
 
-    /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
-    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, &'static str) {
-        let view = self.accounts.get(holder);
-        let (account, remedy) = match view.kind() {
-            AccountKind::User if self.accounts.is_active(holder) && self.is_gone(holder) => {
-                ("account", "it gives the address up once it is suspended")
-            }
-            AccountKind::User if self.accounts.is_active(holder) => (
-                "account",
-                "merge the accounts, or give that one another address, in the Zivver WebApp",
-            ),
-            AccountKind::User => (
-                "suspended account",
-                "give that account another address in the Zivver WebApp",
-            ),
-            AccountKind::Functional => (
-                "functional account",
-                "rename or convert that account in the Zivver WebApp",
-            ),
+    fn named_still(&self, by: AccountIx) -> (String, String) {
+        let named = self.accounts.get(by).address();
+        let text = format!(
+            "is still among the delegates of {named}{}",
+            self.why_named(by)
+        );
+        (text, TAKE_OUT.to_owned())
+    }
+
+    /// Why an account that names a delegate is not written, where that is known; its own note tells more.
+    fn why_named(&self, by: AccountIx) -> &'static str {
+        let mailbox = match self.matching.account(by) {
+            AccountFate::Owned(mailbox) => *mailbox,
+            AccountFate::Protected(_) => return ", which is protected",
+            AccountFate::Foreign
+            | AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => return "",
         };
+        let delegations = self.world.delegations.get(mailbox.0 as usize);
+        match delegations.and_then(Option::as_ref) {
+            Some(Delegations::Unknown(_)) => ", whose delegations are unknown",
+            Some(Delegations::Known(_) | Delegations::Gone) | None => "",
+        }
+    }
+
+    /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
+    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, String) {
+        let view = self.accounts.get(holder);
+        let account = match view.kind() {
+            AccountKind::User if self.accounts.is_active(holder) => "account",
+            AccountKind::User => "suspended account",
+            AccountKind::Functional => "functional account",
+        };
+        let remedy = self.remedy(address, holder);
         let relation = if view.address() == address {
             "address"
         } else {
@@ -272,7 +341,64 @@ impl Settling<'_> {
         };
         let whereabouts = self.whereabouts(holder);
         let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
-        (text, remedy)
+        match self.kept_named.get(address) {
+            Some(by) => {
+                let (named, remedy) = self.named_still(*by);
+                (format!("{text}, and {named}"), remedy)
+            }
+            None => (text, remedy),
+        }
+    }
+
+    fn remedy(&self, address: &SmtpAddress, holder: AccountIx) -> String {
+        let view = self.accounts.get(holder);
+        let is_principal = view.address() == address;
+        let target = Target::Existing(holder);
+        let gives_up = |delta: &&Delta| gives_up(delta, address, is_principal);
+        if let Some(delta) = self.sides.outside.get(&target).filter(gives_up) {
+            return format!(
+                "this run does not change that account: include {} in the run (R39)",
+                self.label(delta)
+            );
+        }
+        let mut held = self.sides.held.iter().flat_map(|set| &set.changes);
+        if self
+            .sides
+            .proposed
+            .get(&target)
+            .is_some_and(|it| gives_up(&it))
+            && held.any(|change| change.address == *view.address())
+        {
+            return "that account gives it up once what is held of it is approved (R27)".into();
+        }
+        let is_user = view.kind() == AccountKind::User;
+        let is_active = self.accounts.is_active(holder);
+        let remedy = if !is_user {
+            "rename or convert that account in the Zivver WebApp"
+        } else if is_active && self.is_gone(holder) {
+            "it gives the address up once it is suspended"
+        } else if is_active && self.is_of_nobody(holder) {
+            "merge the accounts, or give that one another address, in the Zivver WebApp"
+        } else if is_principal {
+            "give that account another address in the Zivver WebApp"
+        } else {
+            "remove the alias from that account in the Zivver WebApp"
+        };
+        remedy.into()
+    }
+
+    /// Whether no mailbox has the account, so that it may be a second one of the same person.
+    fn is_of_nobody(&self, holder: AccountIx) -> bool {
+        match self.matching.account(holder) {
+            AccountFate::Owned(_)
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::OwnedByDisabled => false,
+            AccountFate::Foreign
+            | AccountFate::Protected(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => true,
+        }
     }
 
     /// R19: whether Exchange cleanly says that the object id of an account does not exist.
@@ -305,13 +431,13 @@ impl Settling<'_> {
     }
 
     fn directory_label(&self, at: usize) -> String {
-        let delta = &self.deltas[at];
-        delta
-            .mailbox
-            .map_or(delta.address.as_str(), |ix| {
-                self.world.directory.mailbox(ix).primary.as_str()
-            })
-            .to_owned()
+        self.label(&self.deltas[at]).to_string()
+    }
+
+    /// The address of the mailbox, or lacking one of the account.
+    fn label<'b>(&'b self, delta: &'b Delta) -> &'b SmtpAddress {
+        let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
+        mailbox.map_or(&delta.address, |mailbox| &mailbox.primary)
     }
 
     /// R12, R32: delegates that get no account in this plan. Says whether one fell out.
@@ -332,17 +458,25 @@ impl Settling<'_> {
                 .collect();
             changed |= !missing.is_empty();
             let label = self.directory_label(at);
+            let mut is_outside = false;
             for target in missing {
                 self.deltas[at].add_delegates.remove(&target);
-                if let Target::New(ix) = target {
-                    let who = &self.world.directory.mailbox(ix).primary;
-                    let text = format!("{who} is left out as a delegate: it has no account yet");
-                    self.notes
-                        .push(Note::new(label.clone(), Code::DelegateLeftOut, text));
-                }
+                let Target::New(ix) = target else { continue };
+                let who = &self.world.directory.mailbox(ix).primary;
+                let (code, why) = if self.sides.outside.contains_key(&target) {
+                    is_outside = true;
+                    let why = format!(
+                        "this run does not create its account: include {who} in the run (R39)"
+                    );
+                    (Code::OutsideRun, why)
+                } else {
+                    (Code::DelegateLeftOut, "it has no account yet".to_owned())
+                };
+                let text = format!("{who} is left out as a delegate: {why}");
+                self.notes.push(Note::new(label.clone(), code, text));
             }
             if self.deltas[at].kind == AccountKind::Functional {
-                changed |= self.without_delegates(at, &label);
+                changed |= self.without_delegates(at, &label, is_outside);
             }
         }
         changed
@@ -350,7 +484,7 @@ impl Settling<'_> {
 
     /// R12: a functional account that has no delegate for now is neither created nor emptied, nor resumed. Says whether
     /// this one is not.
-    fn without_delegates(&mut self, at: usize, label: &str) -> bool {
+    fn without_delegates(&mut self, at: usize, label: &str, is_outside: bool) -> bool {
         let delta = &mut self.deltas[at];
         if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
             return false;
@@ -362,7 +496,12 @@ impl Settling<'_> {
                 }
                 delta.add_aliases.clear();
                 let text = "its only delegates are left out for now, so it is not created";
-                (Code::DelegatesLeftOut, text.to_owned())
+                let code = if is_outside {
+                    Code::OutsideRun
+                } else {
+                    Code::DelegatesLeftOut
+                };
+                (code, text.to_owned())
             }
             Target::Existing(ix) => {
                 let is_resumed = delta.activity.take() == Some(Activity::Resume);
@@ -388,6 +527,24 @@ impl Settling<'_> {
         };
         self.notes.push(Note::new(label, code, text));
         true
+    }
+}
+
+/// Why an account cannot have an address.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// Another account has it.
+    Holder(AccountIx),
+    /// Another account names a delegate by it (R22).
+    Namer(AccountIx),
+}
+
+/// Whether the account of a delta no longer has an address after it.
+fn gives_up(delta: &Delta, address: &SmtpAddress, is_principal: bool) -> bool {
+    if is_principal {
+        delta.rename.is_some() && !delta.add_aliases.contains(address)
+    } else {
+        delta.remove_aliases.contains(address)
     }
 }
 
@@ -435,13 +592,22 @@ pub(super) fn names<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
 ) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress, AccountIx)> {
+    let named = named_by(accounts, addresses);
+    let named = named.filter_map(|(at, it)| Some((at, it, accounts.user_called(it)?)));
+    named.filter(|(at, _, delegate)| at != delegate)
+}
+
+/// Every user with one of these addresses among its delegates, also where no account has it.
+pub(super) fn named_by<'a>(
+    accounts: &'a Accounts,
+    addresses: &'a BTreeSet<SmtpAddress>,
+) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress)> {
     accounts.iter().flat_map(move |(at, view)| {
         let delegates: &[SmtpAddress] = match view {
             AccountView::User(user) => &user.delegates,
             AccountView::Functional(_) => &[],
         };
         let named = delegates.iter().filter(|it| addresses.contains(*it));
-        let named = named.filter_map(move |it| Some((at, it, accounts.user_called(it)?)));
-        named.filter(|(at, _, delegate)| at != delegate)
+        named.map(move |it| (at, it))
     })
 }

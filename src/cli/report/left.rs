@@ -11,6 +11,9 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
         .skipped
         .iter()
         .partition(|note| note.code.needs_attention());
+    let (later, quiet): (Vec<&Note>, Vec<&Note>) = quiet
+        .into_iter()
+        .partition(|note| note.code.is_left_for_later());
     if !attention.is_empty() {
         writeln!(
             out,
@@ -20,6 +23,17 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
         let listed = detail.skipped;
         for (code, notes) in by_code(&attention) {
             write_code(out, code, &notes, detail, true, listed)?;
+        }
+        writeln!(out)?;
+    }
+    if !later.is_empty() {
+        writeln!(
+            out,
+            "{YELLOW}{BOLD}Left for a later run{BOLD:#}{YELLOW:#} {}",
+            words::number(count(later.len()), "finding", "findings")
+        )?;
+        for (code, notes) in by_code(&later) {
+            write_code(out, code, &notes, detail, true, true)?;
         }
         writeln!(out)?;
     }

@@ -200,6 +200,9 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     parts.extend(rest(report));
     write_parts(out, &parts)?;
     match report.verification() {
+        Verification::AsPlanned { .. } if report.counts.leave_out() => {
+            writeln!(out, "{}", words::verdict(report))
+        }
         Verification::AsPlanned { of, is_partial } => writeln!(
             out,
             "{GREEN}{}{GREEN:#}: read again, {}.",
@@ -207,6 +210,11 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
             words::as_planned(of, is_partial)
         ),
         Verification::Undone => writeln!(out, "{}", words::verdict(report)),
+        Verification::Differs if report.differences.is_empty() => writeln!(
+            out,
+            "{YELLOW}Not converged{YELLOW:#}: {}.",
+            words::waiting(report)
+        ),
         Verification::Differs => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
@@ -242,6 +250,11 @@ fn rest(report: &Report) -> Vec<String> {
         .count();
     if attention > 0 {
         parts.push(format!("{} to look at", words::thousands(count(attention))));
+    }
+    let later = report.skipped.iter();
+    let later = later.filter(|note| note.code.is_left_for_later()).count();
+    if later > 0 {
+        parts.push(format!("{} left for later", words::thousands(count(later))));
     }
     parts
 }

@@ -8,7 +8,6 @@ use crate::{
         hold::Base,
         ids::ScimId,
         ledger::record_interrupted,
-        matching::match_accounts,
         mode::Mode,
         record::{Deeds, Entry, PlanRecord},
         report::{RunOutcome, RunState},
@@ -17,7 +16,7 @@ use crate::{
     },
     engine::{
         RunError, RunSummary,
-        fetch::{Fetched, KeptAnswer, kept_answers},
+        fetch::{Fetched, Fetcher, KeptAnswer, kept_answers},
         history::{LOOKED_AT, Past},
         journal::read_what_is_left,
     },
@@ -69,6 +68,7 @@ impl Running<'_> {
     /// R35: what a killed run did counts, and whom it created is known.
     pub(super) async fn resume_interrupted(
         &mut self,
+        reader: &Fetcher<'_>,
         fetched: &mut Fetched,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
@@ -81,7 +81,8 @@ impl Running<'_> {
             None => self.count_interrupted(&fetched.world).await?,
         };
         if has_resumed {
-            fetched.matching = match_accounts(&fetched.world, &fetched.policy, &self.memory);
+            // R19: Exchange was not asked about object ids that only the journal knew.
+            reader.match_again(&self.memory, fetched).await?;
         }
         Ok(())
     }

@@ -77,8 +77,8 @@ async fn settings_that_cannot_be_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_roles_that_do_not_open() {
-    assert_snapshot!(preview_with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc").await, @"target incomplete: cannot read the accounts: Zivver answered 401; make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set ZIVVER_API_KEY to it; the key of a deleted administrator stops working (R1)");
-    assert_snapshot!(preview_with("ACCESS_TOKEN", "no-token").await, @"source incomplete: cannot sign in to Exchange Online: the token is no JWT; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(preview_with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc").await, @"target incomplete: cannot read the accounts: Zivver answered 401; make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set CLOUD_SYNC__ZIVVER_API_KEY to it; the key of a deleted administrator stops working (R1)");
+    assert_snapshot!(preview_with("ACCESS_TOKEN", "no-token").await, @"source incomplete: cannot sign in to Exchange Online: the token is not a JSON Web Token; set CLOUD_SYNC__ACCESS_TOKEN to a new token of an account that may read mailboxes, or remove that setting (R1)");
 
     let bench = Bench::start(bench::small()).await;
     bench
@@ -86,19 +86,19 @@ async fn keys_and_roles_that_do_not_open() {
         .exchange
         .with_state(|tenant| tenant.grants.app_roles.clear());
     let token = bench.sandbox.exchange.identity().mint();
-    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp (grant it as the README says; a grant shows only in a new token): the token is of the application 66666666-0000-4000-8000-000000000001 (object id 66666666-0000-4000-8000-000000000002) with no app role; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting (R1)");
+    assert_snapshot!(error(&bench.with("ACCESS_TOKEN", &token), &["preview"]), @"source incomplete: cannot sign in to Exchange Online: the identity lacks the app role Exchange.ManageAsApp: the token is of the application 66666666-0000-4000-8000-000000000001 (object id 66666666-0000-4000-8000-000000000002) with no app role; run infra/grant-exchange.sh --resource-group GROUP --app NAME, or in PowerShell infra/grant-exchange.ps1 -PrincipalId ID (docs/deploy.md, step 4); a grant shows only in a new token (R1)");
 
     let (mut tenant, organisation) = bench::small();
     tenant.grants.exchange_role = ExchangeRole::None;
     let bench = Bench::start((tenant, organisation)).await;
-    assert_snapshot!(error(&bench, &["preview"]), @"source incomplete: read the mailbox list: HTTP 401, Unauthorized: User is not allowed to call Get-Mailbox (Request-Id 44444444-0000-4000-8000-000000000001); grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours (R1)");
+    assert_snapshot!(error(&bench, &["preview"]), @"source incomplete: read the mailbox list: HTTP 401, Unauthorized: User is not allowed to call Get-Mailbox (Request-Id 44444444-0000-4000-8000-000000000001); the identity needs the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients: grant them as in docs/deploy.md, step 4; a new grant can take hours (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_that_are_not_there() {
     let bench = Bench::start(bench::small()).await;
     let wrong = format!("{}/wrong", bench.sandbox.url());
-    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"target incomplete: cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy (R1)"#);
+    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"target incomplete: cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set CLOUD_SYNC__ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy (R1)"#);
 
     // Nothing listens on the port of a sandbox that has stopped.
     let stopped = Bench::start(bench::small()).await;
@@ -106,7 +106,7 @@ async fn services_that_are_not_there() {
     stopped.sandbox.stop().await;
     let gone = |text: String| text.replace(url.trim_start_matches("http://"), "STOPPED");
     assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct EXO_URL (R1)");
-    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +129,7 @@ async fn r28_apply_is_refused_where_nothing_may_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_that_make_no_sense() {
     let bench = Bench::start(bench::small()).await;
-    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; the report of the last run lists the codes (R27)"#);
+    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; start a preview: it shows the codes of what is held now (R27)"#);
     assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them"#);
     assert_snapshot!(error(&bench, &["explain", "anna"]), @r"
     invalid value 'anna' for '<ADDRESS>': anna is not a mail address; write it like anna@corp.example
@@ -186,7 +186,7 @@ async fn services_whose_names_do_not_exist() {
     let exchange = without_cause(&preview_without_name("EXO_URL").await, SIGN);
     assert_snapshot!(exchange, @"source incomplete: read the mailbox list: cannot reach nobody.invalid: CAUSE; no such host name: correct EXO_URL, or check the machine's DNS (R1)");
     let zivver = without_cause(&preview_without_name("ZIVVER_API_URL").await, SIGN);
-    assert_snapshot!(zivver, @"target incomplete: cannot read the accounts: cannot reach nobody.invalid: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    assert_snapshot!(zivver, @"target incomplete: cannot read the accounts: cannot reach nobody.invalid: CAUSE; the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,7 +348,7 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     said.sort();
     assert_snapshot!(said.join("\n"), @r"
     source incomplete: read the mailbox list: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; let this machine trust the issuer of the certificate, or correct EXO_URL (R1)
-    target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
+    target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
     ");
 
     // Proof that the server reads what it can: whoever trusts the certificate speaks to it.

@@ -204,3 +204,119 @@ async fn r26_a_removal_that_a_killed_run_did_not_make_is_made_though_the_member_
     assert_eq!(group(&world, "desk").members.len(), 2);
     assert_stable(&world).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_the_next_run() {
+    let mut organisation = accounts(&["ben"]);
+    // Only the journal tells whose the account is.
+    organisation.switches.external_account_id_shown = false;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 1).await;
+    assert!(user(&world, "ann").active);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.remove_mailbox(&at("ann"));
+    });
+    let preview = world.preview().await;
+    assert_eq!(preview.actions.len(), 1, "{}", shown(&preview));
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(notes(&report, "ann"), [""; 0], "{}", shown(&report));
+    assert!(!user(&world, "ann").active);
+    assert_stable(&world).await;
+}
+
+/// Ann and Ben have changed their addresses.
+async fn swapped(max_renames: &str) -> World {
+    let limit = [("MAX_RENAMES", max_renames)];
+    let world = World::still_with(people(&PEOPLE), accounts(&PEOPLE), &limit).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ann", "other", false);
+        readdress(tenant, "ben", "ann", false);
+        readdress(tenant, "other", "ben", false);
+    });
+    forget(&world);
+    world
+}
+
+/// Users at an intermediate address.
+fn aside(world: &World) -> usize {
+    let state = world.sandbox.zivver.state();
+    let names = state.users.iter().map(|user| &user.user_name);
+    names.filter(|it| it.starts_with("cloud-sync-")).count()
+}
+
+fn put(kind: FaultKind) -> Fault {
+    Fault::always(kind).method("PUT")
+}
+
+/// The two renames count, and no more.
+async fn assert_two_renames_count(world: &World) {
+    assert_eq!(aside(world), 0);
+    assert_eq!(user(world, "ben").name, "ann");
+    assert_eq!(user(world, "ann").name, "ben");
+    let rename = |from: &str, to: &str| {
+        let state = &world.sandbox.exchange;
+        state.with_state(|tenant| readdress(tenant, from, to, false));
+    };
+    rename("cem", "cemal");
+    let report = world.apply().await;
+    assert_converged(&report);
+    rename("dan", "daniel");
+    let report = world.apply().await;
+    let held: Vec<_> = report.held.iter().map(|set| set.class).collect();
+    assert_eq!(held, [Class::Rename], "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_the_rest_of_a_rename_that_a_killed_run_began_does_not_count_again() {
+    let world = swapped("3").await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(put(FaultKind::HangAfter));
+    let world = killed_after(world, 1).await;
+    assert_eq!(aside(&world), 1);
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(report.held, [], "{}", shown(&report));
+    assert_two_renames_count(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_an_approved_rename_that_a_killed_run_began_comes_to_its_end() {
+    let world = swapped("0").await;
+    let code = world.apply().await.held[0].code.clone();
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(put(FaultKind::HangAfter));
+    let world = killed_after_approving(world, 1, &[&code]).await;
+    assert_eq!(aside(&world), 1);
+    assert_converged(&world.approve(&[&code]).await);
+    assert_eq!(aside(&world), 0);
+    assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_a_refused_rename_that_was_taken_back_does_not_count() {
+    let refused = || FaultKind::Status {
+        status: 400,
+        headers: Vec::new(),
+        body: "no".into(),
+    };
+    // Ben's is refused, and Ann's is taken back, or left at the intermediate address.
+    for (fault, left_aside) in [
+        (Fault::once(refused()).method("PUT").after(1), 0),
+        (put(refused()).after(1), 1),
+    ] {
+        let world = swapped("3").await;
+        let zivver = world.sandbox.zivver.control();
+        zivver.inject(fault);
+        let report = world.apply().await;
+        assert_eq!(aside(&world), left_aside, "{}", shown(&report));
+        zivver.clear_faults();
+        let report = world.apply().await;
+        assert_converged(&report);
+        assert_eq!(report.held, [], "{}", shown(&report));
+        assert_two_renames_count(&world).await;
+    }
+}

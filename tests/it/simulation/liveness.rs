@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Notes that say nothing about why access is left.
-const IDLE: [&str; 10] = [
+const IDLE: [&str; 11] = [
     "alias_malformed",
     "trustee_deleted",
     "trustee_denied",
@@ -33,6 +33,7 @@ const IDLE: [&str; 10] = [
     "inactive_not_created",
     "approval_outdated",
     "delegate_left_out",
+    "outside_run",
 ];
 
 /// Notes of a change that was made in vain: good for a run that has tried.

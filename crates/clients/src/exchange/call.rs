@@ -114,7 +114,7 @@ impl Service {
                     return Ok(value);
                 }
                 Verdict::Renew(failure) if renewed => {
-                    return Err(self.tokens.refused_again(failure));
+                    return Err(self.tokens.refused_again(&bearer, failure));
                 }
                 Verdict::Renew(failure) => {
                     renewed = true;

@@ -151,7 +151,7 @@ pub struct TokenFacts {
 }
 
 impl TokenFacts {
-    /// Why Exchange refuses the token whatever its identity may do.
+    /// Why Exchange refuses the token, as far as the token itself tells.
     fn fault(&self, now: Timestamp, scope: &str) -> Option<String> {
         if let Some(expires) = self.expires.filter(|expires| *expires <= now) {
             return Some(format!("the token expired at {expires}"));
@@ -307,9 +307,10 @@ impl TokenKeeper {
     }
 
     /// The error for a 401 that follows a renewal.
-    pub(super) fn refused_again(&self, failure: Failure) -> ExchangeError {
+    pub(super) fn refused_again(&self, refused: &Bearer, failure: Failure) -> ExchangeError {
         if matches!(self.identity, Identity::Token(_)) && !lacks_role(&failure) {
-            self.error(&failure.to_string())
+            let fault = refused.facts.fault(self.clock.now(), &self.scope);
+            self.error(&fault.unwrap_or_else(|| failure.to_string()))
         } else {
             ExchangeError::Permission(failure)
         }
@@ -333,13 +334,10 @@ impl TokenKeeper {
                 remedy: remedies::EXCHANGE_GRANT.to_owned(),
             },
         })?;
-        let now = self.clock.now();
-        if let (Identity::Token(_), Some(fault)) = (&self.identity, facts.fault(now, &self.scope)) {
-            return Err(self.error(&fault));
-        }
         let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| self.error("the token holds characters that no token may have"))?;
         header.set_sensitive(true);
+        let now = self.clock.now();
         let bearer = Bearer {
             header,
             facts: Arc::new(facts),

@@ -108,14 +108,18 @@ impl Differ<'_> {
     pub(super) fn belongs_to_somebody_else(
         &mut self,
         mailbox: MailboxIx,
-        account: AccountView<'_>,
+        account: AccountIx,
     ) -> bool {
-        let Some(id) = unread_owner(self.world, self.matching, mailbox) else {
+        // Exchange is not asked about an account that is stopped already.
+        let is_active = self.world.accounts.is_active(account);
+        let owner = unread_owner(self.world, self.matching, mailbox).filter(|_| is_active);
+        let Some(id) = owner else {
             return false;
         };
         let presence = self.presence(&id.to_string());
         if let Some((code, words)) = &presence {
-            self.note(account.address(), *code, &**words);
+            let address = self.world.accounts.get(account).address();
+            self.note(address, *code, &**words);
         }
         presence.is_some()
     }
@@ -130,6 +134,10 @@ impl Differ<'_> {
     ) -> Option<Delta> {
         let view = self.world.accounts.get(account);
         let is_active = self.world.accounts.is_active(account);
+        let is_disabled = mailbox.kind == (MailboxKind::User { disabled: true });
+        if is_disabled && !is_active {
+            return None; // Neither person can sign in, and nothing waits for an approval.
+        }
         let gone = self.gone(account).filter(|_| is_active);
         let why = format!(
             "its mailbox is gone from Exchange, and {} now belongs to a mailbox with another object id",
@@ -139,12 +147,15 @@ impl Differ<'_> {
         let own = mailbox
             .object_id
             .map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let until = if is_disabled || mailbox.object_id.is_none() {
+            ""
+        } else {
+            " until that is approved"
+        };
         let meanwhile = match (&stop, is_active) {
             (Some(_), _) => match view.kind() {
-                AccountKind::User => "; it is to be suspended until that is approved".to_owned(),
-                AccountKind::Functional => {
-                    "; it is to be emptied until that is approved".to_owned()
-                }
+                AccountKind::User => format!("; it is to be suspended{until}"),
+                AccountKind::Functional => format!("; it is to be emptied{until}"),
             },
             (None, true) => format!("; {}", still(view)),
             (None, false) => String::new(),

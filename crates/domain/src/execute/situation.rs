@@ -11,7 +11,7 @@ use crate::{
     ids::ScimId,
     ineffective::Asked,
     plan::ApprovedPlan,
-    step::{Delegate, Step, StepIx},
+    step::{Call, Delegate, Step, StepIx},
     world::World,
 };
 
@@ -97,6 +97,51 @@ impl<'a> Situation<'a> {
 
     pub(super) fn succeeded(&self, step: StepIx) -> bool {
         self.ends[step.0 as usize] == Some(StepEnd::Done)
+    }
+
+    /// Whether a step has freed an address, or an earlier one has, so that there was nothing to do.
+    pub(super) fn is_free(&self, address: &SmtpAddress, release: StepIx) -> bool {
+        match self.ends[release.0 as usize] {
+            Some(StepEnd::Done) => true,
+            Some(StepEnd::NotNeeded) => {
+                let target = self.step(release).target;
+                let Some(AccountView::User(user)) = self.account(target) else {
+                    return false;
+                };
+                let now = self.extension_of(target, user);
+                self.address(&Delegate::Account(target)) != Some(address)
+                    && !now.aliases.contains(address)
+                    && !now.delegates.contains(address)
+            }
+            Some(StepEnd::Refused | StepEnd::Failed | StepEnd::LeftOut | StepEnd::Unsent)
+            | None => false,
+        }
+    }
+
+    /// R22: the account that a step was to write without a delegate, if that is what it was for.
+    pub(super) fn named_by(&self, address: &SmtpAddress, release: StepIx) -> Option<&SmtpAddress> {
+        let step = self.step(release);
+        let Target::Existing(ix) = step.target else {
+            return None;
+        };
+        let account = self.world.accounts.get(ix);
+        let has_it = account.address() == address || account.extension().aliases.contains(address);
+        let moves = matches!(
+            &step.call,
+            Call::UpdateUser {
+                address: Some(_),
+                ..
+            }
+        );
+        (!has_it && !moves).then(|| account.address())
+    }
+
+    /// Whether the extension of a user was written, with its key.
+    pub(super) fn has_written(&self, target: Target) -> bool {
+        match target {
+            Target::Existing(ix) => self.extended.contains_key(&ix),
+            Target::New(_) => false,
+        }
     }
 
     /// R16, R31: why an account that was found where one was to be created does not belong to the mailbox.

@@ -1,7 +1,7 @@
 //! What becomes of a step when everything that it waits for has ended: the request that it makes in the situation of that
 //! moment, or none (R22–R24, R31).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     request::{
@@ -114,19 +114,30 @@ struct Extended {
     at_stake: AtStake,
 }
 
-/// The addresses of a step that the account before did not release (R23).
-struct Lost<'a>(BTreeSet<&'a SmtpAddress>);
+/// The addresses that a step does not get, with the account that still names a delegate by one of them (R22), or `None` if the
+/// account that has it did not release it (R23).
+struct Lost<'a>(BTreeMap<&'a SmtpAddress, Option<&'a SmtpAddress>>);
 
 impl Lost<'_> {
     fn free(&self, aliases: &[SmtpAddress]) -> Vec<SmtpAddress> {
-        let free = aliases.iter().filter(|alias| !self.0.contains(alias));
+        let free = aliases.iter().filter(|alias| !self.0.contains_key(alias));
         free.cloned().collect()
     }
 
     fn in_words(&self) -> Vec<String> {
         let lost = self.0.iter();
-        lost.map(|it| format!("the alias {it} was not released by the account that has it"))
+        lost.map(|(alias, by)| format!("the alias {}", why_lost(alias, *by)))
             .collect()
+    }
+}
+
+fn why_lost(address: &SmtpAddress, named_by: Option<&SmtpAddress>) -> String {
+    match named_by {
+        Some(by) => format!(
+            "{address} is not taken yet, since the delegates of {by} were not written, which names one by an address that \
+             changes hands (R22)"
+        ),
+        None => format!("{address} was not released by the account that has it"),
     }
 }
 
@@ -146,9 +157,13 @@ impl Situation<'_> {
                 }
             }
         }
-        let claims = step.claims.iter();
-        let lost = claims.filter(|(_, release)| !self.succeeded(*release));
-        let lost = Lost(lost.map(|(address, _)| address).collect());
+        let mut lost = Lost(BTreeMap::new());
+        for (address, release) in &step.claims {
+            if !self.is_free(address, *release) {
+                let by = self.named_by(address, *release);
+                lost.0.entry(address).or_insert(by);
+            }
+        }
         let principal = match &step.call {
             Call::CreateUser { address, .. } | Call::CreateFunctional { address, .. } => {
                 Some(address)
@@ -157,9 +172,9 @@ impl Situation<'_> {
             Call::UpdateFunctional { .. } | Call::Empty { .. } => None,
         };
         match principal {
-            Some(address) if lost.0.contains(address) => Turn::LeftOut(format!(
-                "{address} was not released by the account that has it"
-            )),
+            Some(address) if lost.0.contains_key(address) => {
+                Turn::LeftOut(why_lost(address, lost.0[address]))
+            }
             Some(_) | None => self.request(step, &lost),
         }
     }
@@ -326,8 +341,9 @@ impl Situation<'_> {
         }
         let same_delegates = delegates == stored_delegates;
         let ties = self.ties(step);
-        // What was left out may have been all that differs.
-        if same_delegates && aliases == stored && !left_out.is_empty() && !self.needs_key(step) {
+        // What was left out, or an earlier request of the same action, may have been all that differs.
+        let needs_key = self.needs_key(step) && !self.has_written(step.target);
+        if same_delegates && aliases == stored && !needs_key {
             return None;
         }
         let at_stake = if ties {

@@ -19,7 +19,7 @@ pub(super) struct Wanted {
     pub(super) approved: u32,
     /// R47: rejected in the last 24 hours. Without them those that were held beside them might come within the limit.
     pub(super) rejected: u32,
-    /// Made in the last 24 hours.
+    /// Made in the last 24 hours, or begun before.
     pub(super) spent: u32,
     /// What the limit is of.
     pub(super) base: u32,

@@ -63,7 +63,9 @@ impl Ordering<'_> {
             } else {
                 for at in chain.into_iter().rev() {
                     rank += 1;
-                    changed.insert(at, self.change_address(at, rank));
+                    let moved = self.change_address(at, rank);
+                    changed.insert(at, moved);
+                    self.name_anew(&self.deltas[at].address, moved, &mut rank);
                 }
             }
         }
@@ -78,16 +80,19 @@ impl Ordering<'_> {
         };
         *rank += 1;
         let aside = aside(self.accounts.get(ix), &self.deltas[first].address);
-        let step_aside = rename_call(aside, None, None);
+        let step_aside = rename_call(aside.clone(), None, None);
         let draft = self.push(Phase::Rename, first, step_aside, DraftWhen::Always);
         self.drafts[draft].rank = *rank;
-        self.released_by
-            .insert(self.deltas[first].address.clone(), draft);
+        let from = &self.deltas[first].address;
+        self.leaves_unnamed(draft, from, &aside);
+        self.released_by.insert(from.clone(), draft);
+        self.name_anew(from, draft, rank);
         let mut taker = None;
         for at in chain[1..].iter().rev() {
             *rank += 1;
             let renamed = self.change_address(*at, *rank);
             changed.insert(*at, renamed);
+            self.name_anew(&self.deltas[*at].address, renamed, rank);
             taker = taker.or(Some(renamed));
         }
         *rank += 1;
@@ -157,7 +162,10 @@ impl Ordering<'_> {
         let call = rename_call(rename.to.clone(), name, active);
         let draft = self.push(Phase::Rename, at, call, DraftWhen::Always);
         self.drafts[draft].rank = rank;
-        self.claim(draft, &rename.to.clone());
+        self.claim(draft, &rename.to);
+        if !self.released_by.contains_key(&delta.address) {
+            self.leaves_unnamed(draft, &delta.address, &rename.to);
+        }
         self.released_by.insert(delta.address.clone(), draft);
         draft
     }

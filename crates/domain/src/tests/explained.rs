@@ -228,7 +228,7 @@ fn r40_whose_an_account_may_be() {
     new@ give to another object id is held: 2 changes, where MAX_IDENTITY_CHANGES=0 allows 0 of 6 (R26)
       new@ UserMailbox Some(false): has the address of the account new@, which belongs to the object id #other (R16)
         [] Some([])
-      new User true: belongs to the mailbox new@ (R16)
+      new User true: has the address of the mailbox new@, but is tied to the object id #other, which Exchange does not have any more (R16)
         [] [] None
       (1, 1, 1)
     "#);
@@ -308,4 +308,21 @@ fn r10_of_several_paths_the_shortest_and_then_the_first_is_shown() {
         [] Some(["carl@ via Flat"])
       (1, 0, 0)
     "#);
+}
+
+#[test]
+fn r40_an_account_of_another_object_id_does_not_belong_to_the_mailbox_at_its_address() {
+    let world = "
+        mailbox anna@ id=new disabled
+        account anna@ as=u1 off
+        map old=u1
+    ";
+    assert_snapshot!(explained(world, &["anna@"]), @r"
+    anna@ in sync: nothing is to change (R38)
+      anna@ UserMailbox Some(true): has the address of the account anna@, which belongs to the object id #old (R16)
+        [] Some([])
+      u1 User false: has the address of the mailbox anna@, but is tied to the object id #old (R16)
+        [] [] None
+      (0, 0, 0)
+    ");
 }

@@ -92,7 +92,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     held Suspend: ada@ suspend [active] -> [suspended]
     R17 RenameBlocked ada@
     ");
-    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; it gives the address up once it is suspended"#);
+    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; that account gives it up once what is held of it is approved (R27)"#);
     // The colleague's rename is held, so the account need not make room.
     let world = "
         limits renames=0
@@ -278,6 +278,40 @@ fn r19_a_functional_account_whose_mailbox_is_gone_is_emptied_whatever_has_its_ad
 }
 
 #[test]
+fn r16_an_account_that_is_stopped_asks_nothing_while_its_address_needs_no_account() {
+    let world = "
+        mailbox anna@ id=new disabled
+        account anna@ as=u1
+        map old=u1
+        shared desk@ id=newd
+        functional desk@ as=g1 members=other
+        mailbox other@
+        account other@
+        map oldd=g1
+    ";
+    assert_snapshot!(notes(world), @r"
+    IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be suspended
+    IdentityChange desk@: the account belongs to the object id 00000000-0000-4000-8000-00006f6c6464, the mailbox has 00000000-0000-4000-8000-00006e657764: perhaps another person; it is to be emptied until that is approved
+    ");
+    let later = world
+        .replace("as=u1", "as=u1 off")
+        .replace(" members=other", "");
+    assert_eq!(plan_of(&later), "");
+    // Exchange is asked about neither of them.
+    assert_eq!(plan_of(&format!("unasked\n{later}")), "");
+    // As soon as the mailbox needs an account, it is a question again.
+    let enabled = later
+        .replace(" disabled", "")
+        .replace("id=newd", "id=newd grants=other@");
+    assert_snapshot!(plan_of(&enabled), @r"
+    held Identity: anna@ give to another object id [#old] -> [#new]
+    held Identity: desk@ give to another object id [#oldd] -> [#newd]
+    R16 IdentityChange anna@
+    R16 IdentityChange desk@
+    ");
+}
+
+#[test]
 fn r16_r19_until_a_namesake_is_approved_the_account_of_a_leaver_is_suspended() {
     let world = "
         mailbox anna@ name=New id=new
@@ -382,7 +416,7 @@ fn r22_a_leaver_outside_the_source_filter_or_the_domains_makes_room() {
     let active = outside.replace("as=u1 off", "as=u1 name=Ada");
     assert_snapshot!(notes(&active), @r#"
     OutsideClaimedDomains ada@: its mailbox ada@other.example is outside the claimed domains; the account stays as it is
-    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is now ada@other.example; merge the accounts, or give that one another address, in the Zivver WebApp
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is now ada@other.example; give that account another address in the Zivver WebApp
     OutsideClaimedDomains ada@other.example: the domain other.example is not among CLAIMED_DOMAINS
     "#);
 }
@@ -610,6 +644,34 @@ fn r22_an_address_by_which_others_still_name_a_leaver_stays_his() {
 }
 
 #[test]
+fn r17_r22_who_cannot_get_the_address_of_a_leaver_is_told_who_still_names_the_leaver() {
+    let world = |anna: &str, pia: &str| {
+        format!(
+            "map anna=anna
+            gone #anna
+            mailbox anna@ id=bram name=Bram
+            account bram@ ext=bram name=Bram
+            account anna@ name=Anna {anna}
+            mailbox pia@ {pia}
+            account pia@ delegates=anna@"
+        )
+    };
+    assert_snapshot!(notes(&world("", "grants=?")), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; take it out there in the Zivver WebApp
+    DelegationsUnknown pia@: its delegates stay as they are: throttled
+    "#);
+    assert_snapshot!(notes(&world("off", "grants=?")), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; take it out there in the Zivver WebApp
+    DelegationsUnknown pia@: its delegates stay as they are: throttled
+    "#);
+    let target = world("off", "grants=anna@") + "\ntarget pia";
+    assert_snapshot!(notes(&target), @r#"
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
+    TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
+    "#);
+}
+
+#[test]
 fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
     let world = |members: &str| {
         format!(
@@ -643,8 +705,9 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     rename bram@; address -bram@ +ada@
     update pia@; delegates +ada@
     0. ada@: address [zz.ada@]
-    1. bram@: address [ada@]; after 0; claims ada@ of 0
-    2. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    1. pia@: aliases [] delegates [ada@] key [#pia]; after 0
+    2. bram@: address [ada@]; after 0 1; claims ada@ of 0; claims ada@ of 1
+    3. pia@: aliases [] delegates [ada@] key [#pia]; after 0 1
     ");
     assert_snapshot!(changes_of(&world("grants=?")), @r"
     rename ada@; address -ada@ +zz.ada@
@@ -658,7 +721,7 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     ");
     // Nobody may write to her account: then the address stays his.
     assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
-    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@; give that account another address in the Zivver WebApp
+    RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
     TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
     RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
     "#);
@@ -685,9 +748,10 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     update anna@; aliases -a1@
     update carl@; aliases +a1@
     update pia@; delegates +anna@
-    0. anna@: aliases [] delegates [] key [#anna]
-    1. carl@: aliases [a1@] delegates [] key [#carl]; after 0; claims a1@ of 0
-    2. pia@: aliases [] delegates [anna@] key [#pia]
+    0. pia@: aliases [] delegates [anna@] key [#pia]
+    1. anna@: aliases [] delegates [] key [#anna]
+    2. carl@: aliases [a1@] delegates [] key [#carl]; after 0 1; claims a1@ of 1; claims a1@ of 0
+    3. pia@: aliases [] delegates [anna@] key [#pia]; after 0
     ");
     assert_snapshot!(changes_of(&format!("target pia\n{alias}")), @"");
 }

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::{Planned, Scene},
+    notation::{Planned, Scene, address},
     shown::{plan_of, shown},
     zivver::{Disturbance, carry_out},
 };
@@ -327,4 +327,172 @@ fn r23_a_key_that_follows_a_rename_is_written_after_it() {
     let key = &carried_out.zivver.keys[&ScimId::new("anna")];
     assert_eq!(key.to_string(), "anna.b@corp.example");
     assert_eq!(carried_out.outcome(0), ActionOutcome::Partly);
+}
+
+const CHAIN: &str = "
+    mailbox aa@ id=anna name=N
+    account anna@ as=u1 name=N ext=anna
+    mailbox anna@ id=bert name=N
+    account bert@ as=u2 name=N ext=bert
+    mailbox carl@ grants=aa@
+    account carl@ as=u3 delegates=anna@
+";
+
+const SWAP: &str = "
+    mailbox bert@ id=anna name=N
+    account anna@ as=u1 name=N ext=anna
+    mailbox anna@ id=bert name=N
+    account bert@ as=u2 name=N ext=bert
+    mailbox carl@ grants=bert@
+    account carl@ as=u3 delegates=anna@
+";
+
+#[test]
+fn r22_an_address_goes_to_another_after_the_accounts_that_name_a_delegate_by_it_are_written() {
+    assert_snapshot!(plan_of(CHAIN), @r"
+    rename anna@; address -anna@ +aa@
+    rename bert@; address -bert@ +anna@
+    update carl@; delegates +anna@
+    0. anna@: address [aa@]
+    1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
+    2. bert@: address [anna@]; after 0 1; claims anna@ of 0; claims anna@ of 1
+    3. carl@: aliases [] delegates [anna@] key [#carl]; after 0 1
+    ");
+    assert_snapshot!(plan_of(SWAP), @r"
+    rename anna@; address -anna@ +bert@
+    rename bert@; address -bert@ +anna@
+    update carl@; delegates +anna@
+    0. anna@: address [cloud-sync-3ce488035018@]
+    1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
+    2. bert@: address [anna@]; after 0 1; claims anna@ of 0; claims anna@ of 1
+    3. anna@: address [bert@]; after 0 1 2; claims bert@ of 2
+    4. anna@: address [anna@]; if refused 2; after 2 3
+    5. carl@: aliases [] delegates [anna@] key [#carl]; after 1 4
+    ");
+    let leaver = "
+        map anna=anna
+        gone #anna
+        mailbox anna@ id=bram name=N
+        account bram@ ext=bram name=N
+        account anna@ off
+        mailbox pia@
+        account pia@ delegates=anna@
+    ";
+    assert_snapshot!(plan_of(leaver), @r"
+    rename anna@; address -anna@ +cloud-sync-171ad7f4c6f7@
+    rename bram@; address -bram@ +anna@
+    update pia@; delegates -anna@
+    0. pia@: aliases [] delegates [] key [#pia]
+    1. anna@: address [cloud-sync-171ad7f4c6f7@]; after 0; claims cloud-sync-171ad7f4c6f7@ of 0
+    2. bram@: address [anna@]; after 0 1; claims anna@ of 1; claims anna@ of 0
+    ");
+    let create = "
+        mailbox aa@ id=anna name=N
+        account anna@ as=u1 ext=anna name=N
+        mailbox anna@ id=bert name=N
+        mailbox carl@ grants=aa@
+        account carl@ as=u3 delegates=anna@
+    ";
+    assert_snapshot!(plan_of(create), @r"
+    rename anna@; address -anna@ +aa@
+    create anna@; name +N
+    update carl@; delegates +anna@
+    0. anna@: address [aa@]
+    1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
+    2. new anna@: post user [N] key [#bert]; after 0 1; claims anna@ of 0; claims anna@ of 1
+    3. new anna@: name [N] active [true] aliases [] delegates [] key [#bert]; completes 2; after 2
+    4. carl@: aliases [] delegates [anna@] key [#carl]; after 0 1
+    ");
+}
+
+#[test]
+fn r22_an_address_by_which_a_delegate_is_still_named_goes_to_no_other_account() {
+    for world in [CHAIN, SWAP] {
+        let planned = Scene::parse(world).plan();
+        let steps = planned.plan.approved.steps().iter().enumerate();
+        let of_carl = steps.filter(|(_, step)| {
+            planned.plan.approved.actions()[step.action as usize].address == address("carl@")
+        });
+        let refuse = of_carl.map(|(at, _)| at).collect();
+        let disturbance = Disturbance {
+            refuse,
+            ..Disturbance::NONE
+        };
+        let carried_out = carry_out(&planned, &disturbance, |_| 0);
+        let bert = &carried_out.zivver.users[&ScimId::new("u2")];
+        assert_eq!(bert.address, address("bert@"));
+        let actions = planned.plan.approved.actions();
+        let at = actions.iter().position(|it| it.address == address("bert@"));
+        let end = &carried_out.applied.actions[at.unwrap()];
+        assert_eq!(end.outcome, Some(ActionOutcome::Refused));
+        let problems = end.problems.join("\n");
+        assert_eq!(
+            problems,
+            "anna@corp.example is not taken yet, since the delegates of carl@corp.example were not written, which names one by \
+             an address that changes hands (R22)"
+        );
+        // The undisturbed plan leaves nothing to do.
+        let whole = carry_out(&planned, &Disturbance::NONE, |_| 0);
+        assert_eq!(whole.refusals, Vec::<String>::new());
+        let bert = &whole.zivver.users[&ScimId::new("u2")];
+        assert_eq!(bert.address, address("anna@"));
+        let anna = &whole.zivver.users[&ScimId::new("u1")];
+        let carl = &whole.zivver.users[&ScimId::new("u3")];
+        assert_eq!(carl.delegates, std::slice::from_ref(&anna.address));
+    }
+}
+
+#[test]
+fn r22_an_address_that_no_account_has_stays_free_while_others_name_a_delegate_by_it() {
+    // What a run leaves behind that is killed before carl@ is written, or whose request for carl@ is refused.
+    let after = |anna: &str, carl: &str| {
+        format!(
+            "mailbox aa@ id=anna name=N
+            account {anna} as=u1 name=N ext=anna
+            mailbox anna@ id=bert name=N
+            account bert@ as=u2 name=N ext=bert
+            mailbox carl@ {carl}
+            account carl@ as=u3 delegates=anna@"
+        )
+    };
+    assert_snapshot!(plan_of(&after("aa@", "grants=aa@")), @r"
+    rename bert@; address -bert@ +anna@
+    update carl@; delegates +aa@
+    0. carl@: aliases [] delegates [] key [#carl]
+    1. bert@: address [anna@]; after 0; claims anna@ of 0
+    2. carl@: aliases [] delegates [aa@] key [#carl]; after 0
+    ");
+    assert_snapshot!(plan_of(&after("cloud-sync-1@", "grants=aa@")), @r"
+    rename bert@; address -bert@ +anna@
+    update carl@; delegates +cloud-sync-1@
+    rename cloud-sync-1@; address -cloud-sync-1@ +aa@
+    0. carl@: aliases [] delegates [] key [#carl]
+    1. bert@: address [anna@]; after 0; claims anna@ of 0
+    2. cloud-sync-1@: address [aa@]
+    3. carl@: aliases [] delegates [cloud-sync-1@] key [#carl]; after 0 2
+    ");
+    let blocked = [
+        after("aa@", "grants=?"),
+        after("aa@", "grants=aa@") + "\ntarget carl",
+        after("aa@", "grants=?").replace("account bert@ as=u2 name=N ext=bert", ""),
+        after("aa@", "grants=?")
+            .replace("mailbox anna@ id=bert", "mailbox bert@ id=bert alias=anna@"),
+    ];
+    let told: std::collections::BTreeSet<String> = blocked
+        .iter()
+        .flat_map(|world| {
+            let plan = Scene::parse(world).plan().plan;
+            assert_eq!(plan.approved.actions(), [], "{world}");
+            let notes = plan.notes.into_iter();
+            notes.map(|note| format!("{:?} {}: {}", note.code, note.address, note.text))
+        })
+        .collect();
+    assert_snapshot!(super::shown::short(&Vec::from_iter(told).join("\n")), @r#"
+    AddressTaken anna@: no account can be created for anna@, which is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
+    AliasTaken bert@: the alias anna@ is left out: it is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
+    DelegationsUnknown carl@: its delegates stay as they are: throttled
+    RenameBlocked anna@: bert@ cannot become anna@, which is still among the delegates of carl@, which is protected; take it out there in the Zivver WebApp
+    RenameBlocked anna@: bert@ cannot become anna@, which is still among the delegates of carl@, whose delegations are unknown; take it out there in the Zivver WebApp
+    TargetFilter carl@: TARGET_FILTER entry "carl" matches its address
+    "#);
 }

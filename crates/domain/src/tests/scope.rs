@@ -7,7 +7,9 @@ use super::{
     shown::{changes_of, plan_of},
 };
 use crate::{
-    scope::{NO_SUCH_GROUP, SourceFilter, source_filter},
+    mode::{Mode, Trigger},
+    report::{Report, RunOutcome},
+    scope::{NO_SUCH_GROUP, RunScope, SourceFilter, source_filter},
     source::{Answers, GroupKind, MembersAnswer, Question, RecipientAnswer, RecipientRecord},
 };
 
@@ -170,8 +172,84 @@ fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
     0. anna@: name [New]
     R23 AliasTaken anna@
     R12 DelegatesStay info@
-    R32 DelegateLeftOut info@
+    R39 OutsideRun info@
     ");
+}
+
+/// The notes of a world with their texts.
+fn texts(world: &str) -> String {
+    let planned = Scene::parse(world).plan();
+    let notes = planned.plan.notes.iter();
+    let lines: Vec<String> = notes
+        .map(|note| format!("{:?} {}: {}", note.code, note.address, note.text))
+        .collect();
+    lines.join("\n").replace("corp.example", "")
+}
+
+#[test]
+fn r39_what_needs_an_account_outside_the_run_waits_for_one_that_covers_it() {
+    let world = "
+        only info@ desk@
+        mailbox eve@
+        mailbox anna@
+        account anna@
+        shared info@ grants=eve@
+        shared desk@ grants=eve@,anna@
+    ";
+    assert_snapshot!(texts(world), @r"
+    OutsideRun desk@: eve@ is left out as a delegate: this run does not create its account: include eve@ in the run (R39)
+    OutsideRun info@: eve@ is left out as a delegate: this run does not create its account: include eve@ in the run (R39)
+    OutsideRun info@: its only delegates are left out for now, so it is not created
+    ");
+    let mut scene = Scene::parse(world);
+    let planned = scene.plan();
+    let mut report = Report::begin("R1".into(), Mode::Preview, Trigger::Http, String::new());
+    report.describe(&planned.plan, &planned.world);
+    report.actions.clear();
+    report.count();
+    report.conclude();
+    assert_eq!(report.outcome, RunOutcome::ChangesPending);
+    scene.wishes.scope = RunScope::All;
+    assert_eq!(scene.plan().plan.notes, []);
+}
+
+#[test]
+fn r39_an_address_that_an_account_outside_the_run_gives_up_waits_for_it() {
+    let world = "
+        only anna@ dora@
+        mailbox anna@ alias=x@
+        account anna@
+        mailbox bert@
+        account bert@ alias=x@
+        mailbox carl.two@ id=carl name=carl
+        account carl@ as=u1
+        mailbox carl@ id=dora name=dora
+        account dora@ as=u2
+        map carl=u1 dora=u2
+    ";
+    assert_snapshot!(texts(world), @r#"
+    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; this run does not change that account: include bert@ in the run (R39)
+    RenameBlocked carl@: dora@ cannot become carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; this run does not change that account: include carl.two@ in the run (R39)
+    "#);
+}
+
+#[test]
+fn r26_an_address_whose_release_is_held_is_free_once_that_is_approved() {
+    let world = "
+        limits aliases=0 renames=0
+        mailbox anna@ alias=x@
+        account anna@
+        mailbox bert@
+        account bert@ alias=x@
+        mailbox carl.two@ id=carl name=carl
+        account carl@ as=u1
+        map carl=u1
+        mailbox carl@ id=new
+    ";
+    assert_snapshot!(texts(world), @r#"
+    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; that account gives it up once what is held of it is approved (R27)
+    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; that account gives it up once what is held of it is approved (R27)
+    "#);
 }
 
 #[test]

@@ -26,11 +26,15 @@ pub(super) fn notes(report: &Report, links: Links<'_>) -> Markup {
         .skipped
         .iter()
         .partition(|note| note.code.needs_attention());
+    let (later, others): (Vec<&Note>, Vec<&Note>) = others
+        .into_iter()
+        .partition(|note| note.code.is_left_for_later());
     let (delegations, others): (Vec<&Note>, Vec<&Note>) = others
         .into_iter()
         .partition(|note| is_about_a_delegation(note.code));
     html! {
         (groups("Needs attention", &attention, links))
+        (groups("Left for a later run", &later, links))
         (groups("Unresolved delegations", &delegations, links))
         (groups("Left alone, and why", &others, links))
     }
