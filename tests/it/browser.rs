@@ -187,7 +187,9 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
 
     // Why is the supplier suspended?
     browser.click("Cloud Sync").await;
-    let address = browser.element("//input[@name='account'][@type='search']").await;
+    let address = browser
+        .element("//input[@name='account'][@type='search']")
+        .await;
     browser
         .write(&address, "Supplier0@corp.example\u{e007}")
         .await;

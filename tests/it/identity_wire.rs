@@ -17,7 +17,7 @@ use crate::{
 };
 
 const HEADER: &str = "identity-h34der-c4n4ry";
-const REMEDY: &str = "check that the function app has an identity, and MANAGED_IDENTITY_CLIENT_ID where it is user-assigned";
+const REMEDY: &str = "check that the function app has an identity, and CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID where it is user-assigned";
 const UNREADABLE: &str =
     "restart the function app, and ask the support of Azure if the endpoint answers so again";
 

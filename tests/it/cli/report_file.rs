@@ -101,7 +101,23 @@ async fn a_form_that_is_not_known_starts_no_run() {
     assert_eq!(bench.writes(), 0);
     assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
 
-    let ended = bench.run(&["preview", "--report", "missing/r.csv"]);
+    for arguments in [
+        ["preview", "--report", "missing/r.csv"],
+        ["preview", "--out", "missing/plan.json"],
+    ] {
+        let ended = bench.run(&arguments);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(
+            ended
+                .err
+                .ends_with("the folder missing does not exist; create it\n"),
+            "{ended:?}"
+        );
+    }
+    assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
+
+    std::fs::create_dir(bench.folder().join("taken.csv")).unwrap();
+    let ended = bench.run(&["preview", "--report", "taken.csv"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     let (_, remedy) = ended.err.split_once("; `cloud-sync ").unwrap();
     let (command, _) = remedy.split_once('`').unwrap();

@@ -91,8 +91,8 @@ async fn what_is_no_plan_is_refused_before_anything_is_read() {
     fs::write(bench.folder().join("text.json"), "a plan").unwrap();
     let before = bench.sandbox.zivver.control().journal().len();
     for (arguments, error) in [
-        (&["missing.json"][..], "cannot read missing.json as a plan"),
-        (&["text.json"], "cannot read text.json as a plan"),
+        (&["missing.json"][..], "cannot read the plan missing.json"),
+        (&["text.json"], "text.json is not a plan"),
         (&["apply.json"], "it is not a preview; start a preview"),
         (&["plan.json", "plan.json"], "name accounts or one plan"),
         (
