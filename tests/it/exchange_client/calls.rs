@@ -131,7 +131,7 @@ async fn r31_faults_are_repeated_six_times_and_then_given_up() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     busy: read the mailbox list: HTTP 503, Service Unavailable; a fault of the service: try again later
     fault: read the mailbox list: HTTP 502, Bad Gateway; a fault of the service: try again later
-    throttled: read the mailbox list: HTTP 429, Too Many Requests; lower EXO_CONCURRENCY, or run at a quieter hour
+    throttled: read the mailbox list: HTTP 429, Too Many Requests; lower CLOUD_SYNC__EXO_CONCURRENCY, or run at a quieter hour
     transient 400: read the mailbox list: HTTP 400, ADTransientException: try again; a fault of the service: try again later
     plain 400: read the mailbox list: HTTP 400, ParameterBindingException: no such parameter; please report this as a defect
     error in 200: read the mailbox list: HTTP 200, x: oops (Request-Id 44444444-0000-4000-8000-000000000001); a fault of the service: try again later
@@ -165,7 +165,7 @@ async fn r32_a_second_401_stops_the_run() {
     let service = fake(|_| status(401));
     let client = client_with(config(), Arc::clone(&tokens), service.clone());
     let error = list(&client).await.unwrap_err();
-    insta::assert_snapshot!(error, @"read the mailbox list: HTTP 401, Unauthorized; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours");
+    insta::assert_snapshot!(error, @"read the mailbox list: HTTP 401, Unauthorized; the identity needs the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients: grant them as in docs/deploy.md, step 4; a new grant can take hours");
     assert!(error.is_fatal());
     assert_eq!(tokens.given.load(Ordering::SeqCst), 2);
     let (answers, error) = permissions(&client, 50).await;
@@ -173,7 +173,7 @@ async fn r32_a_second_401_stops_the_run() {
 
     let fixed = Identity::Token(Secret::new(jwt(1)));
     let client = ExchangeClient::new(config(), fixed, Transport::InProcess(service)).unwrap();
-    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; put a fresh token of an account that may read mailboxes into ACCESS_TOKEN, or remove that setting");
+    insta::assert_snapshot!(list(&client).await.unwrap_err(), @"cannot sign in to Exchange Online: read the mailbox list: HTTP 401, Unauthorized; set CLOUD_SYNC__ACCESS_TOKEN to a new token of an account that may read mailboxes, or remove that setting");
 }
 
 #[tokio::test(start_paused = true)]

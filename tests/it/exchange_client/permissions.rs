@@ -30,7 +30,7 @@ async fn r11_one_mailbox_that_cannot_be_read_is_unread_and_one_that_vanished_is_
     1: 2 entries
     2: 2 entries
     3: gone
-    4: read the permissions of mailbox 22222222-0000-4000-8000-000000000004: HTTP 403, Forbidden; grant the identity the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients (or the Entra role Global Reader): the README has the commands, and a new grant can take hours
+    4: read the permissions of mailbox 22222222-0000-4000-8000-000000000004: HTTP 403, Forbidden; the identity needs the app role Exchange.ManageAsApp and, in Exchange, a role group with View-Only Recipients: grant them as in docs/deploy.md, step 4; a new grant can take hours
     5: read the permissions of mailbox 22222222-0000-4000-8000-000000000005: HTTP 500, Internal Server Error; a fault of the service: try again later
     6: a permission cannot be understood: User, AccessRights
     7: 0 entries

@@ -39,7 +39,8 @@ use crate::host::{
 const SCALE: u32 = 20;
 /// 4 minutes.
 const RETRY_DELAY: Duration = Duration::from_secs(12);
-const TEN_MINUTES: Duration = Duration::from_secs(30);
+/// And what a loaded machine adds.
+const TEN_MINUTES: Duration = Duration::from_secs(30 + 60);
 const LEASE: &str = "6s";
 
 fn timing() -> Timing {

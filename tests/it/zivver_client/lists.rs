@@ -173,7 +173,7 @@ async fn r31_reads_give_up_after_six_attempts() {
         .control()
         .inject(Fault::always(status(503, &[], "")));
     let error = world.client.groups().await.unwrap_err();
-    insta::assert_snapshot!(error, @"cannot read the functional accounts: Zivver answered 503 to the end; the next run tries again; check ZIVVER_API_URL, the network and Zivver's status page if it stays so");
+    insta::assert_snapshot!(error, @"cannot read the functional accounts: Zivver answered 503 to the end; the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so");
     assert_eq!(world.calls().len(), 6);
 }
 
