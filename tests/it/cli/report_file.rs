@@ -116,7 +116,7 @@ async fn a_form_that_is_not_known_starts_no_run() {
     }
     assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
 
-    std::fs::create_dir(bench.folder().join("taken.csv")).unwrap();
+    fs::create_dir(bench.folder().join("taken.csv")).unwrap();
     let ended = bench.run(&["preview", "--report", "taken.csv"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     let (_, remedy) = ended.err.split_once("; `cloud-sync ").unwrap();
