@@ -399,27 +399,25 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
 
 /// A run was stopped (R34).
 pub(super) fn stopping(id: &str, base: &str) -> Response {
-    let frame = Page {
-        title: "Cloud Sync: stopping",
-        home: Some(base),
-    };
-    let content = html! {
-        h1 { "Stopping" }
-        p { "The run ends within seconds, after what is in flight." }
-        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
-    };
-    page(202, frame.around(&content))
+    let text = "The run ends within seconds, after what is in flight.";
+    to_run(id, base, "stopping", text)
 }
 
-/// The run of a form is queued: on to its page, by script or by hand.
+/// The run of a form is queued.
 pub(super) fn queued(id: &str, base: &str) -> Response {
+    to_run(id, base, "queued", "The run begins within a minute.")
+}
+
+/// What becomes of a run, and the way to its page, by script or by hand.
+fn to_run(id: &str, base: &str, what: &str, text: &str) -> Response {
+    let title = format!("Cloud Sync: {what}");
     let frame = Page {
-        title: "Cloud Sync: queued",
+        title: &title,
         home: Some(base),
     };
     let content = html! {
-        h1 { "Queued" }
-        p { "The run begins within a minute." }
+        h1 { (words::capital(what)) }
+        p { (text) }
         p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
     };
     page(202, frame.around(&content))
