@@ -9,7 +9,7 @@ use std::{
 use super::{
     super::{Engine, history::Records},
     RunError, RunRequest, RunSummary, Running, release,
-    start::owner,
+    start::{load_memory, owner},
 };
 use crate::{
     domain::{
@@ -102,11 +102,7 @@ impl Records<'_> {
             accounts,
             takes_back,
         } = decision;
-        let stored: Option<Stored<Memory>> = self.state.memory().await?;
-        let (mut memory, revision) = stored.map_or_else(
-            || (Memory::default(), None),
-            |stored| (stored.value, Some(stored.revision)),
-        );
+        let (mut memory, revision) = load_memory(self.state).await?;
         let now = self.clock.now().as_second();
         let changed = if *takes_back {
             memory.take_back_rejections(code, accounts)

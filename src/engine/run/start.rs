@@ -16,7 +16,7 @@ use crate::{
     },
     engine::{Engine, RunError, RunRequest, RunSummary, undo},
     state::{
-        Phase, RunId, State, StateLocation, Stored,
+        Phase, Revision, RunId, State, StateError, StateLocation, Stored,
         lock::{Acquired, LockGuard, Owner},
     },
 };
@@ -118,11 +118,7 @@ impl Engine {
         }
         // Again under the lock: no other run can use them now.
         let approvals = self.check_approvals(request).await?;
-        let stored: Option<Stored<Memory>> = state.memory().await?;
-        let (mut memory, revision) = stored.map_or_else(
-            || (Memory::default(), None),
-            |stored| (stored.value, Some(stored.revision)),
-        );
+        let (mut memory, revision) = load_memory(state).await?;
         memory.correct_times(self.now().as_second());
         let mut report = Report::begin(
             id.to_string(),
@@ -209,6 +205,15 @@ impl Engine {
             }),
         }
     }
+}
+
+/// What earlier runs remember; without a revision if there was none.
+pub(super) async fn load_memory(state: &State) -> Result<(Memory, Option<Revision>), StateError> {
+    let stored: Option<Stored<Memory>> = state.memory().await?;
+    Ok(stored.map_or_else(
+        || (Memory::default(), None),
+        |stored| (stored.value, Some(stored.revision)),
+    ))
 }
 
 /// R34: what reading and what writing have at least. A caller who waits gives them nothing beyond the deadline.
