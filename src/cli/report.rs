@@ -263,6 +263,10 @@ fn write_held_set(
         )?;
     }
     write_more(out, set.changes.len(), detail)?;
+    // R46
+    if set.code.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
         "      approve with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}

@@ -1,6 +1,7 @@
 //! One run from its start to its report.
 
 mod approvals;
+mod beside;
 mod earlier;
 mod end;
 mod request;
@@ -180,11 +181,13 @@ impl Running<'_> {
         zivver: &Arc<ZivverClient>,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
-        let policy = self.engine.policy();
+        let present = self.engine.policy();
+        let policy = self.policy()?;
         let reader = Fetcher {
             exchange,
             zivver,
-            policy: &policy,
+            policy: policy.as_ref().unwrap_or(&present),
+            present: policy.as_ref().map(|_| &present),
             deadline: self.deadline,
             slice: self.slice,
             clock: self.engine.shared.clock,
@@ -209,6 +212,9 @@ impl Running<'_> {
         };
         self.report.timing.planning_ms = millis(read.elapsed());
         self.describe(&fetched, &plan);
+        if self.report.is_hypothetical() {
+            return self.compare_with_present(&reader, fetched, &plan).await;
+        }
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
         let Some(lock) = lock else {
@@ -356,7 +362,7 @@ impl Running<'_> {
         self.report.describe(plan, &fetched.world);
         self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
         self.report.estimate_ms = estimate(settings.zivver_rate, self.report.planned_writes);
-        if settings.sso_account_key == SsoAccountKey::Omit {
+        if fetched.policy.sso_account_key == SsoAccountKey::Omit {
             self.report.warnings.push(
                 "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
             );
@@ -475,9 +481,9 @@ impl Running<'_> {
         update(&ledger, &mut self.memory)
     }
 
-    /// A reconciliation of all accounts: neither scoped (R39) nor an undo (R37).
+    /// A reconciliation of all accounts: neither scoped (R39), an undo (R37) nor under other settings (R46).
     fn is_for_all(&self) -> bool {
-        self.request.accounts.is_empty() && self.undo.is_none()
+        self.request.accounts.is_empty() && self.undo.is_none() && self.request.settings.is_empty()
     }
 
     /// Memory of a run that came to its end.

@@ -11,6 +11,7 @@ use domain::{
     all_clear::Verification,
     plan::{Action, Attribute},
     report::Report,
+    since::Comparison,
 };
 
 const HEADER: [&str; 11] = [
@@ -104,18 +105,20 @@ pub fn report(report: &Report, separator: Separator) -> String {
         }
         .push(&mut csv);
     }
-    since(&mut csv, report);
+    if let Some(since) = &report.since {
+        compared(&mut csv, ["since", "new", "gone"], &since.compared);
+    }
+    if let Some(under) = &report.compared {
+        compared(&mut csv, ["beside", "added", "left_out"], under);
+    }
     facts(&mut csv, report);
     csv.into_text()
 }
 
-fn since(csv: &mut Table, report: &Report) {
-    let Some(since) = &report.since else {
-        return;
-    };
-    for number in &since.numbers {
+fn compared(csv: &mut Table, [numbers, come, gone]: [&str; 3], with: &Comparison) {
+    for number in &with.numbers {
         Row {
-            record: "since",
+            record: numbers,
             attribute: &number.what,
             before: &number.before.to_string(),
             after: &number.now.to_string(),
@@ -123,7 +126,7 @@ fn since(csv: &mut Table, report: &Report) {
         }
         .push(csv);
     }
-    for (record, findings) in [("new", &since.new), ("gone", &since.gone)] {
+    for (record, findings) in [(come, &with.new), (gone, &with.gone)] {
         for finding in findings {
             Row {
                 record,
@@ -199,6 +202,22 @@ fn facts(csv: &mut Table, report: &Report) {
     if let Some(others) = report.others {
         fact("other_findings", &others.findings.to_string());
         fact("other_attention", &others.attention.to_string());
+    }
+    listed(csv, report);
+}
+
+/// Settings and warnings, a row each.
+fn listed(csv: &mut Table, report: &Report) {
+    for setting in &report.settings {
+        Row {
+            record: "setting",
+            attribute: &setting.name,
+            before: &setting.now,
+            after: &setting.value,
+            rule: "R46",
+            ..Row::default()
+        }
+        .push(csv);
     }
     for (entry, count) in &report.filter_counts {
         Row {

@@ -1,5 +1,6 @@
 //! The dashboard as an administrator sees and uses it: a real Chromium in front of the emulated Functions host.
 
+mod beside;
 mod driver;
 mod large;
 mod pictures;

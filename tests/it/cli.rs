@@ -1,6 +1,7 @@
 //! The built program, as a person at a keyboard and a script see it: against a sandbox, with an environment of its own.
 
 mod bench;
+mod beside;
 mod env_file;
 mod errors;
 mod explained;

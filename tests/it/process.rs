@@ -1,6 +1,7 @@
 //! The built binary, started and used as the Functions host starts and uses it.
 
 mod approval;
+mod beside;
 mod calls;
 mod durability;
 mod forms;

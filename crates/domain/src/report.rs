@@ -14,9 +14,10 @@ use super::{
     mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
+    other_setting::OtherSetting,
     plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
-    since::Since,
+    since::{Comparison, Since},
     suspended::Suspended,
     wave::Wave,
     world::World,
@@ -63,6 +64,12 @@ pub struct Report {
     /// R47: the part of its plan that the run was restricted to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R46: what the preview took in place of the settings of the program. Then its plan cannot be applied.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<OtherSetting>,
+    /// R46: the plan compared with that under the settings of the program.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compared: Option<Comparison>,
     /// R28: what the setting was; it decides whether the plan can be applied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub perform_sync: Option<PerformSync>,
@@ -245,6 +252,8 @@ impl Report {
             undoes: None,
             applies: None,
             wave: None,
+            settings: Vec::new(),
+            compared: None,
             perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
@@ -381,6 +390,7 @@ impl Report {
         self.skipped.retain(|note| is(&note.address));
         self.suspended.retain(|account| account.address == *address);
         self.since = None;
+        self.compared = None;
         self.count();
     }
 
@@ -423,6 +433,11 @@ impl Report {
             })
             .collect();
         self.counts = counts;
+    }
+
+    /// R46: whether it says what would be, and nothing of what is.
+    pub fn is_hypothetical(&self) -> bool {
+        !self.settings.is_empty()
     }
 
     /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list

@@ -1,5 +1,6 @@
 //! The page of one run.
 
+mod beside;
 mod facts;
 mod notes;
 mod tools;
@@ -78,11 +79,13 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
         @for warning in &report.warnings {
             p.alert.notice { (links.text(warning)) }
         }
+        (beside::settings(report))
         @if report.state == RunState::Ended || !report.actions.is_empty() {
             @if report.has_read() {
                 (tiles(report))
                 (estimate(report))
                 (tools::tools(report))
+                (beside::compared(report, links))
                 (held(report, links, changes))
                 (failed(&report.failed, links))
                 (plan(report, links))
@@ -131,10 +134,16 @@ fn title(report: &Report) -> String {
         (Mode::Preview, Some(_)) => "Preview of an undo",
         (Mode::Apply, Some(_)) => "Undo",
     };
-    match report.accounts.len() {
-        0 => what.to_owned(),
-        count => format!("{what} for {}", number(count as u64, "account", "accounts")),
-    }
+    let of = match report.accounts.len() {
+        0 => String::new(),
+        count => format!(" for {}", number(count as u64, "account", "accounts")),
+    };
+    let under = if report.is_hypothetical() {
+        " under other settings"
+    } else {
+        ""
+    };
+    format!("{what}{of}{under}")
 }
 
 /// The colour of a run.
@@ -186,6 +195,7 @@ fn estimate(report: &Report) -> Markup {
             p.lead {
                 (words::estimate(report.planned_writes, report.estimate_ms))
                 (match report.mode {
+                    Mode::Preview if report.is_hypothetical() => ".",
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
@@ -212,7 +222,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                 @for set in &report.held {
                     section {
                         (held_set(set, links, &changes(set)))
-                        p.why {
+                        @if !set.code.is_empty() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::command(report)) " --approve " (set.code) }
                             " or "
@@ -221,7 +231,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "
                             code { "POST …/SyncHttp/rejections" } " (R47)."
-                        }
+                        } }
                     }
                 }
             }
