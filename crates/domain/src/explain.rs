@@ -348,7 +348,12 @@ fn grantee(label: &str, through: &[String]) -> String {
     }
 }
 
-fn mailbox_standing(ix: MailboxIx, world: &World, policy: &Policy, matching: &Matching) -> String {
+pub(super) fn mailbox_standing(
+    ix: MailboxIx,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> String {
     match matching.mailbox(ix) {
         MailboxFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
         MailboxFate::OutsideDomains => {
@@ -443,7 +448,7 @@ fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
     }
 }
 
-fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
+pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
     let primary = |ix: &MailboxIx| world.directory.mailbox(*ix).primary.clone();
     let own = || match matching.known_object_id(ix) {
         None => "tied to no object id".to_owned(),
