@@ -1,7 +1,7 @@
 //! Both sides as one run left them, with what was decided and since when each thing is there (R42).
 //!
 //! A snapshot is stored as a sequence of [`Line`]s, so that neither writing nor reading one needs it in memory as a whole:
-//! [`build::lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the snapshot before it.
+//! [`lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the snapshot before it.
 //! [`Snapshot`] is the same collected, whole or for a few addresses.
 
 mod build;
@@ -22,11 +22,8 @@ use super::{
     note::Code,
 };
 
-/// Version of the stored form. Members may be added within a version.
-pub const VERSION: u32 = 1;
-
 /// What a snapshot consists of, in this order: the head, each mailbox followed by its account, the other accounts, what was
-/// rejected, the decisions, the end. One without an end is incomplete.
+/// rejected, the decisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -35,13 +32,11 @@ pub enum Line {
     Account(AccountEntry),
     Rejected(Rejected),
     Decision(Decision),
-    End,
 }
 
 /// Which run it is of. Times are epoch seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    pub v: u32,
     pub run: String,
     /// When the two sides looked so.
     pub at: i64,
@@ -227,7 +222,6 @@ pub struct Snapshot {
     pub accounts: Vec<AccountEntry>,
     pub rejected: Vec<Rejected>,
     pub decisions: Vec<Decision>,
-    pub is_complete: bool,
 }
 
 impl Snapshot {
@@ -238,7 +232,6 @@ impl Snapshot {
             Line::Account(entry) => self.accounts.push(entry),
             Line::Rejected(rejected) => self.rejected.push(rejected),
             Line::Decision(decision) => self.decisions.push(decision),
-            Line::End => self.is_complete = true,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Access, AccountEntry, Decision, Delegate, Earlier, Effect, Grant, Head, Line, MailboxEntry,
-    Rejected, Side, VERSION, What,
+    Rejected, Side, What,
     earlier::{account_key, content_of_account, content_of_mailbox, mailbox_key},
 };
 use crate::{
@@ -45,7 +45,6 @@ pub fn lines<'a>(
         now: head.at,
     };
     let head = Head {
-        v: VERSION,
         began: earlier.began().unwrap_or(head.at),
         ..head
     };
@@ -72,7 +71,6 @@ pub fn lines<'a>(
         )
         .chain(rejected(world).map(Line::Rejected))
         .chain(decisions(left).map(Line::Decision))
-        .chain(std::iter::once(Line::End))
 }
 
 #[derive(Clone, Copy)]

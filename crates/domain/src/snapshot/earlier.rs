@@ -84,7 +84,7 @@ impl Earlier {
                     it.changed,
                 );
             }
-            Line::Rejected(_) | Line::Decision(_) | Line::End => {}
+            Line::Rejected(_) | Line::Decision(_) => {}
         }
     }
 
