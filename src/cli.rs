@@ -3,6 +3,7 @@
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
+mod access;
 mod apply;
 mod args;
 mod check;
@@ -304,6 +305,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         Command::Runs { run, limit, show } => {
             history::show(run.as_deref(), limit, output, &show).await
         }
+        Command::Access(args) => access::show(args, output).await,
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
         }

@@ -10,6 +10,7 @@ use super::text::inert;
 use crate::render::csv::Separator;
 use domain::{
     address::SmtpAddress,
+    snapshot::access::By,
     wave::{Part, Wave},
 };
 
@@ -160,6 +161,10 @@ pub(super) enum Command {
         #[command(flatten)]
         show: ShowArgs,
     },
+    /// Say who can open which mailbox, by which path and since when, as the last run for all accounts saw it
+    ///
+    /// It reads the snapshot of that run, and needs no settings but those of the state.
+    Access(AccessArgs),
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
         /// Its .env file, or the exported variables of its Automation account as JSON; - reads standard input
@@ -274,6 +279,64 @@ impl From<SeparatorArg> for Separator {
             SeparatorArg::Semicolon => Self::Semicolon,
         }
     }
+}
+
+/// R43
+#[derive(Debug, Clone, Args)]
+pub(super) struct AccessArgs {
+    /// Only mailboxes and people with this text in address or name; several texts widen the search
+    #[arg(value_name = "MAILBOX|PERSON")]
+    pub(super) texts: Vec<String>,
+    /// Also say what changed since this day, such as 2026-10-01
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub(super) since: Option<Day>,
+    /// Only what changed
+    #[arg(long, requires = "since")]
+    pub(super) changed: bool,
+    /// What the rows are grouped by
+    #[arg(long, value_name = "SIDE", default_value = "mailbox")]
+    pub(super) by: ByArg,
+    /// CSV for a spreadsheet, HTML to print, or JSON, instead of text
+    #[arg(long)]
+    pub(super) format: Option<AccessFormat>,
+    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    #[arg(long, value_name = "CHAR")]
+    pub(super) separator: Option<SeparatorArg>,
+    /// Write to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum AccessFormat {
+    Csv,
+    Html,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ByArg {
+    Mailbox,
+    Person,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> Self {
+        match by {
+            ByArg::Mailbox => Self::Mailbox,
+            ByArg::Person => Self::Person,
+        }
+    }
+}
+
+/// The beginning of a day in the zone of this machine, in epoch seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Day(pub(super) i64);
+
+fn day(text: &str) -> Result<Day, String> {
+    crate::render::words::beginning_of(text, &jiff::tz::TimeZone::system())
+        .map(Day)
+        .ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }
 
 /// What an apply is restricted to.

@@ -88,6 +88,11 @@ pub enum RunError {
         newest: Vec<RunId>,
         count: usize,
     },
+    /// R42
+    #[error(
+        "no run has stored a snapshot yet: a run for all accounts stores one, such as `cloud-sync preview` (R42)"
+    )]
+    NoSnapshot,
     /// R34
     #[error("a person has stopped the run")]
     StoppedByPerson,
@@ -126,6 +131,7 @@ impl RunError {
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
             | Self::NoRun(_)
+            | Self::NoSnapshot
             | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }

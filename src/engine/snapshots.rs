@@ -5,7 +5,10 @@ use super::{
     history::{Past, Records},
 };
 use crate::{
-    domain::snapshot::{Line, Snapshot},
+    domain::snapshot::{
+        Line, Snapshot,
+        access::{Filter, Review, review},
+    },
     state::RunId,
 };
 
@@ -40,7 +43,7 @@ pub(super) async fn newest<T>(
     begin: impl Fn() -> T,
     take: impl Fn(&mut T, Line),
 ) -> Result<Looked<T>, RunError> {
-    records.newest_that(|_| true, begin, take).await
+    records.newest_of(RUNS_ENOUGH, |_| true, begin, take).await
 }
 
 impl Records<'_> {
@@ -78,6 +81,36 @@ impl Records<'_> {
         Ok(Looked {
             found: oldest,
             unreadable: found.unreadable,
+        })
+    }
+
+    /// R43: from the newest snapshot, compared with what was at `since` (epoch seconds).
+    pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
+        let looked = self
+            .snapshot(|line| !matches!(line, Line::Decision(_)))
+            .await?;
+        let Some((_, now)) = looked.found else {
+            return Err(RunError::NoSnapshot);
+        };
+        let mut remarks = looked.unreadable;
+        let then = match since {
+            Some(at) => {
+                let looked = self.snapshot_at(at).await?;
+                remarks.extend(looked.unreadable);
+                let then = looked.found.map(|(_, then)| then);
+                if then.as_ref().is_some_and(|then| then.head.at > at) {
+                    remarks.push(
+                        "no snapshot is as old as that day, so it is compared with the oldest one"
+                            .into(),
+                    );
+                }
+                then
+            }
+            None => None,
+        };
+        Ok(Review {
+            remarks,
+            ..review(&now, then.as_ref(), filter)
         })
     }
 

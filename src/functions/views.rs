@@ -34,7 +34,7 @@ pub(super) fn page(status: u16, body: String) -> Response {
         .with_header("Referrer-Policy", "no-referrer")
 }
 
-fn download(format: Format, file: &str, body: String) -> Response {
+pub(super) fn download(format: Format, file: &str, body: String) -> Response {
     Response::new(200, format.content_type(), body).with_header(
         "Content-Disposition",
         format!("attachment; filename=\"{file}\""),
@@ -108,7 +108,11 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
         Format::Csv => download(
             format,
             "cloud-sync-runs.csv",
-            csv::table(&RUNS_HEADER, runs.iter().map(cells)),
+            csv::table(
+                &RUNS_HEADER,
+                runs.iter().map(cells),
+                csv::Separator::default(),
+            ),
         ),
         Format::Html => {
             let frame = Page {
@@ -296,7 +300,11 @@ fn account_table(explanation: &Explanation) -> String {
             .for_each(|it| push("delegates", it));
     }
     rows.extend(decision_rows(explanation));
-    csv::table(&["side", "address", "what", "value"], &rows)
+    csv::table(
+        &["side", "address", "what", "value"],
+        &rows,
+        csv::Separator::default(),
+    )
 }
 
 /// What would change, what is held, and what the rules say.

@@ -4,6 +4,7 @@
 //! [`lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the snapshot before it.
 //! [`Snapshot`] is the same collected, whole or for a few addresses.
 
+pub mod access;
 mod build;
 mod earlier;
 

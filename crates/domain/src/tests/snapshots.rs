@@ -1,7 +1,13 @@
 //! R42: what the snapshots of a series say about since when something is there.
 
+use insta::assert_snapshot;
+
 use super::notation::{Planned, Scene, address};
-use crate::snapshot::{Access, Effect, Head, Left, Line, Snapshot, lines};
+use crate::snapshot::{
+    Access, Effect, Head, Left, Line, Snapshot,
+    access::{By, Filter, Granted, InExchange, InZivver, Since, review},
+    lines,
+};
 
 /// The snapshots of one world after the other, at 1, 2, 3 …
 fn series(scenes: &[&str]) -> Vec<Snapshot> {
@@ -196,4 +202,90 @@ fn r42_a_snapshot_is_the_same_after_writing_and_reading() {
         .iter()
         .position(|line| matches!(line, Line::Mailbox(it) if it.name == "bert"));
     assert!(matches!(&written[bert.unwrap() + 1], Line::Account(it) if it.id.as_str() == "bert"));
+}
+
+/// One line for each row.
+fn reviewed(now: &Snapshot, then: Option<&Snapshot>, filter: &[&str]) -> String {
+    let review = review(now, then, &Filter::new(filter, By::Mailbox, false));
+    let since =
+        |since: &Since| format!("{}{}", since.at.0, if since.or_earlier { "-" } else { "" });
+    let rows = review.rows.iter().map(|row| {
+        let granted = |it: &Granted| {
+            let reason = it.left_out.as_deref().unwrap_or("delegate");
+            format!("[{}] {} {reason}", it.through.join(">"), since(&it.since))
+        };
+        let exchange = match &row.exchange {
+            InExchange::Granted(it) => granted(it),
+            InExchange::Unknown { reason, last } => {
+                format!("unknown ({reason}) {:?}", last.as_ref().map(granted))
+            }
+            InExchange::NotGranted => "no".into(),
+            InExchange::NotRead => "not read".into(),
+            InExchange::NoMailbox => "no mailbox".into(),
+        };
+        let zivver = match &row.zivver {
+            InZivver::Delegate { since: it } => since(it),
+            InZivver::NoDelegate => "no".into(),
+            InZivver::NoAccount => "no account".into(),
+        };
+        let person = row.person.as_ref().map_or("?", |it| &it.address);
+        let mailbox = &row.mailbox.address;
+        format!(
+            "{mailbox} {person}: {exchange} | {zivver} {:?}\n",
+            row.changes
+        )
+    });
+    super::shown::short(&rows.collect::<String>())
+}
+
+#[test]
+fn r43_who_can_open_what_by_which_path_on_both_sides() {
+    let before = "
+        people anna@ bert@ carl@
+        shared info@ grants=anna@,bert@
+        functional info@ as=g members=anna,bert
+        shared desk@ grants=anna@
+        functional desk@ as=d members=anna
+        functional left@ as=l members=carl
+    ";
+    let after = "
+        people anna@ carl@
+        mailbox bert.new@ id=bert
+        account bert@ as=bert ext=bert
+        shared info@ grants=carl@,Care,other@,stranger@
+        functional info@ as=g members=bert,carl,anna
+        group Care members=bert.new@
+        shared desk@ grants=?
+        functional desk@ as=d members=anna
+        functional left@ as=l members=carl
+        shared other@
+        shared dark@ grants=?
+        found stranger@ MailUser id=stran mail=stranger@
+        other room@
+    ";
+    let all = series(&[before, after]);
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &[]), @r#"
+    dark@ ?: unknown (throttled) None | no account []
+    desk@ anna@: unknown (throttled) Some("[] 1- delegate") | 1- []
+    info@ anna@: no | 1- [Withdrawn]
+    info@ bert.new@: [Care] 1- delegate | 1- [OtherPath { before: [] }]
+    info@ carl@: [] 2 delegate | 2 [Granted, DelegateAdded]
+    info@ other@: [] 2 it is not a user mailbox | no [Granted]
+    info@ stranger@: [] 2 Exchange has it as a MailUser | no [Granted]
+    left@ carl@: no mailbox | 1- []
+    "#);
+    assert_eq!(
+        reviewed(&all[1], None, &["Dark"]),
+        "dark@ ?: unknown (throttled) None | no account []"
+    );
+    let coverage = review(&all[1], None, &Filter::default()).coverage;
+    assert_eq!(
+        (
+            coverage.mailboxes,
+            coverage.read,
+            coverage.unknown,
+            coverage.not_read
+        ),
+        (8, 5, 2, 1)
+    );
 }
