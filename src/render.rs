@@ -8,6 +8,7 @@ pub mod access;
 pub mod csv;
 pub mod findings;
 pub mod html;
+pub(crate) mod timeline;
 pub mod visible;
 pub mod words;
 

@@ -97,12 +97,28 @@ pub(super) enum Command {
         show: ShowArgs,
     },
     /// Say why an account looks as it does, and what would change about it
+    ///
+    /// It answers from the last run for all accounts, and says from when that is; this needs no settings but those of the
+    /// state. Before the first such run it asks Exchange and Zivver.
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
-        /// What this run said about it, from its report: needs no settings but those of the state
+        /// Ask Exchange and Zivver now
+        #[arg(long, conflicts_with = "run")]
+        live: bool,
+        /// What this run said about it, from its report
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+    },
+    /// Say what happened to an account in which run, why, and since when it looks as it does
+    ///
+    /// Needs no settings but those of the state.
+    History {
+        #[arg(value_parser = address)]
+        address: SmtpAddress,
+        /// How many runs are looked at, the newest first
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = runs)]
+        limit: usize,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -151,7 +167,10 @@ pub(super) enum Command {
         probe: bool,
     },
     /// List the last runs, or show the report of one; needs no settings but those of the state
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
+        #[command(subcommand)]
+        what: Option<RunsCommand>,
         /// The run's id, the beginning of it, or last
         #[arg(value_name = "RUN")]
         run: Option<String>,
@@ -209,6 +228,19 @@ pub(super) enum Command {
             help = "The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT"
         )]
         port: Option<u16>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Say what two runs saw differently: mailboxes, accounts, delegations
+    Diff {
+        /// The id of the earlier run, or the beginning of it
+        #[arg(value_name = "RUN")]
+        before: String,
+        /// The later run: its id, the beginning of it, or last
+        #[arg(value_name = "RUN", default_value = "last")]
+        after: String,
     },
 }
 

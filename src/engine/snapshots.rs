@@ -1,13 +1,22 @@
 //! R42: the snapshots of earlier runs. One that is missing or cannot be read costs an answer, never a run.
 
+use futures::StreamExt;
+
 use super::{
     RunError,
     history::{Past, Records},
 };
 use crate::{
-    domain::snapshot::{
-        Line, Snapshot,
-        access::{Filter, Review, review},
+    domain::{
+        address::SmtpAddress,
+        explain::Explanation,
+        report::Report,
+        snapshot::{
+            Line, Snapshot,
+            access::{Filter, Review, review},
+            explained,
+            history::{Collector, History, Names},
+        },
     },
     state::RunId,
 };
@@ -17,6 +26,9 @@ const RUNS_ENOUGH: usize = 100;
 
 /// How far back a snapshot is looked for.
 const RUNS_MAX: usize = 2_000;
+
+/// How many reports are read at once.
+const REPORTS_AT_ONCE: usize = 8;
 
 /// How many that cannot be read are passed over.
 const UNREADABLE_MAX: usize = 5;
@@ -86,9 +98,7 @@ impl Records<'_> {
 
     /// R43: from the newest snapshot, compared with what was at `since` (epoch seconds).
     pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
-        let looked = self
-            .snapshot(|line| !matches!(line, Line::Decision(_)))
-            .await?;
+        let looked = self.snapshot(is_no_decision).await?;
         let Some((_, now)) = looked.found else {
             return Err(RunError::NoSnapshot);
         };
@@ -114,11 +124,66 @@ impl Records<'_> {
         })
     }
 
-    /// The snapshot of one run; `None` if it has none.
-    pub async fn snapshot_of(&self, run: &RunId) -> Result<Option<Snapshot>, RunError> {
+    /// R40: from the newest snapshot, with what was passed over; `None` before the first one.
+    pub async fn explained(
+        &self,
+        address: &SmtpAddress,
+    ) -> Result<Option<(Explanation, Vec<String>)>, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let Some((run, snapshot)) = looked.found else {
+            return Ok(None);
+        };
+        let report = self.report(&run).await?;
+        let explained = explained(address, &snapshot, &report);
+        Ok(Some((explained, looked.unreadable)))
+    }
+
+    /// R42: what the newest `limit` runs did to one account.
+    pub async fn history_of(
+        &self,
+        address: &SmtpAddress,
+        limit: usize,
+    ) -> Result<History, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let snapshot = looked.found.map(|(_, snapshot)| snapshot);
+        let past = self.past(limit).await?;
+        let mut remarks = looked.unreadable;
+        remarks.extend(past.unreadable);
+        let mut collector = Collector::new(Names::of(address, snapshot.as_ref()));
+        let ended = past
+            .runs
+            .into_iter()
+            .rev()
+            .filter(|past| past.run.has_planned());
+        let mut reports = futures::stream::iter(ended)
+            .map(|past| async move { (self.state.report::<Report>(&past.id).await, past) })
+            .buffered(REPORTS_AT_ONCE);
+        while let Some((report, past)) = reports.next().await {
+            match report {
+                Ok(Some(report)) => collector.add(&report, past.run.facts().saw_everybody()),
+                Ok(None) => {}
+                Err(error) => remarks.push(format!(
+                    "the report of run {} is passed over: {error}",
+                    past.id
+                )),
+            }
+        }
+        drop(reports);
+        Ok(History {
+            remarks,
+            ..collector.into_history(address, snapshot.as_ref())
+        })
+    }
+
+    /// The snapshot of one run.
+    pub async fn snapshot_of(&self, run: &RunId) -> Result<Snapshot, RunError> {
         let mut snapshot = Snapshot::default();
         let has_one = self.state.snapshot(run, |line| snapshot.push(line)).await?;
-        Ok(has_one.then_some(snapshot))
+        if has_one {
+            Ok(snapshot)
+        } else {
+            Err(RunError::NoSnapshotOf(run.clone()))
+        }
     }
 
     /// Runs that may have one, the newest first.
@@ -181,6 +246,10 @@ impl Records<'_> {
         }
         Ok(looked)
     }
+}
+
+fn is_no_decision(line: &Line) -> bool {
+    !matches!(line, Line::Decision(_))
 }
 
 fn collect(keep: impl Fn(&Line) -> bool) -> impl Fn(&mut Snapshot, Line) {

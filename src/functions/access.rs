@@ -4,14 +4,21 @@ use serde_json::json;
 
 use super::{AccessQuery, Format, Problem, Response, app::problem, views};
 use crate::{
-    domain::snapshot::access::Review,
-    engine::Engine,
+    domain::{
+        address::SmtpAddress,
+        explain::Explanation,
+        snapshot::{access::Review, history::History},
+    },
+    engine::{Engine, RunError},
     render::{
         access,
         csv::Separator,
         html::access::{PAGE_ROWS, Search, View},
     },
 };
+
+/// The newest runs that the page of an account looks at.
+const HISTORY_RUNS: usize = 100;
 
 pub(super) async fn access(
     engine: &Engine,
@@ -45,6 +52,46 @@ pub(super) async fn access(
             views::page(200, view.page())
         }
     })
+}
+
+/// R40, R42: what both sides say of an address, or where they cannot be read what the last snapshot says; for a page also
+/// what happened to it.
+pub(super) async fn account(
+    engine: &Engine,
+    address: &SmtpAddress,
+    format: Format,
+) -> Result<(Explanation, Option<History>), Problem> {
+    let explanation = match engine.explain(address).await {
+        Ok(explanation) => explanation,
+        Err(error) => match before(engine, address, &error).await {
+            Some(explanation) => explanation,
+            None => return Err(problem(&error)),
+        },
+    };
+    if format != Format::Html || explanation.unknown.is_some() {
+        return Ok((explanation, None));
+    }
+    let history = async {
+        engine
+            .records()
+            .await?
+            .history_of(address, HISTORY_RUNS)
+            .await
+    };
+    let history = history.await.inspect_err(|error| {
+        tracing::warn!("the history of an account cannot be read: {error}");
+    });
+    Ok((explanation, history.ok()))
+}
+
+async fn before(engine: &Engine, address: &SmtpAddress, error: &RunError) -> Option<Explanation> {
+    if !error.is_of_a_service() {
+        return None;
+    }
+    let records = engine.records().await.ok()?;
+    let (explanation, _) = records.explained(address).await.ok()??;
+    tracing::warn!("explained from the last snapshot: {error}");
+    Some(explanation)
 }
 
 /// One page of rows, if one is asked for.

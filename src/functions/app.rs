@@ -506,7 +506,7 @@ pub(super) fn problem(error: &RunError) -> Problem {
         | RunError::NoRun(Last::Any | Last::Change)
         | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,
-        RunError::NoSnapshot => ProblemKind::NoSnapshot,
+        RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
         RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
@@ -618,11 +618,8 @@ async fn account(
         }
         Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
     };
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| problem(&error))?;
-    Ok(views::account(&explanation, format, base))
+    let (explanation, history) = super::access::account(engine, &address, format).await?;
+    Ok(views::account(&explanation, history.as_ref(), format, base))
 }
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {

@@ -15,6 +15,7 @@ use crate::{
         memory::Rejection,
         named::Found,
         report::{Report, RunState},
+        snapshot::history::History,
     },
     engine::{
         Outlook, RunSummary,
@@ -244,10 +245,15 @@ pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
 }
 
 /// `GET /accounts/{address}` (R40)
-pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> Response {
+pub(super) fn account(
+    explanation: &Explanation,
+    history: Option<&History>,
+    format: Format,
+    base: &str,
+) -> Response {
     let response = match format {
         Format::Json => Response::json(200, explanation),
-        Format::Html => page(200, html::explanation(explanation, Some(base))),
+        Format::Html => page(200, html::explanation(explanation, history, Some(base))),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     };
     Response {

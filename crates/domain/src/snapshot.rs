@@ -6,12 +6,16 @@
 
 pub mod access;
 mod build;
+pub mod diff;
 mod earlier;
+mod explained;
+pub mod history;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::{Left, lines};
 pub use earlier::Earlier;
+pub use explained::explained;
 
 use super::{
     accounts::AccountKind,
@@ -44,6 +48,8 @@ pub struct Head {
     /// When the first snapshot of the series was made: what is there since then may be older.
     pub began: i64,
     pub tenant_id: String,
+    /// R13
+    pub claimed_domains: Vec<String>,
 }
 
 /// A mailbox as Exchange showed it.

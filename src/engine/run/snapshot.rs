@@ -52,7 +52,6 @@ impl Running<'_> {
         let head = Head {
             run: self.id.to_string(),
             at: self.engine.now().as_second(),
-            tenant_id: fetched.world.tenant_id.clone(),
             ..Head::default()
         };
         let saved = self

@@ -33,7 +33,7 @@ pub struct Left<'a> {
 }
 
 /// The lines of the snapshot of a run, each made when it is asked for. `earlier` is the snapshot before it; of `head` the
-/// run, the time and the tenant count.
+/// run and the time count.
 pub fn lines<'a>(
     left: &'a Left<'a>,
     earlier: &'a Earlier,
@@ -44,7 +44,10 @@ pub fn lines<'a>(
         earlier,
         now: head.at,
     };
+    let domains = left.policy.claimed_domains.iter();
     let head = Head {
+        claimed_domains: domains.map(str::to_owned).collect(),
+        tenant_id: left.world.tenant_id.clone(),
         began: earlier.began().unwrap_or(head.at),
         ..head
     };
