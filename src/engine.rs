@@ -21,6 +21,7 @@ mod probe;
 pub mod progress;
 mod reviewed;
 pub mod run;
+pub mod snapshots;
 mod stop;
 mod undo;
 

@@ -10,6 +10,7 @@ use super::text::inert;
 use crate::render::csv::Separator;
 use domain::{
     address::SmtpAddress,
+    snapshot::access::By,
     wave::{Part, Wave},
 };
 
@@ -86,12 +87,28 @@ pub(super) enum Command {
         show: ShowArgs,
     },
     /// Say why an account looks as it does, and what would change about it
+    ///
+    /// It answers from the last run for all accounts, and says from when that is; this needs no settings but those of the
+    /// state. Before the first such run it asks Exchange and Zivver.
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
-        /// What this run said about it, from its report: needs no settings but those of the state
+        /// Ask Exchange and Zivver now
+        #[arg(long, conflicts_with = "run")]
+        live: bool,
+        /// What this run said about it, from its report
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+    },
+    /// Say what happened to an account in which run, why, and since when it looks as it does
+    ///
+    /// Needs no settings but those of the state.
+    History {
+        #[arg(value_parser = address)]
+        address: SmtpAddress,
+        /// How many runs are looked at, the newest first
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = runs)]
+        limit: usize,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -140,7 +157,10 @@ pub(super) enum Command {
         probe: bool,
     },
     /// List the last runs, or show the report of one; needs no settings but those of the state
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
+        #[command(subcommand)]
+        what: Option<RunsCommand>,
         /// The run's id, the beginning of it, or last
         #[arg(value_name = "RUN")]
         run: Option<String>,
@@ -150,6 +170,10 @@ pub(super) enum Command {
         #[command(flatten)]
         show: ShowArgs,
     },
+    /// Say who can open which mailbox, by which path and since when, as the last run for all accounts saw it
+    ///
+    /// It reads the snapshot of that run, and needs no settings but those of the state.
+    Access(AccessArgs),
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
         /// Its .env file, or the exported variables of its Automation account as JSON; - reads standard input
@@ -194,6 +218,19 @@ pub(super) enum Command {
             help = "The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT"
         )]
         port: Option<u16>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Say what two runs saw differently: mailboxes, accounts, delegations
+    Diff {
+        /// The id of the earlier run, or the beginning of it
+        #[arg(value_name = "RUN")]
+        before: String,
+        /// The later run: its id, the beginning of it, or last
+        #[arg(value_name = "RUN", default_value = "last")]
+        after: String,
     },
 }
 
@@ -284,6 +321,64 @@ impl From<SeparatorArg> for Separator {
             SeparatorArg::Semicolon => Self::Semicolon,
         }
     }
+}
+
+/// R43
+#[derive(Debug, Clone, Args)]
+pub(super) struct AccessArgs {
+    /// Only mailboxes and people with this text in address or name; several texts widen the search
+    #[arg(value_name = "MAILBOX|PERSON")]
+    pub(super) texts: Vec<String>,
+    /// Also say what changed since this day, such as 2026-10-01
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub(super) since: Option<Day>,
+    /// Only what changed
+    #[arg(long, requires = "since")]
+    pub(super) changed: bool,
+    /// What the rows are grouped by
+    #[arg(long, value_name = "SIDE", default_value = "mailbox")]
+    pub(super) by: ByArg,
+    /// CSV for a spreadsheet, HTML to print, or JSON, instead of text
+    #[arg(long)]
+    pub(super) format: Option<AccessFormat>,
+    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    #[arg(long, value_name = "CHAR")]
+    pub(super) separator: Option<SeparatorArg>,
+    /// Write to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum AccessFormat {
+    Csv,
+    Html,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ByArg {
+    Mailbox,
+    Person,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> Self {
+        match by {
+            ByArg::Mailbox => Self::Mailbox,
+            ByArg::Person => Self::Person,
+        }
+    }
+}
+
+/// The beginning of a day in the zone of this machine, in epoch seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Day(pub(super) i64);
+
+fn day(text: &str) -> Result<Day, String> {
+    crate::render::words::beginning_of(text, &jiff::tz::TimeZone::system())
+        .map(Day)
+        .ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }
 
 /// What an apply is restricted to.

@@ -5,6 +5,7 @@ mod beside;
 mod earlier;
 mod end;
 mod request;
+mod snapshot;
 mod start;
 mod verify;
 mod watch;
@@ -218,6 +219,7 @@ impl Running<'_> {
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
         let Some(lock) = lock else {
+            self.keep_snapshot(&fetched).await;
             return Ok(());
         };
         if self.is_over() {
@@ -227,7 +229,9 @@ impl Running<'_> {
         }
         // A run that has taken the lock over stores plans of its own (R29).
         lock.permit().check()?;
-        self.carry_out(&mut fetched, &plan, zivver).await
+        self.carry_out(&mut fetched, &plan, zivver).await?;
+        self.keep_snapshot(&fetched).await;
+        Ok(())
     }
 
     /// R34: another invocation continues the run.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
+    access::access,
     api::{RejectionBody, StartBody, UndoBody},
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
@@ -274,6 +275,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
+        ApiCall::Access(query) => access(engine, &query, &request.base).await,
         ApiCall::Health => answer_health(engine).await,
         ApiCall::Check { format } => {
             let checkup = Box::pin(engine.check()).await;
@@ -328,6 +330,7 @@ async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Pro
         | ApiCall::Run { .. }
         | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
+        | ApiCall::Access(_)
         | ApiCall::Health
         | ApiCall::Check { .. } => {
             return Err(Problem::new(
@@ -506,7 +509,7 @@ fn accepted(request: &Request, id: &str, state: &str) -> Response {
     .with_header("Retry-After", RETRY_AFTER_S.to_string())
 }
 
-fn problem(error: &RunError) -> Problem {
+pub(super) fn problem(error: &RunError) -> Problem {
     let kind = match error {
         RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
         RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
@@ -521,6 +524,7 @@ fn problem(error: &RunError) -> Problem {
         | RunError::NoRun(Last::Any | Last::Change)
         | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
         RunError::NoPlan(..) => ProblemKind::NoPlan,
+        RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
         RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
         RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
         RunError::Source(_)
@@ -547,6 +551,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             links: [
                 ("runs", link("/runs")),
                 ("rejections", link("/rejections")),
+                ("access", link("/access")),
                 ("health", link("/health")),
                 ("check", link("/check")),
             ]
@@ -632,11 +637,8 @@ async fn account(
         }
         Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
     };
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| problem(&error))?;
-    Ok(views::account(&explanation, format, base))
+    let (explanation, history) = super::access::account(engine, &address, format).await?;
+    Ok(views::account(&explanation, history.as_ref(), format, base))
 }
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {

@@ -35,6 +35,8 @@ pub enum ProblemKind {
     ApprovalStale,
     /// R28: a run that is to be applied as a plan shows none.
     NoPlan,
+    /// R42: no run has stored one yet.
+    NoSnapshot,
     /// R34: there is nothing to stop.
     HasEnded,
     TooLarge,
@@ -64,6 +66,7 @@ impl ProblemKind {
         Self::LockHeld,
         Self::ApprovalStale,
         Self::NoPlan,
+        Self::NoSnapshot,
         Self::HasEnded,
         Self::TooLarge,
         Self::Internal,
@@ -80,7 +83,7 @@ impl ProblemKind {
             | Self::BadQuery
             | Self::ApprovalInPreview => 400,
             Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
-            Self::UnknownPath | Self::UnknownRun => 404,
+            Self::UnknownPath | Self::UnknownRun | Self::NoSnapshot => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale | Self::NoPlan | Self::HasEnded => 409,
             Self::LengthRequired => 411,
@@ -120,6 +123,7 @@ impl ProblemKind {
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::NoPlan => ("no-plan", "The run has no plan to apply"),
+            Self::NoSnapshot => ("no-snapshot", "No run has stored a snapshot yet"),
             Self::HasEnded => ("has-ended", "The run has ended"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),

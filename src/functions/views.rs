@@ -15,6 +15,7 @@ use crate::{
         memory::Rejection,
         named::Found,
         report::{Report, RunState},
+        snapshot::history::History,
     },
     engine::{
         Outlook, RunSummary,
@@ -34,7 +35,7 @@ pub(super) fn page(status: u16, body: String) -> Response {
         .with_header("Referrer-Policy", "no-referrer")
 }
 
-fn download(format: Format, file: &str, body: String) -> Response {
+pub(super) fn download(format: Format, file: &str, body: String) -> Response {
     Response::new(200, format.content_type(), body).with_header(
         "Content-Disposition",
         format!("attachment; filename=\"{file}\""),
@@ -109,7 +110,11 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
         Format::Csv => download(
             format,
             "cloud-sync-runs.csv",
-            csv::table(&RUNS_HEADER, runs.iter().map(cells)),
+            csv::table(
+                &RUNS_HEADER,
+                runs.iter().map(cells),
+                csv::Separator::default(),
+            ),
         ),
         Format::Html => {
             let frame = Page {
@@ -241,10 +246,15 @@ pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
 }
 
 /// `GET /accounts/{address}` (R40)
-pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> Response {
+pub(super) fn account(
+    explanation: &Explanation,
+    history: Option<&History>,
+    format: Format,
+    base: &str,
+) -> Response {
     let response = match format {
         Format::Json => Response::json(200, explanation),
-        Format::Html => page(200, html::explanation(explanation, Some(base))),
+        Format::Html => page(200, html::explanation(explanation, history, Some(base))),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     };
     Response {
@@ -297,7 +307,11 @@ fn account_table(explanation: &Explanation) -> String {
             .for_each(|it| push("delegates", it));
     }
     rows.extend(decision_rows(explanation));
-    csv::table(&["side", "address", "what", "value"], &rows)
+    csv::table(
+        &["side", "address", "what", "value"],
+        &rows,
+        csv::Separator::default(),
+    )
 }
 
 /// What would change, what is held, and what the rules say.

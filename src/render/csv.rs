@@ -141,8 +141,12 @@ fn compared(csv: &mut Table, [numbers, come, gone]: [&str; 3], with: &Comparison
 }
 
 /// Any table: its header, then its rows.
-pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
-    let mut csv = Table::new(header, Separator::Comma);
+pub fn table<R: AsRef<[String]>>(
+    header: &[&str],
+    rows: impl IntoIterator<Item = R>,
+    separator: Separator,
+) -> String {
+    let mut csv = Table::new(header, separator);
     for row in rows {
         csv.push(row.as_ref().iter().map(String::as_str));
     }
@@ -381,7 +385,7 @@ mod tests {
             ("a\r\nb", "a  b"),
             ("", ""),
         ] {
-            let csv = table(&["h"], [[text.to_owned()]]);
+            let csv = table(&["h"], [[text.to_owned()]], Separator::Comma);
             assert_eq!(
                 csv,
                 format!("\u{feff}\"h\"\r\n\"{expected}\"\r\n"),

@@ -228,6 +228,6 @@ fn an_explanation_is_inert_too() {
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
         unknown: None,
     };
-    let page = html::explanation(&explanation, Some("/api/SyncHttp"));
+    let page = html::explanation(&explanation, None, Some("/api/SyncHttp"));
     assert_eq!(markup(&page).get("script"), Some(&1));
 }

@@ -157,6 +157,13 @@ pub(crate) fn local(timestamp: &str) -> String {
     )
 }
 
+/// Epoch seconds of the beginning of a day such as `2026-10-01`.
+pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
+    let day: jiff::civil::Date = day.trim().parse().ok()?;
+    let begin = day.to_zoned(zone.clone()).ok()?;
+    Some(begin.timestamp().as_second())
+}
+
 /// `1980 (1979 permissions, …), 2 repeated, 812 kB received`.
 pub(crate) fn requests(requests: &ServiceRequests) -> String {
     let kinds: Vec<String> = requests

@@ -56,6 +56,7 @@ pub mod settle;
 pub mod sides;
 mod sign_in_keys;
 pub mod since;
+pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod suspended;

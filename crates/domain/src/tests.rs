@@ -22,6 +22,7 @@ mod reviewed;
 mod scope;
 mod settling;
 mod shown;
+mod snapshots;
 mod taken_back;
 mod trustees;
 mod undo;
