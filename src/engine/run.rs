@@ -4,6 +4,7 @@ mod approvals;
 mod beside;
 mod earlier;
 mod end;
+mod origins;
 mod request;
 mod snapshot;
 mod start;
@@ -204,7 +205,7 @@ impl Running<'_> {
         self.engine.progress().show(Progress::Planning);
         self.resume_interrupted(&reader, &mut fetched, lock).await?;
         self.find_names(&fetched);
-        let Some(plan) = self
+        let Some(mut plan) = self
             .plan_on_fresh_answers(&reader, &mut fetched, lock)
             .await?
         else {
@@ -212,6 +213,7 @@ impl Running<'_> {
             return Ok(());
         };
         self.report.timing.planning_ms = millis(read.elapsed());
+        self.state_origins(&mut plan, &fetched).await;
         self.describe(&fetched, &plan);
         if self.report.is_hypothetical() {
             return self.compare_with_present(&reader, fetched, &plan).await;

@@ -48,7 +48,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,

@@ -12,9 +12,12 @@ use domain::{
     guard::Class,
     mode::{Mode, PerformSync, Trigger},
     note::Code,
+    origin::Origin,
     other_setting::OtherSetting,
-    plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    plan::{ActionKind, Attribute, AttributeChange},
+    report::{
+        ActionOutcome, Counts, Others, Report, RunOutcome, RunState, ServiceRequests, Timing,
+    },
     since::FindingKind,
     wave::Wave,
 };
@@ -508,6 +511,38 @@ pub(crate) fn finding(kind: FindingKind) -> &'static str {
         FindingKind::Pending => "pending",
     }
 }
+
+/// R44: what caused a change.
+pub(crate) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::ExchangeChanged => "Exchange changed",
+        Origin::ChangedByHand => "changed by hand in Zivver",
+        Origin::NotManaged => "not managed before",
+        Origin::FailedBefore => "failed before",
+        Origin::Unchanged => "neither side changed",
+    }
+}
+
+/// R44: how many changes of a plan have which origin; `None` where it is not known.
+pub(crate) fn origins(counts: &Counts) -> Option<String> {
+    let counts = counts.origins.iter();
+    let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// R44: what a run makes of a change by hand: `+ a@corp.example`, `"A" → "B"`.
+pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
+    if !change.attribute.is_set() {
+        return format!("{} → {entry}", change.before.join(", "));
+    }
+    let comes = change.after.iter().any(|it| it == entry);
+    format!("{} {entry}", if comes { '+' } else { '-' })
+}
+
+/// R44: what to tell those who changed it.
+pub(crate) const BY_HAND: &str =
+    "Exchange decides about these (R44): to keep such a change, make it in Exchange.";
 
 /// A number of [`domain::since::NumberChange`].
 pub(crate) fn number_of(what: &str) -> &str {

@@ -40,6 +40,7 @@ pub mod note;
 pub mod notice;
 pub mod offenders;
 pub mod order;
+pub mod origin;
 pub mod other_setting;
 pub mod outsider;
 pub mod plan;

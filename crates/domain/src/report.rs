@@ -14,6 +14,7 @@ use super::{
     mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
+    origin::Origin,
     other_setting::OtherSetting,
     plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
@@ -188,6 +189,9 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
+    /// R44: changes of the plan by what caused them; empty where there is nothing to compare with.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub origins: BTreeMap<Origin, u32>,
 }
 
 impl Counts {
@@ -398,6 +402,10 @@ impl Report {
     pub fn count(&mut self) {
         let mut counts = Counts::default();
         for action in &self.actions {
+            let changes = action.action.changes.iter();
+            for origin in changes.flat_map(|change| change.origins.values()) {
+                *counts.origins.entry(*origin).or_default() += 1;
+            }
             *counts.planned.entry(action.action.kind).or_default() += 1;
             match action.outcome {
                 ActionOutcome::Applied => {
@@ -438,6 +446,20 @@ impl Report {
     /// R46: whether it says what would be, and nothing of what is.
     pub fn is_hypothetical(&self) -> bool {
         !self.settings.is_empty()
+    }
+
+    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the entry
+    /// that it is about.
+    pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
+        let changes = self.actions.iter().flat_map(|it| {
+            let changes = it.action.changes.iter();
+            changes.map(|change| (&it.action, change))
+        });
+        changes.flat_map(|(action, change)| {
+            let origins = change.origins.iter();
+            let by_hand = origins.filter(|(_, origin)| **origin == Origin::ChangedByHand);
+            by_hand.map(move |(entry, _)| (action, change, entry.as_str()))
+        })
     }
 
     /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list

@@ -55,6 +55,9 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         let heading = "beside the plan under the present settings";
         write_comparison(out, heading, ["added", "left out"], compared)?;
     }
+    if let Some(origins) = words::origins(&report.counts) {
+        writeln!(out, "{DIM}what caused the changes (R44):{DIM:#} {origins}")?;
+    }
     write_verdict(out, report)?;
     let is_for_later = report.planned_writes > 0 || !report.held.is_empty();
     if let Some(forbidden) = words::forbidden(report).filter(|_| is_for_later) {

@@ -3,6 +3,7 @@
 mod beside;
 mod facts;
 mod notes;
+mod origins;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -86,6 +87,7 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
                 (estimate(report))
                 (tools::tools(report))
                 (beside::compared(report, links))
+                (origins::by_hand(report, links))
                 (held(report, links, changes))
                 (failed(&report.failed, links))
                 (plan(report, links))
@@ -314,6 +316,7 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
                 })
             }
             @if report.actions.is_empty() { p { (without_actions(report)) } }
+            (origins::counts(report))
             @for (kind, actions) in by_kind {
                 (group(&title(kind), actions.len(), html! {
                     ul.rows { @for action in actions { (planned(action, links)) } }
@@ -374,8 +377,8 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_
                 @for it in &action.changes {
                     li {
                         span.attribute { (words::attribute(it.attribute)) } " "
-                        @for value in &it.before { (change(links, value, "")) }
-                        @for value in &it.after { (change(links, "", value)) }
+                        @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
+                        @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
                     }
                 }
             }
