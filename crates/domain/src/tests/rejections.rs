@@ -11,7 +11,11 @@ use super::{
     shown::shown,
 };
 use crate::{
-    approval::{Approval, Showing}, guard::Class, hold::guarded_fingerprints, memory::Rejection, note::Code,
+    approval::{Approval, Showing},
+    guard::Class,
+    hold::guarded_fingerprints,
+    memory::Rejection,
+    note::Code,
 };
 
 const LEAVERS: &str = "
