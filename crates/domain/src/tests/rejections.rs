@@ -41,7 +41,7 @@ fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> 
     let accounts: BTreeSet<_> = accounts.iter().map(|text| address(text)).collect();
     let held = scene.plan().plan.held;
     let set = held.iter().find(|set| set.class == class).unwrap();
-    let approval = Approval::offer(set, None, shown()).unwrap();
+    let approval = Approval::offer(set, None, showing()).unwrap();
     let now = scene.wishes.now;
     scene.memory.reject(&set.code, &approval, &accounts, now)
 }
@@ -125,7 +125,7 @@ fn r47_a_rejection_is_taken_back() {
     assert_eq!(scene.plan().plan.held[0].changes.len(), 2);
 }
 
-fn shown() -> Showing {
+fn showing() -> Showing {
     Showing {
         at: NOW,
         read_from: Some(NOW),
@@ -308,7 +308,7 @@ proptest! {
         let mut scene = Scene::parse(&lines.join("\n"));
         let before = scene.plan();
         for set in &before.plan.held {
-            let approval = Approval::offer(set, None, shown()).unwrap();
+            let approval = Approval::offer(set, None, showing()).unwrap();
             let accounts: BTreeSet<_> = set.changes.iter()
                 .filter(|_| choose(2) == 0)
                 .map(|change| change.address.clone())
