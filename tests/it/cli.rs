@@ -2,6 +2,7 @@
 
 mod bench;
 mod beside;
+mod drift;
 mod env_file;
 mod errors;
 mod explained;

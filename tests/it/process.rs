@@ -3,6 +3,7 @@
 mod approval;
 mod beside;
 mod calls;
+mod drift;
 mod durability;
 mod forms;
 mod full_run;

@@ -187,7 +187,7 @@ fn origin(
     let earlier = asked.earlier(entry);
     let (_, after) = asked.key(entry);
     let same = |it: &&&Earlier| it.after == after;
-    let has_failed = |it: &&Earlier| match it.outcome {
+    let has_failed = |it: &Earlier| match it.outcome {
         ActionOutcome::Refused | ActionOutcome::Failed | ActionOutcome::Partly => true,
         ActionOutcome::Applied => it.is_recent,
         ActionOutcome::Planned | ActionOutcome::Remaining => false,
@@ -196,7 +196,7 @@ fn origin(
         ActionOutcome::Planned | ActionOutcome::Remaining | ActionOutcome::Refused => false,
         ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => it.is_recent,
     });
-    if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(&it)) {
+    if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(it)) {
         Origin::FailedBefore
     } else if !was_written && asked.is_by_hand() {
         Origin::ChangedByHand
