@@ -81,11 +81,6 @@ impl RunSummary {
             | RunOutcome::NeedsAttention => true,
         }
     }
-
-    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
-    pub fn has_tried_to_write(&self) -> bool {
-        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
-    }
 }
 
 impl Records<'_> {
