@@ -55,6 +55,8 @@ pub fn remark(row: &Row) -> String {
         (InExchange::Unknown { reason, .. }, _) => format!("unknown: {reason} (R11)"),
         (InExchange::Granted(granted), InZivver::NoDelegate | InZivver::NoAccount) => {
             match &granted.left_out {
+                // The reason has the rule of its own, if there is one.
+                Some(reason) if reason.ends_with(')') => format!("left out in Zivver: {reason}"),
                 Some(reason) => format!("left out in Zivver: {reason} (R12)"),
                 None => "not in Zivver yet".to_owned(),
             }

@@ -228,6 +228,7 @@ fn an_explanation_is_inert_too() {
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
         unknown: None,
+        as_of: None,
     };
     let page = html::explanation(&explanation, None, Some("/api/SyncHttp"));
     assert_eq!(markup(&page).get("script"), Some(&1));

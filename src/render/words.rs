@@ -162,7 +162,10 @@ pub(crate) fn local(timestamp: &str) -> String {
 
 /// Epoch seconds of the beginning of a day such as `2026-10-01`.
 pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
-    let day: jiff::civil::Date = day.trim().parse().ok()?;
+    let text = day;
+    let day: jiff::civil::Date = text.parse().ok()?;
+    // The parser takes more forms than people are told of.
+    (day.to_string() == text).then_some(())?;
     let begin = day.to_zoned(zone.clone()).ok()?;
     Some(begin.timestamp().as_second())
 }

@@ -1,5 +1,6 @@
 //! The built program, as a person at a keyboard and a script see it: against a sandbox, with an environment of its own.
 
+mod access;
 mod bench;
 mod beside;
 mod drift;

@@ -43,7 +43,7 @@ impl AccessQuery {
     pub(super) fn parse(request: &Request) -> Result<Self, Problem> {
         let format = Format::of(request, &Format::ALL)?;
         let value = |name: &str| {
-            let text = request.query.get(name).map(|text| text.trim());
+            let text = request.query.get(name).map(String::as_str);
             text.filter(|text| !text.is_empty())
         };
         let by = match value("by") {
@@ -61,15 +61,16 @@ impl AccessQuery {
         };
         let only_changed = match value("changed") {
             None | Some("false") => false,
-            Some("true") if since.is_some() => true,
-            Some("true") => return Err(bad("`changed` needs `since`")),
+            // Without a day nothing has changed since then.
+            Some("true") => since.is_some(),
             Some(_) => return Err(bad("`changed` is true or false")),
         };
         let page = match value("page") {
             None => (format == Format::Html).then_some(1),
             Some("all") => None,
             Some(page) => {
-                let page = page.parse().ok().filter(|page| *page >= 1);
+                let is_number = page.bytes().all(|byte| byte.is_ascii_digit());
+                let page = page.parse().ok().filter(|page| is_number && *page >= 1);
                 Some(page.ok_or_else(|| bad("`page` is a number from 1, or all"))?)
             }
         };
@@ -107,11 +108,15 @@ mod tests {
             ("since", "", true),
             ("since", "yesterday", false),
             ("since", "2026-13-01", false),
-            ("changed", "true", false),
+            ("since", "20261001", false),
+            ("since", " 2026-10-01", false),
+            ("changed", "true", true),
+            ("changed", "yes", false),
             ("changed", "false", true),
             ("page", "2", true),
             ("page", "all", true),
             ("page", "0", false),
+            ("page", "+1", false),
             ("page", "99999999999999999999999", false),
             ("format", "pdf", false),
         ] {
