@@ -1,5 +1,7 @@
 //! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
 
+mod resolving;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -9,6 +11,8 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::Instrument;
+
+use resolving::Resolving;
 
 use super::{
     answers::PermissionAnswers,
@@ -498,64 +502,6 @@ impl Fetcher<'_> {
         );
         fetched.matching = match_accounts(&fetched.world, &fetched.policy, memory);
         Ok(())
-    }
-}
-
-/// Which questions are open, and which mailboxes wait for them.
-#[derive(Default)]
-struct Resolving {
-    groups: GroupIndex,
-    waiting: BTreeSet<MailboxIx>,
-    open: BTreeSet<Question>,
-    asked: BTreeSet<Question>,
-}
-
-impl Resolving {
-    fn look_at(&mut self, source: &Source, ix: MailboxIx) {
-        if let Some(answer) = source.permissions.get(ix) {
-            self.look_at_answer(source, ix, &answer);
-        }
-    }
-
-    fn look_at_answer(&mut self, source: &Source, ix: MailboxIx, answer: &PermissionAnswer) {
-        let owner = Party::Mailbox(ix);
-        let missing = questions(
-            &source.directory,
-            &self.groups,
-            owner,
-            answer,
-            &source.answers,
-        );
-        if missing.is_empty() {
-            self.waiting.remove(&ix);
-            return;
-        }
-        self.waiting.insert(ix);
-        self.open.extend(
-            missing
-                .into_iter()
-                .filter(|question| !self.asked.contains(question)),
-        );
-    }
-
-    /// New answers may have answered what waits, or opened new questions.
-    fn look_again(&mut self, source: &Source) {
-        self.groups = GroupIndex::new(&source.answers);
-        for ix in std::mem::take(&mut self.waiting) {
-            self.look_at(source, ix);
-        }
-    }
-
-    fn next(&mut self) -> Option<Question> {
-        let question = self.open.pop_first()?;
-        self.asked.insert(question.clone());
-        Some(question)
-    }
-
-    fn take(&mut self) -> BTreeSet<Question> {
-        let open = std::mem::take(&mut self.open);
-        self.asked.extend(open.iter().cloned());
-        open
     }
 }
 

@@ -4,6 +4,7 @@ mod approvals;
 mod beside;
 mod earlier;
 mod end;
+mod estimate;
 mod origins;
 mod request;
 mod snapshot;
@@ -20,6 +21,7 @@ use std::{
 pub use approvals::Decision;
 use approvals::is_certainly_not_made;
 use earlier::Earlier;
+pub(super) use estimate::estimate;
 use jiff::Timestamp;
 pub use request::{RunRequest, RunSummary};
 use tokio::time::Instant;
@@ -53,7 +55,7 @@ use crate::{
     exchange::ExchangeClient,
     http::RequestCounts,
     state::{Phase, Revision, RunId, State, lock::LockGuard},
-    zivver::{MayWrite, Rate, ZivverClient},
+    zivver::{MayWrite, ZivverClient},
 };
 
 /// How long reading may continue after the deadline of a waiting caller: requests in flight have ended by then.
@@ -579,19 +581,6 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
     }
 }
 
-/// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
-pub(super) fn estimate(rate: Rate, writes: u32) -> u64 {
-    match rate {
-        Rate::Unlimited => 0,
-        Rate::Budget { calls, .. } if writes <= calls => 0,
-        Rate::Budget { calls, window } => {
-            let whole =
-                u128::from(writes).saturating_mul(window.as_millis()) / u128::from(calls.max(1));
-            u64::try_from(whole.div_ceil(1000) * 1000).unwrap_or(u64::MAX)
-        }
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -603,21 +592,4 @@ fn seconds(duration: Duration) -> i64 {
 /// Times of a report are whole seconds.
 pub(super) fn second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_beyond_the_first_budget_take_their_time() {
-        let rate = Rate::Budget {
-            calls: 50,
-            window: Duration::from_secs(10),
-        };
-        for (writes, ms) in [(0, 0), (1, 0), (50, 0), (51, 11_000), (412, 83_000)] {
-            assert_eq!(estimate(rate, writes), ms, "{writes}");
-        }
-        assert_eq!(estimate(Rate::Unlimited, 412), 0);
-    }
 }
