@@ -41,7 +41,7 @@ use crate::{
     settings::{self, LogSettings, Settings, SettingsError},
     telemetry,
 };
-use args::{Cli, Command, RunsCommand};
+use args::{Cli, Command};
 use output::Output;
 use report_file::ReportFile;
 
@@ -295,13 +295,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             undo,
         } => reject::reject(code, accounts, undo, output).await,
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
-        Command::Runs {
-            what: Some(RunsCommand::Diff { before, after }),
-            ..
-        } => timeline::diff(&before, &after, output).await,
-        Command::Runs {
-            run, limit, show, ..
-        } => history::show(run.as_deref(), limit, output, &show).await,
+        Command::Runs(args) => history::runs(&args, output).await,
         Command::Access(args) => access::show(args, output).await,
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)

@@ -157,19 +157,7 @@ pub(super) enum Command {
         probe: bool,
     },
     /// List the last runs, or show the report of one; needs no settings but those of the state
-    #[command(args_conflicts_with_subcommands = true)]
-    Runs {
-        #[command(subcommand)]
-        what: Option<RunsCommand>,
-        /// The run's id, the beginning of it, or last
-        #[arg(value_name = "RUN")]
-        run: Option<String>,
-        /// How many runs are listed, the newest first
-        #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
-        limit: usize,
-        #[command(flatten)]
-        show: ShowArgs,
-    },
+    Runs(RunsArgs),
     /// Say who can open which mailbox, by which path and since when, as the last run for all accounts saw it
     ///
     /// It reads the snapshot of that run, and needs no settings but those of the state.
@@ -219,6 +207,21 @@ pub(super) enum Command {
         )]
         port: Option<u16>,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RunsArgs {
+    #[command(subcommand)]
+    pub(super) what: Option<RunsCommand>,
+    /// The run's id, the beginning of it, or last
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+    /// How many runs are listed, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
 }
 
 #[derive(Debug, Subcommand)]

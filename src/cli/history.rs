@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::{DetailArgs, ShowArgs},
+    args::{DetailArgs, RunsArgs, RunsCommand, ShowArgs},
     output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
     report,
     report_file::ReportFile,
-    text, words,
+    text, timeline, words,
 };
 use crate::{
     domain::{
@@ -24,7 +24,14 @@ use crate::{
     state::{State, lock::Lease},
 };
 
-pub(super) async fn show(
+pub(super) async fn runs(args: &RunsArgs, output: Output) -> Result<Status, CliError> {
+    if let Some(RunsCommand::Diff { before, after }) = &args.what {
+        return timeline::diff(before, after, output).await;
+    }
+    show(args.run.as_deref(), args.limit, output, &args.show).await
+}
+
+async fn show(
     name: Option<&str>,
     limit: usize,
     output: Output,
@@ -61,6 +68,9 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     let stopped = records.stop(&id).await?;
     output.show(&stopped, || match stopped.state {
         RunState::Ended => format!("run {id} is stopped\n"),
+        RunState::Running if stopped.error.is_some() => {
+            format!("the process of run {id} has ended, and no invocation continues the run\n")
+        }
         RunState::Queued | RunState::Running | RunState::Continues => {
             format!("run {id} stops within seconds, after what is in flight\n")
         }

@@ -239,7 +239,7 @@ impl Records<'_> {
                     looked.unreadable.push(format!(
                         "the snapshot of run {} is passed over: {error} (R42)",
                         past.id
-                    ))
+                    ));
                 }
                 Err(_) => break,
             }

@@ -110,18 +110,14 @@ impl View<'_> {
             By::Mailbox => "mailbox",
             By::Person => "person",
         };
-        let text = utf8_percent_encode(search.text, PATH);
-        let mut link = format!("{}/access?{end}&by={by}", search.home);
-        if !search.text.is_empty() {
-            link.push_str(&format!("&q={text}"));
-        }
-        if !search.since.is_empty() {
-            link.push_str(&format!("&since={}", search.since));
-        }
-        if let Some(page) = page {
-            link.push_str(&format!("&page={page}"));
-        }
-        link
+        let text = utf8_percent_encode(search.text, PATH).to_string();
+        let page = page.map_or_else(String::new, |page| page.to_string());
+        let parts = [("q", &*text), ("since", search.since), ("page", &page)];
+        let parts = parts.into_iter().filter(|(_, value)| !value.is_empty());
+        let parts: String = parts
+            .map(|(name, value)| ["&", name, "=", value].concat())
+            .collect();
+        format!("{}/access?{end}&by={by}{parts}", search.home)
     }
 
     fn rows(&self) -> Markup {

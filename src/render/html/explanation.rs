@@ -138,11 +138,11 @@ fn happened(history: &History, links: Links<'_>) -> Markup {
             h2 { "What happened" }
             @for it in &history.standing {
                 p.soft {
-                    (timeline::side(it.side)) ": " (value(&it.address)) ", "
+                    (timeline::side(it.side)) ": " (links.value(&it.address)) ", "
                     (timeline::standing(it, words::moment))
                 }
             }
-            @for remark in &history.remarks { p.alert.notice { (words::capital(remark)) } }
+            @for remark in &history.remarks { p.alert.notice { (links.text(&words::capital(remark))) } }
             @if history.events.is_empty() {
                 p { "Nothing, in " (words::number(history.runs as u64, "run", "runs")) "." }
             }

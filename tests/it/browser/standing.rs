@@ -161,6 +161,7 @@ async fn r40_every_address_of_a_page_leads_to_its_explanation() {
         String::new(),
         format!("/runs/{}?format=html", applied.id),
         format!("/accounts/{held}?format=html"),
+        "/access?format=html&since=2020-01-01".to_owned(),
     ] {
         browser.go(&site.at(&path)).await;
         assert_eq!(browser.run(UNLINKED).await, json!([]), "{path}");

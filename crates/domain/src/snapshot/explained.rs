@@ -40,14 +40,14 @@ impl MailboxKind {
 impl Grant {
     /// `bert@corp.example via Care > Night`, `carl@corp.example (MailUser)`.
     pub fn words(&self) -> String {
-        let mut words = self.who.clone();
-        if let Some(kind) = &self.outsider {
-            words.push_str(&format!(" ({kind})"));
+        let kind = self.outsider.as_ref();
+        let kind = kind.map_or_else(String::new, |kind| format!(" ({kind})"));
+        let who = format!("{}{kind}", self.who);
+        if self.through.is_empty() {
+            who
+        } else {
+            format!("{who} via {}", self.through.join(" > "))
         }
-        if !self.through.is_empty() {
-            words.push_str(&format!(" via {}", self.through.join(" > ")));
-        }
-        words
     }
 }
 
@@ -204,7 +204,7 @@ fn mailbox_facts(it: &MailboxEntry) -> MailboxFacts {
 }
 
 fn account_facts(it: &AccountEntry, report: &Report) -> AccountFacts {
-    let suspended = report.suspended.iter();
+    let mut suspended = report.suspended.iter();
     AccountFacts {
         id: it.id.to_string(),
         kind: it.kind,
@@ -215,9 +215,8 @@ fn account_facts(it: &AccountEntry, report: &Report) -> AccountFacts {
         delegates: it.delegates.iter().map(|it| it.who.clone()).collect(),
         external_account_id: it.external_account_id.clone(),
         suspended: suspended
-            .filter(|suspended| suspended.address == it.address && !it.active)
-            .cloned()
-            .next(),
+            .find(|suspended| suspended.address == it.address && !it.active)
+            .cloned(),
         standing: it.standing.clone(),
     }
 }
