@@ -213,7 +213,10 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
-    let only = report.wave.as_ref().map(|_| ",\"only\":[\"approved\"]");
+    let only = match &report.wave {
+        Some(_) => ",\"only\":[\"approved\"]",
+        None => "",
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
