@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
-        mode::{Mode, Trigger},
+        mode::{Depth, Mode, Trigger},
         report::Report,
         wave::Wave,
     },
@@ -26,8 +26,9 @@ use crate::{
 };
 
 /// What a preview is asked for.
-pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunRequest {
+pub(super) fn preview_request(accounts: AccountArgs, depth: Depth, wave: WaveArgs) -> RunRequest {
     RunRequest {
+        depth,
         accounts: accounts.addresses.into_iter().collect(),
         wave: wave.wave(),
         ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
@@ -92,6 +93,7 @@ pub(super) fn request(
         };
         let report = read_plan(&file)?;
         request.accounts = report.accounts.iter().cloned().collect();
+        request.depth = report.depth;
         request.plan = Some(PlanSource::of(report)?);
     }
     if request.plan.is_some() && !request.approve.is_empty() {
@@ -111,6 +113,21 @@ pub(super) fn request(
         ));
     }
     Ok(request)
+}
+
+/// R45: a reviewed plan says what is read.
+pub(super) fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
+    if depth == Depth::Full {
+        return Ok(());
+    }
+    if request.plan.is_some() {
+        return Err(CliError::Failed(
+            "a plan says what is read, so it takes no --quick; make a quick plan with `cloud-sync preview --quick --out FILE` (R45)"
+                .into(),
+        ));
+    }
+    request.depth = depth;
+    Ok(())
 }
 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
@@ -208,6 +225,7 @@ async fn previewed(
         return Ok(Report::clone(report));
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
+    preview.depth = request.depth;
     preview.accounts.clone_from(&request.accounts);
     preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await

@@ -10,6 +10,7 @@ use super::text::inert;
 use crate::render::csv::Separator;
 use domain::{
     address::SmtpAddress,
+    mode::Depth,
     wave::{Part, Wave},
 };
 
@@ -21,7 +22,7 @@ fn after_help() -> String {
     };
     format!(
         "{demo}Settings are environment variables that begin with CLOUD_SYNC__; docs/settings.md lists them.
-Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
+Exit codes: 0 in sync (or done, for an undo or a quick run), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
 
@@ -67,6 +68,8 @@ pub(super) enum Command {
         #[command(flatten)]
         accounts: AccountArgs,
         #[command(flatten)]
+        depth: DepthArgs,
+        #[command(flatten)]
         wave: WaveArgs,
         /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
         #[arg(long, value_name = "FILE")]
@@ -81,6 +84,8 @@ pub(super) enum Command {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
         subjects: Vec<Subject>,
+        #[command(flatten)]
+        depth: DepthArgs,
         #[command(flatten)]
         wave: WaveArgs,
         /// Do not ask
@@ -212,6 +217,25 @@ pub(super) struct AccountArgs {
     /// Only these accounts are changed; everything is read all the same
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(super) addresses: Vec<SmtpAddress>,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct DepthArgs {
+    /// Read no permissions: only status, names, addresses and aliases are compared, and delegates, members and the status of
+    /// functional accounts stay as they are
+    #[arg(long)]
+    quick: bool,
+}
+
+impl DepthArgs {
+    pub(super) fn depth(self) -> Depth {
+        if self.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        }
+    }
 }
 
 /// Which part of the plan is made; the rest is left for later.

@@ -5,6 +5,7 @@ use super::{Engine, RunError, RunSummary};
 use crate::{
     domain::{
         figures::Figures,
+        held::HeldSet,
         report::{Report, RunState},
     },
     state::RunId,
@@ -20,13 +21,28 @@ const RUNS_MAX: usize = 2_000;
 #[derive(Debug)]
 pub struct Complete {
     pub report: Report,
-    /// Later runs that ended: they failed, or were for some accounts only. The newest first.
+    /// R45: the newest later quick run for all accounts that did not fail. It says nothing about permissions.
+    pub quick: Option<Report>,
+    /// Later runs that ended: they failed, were for some accounts only, or read no permissions. The newest first.
     pub since: Vec<RunSummary>,
 }
 
 impl Complete {
     pub fn figures(&self) -> Figures {
         Figures::of(&self.report)
+    }
+
+    /// What is held: by the complete run, and what only the later quick run has seen to be over a limit (R45). Each with the
+    /// report that shows it.
+    pub fn held(&self) -> impl Iterator<Item = (&Report, &HeldSet)> {
+        let is_new = |set: &&HeldSet| self.report.held.iter().all(|known| known.code != set.code);
+        let quick = self.quick.iter();
+        let quick = quick.flat_map(move |quick| {
+            let held = quick.held.iter().filter(is_new);
+            held.map(move |set| (quick, set))
+        });
+        let own = self.report.held.iter().map(|set| (&self.report, set));
+        own.chain(quick)
     }
 
     /// Whether a later run wrote, or tried to.
@@ -65,8 +81,16 @@ impl Engine {
             return Ok(None);
         };
         let ended = runs[..at].iter().filter(|run| run.state == RunState::Ended);
+        let quick = runs[..at]
+            .iter()
+            .find(|run| run.facts().saw_everybody_quickly());
+        let quick = match quick.and_then(|run| RunId::parse(&run.id)) {
+            Some(id) => Some(self.report(&id).await?),
+            None => None,
+        };
         Ok(Some(Complete {
             report: self.report(&id).await?,
+            quick,
             since: ended.cloned().collect(),
         }))
     }

@@ -27,6 +27,7 @@ use crate::{
         mailbox::{Mailbox, MailboxKind},
         matching::{Matching, match_accounts},
         memory::Memory,
+        mode::Depth,
         scope::{SourceFilter, source_filter},
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
@@ -91,11 +92,44 @@ pub struct Fetcher<'a> {
     pub deadline: Option<Instant>,
     /// How long permissions are read at least, however late the lists came (R34).
     pub slice: Duration,
-    /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
-    pub only: Option<&'a SmtpAddress>,
+    pub permissions: Permissions<'a>,
     /// Tells when an answer came.
     pub clock: Clock,
     pub progress: &'a Watcher,
+}
+
+/// Whose permissions are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Permissions<'a> {
+    OfAll,
+    /// Of the mailboxes with this address: enough to explain it (R40), not to apply.
+    Of(&'a SmtpAddress),
+    /// R45
+    OfNone,
+}
+
+impl Permissions<'_> {
+    pub fn of(depth: Depth) -> Self {
+        match depth {
+            Depth::Full => Self::OfAll,
+            Depth::Quick => Self::OfNone,
+        }
+    }
+
+    fn depth(self) -> Depth {
+        match self {
+            Self::OfAll | Self::Of(_) => Depth::Full,
+            Self::OfNone => Depth::Quick,
+        }
+    }
+
+    fn include(self, mailbox: &Mailbox) -> bool {
+        match self {
+            Self::OfAll => true,
+            Self::Of(address) => mailbox.primary == *address || mailbox.aliases.contains(address),
+            Self::OfNone => false,
+        }
+    }
 }
 
 /// The side of Exchange, before the accounts are known.
@@ -256,10 +290,8 @@ impl Fetcher<'_> {
         let mut places = Vec::new();
         let mut held = Vec::new();
         for (ix, mailbox) in source.directory.iter() {
-            let interesting = self.only.is_none_or(|address| {
-                mailbox.primary == *address || mailbox.aliases.contains(address)
-            });
-            if !interesting || !source.policy.wants_permissions(&source.directory, ix) {
+            let is_wanted = self.permissions.include(mailbox);
+            if !is_wanted || !source.policy.wants_permissions(&source.directory, ix) {
                 continue;
             }
             source.wanted += 1;
@@ -372,6 +404,7 @@ impl Fetcher<'_> {
             accounts: Accounts::new(actual),
             answers,
             tenant_id,
+            depth: self.permissions.depth(),
         };
         let matching = self.matching(memory, &mut world, &policy).await?;
         Ok(FetchEnd::Complete(Box::new(Fetched {

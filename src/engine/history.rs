@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
-        mode::Mode,
+        mode::{Depth, Mode},
         record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
@@ -84,7 +84,11 @@ impl RunSummary {
 
     /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
     pub fn has_tried_to_write(&self) -> bool {
-        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
+        let is_done = match self.depth {
+            Depth::Full => RunOutcome::InSync,
+            Depth::Quick => RunOutcome::Done,
+        };
+        self.mode == Mode::Apply && self.outcome != is_done
     }
 }
 
@@ -348,7 +352,8 @@ impl Engine {
         } else {
             let id = self.new_run_id().await?;
             let (mode, trigger) = (request.mode, request.trigger);
-            let begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            let mut begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            begun.depth = request.depth;
             (id, begun)
         };
         let has_failed_before = before.outcome == RunOutcome::Failed;

@@ -52,7 +52,11 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
             csv::report(report, csv::Separator::default()),
         ),
         Format::Html => {
-            let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+            let title = format!(
+                "Cloud Sync: {} {}",
+                words::mode_of(report.mode, report.depth),
+                report.id
+            );
             let frame = Page {
                 title: &title,
                 home: Some(ways.base),
@@ -85,7 +89,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         run.id.clone(),
         run.started.clone(),
         run.ended.clone().unwrap_or_default(),
-        words::mode(run.mode).to_owned(),
+        words::mode_of(run.mode, run.depth),
         words::key(run.trigger),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
@@ -153,7 +157,7 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
-    let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let what = words::what(run);
     let number = |count: u32| words::thousands(count.into());
     let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
@@ -217,12 +221,12 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
-            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
+            p.soft.small { "The figures above do not include these runs; a full preview of all accounts renews them." }
             ul.rows {
                 @for run in runs.iter().take(SHOWN) {
                     li {
                         a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
-                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::what(run)) ": "
                         (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
                         @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
                     }

@@ -192,6 +192,7 @@ fn facts(csv: &mut Table, report: &Report) {
         match report.verification() {
             Verification::Preview | Verification::NotVerified => "not verified",
             Verification::Undone => "undone",
+            Verification::Covered { .. } => "not for permissions",
             Verification::AsPlanned { .. } => "yes",
             Verification::Differs => "no",
         },

@@ -15,6 +15,7 @@ mod offenders;
 mod order;
 mod parts;
 mod properties;
+mod quick;
 mod reading;
 mod rejections;
 mod reports;

@@ -16,7 +16,7 @@ use domain::{
     all_clear::{AllClear, Verification},
     figures::Figures,
     hold::{HeldChange, HeldSet},
-    mode::Mode,
+    mode::{Depth, Mode},
     plan::{Action, ActionKind},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome, RunState},
 };
@@ -30,7 +30,11 @@ pub fn report(report: &Report) -> String {
 
 /// R28: below it, how all accounts stood at the end of the last complete run, where that is another one.
 pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> String {
-    let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+    let title = format!(
+        "Cloud Sync: {} {}",
+        words::mode_of(report.mode, report.depth),
+        report.id
+    );
     let page = Page {
         title: &title,
         ..Page::default()
@@ -78,6 +82,7 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
         @for warning in &report.warnings {
             p.alert.notice { (links.text(warning)) }
         }
+        @if let Some(depth) = words::depth(report.depth) { p.soft { (words::capital(depth)) "." } }
         @if report.state == RunState::Ended || !report.actions.is_empty() {
             @if report.has_read() {
                 (tiles(report))
@@ -126,13 +131,12 @@ pub fn tally(figures: &Figures) -> Markup {
 
 fn title(report: &Report) -> String {
     let what = match (report.mode, &report.undoes) {
-        (Mode::Preview, None) => "Preview",
-        (Mode::Apply, None) => "Apply",
-        (Mode::Preview, Some(_)) => "Preview of an undo",
-        (Mode::Apply, Some(_)) => "Undo",
+        (mode, None) => words::capital(&words::mode_of(mode, report.depth)),
+        (Mode::Preview, Some(_)) => "Preview of an undo".to_owned(),
+        (Mode::Apply, Some(_)) => "Undo".to_owned(),
     };
     match report.accounts.len() {
-        0 => what.to_owned(),
+        0 => what,
         count => format!("{what} for {}", number(count as u64, "account", "accounts")),
     }
 }
@@ -319,6 +323,9 @@ fn without_actions(report: &Report) -> String {
         return words::capital(claim.text()) + ".";
     }
     let text = match report.outcome {
+        RunOutcome::Done if report.depth == Depth::Quick && report.counts.planned.is_empty() => {
+            return words::capital(words::COVERED) + ".";
+        }
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
         RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
@@ -385,6 +392,7 @@ fn verification(report: &Report, links: Links<'_>) -> Markup {
     let (tone, word) = match report.verification() {
         Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
         Verification::Undone => (Tone::Good, "undone"),
+        Verification::Covered { .. } => (Tone::Good, "as planned"),
         Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
         Verification::Differs => (Tone::Notice, "not converged"),
     };
