@@ -6,7 +6,8 @@ use crate::{
     domain::{
         figures::Figures,
         held::HeldSet,
-        report::{Report, RunState},
+        mode::Depth,
+        report::{Report, RunOutcome, RunState},
     },
     state::RunId,
 };
@@ -45,9 +46,12 @@ impl Complete {
         own.chain(quick)
     }
 
-    /// Whether a later run wrote, or tried to.
+    /// Whether a later run wrote. What a quick run has done to its end, it has seen done (R45).
     pub fn is_outdated(&self) -> bool {
-        self.since.iter().any(RunSummary::has_tried_to_write)
+        let is_done =
+            |run: &RunSummary| run.depth == Depth::Quick && run.outcome == RunOutcome::Done;
+        let mut since = self.since.iter();
+        since.any(|run| run.may_have_written() && !is_done(run))
     }
 }
 

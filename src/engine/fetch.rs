@@ -1,11 +1,14 @@
 //! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
 
+mod permissions;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
+pub use permissions::Permissions;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -19,7 +22,6 @@ use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
-        address::SmtpAddress,
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
@@ -27,7 +29,6 @@ use crate::{
         mailbox::{Mailbox, MailboxKind},
         matching::{Matching, match_accounts},
         memory::Memory,
-        mode::Depth,
         scope::{SourceFilter, source_filter},
         source::{Answers, PermissionAnswer, Question},
         world::{Policy, World},
@@ -96,40 +97,6 @@ pub struct Fetcher<'a> {
     /// Tells when an answer came.
     pub clock: Clock,
     pub progress: &'a Watcher,
-}
-
-/// Whose permissions are read.
-#[derive(Debug, Clone, Copy)]
-pub enum Permissions<'a> {
-    OfAll,
-    /// Of the mailboxes with this address: enough to explain it (R40), not to apply.
-    Of(&'a SmtpAddress),
-    /// R45
-    OfNone,
-}
-
-impl Permissions<'_> {
-    pub fn of(depth: Depth) -> Self {
-        match depth {
-            Depth::Full => Self::OfAll,
-            Depth::Quick => Self::OfNone,
-        }
-    }
-
-    fn depth(self) -> Depth {
-        match self {
-            Self::OfAll | Self::Of(_) => Depth::Full,
-            Self::OfNone => Depth::Quick,
-        }
-    }
-
-    fn include(self, mailbox: &Mailbox) -> bool {
-        match self {
-            Self::OfAll => true,
-            Self::Of(address) => mailbox.primary == *address || mailbox.aliases.contains(address),
-            Self::OfNone => false,
-        }
-    }
 }
 
 /// The side of Exchange, before the accounts are known.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
-        mode::{Depth, Mode},
+        mode::Mode,
         record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
@@ -80,15 +80,6 @@ impl RunSummary {
             | RunOutcome::ChangesPending
             | RunOutcome::NeedsAttention => true,
         }
-    }
-
-    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
-    pub fn has_tried_to_write(&self) -> bool {
-        let is_done = match self.depth {
-            Depth::Full => RunOutcome::InSync,
-            Depth::Quick => RunOutcome::Done,
-        };
-        self.mode == Mode::Apply && self.outcome != is_done
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
-        approval::Approval,
+        approval::{Approval, Showing},
         guard::Class,
         hold::HeldChange,
         memory::{Memory, Rejection},
@@ -157,10 +157,13 @@ impl Running<'_> {
     }
 
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
-        let now = self.engine.now().as_second();
+        let showing = Showing {
+            at: self.engine.now().as_second(),
+            read_from: self.read_from,
+        };
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
-            if let Some(approval) = Approval::offer(held, known.as_ref(), now) {
+            if let Some(approval) = Approval::offer(held, known.as_ref(), showing) {
                 self.state.save_approval(&held.code, &approval).await?;
             }
         }
@@ -246,8 +249,9 @@ impl Running<'_> {
             .iter()
             .flat_map(|action| &action.approved)
             .collect();
+        let now = self.engine.now().as_second();
         for (code, approval) in &mut self.approvals {
-            if approval.use_up(&planned) {
+            if approval.use_up(&planned, now) {
                 self.state.save_approval(code, approval).await?;
             }
         }
