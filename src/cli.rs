@@ -256,25 +256,22 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     match command {
         Command::Preview {
             accounts,
-            depth,
             wave,
             out,
             show,
         } => {
-            let request = apply::preview_request(accounts, depth.depth(), wave);
+            let request = apply::preview_request(accounts, wave);
             apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
         }
         Command::Apply {
             subjects,
-            depth,
             wave,
             yes,
             approve,
             approve_accounts,
             show,
         } => {
-            let mut request = apply::request(subjects, approve, approve_accounts, wave)?;
-            apply::choose_depth(&mut request, depth.depth())?;
+            let request = apply::request(subjects, approve, approve_accounts, wave)?;
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }

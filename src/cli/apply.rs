@@ -26,9 +26,9 @@ use crate::{
 };
 
 /// What a preview is asked for.
-pub(super) fn preview_request(accounts: AccountArgs, depth: Depth, wave: WaveArgs) -> RunRequest {
+pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunRequest {
     RunRequest {
-        depth,
+        depth: wave.depth(),
         accounts: accounts.addresses.into_iter().collect(),
         wave: wave.wave(),
         ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
@@ -77,6 +77,7 @@ pub(super) fn request(
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = approve;
     request.approve_accounts = approve_accounts.into_iter().collect();
+    let depth = wave.depth();
     request.wave = wave.wave();
     for subject in subjects {
         let file = match subject {
@@ -112,11 +113,12 @@ pub(super) fn request(
             "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
         ));
     }
+    choose_depth(&mut request, depth)?;
     Ok(request)
 }
 
 /// R45: a reviewed plan says what is read.
-pub(super) fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
+fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
     if depth == Depth::Full {
         return Ok(());
     }

@@ -68,8 +68,6 @@ pub(super) enum Command {
         #[command(flatten)]
         accounts: AccountArgs,
         #[command(flatten)]
-        depth: DepthArgs,
-        #[command(flatten)]
         wave: WaveArgs,
         /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
         #[arg(long, value_name = "FILE")]
@@ -84,8 +82,6 @@ pub(super) enum Command {
         /// Only these accounts are changed; or the file of a preview, of which exactly the changes are made
         #[arg(value_name = "ADDRESS|PLAN", value_parser = subject)]
         subjects: Vec<Subject>,
-        #[command(flatten)]
-        depth: DepthArgs,
         #[command(flatten)]
         wave: WaveArgs,
         /// Do not ask
@@ -219,28 +215,13 @@ pub(super) struct AccountArgs {
     pub(super) addresses: Vec<SmtpAddress>,
 }
 
-/// What is read.
-#[derive(Debug, Clone, Copy, Args)]
-pub(super) struct DepthArgs {
+/// What is read, and which part of the plan is made; the rest is left for later.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WaveArgs {
     /// Read no permissions: only status, names, addresses and aliases are compared, and delegates, members and the status of
     /// functional accounts stay as they are
     #[arg(long)]
-    quick: bool,
-}
-
-impl DepthArgs {
-    pub(super) fn depth(self) -> Depth {
-        if self.quick {
-            Depth::Quick
-        } else {
-            Depth::Full
-        }
-    }
-}
-
-/// Which part of the plan is made; the rest is left for later.
-#[derive(Debug, Clone, Args)]
-pub(super) struct WaveArgs {
+    pub(super) quick: bool,
     /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
@@ -250,6 +231,14 @@ pub(super) struct WaveArgs {
 }
 
 impl WaveArgs {
+    pub(super) fn depth(&self) -> Depth {
+        if self.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        }
+    }
+
     pub(super) fn wave(self) -> Option<Wave> {
         Wave::of(self.only.into_iter().collect(), self.first)
     }

@@ -483,9 +483,9 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         ..run("a", Mode::Apply, 0)
     };
     let other = |depth, outcome, mode| Run {
+        mode,
         depth,
         outcome,
-        mode,
         ..ago(1)
     };
     for (runs, expected) in [

@@ -255,13 +255,19 @@ impl Scene {
             "written" => {
                 self.wishes.written = line.words.iter().map(|it| ScimId::new(it)).collect();
             }
-            "stops-first" => self.wishes.stops_first = true,
+            "stops-first" | "unasked" | "quick" | "new-keys" => self.switch(line.kind),
             "approve" => self.approve = line.words.iter().map(|name| class(name)).collect(),
+            "group" | "groups" | "source" => {}
+            other => panic!("what is {other:?}?"),
+        }
+    }
+
+    fn switch(&mut self, name: &str) {
+        match name {
             "unasked" => self.unasked = true,
             "quick" => self.depth = Depth::Quick,
             "new-keys" => self.new_keys = true,
-            "group" | "groups" | "source" => {}
-            other => panic!("what is {other:?}?"),
+            _ => self.wishes.stops_first = true,
         }
     }
 
