@@ -425,7 +425,6 @@ mod tests {
             (r#"{"accounts":[1]}"#, ProblemKind::BadBody),
             (r#"{"mode":"apply","approve":"c0de"}"#, ProblemKind::BadBody),
             (r#"{"wait":"30"}"#, ProblemKind::BadBody),
-            (r#"{"quick":"yes"}"#, ProblemKind::BadBody),
             (
                 r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","quick":true}"#,
                 ProblemKind::BadBody,

@@ -205,7 +205,15 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
-    let only = report.wave.as_ref().map(|_| ",\"only\":[\"approved\"]");
+    let only = if report.wave.is_some() {
+        ",\"only\":[\"approved\"]"
+    } else {
+        ""
+    };
+    let quick = match report.depth {
+        Depth::Full => "",
+        Depth::Quick => ",\"quick\":true",
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -221,7 +229,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (only) "}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (quick) (only) "}" }
                             " (R27). Only some of them: "
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "
