@@ -205,14 +205,13 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
-    let only = if report.wave.is_some() {
-        ",\"only\":[\"approved\"]"
-    } else {
-        ""
-    };
     let quick = match report.depth {
         Depth::Full => "",
         Depth::Quick => ",\"quick\":true",
+    };
+    let only = match &report.wave {
+        Some(_) => ",\"only\":[\"approved\"]",
+        None => "",
     };
     let path = match &report.undoes {
         None => String::new(),

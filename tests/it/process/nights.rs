@@ -405,7 +405,7 @@ async fn r29_a_tick_that_finds_a_lock_is_made_by_the_queue_or_at_once() {
     let holders = [Holder::Alive, Holder::Dead, Holder::DeadElsewhere];
     // Before its first object is stored, there is no lock.
     let stages = STAGES.into_iter().filter(|stage| *stage != Stage::Locking);
-    let nights = stages.flat_map(|stage| holders.map(|held_by| lock_held(stage, state)));
+    let nights = stages.flat_map(|stage| holders.map(|held_by| lock_held(stage, held_by)));
     let nights = stream::iter(nights).buffer_unordered(SIDE_BY_SIDE);
     nights.collect::<()>().await;
 }
