@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::{
     cli,
-    domain::{address::SmtpAddress, report::Report},
+    domain::{address::SmtpAddress, mode::Depth, report::Report},
     engine::complete::Complete,
     http::is_loopback,
     render::{html, words},
@@ -127,6 +127,7 @@ pub fn subject(report: &Report) -> String {
     };
     let scope = match &*report.accounts {
         _ if report.undoes.is_some() => ", an undo".to_owned(),
+        [] if report.depth == Depth::Quick => ", a quick run".to_owned(),
         [] => String::new(),
         [account] => format!(", only for {account}"),
         accounts => format!(", only for {} accounts", accounts.len()),
@@ -226,6 +227,9 @@ mod tests {
             subject(&report),
             "Cloud Sync: failed, only for 2 accounts (R1)"
         );
+        report.accounts.clear();
+        report.depth = Depth::Quick;
+        assert_eq!(subject(&report), "Cloud Sync: failed, a quick run (R1)");
         report.undoes = Some("R2".into());
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
@@ -252,6 +256,7 @@ mod tests {
         complete.ended = Some("2026-11-23T02:00:07Z".into());
         let last = Complete {
             report: complete.clone(),
+            quick: None,
             since: Vec::new(),
         };
         let text = |report: &Report| {

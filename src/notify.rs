@@ -172,6 +172,7 @@ mod tests {
     }
     use domain::{
         health::Overdue,
+        mode::Depth,
         notice::{Notified, at_tick},
     };
 
@@ -181,6 +182,7 @@ mod tests {
             age_s: 27 * 3600,
             age_max_s: 26 * 3600,
             has_succeeded: true,
+            depth: Depth::Full,
         };
         let notice = at_tick(&Notified::default(), Some(overdue), None)
             .1

@@ -252,7 +252,10 @@ impl Settings {
             keep_applied: r.value(&table::KEEP_APPLIED),
             notify_url: r.optional(&table::NOTIFY_URL),
             mail: read_mail(r),
-            host: read_host(&lookup),
+            host: Host {
+                full_every: r.value(&table::FULL_EVERY),
+                ..read_host(&lookup)
+            },
             deployed: deployed::compare(&lookup),
             warnings: r.typos(),
         };
@@ -333,6 +336,7 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
             .any(|name| set(name).is_some()),
         schedule: set("SYNC_SCHEDULE"),
         disabled: names.filter(is_on).collect(),
+        full_every: Duration::ZERO,
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
-        mode::{Mode, Trigger},
+        mode::{Depth, Mode, Trigger},
         report::Report,
         wave::Wave,
     },
@@ -48,6 +48,7 @@ pub(super) async fn preview(
     }
     let request = RunRequest {
         accounts: accounts.addresses.into_iter().collect(),
+        depth: wave.depth(),
         wave: wave.wave(),
         settings: engine.settings().others(with)?,
         ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
@@ -83,6 +84,7 @@ pub(super) fn request(
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = approve;
     request.approve_accounts = approve_accounts.into_iter().collect();
+    let depth = wave.depth();
     request.wave = wave.wave();
     for subject in subjects {
         let file = match subject {
@@ -99,6 +101,7 @@ pub(super) fn request(
         };
         let report = read_plan(&file)?;
         request.accounts = report.accounts.iter().cloned().collect();
+        request.depth = report.depth;
         request.plan = Some(PlanSource::of(report)?);
     }
     if request.plan.is_some() && !request.approve.is_empty() {
@@ -117,7 +120,23 @@ pub(super) fn request(
             "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
         ));
     }
+    choose_depth(&mut request, depth)?;
     Ok(request)
+}
+
+/// R45: a reviewed plan says what is read.
+fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
+    if depth == Depth::Full {
+        return Ok(());
+    }
+    if request.plan.is_some() {
+        return Err(CliError::Failed(
+            "a plan says what is read, so it takes no --quick; make a quick plan with `cloud-sync preview --quick --out FILE` (R45)"
+                .into(),
+        ));
+    }
+    request.depth = depth;
+    Ok(())
 }
 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
@@ -215,6 +234,7 @@ async fn previewed(
         return Ok(Report::clone(report));
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
+    preview.depth = request.depth;
     preview.accounts.clone_from(&request.accounts);
     preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await

@@ -10,6 +10,7 @@ use super::text::inert;
 use crate::render::csv::Separator;
 use domain::{
     address::SmtpAddress,
+    mode::Depth,
     snapshot::access::By,
     wave::{Part, Wave},
 };
@@ -22,7 +23,7 @@ fn after_help() -> String {
     };
     format!(
         "{demo}Settings are environment variables that begin with CLOUD_SYNC__; docs/settings.md lists them.
-Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
+Exit codes: 0 in sync (or done, for an undo or a quick run), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
 
@@ -264,9 +265,13 @@ pub(super) struct AccountArgs {
     pub(super) addresses: Vec<SmtpAddress>,
 }
 
-/// Which part of the plan is made; the rest is left for later.
+/// What is read, and which part of the plan is made; the rest is left for later.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WaveArgs {
+    /// Read no permissions: only status, names, addresses and aliases are compared, and delegates, members and the status of
+    /// functional accounts stay as they are
+    #[arg(long)]
+    pub(super) quick: bool,
     /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
@@ -276,6 +281,14 @@ pub(super) struct WaveArgs {
 }
 
 impl WaveArgs {
+    pub(super) fn depth(&self) -> Depth {
+        if self.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        }
+    }
+
     pub(super) fn wave(self) -> Option<Wave> {
         Wave::of(self.only.into_iter().collect(), self.first)
     }

@@ -1,5 +1,6 @@
 //! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
 
+mod permissions;
 mod resolving;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
+pub use permissions::Permissions;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -23,7 +25,6 @@ use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
-        address::SmtpAddress,
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
@@ -99,8 +100,7 @@ pub struct Fetcher<'a> {
     pub deadline: Option<Instant>,
     /// How long permissions are read at least, however late the lists came (R34).
     pub slice: Duration,
-    /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
-    pub only: Option<&'a SmtpAddress>,
+    pub permissions: Permissions<'a>,
     /// Tells when an answer came.
     pub clock: Clock,
     pub progress: &'a Watcher,
@@ -281,10 +281,8 @@ impl Fetcher<'_> {
         let mut places = Vec::new();
         let mut held = Vec::new();
         for (ix, mailbox) in source.directory.iter() {
-            let interesting = self.only.is_none_or(|address| {
-                mailbox.primary == *address || mailbox.aliases.contains(address)
-            });
-            if !interesting || !source.wants_permissions(ix) {
+            let is_wanted = self.permissions.include(mailbox);
+            if !is_wanted || !source.wants_permissions(ix) {
                 continue;
             }
             source.wanted += 1;
@@ -398,6 +396,7 @@ impl Fetcher<'_> {
             accounts: Accounts::new(actual),
             answers,
             tenant_id,
+            depth: self.permissions.depth(),
         };
         let matching = self.matching(memory, &mut world, &policy).await?;
         let believed = |present: Policy| {

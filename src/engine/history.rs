@@ -346,7 +346,8 @@ impl Engine {
         } else {
             let id = self.new_run_id().await?;
             let (mode, trigger) = (request.mode, request.trigger);
-            let begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            let mut begun = Report::begin(id.to_string(), mode, trigger, now.clone());
+            begun.depth = request.depth;
             (id, begun)
         };
         let has_failed_before = before.outcome == RunOutcome::Failed;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Engine, RunError,
-    fetch::{FetchEnd, Fetched, Fetcher},
+    fetch::{FetchEnd, Fetched, Fetcher, Permissions},
 };
 use domain::{
     address::SmtpAddress,
@@ -44,7 +44,7 @@ impl Engine {
             present: None,
             deadline: None,
             slice: Duration::ZERO,
-            only: Some(only),
+            permissions: Permissions::Of(only),
             clock: self.shared.clock,
             progress: self.progress(),
         };

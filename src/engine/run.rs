@@ -31,7 +31,7 @@ use watch::Watch;
 use super::{
     Engine, Progress, RunError,
     apply::{Bounds, STARTED_MIN, apply},
-    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, until},
+    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, Permissions, until},
     journal::{Entries, Journal},
     progress::span,
 };
@@ -128,6 +128,7 @@ impl Running<'_> {
             "run",
             cloud_sync.run.id = self.id.as_str(),
             cloud_sync.run.mode = ?self.request.mode,
+            cloud_sync.run.depth = ?self.request.depth,
             cloud_sync.run.trigger = ?self.request.trigger,
             cloud_sync.run.outcome = Empty,
             cloud_sync.mailboxes = Empty,
@@ -197,7 +198,7 @@ impl Running<'_> {
             deadline: self.deadline,
             slice: self.slice,
             clock: self.engine.shared.clock,
-            only: None,
+            permissions: Permissions::of(self.request.depth),
             progress: self.engine.progress(),
         };
         let Some(mut fetched) = self.read(&reader).await? else {

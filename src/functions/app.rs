@@ -130,6 +130,7 @@ fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
 pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     RunRequest {
         id: Some(id),
+        depth: summary.depth,
         accounts: summary.accounts,
         approve: summary.approve,
         approve_accounts: summary.approve_accounts,
@@ -156,9 +157,10 @@ pub(super) fn ended(engine: &Engine, report: &Report) -> Success {
     } else {
         // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
         let run = Run::from(report);
-        let success = run.is_success(engine.settings().perform_sync);
+        let setting = engine.settings().perform_sync;
+        let (success, fresh) = (run.is_success(setting), run.is_fresh(setting));
         let complete = run.saw_everybody();
-        tracing::info!(outcome = ?report.outcome, success, complete, "{line}");
+        tracing::info!(outcome = ?report.outcome, success, fresh, complete, "{line}");
     }
     Success {
         response: None,
@@ -388,8 +390,9 @@ async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
     Ok(FormKey::new(&secret))
 }
 
-/// R28: a reviewed plan brings the accounts that its preview was for.
+/// R28: a reviewed plan brings the accounts that its preview was for, and whether that was a quick one.
 async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> {
+    let mut depth = body.depth;
     let mut accounts = match body.scope {
         RunScope::All => BTreeSet::new(),
         RunScope::Only(accounts) => accounts,
@@ -398,9 +401,11 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
         let reviewed = engine.reviewed_plan(plan).await;
         let reviewed = reviewed.map_err(|error| problem(&error))?;
         accounts = reviewed.accounts.into_iter().collect();
+        depth = reviewed.depth;
     }
     let settings = other_settings(engine, body.settings)?;
     Ok(RunRequest {
+        depth,
         accounts,
         settings,
         approve: body.approve,

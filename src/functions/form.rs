@@ -96,7 +96,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
             "token" => accepted = key.accepts(&value, now),
             "account" => selected.push(Value::from(value)),
             "do" => button = Button::parse(&value)?,
-            "undo" => drop(members.insert(name.into_owned(), true.into())),
+            "undo" | "quick" => drop(members.insert(name.into_owned(), true.into())),
             "mode" | "plan" | "code" => drop(members.insert(name.into_owned(), value.into())),
             "accounts" => {
                 let accounts = value.split(|c: char| c.is_whitespace() || c == ',' || c == ';');

@@ -53,7 +53,11 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
             csv::report(report, csv::Separator::default()),
         ),
         Format::Html => {
-            let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+            let title = format!(
+                "Cloud Sync: {} {}",
+                words::mode_of(report.mode, report.depth),
+                report.id
+            );
             let frame = Page {
                 title: &title,
                 home: Some(ways.base),
@@ -86,7 +90,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         run.id.clone(),
         run.started.clone(),
         run.ended.clone().unwrap_or_default(),
-        words::mode(run.mode).to_owned(),
+        words::mode_of(run.mode, run.depth),
         words::key(run.trigger),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
@@ -223,7 +227,7 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
-            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
+            p.soft.small { "The figures above do not include these runs; a full preview of all accounts renews them." }
             ul.rows {
                 @for run in runs.iter().take(SHOWN) {
                     li {

@@ -156,6 +156,16 @@ pub fn table<R: AsRef<[String]>>(
     csv.into_text()
 }
 
+fn converged(report: &Report) -> &'static str {
+    match report.verification() {
+        Verification::Preview | Verification::NotVerified => "not verified",
+        Verification::Undone => "undone",
+        Verification::Covered { .. } => "not for permissions",
+        Verification::AsPlanned { .. } => "yes",
+        Verification::Differs => "no",
+    }
+}
+
 /// What is said about the whole run.
 fn facts(csv: &mut Table, report: &Report) {
     let mut fact = |name: &str, value: &str| {
@@ -197,15 +207,7 @@ fn facts(csv: &mut Table, report: &Report) {
         &report.requests.exchange.total.to_string(),
     );
     fact("requests_zivver", &report.requests.zivver.total.to_string());
-    fact(
-        "converged",
-        match report.verification() {
-            Verification::Preview | Verification::NotVerified => "not verified",
-            Verification::Undone => "undone",
-            Verification::AsPlanned { .. } => "yes",
-            Verification::Differs => "no",
-        },
-    );
+    fact("converged", converged(report));
     if let Some(others) = report.others {
         fact("other_findings", &others.findings.to_string());
         fact("other_attention", &others.attention.to_string());

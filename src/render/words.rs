@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use crate::engine::RunSummary;
 use domain::{
     accounts::AccountKind,
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
-    mode::{Mode, PerformSync, Trigger},
+    mode::{Depth, Mode, PerformSync, Trigger},
     note::Code,
     origin::Origin,
     other_setting::OtherSetting,
@@ -22,7 +23,6 @@ use domain::{
     wave::Wave,
 };
 
-use crate::engine::RunSummary;
 
 /// As JSON has it.
 pub(crate) fn key(value: impl Serialize) -> String {
@@ -53,12 +53,30 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
 
 /// R36: what holds, and for which accounts.
 pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
-    let apart = if is_partial {
+    format!("{}{}", of.text(), apart(is_partial))
+}
+
+fn apart(is_partial: bool) -> &'static str {
+    if is_partial {
         ", apart from what is held, left for later or needs attention"
     } else {
         ""
-    };
-    format!("{}{apart}", of.text())
+    }
+}
+
+/// R45: what a quick run compared.
+pub(crate) const COVERED: &str =
+    "status, names, addresses and aliases follow Exchange; permissions were not read (R45)";
+
+/// R45: what a run did not read.
+pub(crate) fn depth(depth: Depth) -> Option<&'static str> {
+    match depth {
+        Depth::Full => None,
+        Depth::Quick => Some(
+            "a quick run: it compares status, names, addresses and aliases, and reads no permissions, so delegates, members and \
+             the status of functional accounts stay as they are (R45)",
+        ),
+    }
 }
 
 /// R28: what a run is restricted to.
@@ -66,12 +84,12 @@ pub(crate) fn applies(preview: &str) -> String {
     format!("only what preview {preview} showed (R28)")
 }
 
-/// `apply for 2 accounts`: a run for all accounts is its mode alone.
+/// `quick apply for 2 accounts`: a full run for all accounts is its mode alone.
 pub(crate) fn what(run: &RunSummary) -> String {
-    let mode = mode(run.mode);
+    let mode = mode_of(run.mode, run.depth);
     let what = match (&run.undo, run.accounts.len()) {
         (Some(_), _) => format!("{mode} of an undo"),
-        (None, 0) => mode.to_owned(),
+        (None, 0) => mode,
         (None, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
     };
     if run.is_hypothetical() {
@@ -91,6 +109,23 @@ pub(crate) fn settings(others: &[OtherSetting]) -> String {
 pub(crate) const HYPOTHETICAL: &str = "Nothing was written, and this plan cannot be applied: it was made under other settings. To get its \
      changes, change the settings of the program, and preview again (R46).";
 
+/// R45
+pub(crate) fn depth_name(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Full => "a full run",
+        Depth::Quick => "a quick run, which reads no permissions (R45)",
+    }
+}
+
+/// `apply`, `quick apply`
+pub(crate) fn mode_of(mode: Mode, depth: Depth) -> String {
+    let mode = self::mode(mode);
+    match depth {
+        Depth::Full => mode.to_owned(),
+        Depth::Quick => format!("quick {mode}"),
+    }
+}
+
 /// R36 in one sentence.
 pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
@@ -103,6 +138,10 @@ pub(crate) fn verdict(report: &Report) -> String {
         Verification::Undone => {
             "Read again after applying, the changes are taken back where nothing changed since."
                 .into()
+        }
+        Verification::Covered { is_partial } => {
+            let apart = apart(is_partial);
+            format!("Read again after applying, {COVERED}{apart}.")
         }
         Verification::AsPlanned { of, is_partial } => {
             format!("Read again after applying, {}.", as_planned(of, is_partial))
@@ -219,7 +258,13 @@ pub(crate) fn wave(wave: &Wave) -> String {
 /// The command that makes all changes that a report is about (R37).
 fn command(report: &Report) -> String {
     match &report.undoes {
-        None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
+        None => {
+            let command = apply_command(report.accounts.iter().map(SmtpAddress::as_str));
+            match report.depth {
+                Depth::Full => command,
+                Depth::Quick => command + " --quick",
+            }
+        }
         Some(run) => format!("cloud-sync undo {run} --apply"),
     }
 }

@@ -12,6 +12,7 @@ mod hints;
 #[cfg(unix)]
 mod interrupted;
 mod output;
+mod quick;
 mod records;
 mod report_file;
 mod reviewed;

@@ -11,6 +11,7 @@ mod instances;
 mod nights;
 pub(crate) mod office;
 mod proxies;
+mod quick;
 mod reviewed;
 mod schedule;
 mod signals;

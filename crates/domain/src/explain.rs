@@ -99,11 +99,11 @@ pub struct HeldFact {
     pub change: HeldChange,
 }
 
-/// The newest run that saw everybody: a plan for one address does not know what is taken from others.
+/// What the newest runs for everybody held: a plan for one address does not know what is taken from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRun {
-    pub id: String,
-    pub held: Vec<HeldSet>,
+    /// Each with the id of its run.
+    pub held: Vec<(String, HeldSet)>,
 }
 
 /// R40.
@@ -240,11 +240,11 @@ fn held_then<'a>(
     let all = last
         .held
         .iter()
-        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
-    all.filter(move |(_, change)| planned.contains(&change.fingerprint))
-        .map(move |(set, change)| HeldFact {
+        .flat_map(|(run, set)| set.changes.iter().map(move |change| (run, set, change)));
+    all.filter(move |(.., change)| planned.contains(&change.fingerprint))
+        .map(move |(run, set, change)| HeldFact {
             code: set.code.clone(),
-            reason: format!("{} in run {}", set.reason, last.id),
+            reason: format!("{} in run {run}", set.reason),
             change: change.clone(),
         })
 }

@@ -9,7 +9,7 @@ use super::{
     figures::Figures,
     guard::Class,
     health::{Overdue, Run},
-    mode::PerformSync,
+    mode::{Depth, PerformSync},
     report::{Report, RunOutcome, RunState},
 };
 
@@ -22,6 +22,24 @@ pub struct Notified {
     pub held: BTreeSet<Class>,
     /// No run has succeeded for too long.
     pub silent: bool,
+    /// R45: the same of quick runs.
+    #[serde(skip_serializing_if = "Quick::is_well")]
+    pub quick: Quick,
+}
+
+/// What was last told of quick runs, which a quick run can end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quick {
+    pub failed: bool,
+    pub silent: bool,
+}
+
+impl Quick {
+    /// For documents, which name only what is not usual.
+    pub fn is_well(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,30 +78,39 @@ pub fn after_run(
         return (before.clone(), None);
     }
     if report.outcome == RunOutcome::Failed {
-        let after = Notified {
-            failed: true,
-            ..before.clone()
-        };
-        let notice = (!before.failed).then(|| failed(report, last));
-        return (after, notice);
+        return after_failure(before, report, last);
     }
     let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
     let is_new = held.iter().any(|class| !before.held.contains(class));
     if !run.is_success(setting) {
+        let is_fresh = run.is_fresh(setting);
         let after = Notified {
             held: before.held.union(&held).copied().collect(),
+            quick: if is_fresh {
+                Quick::default()
+            } else {
+                before.quick
+            },
             ..before.clone()
         };
-        return (after, is_new.then(|| newly_held(report)));
+        let notice = if is_new {
+            Some(newly_held(report, last))
+        } else if after.quick != before.quick {
+            Some(quick_again(report, last))
+        } else {
+            None
+        };
+        return (after, notice);
     }
     let was_bad = *before != Notified::default();
+    let was_out = before.failed || before.silent || before.quick != Quick::default();
     let notice = if is_new {
-        Some(newly_held(report))
+        Some(newly_held(report, last))
     } else if was_bad && held.is_empty() {
         Some(recovered(report))
-    } else if before.failed || before.silent {
+    } else if was_out {
         // It works again, and what was held still is: told before, but not since it failed.
-        Some(newly_held(report))
+        Some(newly_held(report, last))
     } else {
         None
     };
@@ -91,8 +118,24 @@ pub fn after_run(
         failed: false,
         silent: false,
         held,
+        quick: Quick::default(),
     };
     (after, notice)
+}
+
+/// R45: of quick runs in a row the first that fails is told, also while full ones fail.
+fn after_failure(
+    before: &Notified,
+    report: &Report,
+    last: Option<&Figures>,
+) -> (Notified, Option<Notice>) {
+    let mut after = before.clone();
+    let told = match report.depth {
+        Depth::Full => &mut after.failed,
+        Depth::Quick => &mut after.quick.failed,
+    };
+    let is_told = std::mem::replace(told, true);
+    (after, (!is_told).then(|| failed(report, last)))
 }
 
 /// What it means that no run has succeeded for too long. `last` are the figures of the last complete run.
@@ -101,11 +144,20 @@ pub fn at_tick(
     overdue: Option<Overdue>,
     last: Option<&Figures>,
 ) -> (Notified, Option<Notice>) {
-    let Some(overdue) = overdue.filter(|_| !before.silent) else {
+    let mut after = before.clone();
+    let is_told = match overdue.map(|overdue| overdue.depth) {
+        None => true,
+        Some(Depth::Full) => std::mem::replace(&mut after.silent, true),
+        Some(Depth::Quick) => std::mem::replace(&mut after.quick.silent, true),
+    };
+    let Some(overdue) = overdue.filter(|_| !is_told) else {
         return (before.clone(), None);
     };
     let hours = overdue.age_s / 3600;
-    let since = if overdue.has_succeeded {
+    let since = if overdue.depth == Depth::Quick {
+        let minutes = overdue.age_s / 60;
+        format!("The last success was {minutes} minutes ago.")
+    } else if overdue.has_succeeded {
         format!("The last success was {hours} hours ago.")
     } else {
         format!("The app was first seen {hours} hours ago.")
@@ -120,13 +172,7 @@ pub fn at_tick(
         run: None,
         figures: last.cloned(),
     };
-    (
-        Notified {
-            silent: true,
-            ..before.clone()
-        },
-        Some(notice),
-    )
+    (after, Some(notice))
 }
 
 fn failed(report: &Report, last: Option<&Figures>) -> Notice {
@@ -136,7 +182,11 @@ fn failed(report: &Report, last: Option<&Figures>) -> Notice {
         .unwrap_or("the report tells no cause");
     Notice {
         event: Event::Failed,
-        title: "Cloud Sync: the run failed".to_owned(),
+        title: match report.depth {
+            Depth::Full => "Cloud Sync: the run failed",
+            Depth::Quick => "Cloud Sync: the quick run failed",
+        }
+        .to_owned(),
         text: with_figures(cause, last),
         run: Some(report.id.clone()),
         figures: last.cloned(),
@@ -150,7 +200,7 @@ fn with_figures(text: &str, last: Option<&Figures>) -> String {
     }
 }
 
-fn newly_held(report: &Report) -> Notice {
+fn newly_held(report: &Report, last: Option<&Figures>) -> Notice {
     let reasons: Vec<&str> = report.held.iter().map(|set| &*set.reason).collect();
     let text = format!(
         "{}. Look at the report, and approve the sets that are right; the codes serve for 24 hours (R27).",
@@ -161,7 +211,15 @@ fn newly_held(report: &Report) -> Notice {
         "Cloud Sync: changes are held for approval",
         text,
         report,
+        last,
     )
+}
+
+/// R45: it claims nothing of the permissions that were not read, nor of what a full run held.
+fn quick_again(report: &Report, last: Option<&Figures>) -> Notice {
+    let text = "Quick runs end well again. They read no permissions (R45).";
+    let title = "Cloud Sync: quick runs succeed again";
+    notice(Event::Recovered, title, text.to_owned(), report, last)
 }
 
 fn recovered(report: &Report) -> Notice {
@@ -177,16 +235,26 @@ fn recovered(report: &Report) -> Notice {
         }
     };
     let title = "Cloud Sync: runs succeed again";
-    notice(Event::Recovered, title, text.to_owned(), report)
+    notice(Event::Recovered, title, text.to_owned(), report, None)
 }
 
-fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
+/// R45: a quick run does not see what the figures are about.
+fn notice(
+    event: Event,
+    title: &str,
+    text: String,
+    report: &Report,
+    last: Option<&Figures>,
+) -> Notice {
     Notice {
         event,
         title: title.to_owned(),
         text,
         run: Some(report.id.clone()),
-        figures: Some(Figures::of(report)),
+        figures: match report.depth {
+            Depth::Full => Some(Figures::of(report)),
+            Depth::Quick => last.cloned(),
+        },
     }
 }
 
@@ -304,6 +372,7 @@ mod tests {
             failed: true,
             silent: true,
             held: [Class::Suspend].into(),
+            quick: Quick::default(),
         };
         let preview = Report {
             mode: Mode::Preview,
@@ -328,6 +397,59 @@ mod tests {
         }
     }
 
+    /// It says nothing about full runs: what they failed at and what they hold stays told.
+    #[test]
+    fn r45_a_quick_run_tells_of_quick_runs() {
+        use Event::{Failed, Held, Recovered};
+        let quick = |report: Report| Report {
+            depth: Depth::Quick,
+            ..report
+        };
+        let fine = || quick(run(RunOutcome::Done, &[]));
+        let bad = || quick(run(RunOutcome::Failed, &[]));
+        let full = || run(RunOutcome::InSync, &[]);
+        let story = [
+            run(RunOutcome::NeedsAttention, &[Class::DelegateRemoval]),
+            fine(),
+            bad(),
+            bad(),
+            fine(),
+            bad(),
+            quick(run(RunOutcome::NeedsAttention, &[Class::Suspend])),
+            run(RunOutcome::Failed, &[]),
+            fine(),
+            full(),
+            fine(),
+        ];
+        let (held, failed, recovered) = (Some(Held), Some(Failed), Some(Recovered));
+        assert_eq!(
+            told(&story),
+            [
+                held, None, failed, None, recovered, failed, held, failed, None, recovered, None
+            ]
+        );
+        let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::DelegateRemoval]));
+        let setting = PerformSync::Always;
+        let suspend = quick(run(RunOutcome::NeedsAttention, &[Class::Suspend]));
+        let notice = after_run(&Notified::default(), &suspend, setting, Some(&figures)).1;
+        assert_eq!(notice.unwrap().figures, Some(figures));
+        let overdue = Overdue {
+            age_s: 3 * 3600 + 60,
+            age_max_s: 3 * 3600,
+            has_succeeded: true,
+            depth: Depth::Quick,
+        };
+        let (silent, notice) = at_tick(&Notified::default(), Some(overdue), None);
+        assert_eq!(
+            notice.unwrap().title,
+            "Cloud Sync: no run, quick or full, has succeeded for 180 minutes, three intervals of the schedule"
+        );
+        assert_eq!(at_tick(&silent, Some(overdue), None).1, None);
+        let (after, notice) = after_run(&silent, &fine(), setting, None);
+        assert_eq!(after, Notified::default());
+        assert_eq!(notice.map(|notice| notice.event), Some(Recovered));
+    }
+
     #[test]
     fn silence_is_told_once_until_a_success() {
         let fresh = Notified::default();
@@ -336,6 +458,7 @@ mod tests {
             age_s: 27 * 3600,
             age_max_s: 26 * 3600,
             has_succeeded: true,
+            depth: Depth::Full,
         };
         let (silent, notice) = at_tick(&fresh, Some(overdue), None);
         assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));

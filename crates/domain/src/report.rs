@@ -11,7 +11,7 @@ use super::{
     directory::to_u32,
     execute::Applied,
     hold::HeldSet,
-    mode::{Mode, PerformSync, Trigger},
+    mode::{Depth, Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
     origin::Origin,
@@ -34,6 +34,9 @@ pub struct Report {
     pub id: String,
     pub state: RunState,
     pub mode: Mode,
+    /// R45: what was read.
+    #[serde(skip_serializing_if = "Depth::is_full", default)]
+    pub depth: Depth,
     pub trigger: Trigger,
     pub outcome: RunOutcome,
     /// Why the run failed, or stopped early: one line with cause and remedy.
@@ -141,7 +144,8 @@ pub enum RunOutcome {
     Open,
     /// Nothing to do, or everything done.
     InSync,
-    /// R37: an undo without anything left of it. It compares accounts with an earlier run, not with Exchange.
+    /// Nothing is left of what it was for, and it says nothing about the rest: an undo (R37) compares accounts with an earlier
+    /// run, not with Exchange, and a quick run (R45) reads no permissions.
     Done,
     /// A preview that would change something, or an apply that did not see all of it done.
     ChangesPending,
@@ -243,6 +247,7 @@ impl Report {
             id,
             state: RunState::Running,
             mode,
+            depth: Depth::default(),
             trigger,
             outcome: RunOutcome::Open,
             error: None,
@@ -491,7 +496,7 @@ impl Report {
             RunOutcome::NeedsAttention
         } else if !self.is_complete() {
             RunOutcome::ChangesPending
-        } else if self.undoes.is_some() {
+        } else if self.undoes.is_some() || self.depth == Depth::Quick {
             RunOutcome::Done
         } else {
             RunOutcome::InSync
@@ -502,14 +507,18 @@ impl Report {
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
         let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        let quick = match self.depth {
+            Depth::Full => "",
+            Depth::Quick => "quick ",
+        };
         if !self.has_read() {
             return format!(
-                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                "run {} ({quick}{:?}): ended before both sides were read, in {seconds:.1} s",
                 self.id, self.mode
             );
         }
         format!(
-            "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
+            "run {} ({quick}{:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
             self.mode,
             sum(&self.counts.planned),

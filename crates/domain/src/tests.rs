@@ -16,6 +16,7 @@ mod order;
 mod origins;
 mod parts;
 mod properties;
+mod quick;
 mod reading;
 mod rejections;
 mod reports;

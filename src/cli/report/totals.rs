@@ -29,6 +29,9 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    if let Some(depth) = words::depth(report.depth) {
+        writeln!(out, "{DIM}{depth}{DIM:#}")?;
+    }
     if let Some(wave) = &report.wave {
         writeln!(out, "{DIM}{}{DIM:#}", inert(&words::wave(wave)))?;
     }
@@ -69,7 +72,7 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         out,
         "{DIM}run {} ({}){DIM:#}",
         inert(&report.id),
-        words::mode(report.mode)
+        words::mode_of(report.mode, report.depth)
     )
 }
 
@@ -227,7 +230,9 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
             words::capital(AllClear::Converged.text()),
             words::as_planned(of, is_partial)
         ),
-        Verification::Undone => writeln!(out, "{}", words::verdict(report)),
+        Verification::Undone | Verification::Covered { .. } => {
+            writeln!(out, "{}", words::verdict(report))
+        }
         Verification::Differs if report.differences.is_empty() => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: {}.",

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         address::SmtpAddress,
         health::{self, epoch},
-        mode::{Mode, Trigger},
+        mode::{Depth, Mode, Trigger},
         other_setting::OtherSetting,
         report::{Counts, Report, RunOutcome, RunState},
         wave::Wave,
@@ -23,6 +23,7 @@ pub struct RunRequest {
     /// The run to continue; `None` begins a new one.
     pub id: Option<RunId>,
     pub mode: Mode,
+    pub depth: Depth,
     pub trigger: Trigger,
     /// R39; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
@@ -53,6 +54,7 @@ impl RunRequest {
         Self {
             id: None,
             mode,
+            depth: Depth::Full,
             trigger,
             accounts: BTreeSet::new(),
             approve: Vec::new(),
@@ -74,6 +76,8 @@ impl RunRequest {
 pub struct RunSummary {
     pub id: String,
     pub mode: Mode,
+    #[serde(skip_serializing_if = "Depth::is_full", default)]
+    pub depth: Depth,
     pub trigger: Trigger,
     pub state: RunState,
     pub outcome: RunOutcome,
@@ -118,6 +122,7 @@ impl RunSummary {
         health::Run {
             id: &self.id,
             mode: self.mode,
+            depth: self.depth,
             state: self.state,
             outcome: self.outcome,
             started: epoch(&self.started),
@@ -162,6 +167,7 @@ impl RunSummary {
             self.started.clone(),
         );
         Report {
+            depth: self.depth,
             state: self.state,
             outcome: self.outcome,
             error: self.error.clone(),
@@ -191,6 +197,7 @@ impl RunSummary {
         Self {
             id: report.id.clone(),
             mode: report.mode,
+            depth: request.depth,
             trigger: report.trigger,
             state: report.state,
             outcome: report.outcome,

@@ -132,6 +132,7 @@ impl Engine {
                 .warnings
                 .push("that run changed nothing, so there is nothing to undo (R37)".into());
         }
+        report.depth = request.depth;
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         address::SmtpAddress,
+        mode::Depth,
         scope::RunScope,
         wave::{Part, Wave},
     },
@@ -23,10 +24,12 @@ pub const WAIT_S_MAX: u64 = 200;
 /// Some eight thousand accounts fit in.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// `{"mode":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
+/// `{"mode":…,"quick":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
+    /// R45
+    pub depth: Depth,
     /// R39; never an empty list.
     pub scope: RunScope,
     /// R27: codes of held sets.
@@ -60,6 +63,7 @@ pub struct RejectionBody(pub Decision);
 #[serde(default)]
 struct Wire {
     mode: Mode,
+    quick: bool,
     accounts: Option<Vec<String>>,
     approve: Vec<String>,
     approve_accounts: Option<Vec<String>>,
@@ -100,6 +104,7 @@ impl StartBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
         let known = [
             "mode",
+            "quick",
             "accounts",
             "approve",
             "approve_accounts",
@@ -116,6 +121,11 @@ impl StartBody {
             wave: wave(&wire)?,
             settings: settings(&wire)?,
             mode: wire.mode,
+            depth: if wire.quick {
+                Depth::Quick
+            } else {
+                Depth::Full
+            },
             scope: scope(wire.accounts)?,
             approve: wire.approve,
             wait_s: wire.wait,
@@ -206,10 +216,11 @@ fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
     let Some(plan) = &wire.plan else {
         return Ok(None);
     };
-    if wire.mode != Mode::Apply || wire.accounts.is_some() || !wire.approve.is_empty() {
+    let says_more = wire.accounts.is_some() || !wire.approve.is_empty() || wire.quick;
+    if wire.mode != Mode::Apply || says_more {
         return Err(Problem::new(
             ProblemKind::BadBody,
-            "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve`: a reviewed plan says what is applied",
+            "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve` nor `quick`: a reviewed plan says what is applied",
         ));
     }
     super::known_shape(plan).map(Some)
@@ -375,6 +386,7 @@ mod tests {
     fn no_body_is_a_queued_preview_of_everything() {
         let preview = StartBody {
             mode: Mode::Preview,
+            depth: Depth::Full,
             scope: RunScope::All,
             approve: vec![],
             approve_accounts: BTreeSet::new(),
@@ -393,11 +405,12 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let body = r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
+        let body = r#"{"mode":"apply","quick":true,"accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
         assert_eq!(
             start(body),
             Ok(StartBody {
                 mode: Mode::Apply,
+                depth: Depth::Quick,
                 scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
                 approve: vec!["c0de".to_owned()],
                 approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
@@ -433,6 +446,10 @@ mod tests {
             (r#"{"accounts":[1]}"#, ProblemKind::BadBody),
             (r#"{"mode":"apply","approve":"c0de"}"#, ProblemKind::BadBody),
             (r#"{"wait":"30"}"#, ProblemKind::BadBody),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","quick":true}"#,
+                ProblemKind::BadBody,
+            ),
             (r#"{"wait":201}"#, ProblemKind::WaitOutOfRange),
             (r#"{"wait":-1}"#, ProblemKind::WaitOutOfRange),
             (r#"{"wait":1.5}"#, ProblemKind::WaitOutOfRange),

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         address::SmtpAddress,
         hold::HeldSet,
-        mode::{Mode, PerformSync},
+        mode::{Depth, Mode, PerformSync},
         report::{Report, RunOutcome},
     },
     functions::form::SETTING,
@@ -42,9 +42,10 @@ impl Ways<'_> {
     }
 
     pub(super) fn start(&self, settings: &Settings) -> Markup {
-        let preview = html! { (accounts_field()) button { "Preview" } };
+        let preview = html! { (accounts_field()) (quick()) button { "Preview" } };
         let apply = html! {
             (accounts_field())
+            (quick())
             (sure("I have looked at a preview"))
             button.danger { "Apply now" }
         };
@@ -78,6 +79,7 @@ impl Ways<'_> {
         let named: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         let content = html! {
             (selectable_rows(set, self.base))
+            @if report.depth == Depth::Quick { input type="hidden" name="quick" value="yes"; }
             input type="hidden" name="approve" value=(set.code);
             @if report.undoes.is_none() && !named.is_empty() {
                 input type="hidden" name="accounts" value=(named.join(" "));
@@ -236,6 +238,16 @@ fn accounts_field() -> Markup {
         label {
             "Only these accounts " span.soft { "(empty for all)" }
             textarea name="accounts" rows="2" spellcheck="false" {}
+        }
+    }
+}
+
+/// R45
+fn quick() -> Markup {
+    html! {
+        label.check {
+            input type="checkbox" name="quick" value="yes"; " "
+            span { "Quick: read no permissions, and leave delegates and members as they are" }
         }
     }
 }

@@ -18,7 +18,7 @@ use domain::{
     all_clear::{AllClear, Verification},
     figures::Figures,
     hold::{HeldChange, HeldSet},
-    mode::Mode,
+    mode::{Depth, Mode},
     plan::{Action, ActionKind},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome, RunState},
 };
@@ -32,7 +32,11 @@ pub fn report(report: &Report) -> String {
 
 /// R28: below it, how all accounts stood at the end of the last complete run, where that is another one.
 pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> String {
-    let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+    let title = format!(
+        "Cloud Sync: {} {}",
+        words::mode_of(report.mode, report.depth),
+        report.id
+    );
     let page = Page {
         title: &title,
         ..Page::default()
@@ -81,6 +85,7 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
             p.alert.notice { (links.text(warning)) }
         }
         (beside::settings(report))
+        @if let Some(depth) = words::depth(report.depth) { p.soft { (words::capital(depth)) "." } }
         @if report.state == RunState::Ended || !report.actions.is_empty() {
             @if report.has_read() {
                 (tiles(report))
@@ -131,10 +136,9 @@ pub fn tally(figures: &Figures) -> Markup {
 
 fn title(report: &Report) -> String {
     let what = match (report.mode, &report.undoes) {
-        (Mode::Preview, None) => "Preview",
-        (Mode::Apply, None) => "Apply",
-        (Mode::Preview, Some(_)) => "Preview of an undo",
-        (Mode::Apply, Some(_)) => "Undo",
+        (mode, None) => words::capital(&words::mode_of(mode, report.depth)),
+        (Mode::Preview, Some(_)) => "Preview of an undo".to_owned(),
+        (Mode::Apply, Some(_)) => "Undo".to_owned(),
     };
     let of = match report.accounts.len() {
         0 => String::new(),
@@ -213,6 +217,10 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
+    let quick = match report.depth {
+        Depth::Full => "",
+        Depth::Quick => ",\"quick\":true",
+    };
     let only = match &report.wave {
         Some(_) => ",\"only\":[\"approved\"]",
         None => "",
@@ -232,7 +240,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (only) "}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (quick) (only) "}" }
                             " (R27). Only some of them: "
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "
@@ -336,6 +344,9 @@ fn without_actions(report: &Report) -> String {
         return words::capital(claim.text()) + ".";
     }
     let text = match report.outcome {
+        RunOutcome::Done if report.depth == Depth::Quick && report.counts.planned.is_empty() => {
+            return words::capital(words::COVERED) + ".";
+        }
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
         RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
@@ -402,6 +413,7 @@ fn verification(report: &Report, links: Links<'_>) -> Markup {
     let (tone, word) = match report.verification() {
         Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
         Verification::Undone => (Tone::Good, "undone"),
+        Verification::Covered { .. } => (Tone::Good, "as planned"),
         Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
         Verification::Differs => (Tone::Notice, "not converged"),
     };
