@@ -256,15 +256,7 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview {
-            accounts,
-            wave,
-            out,
-            show,
-        } => {
-            let request = apply::preview_request(accounts, wave);
-            apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
-        }
+        Command::Preview(args) => apply::preview(&engine(links)?, args, output).await,
         Command::Apply {
             subjects,
             wave,

@@ -131,7 +131,12 @@ pub fn subject(report: &Report) -> String {
         [account] => format!(", only for {account}"),
         accounts => format!(", only for {} accounts", accounts.len()),
     };
-    format!("Cloud Sync: {standing}{held}{scope} ({})", report.id)
+    let under = if report.is_hypothetical() {
+        ", under other settings"
+    } else {
+        ""
+    };
+    format!("Cloud Sync: {standing}{held}{scope}{under} ({})", report.id)
 }
 
 /// For a server on this machine TLS is optional, for any other it is required.

@@ -6,6 +6,7 @@
 mod deployed;
 mod env_file;
 mod names;
+mod other;
 mod reader;
 mod secret;
 mod table;
@@ -21,7 +22,7 @@ use crate::{
         health::Host,
         mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
-        world::SsoAccountKey,
+        world::{Policy, SsoAccountKey},
     },
     exchange::{Identity, Strategy},
     mail::MailSettings,
@@ -204,6 +205,20 @@ impl StateSettings {
 }
 
 impl Settings {
+    /// What of it shapes a plan.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            claimed_domains: self.claimed_domains.clone(),
+            target_filter: self.target_filter.clone(),
+            source_filter: self.source_filter.clone(),
+            source_members: None,
+            sso_account_key: self.sso_account_key,
+            limits: self.limits.clone(),
+            min_source_ratio: self.min_source_ratio,
+            min_target_ratio: self.min_target_ratio,
+        }
+    }
+
     /// Reads everything. `names` are the names of all variables that are set, to find typos; it may be empty.
     pub fn read(
         lookup: impl Fn(&str) -> Option<String>,

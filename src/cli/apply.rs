@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CliError, Status,
-    args::{AccountArgs, ShowArgs, Subject, WaveArgs},
+    args::{PreviewArgs, ShowArgs, Subject, WaveArgs},
     observed,
     output::Output,
     report,
@@ -25,28 +25,35 @@ use crate::{
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
 
-/// What a preview is asked for.
-pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunRequest {
-    RunRequest {
-        accounts: accounts.addresses.into_iter().collect(),
-        wave: wave.wave(),
-        ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
-    }
-}
-
 /// Shows what a run would change, and writes that to a file too.
 pub(super) async fn preview(
     engine: &Engine,
-    request: &RunRequest,
-    out: Option<&Path>,
+    args: PreviewArgs,
     output: Output,
-    show: &ShowArgs,
 ) -> Result<Status, CliError> {
-    if let Some(file) = out {
+    let PreviewArgs {
+        accounts,
+        wave,
+        with,
+        out,
+        show,
+    } = args;
+    if let Some(file) = &out {
+        if !with.is_empty() {
+            return Err(CliError::Failed(
+                "--out writes a plan to be applied, and one under other settings cannot be: change the settings first, or use --report (R46)".into(),
+            ));
+        }
         check_folder(file)?;
     }
-    let (report, status) = reported(engine, request, output, show).await?;
-    if let Some(file) = out {
+    let request = RunRequest {
+        accounts: accounts.addresses.into_iter().collect(),
+        wave: wave.wave(),
+        settings: engine.settings().others(with)?,
+        ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
+    };
+    let (report, status) = reported(engine, &request, output, &show).await?;
+    if let Some(file) = &out {
         write_plan(file, &report, output)?;
     }
     Ok(status)

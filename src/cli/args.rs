@@ -64,17 +64,7 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what a run would change; writes nothing
-    Preview {
-        #[command(flatten)]
-        accounts: AccountArgs,
-        #[command(flatten)]
-        wave: WaveArgs,
-        /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        #[command(flatten)]
-        show: ShowArgs,
-    },
+    Preview(PreviewArgs),
     /// Make the changes in Zivver
     ///
     /// On a terminal it shows them first, and asks. Without a terminal it writes at once.
@@ -245,6 +235,26 @@ pub(super) enum RunsCommand {
         #[arg(value_name = "RUN", default_value = "last")]
         after: String,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct PreviewArgs {
+    #[command(flatten)]
+    pub(super) accounts: AccountArgs,
+    #[command(flatten)]
+    pub(super) wave: WaveArgs,
+    #[arg(
+        long,
+        help = "Preview under another value of a setting that shapes the plan, such as SOURCE_FILTER=care@corp.example; repeat for several. The report compares it with the plan under the present settings. It cannot be applied",
+        value_name = "NAME=VALUE",
+        value_parser = setting
+    )]
+    pub(super) with: Vec<(String, String)>,
+    /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -423,6 +433,13 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
             inert(text)
         )
     })
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write NAME=VALUE, such as MAX_SUSPEND=10".to_owned())?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 fn runs(text: &str) -> Result<usize, String> {

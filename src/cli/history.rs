@@ -129,7 +129,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
         return format!("No runs yet in {}.\n", text::inert(place));
     }
     let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
-    let what = |run: &RunSummary| words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let what = words::what;
     let widths = runs.iter().map(|run| what(run).len());
     let what_width = widths.max().unwrap_or(0).max(7);
     let mut line = |line: std::fmt::Arguments<'_>| {

@@ -64,7 +64,8 @@ impl Engine {
         let Some((at, id)) = newest.and_then(|at| Some((at, RunId::parse(&runs[at].id)?))) else {
             return Ok(None);
         };
-        let ended = runs[..at].iter().filter(|run| run.state == RunState::Ended);
+        let later = runs[..at].iter().filter(|run| !run.is_hypothetical());
+        let ended = later.filter(|run| run.state == RunState::Ended);
         Ok(Some(Complete {
             report: self.report(&id).await?,
             since: ended.cloned().collect(),

@@ -41,6 +41,7 @@ impl Engine {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
+            present: None,
             deadline: None,
             slice: Duration::ZERO,
             only: Some(only),

@@ -1,6 +1,10 @@
 //! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -20,6 +24,7 @@ use crate::{
         address::SmtpAddress,
         health::Run,
         mode::Trigger as StartedBy,
+        other_setting::OtherSetting,
         report::{Report, RunOutcome, RunState},
         scope::RunScope,
     },
@@ -77,9 +82,9 @@ struct Index {
     name: &'static str,
     version: &'static str,
     perform_sync: String,
-    links: std::collections::BTreeMap<&'static str, String>,
+    links: BTreeMap<&'static str, String>,
     /// With parameters in braces (RFC 6570).
-    templates: std::collections::BTreeMap<&'static str, String>,
+    templates: BTreeMap<&'static str, String>,
 }
 
 impl App {
@@ -132,6 +137,7 @@ pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         plan: summary.applies.map(PlanSource::History),
         tick: summary.tick,
         wave: summary.wave,
+        settings: summary.settings,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -393,14 +399,26 @@ async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> 
         let reviewed = reviewed.map_err(|error| problem(&error))?;
         accounts = reviewed.accounts.into_iter().collect();
     }
+    let settings = other_settings(engine, body.settings)?;
     Ok(RunRequest {
         accounts,
+        settings,
         approve: body.approve,
         approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
         wave: body.wave,
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
+}
+
+/// R46: checked before the preview is queued.
+fn other_settings(
+    engine: &Engine,
+    given: Option<BTreeMap<String, String>>,
+) -> Result<Vec<OtherSetting>, Problem> {
+    let given = given.unwrap_or_default();
+    let others = engine.settings().others(given);
+    others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
 }
 
 /// R37: only of a run that is known.
@@ -597,6 +615,7 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         runs: &runs,
         complete: complete.as_ref(),
         outlook,
+        settings: engine.settings(),
         host: &engine.settings().host,
         now: engine.time(),
     };

@@ -26,6 +26,7 @@ use crate::{
         },
         words,
     },
+    settings::Settings,
 };
 
 pub(super) use forms::Ways;
@@ -42,6 +43,7 @@ pub(super) struct Dashboard<'a> {
     pub(super) runs: &'a [RunSummary],
     pub(super) complete: Option<&'a Complete>,
     pub(super) outlook: Outlook,
+    pub(super) settings: &'a Settings,
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
@@ -71,7 +73,7 @@ impl Dashboard<'_> {
                         "What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh."
                     }
                 }
-                (self.ways.start())
+                (self.ways.start(self.settings))
             }
             (self.history())
             (self.facts())

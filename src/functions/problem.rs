@@ -23,6 +23,8 @@ pub enum ProblemKind {
     UnknownRun,
     /// R39: no mailbox and no account has an address that the run is for.
     UnknownAccount,
+    /// R46: a preview is asked for under a setting or a value that it cannot take.
+    BadSetting,
     MethodNotAllowed,
     /// A body that the host does not hand on: sent in chunks, without a length.
     LengthRequired,
@@ -46,7 +48,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -57,6 +59,7 @@ impl ProblemKind {
         Self::UnknownPath,
         Self::UnknownRun,
         Self::UnknownAccount,
+        Self::BadSetting,
         Self::MethodNotAllowed,
         Self::LengthRequired,
         Self::MediaType,
@@ -86,7 +89,7 @@ impl ProblemKind {
             Self::LengthRequired => 411,
             Self::TooLarge => 413,
             Self::MediaType => 415,
-            Self::UnknownAccount => 422,
+            Self::UnknownAccount | Self::BadSetting => 422,
             Self::Internal => 500,
             Self::Service => 502,
             Self::Settings | Self::State => 503,
@@ -113,6 +116,7 @@ impl ProblemKind {
                 "unknown-account",
                 "No mailbox and no account has this address",
             ),
+            Self::BadSetting => ("bad-setting", "A preview cannot take this setting or value"),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
             Self::LengthRequired => ("length-required", "The body came without a length"),
             Self::MediaType => ("media-type", "The body is not sent as application/json"),

@@ -66,7 +66,7 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
                 (html::report::heading(report, links))
                 @if !has_ended { (live(report.state, outlook)) (ways.stop(report)) }
                 (html::report::details(report, links, |set| html! {
-                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
+                    @if has_ended && !report.is_hypothetical() { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -75,9 +75,9 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
     }
 }
 
-const RUNS_HEADER: [&str; 11] = [
+const RUNS_HEADER: [&str; 12] = [
     "id", "started", "ended", "mode", "trigger", "state", "outcome", "planned", "applied", "held",
-    "failed",
+    "failed", "settings",
 ];
 
 fn cells(run: &RunSummary) -> Vec<String> {
@@ -94,6 +94,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         counts.applied.values().sum::<u32>().to_string(),
         known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
+        words::settings(&run.settings),
     ]
 }
 
@@ -158,7 +159,7 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
-    let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let what = words::what(run);
     let number = |count: u32| words::thousands(count.into());
     let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
@@ -227,7 +228,7 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
                 @for run in runs.iter().take(SHOWN) {
                     li {
                         a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
-                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::what(run)) ": "
                         (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
                         @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
                     }

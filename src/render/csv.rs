@@ -9,11 +9,12 @@ use super::{
 };
 use domain::{
     all_clear::Verification,
-    plan::{Action, Attribute},
+    plan::{Action, Attribute, AttributeChange},
     report::Report,
+    since::Comparison,
 };
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "record",
     "address",
     "account",
@@ -25,6 +26,7 @@ const HEADER: [&str; 11] = [
     "code",
     "rule",
     "text",
+    "origin",
 ];
 
 /// What stands between two cells. Excel expects the list separator of its region, which is a semicolon where a comma is in
@@ -50,6 +52,8 @@ struct Row<'a> {
     code: &'a str,
     rule: &'a str,
     text: &'a str,
+    /// R44
+    origin: &'a str,
 }
 
 /// Everything that a report tells of single accounts, and below it what it sums up.
@@ -104,18 +108,20 @@ pub fn report(report: &Report, separator: Separator) -> String {
         }
         .push(&mut csv);
     }
-    since(&mut csv, report);
+    if let Some(since) = &report.since {
+        compared(&mut csv, ["since", "new", "gone"], &since.compared);
+    }
+    if let Some(under) = &report.compared {
+        compared(&mut csv, ["beside", "added", "left_out"], under);
+    }
     facts(&mut csv, report);
     csv.into_text()
 }
 
-fn since(csv: &mut Table, report: &Report) {
-    let Some(since) = &report.since else {
-        return;
-    };
-    for number in &since.numbers {
+fn compared(csv: &mut Table, [numbers, come, gone]: [&str; 3], with: &Comparison) {
+    for number in &with.numbers {
         Row {
-            record: "since",
+            record: numbers,
             attribute: &number.what,
             before: &number.before.to_string(),
             after: &number.now.to_string(),
@@ -123,7 +129,7 @@ fn since(csv: &mut Table, report: &Report) {
         }
         .push(csv);
     }
-    for (record, findings) in [("new", &since.new), ("gone", &since.gone)] {
+    for (record, findings) in [(come, &with.new), (gone, &with.gone)] {
         for finding in findings {
             Row {
                 record,
@@ -204,6 +210,25 @@ fn facts(csv: &mut Table, report: &Report) {
         fact("other_findings", &others.findings.to_string());
         fact("other_attention", &others.attention.to_string());
     }
+    for (origin, count) in &report.counts.origins {
+        fact(&format!("origin_{}", key(*origin)), &count.to_string());
+    }
+    listed(csv, report);
+}
+
+/// Settings and warnings, a row each.
+fn listed(csv: &mut Table, report: &Report) {
+    for setting in &report.settings {
+        Row {
+            record: "setting",
+            attribute: &setting.name,
+            before: &setting.now,
+            after: &setting.value,
+            rule: "R46",
+            ..Row::default()
+        }
+        .push(csv);
+    }
     for (entry, count) in &report.filter_counts {
         Row {
             record: "filter",
@@ -234,14 +259,18 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
     } else {
         problems.to_owned()
     };
-    let mut push = |attribute: Option<Attribute>, before: &str, after: &str| {
+    let mut push = |change: Option<&AttributeChange>, before: &str, after: &str| {
+        let attribute = change.map(|change| key(change.attribute));
+        let entry = if after.is_empty() { before } else { after };
+        let origin = change.and_then(|change| change.origins.get(entry));
         Row {
             record,
             address: action.address.as_str(),
             account: &account,
             kind: &kind,
             outcome,
-            attribute: &attribute.map(key).unwrap_or_default(),
+            attribute: &attribute.unwrap_or_default(),
+            origin: &origin.map(|it| key(*it)).unwrap_or_default(),
             before,
             after,
             rule: &rules.join(" "),
@@ -254,7 +283,7 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
         push(None, "", "");
     }
     for change in &action.changes {
-        let mut push = |before, after| push(Some(change.attribute), before, after);
+        let mut push = |before, after| push(Some(change), before, after);
         match change.attribute {
             Attribute::Aliases | Attribute::Delegates => {
                 change.before.iter().for_each(|address| push(address, ""));
@@ -283,6 +312,7 @@ impl Row<'_> {
             self.code,
             self.rule,
             self.text,
+            self.origin,
         ]);
     }
 }

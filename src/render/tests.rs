@@ -39,6 +39,7 @@ fn action(at: usize, name: &str) -> ActionReport {
                 attribute: Attribute::Name,
                 before: vec!["Old Name".into()],
                 after: vec![name.to_owned()],
+                origins: BTreeMap::new(),
             }],
             reasons: vec![Reason::new("R22", format!("the mailbox is called {name}"))],
             fingerprint: "f".into(),

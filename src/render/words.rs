@@ -12,11 +12,17 @@ use domain::{
     guard::Class,
     mode::{Mode, PerformSync, Trigger},
     note::Code,
-    plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    origin::Origin,
+    other_setting::OtherSetting,
+    plan::{ActionKind, Attribute, AttributeChange},
+    report::{
+        ActionOutcome, Counts, Others, Report, RunOutcome, RunState, ServiceRequests, Timing,
+    },
     since::FindingKind,
     wave::Wave,
 };
+
+use crate::engine::RunSummary;
 
 /// As JSON has it.
 pub(crate) fn key(value: impl Serialize) -> String {
@@ -61,14 +67,29 @@ pub(crate) fn applies(preview: &str) -> String {
 }
 
 /// `apply for 2 accounts`: a run for all accounts is its mode alone.
-pub(crate) fn what(mode: Mode, is_undo: bool, accounts: usize) -> String {
-    let mode = self::mode(mode);
-    match (is_undo, accounts) {
-        (true, _) => format!("{mode} of an undo"),
-        (false, 0) => mode.to_owned(),
-        (false, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+pub(crate) fn what(run: &RunSummary) -> String {
+    let mode = mode(run.mode);
+    let what = match (&run.undo, run.accounts.len()) {
+        (Some(_), _) => format!("{mode} of an undo"),
+        (None, 0) => mode.to_owned(),
+        (None, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+    };
+    if run.is_hypothetical() {
+        format!("{what} under other settings")
+    } else {
+        what
     }
 }
+
+/// R46: what a preview took in place of the settings of the program.
+pub(crate) fn settings(others: &[OtherSetting]) -> String {
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    others.join("; ")
+}
+
+/// R46: what there is to do about a plan that cannot be applied.
+pub(crate) const HYPOTHETICAL: &str = "Nothing was written, and this plan cannot be applied: it was made under other settings. To get its \
+     changes, change the settings of the program, and preview again (R46).";
 
 /// R36 in one sentence.
 pub(crate) fn verdict(report: &Report) -> String {
@@ -184,7 +205,8 @@ pub(crate) fn apply_command_of(report: &Report) -> String {
 
 /// R28: why the commands of a report cannot be used yet, and what to do first.
 pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
-    (report.perform_sync == Some(PerformSync::Never)).then_some(
+    let is_forbidden = report.perform_sync == Some(PerformSync::Never);
+    (is_forbidden && !report.is_hypothetical()).then_some(
         "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)",
     )
 }
@@ -499,6 +521,38 @@ pub(crate) fn finding(kind: FindingKind) -> &'static str {
     }
 }
 
+/// R44: what caused a change.
+pub(crate) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::ExchangeChanged => "Exchange changed",
+        Origin::ChangedByHand => "changed by hand in Zivver",
+        Origin::NotManaged => "not managed before",
+        Origin::FailedBefore => "failed before",
+        Origin::Unchanged => "neither side changed",
+    }
+}
+
+/// R44: how many changes of a plan have which origin; `None` where it is not known.
+pub(crate) fn origins(counts: &Counts) -> Option<String> {
+    let counts = counts.origins.iter();
+    let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// R44: what a run makes of a change by hand: `+ a@corp.example`, `"A" → "B"`.
+pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
+    if !change.attribute.is_set() {
+        return format!("{} → {entry}", change.before.join(", "));
+    }
+    let comes = change.after.iter().any(|it| it == entry);
+    format!("{} {entry}", if comes { '+' } else { '-' })
+}
+
+/// R44: what to tell those who changed it.
+pub(crate) const BY_HAND: &str =
+    "Exchange decides about these (R44): to keep such a change, make it in Exchange.";
+
 /// A number of [`domain::since::NumberChange`].
 pub(crate) fn number_of(what: &str) -> &str {
     match what {
@@ -508,6 +562,8 @@ pub(crate) fn number_of(what: &str) -> &str {
         "functional" => "functional accounts",
         "active" => "active accounts",
         "outside" => "accounts outside the claimed domains",
+        "planned" => "accounts with planned changes",
+        "held" => "held changes",
         other => other,
     }
 }

@@ -2,6 +2,8 @@
 
 mod access;
 mod bench;
+mod beside;
+mod drift;
 mod env_file;
 mod errors;
 mod explained;

@@ -1,7 +1,9 @@
 //! The built binary, started and used as the Functions host starts and uses it.
 
 mod approval;
+mod beside;
 mod calls;
+mod drift;
 mod durability;
 mod forms;
 mod full_run;

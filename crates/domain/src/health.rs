@@ -33,8 +33,10 @@ pub struct Run<'a> {
     pub started: Option<i64>,
     pub ended: Option<i64>,
     pub error: Option<&'a str>,
-    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only.
+    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only, and under the settings of the program.
     pub is_for_all: bool,
+    /// R46: a preview under other settings, which says nothing of how runs fare.
+    pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
 }
@@ -84,7 +86,9 @@ impl<'a> From<&'a Report> for Run<'a> {
             error: report.error.as_deref(),
             is_for_all: report.accounts.is_empty()
                 && report.undoes.is_none()
+                && !report.is_hypothetical()
                 && !report.counts.leave_out(),
+            is_hypothetical: report.is_hypothetical(),
             was_killed: false,
         }
     }
@@ -351,7 +355,9 @@ fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
 /// A fresh app has time for its first success. That time ends with a run that is a success in no mode, such as a scoped
 /// one: it must not look like the start of an app that works.
 fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
-    let has_ended = |run: &&Run<'_>| run.state == RunState::Ended && !run.saw_everybody();
+    let has_ended = |run: &&Run<'_>| {
+        run.state == RunState::Ended && !run.saw_everybody() && !run.is_hypothetical
+    };
     let run = of
         .runs
         .iter()

@@ -14,9 +14,11 @@ use super::{
     mode::{Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
+    origin::Origin,
+    other_setting::OtherSetting,
     plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
-    since::Since,
+    since::{Comparison, Since},
     suspended::Suspended,
     wave::Wave,
     world::World,
@@ -63,6 +65,12 @@ pub struct Report {
     /// R47: the part of its plan that the run was restricted to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R46: what the preview took in place of the settings of the program. Then its plan cannot be applied.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<OtherSetting>,
+    /// R46: the plan compared with that under the settings of the program.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compared: Option<Comparison>,
     /// R28: what the setting was; it decides whether the plan can be applied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub perform_sync: Option<PerformSync>,
@@ -181,6 +189,9 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
+    /// R44: changes of the plan by what caused them; empty where there is nothing to compare with.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub origins: BTreeMap<Origin, u32>,
 }
 
 impl Counts {
@@ -245,6 +256,8 @@ impl Report {
             undoes: None,
             applies: None,
             wave: None,
+            settings: Vec::new(),
+            compared: None,
             perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
@@ -381,6 +394,7 @@ impl Report {
         self.skipped.retain(|note| is(&note.address));
         self.suspended.retain(|account| account.address == *address);
         self.since = None;
+        self.compared = None;
         self.count();
     }
 
@@ -388,6 +402,10 @@ impl Report {
     pub fn count(&mut self) {
         let mut counts = Counts::default();
         for action in &self.actions {
+            let changes = action.action.changes.iter();
+            for origin in changes.flat_map(|change| change.origins.values()) {
+                *counts.origins.entry(*origin).or_default() += 1;
+            }
             *counts.planned.entry(action.action.kind).or_default() += 1;
             match action.outcome {
                 ActionOutcome::Applied => {
@@ -423,6 +441,25 @@ impl Report {
             })
             .collect();
         self.counts = counts;
+    }
+
+    /// R46: whether it says what would be, and nothing of what is.
+    pub fn is_hypothetical(&self) -> bool {
+        !self.settings.is_empty()
+    }
+
+    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the entry
+    /// that it is about.
+    pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
+        let changes = self.actions.iter().flat_map(|it| {
+            let changes = it.action.changes.iter();
+            changes.map(|change| (&it.action, change))
+        });
+        changes.flat_map(|(action, change)| {
+            let origins = change.origins.iter();
+            let by_hand = origins.filter(|(_, origin)| **origin == Origin::ChangedByHand);
+            by_hand.map(move |(entry, _)| (action, change, entry.as_str()))
+        })
     }
 
     /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list

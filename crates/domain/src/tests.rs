@@ -13,6 +13,7 @@ mod matching;
 mod notation;
 mod offenders;
 mod order;
+mod origins;
 mod parts;
 mod properties;
 mod reading;

@@ -9,6 +9,7 @@ use crate::{
         address::SmtpAddress,
         health::{self, epoch},
         mode::{Mode, Trigger},
+        other_setting::OtherSetting,
         report::{Counts, Report, RunOutcome, RunState},
         wave::Wave,
     },
@@ -43,6 +44,8 @@ pub struct RunRequest {
     pub tick: Option<String>,
     /// R47: the part of its plan that the run makes.
     pub wave: Option<Wave>,
+    /// R46: what a preview takes in place of the settings of the program.
+    pub settings: Vec<OtherSetting>,
 }
 
 impl RunRequest {
@@ -61,6 +64,7 @@ impl RunRequest {
             plan: None,
             tick: None,
             wave: None,
+            settings: Vec::new(),
         }
     }
 }
@@ -94,6 +98,9 @@ pub struct RunSummary {
     pub applies: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R46: what a preview took in place of the settings of the program.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<OtherSetting>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
@@ -116,9 +123,18 @@ impl RunSummary {
             started: epoch(&self.started),
             ended: self.ended.as_deref().and_then(epoch),
             error: self.error.as_deref(),
-            is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
+            is_for_all: self.accounts.is_empty()
+                && self.undo.is_none()
+                && !self.counts.leave_out()
+                && !self.is_hypothetical(),
+            is_hypothetical: self.is_hypothetical(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
+    }
+
+    /// R46: a preview under other settings.
+    pub fn is_hypothetical(&self) -> bool {
+        !self.settings.is_empty()
     }
 
     /// Whether an invocation has worked at it, and it has not ended.
@@ -156,6 +172,7 @@ impl RunSummary {
             undoes: self.undo.as_ref().map(ToString::to_string),
             applies: self.applies.as_ref().map(ToString::to_string),
             wave: self.wave.clone(),
+            settings: self.settings.clone(),
             ..begun
         }
     }
@@ -188,6 +205,7 @@ impl RunSummary {
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             wave: request.wave.clone(),
+            settings: request.settings.clone(),
             was_killed: false,
             is_final: report.is_final,
             tick: request.tick.clone(),

@@ -137,6 +137,7 @@ impl Engine {
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
         report.perform_sync = Some(self.settings().perform_sync);
         report.wave.clone_from(&request.wave);
+        report.settings.clone_from(&request.settings);
         report.accounts = request.accounts.iter().cloned().collect();
         report.warnings.extend_from_slice(&self.settings().warnings);
         let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))

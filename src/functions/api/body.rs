@@ -1,6 +1,6 @@
 //! The bodies of the two calls that start something. What is not understood is refused, never guessed (R28).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -37,6 +37,8 @@ pub struct StartBody {
     pub plan: Option<RunId>,
     /// R47
     pub wave: Option<Wave>,
+    /// R46: in place of those of the program; never empty.
+    pub settings: Option<BTreeMap<String, String>>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
     pub wait_s: u64,
 }
@@ -65,6 +67,7 @@ struct Wire {
     only: Option<BTreeSet<Part>>,
     #[serde(deserialize_with = "count")]
     first: Option<u32>,
+    settings: Option<BTreeMap<String, String>>,
     code: Option<String>,
     undo: bool,
     #[serde(deserialize_with = "whole")]
@@ -103,6 +106,7 @@ impl StartBody {
             "plan",
             "only",
             "first",
+            "settings",
             "wait",
         ];
         let wire = read(body, &known)?;
@@ -110,6 +114,7 @@ impl StartBody {
             plan: plan(&wire)?,
             approve_accounts: approve_accounts(&wire)?,
             wave: wave(&wire)?,
+            settings: settings(&wire)?,
             mode: wire.mode,
             scope: scope(wire.accounts)?,
             approve: wire.approve,
@@ -149,6 +154,20 @@ impl RejectionBody {
 /// A call that takes no member.
 pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
     read(body, &[]).map(drop)
+}
+
+/// R46
+fn settings(wire: &Wire) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
+    match &wire.settings {
+        Some(settings) if settings.is_empty() => {
+            bad("`settings` is empty: leave it out, or name at least one setting")
+        }
+        Some(_) if wire.mode == Mode::Apply => bad(
+            "`settings` are for a preview: to apply under them, change the settings of the program",
+        ),
+        settings => Ok(settings.clone()),
+    }
 }
 
 /// R47
@@ -361,6 +380,7 @@ mod tests {
             approve_accounts: BTreeSet::new(),
             plan: None,
             wave: None,
+            settings: None,
             wait_s: 0,
         };
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
@@ -383,6 +403,7 @@ mod tests {
                 approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
                 plan: None,
                 wave: Wave::of([Part::Create].into(), Some(5)),
+                settings: None,
                 wait_s: 200,
             })
         );
@@ -455,6 +476,21 @@ mod tests {
             ),
         ] {
             assert_eq!(start(body), Err(kind), "{body}");
+        }
+    }
+
+    #[test]
+    fn r46_settings_are_texts_for_a_preview() {
+        let body = r#"{"settings":{"MAX_SUSPEND":"5"}}"#;
+        let settings = start(body).map(|body| body.settings);
+        let expected = BTreeMap::from([("MAX_SUSPEND".to_owned(), "5".to_owned())]);
+        assert_eq!(settings, Ok(Some(expected)));
+        for body in [
+            r#"{"settings":{}}"#,
+            r#"{"settings":{"MAX_SUSPEND":5}}"#,
+            r#"{"mode":"apply","settings":{"MAX_SUSPEND":"5"}}"#,
+        ] {
+            assert_eq!(start(body), Err(ProblemKind::BadBody), "{body}");
         }
     }
 

@@ -9,10 +9,12 @@ use crate::{
         mode::{Mode, PerformSync},
         report::{Report, RunOutcome},
     },
+    functions::form::SETTING,
     render::{
         html::{Links, report::held_change},
         words,
     },
+    settings::Settings,
 };
 
 /// What this caller may start, and with what token.
@@ -39,7 +41,7 @@ impl Ways<'_> {
         }
     }
 
-    pub(super) fn start(&self) -> Markup {
+    pub(super) fn start(&self, settings: &Settings) -> Markup {
         let preview = html! { (accounts_field()) button { "Preview" } };
         let apply = html! {
             (accounts_field())
@@ -50,6 +52,10 @@ impl Ways<'_> {
             section {
                 h2 { "Start a run" }
                 (self.form("stack", "", Mode::Preview, &preview))
+                details {
+                    summary { "Preview under other settings" }
+                    (self.form("stack", "", Mode::Preview, &other_settings(settings)))
+                }
                 @if self.may_apply() {
                     details {
                         summary { "Apply to Zivver" }
@@ -126,7 +132,7 @@ impl Ways<'_> {
     pub(in super::super) fn of_run(&self, report: &Report) -> Markup {
         let is_plan =
             report.mode == Mode::Preview && report.undoes.is_none() && !report.actions.is_empty();
-        let is_plan = is_plan && report.outcome != RunOutcome::Failed;
+        let is_plan = is_plan && report.outcome != RunOutcome::Failed && !report.is_hypothetical();
         let has_changed = report.mode == Mode::Apply && !report.counts.applied.is_empty();
         html! {
             @if is_plan && self.may_apply() { (self.plan(report)) }
@@ -205,6 +211,23 @@ fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// R46: each setting that shapes a plan, as it is now.
+fn other_settings(settings: &Settings) -> Markup {
+    html! {
+        p.soft.small {
+            "Shows what other filters, domains and limits would add, and what they would leave out, beside the plan under \
+             the present ones. It writes nothing and changes no setting (R46)."
+        }
+        @for (name, value) in settings.shaping() {
+            label {
+                code { (name) }
+                input type="text" name={ (SETTING) (name) } value=(value) autocomplete="off" spellcheck="false";
+            }
+        }
+        button { "Preview under these settings" }
     }
 }
 

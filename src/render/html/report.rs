@@ -1,7 +1,9 @@
 //! The page of one run.
 
+mod beside;
 mod facts;
 mod notes;
+mod origins;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -78,11 +80,14 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
         @for warning in &report.warnings {
             p.alert.notice { (links.text(warning)) }
         }
+        (beside::settings(report))
         @if report.state == RunState::Ended || !report.actions.is_empty() {
             @if report.has_read() {
                 (tiles(report))
                 (estimate(report))
                 (tools::tools(report))
+                (beside::compared(report, links))
+                (origins::by_hand(report, links))
                 (held(report, links, changes))
                 (failed(&report.failed, links))
                 (plan(report, links))
@@ -131,10 +136,16 @@ fn title(report: &Report) -> String {
         (Mode::Preview, Some(_)) => "Preview of an undo",
         (Mode::Apply, Some(_)) => "Undo",
     };
-    match report.accounts.len() {
-        0 => what.to_owned(),
-        count => format!("{what} for {}", number(count as u64, "account", "accounts")),
-    }
+    let of = match report.accounts.len() {
+        0 => String::new(),
+        count => format!(" for {}", number(count as u64, "account", "accounts")),
+    };
+    let under = if report.is_hypothetical() {
+        " under other settings"
+    } else {
+        ""
+    };
+    format!("{what}{of}{under}")
 }
 
 /// The colour of a run.
@@ -186,6 +197,7 @@ fn estimate(report: &Report) -> Markup {
             p.lead {
                 (words::estimate(report.planned_writes, report.estimate_ms))
                 (match report.mode {
+                    Mode::Preview if report.is_hypothetical() => ".",
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
@@ -201,7 +213,10 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
-    let only = report.wave.as_ref().map(|_| ",\"only\":[\"approved\"]");
+    let only = match &report.wave {
+        Some(_) => ",\"only\":[\"approved\"]",
+        None => "",
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -213,7 +228,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                 @for set in &report.held {
                     section {
                         (held_set(set, links, &changes(set)))
-                        p.why {
+                        @if !set.code.is_empty() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
@@ -222,7 +237,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "
                             code { "POST …/SyncHttp/rejections" } " (R47)."
-                        }
+                        } }
                     }
                 }
             }
@@ -305,6 +320,7 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
                 })
             }
             @if report.actions.is_empty() { p { (without_actions(report)) } }
+            (origins::counts(report))
             @for (kind, actions) in by_kind {
                 (group(&title(kind), actions.len(), html! {
                     ul.rows { @for action in actions { (planned(action, links)) } }
@@ -365,8 +381,8 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_
                 @for it in &action.changes {
                     li {
                         span.attribute { (words::attribute(it.attribute)) } " "
-                        @for value in &it.before { (change(links, value, "")) }
-                        @for value in &it.after { (change(links, "", value)) }
+                        @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
+                        @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
                     }
                 }
             }

@@ -26,6 +26,7 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
         ended: Some(NOW - hours * HOUR),
         error: None,
         is_for_all: true,
+        is_hypothetical: false,
         was_killed: false,
     }
 }
