@@ -160,8 +160,8 @@ async fn r40_every_address_of_a_page_leads_to_its_explanation() {
     for path in [
         String::new(),
         format!("/runs/{}?format=html", applied.id),
-        format!("/accounts/{held}?format=html"),
         "/access?format=html&since=2020-01-01".to_owned(),
+        format!("/accounts/{held}?format=html"),
     ] {
         browser.go(&site.at(&path)).await;
         assert_eq!(browser.run(UNLINKED).await, json!([]), "{path}");
