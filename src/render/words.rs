@@ -23,7 +23,6 @@ use domain::{
     wave::Wave,
 };
 
-
 /// As JSON has it.
 pub(crate) fn key(value: impl Serialize) -> String {
     serde_json::to_value(value)
