@@ -91,7 +91,11 @@ impl Records<'_> {
             let runs = self.past(usize::MAX).await?.runs;
             let mut wanted = runs.into_iter().filter(|past| match last {
                 Last::Any => true,
-                Last::Change => past.run.may_have_written(),
+                // What came of one that ended while it wrote is told by the next apply.
+                Last::Change => {
+                    let is_unsettled = past.phase == Phase::Open && past.run.mode == Mode::Apply;
+                    is_unsettled || past.run.may_have_written()
+                }
                 Last::Open => past.run.state != RunState::Ended,
             });
             return wanted

@@ -395,7 +395,8 @@ impl Running<'_> {
             });
             return self.settle(fetched, plan).await;
         }
-        let record = PlanRecord::of(plan, &fetched.world, fetched.policy.sso_account_key);
+        let key = fetched.policy.sso_account_key;
+        let record = PlanRecord::of(plan, &fetched.world, &self.memory, key);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
         let mut journal =
@@ -412,9 +413,13 @@ impl Running<'_> {
         )
         .instrument(span("apply"))
         .await;
+        let half_done = record.half_done(&applied, &fetched.world);
+        for entry in &half_done {
+            journal.append(entry.clone());
+        }
         applied.finish = applied.finish.or_stopped(journal.finish().await.err());
         self.report.timing.applying_ms = millis(began.elapsed());
-        self.report.record_outcomes(&applied);
+        self.report.record_outcomes(&applied, &half_done);
         self.update_memory(fetched, plan, |ledger, memory| {
             ledger.record_outcomes(memory, &record, &applied);
         });

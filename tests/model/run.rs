@@ -280,7 +280,7 @@ impl Life {
         let read = Read::new(organisation, gone, memory, self);
         let policy = policy(self.limit);
         let plan = plan(&read.world, &policy, memory, &read.matching, wishes);
-        let record = PlanRecord::of(&plan, &read.world, policy.sso_account_key);
+        let record = PlanRecord::of(&plan, &read.world, memory, policy.sso_account_key);
         let planned = Derived::new(Planned {
             read,
             record: Document::new(record),
@@ -506,6 +506,7 @@ impl State {
         let (person, _) = run.asks(action);
         let created = run.delta(action).create.is_some() && answer.outcome().is_done();
         let entry = Entry {
+            left: Vec::new(),
             action: u32::try_from(action).unwrap(),
             outcome: answer.outcome(),
             created: created.then(|| person.id()),

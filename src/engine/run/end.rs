@@ -23,10 +23,6 @@ impl Running<'_> {
         result: Result<(), RunError>,
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
-        let result = result
-            .and_then(|()| self.unless_stopped())
-            .and_then(|()| self.unless_interrupted());
-        let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_out_of_time = matches!(result, Err(RunError::TimeUp(_)));
         let is_in_flight = is_out_of_time && matches!(self.stage, Stage::Writing(_));
         let is_unsettled = is_out_of_time
@@ -35,8 +31,8 @@ impl Running<'_> {
                 Stage::Planned | Stage::Writing(_) | Stage::Written
             );
         match &self.stage {
-            Stage::Planned if is_unsettled => self.report.record_entries(Vec::new()),
-            Stage::Writing(entries) if is_unsettled => self.report.record_entries(entries.take()),
+            Stage::Planned if is_unsettled => self.report.record_entries(&[]),
+            Stage::Writing(entries) if is_unsettled => self.report.record_entries(&entries.take()),
             Stage::Reading
             | Stage::Planned
             | Stage::Writing(_)
@@ -50,6 +46,10 @@ impl Running<'_> {
             self.report.narrow(&self.named);
         }
         self.report.count();
+        let result = result
+            .and_then(|()| self.unless_stopped())
+            .and_then(|()| self.unless_interrupted());
+        let continues = result.is_ok() && self.report.state == RunState::Continues;
         let phase = if continues {
             Phase::Open
         } else {
@@ -93,12 +93,22 @@ impl Running<'_> {
 
     fn conclude_stopped(&mut self) {
         self.report.outcome = RunOutcome::Stopped;
-        self.report.warnings.push(match self.report.remaining {
-            0 => "stopped by a person before anything was written (R34)".into(),
-            left => {
-                format!("stopped by a person, {left} changes left; the next apply makes them (R34)")
+        let text = self.ended_early("stopped by a person", "R34");
+        self.report.warnings.push(text);
+    }
+
+    /// How far a run got that ends in the middle.
+    fn ended_early(&self, how: &str, rule: &str) -> String {
+        let has_written = self.report.counts.may_have_written();
+        match self.report.remaining {
+            0 if has_written => {
+                format!("{how} before the result was compared; the next apply compares it ({rule})")
             }
-        });
+            left if has_written || left > 0 && !self.report.actions.is_empty() => {
+                format!("{how}, {left} changes left; the next apply makes them ({rule})")
+            }
+            _ => format!("{how} before anything was written ({rule})"),
+        }
     }
 
     /// No invocation continues a run that a person has stopped.
@@ -119,10 +129,7 @@ impl Running<'_> {
         if !is_interrupted {
             return Ok(());
         }
-        Err(RunError::Stopped(match self.report.remaining {
-            0 => "interrupted before anything was written; start it again".into(),
-            left => format!("interrupted, {left} changes left; the next apply makes them (R35)"),
-        }))
+        Err(RunError::Stopped(self.ended_early("interrupted", "R35")))
     }
 
     /// A comparison that cannot be made is none: the run itself went well.

@@ -36,6 +36,7 @@ fn report() -> Report {
             after: vec![after],
         };
         report.actions.push(ActionReport {
+            left: Vec::new(),
             action: Action {
                 kind: ActionKind::Create,
                 account: AccountKind::User,
