@@ -167,7 +167,7 @@ fn tiles(report: &Report) -> Markup {
         (Tone::Notice, counts.held, "held back"),
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
-        (Tone::Notice, report.remaining, "not started"),
+        (Tone::Notice, report.remaining, "not completed"),
         (Tone::Notice, attention, "to look at"),
     ];
     html! {

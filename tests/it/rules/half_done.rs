@@ -10,7 +10,10 @@ use cloud_sync::{
     },
     engine::{RunError, RunRequest, history::Last},
     render::{csv, html},
-    sandbox::control::{Fault, FaultKind},
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
     state::RunId,
 };
 use object_store::{ObjectStoreExt as _, memory::InMemory};
@@ -64,8 +67,7 @@ async fn killed_in_a_swap() -> World {
 #[tokio::test(start_paused = true)]
 async fn r34_accounts_that_a_stopped_run_created_are_told_and_taken_back() {
     let mut tenant = people(&["ann", "ben", "cem"]);
-    tenant = tenant
-        .mailbox(cloud_sync::sandbox::exchange::Mailbox::shared(&at("desk")).opened_by(&at("ann")));
+    tenant = tenant.mailbox(Mailbox::shared(&at("desk")).opened_by(&at("ann")));
     let world = World::still(tenant, organisation()).await;
     let zivver = world.sandbox.zivver.control();
     zivver.set_latency(Duration::from_secs(10));
