@@ -413,13 +413,9 @@ impl Running<'_> {
         )
         .instrument(span("apply"))
         .await;
-        let half_done = record.half_done(&applied, &fetched.world);
-        for entry in &half_done {
-            journal.append(entry.clone());
-        }
-        applied.finish = applied.finish.or_stopped(journal.finish().await.err());
+        self.end_journal(journal, &record, &fetched.world, &mut applied)
+            .await;
         self.report.timing.applying_ms = millis(began.elapsed());
-        self.report.record_outcomes(&applied, &half_done);
         self.update_memory(fetched, plan, |ledger, memory| {
             ledger.record_outcomes(memory, &record, &applied);
         });

@@ -17,13 +17,12 @@ pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
         run: run.clone(),
         cause,
     };
-    let plans = read(&state.plans::<PlanRecord>(run), &state.journal(run)).await;
-    let plans = plans.map_err(|error| match error {
-        StateError::Unreadable {
+    let plans = match read(&state.plans::<PlanRecord>(run), &state.journal(run)).await {
+        Err(StateError::Unreadable {
             object, problem, ..
-        } => no_record(format!("{object} is unreadable: {problem}")),
-        error => error.into(),
-    })?;
+        }) => return Err(no_record(format!("{object} is unreadable: {problem}"))),
+        read => read?,
+    };
     let summary = state.summary::<RunSummary>(run).await?;
     let summary = summary.map(|summary| summary.summary);
     if plans.is_empty() && summary.is_none() {

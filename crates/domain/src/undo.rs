@@ -409,12 +409,6 @@ impl Reverser<'_> {
         }
     }
 
-    /// Whether its address is the one before the run when the undo has ended, though the run was to change it.
-    fn has_address_before(&self) -> bool {
-        let (before, after) = &self.touched.address;
-        before != after && (self.delta.rename.is_some() || self.view().address() == before)
-    }
-
     fn name(&mut self) {
         let Some((before, after)) = &self.touched.name else {
             return;
@@ -466,7 +460,7 @@ impl Reverser<'_> {
         }
         // A rename takes the new address out of the aliases without a word.
         let old_alias = &self.touched.address.1;
-        if self.has_address_before()
+        if self.delta.rename.is_some()
             && self.touched.aliases_before.contains(old_alias)
             && !now.contains(old_alias)
         {

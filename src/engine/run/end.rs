@@ -6,10 +6,13 @@ use super::{Running, Stage, millis, release, second};
 use crate::{
     domain::{
         comparison::since,
+        execute::Applied,
         mode::Trigger,
+        record::PlanRecord,
         report::{Report, RunOutcome, RunState},
+        world::World,
     },
-    engine::{Progress, RunError, RunSummary, progress::span},
+    engine::{Progress, RunError, RunSummary, journal::Journal, progress::span},
     state::{Keep, Phase, StateError, lock::LockGuard},
 };
 
@@ -89,6 +92,23 @@ impl Running<'_> {
         self.engine.announce(&self.report, has_failed_before).await;
         self.engine.progress().show(Progress::Ended);
         Ok(self.report)
+    }
+
+    /// R35: the journal, and the report, have at last what became of the actions of which a part was made.
+    pub(super) async fn end_journal(
+        &mut self,
+        mut journal: Journal,
+        record: &PlanRecord,
+        world: &World,
+        applied: &mut Applied,
+    ) {
+        let half_done = record.half_done(applied, world);
+        for entry in &half_done {
+            journal.append(entry.clone());
+        }
+        let finish = std::mem::take(&mut applied.finish);
+        applied.finish = finish.or_stopped(journal.finish().await.err());
+        self.report.record_outcomes(applied, &half_done);
     }
 
     fn conclude_stopped(&mut self) {
