@@ -519,7 +519,7 @@ pub(super) fn problem(error: &RunError) -> Problem {
         RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
         RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
         RunError::LockHeld { .. } => ProblemKind::LockHeld,
-        RunError::State(_) => ProblemKind::State,
+        RunError::State(_) | RunError::NoRecord { .. } => ProblemKind::State,
         RunError::UnknownApproval(_)
         | RunError::ExpiredApproval(_)
         | RunError::NotHeld(_)

@@ -30,6 +30,7 @@ const HOSTILE: [&str; 9] = [
 
 fn action(at: usize, name: &str) -> ActionReport {
     ActionReport {
+        left: Vec::new(),
         action: Action {
             kind: ActionKind::Update,
             account: AccountKind::User,
