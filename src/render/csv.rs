@@ -163,7 +163,7 @@ pub fn table<R: AsRef<[String]>>(
     csv.into_text()
 }
 
-fn converged(report: &Report) -> &'static str {
+fn verified(report: &Report) -> &'static str {
     match report.verification() {
         Verification::Preview | Verification::NotVerified => "not verified",
         Verification::Undone => "undone",
@@ -214,7 +214,7 @@ fn facts(csv: &mut Table, report: &Report) {
         &report.requests.exchange.total.to_string(),
     );
     fact("requests_zivver", &report.requests.zivver.total.to_string());
-    fact("converged", converged(report));
+    fact("converged", verified(report));
     if let Some(others) = report.others {
         fact("other_findings", &others.findings.to_string());
         fact("other_attention", &others.attention.to_string());

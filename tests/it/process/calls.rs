@@ -67,7 +67,7 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     assert_eq!(host.queue.len(), 0);
     // R28: under PERFORM_SYNC=true a preview is no success; infra/queries/no-success.kql looks for these words.
     until("the preview is logged", || {
-        host.log().has("success=false complete=true")
+        host.log().has("success=false fresh=false complete=true")
     })
     .await;
     assert!(!host.log().has("success=true"), "{}", host.log());

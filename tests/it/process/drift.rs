@@ -58,7 +58,7 @@ async fn r44_a_report_says_what_was_changed_by_hand_and_what_in_exchange() {
     }
     let csv = page(&host, &preview, "csv").await;
     for row in [
-        r#""name","By Hand","Person settled00001","","R22","#,
+        r#""name","By Hand","Person settled00001","","R16","#,
         r#""changed_by_hand""#,
         r#""run","","","","","origin_exchange_changed","","1""#,
     ] {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger},
+        plan::Action,
         report::{ActionOutcome, Report},
     },
     engine::RunRequest,
@@ -344,4 +345,13 @@ pub(super) fn readdress(tenant: &mut Tenant, from: &str, to: &str, keeps: bool) 
     if keeps {
         mailbox.email_addresses.push(format!("smtp:{}", at(from)));
     }
+}
+
+/// The apply after a preview knows more of where a change comes from (R44).
+pub(super) fn without_origins(action: &Action) -> Action {
+    let mut action = action.clone();
+    for change in &mut action.changes {
+        change.origins.clear();
+    }
+    action
 }
