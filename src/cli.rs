@@ -31,6 +31,7 @@ use crate::{
         address::SmtpAddress,
         explain::Explanation,
         mode::{Mode, Trigger},
+        principal::Principal,
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest, RunSummary, history::Last},
@@ -290,7 +291,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let request = RunRequest {
                 approve,
                 approve_accounts: approve_accounts.into_iter().collect(),
-                ..RunRequest::new(mode, Trigger::CommandLine)
+                ..run_request(mode)
             };
             undo(&engine(links)?, &run, request, output, &show).await
         }
@@ -319,6 +320,18 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         Command::Completions { shell } => print(&generated::completions(shell), output),
         Command::Man { command } => print(&generated::man(command.as_deref())?, output),
         Command::Serve { .. } => unreachable!("it was answered before"),
+    }
+}
+
+/// R41: who uses this computer.
+fn me() -> Principal {
+    whoami::username().map_or(Principal::Unnamed, |name| Principal::os_user(&name))
+}
+
+fn run_request(mode: Mode) -> RunRequest {
+    RunRequest {
+        started_by: Some(me()),
+        ..RunRequest::new(mode, Trigger::CommandLine)
     }
 }
 

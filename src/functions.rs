@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod api;
 pub mod app;
+mod caller;
 mod dashboard;
 mod form;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod invocation;
 pub mod message;
 pub mod problem;
 pub mod server;
+mod starts;
 mod tick;
 mod views;
 

@@ -20,6 +20,7 @@ use crate::{
         guard::{Limit, Limits},
         health::Host,
         mode::PerformSync,
+        principal::Role,
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
     },
@@ -77,6 +78,12 @@ pub struct Settings {
     /// Object ids or addresses of groups, as written; empty for no filter (R14).
     pub source_filter: BTreeSet<String>,
     pub perform_sync: PerformSync,
+    /// R41: what a caller may do who gives a function key and does not sign in.
+    pub key_role: Role,
+    /// R41: another person than the one whose run held a set must approve it.
+    pub four_eyes: bool,
+    /// R41: App Service authentication is on, so that the names that it passes on are true.
+    pub signs_in: bool,
     pub identity: Identity,
     pub exo_url: Url,
     pub exo_permissions: Strategy,
@@ -221,6 +228,9 @@ impl Settings {
             target_filter: r.optional(&table::TARGET_FILTER).unwrap_or_default(),
             source_filter: r.optional(&table::SOURCE_FILTER).unwrap_or_default(),
             perform_sync: r.value(&table::PERFORM_SYNC),
+            key_role: r.value(&table::KEY_ROLE),
+            four_eyes: r.value(&table::FOUR_EYES),
+            signs_in: is_on(&lookup, "WEBSITE_AUTH_ENABLED"),
             identity: read_identity(r, &lookup),
             exo_url: r.value(&table::EXO_URL),
             exo_permissions: r.value(&table::EXO_PERMISSIONS),
@@ -243,7 +253,19 @@ impl Settings {
         };
         reader.finish()?;
         settings.warnings.extend(settings.budget_warning(&lookup));
+        settings.warnings.extend(settings.four_eyes_warning());
         Ok(settings)
+    }
+
+    /// R41
+    fn four_eyes_warning(&self) -> Option<String> {
+        let nobody_signs_in = self.four_eyes && self.host.is_present && !self.signs_in;
+        nobody_signs_in.then(|| {
+            format!(
+                "{PREFIX}FOUR_EYES is true and App Service authentication is off: nobody can approve what is held; turn \
+                 sign-in on (docs/deploy.md), or set it to false (R41)"
+            )
+        })
     }
 
     /// The host kills the process at its timeout, which host.json sets to 10 minutes (`docs/specs/functions-host.md`,
@@ -303,12 +325,6 @@ fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<Mai
 /// Settings of the host itself, as it reads them: on Linux a `.` in a name may have become `_`.
 fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
     let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
-    let is_on = |name: &String| {
-        set(name).is_some_and(|text| {
-            let text = text.trim();
-            text == "1" || text.eq_ignore_ascii_case("true")
-        })
-    };
     let names = ["SyncTimer", "SyncQueue"].into_iter().flat_map(|function| {
         [".", "__", "_"].map(|dot| format!("AzureWebJobs{dot}{function}{dot}Disabled"))
     });
@@ -317,8 +333,16 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
             .into_iter()
             .any(|name| set(name).is_some()),
         schedule: set("SYNC_SCHEDULE"),
-        disabled: names.filter(is_on).collect(),
+        disabled: names.filter(|name| is_on(lookup, name)).collect(),
     }
+}
+
+/// A switch of the platform.
+fn is_on(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> bool {
+    lookup(name).is_some_and(|text| {
+        let text = text.trim();
+        text == "1" || text.eq_ignore_ascii_case("true")
+    })
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

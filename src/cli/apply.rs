@@ -16,12 +16,7 @@ use super::{
     reported, shown, text, words,
 };
 use crate::{
-    domain::{
-        address::SmtpAddress,
-        mode::{Mode, Trigger},
-        report::Report,
-        wave::Wave,
-    },
+    domain::{address::SmtpAddress, mode::Mode, report::Report, wave::Wave},
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
 
@@ -30,7 +25,7 @@ pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunReque
     RunRequest {
         accounts: accounts.addresses.into_iter().collect(),
         wave: wave.wave(),
-        ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
+        ..super::run_request(Mode::Preview)
     }
 }
 
@@ -73,7 +68,7 @@ pub(super) fn request(
     approve_accounts: Vec<SmtpAddress>,
     wave: WaveArgs,
 ) -> Result<RunRequest, CliError> {
-    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let mut request = super::run_request(Mode::Apply);
     request.approve = approve;
     request.approve_accounts = approve_accounts.into_iter().collect();
     request.wave = wave.wave();
@@ -208,6 +203,7 @@ async fn previewed(
         return Ok(Report::clone(report));
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
+    preview.started_by.clone_from(&request.started_by);
     preview.accounts.clone_from(&request.accounts);
     preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await

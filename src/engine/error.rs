@@ -6,6 +6,7 @@ use crate::{
         address::SmtpAddress,
         mode::WritesForbidden,
         named::{UnknownAddress, in_words},
+        principal::SecondPerson,
         seen::TargetDoubt,
     },
     exchange::ExchangeError,
@@ -63,6 +64,9 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R41
+    #[error("the code {0:?} is not approved, since CLOUD_SYNC__FOUR_EYES is true: {1} (R41)")]
+    FourEyes(String, SecondPerson),
     /// R47
     #[error(
         "the codes hold no change of {0}; the report of the last run lists the changes of each code (R47)"
@@ -120,6 +124,7 @@ impl RunError {
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
+            | Self::FourEyes(..)
             | Self::NotHeld(_)
             | Self::NotRejected(_)
             | Self::NoPlan(..)

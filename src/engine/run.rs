@@ -393,7 +393,10 @@ impl Running<'_> {
             });
             return self.settle(fetched, plan).await;
         }
-        let record = PlanRecord::of(plan, &fetched.world, fetched.policy.sso_account_key);
+        let record = PlanRecord {
+            started_by: self.request.started_by.clone(),
+            ..PlanRecord::of(plan, &fetched.world, fetched.policy.sso_account_key)
+        };
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
         let mut journal =

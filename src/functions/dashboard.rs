@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{Response, views};
+use super::{Response, caller::Caller, views};
 use crate::{
     domain::{
         all_clear::{AllClear, Standing},
@@ -45,6 +45,8 @@ pub(super) struct Dashboard<'a> {
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
+    /// R41
+    pub(super) caller: &'a Caller,
 }
 
 impl Dashboard<'_> {
@@ -226,6 +228,7 @@ impl Dashboard<'_> {
                     (fact("Lock", value(&health.lock)))
                     (fact("State", value(&health.state)))
                     (fact("Version", health.version))
+                    (fact("You", html! { (value(&self.caller.principal.to_string())) ", " (self.caller.role.name()) }))
                 }
             }
         }

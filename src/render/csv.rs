@@ -10,6 +10,7 @@ use super::{
 use domain::{
     all_clear::Verification,
     plan::{Action, Attribute},
+    principal::Principal,
     report::Report,
 };
 
@@ -160,6 +161,10 @@ fn facts(csv: &mut Table, report: &Report) {
     fact("id", &report.id);
     fact("mode", &key(report.mode));
     fact("trigger", &key(report.trigger));
+    let name = |by: &Option<Principal>| by.as_ref().map(ToString::to_string).unwrap_or_default();
+    fact("started_by", &name(&report.started_by));
+    fact("approves", &report.approves.join("; "));
+    fact("stopped_by", &name(&report.stopped_by));
     fact("outcome", standing_of(report.state, report.outcome));
     fact("error", report.error.as_deref().unwrap_or_default());
     fact("started", &report.started);

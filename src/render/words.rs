@@ -13,6 +13,7 @@ use domain::{
     mode::{Mode, PerformSync, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
+    principal::Principal,
     report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
     wave::Wave,
@@ -472,6 +473,24 @@ pub(crate) fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Http => "dashboard or HTTP",
         Trigger::CommandLine => "command line",
     }
+}
+
+/// R41: who started a run, and how.
+pub(crate) fn started_by(trigger: Trigger, by: Option<&Principal>) -> String {
+    let how = self::trigger(trigger);
+    match by {
+        None | Some(Principal::Timer | Principal::Unnamed) => how.to_owned(),
+        Some(
+            by @ (Principal::SignedIn { .. }
+            | Principal::FunctionKey { .. }
+            | Principal::OsUser { .. }),
+        ) => format!("{by}, {how}"),
+    }
+}
+
+/// R27, R41: the codes that were approved with the start of a run.
+pub(crate) fn approves(codes: &[String]) -> String {
+    format!("approved {}", codes.join(", "))
 }
 
 pub(crate) fn finding(kind: FindingKind) -> &'static str {

@@ -10,7 +10,7 @@ use super::{
     TargetFilter,
     value::{self, Parsed},
 };
-use domain::address::SmtpAddress;
+use domain::{address::SmtpAddress, principal::Role};
 
 /// One setting, as the documentation describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,14 @@ settings! {
     PERFORM_SYNC: PerformSync = Value("false"), value::perform_sync,
         "`false`, `on-demand`, `true`", "R28",
         "Which runs may write: none; only those that a person starts as `apply`; those of the schedule too.";
+    KEY_ROLE: Role = Value("approver"), value::role,
+        "`reader`, `operator`, `approver`", "R41",
+        "What a caller may do who gives a function key and does not sign in: look; start and stop runs too; approve and reject too. \
+         Who signs in has the roles that Entra gives.";
+    FOUR_EYES: bool = Value("false"), value::boolean,
+        "`false`, `true`", "R41",
+        "Whether another person than the one whose run held a set must approve it. It needs sign-in with Microsoft Entra; no approval \
+         by a function key or on the command line then counts.";
     ACCESS_TOKEN: Secret = Nothing, value::bearer_token,
         "bearer token", "",
         "Secret. A token for Exchange Online, in place of an identity. For a computer of your own; it ends within a day.";

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use domain::address::{SmtpAddress, ascii_domain};
+use domain::{
+    address::{SmtpAddress, ascii_domain},
+    principal::Role,
+};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
@@ -217,6 +220,19 @@ pub(super) fn perform_sync(text: &str) -> Parsed<PerformSync> {
         "on-demand" => Ok(PerformSync::OnDemand),
         "true" | "1" => Ok(PerformSync::Always),
         _ => Err(not_one_of(text, "`false`, `on-demand` or `true`")),
+    }
+}
+
+pub(super) fn role(text: &str) -> Parsed<Role> {
+    let role = Role::named(unquoted(text));
+    role.ok_or_else(|| not_one_of(text, "`reader`, `operator` or `approver`"))
+}
+
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "false" | "0" => Ok(false),
+        "true" | "1" => Ok(true),
+        _ => Err(not_one_of(text, "`false` or `true`")),
     }
 }
 

@@ -15,3 +15,4 @@ mod signals;
 mod stopping;
 mod storage;
 mod unstarted;
+mod who;

@@ -430,7 +430,7 @@ impl State {
     fn offer(&mut self, plan: &Plan) {
         for held in &plan.held {
             let known = self.approvals.get(&held.code);
-            if let Some(approval) = Approval::offer(held, known, self.now) {
+            if let Some(approval) = Approval::offer(held, known, None, false, self.now) {
                 self.approvals.edit(|all| {
                     all.insert(held.code.clone(), approval);
                 });

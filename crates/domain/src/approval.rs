@@ -9,6 +9,7 @@ use super::{
     guard::Class,
     health::CLOCKS_DIFFER_S,
     held::{HeldChange, HeldSet},
+    principal::Principal,
 };
 
 /// How long a code may be used after it was shown, in seconds.
@@ -26,12 +27,26 @@ pub struct Approval {
     pub changes: Vec<HeldChange>,
     /// Fingerprints of changes that were made, or are about to be: each once.
     pub used: BTreeSet<String>,
+    /// R41: who started the run that held the set first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_by: Option<Principal>,
+    /// R41: who approved it last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approved_by: Option<Principal>,
 }
 
 impl Approval {
     /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or was first used:
     /// then it does not begin anew. `None` if `known` stays.
-    pub fn offer(held: &HeldSet, known: Option<&Self>, now: i64) -> Option<Self> {
+    /// R41: who held it first remains, unless that does not tell a person: a later run holds it all the same. With
+    /// `four_eyes` a code of such a holder cannot be in use.
+    pub fn offer(
+        held: &HeldSet,
+        known: Option<&Self>,
+        by: Option<&Principal>,
+        four_eyes: bool,
+        now: i64,
+    ) -> Option<Self> {
         // What was shown just now is left alone: an apply beside this run may be about to use it.
         let stays = |known: &Self| {
             let age = if known.used.is_empty() {
@@ -41,6 +56,11 @@ impl Approval {
             };
             known.has_age(now, age)
         };
+        let holder = known.and_then(|known| known.held_by.as_ref());
+        let held_by = holder.filter(|it| it.is_certain()).or(by).or(holder);
+        let gets_holder =
+            |known: &Self| four_eyes && known.used.is_empty() && known.held_by.as_ref() != held_by;
+        let stays = |known: &Self| stays(known) && !gets_holder(known);
         if known.is_some_and(stays) {
             return None;
         }
@@ -49,6 +69,8 @@ impl Approval {
             shown: now,
             changes: held.changes.clone(),
             used: BTreeSet::new(),
+            held_by: held_by.cloned(),
+            approved_by: None,
         })
     }
 
@@ -113,6 +135,8 @@ mod tests {
             shown,
             changes: Vec::new(),
             used: BTreeSet::new(),
+            held_by: None,
+            approved_by: None,
         };
         for (shown, is_expired) in [
             (0, false),

@@ -42,6 +42,7 @@ pub mod offenders;
 pub mod order;
 pub mod outsider;
 pub mod plan;
+pub mod principal;
 pub mod probe;
 pub mod record;
 pub mod rejection;

@@ -11,6 +11,7 @@ use super::{
     guard::Class,
     held::HeldChange,
     ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
+    principal::Principal,
     seen::{SeenAccounts, TargetDoubt},
 };
 
@@ -207,6 +208,9 @@ pub struct Rejection {
     pub change: HeldChange,
     /// Epoch seconds.
     pub at: i64,
+    /// R41
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<Principal>,
     /// The account, once a run has planned the change again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,

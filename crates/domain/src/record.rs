@@ -16,6 +16,7 @@ use crate::{
     ids::{ObjectId, ScimId},
     memory::{BegunRename, WrittenKey},
     plan::Plan,
+    principal::Principal,
     settle::aside,
     undo::{AddedDelegate, DelegateChanges},
     world::{SsoAccountKey, World},
@@ -27,6 +28,9 @@ pub struct PlanRecord {
     /// R26: the state in which the run began.
     #[serde(default)]
     pub began: Option<Base>,
+    /// R41: who started the run; who approved, where changes of it were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Principal>,
     pub actions: Vec<PlannedAction>,
 }
 
@@ -128,6 +132,7 @@ impl PlanRecord {
             });
         Self {
             began: Some(plan.began),
+            started_by: None,
             actions: actions.collect(),
         }
     }

@@ -12,6 +12,7 @@ use super::{
     matching::Matching,
     memory::{Memory, Rejection, SourceState},
     note::{Code, Note},
+    principal::Principal,
     undo::{knows_source, mailbox_source, source_state},
     wishes::Wishes,
     world::{Policy, World},
@@ -27,8 +28,10 @@ impl Rejection {
     }
 
     fn note(&self, address: &SmtpAddress) -> Note {
+        let by = self.by.as_ref().map(|by| format!(" by {by}"));
         let text = format!(
-            "rejected with the code {}, and not made until it changes: {}",
+            "rejected{} with the code {}, and not made until it changes: {}",
+            by.unwrap_or_default(),
             self.code,
             self.change.in_words()
         );
@@ -139,6 +142,7 @@ impl Memory {
         code: &str,
         approval: &Approval,
         accounts: &BTreeSet<SmtpAddress>,
+        by: Option<&Principal>,
         now: i64,
     ) -> Vec<Rejection> {
         let changes = approval.changes_of(accounts);
@@ -153,6 +157,7 @@ impl Memory {
                 code: code.to_owned(),
                 change: change.clone(),
                 at: now,
+                by: by.cloned(),
                 account: None,
                 source: None,
             });

@@ -15,6 +15,7 @@ use super::{
     named::UnknownAddress,
     note::{Code, Note},
     plan::{Action, ActionKind, AttributeChange, Plan},
+    principal::Principal,
     record::{Deeds, Entry, PlanRecord},
     since::Since,
     suspended::Suspended,
@@ -33,6 +34,15 @@ pub struct Report {
     pub state: RunState,
     pub mode: Mode,
     pub trigger: Trigger,
+    /// R41: who started it; who approved, if it has codes in `approves`. `None` in a report of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Principal>,
+    /// R27: the codes of the held sets that were approved with its start.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approves: Vec<String>,
+    /// R41: who stopped it, if a person did (R34).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped_by: Option<Principal>,
     pub outcome: RunOutcome,
     /// Why the run failed, or stopped early: one line with cause and remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -233,6 +243,9 @@ impl Report {
             state: RunState::Running,
             mode,
             trigger,
+            started_by: Principal::of_trigger(trigger),
+            approves: Vec::new(),
+            stopped_by: None,
             outcome: RunOutcome::Open,
             error: None,
             is_final: false,

@@ -21,6 +21,7 @@ use crate::{
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
+        principal::{Principal, second_person},
         record::PlanRecord,
         report::ActionOutcome,
         world::World,
@@ -42,7 +43,10 @@ impl Engine {
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
             match valid_approval(self.state().await?, code, now).await {
-                Ok(approval) => drop(approvals.insert(code.clone(), approval)),
+                Ok(approval) => {
+                    self.require_second_person(code, &approval, request)?;
+                    approvals.insert(code.clone(), approval);
+                }
                 // The rest of a run that has begun continues without it.
                 Err(RunError::ExpiredApproval(_)) if self.has_begun(request).await? => {}
                 Err(error) => return Err(error),
@@ -52,6 +56,20 @@ impl Engine {
             know_accounts(approvals.values(), &request.approve_accounts)?;
         }
         Ok(approvals)
+    }
+
+    /// R41: `FOUR_EYES`.
+    fn require_second_person(
+        &self,
+        code: &str,
+        approval: &Approval,
+        request: &RunRequest,
+    ) -> Result<(), RunError> {
+        if !self.settings().four_eyes {
+            return Ok(());
+        }
+        let (holder, approver) = (approval.held_by.as_ref(), request.started_by.as_ref());
+        second_person(holder, approver).map_err(|why| RunError::FourEyes(code.to_owned(), why))
     }
 
     async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
@@ -79,7 +97,11 @@ impl Records<'_> {
     }
 
     /// R47: rejects what a code stands for, or takes that back. Gives the changes.
-    pub async fn decide(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+    pub async fn decide(
+        &self,
+        decision: &Decision,
+        by: Option<&Principal>,
+    ) -> Result<Vec<Rejection>, RunError> {
         // A run that writes would overwrite the memory, or fail since it has changed (R29).
         let id = RunId::after(None, self.clock.now(), 0);
         let lock = self.state.lock(self.lease);
@@ -91,12 +113,16 @@ impl Records<'_> {
                 });
             }
         };
-        let decided = self.decide_alone(decision).await;
+        let decided = self.decide_alone(decision, by).await;
         release(Some(guard)).await;
         decided
     }
 
-    async fn decide_alone(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+    async fn decide_alone(
+        &self,
+        decision: &Decision,
+        by: Option<&Principal>,
+    ) -> Result<Vec<Rejection>, RunError> {
         let Decision {
             code,
             accounts,
@@ -109,7 +135,7 @@ impl Records<'_> {
         } else {
             let approval = valid_approval(self.state, code, now).await?;
             know_accounts(std::iter::once(&approval), accounts)?;
-            memory.reject(code, &approval, accounts, now)
+            memory.reject(code, &approval, accounts, by, now)
         };
         if *takes_back && changed.is_empty() {
             return Err(RunError::NotRejected(code.clone()));
@@ -158,9 +184,12 @@ impl Running<'_> {
 
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
         let now = self.engine.now().as_second();
+        let by = self.request.started_by.as_ref();
+        let four_eyes = self.engine.settings().four_eyes;
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
-            if let Some(approval) = Approval::offer(held, known.as_ref(), now) {
+            let offered = Approval::offer(held, known.as_ref(), by, four_eyes, now);
+            if let Some(approval) = offered {
                 self.state.save_approval(&held.code, &approval).await?;
             }
         }
@@ -239,6 +268,7 @@ impl Running<'_> {
             .collect();
         for (code, approval) in &mut self.approvals {
             if approval.use_up(&planned) {
+                approval.approved_by.clone_from(&self.request.started_by);
                 self.state.save_approval(code, approval).await?;
             }
         }

@@ -93,17 +93,20 @@ impl Running<'_> {
 
     fn conclude_stopped(&mut self) {
         self.report.outcome = RunOutcome::Stopped;
+        let by = self.watch.stopped().and_then(|stopped| stopped.by.as_ref());
+        self.report.stopped_by = by.cloned();
+        let by = by.map_or_else(|| "a person".to_owned(), ToString::to_string);
         self.report.warnings.push(match self.report.remaining {
-            0 => "stopped by a person before anything was written (R34)".into(),
+            0 => format!("stopped by {by} before anything was written (R34)"),
             left => {
-                format!("stopped by a person, {left} changes left; the next apply makes them (R34)")
+                format!("stopped by {by}, {left} changes left; the next apply makes them (R34)")
             }
         });
     }
 
     /// No invocation continues a run that a person has stopped.
     fn unless_stopped(&self) -> Result<(), RunError> {
-        let is_stopped = self.report.state == RunState::Continues && self.watch.is_stopped();
+        let is_stopped = self.report.state == RunState::Continues && self.watch.stopped().is_some();
         if is_stopped {
             Err(RunError::StoppedByPerson)
         } else {

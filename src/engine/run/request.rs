@@ -9,6 +9,7 @@ use crate::{
         address::SmtpAddress,
         health::{self, epoch},
         mode::{Mode, Trigger},
+        principal::Principal,
         report::{Counts, Report, RunOutcome, RunState},
         wave::Wave,
     },
@@ -23,6 +24,8 @@ pub struct RunRequest {
     pub id: Option<RunId>,
     pub mode: Mode,
     pub trigger: Trigger,
+    /// R41; also who approves, if there are codes in `approve`.
+    pub started_by: Option<Principal>,
     /// R39; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
@@ -51,6 +54,7 @@ impl RunRequest {
             id: None,
             mode,
             trigger,
+            started_by: Principal::of_trigger(trigger),
             accounts: BTreeSet::new(),
             approve: Vec::new(),
             approve_accounts: BTreeSet::new(),
@@ -71,6 +75,12 @@ pub struct RunSummary {
     pub id: String,
     pub mode: Mode,
     pub trigger: Trigger,
+    /// R41
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Principal>,
+    /// R41: who stopped it (R34).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped_by: Option<Principal>,
     pub state: RunState,
     pub outcome: RunOutcome,
     pub started: String,
@@ -146,6 +156,9 @@ impl RunSummary {
             self.started.clone(),
         );
         Report {
+            started_by: self.started_by.clone(),
+            approves: self.approve.clone(),
+            stopped_by: self.stopped_by.clone(),
             state: self.state,
             outcome: self.outcome,
             error: self.error.clone(),
@@ -175,6 +188,8 @@ impl RunSummary {
             id: report.id.clone(),
             mode: report.mode,
             trigger: report.trigger,
+            started_by: request.started_by.clone(),
+            stopped_by: report.stopped_by.clone(),
             state: report.state,
             outcome: report.outcome,
             started: report.started.clone(),

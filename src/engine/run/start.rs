@@ -133,6 +133,8 @@ impl Engine {
         }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         report.undoes = request.undo.as_ref().map(ToString::to_string);
+        report.started_by.clone_from(&request.started_by);
+        report.approves.clone_from(&request.approve);
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
         report.perform_sync = Some(self.settings().perform_sync);
         report.wave.clone_from(&request.wave);
@@ -147,8 +149,10 @@ impl Engine {
         }
         let watch = Watch::start(state, &id, &self.shared.links.stop);
         // A run that waited may have been stopped meanwhile.
-        if request.id.is_some() && state.is_stopped(&id).await? {
-            watch.stop_by_person();
+        if request.id.is_some()
+            && let Some(stopped) = state.stopped(&id).await?
+        {
+            watch.stop_by_person(stopped);
         }
         let mut running = Running {
             engine: self,

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::{
     super::words::{self, number, thousands},
-    Links, Page, Tone, badge, change, group, tile, time,
+    Links, Page, Tone, badge, change, group, tile, time, value,
 };
 use domain::{
     all_clear::{AllClear, Verification},
@@ -59,7 +59,8 @@ pub fn heading(report: &Report, links: Links<'_>) -> Markup {
             }
         }
         p.soft {
-            (time(&report.started)) " · by " (words::trigger(report.trigger))
+            (time(&report.started)) " · by " (value(&words::started_by(report.trigger, report.started_by.as_ref())))
+            @if !report.approves.is_empty() { " · " (words::approves(&report.approves)) " (R27)" }
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
             @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
             @if let Some(preview) = &report.applies { " · only what preview " (links.run(preview)) " showed (R28)" }

@@ -124,6 +124,7 @@ impl Faces {
     async fn get(&self, path: &str, format: &str) -> (u16, String) {
         let segments = path.split('/').filter(|it| !it.is_empty());
         let request = Request {
+            key: None,
             method: "GET".into(),
             segments: segments.map(ToOwned::to_owned).collect(),
             query: BTreeMap::from([("format".to_owned(), format.to_owned())]),

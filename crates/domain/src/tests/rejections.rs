@@ -37,9 +37,11 @@ fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> 
     let accounts: BTreeSet<_> = accounts.iter().map(|text| address(text)).collect();
     let held = scene.plan().plan.held;
     let set = held.iter().find(|set| set.class == class).unwrap();
-    let approval = Approval::offer(set, None, NOW).unwrap();
+    let approval = Approval::offer(set, None, None, false, NOW).unwrap();
     let now = scene.wishes.now;
-    scene.memory.reject(&set.code, &approval, &accounts, now)
+    scene
+        .memory
+        .reject(&set.code, &approval, &accounts, None, now)
 }
 
 /// Changes, holds, and what is said of rejected changes.
@@ -128,10 +130,14 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
         shown: NOW,
         changes: rejected.iter().map(|it| it.change.clone()).collect(),
         used: BTreeSet::new(),
+        held_by: None,
+        approved_by: None,
     };
     let now = scene.wishes.now;
     let code = &rejected[0].code;
-    scene.memory.reject(code, &approval, &BTreeSet::new(), now)
+    scene
+        .memory
+        .reject(code, &approval, &BTreeSet::new(), None, now)
 }
 
 #[test]
@@ -296,13 +302,13 @@ proptest! {
         let mut scene = Scene::parse(&lines.join("\n"));
         let before = scene.plan();
         for set in &before.plan.held {
-            let approval = Approval::offer(set, None, NOW).unwrap();
+            let approval = Approval::offer(set, None, None, false, NOW).unwrap();
             let accounts: BTreeSet<_> = set.changes.iter()
                 .filter(|_| choose(2) == 0)
                 .map(|change| change.address.clone())
                 .collect();
             if !accounts.is_empty() {
-                scene.memory.reject(&set.code, &approval, &accounts, NOW);
+                scene.memory.reject(&set.code, &approval, &accounts, None, NOW);
             }
         }
         let after = scene.plan();
