@@ -106,6 +106,8 @@ pub struct Settings {
     /// How long a run stays that wrote (R35).
     pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
+    /// Where people open the dashboard, without a trailing slash; for links in messages.
+    pub dashboard_url: Option<Url>,
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
     pub host: Host,
@@ -246,6 +248,7 @@ impl Settings {
             keep_runs: r.value(&table::KEEP_RUNS),
             keep_applied: r.value(&table::KEEP_APPLIED),
             notify_url: r.optional(&table::NOTIFY_URL),
+            dashboard_url: read_dashboard_url(r, &lookup),
             mail: read_mail(r),
             host: read_host(&lookup),
             deployed: deployed::compare(&lookup),
@@ -299,6 +302,19 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
         );
     }
     Identity::choose(token, endpoint, client_id)
+}
+
+/// The platform says under which name it serves the app.
+fn read_dashboard_url<L: Fn(&str) -> Option<String>>(
+    r: &mut Reader<'_, L>,
+    lookup: &L,
+) -> Option<Url> {
+    let set = r.optional(&table::DASHBOARD_URL);
+    let of_platform = || {
+        let host = lookup("WEBSITE_HOSTNAME").filter(|text| !text.trim().is_empty())?;
+        Url::parse(&format!("https://{}/api/SyncHttp", host.trim())).ok()
+    };
+    set.or_else(of_platform)
 }
 
 /// A server without sender or receivers is half a setting.

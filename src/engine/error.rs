@@ -56,7 +56,7 @@ pub enum RunError {
     UnknownApproval(String),
     /// R27
     #[error(
-        "the code {0:?} has expired: codes serve for 24 hours; start a preview: it shows the codes of what is held now, and they serve again (R27)"
+        "the code {0:?} has expired: codes serve for 24 hours, and as long as the last complete run holds the same set; start a preview: it shows the codes of what is held now, and they serve again (R27)"
     )]
     ExpiredApproval(String),
     /// R27

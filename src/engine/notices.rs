@@ -16,7 +16,8 @@ impl Engine {
         let setting = self.settings().perform_sync;
         let last = self.complete_for_people().await;
         let figures = last.as_ref().map(Complete::figures);
-        self.tell(|before| after_run(before, report, setting, figures.as_ref()))
+        let now = self.now().as_second();
+        self.tell(|before| after_run(before, report, setting, figures.as_ref(), now))
             .await;
         let is_told = has_failed_before && report.outcome == RunOutcome::Failed;
         if let Some(settings) = &self.settings().mail
@@ -28,16 +29,15 @@ impl Engine {
         }
     }
 
-    /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.
+    /// Tells that no run succeeds any more, and once a day what still waits for a person; to be asked at each tick and by
+    /// whatever asks for health, since a run that never starts tells nothing.
     pub async fn announce_silence(&self) {
         match self.overdue().await {
             Ok(overdue) => {
-                let figures = match overdue {
-                    Some(_) => self.complete_for_people().await,
-                    None => None,
-                };
+                let figures = self.complete_for_people().await;
                 let figures = figures.as_ref().map(Complete::figures);
-                self.tell(|before| at_tick(before, overdue, figures.as_ref()))
+                let now = self.now().as_second();
+                self.tell(|before| at_tick(before, overdue, figures.as_ref(), now))
                     .await;
             }
             Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
@@ -60,7 +60,8 @@ impl Engine {
             let before: Notified = state.notified().await?.unwrap_or_default();
             let (after, notice) = decide(&before);
             if let Some(notice) = notice
-                && let Err(error) = notify::send(address, &notice).await
+                && let Err(error) =
+                    notify::send(address, &notice, self.settings().dashboard_url.as_ref()).await
             {
                 // Not written down, so that the next run tells it.
                 tracing::warn!("{error}");

@@ -21,7 +21,7 @@ use crate::{
     render::{
         html::{
             Links, Page, Tone, account_search, badge, fact,
-            report::{held_set, tally},
+            report::{held_anchor, held_set, tally},
             time, value,
         },
         words,
@@ -62,7 +62,7 @@ impl Dashboard<'_> {
             @if let Some(Complete { report, .. }) = self.complete {
                 (attention(report, base))
                 @for set in &report.held {
-                    section { (held_set(set, self.links(), &self.ways.held(report, set))) }
+                    section id=(held_anchor(set)) { (held_set(set, self.links(), &self.ways.held(report, set))) }
                 }
             }
             div.columns {

@@ -177,6 +177,10 @@ settings! {
     NOTIFY_URL: Secret<Url> = Nothing, value::webhook,
         "https URL", "",
         "Secret, since such addresses usually hold a key. A webhook that hears of every change of state.";
+    DASHBOARD_URL: Url = Nothing, value::page_url,
+        "https URL", "",
+        "Where people open the dashboard, `https://host/api/SyncHttp`; messages link to it. Without it: the name under which Azure \
+         serves the app. Never with a function key: all who get a message could use it.";
     SMTP_URL: Secret<Url> = Nothing, value::mail_server,
         "`smtps://user:password@host:465`, `smtp://…:587`", "",
         "Secret. A mail server that sends the report of each run as a page: `smtps` has TLS from the start, `smtp` changes to \

@@ -72,6 +72,18 @@ pub(super) fn service_url(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
+/// A page that messages link to.
+pub(super) fn page_url(text: &str) -> Parsed<Url> {
+    let url = service_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(fault(
+            "has more than a path",
+            "leave out everything from `?` or `#` on, a function key above all",
+        ));
+    }
+    Ok(url)
+}
+
 /// The origin of a service whose paths are known; what stands behind it would be dropped in silence.
 pub(super) fn origin(text: &str) -> Parsed<Url> {
     let url = service_url(text)?;

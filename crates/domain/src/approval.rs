@@ -78,6 +78,11 @@ impl Approval {
         !self.has_age(now, AGE_MAX_S)
     }
 
+    /// Whether it was shown before `now` and not used since.
+    pub fn is_unused_since(&self, now: i64) -> bool {
+        self.used.is_empty() && self.shown <= now
+    }
+
     /// Whether it was shown in the last `age` seconds. What a clock that was ahead has written is of no age.
     fn has_age(&self, now: i64, age: i64) -> bool {
         (-CLOCKS_DIFFER_S..=age).contains(&(now - self.shown))

@@ -42,7 +42,7 @@ impl Engine {
         let now = self.now().as_second();
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
-            match valid_approval(self.state().await?, code, now).await {
+            match self.records().await?.valid_approval(code, now).await {
                 Ok(approval) => {
                     self.require_second_person(code, &approval, request)?;
                     approvals.insert(code.clone(), approval);
@@ -118,6 +118,25 @@ impl Records<'_> {
         decided
     }
 
+    /// R27: an approval that may be used now. One that was not used serves as long as its set is held.
+    async fn valid_approval(&self, code: &str, now: i64) -> Result<Approval, RunError> {
+        let approval = known_approval(self.state, code).await?;
+        let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
+        let serves = !approval.is_expired(now)
+            || approval.is_unused_since(now) && self.is_held(code).await?;
+        if serves {
+            Ok(approval)
+        } else {
+            Err(RunError::ExpiredApproval(code.to_owned()))
+        }
+    }
+
+    /// Whether the last complete run holds the set.
+    async fn is_held(&self, code: &str) -> Result<bool, RunError> {
+        let complete = self.complete().await?;
+        Ok(complete.is_some_and(|it| it.report.held.iter().any(|set| set.code == code)))
+    }
+
     async fn decide_alone(
         &self,
         decision: &Decision,
@@ -133,7 +152,7 @@ impl Records<'_> {
         let changed = if *takes_back {
             memory.take_back_rejections(code, accounts)
         } else {
-            let approval = valid_approval(self.state, code, now).await?;
+            let approval = self.valid_approval(code, now).await?;
             know_accounts(std::iter::once(&approval), accounts)?;
             memory.reject(code, &approval, accounts, by, now)
         };
@@ -143,16 +162,6 @@ impl Records<'_> {
         self.state.save_memory(&memory, revision.as_ref()).await?;
         Ok(changed)
     }
-}
-
-/// An approval that may be used now.
-async fn valid_approval(state: &State, code: &str, now: i64) -> Result<Approval, RunError> {
-    let approval = known_approval(state, code).await?;
-    let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
-    if approval.is_expired(now) {
-        return Err(RunError::ExpiredApproval(code.to_owned()));
-    }
-    Ok(approval)
 }
 
 impl Running<'_> {

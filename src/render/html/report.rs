@@ -211,7 +211,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             div #held {
                 @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
-                    section {
+                    section id=(held_anchor(set)) {
                         (held_set(set, links, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
@@ -228,6 +228,11 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             }
         }
     }
+}
+
+/// Where messages link to.
+pub fn held_anchor(set: &HeldSet) -> String {
+    format!("held-{}", set.code)
 }
 
 /// Heading, reason and changes.

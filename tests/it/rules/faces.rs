@@ -146,7 +146,7 @@ impl Faces {
     }
 
     fn notice(&mut self, report: &Report) -> Claim {
-        let (told, notice) = after_run(&self.told, report, PerformSync::Always, None);
+        let (told, notice) = after_run(&self.told, report, PerformSync::Always, None, 0);
         self.told = told;
         notice.map_or(Claim::Nothing, |it| {
             claim_of(&format!("{} {}", it.title, it.text))

@@ -193,7 +193,7 @@ fn silence_is_told_in_hours() {
             age_max_s: 26 * 3600,
             has_succeeded,
         };
-        at_tick(&Notified::default(), Some(overdue), None)
+        at_tick(&Notified::default(), Some(overdue), None, 0)
             .1
             .unwrap()
     };
