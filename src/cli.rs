@@ -28,10 +28,10 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     domain::{
+        actor::Actor,
         address::SmtpAddress,
         explain::Explanation,
         mode::{Mode, Trigger},
-        principal::Principal,
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest, RunSummary, history::Last},
@@ -324,8 +324,8 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
 }
 
 /// R41: who uses this computer.
-fn me() -> Principal {
-    whoami::username().map_or(Principal::Unnamed, |name| Principal::os_user(&name))
+fn me() -> Actor {
+    whoami::username().map_or(Actor::Unnamed, |name| Actor::os_user(&name))
 }
 
 fn run_request(mode: Mode) -> RunRequest {

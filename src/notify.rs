@@ -8,17 +8,14 @@ use reqwest::{
     Method,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    domain::{
-        figures::HeldLine,
-        notice::{Event, Notice},
-    },
+    domain::notice::{Event, Notice},
     http::{Request, Sender, Transport, TransportError},
-    render::visible::visible,
+    links::{Link, links},
+    render::{visible::visible, words},
     settings::Secret,
 };
 
@@ -101,46 +98,15 @@ pub async fn send(
     }
 }
 
-/// A page that a message names, and what its button says.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Link {
-    pub title: String,
-    pub url: String,
-}
-
-/// A card shows no more buttons.
-const LINKS_MAX: usize = 6;
-
-/// The held sets one by one, the run, and the dashboard itself, as far as the notice is about them.
-pub fn links(notice: &Notice, dashboard: &Url) -> Vec<Link> {
-    let link = |title: String, rest: String| Link {
-        title,
-        url: format!("{}{rest}", dashboard.as_str().trim_end_matches('/')),
-    };
-    let held = match notice.event {
+/// The held sets that the notice is about, the run and the dashboard.
+fn pages(notice: &Notice, dashboard: &Url) -> Vec<Link> {
+    let figures = match notice.event {
         Event::Held => notice.figures.as_ref(),
         Event::Failed | Event::Recovered | Event::NoSuccess => None,
     };
-    let held = held.into_iter().flat_map(|figures| {
-        let set = |set: &HeldLine| {
-            link(
-                format!("Held: {}", class(set)),
-                format!("/runs/{}?format=html#held-{}", figures.run, set.code),
-            )
-        };
-        figures.held.iter().map(set)
-    });
-    let run = notice.run.iter();
-    let run = run.map(|run| link("Report".into(), format!("/runs/{run}?format=html")));
-    let dashboard = link("Dashboard".into(), "?format=html".into());
-    let mut links: Vec<Link> = held.take(LINKS_MAX - 2).chain(run).collect();
-    links.push(dashboard);
-    links
-}
-
-fn class(set: &HeldLine) -> String {
-    let class = serde_json::to_value(set.class).unwrap_or_default();
-    class.as_str().unwrap_or_default().replace('_', " ")
+    let holder = figures.map_or("", |figures| &figures.run);
+    let held = figures.map_or(&[][..], |figures| &figures.held);
+    links(dashboard, notice.run.as_deref(), holder, held)
 }
 
 fn facts(notice: &Notice) -> Vec<Value> {
@@ -156,7 +122,7 @@ fn facts(notice: &Notice) -> Vec<Value> {
         facts.push(json!({"title": "Last complete run", "value": figures.ended}));
     }
     for held in figures.into_iter().flat_map(|figures| &figures.held) {
-        let class = class(held);
+        let class = words::class(held.class);
         let value = format!("{} change(s), code {}", held.changes, held.code);
         facts.push(json!({"title": format!("Held: {class}"), "value": value}));
     }
@@ -165,7 +131,7 @@ fn facts(notice: &Notice) -> Vec<Value> {
 
 fn body(notice: &Notice, dashboard: Option<&Url>) -> Value {
     let mut body = serde_json::to_value(notice).unwrap_or_default();
-    let links = dashboard.map_or_else(Vec::new, |dashboard| links(notice, dashboard));
+    let links = dashboard.map_or_else(Vec::new, |dashboard| pages(notice, dashboard));
     let actions = links.iter();
     let actions =
         actions.map(|it| json!({"type": "Action.OpenUrl", "title": it.title, "url": it.url}));

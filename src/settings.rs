@@ -17,15 +17,15 @@ use url::Url;
 
 use crate::{
     domain::{
+        actor::Role,
         guard::{Limit, Limits},
         health::Host,
         mode::PerformSync,
-        principal::Role,
         scope::{ClaimedDomains, TargetFilter},
         world::SsoAccountKey,
     },
     exchange::{Identity, Strategy},
-    mail::MailSettings,
+    mail::{MailSettings, Route},
     state::{StateError, StateLocation},
     zivver::Rate,
 };
@@ -317,24 +317,34 @@ fn read_dashboard_url<L: Fn(&str) -> Option<String>>(
     set.or_else(of_platform)
 }
 
-/// A server without sender or receivers is half a setting.
+/// A sender without receivers, or a server without both, is half a setting.
 fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<MailSettings> {
     let server = r.optional(&table::SMTP_URL);
-    let from = r.optional(&table::SMTP_FROM);
-    let to = r.optional(&table::SMTP_TO);
-    for (name, missing) in [("SMTP_FROM", from.is_none()), ("SMTP_TO", to.is_none())] {
-        if server.is_some() && missing && r.text(name).is_none() {
-            let fault = fault(
-                "is not set although SMTP_URL is",
-                "write an address, or remove SMTP_URL",
-            );
+    let from = r.optional(&table::MAIL_FROM);
+    let to = r.optional(&table::MAIL_TO);
+    let when = r.value(&table::MAIL_WHEN);
+    let graph = r.value(&table::GRAPH_URL);
+    let set = [
+        ("SMTP_URL", server.is_some()),
+        ("MAIL_FROM", from.is_some()),
+        ("MAIL_TO", to.is_some()),
+    ];
+    let given = set.iter().find(|(_, is_set)| *is_set);
+    for (name, is_set) in &set[1..] {
+        if let Some((given, _)) = given
+            && !is_set
+            && r.text(name).is_none()
+        {
+            let wrong = format!("is not set although {given} is");
+            let fault = fault(wrong, format!("write an address, or remove {given}"));
             r.problem(format!("{PREFIX}{name}"), fault);
         }
     }
     Some(MailSettings {
-        server: server?,
+        route: server.map_or(Route::Graph(graph), Route::Smtp),
         from: from?,
         to: to?,
+        when,
     })
 }
 

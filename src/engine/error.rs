@@ -3,10 +3,10 @@
 use super::history::Last;
 use crate::{
     domain::{
+        actor::SecondPerson,
         address::SmtpAddress,
         mode::WritesForbidden,
         named::{UnknownAddress, in_words},
-        principal::SecondPerson,
         seen::TargetDoubt,
     },
     exchange::ExchangeError,

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
+        actor::Actor,
         mode::Mode,
-        principal::Principal,
         record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
@@ -187,7 +187,7 @@ impl Records<'_> {
     }
 
     /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
-    pub async fn stop(&self, run: &RunId, by: Option<Principal>) -> Result<RunSummary, RunError> {
+    pub async fn stop(&self, run: &RunId, by: Option<Actor>) -> Result<RunSummary, RunError> {
         let summary = self.summary(run).await?;
         let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
         if summary.state == RunState::Ended {

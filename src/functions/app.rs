@@ -346,7 +346,7 @@ async fn done_by_form(
 
 /// R34
 async fn stop(engine: &Engine, caller: &Caller, run: &RunId) -> Result<Response, Problem> {
-    let by = Some(caller.principal.clone());
+    let by = Some(caller.actor.clone());
     let stopped = async { engine.records().await?.stop(run, by).await };
     let stopped = stopped.await.map_err(|error| Problem::from(&error))?;
     Ok(Response::json(202, &stopped))
@@ -358,7 +358,7 @@ async fn reject(
     caller: &Caller,
     decision: &Decision,
 ) -> Result<Response, Problem> {
-    let by = Some(&caller.principal);
+    let by = Some(&caller.actor);
     let decided = async { engine.records().await?.decide(decision, by).await };
     let changes = decided.await.map_err(|error| Problem::from(&error))?;
     Ok(views::rejections_json(&changes))

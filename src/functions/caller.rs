@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{ApiCall, Problem, ProblemKind, Request};
 use crate::{
-    domain::principal::{Principal, Role},
+    domain::actor::{Actor, Role},
     settings::Settings,
 };
 
@@ -27,7 +27,7 @@ const OBJECT_IDS: [&str; 2] = [
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
-    pub(super) principal: Principal,
+    pub(super) actor: Actor,
     pub(super) role: Role,
 }
 
@@ -72,9 +72,9 @@ impl Caller {
     pub(super) fn of(request: &Request, settings: &Settings) -> Self {
         let signed_in = settings.signs_in.then(|| signed_in(request)).flatten();
         signed_in.unwrap_or_else(|| Self {
-            principal: match &request.key {
-                Some(key) => Principal::function_key(key),
-                None => Principal::Unnamed,
+            actor: match &request.key {
+                Some(key) => Actor::function_key(key),
+                None => Actor::Unnamed,
             },
             role: settings.key_role,
         })
@@ -86,14 +86,13 @@ impl Caller {
         if self.role >= needed {
             return Ok(());
         }
-        let remedy = match &self.principal {
-            Principal::SignedIn { .. } => "assign the app role in Entra, Enterprise applications",
-            Principal::Timer
-            | Principal::FunctionKey { .. }
-            | Principal::OsUser { .. }
-            | Principal::Unnamed => "sign in with Microsoft Entra, or change CLOUD_SYNC__KEY_ROLE",
+        let remedy = match &self.actor {
+            Actor::SignedIn { .. } => "assign the app role in Entra, Enterprise applications",
+            Actor::Timer | Actor::FunctionKey { .. } | Actor::OsUser { .. } | Actor::Unnamed => {
+                "sign in with Microsoft Entra, or change CLOUD_SYNC__KEY_ROLE"
+            }
         };
-        let (name, has) = (&self.principal, self.role.name());
+        let (name, has) = (&self.actor, self.role.name());
         let needed = needed.name();
         Err(Problem::new(
             ProblemKind::RoleMissing,
@@ -115,7 +114,7 @@ fn signed_in(request: &Request) -> Option<Caller> {
     // A program has an object id and no name.
     let name = name.or(id)?;
     Some(Caller {
-        principal: Principal::signed_in(name, id),
+        actor: Actor::signed_in(name, id),
         role: principal.role(),
     })
 }
@@ -196,18 +195,15 @@ mod tests {
             ("x-ms-client-principal", &encoded),
         ]);
         let off = Caller::of(&all, &settings(false));
-        assert_eq!(off.principal, Principal::function_key("night shift"));
+        assert_eq!(off.actor, Actor::function_key("night shift"));
         assert_eq!(off.role, Role::Operator);
         let on = Caller::of(&all, &settings(true));
-        assert_eq!(
-            on.principal,
-            Principal::signed_in("anna@corp.example", Some("1"))
-        );
+        assert_eq!(on.actor, Actor::signed_in("anna@corp.example", Some("1")));
         assert_eq!(on.role, Role::Approver);
         let by_key = Caller::of(&request(&[]), &settings(true));
         assert_eq!(by_key, off);
         let unnamed = Caller::of(&Request::default(), &settings(true));
-        assert_eq!(unnamed.principal, Principal::Unnamed);
+        assert_eq!(unnamed.actor, Actor::Unnamed);
     }
 
     #[test]
@@ -231,6 +227,6 @@ mod tests {
         let program = principal(&[(OBJECT_IDS[1], "7"), ("roles", "operator")]);
         let call = request(&[("x-ms-client-principal", &program)]);
         let caller = Caller::of(&call, &settings(true));
-        assert_eq!(caller.principal, Principal::signed_in("7", Some("7")));
+        assert_eq!(caller.actor, Actor::signed_in("7", Some("7")));
     }
 }

@@ -62,7 +62,7 @@ impl Dashboard<'_> {
             @if let Some(Complete { report, .. }) = self.complete {
                 (attention(report, base))
                 @for set in &report.held {
-                    section id=(held_anchor(set)) { (held_set(set, self.links(), &self.ways.held(report, set))) }
+                    section id=(held_anchor(&set.code)) { (held_set(set, self.links(), &self.ways.held(report, set))) }
                 }
             }
             div.columns {
@@ -228,7 +228,7 @@ impl Dashboard<'_> {
                     (fact("Lock", value(&health.lock)))
                     (fact("State", value(&health.state)))
                     (fact("Version", health.version))
-                    (fact("You", html! { (value(&self.caller.principal.to_string())) ", " (self.caller.role.name()) }))
+                    (fact("You", html! { (value(&self.caller.actor.to_string())) ", " (self.caller.role.name()) }))
                 }
             }
         }

@@ -42,7 +42,7 @@ pub(super) async fn start(
         approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
         wave: body.wave,
-        started_by: Some(caller.principal.clone()),
+        started_by: Some(caller.actor.clone()),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
 }
@@ -65,7 +65,7 @@ pub(super) async fn undo(
         approve: body.approve,
         approve_accounts: body.approve_accounts,
         undo: Some(run),
-        started_by: Some(caller.principal.clone()),
+        started_by: Some(caller.actor.clone()),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
 }

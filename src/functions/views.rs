@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     domain::{
+        actor::Actor,
         explain::Explanation,
         memory::Rejection,
         named::Found,
-        principal::Principal,
         report::{Report, RunState},
     },
     engine::{
@@ -93,7 +93,7 @@ const RUNS_HEADER: [&str; 13] = [
 
 fn cells(run: &RunSummary) -> Vec<String> {
     let counts = &run.counts;
-    let name = |by: &Option<Principal>| by.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = |by: &Option<Actor>| by.as_ref().map(ToString::to_string).unwrap_or_default();
     vec![
         run.id.clone(),
         run.started.clone(),

@@ -8,9 +8,9 @@ use super::{
     words::{duration, key, standing_of},
 };
 use domain::{
+    actor::Actor,
     all_clear::Verification,
     plan::{Action, Attribute},
-    principal::Principal,
     report::Report,
 };
 
@@ -161,7 +161,7 @@ fn facts(csv: &mut Table, report: &Report) {
     fact("id", &report.id);
     fact("mode", &key(report.mode));
     fact("trigger", &key(report.trigger));
-    let name = |by: &Option<Principal>| by.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = |by: &Option<Actor>| by.as_ref().map(ToString::to_string).unwrap_or_default();
     fact("started_by", &name(&report.started_by));
     fact("approves", &report.approves.join("; "));
     fact("stopped_by", &name(&report.stopped_by));

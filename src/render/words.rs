@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use domain::{
     accounts::AccountKind,
+    actor::Actor,
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
     mode::{Mode, PerformSync, Trigger},
     note::Code,
     plan::{ActionKind, Attribute},
-    principal::Principal,
     report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     since::FindingKind,
     wave::Wave,
@@ -476,15 +476,13 @@ pub(crate) fn trigger(trigger: Trigger) -> &'static str {
 }
 
 /// R41: who started a run, and how.
-pub(crate) fn started_by(trigger: Trigger, by: Option<&Principal>) -> String {
+pub(crate) fn started_by(trigger: Trigger, by: Option<&Actor>) -> String {
     let how = self::trigger(trigger);
     match by {
-        None | Some(Principal::Timer | Principal::Unnamed) => how.to_owned(),
-        Some(
-            by @ (Principal::SignedIn { .. }
-            | Principal::FunctionKey { .. }
-            | Principal::OsUser { .. }),
-        ) => format!("{by}, {how}"),
+        None | Some(Actor::Timer | Actor::Unnamed) => how.to_owned(),
+        Some(by @ (Actor::SignedIn { .. } | Actor::FunctionKey { .. } | Actor::OsUser { .. })) => {
+            format!("{by}, {how}")
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 use url::{Host, Url};
 
 use domain::{
+    actor::Role,
     address::{SmtpAddress, ascii_domain},
-    principal::Role,
+    notice::MailWhen,
 };
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
@@ -238,6 +239,15 @@ pub(super) fn perform_sync(text: &str) -> Parsed<PerformSync> {
 pub(super) fn role(text: &str) -> Parsed<Role> {
     let role = Role::named(unquoted(text));
     role.ok_or_else(|| not_one_of(text, "`reader`, `operator` or `approver`"))
+}
+
+pub(super) fn mail_when(text: &str) -> Parsed<MailWhen> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "each-run" => Ok(MailWhen::EachRun),
+        "changes" => Ok(MailWhen::Changes),
+        "attention" => Ok(MailWhen::Attention),
+        _ => Err(not_one_of(text, "`each-run`, `changes` or `attention`")),
+    }
 }
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::principal::Principal;
+use crate::domain::actor::Actor;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored")]
 pub struct Stopped {
-    pub by: Option<Principal>,
+    pub by: Option<Actor>,
 }
 
 /// What earlier versions stored, too.
@@ -15,7 +15,7 @@ pub struct Stopped {
 #[serde(untagged)]
 enum Stored {
     Bare(#[expect(dead_code, reason = "always true")] bool),
-    By { by: Option<Principal> },
+    By { by: Option<Actor> },
 }
 
 impl From<Stored> for Stopped {
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn r41_a_stop_of_an_earlier_version_tells_nobody() {
         let stopped = Stopped {
-            by: Some(Principal::function_key("night shift")),
+            by: Some(Actor::function_key("night shift")),
         };
         let json = serde_json::to_string(&stopped).unwrap();
         assert_eq!(serde_json::from_str::<Stopped>(&json).unwrap(), stopped);

@@ -306,7 +306,8 @@ async fn every_link_of_a_message_opens_what_it_names() {
         }
         opened.push(action["title"].as_str().unwrap().to_owned());
     }
-    assert_eq!(opened, ["Held: suspend", "Report", "Dashboard"]);
+    assert!(opened[0].starts_with("Held: "), "{opened:?}");
+    assert_eq!(opened[1..], ["Report", "Dashboard"]);
     host.stop().await;
 }
 

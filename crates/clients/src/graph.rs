@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use azure_core::credentials::TokenCredential;
 use bytes::Bytes;
 use reqwest::{
     Method, StatusCode,
@@ -133,18 +132,26 @@ fn body(mail: &Mail<'_>) -> Value {
 fn code(body: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let code = answer["error"]["code"].as_str().unwrap_or("no code");
-    let code = code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ');
+    let code = code
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == ' ');
     code.take(60).collect()
 }
 
 fn remedy(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        400 => "it does not understand the mail; look at the log of the mailbox, and report it with the version",
-        401 => "the token is not for it; correct CLOUD_SYNC__GRAPH_URL to the Microsoft Graph of your cloud",
+        400 => {
+            "it does not understand the mail; look at the log of the mailbox, and report it with the version"
+        }
+        401 => {
+            "the token is not for it; correct CLOUD_SYNC__GRAPH_URL to the Microsoft Graph of your cloud"
+        }
         403 => {
             "the identity may not send as CLOUD_SYNC__MAIL_FROM; grant Mail.Send (docs/deploy.md, \"Reports by mail\") and wait up to two hours"
         }
-        404 => "no mailbox has the address in CLOUD_SYNC__MAIL_FROM; write that of a user or shared mailbox",
+        404 => {
+            "no mailbox has the address in CLOUD_SYNC__MAIL_FROM; write that of a user or shared mailbox"
+        }
         _ => "the next run tries again",
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    actor::Actor,
     address::SmtpAddress,
     guard::Class,
     health::CLOCKS_DIFFER_S,
     held::{HeldChange, HeldSet},
-    principal::Principal,
 };
 
 /// How long a code may be used after it was shown, in seconds.
@@ -29,10 +29,10 @@ pub struct Approval {
     pub used: BTreeSet<String>,
     /// R41: who started the run that held the set first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held_by: Option<Principal>,
+    pub held_by: Option<Actor>,
     /// R41: who approved it last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub approved_by: Option<Principal>,
+    pub approved_by: Option<Actor>,
 }
 
 impl Approval {
@@ -43,7 +43,7 @@ impl Approval {
     pub fn offer(
         held: &HeldSet,
         known: Option<&Self>,
-        by: Option<&Principal>,
+        by: Option<&Actor>,
         four_eyes: bool,
         now: i64,
     ) -> Option<Self> {

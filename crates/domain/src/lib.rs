@@ -6,6 +6,7 @@
 pub mod account;
 pub mod accounts;
 pub mod action;
+pub mod actor;
 pub mod address;
 pub mod all_clear;
 pub mod approval;
@@ -42,7 +43,6 @@ pub mod offenders;
 pub mod order;
 pub mod outsider;
 pub mod plan;
-pub mod principal;
 pub mod probe;
 pub mod record;
 pub mod rejection;

@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     account::Actual,
+    actor::Actor,
     address::SmtpAddress,
     guard::Class,
     held::HeldChange,
     ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
-    principal::Principal,
     seen::{SeenAccounts, TargetDoubt},
 };
 
@@ -210,7 +210,7 @@ pub struct Rejection {
     pub at: i64,
     /// R41
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub by: Option<Principal>,
+    pub by: Option<Actor>,
     /// The account, once a run has planned the change again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,

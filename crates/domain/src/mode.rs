@@ -11,7 +11,7 @@ pub enum Mode {
     Apply,
 }
 
-/// How a run was started; [`super::principal::Principal`] is by whom.
+/// How a run was started; [`super::actor::Actor`] is by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {

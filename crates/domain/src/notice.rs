@@ -5,18 +5,87 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    actor::Actor,
     all_clear::AllClear,
     figures::Figures,
     guard::Class,
     health::{CLOCKS_DIFFER_S, Overdue, Run},
     mode::PerformSync,
-    principal::Principal,
     report::{Report, RunOutcome, RunState},
 };
 
 /// After how long a state that stays bad is told again. Less than a day: the runs of a daily schedule do not end at the
 /// same second.
 const TOLD_AGAIN_S: i64 = 23 * 60 * 60;
+
+/// `MAIL_WHEN`: after which runs a mail is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailWhen {
+    EachRun,
+    /// A run changed something, leaves changes, or needs a person.
+    Changes,
+    /// A run needs a person.
+    Attention,
+}
+
+/// The last mail about something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailed {
+    /// What needs a person, as far as it tells two mails apart.
+    about: String,
+    /// Epoch seconds.
+    at: i64,
+}
+
+impl MailWhen {
+    /// Whether a run that ended at `now` is mailed, and what is then remembered. The same is mailed once a day.
+    pub fn mails(self, before: &Notified, report: &Report, now: i64) -> (bool, Option<Mailed>) {
+        let needs_person = match report.outcome {
+            RunOutcome::Failed | RunOutcome::NeedsAttention => true,
+            RunOutcome::InSync
+            | RunOutcome::Done
+            | RunOutcome::ChangesPending
+            | RunOutcome::Open
+            | RunOutcome::Stopped => false,
+        };
+        let leaves_changes = report.outcome == RunOutcome::ChangesPending;
+        let changes = leaves_changes || !report.counts.applied.is_empty();
+        match self {
+            Self::EachRun => (true, None),
+            Self::Changes => (needs_person || changes, None),
+            Self::Attention if !needs_person => (false, None),
+            Self::Attention => {
+                let mailed = Mailed {
+                    about: about(report),
+                    at: now,
+                };
+                let is_repetition =
+                    |last: &Mailed| last.about == mailed.about && is_fresh(last.at, now);
+                let is_told = before.mailed.as_ref().is_some_and(is_repetition);
+                (!is_told, (!is_told).then_some(mailed))
+            }
+        }
+    }
+}
+
+/// The sets by their codes, the accounts that were refused and the findings by their numbers.
+fn about(report: &Report) -> String {
+    let codes: BTreeSet<&str> = report.held.iter().map(|set| &*set.code).collect();
+    let figures = Figures::of(report);
+    let failed = report.outcome == RunOutcome::Failed;
+    format!(
+        "{failed} {} {codes:?} {} {} {}",
+        Run::from(report).is_for_all,
+        figures.failed,
+        figures.differences,
+        figures.findings
+    )
+}
+
+/// Whether something was told in the last day. What a clock that was ahead has told counts for nothing.
+fn is_fresh(told: i64, now: i64) -> bool {
+    (-CLOCKS_DIFFER_S..TOLD_AGAIN_S).contains(&(now - told))
+}
 
 /// What was last told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +99,8 @@ pub struct Notified {
     /// When a message last told of it, in epoch seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailed: Option<Mailed>,
 }
 
 impl Notified {
@@ -37,10 +108,9 @@ impl Notified {
         self.failed || self.silent || !self.held.is_empty()
     }
 
-    /// Whether it is bad since long enough to be told again. What a clock that was ahead has told counts for nothing.
+    /// Whether it is bad since long enough to be told again.
     fn is_due(&self, now: i64) -> bool {
-        let is_fresh = |told: i64| (-CLOCKS_DIFFER_S..TOLD_AGAIN_S).contains(&(now - told));
-        self.is_bad() && !self.told.is_some_and(is_fresh)
+        self.is_bad() && !self.told.is_some_and(|told| is_fresh(told, now))
     }
 
     /// The same once `notice` is told, or nothing is.
@@ -74,7 +144,7 @@ pub struct Notice {
     pub run: Option<String>,
     /// R41: who started that run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_by: Option<Principal>,
+    pub started_by: Option<Actor>,
     /// Of the last complete run, which is `run` unless that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
@@ -129,6 +199,7 @@ pub fn after_run(
         silent: false,
         held,
         told: before.told,
+        mailed: before.mailed.clone(),
     };
     after.told_by(notice, now)
 }
@@ -219,7 +290,7 @@ fn with_figures(text: &str, last: Option<&Figures>) -> String {
 const TO_DECIDE: &str = "Look at the report, and approve the sets that are right; a code serves as long as its set stays the same (R27).";
 
 /// The codes are those that were told before, as long as the sets are the same.
-fn still_held(figures: &Figures, by: Option<Principal>) -> Notice {
+fn still_held(figures: &Figures, by: Option<Actor>) -> Notice {
     let reasons: Vec<&str> = figures.held.iter().map(|set| &*set.reason).collect();
     Notice {
         event: Event::Held,
@@ -405,6 +476,43 @@ mod tests {
     }
 
     #[test]
+    fn mail_is_sent_after_the_runs_that_the_setting_names() {
+        let mut changed = run(RunOutcome::InSync, &[]);
+        changed
+            .counts
+            .applied
+            .insert(crate::plan::ActionKind::Create, 1);
+        let story = [
+            (run(RunOutcome::InSync, &[]), [true, false, false]),
+            (changed, [true, true, false]),
+            (run(RunOutcome::ChangesPending, &[]), [true, true, false]),
+            (
+                run(RunOutcome::NeedsAttention, &[Class::Suspend]),
+                [true, true, true],
+            ),
+            (
+                run(RunOutcome::NeedsAttention, &[Class::Suspend]),
+                [true, true, false],
+            ),
+            (run(RunOutcome::Failed, &[]), [true, true, true]),
+        ];
+        let all = [MailWhen::EachRun, MailWhen::Changes, MailWhen::Attention];
+        for (at, when) in all.into_iter().enumerate() {
+            let mut told = Notified::default();
+            for (report, expected) in &story {
+                let (mails, mailed) = when.mails(&told, report, NOW);
+                assert_eq!(mails, expected[at], "{when:?} {:?}", report.outcome);
+                told.mailed = mailed.or(told.mailed);
+            }
+            let again = run(RunOutcome::Failed, &[]);
+            assert_eq!(
+                MailWhen::Attention.mails(&told, &again, NOW + 24 * HOUR).0,
+                true
+            );
+        }
+    }
+
+    #[test]
     fn a_clock_that_was_ahead_silences_no_reminder() {
         let before = Notified {
             held: [Class::Suspend].into(),
@@ -453,6 +561,7 @@ mod tests {
             silent: true,
             held: [Class::Suspend].into(),
             told: Some(NOW),
+            mailed: None,
         };
         let preview = Report {
             mode: Mode::Preview,

@@ -8,6 +8,7 @@ use crate::{
     account::{FunctionalAccount, UserAccount},
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     action::{Action, ActionOutcome, ActionReport, AttributeChange},
+    actor::Actor,
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::Target,
@@ -16,7 +17,6 @@ use crate::{
     ids::{ObjectId, ScimId},
     memory::{BegunRename, WrittenKey},
     plan::Plan,
-    principal::Principal,
     settle::aside,
     undo::{AddedDelegate, DelegateChanges},
     world::{SsoAccountKey, World},
@@ -30,7 +30,7 @@ pub struct PlanRecord {
     pub began: Option<Base>,
     /// R41: who started the run; who approved, where changes of it were.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub started_by: Option<Principal>,
+    pub started_by: Option<Actor>,
     pub actions: Vec<PlannedAction>,
 }
 

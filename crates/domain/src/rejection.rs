@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     accounts::AccountIx,
+    actor::Actor,
     address::SmtpAddress,
     approval::Approval,
     delta::Target,
@@ -12,7 +13,6 @@ use super::{
     matching::Matching,
     memory::{Memory, Rejection, SourceState},
     note::{Code, Note},
-    principal::Principal,
     undo::{knows_source, mailbox_source, source_state},
     wishes::Wishes,
     world::{Policy, World},
@@ -142,7 +142,7 @@ impl Memory {
         code: &str,
         approval: &Approval,
         accounts: &BTreeSet<SmtpAddress>,
-        by: Option<&Principal>,
+        by: Option<&Actor>,
         now: i64,
     ) -> Vec<Rejection> {
         let changes = approval.changes_of(accounts);

@@ -142,10 +142,12 @@ fn understood(headers: &HeaderMap, body: &[u8]) -> Result<Message, Refusal> {
     }
     let media = headers.get("content-type");
     if media.is_none_or(|media| !media.as_bytes().starts_with(b"application/json")) {
-        return Err(bad("Write requests must contain the Content-Type header declaration."));
+        return Err(bad(
+            "Write requests must contain the Content-Type header declaration.",
+        ));
     }
-    let mail: SendMail = serde_json::from_slice(body)
-        .map_err(|_| bad("Unable to read JSON request payload."))?;
+    let mail: SendMail =
+        serde_json::from_slice(body).map_err(|_| bad("Unable to read JSON request payload."))?;
     let message = mail.message;
     if !["HTML", "Text"].contains(&&*message.body.content_type) {
         return Err(bad("The value of contentType is not supported."));

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
+        actor::{Actor, second_person},
         address::SmtpAddress,
         approval::Approval,
         guard::Class,
@@ -21,7 +22,6 @@ use crate::{
         mode::Mode,
         note::{Code, Note},
         plan::Plan,
-        principal::{Principal, second_person},
         record::PlanRecord,
         report::ActionOutcome,
         world::World,
@@ -100,7 +100,7 @@ impl Records<'_> {
     pub async fn decide(
         &self,
         decision: &Decision,
-        by: Option<&Principal>,
+        by: Option<&Actor>,
     ) -> Result<Vec<Rejection>, RunError> {
         // A run that writes would overwrite the memory, or fail since it has changed (R29).
         let id = RunId::after(None, self.clock.now(), 0);
@@ -140,7 +140,7 @@ impl Records<'_> {
     async fn decide_alone(
         &self,
         decision: &Decision,
-        by: Option<&Principal>,
+        by: Option<&Actor>,
     ) -> Result<Vec<Rejection>, RunError> {
         let Decision {
             code,

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
+        actor::Actor,
         address::SmtpAddress,
         health::{self, epoch},
         mode::{Mode, Trigger},
-        principal::Principal,
         report::{Counts, Report, RunOutcome, RunState},
         wave::Wave,
     },
@@ -25,7 +25,7 @@ pub struct RunRequest {
     pub mode: Mode,
     pub trigger: Trigger,
     /// R41; also who approves, if there are codes in `approve`.
-    pub started_by: Option<Principal>,
+    pub started_by: Option<Actor>,
     /// R39; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
@@ -54,7 +54,7 @@ impl RunRequest {
             id: None,
             mode,
             trigger,
-            started_by: Principal::of_trigger(trigger),
+            started_by: Actor::of_trigger(trigger),
             accounts: BTreeSet::new(),
             approve: Vec::new(),
             approve_accounts: BTreeSet::new(),
@@ -77,10 +77,10 @@ pub struct RunSummary {
     pub trigger: Trigger,
     /// R41
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub started_by: Option<Principal>,
+    pub started_by: Option<Actor>,
     /// R41: who stopped it (R34).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub stopped_by: Option<Principal>,
+    pub stopped_by: Option<Actor>,
     pub state: RunState,
     pub outcome: RunOutcome,
     pub started: String,

@@ -4,10 +4,10 @@ use maud::{Markup, html};
 
 use crate::{
     domain::{
+        actor::Role,
         address::SmtpAddress,
         hold::HeldSet,
         mode::{Mode, PerformSync},
-        principal::Role,
         report::{Report, RunOutcome},
     },
     render::{

@@ -12,6 +12,7 @@ use super::{
     super::words::{self, number, thousands},
     Links, Page, Tone, badge, change, group, tile, time, value,
 };
+use crate::links::Link;
 use domain::{
     all_clear::{AllClear, Verification},
     figures::Figures,
@@ -25,11 +26,12 @@ pub(super) use notes::note_rows;
 
 /// The report alone in one file.
 pub fn report(report: &Report) -> String {
-    report_after(report, None)
+    report_after(report, None, &[])
 }
 
-/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one.
-pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> String {
+/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one. `links` lead to the
+/// dashboard.
+pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>, pages: &[Link]) -> String {
     let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
     let page = Page {
         title: &title,
@@ -38,6 +40,7 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> Strin
     let links = Links::default();
     page.around(&html! {
         (heading(report, links))
+        (self::pages(pages))
         (details(report, links, |set| held_rows(set, links)))
         @if let Some((last, figures)) = last {
             section {
@@ -47,6 +50,15 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> Strin
             (held(last, links, |set| held_rows(set, links)))
         }
     })
+}
+
+/// Links of a message.
+pub fn pages(pages: &[Link]) -> Markup {
+    html! {
+        @if !pages.is_empty() {
+            ul.links { @for page in pages { li { a href=(page.url) { (page.title) } } } }
+        }
+    }
 }
 
 /// Which run it is, and how it stands.
@@ -211,7 +223,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             div #held {
                 @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
-                    section id=(held_anchor(set)) {
+                    section id=(held_anchor(&set.code)) {
                         (held_set(set, links, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
@@ -231,8 +243,8 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
 }
 
 /// Where messages link to.
-pub fn held_anchor(set: &HeldSet) -> String {
-    format!("held-{}", set.code)
+pub fn held_anchor(code: &str) -> String {
+    format!("held-{code}")
 }
 
 /// Heading, reason and changes.

@@ -131,7 +131,10 @@ async fn r41_a_signed_in_person_a_key_and_the_schedule_are_told_apart() {
         html.contains(ANNA.name) && html.contains(&format!("approved {code}")),
         "{html}"
     );
-    assert!(csv.contains(&format!(r#""started_by","","{}""#, ANNA.name)), "{csv}");
+    assert!(
+        csv.contains(&format!(r#""started_by","","{}""#, ANNA.name)),
+        "{csv}"
+    );
     assert!(csv.contains(&format!(r#""approves","","{code}""#)), "{csv}");
     let runs = host.call(Call::get(&format!("{START}/runs"))).await.json();
     let by = runs["runs"].as_array().unwrap().iter();

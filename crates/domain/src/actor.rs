@@ -12,7 +12,7 @@ const NAME_CHARS_MAX: usize = 200;
 /// Who did something. Documents of earlier versions do not say it, so it is optional where it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Principal {
+pub enum Actor {
     /// The schedule.
     Timer,
     /// A person or a program that App Service authentication has signed in.
@@ -41,7 +41,7 @@ pub enum Role {
     Approver,
 }
 
-impl Principal {
+impl Actor {
     /// The schedule needs no name.
     pub fn of_trigger(trigger: Trigger) -> Option<Self> {
         match trigger {
@@ -98,7 +98,7 @@ fn shown(name: &str) -> String {
     name.take(NAME_CHARS_MAX).collect()
 }
 
-impl fmt::Display for Principal {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timer => f.write_str("the schedule"),
@@ -144,12 +144,9 @@ pub enum SecondPerson {
 }
 
 /// R41: whether `approver` may approve what a run of `holder` held.
-pub fn second_person(
-    holder: Option<&Principal>,
-    approver: Option<&Principal>,
-) -> Result<(), SecondPerson> {
-    let named = |it: Option<&Principal>| it.unwrap_or(&Principal::Unnamed).to_string();
-    let Some(signed_in @ Principal::SignedIn { .. }) = approver else {
+pub fn second_person(holder: Option<&Actor>, approver: Option<&Actor>) -> Result<(), SecondPerson> {
+    let named = |it: Option<&Actor>| it.unwrap_or(&Actor::Unnamed).to_string();
+    let Some(signed_in @ Actor::SignedIn { .. }) = approver else {
         return Err(SecondPerson::NotSignedIn(named(approver)));
     };
     match holder {
@@ -167,34 +164,31 @@ mod tests {
 
     #[test]
     fn r41_a_person_is_recognised_by_object_id_and_else_by_name() {
-        let anna = Principal::signed_in("anna@corp.example", Some("1"));
+        let anna = Actor::signed_in("anna@corp.example", Some("1"));
         for (other, is_same) in [
-            (
-                Principal::signed_in("new.name@corp.example", Some("1")),
-                true,
-            ),
-            (Principal::signed_in("Anna@corp.example", None), true),
-            (Principal::signed_in("anna@corp.example", Some("2")), false),
-            (Principal::function_key("anna@corp.example"), false),
-            (Principal::Timer, false),
+            (Actor::signed_in("new.name@corp.example", Some("1")), true),
+            (Actor::signed_in("Anna@corp.example", None), true),
+            (Actor::signed_in("anna@corp.example", Some("2")), false),
+            (Actor::function_key("anna@corp.example"), false),
+            (Actor::Timer, false),
         ] {
             assert_eq!(anna.is_same_person(&other), is_same, "{other:?}");
             assert_eq!(other.is_same_person(&anna), is_same, "{other:?}");
         }
-        assert!(!Principal::Timer.is_same_person(&Principal::Timer));
+        assert!(!Actor::Timer.is_same_person(&Actor::Timer));
     }
 
     #[test]
     fn r41_a_second_person_who_is_signed_in_approves() {
-        let anna = Principal::signed_in("anna", Some("1"));
-        let bob = Principal::signed_in("bob", Some("2"));
-        let key = Principal::function_key("default");
-        let user = Principal::os_user("root");
-        let approves = |holder: Option<&Principal>, approver: Option<&Principal>| {
+        let anna = Actor::signed_in("anna", Some("1"));
+        let bob = Actor::signed_in("bob", Some("2"));
+        let key = Actor::function_key("default");
+        let user = Actor::os_user("root");
+        let approves = |holder: Option<&Actor>, approver: Option<&Actor>| {
             second_person(holder, approver).map_err(|why| why.to_string())
         };
         assert_eq!(approves(Some(&anna), Some(&bob)), Ok(()));
-        assert_eq!(approves(Some(&Principal::Timer), Some(&anna)), Ok(()));
+        assert_eq!(approves(Some(&Actor::Timer), Some(&anna)), Ok(()));
         for (holder, approver, why) in [
             (Some(&anna), Some(&anna), "anna started the run"),
             (Some(&anna), Some(&key), "not function key default"),
@@ -211,7 +205,7 @@ mod tests {
     #[test]
     fn names_are_one_line_and_roles_are_in_order() {
         let name = format!(" a\u{1b}[2J\n{}", "b".repeat(300));
-        let Principal::FunctionKey { name } = Principal::function_key(&name) else {
+        let Actor::FunctionKey { name } = Actor::function_key(&name) else {
             panic!("no key");
         };
         assert!(name.starts_with("a[2Jb") && name.chars().count() == NAME_CHARS_MAX);
@@ -221,20 +215,20 @@ mod tests {
     }
 
     #[test]
-    fn a_principal_is_stored_by_kind() {
-        for (principal, json) in [
-            (Principal::Timer, r#"{"kind":"timer"}"#),
+    fn an_actor_is_stored_by_kind() {
+        for (actor, json) in [
+            (Actor::Timer, r#"{"kind":"timer"}"#),
             (
-                Principal::signed_in("anna", None),
+                Actor::signed_in("anna", None),
                 r#"{"kind":"signed_in","name":"anna"}"#,
             ),
             (
-                Principal::os_user("root"),
+                Actor::os_user("root"),
                 r#"{"kind":"os_user","name":"root"}"#,
             ),
         ] {
-            assert_eq!(serde_json::to_string(&principal).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Principal>(json).unwrap(), principal);
+            assert_eq!(serde_json::to_string(&actor).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Actor>(json).unwrap(), actor);
         }
     }
 }
