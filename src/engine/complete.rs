@@ -29,9 +29,9 @@ impl Complete {
         Figures::of(&self.report)
     }
 
-    /// Whether a later run wrote, or tried to.
+    /// Whether a later run wrote.
     pub fn is_outdated(&self) -> bool {
-        self.since.iter().any(RunSummary::has_tried_to_write)
+        self.since.iter().any(RunSummary::may_have_written)
     }
 }
 

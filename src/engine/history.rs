@@ -82,11 +82,6 @@ impl RunSummary {
             | RunOutcome::NeedsAttention => true,
         }
     }
-
-    /// Whether it is an apply after which Zivver may differ from what earlier runs saw.
-    pub fn has_tried_to_write(&self) -> bool {
-        self.mode == Mode::Apply && self.outcome != RunOutcome::InSync
-    }
 }
 
 impl Records<'_> {
@@ -223,8 +218,8 @@ impl Records<'_> {
             (Some(report), Some(summary)) => Ok(Report {
                 state: summary.state,
                 outcome: summary.outcome,
-                // A run may end without another report, such as one whose code expired while it waited.
                 stopped_by: summary.stopped_by.or(report.stopped_by),
+                // A run may end without another report, such as one whose code expired while it waited.
                 error: summary.error.or(report.error),
                 ended: summary.ended.or(report.ended),
                 ..report

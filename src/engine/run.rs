@@ -70,6 +70,8 @@ struct Running<'a> {
     slice: Duration,
     stage: Stage,
     watch: Watch,
+    /// See [`Showing::read_from`](crate::domain::approval::Showing::read_from).
+    read_from: Option<i64>,
     memory: Memory,
     revision: Option<Revision>,
     report: Report,

@@ -8,7 +8,7 @@ use std::{
 
 use cloud_sync::domain::{
     accounts::Accounts,
-    approval::Approval,
+    approval::{Approval, Showing},
     delta::{Delta, Target},
     execute::{ActionEnd, Applied, Finish},
     ids::ScimId,
@@ -80,6 +80,7 @@ pub(crate) struct Run {
     gone: BTreeSet<Person>,
     memory: Document<Memory>,
     revision: u8,
+    read_from: Option<i64>,
     /// How many there had been when it began.
     disturbances: u8,
     /// How many may be suspended in a day without a person, counted in Zivver itself.
@@ -320,6 +321,7 @@ impl State {
         let base = u32::try_from(self.organisation.active() + taken).unwrap();
         let allowed = usize::try_from(life.limit.of(base)).unwrap();
         let world = world(self.organisation, &self.gone);
+        let read_from = (!self.memory.is_in_progress()).then_some(self.now);
         self.take_over(&world, life);
         self.give_back_of_killed(&world);
         let memory = self.memory.clone();
@@ -337,9 +339,10 @@ impl State {
             ..Wishes::default()
         };
         let planned = life.plan(self.organisation, &self.gone, &memory, &wishes);
-        self.offer(&planned.plan);
+        self.offer(&planned.plan, read_from);
         let run = Run {
             number,
+            read_from,
             code,
             approval: Document::new(approval),
             before: self.organisation,
@@ -427,10 +430,17 @@ impl State {
             .retain(|record| record.is_open || in_hand.as_ref() == Some(&id(record.number)));
     }
 
-    fn offer(&mut self, plan: &Plan) {
+    fn offer(&mut self, plan: &Plan, read_from: Option<i64>) {
+        let showing = Showing {
+            at: self.now,
+            read_from,
+            by: None,
+            four_eyes: false,
+        };
         for held in &plan.held {
             let known = self.approvals.get(&held.code);
-            if let Some(approval) = Approval::offer(held, known, None, false, self.now) {
+            if let Some(approval) = Approval::offer(held, known, showing) {
+                self.shown_anew(&held.code);
                 self.approvals.edit(|all| {
                     all.insert(held.code.clone(), approval);
                 });
@@ -475,7 +485,7 @@ impl State {
         };
         let actions = run.record.actions.iter();
         let planned = actions.flat_map(|action| &action.approved).collect();
-        if approval.use_up(&planned) {
+        if approval.use_up(&planned, self.now) {
             self.approvals.edit(|all| {
                 all.insert(code.clone(), approval.clone());
             });
@@ -573,7 +583,7 @@ impl State {
         report.converged = Some(again.approved.is_empty() && !again.is_waiting);
         report.differences = again.approved.actions().to_vec();
         report.held.clone_from(&again.held);
-        self.offer(again);
+        self.offer(again, run.read_from);
         run.remember(&changes, &mut report, self.now);
         if self.save_memory(&mut run) {
             self.end(&run, report);

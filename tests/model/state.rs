@@ -223,6 +223,14 @@ impl State {
         self.seen.disturbances += 1;
     }
 
+    /// What was made with a code and undone since can be approved again once it is shown again (R27).
+    pub(crate) fn shown_anew(&mut self, code: &str) {
+        let organisation = self.organisation;
+        self.seen
+            .made_by_code
+            .retain(|(made, person)| made != code || organisation.of(*person) != Some(true));
+    }
+
     /// A request arrives in Zivver. What has no answer stays approved: it is not planned again, unless a person takes it back.
     pub(crate) fn store(&mut self, run: &Run, action: usize, is_answered: bool) {
         let (person, active) = run.asks(action);

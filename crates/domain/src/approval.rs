@@ -10,6 +10,7 @@ use super::{
     guard::Class,
     health::CLOCKS_DIFFER_S,
     held::{HeldChange, HeldSet},
+    ineffective::LIST_LAG_MAX_S,
 };
 
 /// How long a code may be used after it was shown, in seconds.
@@ -27,6 +28,9 @@ pub struct Approval {
     pub changes: Vec<HeldChange>,
     /// Fingerprints of changes that were made, or are about to be: each once.
     pub used: BTreeSet<String>,
+    /// Epoch seconds of the last use.
+    #[serde(default)]
+    pub last_used: Option<i64>,
     /// R41: who started the run that held the set first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_by: Option<Actor>,
@@ -35,42 +39,63 @@ pub struct Approval {
     pub approved_by: Option<Actor>,
 }
 
+/// When a run shows what it holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Showing<'a> {
+    /// Epoch seconds.
+    pub at: i64,
+    /// The run read both sides after this time, in epoch seconds. `None` while a plan of another run may be in progress.
+    pub read_from: Option<i64>,
+    /// R41: who started the run.
+    pub by: Option<&'a Actor>,
+    /// R41: `FOUR_EYES`.
+    pub four_eyes: bool,
+}
+
+impl Showing<'_> {
+    /// Whether the run held a change that had been made and was undone, and not one that a list did not show yet.
+    fn is_after(self, used: Option<i64>) -> bool {
+        let (Some(read_from), Some(used)) = (self.read_from, used) else {
+            return false;
+        };
+        read_from > used + LIST_LAG_MAX_S
+    }
+}
+
 impl Approval {
-    /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or was first used:
-    /// then it does not begin anew. `None` if `known` stays.
+    /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or from its first
+    /// use. A change that was made and undone can be approved again. `None` if `known` stays.
     /// R41: who held it first remains, unless that does not tell a person: a later run holds it all the same. With
-    /// `four_eyes` a code of such a holder cannot be in use.
-    pub fn offer(
-        held: &HeldSet,
-        known: Option<&Self>,
-        by: Option<&Actor>,
-        four_eyes: bool,
-        now: i64,
-    ) -> Option<Self> {
+    /// `FOUR_EYES` a code of such a holder cannot be in use.
+    pub fn offer(held: &HeldSet, known: Option<&Self>, showing: Showing<'_>) -> Option<Self> {
         // What was shown just now is left alone: an apply beside this run may be about to use it.
         let stays = |known: &Self| {
-            let age = if known.used.is_empty() {
-                AGE_OF_LATE_S
+            if known.used.is_empty() {
+                known.has_age(showing.at, AGE_OF_LATE_S)
             } else {
-                AGE_MAX_S
-            };
-            known.has_age(now, age)
+                !showing.is_after(known.last_used) && known.has_age(showing.at, AGE_MAX_S)
+            }
         };
         let holder = known.and_then(|known| known.held_by.as_ref());
-        let held_by = holder.filter(|it| it.is_certain()).or(by).or(holder);
-        let gets_holder =
-            |known: &Self| four_eyes && known.used.is_empty() && known.held_by.as_ref() != held_by;
+        let held_by = holder
+            .filter(|it| it.is_certain())
+            .or(showing.by)
+            .or(holder);
+        let gets_holder = |known: &Self| {
+            showing.four_eyes && known.used.is_empty() && known.held_by.as_ref() != held_by
+        };
         let stays = |known: &Self| stays(known) && !gets_holder(known);
         if known.is_some_and(stays) {
             return None;
         }
         Some(Self {
             class: held.class,
-            shown: now,
+            shown: showing.at,
             changes: held.changes.clone(),
             used: BTreeSet::new(),
             held_by: held_by.cloned(),
             approved_by: None,
+            last_used: None,
         })
     }
 
@@ -112,12 +137,16 @@ impl Approval {
     }
 
     /// Takes those of its changes that are about to be made. Gives whether there are any.
-    pub fn use_up(&mut self, planned: &BTreeSet<&String>) -> bool {
+    pub fn use_up(&mut self, planned: &BTreeSet<&String>, now: i64) -> bool {
         let before = self.used.len();
         let changes = self.changes.iter().map(|change| &change.fingerprint);
         let of_code = changes.filter(|fingerprint| planned.contains(fingerprint));
         self.used.extend(of_code.cloned());
-        self.used.len() > before
+        let is_used = self.used.len() > before;
+        if is_used {
+            self.last_used = Some(now);
+        }
+        is_used
     }
 
     /// Opens again what was not done. Gives whether that is anything.
@@ -142,6 +171,7 @@ mod tests {
             used: BTreeSet::new(),
             held_by: None,
             approved_by: None,
+            last_used: None,
         };
         for (shown, is_expired) in [
             (0, false),

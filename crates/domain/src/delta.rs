@@ -54,7 +54,7 @@ pub struct Delta {
     /// The principal as it is, or as it is to be created.
     pub address: SmtpAddress,
     pub mailbox: Option<MailboxIx>,
-    /// The object id of the mailbox, where whose account it is must be approved (R16, R17): also where it is written nowhere.
+    /// The object id of the mailbox, where an approval names who gets the account (R16, R17, R27).
     pub owner: Option<ObjectId>,
     /// The key for the extension of a user (R23).
     pub key: Option<SignInKey>,

@@ -369,6 +369,7 @@ impl Differ<'_> {
         }
         delta.because("R19", "the mailbox has no account");
         delta.create = Some(mailbox.display_name.clone());
+        delta.owner = mailbox.object_id;
         delta.key = self.policy.sign_in_key(mailbox);
         delta.add_aliases = mailbox
             .aliases

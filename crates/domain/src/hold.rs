@@ -1,15 +1,14 @@
 //! Takes out of the deltas what exceeds a limit, what a shrunken source makes doubtful, and what a person has rejected (R2,
-//! R26, R27, R47). Changes are
-//! held, not accounts: the rest of a delta is applied.
+//! R26, R27, R47). Changes are held, not accounts: the rest of a delta is applied.
 
+mod base;
 mod fingerprints;
 mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 pub use super::held::{HeldChange, HeldSet};
+pub use base::Base;
 pub(super) use fingerprints::digest;
 pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
@@ -18,72 +17,14 @@ pub use limits::guarded_changes;
 use limits::{Wanted, refusal};
 
 use super::{
-    accounts::{AccountKind, Accounts},
+    accounts::Accounts,
     change::{Change, account_of, key_of},
     delta::{Delta, Target},
     guard::{Class, Limit},
     ids::ScimId,
-    matching::Matching,
     memory::{BegunRename, Memory, Rejection, Undone},
     world::Policy,
 };
-
-/// What R26 measures limits by: things in Zivver, claimed and unprotected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    pub active: u32,
-    pub delegations: u32,
-    pub aliases: u32,
-    pub users: u32,
-    pub accounts: u32,
-}
-
-impl Base {
-    pub fn count(accounts: &Accounts, policy: &Policy, matching: &Matching) -> Self {
-        let mut base = Self::default();
-        for (ix, account) in accounts
-            .iter()
-            .filter(|(ix, _)| !matching.is_protected(*ix))
-        {
-            base.accounts += 1;
-            base.users += u32::from(account.kind() == AccountKind::User);
-            base.active += u32::from(accounts.is_active(ix));
-            let aliases = account
-                .extension()
-                .aliases
-                .iter()
-                .filter(|alias| policy.claimed_domains.holds(alias));
-            base.aliases += count(aliases.count());
-            base.delegations += count(accounts.delegates_of(ix).users.len());
-        }
-        base
-    }
-
-    /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
-    /// it had itself (R35).
-    #[must_use]
-    pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
-        let taken = |class| memory.spent_since_yesterday(class, now);
-        Self {
-            active: self.active.saturating_add(taken(Class::Suspend)),
-            delegations: self
-                .delegations
-                .saturating_add(taken(Class::DelegateRemoval)),
-            aliases: self.aliases.saturating_add(taken(Class::AliasRemoval)),
-            ..self
-        }
-    }
-
-    fn of(self, class: Class) -> u32 {
-        match class {
-            Class::Suspend | Class::Stray | Class::Identity | Class::Create => self.active,
-            Class::DelegateRemoval => self.delegations,
-            Class::AliasRemoval => self.aliases,
-            Class::Rename | Class::SignInKey => self.users,
-            Class::NameChange | Class::Undone => self.accounts,
-        }
-    }
-}
 
 /// Why whole classes are held whatever their limits say (R2).
 #[derive(Debug, Clone, Default)]
@@ -596,8 +537,4 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
     }
-}
-
-fn count(number: usize) -> u32 {
-    super::directory::to_u32(number)
 }

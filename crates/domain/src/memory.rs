@@ -271,6 +271,13 @@ impl Memory {
     }
 
     /// What was written while the clock was ahead has happened by `now` (epoch seconds), and counts for 24 hours from then.
+    /// Whether a plan is carried out, or was when its run was killed.
+    pub fn is_in_progress(&self) -> bool {
+        self.in_hand
+            .as_ref()
+            .is_some_and(|plan| plan.ended.is_none())
+    }
+
     /// Every list shows by now what was created long ago.
     pub fn correct_times(&mut self, now: i64) {
         for spent in &mut self.spent {

@@ -1,17 +1,19 @@
 //! Leaves out of the deltas what cannot be had: an address that another account keeps, a delegate whose account does
 //! not come to be (R12, R23, R25, R32). What is left can be put in order.
 
+mod obstacle;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use obstacle::Obstacle;
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
-    delegation::Delegations,
     delta::{Activity, Delta, Target},
     hold::{HeldSet, digest},
-    matching::{AccountFate, Matching},
+    matching::Matching,
     note::{Code, Note},
-    source::RecipientAnswer,
     world::World,
 };
 
@@ -250,186 +252,6 @@ impl Settling<'_> {
 }
 
 impl Settling<'_> {
-    fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
-        let (taken, remedy) = match obstacle {
-            Obstacle::Holder(holder) => self.taken(address, holder),
-            Obstacle::Namer(by) => self.named_still(by),
-        };
-        // Its own old address, while the rename is held: no person needs to act.
-        let is_own = match obstacle {
-            Obstacle::Holder(holder) => {
-                *self.accounts.get(holder).address() == self.deltas[at].address
-            }
-            Obstacle::Namer(_) => *address == self.deltas[at].address,
-        };
-        let label = self.directory_label(at);
-        let delta = &mut self.deltas[at];
-        if delta.create.is_some() && delta.address == *address {
-            delta.create = None;
-            delta.add_aliases.clear();
-            delta.add_delegates.clear();
-            let text = format!("no account can be created for {address}, which {taken}; {remedy}");
-            self.notes.push(Note::new(label, Code::AddressTaken, text));
-        } else if delta
-            .rename
-            .as_ref()
-            .is_some_and(|rename| rename.to == *address)
-        {
-            let from = delta.address.clone();
-            delta.rename = None;
-            let text = format!("{from} cannot become {address}, which {taken}; {remedy}");
-            self.notes.push(Note::new(label, Code::RenameBlocked, text));
-        } else {
-            delta.add_aliases.remove(address);
-            if !is_own {
-                let text = format!("the alias {address} is left out: it {taken}; {remedy}");
-                self.notes.push(Note::new(label, Code::AliasTaken, text));
-            }
-        }
-    }
-
-    fn named_still(&self, by: AccountIx) -> (String, String) {
-        let named = self.accounts.get(by).address();
-        let text = format!(
-            "is still among the delegates of {named}{}",
-            self.why_named(by)
-        );
-        (text, TAKE_OUT.to_owned())
-    }
-
-    /// Why an account that names a delegate is not written, where that is known; its own note tells more.
-    fn why_named(&self, by: AccountIx) -> &'static str {
-        let mailbox = match self.matching.account(by) {
-            AccountFate::Owned(mailbox) => *mailbox,
-            AccountFate::Protected(_) => return ", which is protected",
-            AccountFate::Foreign
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_)
-            | AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned => return "",
-        };
-        let delegations = self.world.delegations.get(mailbox.0 as usize);
-        match delegations.and_then(Option::as_ref) {
-            Some(Delegations::Unknown(_)) => ", whose delegations are unknown",
-            Some(Delegations::Known(_) | Delegations::Gone) | None => "",
-        }
-    }
-
-    /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
-    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, String) {
-        let view = self.accounts.get(holder);
-        let account = match view.kind() {
-            AccountKind::User if self.accounts.is_active(holder) => "account",
-            AccountKind::User => "suspended account",
-            AccountKind::Functional => "functional account",
-        };
-        let remedy = self.remedy(address, holder);
-        let relation = if view.address() == address {
-            "address"
-        } else {
-            "alias"
-        };
-        let name = match view.name().trim() {
-            "" => String::new(),
-            name => format!(" of {name:?}"),
-        };
-        let at = if view.address() == address {
-            String::new()
-        } else {
-            format!(" ({})", view.address())
-        };
-        let whereabouts = self.whereabouts(holder);
-        let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
-        match self.kept_named.get(address) {
-            Some(by) => {
-                let (named, remedy) = self.named_still(*by);
-                (format!("{text}, and {named}"), remedy)
-            }
-            None => (text, remedy),
-        }
-    }
-
-    fn remedy(&self, address: &SmtpAddress, holder: AccountIx) -> String {
-        let view = self.accounts.get(holder);
-        let is_principal = view.address() == address;
-        let target = Target::Existing(holder);
-        let gives_up = |delta: &&Delta| gives_up(delta, address, is_principal);
-        if let Some(delta) = self.sides.outside.get(&target).filter(gives_up) {
-            return format!(
-                "this run does not change that account: include {} in the run (R39)",
-                self.label(delta)
-            );
-        }
-        let mut held = self.sides.held.iter().flat_map(|set| &set.changes);
-        if self
-            .sides
-            .proposed
-            .get(&target)
-            .is_some_and(|it| gives_up(&it))
-            && held.any(|change| change.address == *view.address())
-        {
-            return "that account gives it up once what is held of it is approved (R27)".into();
-        }
-        let is_user = view.kind() == AccountKind::User;
-        let is_active = self.accounts.is_active(holder);
-        let remedy = if !is_user {
-            "rename or convert that account in the Zivver WebApp"
-        } else if is_active && self.is_gone(holder) {
-            "it gives the address up once it is suspended"
-        } else if is_active && self.is_of_nobody(holder) {
-            "merge the accounts, or give that one another address, in the Zivver WebApp"
-        } else if is_principal {
-            "give that account another address in the Zivver WebApp"
-        } else {
-            "remove the alias from that account in the Zivver WebApp"
-        };
-        remedy.into()
-    }
-
-    /// Whether no mailbox has the account, so that it may be a second one of the same person.
-    fn is_of_nobody(&self, holder: AccountIx) -> bool {
-        match self.matching.account(holder) {
-            AccountFate::Owned(_)
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_)
-            | AccountFate::OwnedByDisabled => false,
-            AccountFate::Foreign
-            | AccountFate::Protected(_)
-            | AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned => true,
-        }
-    }
-
-    /// R19: whether Exchange cleanly says that the object id of an account does not exist.
-    fn is_gone(&self, holder: AccountIx) -> bool {
-        self.answer(holder) == Some(&RecipientAnswer::NotFound)
-    }
-
-    fn answer(&self, holder: AccountIx) -> Option<&RecipientAnswer> {
-        let id = self.matching.known_object_id(holder)?;
-        self.world.answers.recipients.get(&id.to_string())
-    }
-
-    fn whereabouts(&self, holder: AccountIx) -> String {
-        match self.matching.account(holder) {
-            AccountFate::Owned(mailbox)
-            | AccountFate::MailboxOutsideDomains(mailbox)
-            | AccountFate::Evidence(mailbox) => {
-                let mailbox = &self.world.directory.mailbox(*mailbox).primary;
-                format!("whose mailbox is now {mailbox}")
-            }
-            AccountFate::OwnedByDisabled => "whose mailboxes are disabled".into(),
-            AccountFate::Foreign => "which is outside the claimed domains".into(),
-            AccountFate::Protected(_) => "which is protected".into(),
-            AccountFate::MergeCandidate(_) | AccountFate::Unowned => match self.answer(holder) {
-                Some(RecipientAnswer::NotFound) => "whose mailbox is gone".into(),
-                Some(_) => "whose own mailbox is not in the list".into(),
-                None => "which has no mailbox".into(),
-            },
-        }
-    }
-
     fn directory_label(&self, at: usize) -> String {
         self.label(&self.deltas[at]).to_string()
     }
@@ -528,15 +350,6 @@ impl Settling<'_> {
         self.notes.push(Note::new(label, code, text));
         true
     }
-}
-
-/// Why an account cannot have an address.
-#[derive(Debug, Clone, Copy)]
-enum Obstacle {
-    /// Another account has it.
-    Holder(AccountIx),
-    /// Another account names a delegate by it (R22).
-    Namer(AccountIx),
 }
 
 /// Whether the account of a delta no longer has an address after it.

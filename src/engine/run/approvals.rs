@@ -15,7 +15,7 @@ use crate::{
     domain::{
         actor::{Actor, second_person},
         address::SmtpAddress,
-        approval::Approval,
+        approval::{Approval, Showing},
         guard::Class,
         hold::HeldChange,
         memory::{Memory, Rejection},
@@ -192,13 +192,15 @@ impl Running<'_> {
     }
 
     pub(super) async fn offer_approvals(&mut self, plan: &Plan) -> Result<(), RunError> {
-        let now = self.engine.now().as_second();
-        let by = self.request.started_by.as_ref();
-        let four_eyes = self.engine.settings().four_eyes;
+        let showing = Showing {
+            at: self.engine.now().as_second(),
+            read_from: self.read_from,
+            by: self.request.started_by.as_ref(),
+            four_eyes: self.engine.settings().four_eyes,
+        };
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
-            let offered = Approval::offer(held, known.as_ref(), by, four_eyes, now);
-            if let Some(approval) = offered {
+            if let Some(approval) = Approval::offer(held, known.as_ref(), showing) {
                 self.state.save_approval(&held.code, &approval).await?;
             }
         }
@@ -275,8 +277,9 @@ impl Running<'_> {
             .iter()
             .flat_map(|action| &action.approved)
             .collect();
+        let now = self.engine.now().as_second();
         for (code, approval) in &mut self.approvals {
-            if approval.use_up(&planned) {
+            if approval.use_up(&planned, now) {
                 approval.approved_by.clone_from(&self.request.started_by);
                 self.state.save_approval(code, approval).await?;
             }

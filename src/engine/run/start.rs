@@ -119,7 +119,8 @@ impl Engine {
         // Again under the lock: no other run can use them now.
         let approvals = self.check_approvals(request).await?;
         let (mut memory, revision) = load_memory(state).await?;
-        memory.correct_times(self.now().as_second());
+        let now = self.now().as_second();
+        memory.correct_times(now);
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -165,6 +166,7 @@ impl Engine {
             slice: slice(request),
             stage: Stage::Reading,
             watch,
+            read_from: (!memory.is_in_progress()).then_some(now),
             memory,
             revision,
             report,

@@ -332,3 +332,25 @@ async fn r27_a_tenant_whose_object_ids_all_changed_is_held_and_approved() {
     assert_eq!(held(&again, Class::Identity), [at("p003")]);
     assert_eq!(write_count(&world), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r27_what_was_made_and_undone_is_approved_again_with_the_code_that_shows_it() {
+    let world = company(10).await.again_with(&[("MAX_SUSPEND", "0")]).await;
+    vanish(&world, 0..1);
+    let code = code(&world.apply().await, Class::Suspend).to_owned();
+    assert_converged(&world.approve(&[&code]).await);
+    assert_eq!(suspended(&world), [0]);
+    world
+        .sandbox
+        .zivver
+        .with_state(|organisation| organisation.user_mut(&at("p000")).unwrap().active = true);
+    // A list may lag for a minute: what it shows is no evidence that the change was undone.
+    let soon = world.preview().await;
+    assert_eq!(held(&soon, Class::Suspend), [at("p000")]);
+    world.approve(&[&code]).await;
+    assert_eq!(suspended(&world), [0; 0]);
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(world.preview().await.held[0].code, code);
+    assert_converged(&world.approve(&[&code]).await);
+    assert_eq!(suspended(&world), [0]);
+}

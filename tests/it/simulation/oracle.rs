@@ -552,6 +552,10 @@ impl Oracle {
         invocation.accounts[of].extend(ids.map(str::to_owned));
         invocation.listed[of] = Some(Arc::clone(&shown));
         if invocation.writes.is_empty() {
+            if invocation.first == call.invocation {
+                // What the halves of R26 are of, as the run read it and not as it was when it began to wait for the lock.
+                invocation.base = invocation.base.max(Base::of(&shown));
+            }
             invocation.seen[of] = Some(Arc::clone(&shown));
             invocation.planned_by[of].clone_from(&invocation.accounts[of]);
         }
@@ -568,12 +572,7 @@ impl Oracle {
     /// A write leaves a client. Who is late may not write any more (R29), and nobody on a part of the lists (R1).
     pub(super) fn sends(&mut self, call: &Call) {
         let at = call.invocation;
-        // What the halves of R26 are of, as it was when the run read and not when it began to wait for the lock.
-        let base = Base::of(&self.organisation);
-        let invocation = &mut self.invocations[at];
-        if invocation.writes.is_empty() && invocation.first == at {
-            invocation.base = invocation.base.max(base);
-        }
+        let invocation = &self.invocations[at];
         let complete = invocation.mailboxes_read && invocation.accounts_read == [true, true];
         let allowed = invocation.writes_allowed;
         if !complete {

@@ -86,8 +86,8 @@ pub(super) fn fingerprint(
     } else {
         texts.extend([before, after]);
     }
-    // R16, R17: who gets an account is part of what is approved, also where no address tells it.
-    if change.class() == Some(Class::Identity) {
+    // R16, R17: who gets an account is part of what is approved: the address can belong to another person by then.
+    if matches!(change.class(), Some(Class::Identity | Class::Create)) {
         texts.extend(delta.owner.map(|id| id.to_string()));
     }
     let hash = digest(texts.iter().map(String::as_str));

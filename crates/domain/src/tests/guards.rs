@@ -187,6 +187,17 @@ fn r26_creates_have_a_limit() {
 }
 
 #[test]
+fn r27_an_approval_of_a_create_names_who_gets_the_account() {
+    let fingerprint = |id| {
+        let text = format!("baseline filter=pilot@\nmailbox anna@ id={id}");
+        let mut held = Scene::parse(&text).plan().plan.held;
+        held.remove(0).changes.remove(0).fingerprint
+    };
+    assert_eq!(fingerprint("one"), fingerprint("one"));
+    assert_ne!(fingerprint("one"), fingerprint("two"));
+}
+
+#[test]
 fn r2_a_changed_scope_holds_creates() {
     let world = |baseline: &str| {
         let text =

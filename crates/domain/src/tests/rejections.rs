@@ -11,7 +11,11 @@ use super::{
     shown::shown,
 };
 use crate::{
-    approval::Approval, guard::Class, hold::guarded_fingerprints, memory::Rejection, note::Code,
+    approval::{Approval, Showing},
+    guard::Class,
+    hold::guarded_fingerprints,
+    memory::Rejection,
+    note::Code,
 };
 
 const LEAVERS: &str = "
@@ -37,7 +41,7 @@ fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> 
     let accounts: BTreeSet<_> = accounts.iter().map(|text| address(text)).collect();
     let held = scene.plan().plan.held;
     let set = held.iter().find(|set| set.class == class).unwrap();
-    let approval = Approval::offer(set, None, None, false, NOW).unwrap();
+    let approval = Approval::offer(set, None, showing()).unwrap();
     let now = scene.wishes.now;
     scene
         .memory
@@ -123,6 +127,15 @@ fn r47_a_rejection_is_taken_back() {
     assert_eq!(scene.plan().plan.held[0].changes.len(), 2);
 }
 
+fn showing() -> Showing<'static> {
+    Showing {
+        at: NOW,
+        read_from: Some(NOW),
+        by: None,
+        four_eyes: false,
+    }
+}
+
 fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
     let rejected = scene.memory.rejections.clone();
     let approval = Approval {
@@ -132,6 +145,7 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
         used: BTreeSet::new(),
         held_by: None,
         approved_by: None,
+        last_used: None,
     };
     let now = scene.wishes.now;
     let code = &rejected[0].code;
@@ -302,7 +316,7 @@ proptest! {
         let mut scene = Scene::parse(&lines.join("\n"));
         let before = scene.plan();
         for set in &before.plan.held {
-            let approval = Approval::offer(set, None, None, false, NOW).unwrap();
+            let approval = Approval::offer(set, None, showing()).unwrap();
             let accounts: BTreeSet<_> = set.changes.iter()
                 .filter(|_| choose(2) == 0)
                 .map(|change| change.address.clone())
