@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::{
     cli,
-    domain::{address::SmtpAddress, figures::Figures, notice::MailWhen, report::Report},
+    domain::{address::SmtpAddress, figures::Figures, mailing::MailWhen, report::Report},
     engine::complete::Complete,
     exchange::Identity,
     graph::{self, GraphError},
@@ -167,7 +167,7 @@ fn letter(
         .around(&maud::html! { p { (text) } (html::report::pages(&pages)) });
     }
     for Link { title, url } in &pages {
-        text.push_str(&format!("\n{title}: {url}"));
+        text.extend(["\n", title, ": ", url]);
     }
     Letter {
         subject: subject(report),

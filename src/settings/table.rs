@@ -10,7 +10,7 @@ use super::{
     TargetFilter,
     value::{self, Parsed},
 };
-use domain::{actor::Role, address::SmtpAddress, notice::MailWhen};
+use domain::{actor::Role, address::SmtpAddress, mailing::MailWhen};
 
 /// One setting, as the documentation describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

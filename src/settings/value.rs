@@ -7,7 +7,7 @@ use url::{Host, Url};
 use domain::{
     actor::Role,
     address::{SmtpAddress, ascii_domain},
-    notice::MailWhen,
+    mailing::MailWhen,
 };
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};

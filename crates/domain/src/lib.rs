@@ -33,6 +33,7 @@ pub mod ineffective;
 mod kept_access;
 pub mod ledger;
 pub mod mailbox;
+pub mod mailing;
 pub mod matching;
 pub mod memory;
 pub mod mode;
