@@ -147,6 +147,19 @@ pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item =
     csv.into_text()
 }
 
+/// Which run it is, and whose (R41).
+fn run(report: &Report) -> [(&'static str, String); 6] {
+    let name = |by: Option<&Actor>| by.map(ToString::to_string).unwrap_or_default();
+    [
+        ("id", report.id.clone()),
+        ("mode", key(report.mode)),
+        ("trigger", key(report.trigger)),
+        ("started_by", name(report.started_by.as_ref())),
+        ("approves", report.approves.join("; ")),
+        ("stopped_by", name(report.stopped_by.as_ref())),
+    ]
+}
+
 /// What is said about the whole run.
 fn facts(csv: &mut Table, report: &Report) {
     let mut fact = |name: &str, value: &str| {
@@ -158,13 +171,9 @@ fn facts(csv: &mut Table, report: &Report) {
         }
         .push(csv);
     };
-    fact("id", &report.id);
-    fact("mode", &key(report.mode));
-    fact("trigger", &key(report.trigger));
-    let name = |by: &Option<Actor>| by.as_ref().map(ToString::to_string).unwrap_or_default();
-    fact("started_by", &name(&report.started_by));
-    fact("approves", &report.approves.join("; "));
-    fact("stopped_by", &name(&report.stopped_by));
+    for (name, value) in run(report) {
+        fact(name, &value);
+    }
     fact("outcome", standing_of(report.state, report.outcome));
     fact("error", report.error.as_deref().unwrap_or_default());
     fact("started", &report.started);

@@ -353,12 +353,8 @@ async fn r41_the_command_line_and_a_stop_tell_who() {
     let office = Office::open(2, 0).await;
     let state = tempfile::tempdir().unwrap();
     let settings = office.settings(&folder_url(state.path()));
-    let user = Output::from(
-        std::process::Command::new("id")
-            .arg("-un")
-            .output()
-            .unwrap(),
-    );
+    let user = std::process::Command::new("id").arg("-un").output();
+    let user = user.unwrap();
     let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
     let ran = command_line(&settings, &["apply", "--json"]).await;
     let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
