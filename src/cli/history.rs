@@ -61,6 +61,9 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     let stopped = records.stop(&id, Some(super::me())).await?;
     output.show(&stopped, || match stopped.state {
         RunState::Ended => format!("run {id} is stopped\n"),
+        RunState::Running if stopped.error.is_some() => {
+            format!("the process of run {id} has ended, and no invocation continues the run\n")
+        }
         RunState::Queued | RunState::Running | RunState::Continues => {
             format!("run {id} stops within seconds, after what is in flight\n")
         }

@@ -229,7 +229,7 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
         "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person approves them{DIM:#}",
         words::number(count(changes), "change", "changes")
     )?;
-    let command = words::command(report);
+    let command = words::approve_command(report);
     for set in &report.held {
         write_held_set(out, set, &command, detail)?;
     }
@@ -265,7 +265,7 @@ fn write_held_set(
     write_more(out, set.changes.len(), detail)?;
     writeln!(
         out,
-        "      approve with: {} --approve {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
+        "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
       or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
         inert(command),
         set.code,

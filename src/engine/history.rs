@@ -65,7 +65,7 @@ pub enum Last {
     Any,
     /// The apply that began last of those that changed something, or may have: only those can be undone.
     Change,
-    /// The run that began last of those that have not ended.
+    /// The run that began last of those that have not ended, an apply before a preview.
     Open,
 }
 
@@ -89,16 +89,18 @@ impl Records<'_> {
     pub async fn find(&self, name: &str, last: Last) -> Result<RunId, RunError> {
         let unknown = || RunError::UnknownRun(name.to_owned());
         if name == "last" {
-            let runs = self.past(usize::MAX).await?.runs;
-            let mut wanted = runs.into_iter().filter(|past| match last {
+            let mut runs = self.past(usize::MAX).await?.runs;
+            runs.retain(|past| match last {
                 Last::Any => true,
                 Last::Change => past.run.may_have_written(),
                 Last::Open => past.run.state != RunState::Ended,
             });
-            return wanted
-                .next()
-                .map(|past| past.id)
-                .ok_or(RunError::NoRun(last));
+            if last == Last::Open {
+                // A preview whose process was killed is open for an hour.
+                runs.sort_by_key(|past| past.run.mode == Mode::Preview);
+            }
+            let wanted = runs.into_iter().next();
+            return wanted.map(|past| past.id).ok_or(RunError::NoRun(last));
         }
         if let Some(id) = RunId::parse(name) {
             return Ok(id);
@@ -188,6 +190,7 @@ impl Records<'_> {
         if summary.state == RunState::Ended {
             return Err(RunError::HasEnded(run.clone()));
         }
+        self.mark_ended_process(&mut summary).await;
         let stopped = Stopped { by };
         self.state.save_stop(run, &stopped).await?;
         if matches!(summary.state, RunState::Queued | RunState::Continues) {

@@ -185,12 +185,18 @@ pub(crate) fn wave(wave: &Wave) -> String {
     format!("restricted with {wave} (R47)")
 }
 
-/// The command that makes all changes that a report is about, or with `--approve CODE` what it holds (R27, R37).
-pub(crate) fn command(report: &Report) -> String {
+/// The command that makes all changes that a report is about (R37).
+fn command(report: &Report) -> String {
     match &report.undoes {
         None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
         Some(run) => format!("cloud-sync undo {run} --apply"),
     }
+}
+
+/// R27: the command that makes what a report holds, up to the code. After a wave it makes nothing else either (R47).
+pub(crate) fn approve_command(report: &Report) -> String {
+    let wave = report.wave.is_some().then_some(" --only approved");
+    format!("{}{} --approve", command(report), wave.unwrap_or_default())
 }
 
 /// The command that applies these accounts, or this plan.

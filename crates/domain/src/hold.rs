@@ -325,6 +325,9 @@ impl Guarding<'_> {
         if self.rejections.all.is_empty() {
             return false;
         }
+        if self.has_rejected_member(at) {
+            self.deltas[at].activity = None;
+        }
         loop {
             let delta = &self.deltas[at];
             let changes = delta.changes();
@@ -356,6 +359,21 @@ impl Guarding<'_> {
             let change = Change::clone(change);
             self.deltas[at].take_out(&change);
         }
+    }
+
+    /// R47: whether an account is emptied since its mailbox has no delegate left (R12), of which a person has rejected a removal.
+    fn has_rejected_member(&self, at: usize) -> bool {
+        let delta = &self.deltas[at];
+        let has_mailbox = delta.reasons.iter().any(|reason| reason.rule == "R12");
+        if !has_mailbox || !delta.is_empty_of_members() {
+            return false;
+        }
+        let mut removals = delta.remove_delegates.iter();
+        removals.any(|it| {
+            !self
+                .rejected(delta, &Change::RemoveDelegate(*it))
+                .is_empty()
+        }) && approved_changes(delta, self.accounts, self.approved).is_empty()
     }
 
     /// R47: by which fingerprints a change is rejected. What is approved is not: that is said later.

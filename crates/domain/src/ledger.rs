@@ -218,9 +218,9 @@ impl Ledger<'_> {
         });
         // R47: who rejects what a source in doubt asks for does not confirm it.
         let is_rejected = self.plan.rejections.iter().any(|it| doubts(it.class));
-        // An approval of something else says nothing about a source or a scope that is in doubt.
+        // An approval of one set says nothing about what stays held for the same doubt.
         let is_free = self.plan.held.is_empty() && !self.plan.leaves_out && !is_rejected
-            || approved.iter().any(|class| !stays_held || doubts(*class));
+            || !stays_held && !approved.is_empty();
         let seen = self.plan.seen.clone();
         memory.baseline = Some(match memory.baseline.take() {
             Some(before) if !is_free => Baseline {

@@ -17,10 +17,11 @@ use super::{
     matching::{AccountFate, MailboxFate, Matching},
     memory::{Baseline, Memory, Rejection, Undone, Untaken},
     note::{Code, Note},
-    offenders::withhold,
+    offenders::{Withheld, withhold},
     order::order,
     rejection::rejections,
     reviewed::{Restricted, Reviewed},
+    scope::RunScope,
     settle::{Sides, settle},
     sign_in_keys,
     step::Step,
@@ -162,7 +163,14 @@ fn propose(
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
     let (deltas, others) = scoped(deltas, world, wishes);
-    let withheld = withhold(deltas, world, &memory.offenders, wishes.now);
+    // A person who asks for an account waits for nothing (R33).
+    let withheld = match wishes.scope {
+        RunScope::All => withhold(deltas, world, &memory.offenders, wishes.now),
+        RunScope::Only(_) => Withheld {
+            deltas,
+            ..Withheld::default()
+        },
+    };
     notes.extend(withheld.notes);
     let mut deltas = withheld.deltas;
     let mut ineffective = ineffective::withhold(&mut deltas, world, memory, wishes);

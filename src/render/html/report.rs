@@ -214,6 +214,10 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
     };
+    let only = match &report.wave {
+        Some(_) => ",\"only\":[\"approved\"]",
+        None => "",
+    };
     let path = match &report.undoes {
         None => String::new(),
         Some(run) => format!("/runs/{run}/undo"),
@@ -227,9 +231,9 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                         (held_set(set, links, &changes(set)))
                         p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
-                            code { (words::command(report)) " --approve " (set.code) }
+                            code { (words::approve_command(report)) " " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) "}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (only) "}" }
                             " (R27). Only some of them: "
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "

@@ -547,6 +547,31 @@ async fn r02_an_approval_of_something_else_does_not_make_a_shrunken_source_the_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn r02_an_approval_of_one_set_makes_nothing_else_of_a_shrunken_source() {
+    let world = leaving(10, 0).await;
+    let first = |change: &dyn Fn(&mut Mailbox)| {
+        let state = &world.sandbox.exchange;
+        state.with_state(|tenant| change(&mut tenant.mailboxes[0]));
+    };
+    let alias = format!("smtp:{}", at("p00.old"));
+    first(&|mailbox| mailbox.email_addresses.push(alias.clone()));
+    assert_converged(&world.apply().await);
+    first(&|mailbox| drop(mailbox.email_addresses.pop()));
+    let state = &world.sandbox.exchange;
+    state.with_state(|tenant| tenant.mailboxes.truncate(4));
+    let report = world.apply().await;
+    let code = |class| {
+        let set = report.held.iter().find(|set| set.class == class);
+        set.unwrap().code.clone()
+    };
+    world.approve(&[&code(Class::AliasRemoval)]).await;
+    assert!(user(&world, "p00").aliases.is_empty());
+    let night = world.apply().await;
+    let seen = (night.counts.held, inactive(&world));
+    assert_eq!(seen, (6, 0), "{}", shown(&night));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r27_a_code_stands_for_its_changes_and_each_is_done_once() {
     let world = crowded(&[("MAX_SUSPEND", "0")], |number, mailbox| {
         mailbox.account_disabled = Some(number < 2 || number == 40);

@@ -107,6 +107,12 @@ fn r33_a_fourth_run_on_the_same_day_does_not_try() {
         );
         assert_eq!(asked, "Name Old>New");
     }
+    let for_the_account = format!("only anna@\n{world}");
+    let asked = run(&for_the_account, &mut memory.clone(), NOW + 180, &[], "");
+    assert_eq!(
+        asked, "Name Old>New",
+        "a person who asks for it waits for nothing"
+    );
     let asked = run(world, &mut memory, NOW + 180, &[], "");
     assert_eq!(asked, "waits");
 }

@@ -110,6 +110,30 @@ fn r47_a_rejected_change_is_not_made_when_its_limit_is_off() {
 }
 
 #[test]
+fn r47_a_rejected_removal_is_not_made_by_emptying_the_account() {
+    let with = |access: &str| {
+        format!(
+            "
+            limits delegates=1
+            people anna@ bert@ carl@
+            shared info@ {access}
+            functional info@ members=anna,bert,carl
+            "
+        )
+    };
+    let mut scene = Scene::parse(&with("grants=anna@"));
+    assert_eq!(reject(&mut scene, Class::DelegateRemoval, &[]).len(), 2);
+    let mut scene = next(&scene, &with(""));
+    later(&mut scene);
+    assert_snapshot!(told(&scene), @r"
+    update info@; delegates -anna@
+    0. info@: members [bert@ carl@]
+    rejected: info@ remove delegate bert@
+    rejected: info@ remove delegate carl@
+    ");
+}
+
+#[test]
 fn r47_a_rejection_is_taken_back() {
     let mut scene = Scene::parse(LEAVERS);
     let rejected = reject(&mut scene, Class::Suspend, &[]);
