@@ -215,6 +215,7 @@ fn world(count: usize) -> World {
         accounts: Accounts::new(actual(count)),
         answers: Answers::default(),
         tenant_id: String::new(),
+        ..World::default()
     }
 }
 

@@ -93,6 +93,9 @@ param maxSignInKeyChanges string = ''
 @description('A run stops after so many failures in a row.')
 param maxConsecutiveFailures string = ''
 
+@description('Where syncSchedule is more frequent than this, runs in between are quick ones, which read no permissions: 20h by default.')
+param fullEvery string = ''
+
 @description('How long one invocation works before it hands on; below functionTimeout in host.json.')
 param timeBudget string = ''
 
@@ -154,6 +157,9 @@ param alertEmail string = ''
 @description('Hours without a successful run after which an alert is raised: a little more than the longest interval of syncSchedule, 46 at most, since a query sees two days. 0 for no alert.')
 param noSuccessHours int = 26
 
+@description('Hours without any successful run, quick or full, after which an alert is raised: three times the interval of a syncSchedule that makes quick runs. 0 for no alert.')
+param noQuickSuccessHours int = 0
+
 @description('Object id of the person or service principal that will put the Zivver key into the vault; empty if that right is there already.')
 param operatorPrincipalId string = ''
 
@@ -203,6 +209,7 @@ var settings = union(otherSettings, {
   CLOUD_SYNC__MAX_CREATES: maxCreates
   CLOUD_SYNC__MAX_SIGN_IN_KEY_CHANGES: maxSignInKeyChanges
   CLOUD_SYNC__MAX_CONSECUTIVE_FAILURES: maxConsecutiveFailures
+  CLOUD_SYNC__FULL_EVERY: fullEvery
   CLOUD_SYNC__TIME_BUDGET: timeBudget
   CLOUD_SYNC__ZIVVER_RATE: zivverRate
   CLOUD_SYNC__STATE: state
@@ -491,6 +498,40 @@ resource noSuccess 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
       allOf: [
         {
           query: noSuccessQuery
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
+      ]
+    }
+    autoMitigate: true
+    actions: { actionGroups: empty(alertEmail) ? [] : [mail.id] }
+  }
+}
+
+var noQuickSuccessQuery = replace(
+  replace(loadTextContent('queries/no-quick-success.kql'), '3h', '${noQuickSuccessHours}h'),
+  '2026-01-01T00:00:00Z',
+  deployedAt
+)
+
+resource noQuickSuccess 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
+  name: '${name}-no-quick-success'
+  location: location
+  tags: tags
+  properties: {
+    displayName: 'Cloud Sync: no run, quick or full, has succeeded for ${noQuickSuccessHours} hours'
+    description: 'docs/operations.md says what to look at.'
+    severity: 1
+    enabled: noQuickSuccessHours > 0
+    scopes: [logs.id]
+    evaluationFrequency: 'PT15M'
+    windowSize: 'P1D'
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: noQuickSuccessQuery
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0

@@ -3,6 +3,7 @@
 //! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
 //! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
 
+mod access;
 mod apply;
 mod args;
 mod check;
@@ -21,6 +22,7 @@ mod report_file;
 mod sandbox;
 mod serve;
 mod text;
+mod timeline;
 
 use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
 
@@ -255,15 +257,7 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
 
 async fn run(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     match command {
-        Command::Preview {
-            accounts,
-            wave,
-            out,
-            show,
-        } => {
-            let request = apply::preview_request(accounts, wave);
-            apply::preview(&engine(links)?, &request, out.as_deref(), output, &show).await
-        }
+        Command::Preview(args) => apply::preview(&engine(links)?, args, output).await,
         Command::Apply {
             subjects,
             wave,
@@ -276,10 +270,10 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let stop = links.stop.clone();
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
-        Command::Explain { address, run } => match run {
-            None => explain(&engine(links)?, &address, output).await,
-            Some(run) => history::explain(&run, &address, output).await,
-        },
+        Command::Explain { address, run, live } => {
+            explain(&address, run.as_deref(), live, output, links).await
+        }
+        Command::History { address, limit } => timeline::history(&address, limit, output).await,
         Command::Undo {
             run,
             apply,
@@ -302,9 +296,8 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             undo,
         } => reject::reject(code, accounts, undo, output).await,
         Command::Check { probe } => Box::pin(check::check(output, probe)).await,
-        Command::Runs { run, limit, show } => {
-            history::show(run.as_deref(), limit, output, &show).await
-        }
+        Command::Runs(args) => history::runs(&args, output).await,
+        Command::Access(args) => access::show(args, output).await,
         Command::ImportSettings { file, show_secrets } => {
             import_settings::import(&file, show_secrets, output)
         }
@@ -353,7 +346,25 @@ async fn undo(
     Ok(status)
 }
 
+/// R40: from the report of a run, or from the last snapshot; from both services where that is wanted, or where there is no
+/// snapshot.
 async fn explain(
+    address: &SmtpAddress,
+    run: Option<&str>,
+    live: bool,
+    output: Output,
+    links: Links,
+) -> Result<Status, CliError> {
+    if let Some(run) = run {
+        return history::explain(run, address, output).await;
+    }
+    if !live && let Some(status) = timeline::explain(address, output).await? {
+        return Ok(status);
+    }
+    explain_live(&engine(links)?, address, output).await
+}
+
+async fn explain_live(
     engine: &Engine,
     address: &SmtpAddress,
     output: Output,

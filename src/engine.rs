@@ -21,6 +21,7 @@ mod probe;
 pub mod progress;
 mod reviewed;
 pub mod run;
+pub mod snapshots;
 mod stop;
 mod undo;
 
@@ -196,17 +197,7 @@ impl Engine {
     }
 
     fn policy(&self) -> Policy {
-        let settings = &self.shared.settings;
-        Policy {
-            claimed_domains: settings.claimed_domains.clone(),
-            target_filter: settings.target_filter.clone(),
-            source_filter: settings.source_filter.clone(),
-            source_members: None,
-            sso_account_key: settings.sso_account_key,
-            limits: settings.limits.clone(),
-            min_source_ratio: settings.min_source_ratio,
-            min_target_ratio: settings.min_target_ratio,
-        }
+        self.shared.settings.policy()
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -5,6 +5,7 @@
 //! wants with it, [`message`] what travels through the queue, [`problem`] how a caller is refused, [`answer`] what the
 //! host hears, and [`server`] the listener around it all. The host's spelling stays in this layer.
 
+mod access;
 pub mod answer;
 pub mod api;
 pub mod app;
@@ -21,7 +22,7 @@ mod tick;
 mod views;
 
 pub use answer::{Answer, Success};
-pub use api::{ApiCall, Format};
+pub use api::{AccessQuery, ApiCall, Format};
 pub use app::App;
 pub use http::{Request, Response};
 pub use invocation::{Invocation, Timer, Trigger};

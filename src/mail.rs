@@ -19,7 +19,9 @@ use url::Url;
 
 use crate::{
     cli,
-    domain::{address::SmtpAddress, figures::Figures, mailing::MailWhen, report::Report},
+    domain::{
+        address::SmtpAddress, figures::Figures, mailing::MailWhen, mode::Depth, report::Report,
+    },
     engine::complete::Complete,
     exchange::Identity,
     graph::{self, GraphError},
@@ -185,11 +187,17 @@ pub fn subject(report: &Report) -> String {
     };
     let scope = match &*report.accounts {
         _ if report.undoes.is_some() => ", an undo".to_owned(),
+        [] if report.depth == Depth::Quick => ", a quick run".to_owned(),
         [] => String::new(),
         [account] => format!(", only for {account}"),
         accounts => format!(", only for {} accounts", accounts.len()),
     };
-    format!("Cloud Sync: {standing}{held}{scope} ({})", report.id)
+    let under = if report.is_hypothetical() {
+        ", under other settings"
+    } else {
+        ""
+    };
+    format!("Cloud Sync: {standing}{held}{scope}{under} ({})", report.id)
 }
 
 /// For a server on this machine TLS is optional, for any other it is required.
@@ -281,6 +289,9 @@ mod tests {
             subject(&report),
             "Cloud Sync: failed, only for 2 accounts (R1)"
         );
+        report.accounts.clear();
+        report.depth = Depth::Quick;
+        assert_eq!(subject(&report), "Cloud Sync: failed, a quick run (R1)");
         report.undoes = Some("R2".into());
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
@@ -308,6 +319,7 @@ mod tests {
         complete.ended = Some("2026-11-23T02:00:07Z".into());
         let last = Complete {
             report: complete.clone(),
+            quick: None,
             since: Vec::new(),
         };
         let text = |report: &Report| {

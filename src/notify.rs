@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_hostile_cause_is_inert() {
         let notice = Notice {
-            event: domain::notice::Event::Failed,
+            event: Event::Failed,
             title: "Cloud Sync: the run failed".into(),
             text: "answered (<!channel> [pay](https://evil.example) \u{202e}gpj\u{1b}[2J)".into(),
             run: None,
@@ -206,6 +206,7 @@ mod tests {
     }
     use domain::{
         health::Overdue,
+        mode::Depth,
         notice::{Notified, at_tick},
     };
 
@@ -215,6 +216,7 @@ mod tests {
             age_s: 27 * 3600,
             age_max_s: 26 * 3600,
             has_succeeded: true,
+            depth: Depth::Full,
         };
         let notice = at_tick(&Notified::default(), Some(overdue), None, 0)
             .1

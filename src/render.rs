@@ -4,9 +4,11 @@
 //! `maud` escapes what stands in markup, [`html::Page`] and `csv` spell out what cannot be seen ([`visible`]), and `csv`
 //! keeps a spreadsheet from taking a cell for a formula.
 
+pub mod access;
 pub mod csv;
 pub mod findings;
 pub mod html;
+pub(crate) mod timeline;
 pub mod visible;
 pub mod words;
 

@@ -6,6 +6,7 @@
 mod deployed;
 mod env_file;
 mod names;
+mod other;
 mod reader;
 mod secret;
 mod table;
@@ -22,7 +23,7 @@ use crate::{
         health::Host,
         mode::PerformSync,
         scope::{ClaimedDomains, TargetFilter},
-        world::SsoAccountKey,
+        world::{Policy, SsoAccountKey},
     },
     exchange::{Identity, Strategy},
     mail::{MailSettings, Route},
@@ -213,6 +214,20 @@ impl StateSettings {
 }
 
 impl Settings {
+    /// What of it shapes a plan.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            claimed_domains: self.claimed_domains.clone(),
+            target_filter: self.target_filter.clone(),
+            source_filter: self.source_filter.clone(),
+            source_members: None,
+            sso_account_key: self.sso_account_key,
+            limits: self.limits.clone(),
+            min_source_ratio: self.min_source_ratio,
+            min_target_ratio: self.min_target_ratio,
+        }
+    }
+
     /// Reads everything. `names` are the names of all variables that are set, to find typos; it may be empty.
     pub fn read(
         lookup: impl Fn(&str) -> Option<String>,
@@ -250,7 +265,10 @@ impl Settings {
             notify_url: r.optional(&table::NOTIFY_URL),
             dashboard_url: read_dashboard_url(r, &lookup),
             mail: read_mail(r),
-            host: read_host(&lookup),
+            host: Host {
+                full_every: r.value(&table::FULL_EVERY),
+                ..read_host(&lookup)
+            },
             deployed: deployed::compare(&lookup),
             warnings: r.typos(),
         };
@@ -360,6 +378,7 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
             .any(|name| set(name).is_some()),
         schedule: set("SYNC_SCHEDULE"),
         disabled: names.filter(|name| is_on(lookup, name)).collect(),
+        full_every: Duration::ZERO,
     }
 }
 

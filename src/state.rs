@@ -11,6 +11,7 @@
 //! | `runs/<run>/plan/<n>` | created | a plan with the before-image of its accounts; one for each invocation of the run (R34, R35) |
 //! | `runs/<run>/journal/<n>` | created | a batch of outcomes, in order (R35) |
 //! | `runs/<run>/report` | replaced | the report |
+//! | `runs/<run>/snapshot` | replaced | both sides as the run left them, line by line, if it saw everybody (R42) |
 //! | `runs/<run>/stop` | created | a person has stopped the run (R34) |
 //! | `runs/<run>/summary` | replaced | a few lines for the history, and whether the run has ended |
 //! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
@@ -25,7 +26,8 @@
 //!
 //! Every object is a JSON document `{"v":1,"kind":"plan","by":"…","at":"2026-11-23T02:00:00Z","data":…}`: `v` is the
 //! version of the layout, `kind` the kind of object, `by` the process that wrote it, `data` the payload, whose type the
-//! caller chooses. From 8 KiB on it is stored as gzip (`zcat -f` reads both). A newer `v` is refused, an older one is
+//! caller chooses. From 8 KiB on it is stored as gzip (`zcat -f` reads both). A snapshot is always gzip: a line with the
+//! envelope without `data`, then a line for each mailbox, account and decision. A newer `v` is refused, an older one is
 //! read. An object that is truncated, foreign or missing from its sequence is an error that names it, and is never
 //! replaced by a default: its content may decide who has access to which account.
 //!
@@ -267,6 +269,26 @@ impl State {
         self.objects
             .save(&format!("{RUNS}/{run}/report"), "report", report)
             .await
+    }
+
+    /// Writes the lines of the snapshot of a run, and gives its size in bytes.
+    pub async fn save_snapshot<L: Serialize>(
+        &self,
+        run: &RunId,
+        lines: impl Iterator<Item = L>,
+    ) -> Result<usize, StateError> {
+        let name = format!("{RUNS}/{run}/snapshot");
+        self.objects.save_lines(&name, "snapshot", lines).await
+    }
+
+    /// Hands each line of the snapshot of a run to `take`; `false` if it has none. After an error, `take` has a part of it.
+    pub async fn snapshot<L: DeserializeOwned>(
+        &self,
+        run: &RunId,
+        take: impl FnMut(L),
+    ) -> Result<bool, StateError> {
+        let name = format!("{RUNS}/{run}/snapshot");
+        self.objects.load_lines(&name, "snapshot", take).await
     }
 
     /// Whether a person has stopped the run.

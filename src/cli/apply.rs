@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CliError, Status,
-    args::{AccountArgs, ShowArgs, Subject, WaveArgs},
+    args::{PreviewArgs, ShowArgs, Subject, WaveArgs},
     observed,
     output::Output,
     report,
@@ -16,32 +16,45 @@ use super::{
     reported, shown, text, words,
 };
 use crate::{
-    domain::{address::SmtpAddress, mode::Mode, report::Report, wave::Wave},
+    domain::{
+        address::SmtpAddress,
+        mode::{Depth, Mode},
+        report::Report,
+        wave::Wave,
+    },
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
-
-/// What a preview is asked for.
-pub(super) fn preview_request(accounts: AccountArgs, wave: WaveArgs) -> RunRequest {
-    RunRequest {
-        accounts: accounts.addresses.into_iter().collect(),
-        wave: wave.wave(),
-        ..super::run_request(Mode::Preview)
-    }
-}
 
 /// Shows what a run would change, and writes that to a file too.
 pub(super) async fn preview(
     engine: &Engine,
-    request: &RunRequest,
-    out: Option<&Path>,
+    args: PreviewArgs,
     output: Output,
-    show: &ShowArgs,
 ) -> Result<Status, CliError> {
-    if let Some(file) = out {
+    let PreviewArgs {
+        accounts,
+        wave,
+        with,
+        out,
+        show,
+    } = args;
+    if let Some(file) = &out {
+        if !with.is_empty() {
+            return Err(CliError::Failed(
+                "--out writes a plan to be applied, and one under other settings cannot be: change the settings first, or use --report (R46)".into(),
+            ));
+        }
         check_folder(file)?;
     }
-    let (report, status) = reported(engine, request, output, show).await?;
-    if let Some(file) = out {
+    let request = RunRequest {
+        accounts: accounts.addresses.into_iter().collect(),
+        depth: wave.depth(),
+        wave: wave.wave(),
+        settings: engine.settings().others(with)?,
+        ..super::run_request(Mode::Preview)
+    };
+    let (report, status) = reported(engine, &request, output, &show).await?;
+    if let Some(file) = &out {
         write_plan(file, &report, output)?;
     }
     Ok(status)
@@ -71,6 +84,7 @@ pub(super) fn request(
     let mut request = super::run_request(Mode::Apply);
     request.approve = approve;
     request.approve_accounts = approve_accounts.into_iter().collect();
+    let depth = wave.depth();
     request.wave = wave.wave();
     for subject in subjects {
         let file = match subject {
@@ -87,6 +101,7 @@ pub(super) fn request(
         };
         let report = read_plan(&file)?;
         request.accounts = report.accounts.iter().cloned().collect();
+        request.depth = report.depth;
         request.plan = Some(PlanSource::of(report)?);
     }
     if request.plan.is_some() && !request.approve.is_empty() {
@@ -105,7 +120,23 @@ pub(super) fn request(
             "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
         ));
     }
+    choose_depth(&mut request, depth)?;
     Ok(request)
+}
+
+/// R45: a reviewed plan says what is read.
+fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
+    if depth == Depth::Full {
+        return Ok(());
+    }
+    if request.plan.is_some() {
+        return Err(CliError::Failed(
+            "a plan says what is read, so it takes no --quick; make a quick plan with `cloud-sync preview --quick --out FILE` (R45)"
+                .into(),
+        ));
+    }
+    request.depth = depth;
+    Ok(())
 }
 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
@@ -204,6 +235,7 @@ async fn previewed(
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
     preview.started_by.clone_from(&request.started_by);
+    preview.depth = request.depth;
     preview.accounts.clone_from(&request.accounts);
     preview.wave.clone_from(&request.wave);
     observed(engine, &preview, output).await

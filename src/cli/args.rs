@@ -10,6 +10,8 @@ use super::text::inert;
 use crate::render::csv::Separator;
 use domain::{
     address::SmtpAddress,
+    mode::Depth,
+    snapshot::access::By,
     wave::{Part, Wave},
 };
 
@@ -21,7 +23,7 @@ fn after_help() -> String {
     };
     format!(
         "{demo}Settings are environment variables that begin with CLOUD_SYNC__; docs/settings.md lists them.
-Exit codes: 0 in sync (or done, if nothing is compared), 2 changes pending, 3 something needs attention, 1 error."
+Exit codes: 0 in sync (or done, for an undo or a quick run), 2 changes pending, 3 something needs attention, 1 error."
     )
 }
 
@@ -63,17 +65,7 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what a run would change; writes nothing
-    Preview {
-        #[command(flatten)]
-        accounts: AccountArgs,
-        #[command(flatten)]
-        wave: WaveArgs,
-        /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        #[command(flatten)]
-        show: ShowArgs,
-    },
+    Preview(PreviewArgs),
     /// Make the changes in Zivver
     ///
     /// On a terminal it shows them first, and asks. Without a terminal it writes at once.
@@ -96,12 +88,28 @@ pub(super) enum Command {
         show: ShowArgs,
     },
     /// Say why an account looks as it does, and what would change about it
+    ///
+    /// It answers from the last run for all accounts, and says from when that is; this needs no settings but those of the
+    /// state. Before the first such run it asks Exchange and Zivver.
     Explain {
         #[arg(value_parser = address)]
         address: SmtpAddress,
-        /// What this run said about it, from its report: needs no settings but those of the state
+        /// Ask Exchange and Zivver now
+        #[arg(long, conflicts_with = "run")]
+        live: bool,
+        /// What this run said about it, from its report
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+    },
+    /// Say what happened to an account in which run, why, and since when it looks as it does
+    ///
+    /// Needs no settings but those of the state.
+    History {
+        #[arg(value_parser = address)]
+        address: SmtpAddress,
+        /// How many runs are looked at, the newest first
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = runs)]
+        limit: usize,
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
@@ -150,16 +158,11 @@ pub(super) enum Command {
         probe: bool,
     },
     /// List the last runs, or show the report of one; needs no settings but those of the state
-    Runs {
-        /// The run's id, the beginning of it, or last
-        #[arg(value_name = "RUN")]
-        run: Option<String>,
-        /// How many runs are listed, the newest first
-        #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
-        limit: usize,
-        #[command(flatten)]
-        show: ShowArgs,
-    },
+    Runs(RunsArgs),
+    /// Say who can open which mailbox, by which path and since when, as the last run for all accounts saw it
+    ///
+    /// It reads the snapshot of that run, and needs no settings but those of the state.
+    Access(AccessArgs),
     /// Turn the settings of the original script into the new ones; warnings go to stderr
     ImportSettings {
         /// Its .env file, or the exported variables of its Automation account as JSON; - reads standard input
@@ -207,6 +210,54 @@ pub(super) enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RunsArgs {
+    #[command(subcommand)]
+    pub(super) what: Option<RunsCommand>,
+    /// The run's id, the beginning of it, or last
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+    /// How many runs are listed, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "run", value_parser = runs)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Say what two runs saw differently: mailboxes, accounts, delegations
+    Diff {
+        /// The id of the earlier run, or the beginning of it
+        #[arg(value_name = "RUN")]
+        before: String,
+        /// The later run: its id, the beginning of it, or last
+        #[arg(value_name = "RUN", default_value = "last")]
+        after: String,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct PreviewArgs {
+    #[command(flatten)]
+    pub(super) accounts: AccountArgs,
+    #[command(flatten)]
+    pub(super) wave: WaveArgs,
+    #[arg(
+        long,
+        help = "Preview under another value of a setting that shapes the plan, such as SOURCE_FILTER=care@corp.example; repeat for several. The report compares it with the plan under the present settings. It cannot be applied",
+        value_name = "NAME=VALUE",
+        value_parser = setting
+    )]
+    pub(super) with: Vec<(String, String)>,
+    /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(super) struct AccountArgs {
     /// Only these accounts are changed; everything is read all the same
@@ -214,9 +265,13 @@ pub(super) struct AccountArgs {
     pub(super) addresses: Vec<SmtpAddress>,
 }
 
-/// Which part of the plan is made; the rest is left for later.
+/// What is read, and which part of the plan is made; the rest is left for later.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WaveArgs {
+    /// Read no permissions: only status, names, addresses and aliases are compared, and delegates, members and the status of
+    /// functional accounts stay as they are
+    #[arg(long)]
+    pub(super) quick: bool,
     /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
@@ -226,6 +281,14 @@ pub(super) struct WaveArgs {
 }
 
 impl WaveArgs {
+    pub(super) fn depth(&self) -> Depth {
+        if self.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        }
+    }
+
     pub(super) fn wave(self) -> Option<Wave> {
         Wave::of(self.only.into_iter().collect(), self.first)
     }
@@ -274,6 +337,64 @@ impl From<SeparatorArg> for Separator {
             SeparatorArg::Semicolon => Self::Semicolon,
         }
     }
+}
+
+/// R43
+#[derive(Debug, Clone, Args)]
+pub(super) struct AccessArgs {
+    /// Only mailboxes and people with this text in address or name; several texts widen the search
+    #[arg(value_name = "MAILBOX|PERSON")]
+    pub(super) texts: Vec<String>,
+    /// Also say what changed since this day, such as 2026-10-01
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub(super) since: Option<Day>,
+    /// Only what changed
+    #[arg(long, requires = "since")]
+    pub(super) changed: bool,
+    /// What the rows are grouped by
+    #[arg(long, value_name = "SIDE", default_value = "mailbox")]
+    pub(super) by: ByArg,
+    /// CSV for a spreadsheet, HTML to print, or JSON, instead of text
+    #[arg(long)]
+    pub(super) format: Option<AccessFormat>,
+    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    #[arg(long, value_name = "CHAR")]
+    pub(super) separator: Option<SeparatorArg>,
+    /// Write to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum AccessFormat {
+    Csv,
+    Html,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ByArg {
+    Mailbox,
+    Person,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> Self {
+        match by {
+            ByArg::Mailbox => Self::Mailbox,
+            ByArg::Person => Self::Person,
+        }
+    }
+}
+
+/// The beginning of a day in the zone of this machine, in epoch seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Day(pub(super) i64);
+
+fn day(text: &str) -> Result<Day, String> {
+    crate::render::words::beginning_of(text, &jiff::tz::TimeZone::system())
+        .map(Day)
+        .ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }
 
 /// What an apply is restricted to.
@@ -325,6 +446,13 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
             inert(text)
         )
     })
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write NAME=VALUE, such as MAX_SUSPEND=10".to_owned())?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 fn runs(text: &str) -> Result<usize, String> {

@@ -22,6 +22,14 @@ fn write(out: &mut String, explained: &Explanation) -> fmt::Result {
         inert(&explained.address),
         inert(&explained.verdict)
     )?;
+    if let Some(as_of) = &explained.as_of {
+        writeln!(
+            out,
+            "{DIM}as of {}, run {}; with --live Exchange and Zivver are asked now{DIM:#}",
+            words::local(&as_of.at),
+            inert(&as_of.run)
+        )?;
+    }
     writeln!(out, "\n{BOLD}Exchange Online{BOLD:#}")?;
     if explained.mailboxes.is_empty() {
         writeln!(out, "  has no mailbox with this address")?;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     CliError, Status,
-    args::{DetailArgs, ShowArgs},
+    args::{DetailArgs, RunsArgs, RunsCommand, ShowArgs},
     output::{BOLD, DIM, GREEN, Output, RED, YELLOW},
     report,
     report_file::ReportFile,
-    text, words,
+    text, timeline, words,
 };
 use crate::{
     domain::{
@@ -24,7 +24,14 @@ use crate::{
     state::{State, lock::Lease},
 };
 
-pub(super) async fn show(
+pub(super) async fn runs(args: &RunsArgs, output: Output) -> Result<Status, CliError> {
+    if let Some(RunsCommand::Diff { before, after }) = &args.what {
+        return timeline::diff(before, after, output).await;
+    }
+    show(args.run.as_deref(), args.limit, output, &args.show).await
+}
+
+async fn show(
     name: Option<&str>,
     limit: usize,
     output: Output,
@@ -122,7 +129,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
         return format!("No runs yet in {}.\n", text::inert(place));
     }
     let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
-    let what = |run: &RunSummary| words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let what = words::what;
     let widths = runs.iter().map(|run| what(run).len());
     let what_width = widths.max().unwrap_or(0).max(7);
     let mut line = |line: std::fmt::Arguments<'_>| {

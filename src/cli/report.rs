@@ -61,6 +61,7 @@ fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     for kind in KINDS {
         write_kind(out, report, kind, detail)?;
     }
+    write_by_hand(out, report, detail)?;
     write_held(out, report, detail)?;
     write_failed(out, &report.failed, detail)?;
     left::write(out, report, detail)?;
@@ -127,7 +128,7 @@ fn write_action_with_end(
     }
     writeln!(out)?;
     for change in &action.changes {
-        write_change(out, change)?;
+        write_change(out, change, detail)?;
     }
     if let Some((_, problems)) = end {
         for problem in problems {
@@ -137,8 +138,13 @@ fn write_action_with_end(
     write_reasons(out, &action.reasons, detail)
 }
 
-fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
+fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) -> fmt::Result {
     let name = words::attribute(change.attribute);
+    // R44
+    let origin = |entry: &str| match change.origins.get(entry) {
+        Some(origin) if detail.verbose => format!("  {DIM}{}{DIM:#}", words::origin(*origin)),
+        Some(_) | None => String::new(),
+    };
     match change.attribute {
         Attribute::Address
         | Attribute::Name
@@ -147,14 +153,19 @@ fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
         | Attribute::SignInKey => {
             let before = change.before.join(", ");
             let after = change.after.join(", ");
+            let origin = origin(&after);
             match (before.is_empty(), after.is_empty()) {
                 (false, false) => writeln!(
                     out,
-                    "      {name:<10} {} → {}",
+                    "      {name:<10} {} → {}{origin}",
                     value(change.attribute, &before),
                     value(change.attribute, &after)
                 ),
-                (true, _) => writeln!(out, "      {name:<10} {}", value(change.attribute, &after)),
+                (true, _) => writeln!(
+                    out,
+                    "      {name:<10} {}{origin}",
+                    value(change.attribute, &after)
+                ),
                 (false, true) => {
                     writeln!(
                         out,
@@ -171,8 +182,9 @@ fn write_change(out: &mut String, change: &AttributeChange) -> fmt::Result {
                 let name = if at == 0 { name } else { "" };
                 writeln!(
                     out,
-                    "      {name:<10} {style}{sign} {}{style:#}",
-                    inert(value)
+                    "      {name:<10} {style}{sign} {}{style:#}{}",
+                    inert(value),
+                    origin(value)
                 )?;
             }
             Ok(())
@@ -219,6 +231,31 @@ fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fm
     writeln!(out, "      {DIM}{}{DIM:#}", texts.join("; "))
 }
 
+/// R44
+fn write_by_hand(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
+    let all: Vec<_> = report.by_hand().collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{YELLOW}{BOLD}Changed by hand in Zivver{BOLD:#}{YELLOW:#} {}  {DIM}{}{DIM:#}",
+        words::number(count(all.len()), "change", "changes"),
+        words::BY_HAND
+    )?;
+    for (action, change, entry) in all.iter().take(limit(detail)) {
+        writeln!(
+            out,
+            "  {YELLOW}!{YELLOW:#} {}  {} {}",
+            inert(action.address.as_str()),
+            words::attribute(change.attribute),
+            inert(&words::taken_back(change, entry))
+        )?;
+    }
+    write_more(out, all.len(), detail)?;
+    writeln!(out)
+}
+
 fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     if report.held.is_empty() {
         return Ok(());
@@ -263,6 +300,10 @@ fn write_held_set(
         )?;
     }
     write_more(out, set.changes.len(), detail)?;
+    // R46
+    if set.code.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
         "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}

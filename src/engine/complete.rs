@@ -5,7 +5,9 @@ use super::{Engine, RunError, RunSummary, history::Records};
 use crate::{
     domain::{
         figures::Figures,
-        report::{Report, RunState},
+        held::HeldSet,
+        mode::Depth,
+        report::{Report, RunOutcome, RunState},
     },
     state::RunId,
 };
@@ -20,7 +22,9 @@ const RUNS_MAX: usize = 2_000;
 #[derive(Debug)]
 pub struct Complete {
     pub report: Report,
-    /// Later runs that ended: they failed, or were for some accounts only. The newest first.
+    /// R45: the newest later quick run for all accounts that did not fail. It says nothing about permissions.
+    pub quick: Option<Report>,
+    /// Later runs that ended: they failed, were for some accounts only, or read no permissions. The newest first.
     pub since: Vec<RunSummary>,
 }
 
@@ -29,9 +33,25 @@ impl Complete {
         Figures::of(&self.report)
     }
 
-    /// Whether a later run wrote.
+    /// What is held: by the complete run, and what only the later quick run has seen to be over a limit (R45). Each with the
+    /// report that shows it.
+    pub fn held(&self) -> impl Iterator<Item = (&Report, &HeldSet)> {
+        let is_new = |set: &&HeldSet| self.report.held.iter().all(|known| known.code != set.code);
+        let quick = self.quick.iter();
+        let quick = quick.flat_map(move |quick| {
+            let held = quick.held.iter().filter(is_new);
+            held.map(move |set| (quick, set))
+        });
+        let own = self.report.held.iter().map(|set| (&self.report, set));
+        own.chain(quick)
+    }
+
+    /// Whether a later run wrote. What a quick run has done to its end, it has seen done (R45).
     pub fn is_outdated(&self) -> bool {
-        self.since.iter().any(RunSummary::may_have_written)
+        let is_done =
+            |run: &RunSummary| run.depth == Depth::Quick && run.outcome == RunOutcome::Done;
+        let mut since = self.since.iter();
+        since.any(|run| run.may_have_written() && !is_done(run))
     }
 }
 
@@ -53,9 +73,18 @@ impl Records<'_> {
         let Some((at, id)) = newest.and_then(|at| Some((at, RunId::parse(&runs[at].id)?))) else {
             return Ok(None);
         };
-        let ended = runs[..at].iter().filter(|run| run.state == RunState::Ended);
+        let later = runs[..at].iter().filter(|run| !run.is_hypothetical());
+        let ended = later.filter(|run| run.state == RunState::Ended);
+        let quick = runs[..at]
+            .iter()
+            .find(|run| run.facts().saw_everybody_quickly());
+        let quick = match quick.and_then(|run| RunId::parse(&run.id)) {
+            Some(id) => Some(self.report(&id).await?),
+            None => None,
+        };
         Ok(Some(Complete {
             report: self.report(&id).await?,
+            quick,
             since: ended.cloned().collect(),
         }))
     }

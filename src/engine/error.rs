@@ -92,6 +92,14 @@ pub enum RunError {
         newest: Vec<RunId>,
         count: usize,
     },
+    /// R42
+    #[error(
+        "no run has stored a snapshot yet: a run for all accounts stores one, such as `cloud-sync preview` (R42)"
+    )]
+    NoSnapshot,
+    /// R42
+    #[error("run {0} has no snapshot: only a run for all accounts that ended stores one (R42)")]
+    NoSnapshotOf(RunId),
     /// R34
     #[error("a person has stopped the run")]
     StoppedByPerson,
@@ -108,6 +116,18 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether it is Exchange or Zivver that cannot be read.
+    pub fn is_of_a_service(&self) -> bool {
+        matches!(
+            self,
+            Self::Source(_)
+                | Self::NoMailboxes { .. }
+                | Self::SourceFilter(_)
+                | Self::Target(_)
+                | Self::TargetDoubt(_)
+        )
+    }
+
     /// Whether the same run fails in some minutes too, until a person has changed something: settings, keys, roles.
     pub fn is_final(&self) -> bool {
         match self {
@@ -131,6 +151,8 @@ impl RunError {
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
             | Self::NoRun(_)
+            | Self::NoSnapshot
+            | Self::NoSnapshotOf(_)
             | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }

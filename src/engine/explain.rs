@@ -24,9 +24,11 @@ impl Engine {
 
 impl From<Complete> for LastRun {
     fn from(complete: Complete) -> Self {
+        let held = complete.held();
         Self {
-            id: complete.report.id,
-            held: complete.report.held,
+            held: held
+                .map(|(report, set)| (report.id.clone(), set.clone()))
+                .collect(),
         }
     }
 }

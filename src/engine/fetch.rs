@@ -1,14 +1,20 @@
 //! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
 
+mod permissions;
+mod resolving;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
+pub use permissions::Permissions;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::Instrument;
+
+use resolving::Resolving;
 
 use super::{
     answers::PermissionAnswers,
@@ -19,7 +25,6 @@ use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
-        address::SmtpAddress,
         delegation::{Delegations, GroupIndex, questions, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
@@ -64,6 +69,8 @@ pub struct Fetched {
     pub world: World,
     /// With the members of the source filter.
     pub policy: Policy,
+    /// R46: [`Fetcher::present`] likewise; an error if a run under it would fail.
+    pub present: Option<Result<Policy, RunError>>,
     pub matching: Matching,
     pub token_warning: Option<String>,
     /// The permission answers themselves, with the time of each (R34).
@@ -88,11 +95,12 @@ pub struct Fetcher<'a> {
     pub exchange: &'a ExchangeClient,
     pub zivver: &'a ZivverClient,
     pub policy: &'a Policy,
+    /// R46: the policy of the program, where `policy` is another. What both need is read.
+    pub present: Option<&'a Policy>,
     pub deadline: Option<Instant>,
     /// How long permissions are read at least, however late the lists came (R34).
     pub slice: Duration,
-    /// Reads the permissions of the mailboxes with this address only: enough to explain it (R40), not to apply.
-    pub only: Option<&'a SmtpAddress>,
+    pub permissions: Permissions<'a>,
     /// Tells when an answer came.
     pub clock: Clock,
     pub progress: &'a Watcher,
@@ -102,6 +110,7 @@ pub struct Fetcher<'a> {
 struct Source {
     directory: Directory,
     policy: Policy,
+    present: Option<Result<Policy, RunError>>,
     answers: Answers,
     tenant_id: String,
     token_warning: Option<String>,
@@ -123,6 +132,13 @@ impl Source {
             && self
                 .deadline
                 .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// R46: for either policy.
+    fn wants_permissions(&self, ix: MailboxIx) -> bool {
+        let present = self.present.iter().flatten();
+        let mut policies = std::iter::once(&self.policy).chain(present);
+        policies.any(|policy| policy.wants_permissions(&self.directory, ix))
     }
 }
 
@@ -178,11 +194,16 @@ impl Fetcher<'_> {
             });
         }
         let mut answers = Answers::default();
-        let policy = self.with_members(&mut answers).await?;
+        let policy = self.with_members(self.policy, &mut answers).await?;
+        let present = match self.present {
+            Some(present) => Some(self.with_members(present, &mut answers).await),
+            None => None,
+        };
         let mut source = Source {
             permissions: PermissionAnswers::new(directory.mailboxes.len()),
             directory,
             policy,
+            present,
             answers,
             tenant_id: facts.tenant_id,
             token_warning: facts.warning,
@@ -197,8 +218,12 @@ impl Fetcher<'_> {
     }
 
     /// R14: a filter group that cannot be read completely fails the run.
-    async fn with_members(&self, answers: &mut Answers) -> Result<Policy, RunError> {
-        let mut policy = self.policy.clone();
+    async fn with_members(
+        &self,
+        policy: &Policy,
+        answers: &mut Answers,
+    ) -> Result<Policy, RunError> {
+        let mut policy = policy.clone();
         if policy.source_filter.is_empty() {
             return Ok(policy);
         }
@@ -256,10 +281,8 @@ impl Fetcher<'_> {
         let mut places = Vec::new();
         let mut held = Vec::new();
         for (ix, mailbox) in source.directory.iter() {
-            let interesting = self.only.is_none_or(|address| {
-                mailbox.primary == *address || mailbox.aliases.contains(address)
-            });
-            if !interesting || !source.policy.wants_permissions(&source.directory, ix) {
+            let is_wanted = self.permissions.include(mailbox);
+            if !is_wanted || !source.wants_permissions(ix) {
                 continue;
             }
             source.wanted += 1;
@@ -359,24 +382,35 @@ impl Fetcher<'_> {
         let Source {
             directory,
             policy,
+            present,
             answers,
             tenant_id,
             token_warning,
             permissions,
             ..
         } = source;
-        let delegations = delegations(&directory, &permissions, &answers);
+        let delegations = delegations(&directory, &policy, &permissions, &answers);
         let mut world = World {
             directory,
             delegations,
             accounts: Accounts::new(actual),
             answers,
             tenant_id,
+            depth: self.permissions.depth(),
         };
         let matching = self.matching(memory, &mut world, &policy).await?;
+        let believed = |present: Policy| {
+            let accounts = world.accounts.actual();
+            match memory.target_doubt(accounts, present.min_target_ratio) {
+                Some(doubt) => Err(doubt.into()),
+                None => Ok(present),
+            }
+        };
+        let present = present.map(|present| present.and_then(believed));
         Ok(FetchEnd::Complete(Box::new(Fetched {
             world,
             policy,
+            present,
             matching,
             token_warning,
             permissions,
@@ -405,6 +439,23 @@ impl Fetcher<'_> {
         let Fetched { world, policy, .. } = &mut *fetched;
         fetched.matching = self.matching(memory, world, policy).await?;
         Ok(())
+    }
+
+    /// R46: the same reading, as a run under another policy has it.
+    pub async fn under(
+        &self,
+        policy: Policy,
+        memory: &Memory,
+        fetched: &mut Fetched,
+    ) -> Result<(), RunError> {
+        fetched.policy = policy;
+        fetched.world.delegations = delegations(
+            &fetched.world.directory,
+            &fetched.policy,
+            &fetched.permissions,
+            &fetched.world.answers,
+        );
+        self.match_again(memory, fetched).await
     }
 
     /// R34: reads again the mailboxes whose answers are too old for what is planned on them.
@@ -444,6 +495,7 @@ impl Fetcher<'_> {
         }
         fetched.world.delegations = delegations(
             &fetched.world.directory,
+            &fetched.policy,
             &fetched.permissions,
             &fetched.world.answers,
         );
@@ -452,66 +504,9 @@ impl Fetcher<'_> {
     }
 }
 
-/// Which questions are open, and which mailboxes wait for them.
-#[derive(Default)]
-struct Resolving {
-    groups: GroupIndex,
-    waiting: BTreeSet<MailboxIx>,
-    open: BTreeSet<Question>,
-    asked: BTreeSet<Question>,
-}
-
-impl Resolving {
-    fn look_at(&mut self, source: &Source, ix: MailboxIx) {
-        if let Some(answer) = source.permissions.get(ix) {
-            self.look_at_answer(source, ix, &answer);
-        }
-    }
-
-    fn look_at_answer(&mut self, source: &Source, ix: MailboxIx, answer: &PermissionAnswer) {
-        let owner = Party::Mailbox(ix);
-        let missing = questions(
-            &source.directory,
-            &self.groups,
-            owner,
-            answer,
-            &source.answers,
-        );
-        if missing.is_empty() {
-            self.waiting.remove(&ix);
-            return;
-        }
-        self.waiting.insert(ix);
-        self.open.extend(
-            missing
-                .into_iter()
-                .filter(|question| !self.asked.contains(question)),
-        );
-    }
-
-    /// New answers may have answered what waits, or opened new questions.
-    fn look_again(&mut self, source: &Source) {
-        self.groups = GroupIndex::new(&source.answers);
-        for ix in std::mem::take(&mut self.waiting) {
-            self.look_at(source, ix);
-        }
-    }
-
-    fn next(&mut self) -> Option<Question> {
-        let question = self.open.pop_first()?;
-        self.asked.insert(question.clone());
-        Some(question)
-    }
-
-    fn take(&mut self) -> BTreeSet<Question> {
-        let open = std::mem::take(&mut self.open);
-        self.asked.extend(open.iter().cloned());
-        open
-    }
-}
-
 fn delegations(
     directory: &Directory,
+    policy: &Policy,
     permissions: &PermissionAnswers,
     answers: &Answers,
 ) -> Vec<Option<Delegations>> {
@@ -519,6 +514,9 @@ fn delegations(
     directory
         .iter()
         .map(|(ix, _)| {
+            if !policy.wants_permissions(directory, ix) {
+                return None;
+            }
             let answer = permissions.get(ix)?;
             Some(resolve(
                 directory,

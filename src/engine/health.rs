@@ -12,7 +12,7 @@ use crate::{
             problems_of_runs,
         },
         memory::Memory,
-        mode::Mode,
+        mode::{Depth, Mode},
     },
     state::lock::LockStatus,
 };
@@ -31,12 +31,26 @@ pub struct Health {
     pub problems: Vec<String>,
     pub last_success: Option<String>,
     pub last_success_age_s: Option<i64>,
+    /// R45: the newest success of a quick run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_quick_success: Option<String>,
+    /// `None` where no schedule is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<NextRun>,
     pub last_run: Option<RunSummary>,
     /// Of the last complete run: they stay after runs that failed or were for some accounts only.
     pub figures: Option<Figures>,
     pub lock: String,
     pub state: String,
     pub version: &'static str,
+}
+
+/// What the timer starts next (R28, R45).
+#[derive(Debug, Clone, Serialize)]
+pub struct NextRun {
+    pub at: String,
+    pub mode: Mode,
+    pub depth: Depth,
 }
 
 /// What was looked at.
@@ -65,6 +79,9 @@ impl Engine {
             let problems: Vec<String> = problems(of).iter().map(Problem::to_string).collect();
             let ended = success.and_then(|run| run.ended);
             let of_success = |run: &&RunSummary| Some(&*run.id) == success.map(|run| run.id);
+            let is_quick =
+                |run: &&RunSummary| run.depth == Depth::Quick && run.facts().is_fresh(of.setting);
+            let quick = observed.runs.iter().find(is_quick);
             Health {
                 status: if problems.is_empty() { "ok" } else { "failing" },
                 problems,
@@ -74,6 +91,8 @@ impl Engine {
                     .find(of_success)
                     .and_then(|run| run.ended.clone()),
                 last_success_age_s: ended.map(|ended| now - ended),
+                last_quick_success: quick.and_then(|run| run.ended.clone()),
+                next_run: self.next_run(of.runs),
                 last_run: observed.runs.first().cloned(),
                 figures: complete.map(Complete::figures),
                 lock: observed.lock.clone(),
@@ -81,6 +100,29 @@ impl Engine {
                 version: env!("CARGO_PKG_VERSION"),
             }
         }))
+    }
+
+    fn next_run(&self, runs: &[Run<'_>]) -> Option<NextRun> {
+        let settings = self.settings();
+        let (host, setting) = (&settings.host, settings.perform_sync);
+        let at = host.upcoming(self.now()).into_iter().next()?;
+        Some(NextRun {
+            at: at.to_string(),
+            mode: setting.timer_mode(),
+            depth: host.depth_at(at.as_second(), runs, setting),
+        })
+    }
+
+    /// R45: what kind of run a tick makes now.
+    pub async fn depth_of_tick(&self) -> Result<Depth, RunError> {
+        let settings = self.settings();
+        let now = self.now().as_second();
+        if !settings.host.has_quick_at(now) {
+            return Ok(Depth::Full);
+        }
+        let runs = self.runs_to_a_success().await?;
+        let runs: Vec<Run<'_>> = runs.iter().map(RunSummary::facts).collect();
+        Ok(settings.host.depth_at(now, &runs, settings.perform_sync))
     }
 
     /// As [`Self::health`], without what the host's settings tell.

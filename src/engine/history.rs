@@ -351,6 +351,7 @@ impl Engine {
             let id = self.new_run_id().await?;
             let (mode, trigger) = (request.mode, request.trigger);
             let begun = Report {
+                depth: request.depth,
                 started_by: request.started_by.clone(),
                 approves: request.approve.clone(),
                 ..Report::begin(id.to_string(), mode, trigger, now.clone())

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Engine, RunError,
-    fetch::{FetchEnd, Fetched, Fetcher},
+    fetch::{FetchEnd, Fetched, Fetcher, Permissions},
 };
 use domain::{
     address::SmtpAddress,
@@ -41,9 +41,10 @@ impl Engine {
             exchange: &exchange,
             zivver: self.zivver().await?,
             policy: &policy,
+            present: None,
             deadline: None,
             slice: Duration::ZERO,
-            only: Some(only),
+            permissions: Permissions::Of(only),
             clock: self.shared.clock,
             progress: self.progress(),
         };

@@ -1,13 +1,17 @@
 //! Notices to people, after a run and at each tick. It never fails a run: what goes wrong is a warning in the log.
 
+use std::collections::BTreeSet;
+
 use crate::{
     domain::{
+        mode::{Depth, Trigger},
         notice::{Notice, Notified, after_run, at_tick},
         report::{Report, RunOutcome, RunState},
     },
     engine::{Engine, RunError, complete::Complete},
     mail::{self, MailError, MailSettings},
     notify,
+    state::RunId,
 };
 
 impl Engine {
@@ -20,7 +24,8 @@ impl Engine {
         let now = self.now().as_second();
         self.tell(|before| after_run(before, report, setting, figures.as_ref(), now))
             .await;
-        let is_told = has_failed_before && report.outcome == RunOutcome::Failed;
+        let is_told = has_failed_before && report.outcome == RunOutcome::Failed
+            || report.depth == Depth::Quick && !self.is_news(report, last.as_ref()).await;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
             && !is_told
@@ -80,6 +85,27 @@ impl Engine {
             }
             Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
         }
+    }
+
+    /// R45: whether a quick run says more than the runs before it: it comes many times a day.
+    async fn is_news(&self, report: &Report, last: Option<&Complete>) -> bool {
+        let is_partial = !report.accounts.is_empty() || report.trigger != Trigger::Timer;
+        if is_partial || report.outcome == RunOutcome::Failed || !report.counts.applied.is_empty() {
+            return true;
+        }
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        if let Some(last) = last {
+            known.extend(last.report.held.iter().map(|set| set.code.clone()));
+            let mut earlier = last.since.iter();
+            let before =
+                earlier.find(|run| run.id != report.id && run.facts().saw_everybody_quickly());
+            if let Some(id) = before.and_then(|run| RunId::parse(&run.id))
+                && let Ok(before) = self.report(&id).await
+            {
+                known.extend(before.held.into_iter().map(|set| set.code));
+            }
+        }
+        report.held.iter().any(|set| !known.contains(&set.code))
     }
 
     async fn complete_for_people(&self) -> Option<Complete> {

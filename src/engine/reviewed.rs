@@ -77,6 +77,8 @@ fn check(report: &Report) -> Result<(), RunError> {
         "it is not a preview"
     } else if report.undoes.is_some() {
         "it is the preview of an undo"
+    } else if report.is_hypothetical() {
+        "it was made under other settings (R46), so change the settings of the program first"
     } else if report.state != RunState::Ended {
         "it has not ended"
     } else if report.outcome == RunOutcome::Failed {

@@ -1,9 +1,13 @@
 //! One run from its start to its report.
 
 mod approvals;
+mod beside;
 mod earlier;
 mod end;
+mod estimate;
+mod origins;
 mod request;
+mod snapshot;
 mod start;
 mod verify;
 mod watch;
@@ -17,6 +21,7 @@ use std::{
 pub use approvals::Decision;
 use approvals::is_certainly_not_made;
 use earlier::Earlier;
+pub(super) use estimate::estimate;
 use jiff::Timestamp;
 pub use request::{RunRequest, RunSummary};
 use tokio::time::Instant;
@@ -26,7 +31,7 @@ use watch::Watch;
 use super::{
     Engine, Progress, RunError,
     apply::{Bounds, STARTED_MIN, apply},
-    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, until},
+    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, Permissions, until},
     journal::{Entries, Journal},
     progress::span,
 };
@@ -50,7 +55,7 @@ use crate::{
     exchange::ExchangeClient,
     http::RequestCounts,
     state::{Phase, Revision, RunId, State, lock::LockGuard},
-    zivver::{MayWrite, Rate, ZivverClient},
+    zivver::{MayWrite, ZivverClient},
 };
 
 /// How long reading may continue after the deadline of a waiting caller: requests in flight have ended by then.
@@ -123,6 +128,7 @@ impl Running<'_> {
             "run",
             cloud_sync.run.id = self.id.as_str(),
             cloud_sync.run.mode = ?self.request.mode,
+            cloud_sync.run.depth = ?self.request.depth,
             cloud_sync.run.trigger = ?self.request.trigger,
             cloud_sync.run.outcome = Empty,
             cloud_sync.mailboxes = Empty,
@@ -182,15 +188,17 @@ impl Running<'_> {
         zivver: &Arc<ZivverClient>,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
-        let policy = self.engine.policy();
+        let present = self.engine.policy();
+        let policy = self.policy()?;
         let reader = Fetcher {
             exchange,
             zivver,
-            policy: &policy,
+            policy: policy.as_ref().unwrap_or(&present),
+            present: policy.as_ref().map(|_| &present),
             deadline: self.deadline,
             slice: self.slice,
             clock: self.engine.shared.clock,
-            only: None,
+            permissions: Permissions::of(self.request.depth),
             progress: self.engine.progress(),
         };
         let Some(mut fetched) = self.read(&reader).await? else {
@@ -202,7 +210,7 @@ impl Running<'_> {
         self.engine.progress().show(Progress::Planning);
         self.resume_interrupted(&reader, &mut fetched, lock).await?;
         self.find_names(&fetched);
-        let Some(plan) = self
+        let Some(mut plan) = self
             .plan_on_fresh_answers(&reader, &mut fetched, lock)
             .await?
         else {
@@ -210,10 +218,15 @@ impl Running<'_> {
             return Ok(());
         };
         self.report.timing.planning_ms = millis(read.elapsed());
+        self.state_origins(&mut plan, &fetched).await;
         self.describe(&fetched, &plan);
+        if self.report.is_hypothetical() {
+            return self.compare_with_present(&reader, fetched, &plan).await;
+        }
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
         let Some(lock) = lock else {
+            self.keep_snapshot(&fetched).await;
             return Ok(());
         };
         if self.is_over() {
@@ -223,7 +236,9 @@ impl Running<'_> {
         }
         // A run that has taken the lock over stores plans of its own (R29).
         lock.permit().check()?;
-        self.carry_out(&mut fetched, &plan, zivver).await
+        self.carry_out(&mut fetched, &plan, zivver).await?;
+        self.keep_snapshot(&fetched).await;
+        Ok(())
     }
 
     /// R34: another invocation continues the run.
@@ -358,7 +373,7 @@ impl Running<'_> {
         self.report.describe(plan, &fetched.world);
         self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
         self.report.estimate_ms = estimate(settings.zivver_rate, self.report.planned_writes);
-        if settings.sso_account_key == SsoAccountKey::Omit {
+        if fetched.policy.sso_account_key == SsoAccountKey::Omit {
             self.report.warnings.push(
                 "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
             );
@@ -422,12 +437,10 @@ impl Running<'_> {
             ledger.record_outcomes(memory, &record, &applied);
         });
         self.stage = Stage::Written;
-        let outcome = |at: usize| {
-            applied.actions[at]
-                .outcome
-                .unwrap_or(ActionOutcome::Remaining)
-        };
-        let not_made = record.approved_where(|at| is_certainly_not_made(outcome(at)));
+        let not_made = record.approved_where(|at| {
+            let outcome = applied.actions[at].outcome;
+            is_certainly_not_made(outcome.unwrap_or(ActionOutcome::Remaining))
+        });
         let given_back = self.give_back(&self.request.approve, &not_made).await;
         match applied.finish.clone() {
             Finish::Complete => {}
@@ -480,9 +493,9 @@ impl Running<'_> {
         update(&ledger, &mut self.memory)
     }
 
-    /// A reconciliation of all accounts: neither scoped (R39) nor an undo (R37).
+    /// A reconciliation of all accounts: neither scoped (R39), an undo (R37) nor under other settings (R46).
     fn is_for_all(&self) -> bool {
-        self.request.accounts.is_empty() && self.undo.is_none()
+        self.request.accounts.is_empty() && self.undo.is_none() && self.request.settings.is_empty()
     }
 
     /// Memory of a run that came to its end.
@@ -570,19 +583,6 @@ fn requests(now: &RequestCounts, before: &RequestCounts) -> ServiceRequests {
     }
 }
 
-/// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
-pub(super) fn estimate(rate: Rate, writes: u32) -> u64 {
-    match rate {
-        Rate::Unlimited => 0,
-        Rate::Budget { calls, .. } if writes <= calls => 0,
-        Rate::Budget { calls, window } => {
-            let whole =
-                u128::from(writes).saturating_mul(window.as_millis()) / u128::from(calls.max(1));
-            u64::try_from(whole.div_ceil(1000) * 1000).unwrap_or(u64::MAX)
-        }
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -594,21 +594,4 @@ fn seconds(duration: Duration) -> i64 {
 /// Times of a report are whole seconds.
 pub(super) fn second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_beyond_the_first_budget_take_their_time() {
-        let rate = Rate::Budget {
-            calls: 50,
-            window: Duration::from_secs(10),
-        };
-        for (writes, ms) in [(0, 0), (1, 0), (50, 0), (51, 11_000), (412, 83_000)] {
-            assert_eq!(estimate(rate, writes), ms, "{writes}");
-        }
-        assert_eq!(estimate(Rate::Unlimited, 412), 0);
-    }
 }

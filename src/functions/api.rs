@@ -1,8 +1,10 @@
 //! What a caller wants: the HTTP interface of `/api/SyncHttp…`, read from a [`Request`] without touching anything.
 
+mod access;
 mod body;
 mod format;
 
+pub use access::AccessQuery;
 pub use body::{RejectionBody, StartBody, UndoBody, WAIT_S_MAX};
 pub use format::Format;
 
@@ -30,6 +32,8 @@ pub enum ApiCall {
     Reject(RejectionBody),
     /// `GET /accounts/{address}` (R40); the address as it was written.
     Account { address: String, format: Format },
+    /// `GET /access` (R43)
+    Access(AccessQuery),
     /// `GET /health`
     Health,
     /// `GET /check`: the self-test.
@@ -45,6 +49,7 @@ enum Resource<'a> {
     Stop(&'a str),
     Rejections,
     Account(&'a str),
+    Access,
     Health,
     Check,
 }
@@ -94,6 +99,10 @@ impl ApiCall {
                 address: address.to_owned(),
                 format: format(&["format"], &Format::ALL)?,
             }),
+            (Resource::Access, "GET") => {
+                check_query(request, &AccessQuery::PARAMETERS)?;
+                AccessQuery::parse(request).map(Self::Access)
+            }
             (Resource::Health, "GET") => check_query(request, &[]).map(|()| Self::Health),
             (Resource::Check, "GET") => Ok(Self::Check {
                 format: format(&["format"], &[Format::Json, Format::Html])?,
@@ -102,9 +111,14 @@ impl ApiCall {
                 Err(Problem::method_not_allowed("GET, HEAD, POST"))
             }
             (Resource::Undo(_) | Resource::Stop(_), _) => Err(Problem::method_not_allowed("POST")),
-            (Resource::Run(_) | Resource::Account(_) | Resource::Health | Resource::Check, _) => {
-                Err(Problem::method_not_allowed("GET, HEAD"))
-            }
+            (
+                Resource::Run(_)
+                | Resource::Account(_)
+                | Resource::Access
+                | Resource::Health
+                | Resource::Check,
+                _,
+            ) => Err(Problem::method_not_allowed("GET, HEAD")),
         }
     }
 }
@@ -117,6 +131,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         [] => Ok(Resource::Root),
         [runs] if is(runs, "runs") => Ok(Resource::Runs),
         [rejections] if is(rejections, "rejections") => Ok(Resource::Rejections),
+        [access] if is(access, "access") => Ok(Resource::Access),
         [health] if is(health, "health") => Ok(Resource::Health),
         [check] if is(check, "check") => Ok(Resource::Check),
         [runs, id] if is(runs, "runs") && !id.is_empty() => Ok(Resource::Run(id)),
@@ -131,7 +146,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
         }
         _ => Err(Problem::new(
             ProblemKind::UnknownPath,
-            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/runs/{id}/stop`, `/rejections`, `/accounts/{address}`, `/health` and `/check`",
+            "there are `/`, `/runs`, `/runs/{id}`, `/runs/{id}/undo`, `/runs/{id}/stop`, `/rejections`, `/accounts/{address}`, `/access`, `/health` and `/check`",
         )),
     }
 }
@@ -215,6 +230,7 @@ mod tests {
                 ApiCall::Stop { run: id.clone() },
             ),
             ("GET", "/rejections", ApiCall::Rejections { format: json }),
+            ("GET", "/access", ApiCall::Access(AccessQuery::default())),
             ("GET", "/health", ApiCall::Health),
         ] {
             assert_eq!(
@@ -290,6 +306,8 @@ mod tests {
             ("GET", "/runs", "format", true),
             ("GET", "", "account", true),
             ("GET", "/runs", "account", false),
+            ("GET", "/access", "format", true),
+            ("GET", "/access", "person", false),
             ("POST", "/runs", "mode", false),
             ("GET", "/health", "format", false),
         ] {

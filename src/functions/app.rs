@@ -1,6 +1,6 @@
 //! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
+    access::access,
     api::RejectionBody,
     caller::Caller,
     dashboard::{Dashboard, Ways},
@@ -71,9 +72,9 @@ struct Index {
     name: &'static str,
     version: &'static str,
     perform_sync: String,
-    links: std::collections::BTreeMap<&'static str, String>,
+    links: BTreeMap<&'static str, String>,
     /// With parameters in braces (RFC 6570).
-    templates: std::collections::BTreeMap<&'static str, String>,
+    templates: BTreeMap<&'static str, String>,
 }
 
 impl App {
@@ -90,11 +91,11 @@ impl App {
                     tick: &invocation.id,
                     is_first: timer.retry_count == 0,
                 };
-                timer_invocation(engine.as_ref(), this).await
+                Box::pin(timer_invocation(engine.as_ref(), this)).await
             }
-            (Ok(engine), Trigger::Http(request)) => http(engine, request).await,
+            (Ok(engine), Trigger::Http(request)) => Box::pin(http(engine, request)).await,
             (Err(error), Trigger::Http(request)) => call_without_settings(request, error),
-            (Ok(engine), Trigger::Queue(message)) => queue(engine, message).await,
+            (Ok(engine), Trigger::Queue(message)) => Box::pin(queue(engine, message)).await,
             // The run stays in state; a message that waits for settings would only go to the poison queue.
             (Err(error), Trigger::Queue(message)) => {
                 tracing::error!(run = %message.run, "cannot continue a queued run: {error}");
@@ -119,6 +120,7 @@ fn call_without_settings(request: &Request, error: &SettingsError) -> Answer {
 pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     RunRequest {
         id: Some(id),
+        depth: summary.depth,
         started_by: summary.started_by,
         accounts: summary.accounts,
         approve: summary.approve,
@@ -127,6 +129,7 @@ pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
         plan: summary.applies.map(PlanSource::History),
         tick: summary.tick,
         wave: summary.wave,
+        settings: summary.settings,
         ..RunRequest::new(summary.mode, summary.trigger)
     }
 }
@@ -145,9 +148,10 @@ pub(super) fn ended(engine: &Engine, report: &Report) -> Success {
     } else {
         // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
         let run = Run::from(report);
-        let success = run.is_success(engine.settings().perform_sync);
+        let setting = engine.settings().perform_sync;
+        let (success, fresh) = (run.is_success(setting), run.is_fresh(setting));
         let complete = run.saw_everybody();
-        tracing::info!(outcome = ?report.outcome, success, complete, "{line}");
+        tracing::info!(outcome = ?report.outcome, success, fresh, complete, "{line}");
     }
     Success {
         response: None,
@@ -266,6 +270,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
+        ApiCall::Access(query) => access(engine, &query, &request.base).await,
         ApiCall::Health => answer_health(engine).await,
         ApiCall::Check { format } => {
             let checkup = Box::pin(engine.check()).await;
@@ -326,6 +331,7 @@ async fn done_by_form(
         | ApiCall::Run { .. }
         | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
+        | ApiCall::Access(_)
         | ApiCall::Health
         | ApiCall::Check { .. } => {
             return Err(Problem::new(
@@ -409,6 +415,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
             links: [
                 ("runs", link("/runs")),
                 ("rejections", link("/rejections")),
+                ("access", link("/access")),
                 ("health", link("/health")),
                 ("check", link("/check")),
             ]
@@ -482,6 +489,7 @@ async fn dashboard(engine: &Engine, caller: &Caller, base: &str) -> Result<Respo
         runs: &runs,
         complete: complete.as_ref(),
         outlook,
+        settings: engine.settings(),
         host: &engine.settings().host,
         now: engine.time(),
         caller,
@@ -504,11 +512,8 @@ async fn account(
         }
         Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
     };
-    let explanation = engine
-        .explain(&address)
-        .await
-        .map_err(|error| Problem::from(&error))?;
-    Ok(views::account(&explanation, format, base))
+    let (explanation, history) = super::access::account(engine, &address, format).await?;
+    Ok(views::account(&explanation, history.as_ref(), format, base))
 }
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {

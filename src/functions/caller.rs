@@ -126,6 +126,7 @@ fn needed(call: &ApiCall) -> Role {
         | ApiCall::Run { .. }
         | ApiCall::Rejections { .. }
         | ApiCall::Account { .. }
+        | ApiCall::Access(_)
         | ApiCall::Health
         | ApiCall::Check { .. } => Role::Reader,
         ApiCall::Start(body) => to_start(&body.approve),

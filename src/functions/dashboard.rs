@@ -13,7 +13,7 @@ use crate::{
     domain::{
         all_clear::{AllClear, Standing},
         health::Host,
-        mode::{Mode, PerformSync},
+        mode::{Depth, Mode, PerformSync},
         note::Code,
         report::{Report, RunState},
     },
@@ -26,6 +26,7 @@ use crate::{
         },
         words,
     },
+    settings::Settings,
 };
 
 pub(super) use forms::Ways;
@@ -42,6 +43,7 @@ pub(super) struct Dashboard<'a> {
     pub(super) runs: &'a [RunSummary],
     pub(super) complete: Option<&'a Complete>,
     pub(super) outlook: Outlook,
+    pub(super) settings: &'a Settings,
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
@@ -59,9 +61,10 @@ impl Dashboard<'_> {
         let content = html! {
             (self.status())
             (self.running())
-            @if let Some(Complete { report, .. }) = self.complete {
-                (attention(report, base))
-                @for set in &report.held {
+            @if let Some(complete) = self.complete {
+                (attention(&complete.report, base))
+                @if let Some(quick) = &complete.quick { (attention(quick, base)) }
+                @for (report, set) in complete.held() {
                     section id=(held_anchor(&set.code)) { (held_set(set, self.links(), &self.ways.held(report, set))) }
                 }
             }
@@ -73,7 +76,7 @@ impl Dashboard<'_> {
                         "What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh."
                     }
                 }
-                (self.ways.start())
+                (self.ways.start(self.settings))
             }
             (self.history())
             (self.facts())
@@ -87,8 +90,10 @@ impl Dashboard<'_> {
         let has_problems = !health.problems.is_empty();
         let has_succeeded = health.last_success.is_some();
         let last = self.complete.map(|complete| &complete.report);
+        let quick = self.complete.and_then(|complete| complete.quick.as_ref());
+        let quick = quick.map(|quick| quick.outcome);
         let is_outdated = self.complete.is_some_and(Complete::is_outdated);
-        let standing = Standing::of(has_problems, has_succeeded, last, is_outdated);
+        let standing = Standing::of(has_problems, has_succeeded, last, quick, is_outdated);
         let (tone, word, lead) = in_words(standing);
         html! {
             h1 { "Exchange Online to Zivver " (badge(tone, word)) }
@@ -134,18 +139,27 @@ impl Dashboard<'_> {
             Mode::Preview => "a preview: it writes nothing to Zivver",
             Mode::Apply => "an apply: it makes the changes that are planned then and not held",
         };
-        let next = self.host.upcoming(self.now).into_iter().next();
+        let next = self.health.next_run.as_ref();
+        let kind = next.filter(|next| next.depth == Depth::Quick || self.schedules_quick());
+        let kind = kind.map(|next| words::depth_name(next.depth));
         let off = self.host.problems().first().map(ToString::to_string);
         html! {
             @if let Some(problem) = off {
                 "none: " (problem)
             } @else if let Some(next) = next {
-                (time(&next.to_string())) ", " (what)
+                (time(&next.at)) ", "
+                @if let Some(kind) = kind { (kind) ", " }
+                (what)
             } @else {
                 "at the time of the function SyncTimer, " (what)
             }
             " " span.soft { "(PERFORM_SYNC=" (self.ways.perform_sync) ")" }
         }
+    }
+
+    /// R45
+    fn schedules_quick(&self) -> bool {
+        self.host.has_quick_at(self.now.as_second())
     }
 
     fn glance(&self) -> Markup {
@@ -168,6 +182,9 @@ impl Dashboard<'_> {
                 h2 { "At a glance" }
                 dl {
                     (fact("Last success", last_success))
+                    @if let Some(ended) = &health.last_quick_success {
+                        (fact("Last quick run that succeeded", time(ended)))
+                    }
                     (fact("Writing to Zivver", writing))
                     (fact("Next run of the timer", self.next_tick()))
                     (fact("Schedule", self.schedule()))
@@ -281,7 +298,7 @@ fn ago(age_s: i64) -> String {
     }
 }
 
-/// What the last complete run asks people to look at; each line links to its place in the report.
+/// What a run asks people to look at; each line links to its place in the report.
 fn attention(report: &Report, base: &str) -> Markup {
     let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
     let notes = report.skipped.iter();
@@ -311,7 +328,12 @@ fn attention(report: &Report, base: &str) -> Markup {
     html! {
         @if !lines.is_empty() {
             section {
-                h2 { "Needs attention" }
+                h2 {
+                    @match report.depth {
+                        Depth::Full => "Needs attention",
+                        Depth::Quick => "Needs attention, as the last quick run saw it",
+                    }
+                }
                 ul.tally {
                     @for (count, anchor, what) in lines {
                         li {

@@ -13,6 +13,9 @@ use super::{Format, Problem, ProblemKind, Request};
 /// How long a page may lie open before its forms are refused.
 const TOKEN_AGE_MAX_S: i64 = 3600;
 
+/// How a field for a setting begins (R46).
+pub(super) const SETTING: &str = "settings.";
+
 /// What tokens are made with: one for each state, so that all instances know each other's pages.
 #[derive(Debug, Clone)]
 pub(super) struct FormKey(hmac::Key);
@@ -93,7 +96,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
             "token" => accepted = key.accepts(&value, now),
             "account" => selected.push(Value::from(value)),
             "do" => button = Button::parse(&value)?,
-            "undo" => drop(members.insert(name.into_owned(), true.into())),
+            "undo" | "quick" => drop(members.insert(name.into_owned(), true.into())),
             "mode" | "plan" | "code" => drop(members.insert(name.into_owned(), value.into())),
             "accounts" => {
                 let accounts = value.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
@@ -111,6 +114,14 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
                     .or_insert_with(|| Value::Array(Vec::new()));
                 if let Value::Array(codes) = codes {
                     codes.push(value.into());
+                }
+            }
+            name if let Some(setting) = name.strip_prefix(SETTING) => {
+                let settings = members
+                    .entry("settings")
+                    .or_insert_with(|| Value::Object(Map::new()));
+                if let Value::Object(settings) = settings {
+                    settings.insert(setting.to_owned(), value.into());
                 }
             }
             // What the browser had to have ticked before it sent the form.

@@ -28,6 +28,8 @@ pub enum ProblemKind {
     UnknownRun,
     /// R39: no mailbox and no account has an address that the run is for.
     UnknownAccount,
+    /// R46: a preview is asked for under a setting or a value that it cannot take.
+    BadSetting,
     MethodNotAllowed,
     /// A body that the host does not hand on: sent in chunks, without a length.
     LengthRequired,
@@ -38,6 +40,8 @@ pub enum ProblemKind {
     ApprovalStale,
     /// R28: a run that is to be applied as a plan shows none.
     NoPlan,
+    /// R42: no run has stored one yet.
+    NoSnapshot,
     /// R34: there is nothing to stop.
     HasEnded,
     TooLarge,
@@ -49,7 +53,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
@@ -62,12 +66,14 @@ impl ProblemKind {
         Self::UnknownPath,
         Self::UnknownRun,
         Self::UnknownAccount,
+        Self::BadSetting,
         Self::MethodNotAllowed,
         Self::LengthRequired,
         Self::MediaType,
         Self::LockHeld,
         Self::ApprovalStale,
         Self::NoPlan,
+        Self::NoSnapshot,
         Self::HasEnded,
         Self::TooLarge,
         Self::Internal,
@@ -88,13 +94,13 @@ impl ProblemKind {
             | Self::FourEyes
             | Self::FormExpired
             | Self::CrossSite => 403,
-            Self::UnknownPath | Self::UnknownRun => 404,
+            Self::UnknownPath | Self::UnknownRun | Self::NoSnapshot => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale | Self::NoPlan | Self::HasEnded => 409,
             Self::LengthRequired => 411,
             Self::TooLarge => 413,
             Self::MediaType => 415,
-            Self::UnknownAccount => 422,
+            Self::UnknownAccount | Self::BadSetting => 422,
             Self::Internal => 500,
             Self::Service => 502,
             Self::Settings | Self::State => 503,
@@ -123,12 +129,14 @@ impl ProblemKind {
                 "unknown-account",
                 "No mailbox and no account has this address",
             ),
+            Self::BadSetting => ("bad-setting", "A preview cannot take this setting or value"),
             Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
             Self::LengthRequired => ("length-required", "The body came without a length"),
             Self::MediaType => ("media-type", "The body is not sent as application/json"),
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::NoPlan => ("no-plan", "The run has no plan to apply"),
+            Self::NoSnapshot => ("no-snapshot", "No run has stored a snapshot yet"),
             Self::HasEnded => ("has-ended", "The run has ended"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
@@ -200,6 +208,7 @@ impl From<&RunError> for Problem {
             | RunError::NoRun(Last::Any | Last::Change)
             | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
             RunError::NoPlan(..) => ProblemKind::NoPlan,
+            RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
             RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
             RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
             RunError::Source(_)

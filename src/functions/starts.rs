@@ -1,6 +1,9 @@
 //! Runs that a caller starts: from a body to a request, and to the queue or the end of the run.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Answer, Message, Problem, ProblemKind, Request, Response, Success,
@@ -11,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         mode::Trigger as StartedBy,
+        other_setting::OtherSetting,
         report::{Report, RunState},
         scope::RunScope,
     },
@@ -21,12 +25,13 @@ use crate::{
 /// How long a caller should wait before looking for a queued run.
 const RETRY_AFTER_S: u64 = 10;
 
-/// R28: a reviewed plan brings the accounts that its preview was for.
+/// R28: a reviewed plan brings the accounts that its preview was for, and whether that was a quick one.
 pub(super) async fn start(
     engine: &Engine,
     caller: &Caller,
     body: StartBody,
 ) -> Result<RunRequest, Problem> {
+    let mut depth = body.depth;
     let mut accounts = match body.scope {
         RunScope::All => BTreeSet::new(),
         RunScope::Only(accounts) => accounts,
@@ -35,9 +40,13 @@ pub(super) async fn start(
         let reviewed = engine.reviewed_plan(plan).await;
         let reviewed = reviewed.map_err(|error| Problem::from(&error))?;
         accounts = reviewed.accounts.into_iter().collect();
+        depth = reviewed.depth;
     }
+    let settings = other_settings(engine, body.settings)?;
     Ok(RunRequest {
+        depth,
         accounts,
+        settings,
         approve: body.approve,
         approve_accounts: body.approve_accounts,
         plan: body.plan.map(PlanSource::History),
@@ -45,6 +54,16 @@ pub(super) async fn start(
         started_by: Some(caller.actor.clone()),
         ..RunRequest::new(body.mode, StartedBy::Http)
     })
+}
+
+/// R46: checked before the preview is queued.
+fn other_settings(
+    engine: &Engine,
+    given: Option<BTreeMap<String, String>>,
+) -> Result<Vec<OtherSetting>, Problem> {
+    let given = given.unwrap_or_default();
+    let others = engine.settings().others(given);
+    others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
 }
 
 /// R37: only of a run that is known.

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     domain::{
-        mode::{Mode, Trigger as StartedBy},
+        mode::{Depth, Mode, Trigger as StartedBy},
         report::{Report, RunOutcome, RunState},
     },
-    engine::{Engine, RunError, RunRequest, history::Past},
+    engine::{Engine, RunError, RunRequest, RunSummary, history::Past},
     settings::SettingsError,
     state::Phase,
 };
@@ -95,7 +95,8 @@ async fn run_of_tick(
     this: Try<'_>,
     request: &mut RunRequest,
 ) -> Result<Tried, RunError> {
-    match left_of(engine, this).await? {
+    let depth = engine.depth_of_tick().await?;
+    match left_of(engine, this, depth).await? {
         Left::Nothing(why) => return Ok(Tried::Answered(not_tried_again(why))),
         Left::Rest(run) => {
             *request = RunRequest {
@@ -104,7 +105,7 @@ async fn run_of_tick(
                 ..*run
             }
         }
-        Left::All => {}
+        Left::All => request.depth = depth,
     }
     match engine.run_recorded(request).await {
         Err(error @ RunError::LockHeld { .. }) => {
@@ -147,7 +148,7 @@ enum Left {
 }
 
 /// R28: all tries of a tick make one run.
-async fn left_of(engine: &Engine, this: Try<'_>) -> Result<Left, RunError> {
+async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, RunError> {
     let runs = engine.past(20).await?.runs;
     let is_own = |past: &&Past| !this.is_first && past.run.tick.as_deref() == Some(this.tick);
     if let Some(Past { id, run, .. }) = runs.iter().find(is_own) {
@@ -163,7 +164,10 @@ async fn left_of(engine: &Engine, this: Try<'_>) -> Result<Left, RunError> {
             return Ok(Left::Nothing("its run has ended"));
         }
     }
-    let unfinished = runs.into_iter().find(|past| is_unfinished(engine, past));
+    // R45: what a quick run left does not stand for a full one.
+    let stands_for = |run: &RunSummary| run.depth == Depth::Full || run.depth == depth;
+    let mut unfinished = runs.into_iter().filter(|past| is_unfinished(engine, past));
+    let unfinished = unfinished.find(|past| stands_for(&past.run));
     Ok(unfinished.map_or(Left::All, |Past { id, run, .. }| {
         Left::Rest(Box::new(request_of(id, run)))
     }))

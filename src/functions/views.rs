@@ -16,6 +16,7 @@ use crate::{
         memory::Rejection,
         named::Found,
         report::{Report, RunState},
+        snapshot::history::History,
     },
     engine::{
         Outlook, RunSummary,
@@ -35,7 +36,7 @@ pub(super) fn page(status: u16, body: String) -> Response {
         .with_header("Referrer-Policy", "no-referrer")
 }
 
-fn download(format: Format, file: &str, body: String) -> Response {
+pub(super) fn download(format: Format, file: &str, body: String) -> Response {
     Response::new(200, format.content_type(), body).with_header(
         "Content-Disposition",
         format!("attachment; filename=\"{file}\""),
@@ -53,7 +54,11 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
             csv::report(report, csv::Separator::default()),
         ),
         Format::Html => {
-            let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+            let title = format!(
+                "Cloud Sync: {} {}",
+                words::mode_of(report.mode, report.depth),
+                report.id
+            );
             let frame = Page {
                 title: &title,
                 home: Some(ways.base),
@@ -66,7 +71,7 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
                 (html::report::heading(report, links))
                 @if !has_ended { (live(report.state, outlook)) (ways.stop(report)) }
                 (html::report::details(report, links, |set| html! {
-                    @if has_ended { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
+                    @if has_ended && !report.is_hypothetical() { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
@@ -75,7 +80,7 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
     }
 }
 
-const RUNS_HEADER: [&str; 13] = [
+const RUNS_HEADER: [&str; 14] = [
     "id",
     "started",
     "ended",
@@ -89,6 +94,7 @@ const RUNS_HEADER: [&str; 13] = [
     "applied",
     "held",
     "failed",
+    "settings",
 ];
 
 fn cells(run: &RunSummary) -> Vec<String> {
@@ -98,7 +104,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         run.id.clone(),
         run.started.clone(),
         run.ended.clone().unwrap_or_default(),
-        words::mode(run.mode).to_owned(),
+        words::mode_of(run.mode, run.depth),
         words::key(run.trigger),
         name(&run.started_by),
         name(&run.stopped_by),
@@ -108,6 +114,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         counts.applied.values().sum::<u32>().to_string(),
         known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
+        words::settings(&run.settings),
     ]
 }
 
@@ -123,7 +130,11 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
         Format::Csv => download(
             format,
             "cloud-sync-runs.csv",
-            csv::table(&RUNS_HEADER, runs.iter().map(cells)),
+            csv::table(
+                &RUNS_HEADER,
+                runs.iter().map(cells),
+                csv::Separator::default(),
+            ),
         ),
         Format::Html => {
             let frame = Page {
@@ -168,7 +179,7 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
-    let what = words::what(run.mode, run.undo.is_some(), run.accounts.len());
+    let what = words::what(run);
     let number = |count: u32| words::thousands(count.into());
     let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
     html! {
@@ -235,12 +246,12 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
-            p.soft.small { "The figures above do not include these runs; a preview of all accounts renews them." }
+            p.soft.small { "The figures above do not include these runs; a full preview of all accounts renews them." }
             ul.rows {
                 @for run in runs.iter().take(SHOWN) {
                     li {
                         a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
-                        (words::what(run.mode, run.undo.is_some(), run.accounts.len())) ": "
+                        (words::what(run)) ": "
                         (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
                         @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
                     }
@@ -258,10 +269,15 @@ pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
 }
 
 /// `GET /accounts/{address}` (R40)
-pub(super) fn account(explanation: &Explanation, format: Format, base: &str) -> Response {
+pub(super) fn account(
+    explanation: &Explanation,
+    history: Option<&History>,
+    format: Format,
+    base: &str,
+) -> Response {
     let response = match format {
         Format::Json => Response::json(200, explanation),
-        Format::Html => page(200, html::explanation(explanation, Some(base))),
+        Format::Html => page(200, html::explanation(explanation, history, Some(base))),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     };
     Response {
@@ -314,7 +330,11 @@ fn account_table(explanation: &Explanation) -> String {
             .for_each(|it| push("delegates", it));
     }
     rows.extend(decision_rows(explanation));
-    csv::table(&["side", "address", "what", "value"], &rows)
+    csv::table(
+        &["side", "address", "what", "value"],
+        &rows,
+        csv::Separator::default(),
+    )
 }
 
 /// What would change, what is held, and what the rules say.

@@ -83,6 +83,7 @@ impl Totals {
     pub(super) fn add(&mut self, report: &Report, is_success: bool) {
         let run = vec![
             ("mode", name(report.mode)),
+            ("depth", name(report.depth)),
             ("outcome", name(report.outcome)),
             ("success", is_success.to_string()),
         ];

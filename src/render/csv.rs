@@ -10,11 +10,12 @@ use super::{
 use domain::{
     actor::Actor,
     all_clear::Verification,
-    plan::{Action, Attribute},
+    plan::{Action, Attribute, AttributeChange},
     report::Report,
+    since::Comparison,
 };
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "record",
     "address",
     "account",
@@ -26,6 +27,7 @@ const HEADER: [&str; 11] = [
     "code",
     "rule",
     "text",
+    "origin",
 ];
 
 /// What stands between two cells. Excel expects the list separator of its region, which is a semicolon where a comma is in
@@ -51,6 +53,8 @@ struct Row<'a> {
     code: &'a str,
     rule: &'a str,
     text: &'a str,
+    /// R44
+    origin: &'a str,
 }
 
 /// Everything that a report tells of single accounts, and below it what it sums up.
@@ -105,18 +109,20 @@ pub fn report(report: &Report, separator: Separator) -> String {
         }
         .push(&mut csv);
     }
-    since(&mut csv, report);
+    if let Some(since) = &report.since {
+        compared(&mut csv, ["since", "new", "gone"], &since.compared);
+    }
+    if let Some(under) = &report.compared {
+        compared(&mut csv, ["beside", "added", "left_out"], under);
+    }
     facts(&mut csv, report);
     csv.into_text()
 }
 
-fn since(csv: &mut Table, report: &Report) {
-    let Some(since) = &report.since else {
-        return;
-    };
-    for number in &since.numbers {
+fn compared(csv: &mut Table, [numbers, come, gone]: [&str; 3], with: &Comparison) {
+    for number in &with.numbers {
         Row {
-            record: "since",
+            record: numbers,
             attribute: &number.what,
             before: &number.before.to_string(),
             after: &number.now.to_string(),
@@ -124,7 +130,7 @@ fn since(csv: &mut Table, report: &Report) {
         }
         .push(csv);
     }
-    for (record, findings) in [("new", &since.new), ("gone", &since.gone)] {
+    for (record, findings) in [(come, &with.new), (gone, &with.gone)] {
         for finding in findings {
             Row {
                 record,
@@ -139,8 +145,12 @@ fn since(csv: &mut Table, report: &Report) {
 }
 
 /// Any table: its header, then its rows.
-pub fn table<R: AsRef<[String]>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
-    let mut csv = Table::new(header, Separator::Comma);
+pub fn table<R: AsRef<[String]>>(
+    header: &[&str],
+    rows: impl IntoIterator<Item = R>,
+    separator: Separator,
+) -> String {
+    let mut csv = Table::new(header, separator);
     for row in rows {
         csv.push(row.as_ref().iter().map(String::as_str));
     }
@@ -158,6 +168,16 @@ fn run(report: &Report) -> [(&'static str, String); 6] {
         ("approves", report.approves.join("; ")),
         ("stopped_by", name(report.stopped_by.as_ref())),
     ]
+}
+
+fn converged(report: &Report) -> &'static str {
+    match report.verification() {
+        Verification::Preview | Verification::NotVerified => "not verified",
+        Verification::Undone => "undone",
+        Verification::Covered { .. } => "not for permissions",
+        Verification::AsPlanned { .. } => "yes",
+        Verification::Differs => "no",
+    }
 }
 
 /// What is said about the whole run.
@@ -201,18 +221,29 @@ fn facts(csv: &mut Table, report: &Report) {
         &report.requests.exchange.total.to_string(),
     );
     fact("requests_zivver", &report.requests.zivver.total.to_string());
-    fact(
-        "converged",
-        match report.verification() {
-            Verification::Preview | Verification::NotVerified => "not verified",
-            Verification::Undone => "undone",
-            Verification::AsPlanned { .. } => "yes",
-            Verification::Differs => "no",
-        },
-    );
+    fact("converged", converged(report));
     if let Some(others) = report.others {
         fact("other_findings", &others.findings.to_string());
         fact("other_attention", &others.attention.to_string());
+    }
+    for (origin, count) in &report.counts.origins {
+        fact(&format!("origin_{}", key(*origin)), &count.to_string());
+    }
+    listed(csv, report);
+}
+
+/// Settings and warnings, a row each.
+fn listed(csv: &mut Table, report: &Report) {
+    for setting in &report.settings {
+        Row {
+            record: "setting",
+            attribute: &setting.name,
+            before: &setting.now,
+            after: &setting.value,
+            rule: "R46",
+            ..Row::default()
+        }
+        .push(csv);
     }
     for (entry, count) in &report.filter_counts {
         Row {
@@ -244,14 +275,18 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
     } else {
         problems.to_owned()
     };
-    let mut push = |attribute: Option<Attribute>, before: &str, after: &str| {
+    let mut push = |change: Option<&AttributeChange>, before: &str, after: &str| {
+        let attribute = change.map(|change| key(change.attribute));
+        let entry = if after.is_empty() { before } else { after };
+        let origin = change.and_then(|change| change.origins.get(entry));
         Row {
             record,
             address: action.address.as_str(),
             account: &account,
             kind: &kind,
             outcome,
-            attribute: &attribute.map(key).unwrap_or_default(),
+            attribute: &attribute.unwrap_or_default(),
+            origin: &origin.map(|it| key(*it)).unwrap_or_default(),
             before,
             after,
             rule: &rules.join(" "),
@@ -264,7 +299,7 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
         push(None, "", "");
     }
     for change in &action.changes {
-        let mut push = |before, after| push(Some(change.attribute), before, after);
+        let mut push = |before, after| push(Some(change), before, after);
         match change.attribute {
             Attribute::Aliases | Attribute::Delegates => {
                 change.before.iter().for_each(|address| push(address, ""));
@@ -293,6 +328,7 @@ impl Row<'_> {
             self.code,
             self.rule,
             self.text,
+            self.origin,
         ]);
     }
 }
@@ -376,7 +412,7 @@ mod tests {
             ("a\r\nb", "a  b"),
             ("", ""),
         ] {
-            let csv = table(&["h"], [[text.to_owned()]]);
+            let csv = table(&["h"], [[text.to_owned()]], Separator::Comma);
             assert_eq!(
                 csv,
                 format!("\u{feff}\"h\"\r\n\"{expected}\"\r\n"),

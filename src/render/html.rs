@@ -3,6 +3,7 @@
 //! What a page may do is said by its policy: its own style and script, known by their hashes, and nothing else. Neither
 //! an attribute with style nor one with script is ever written, so data that got through as markup would still be dead.
 
+pub mod access;
 mod explanation;
 pub mod report;
 
@@ -58,6 +59,7 @@ impl Page<'_> {
                         a.brand href=(home) { "Cloud Sync" }
                         nav aria-label="Main" {
                             a href={ (home) "/runs?format=html" } { "Runs" }
+                            a href={ (home) "/access?format=html" } { "Access" }
                             a href={ (home) "/check?format=html" } { "Check" }
                         }
                     } @else {

@@ -39,6 +39,7 @@ fn action(at: usize, name: &str) -> ActionReport {
                 attribute: Attribute::Name,
                 before: vec!["Old Name".into()],
                 after: vec![name.to_owned()],
+                origins: BTreeMap::new(),
             }],
             reasons: vec![Reason::new("R22", format!("the mailbox is called {name}"))],
             fingerprint: "f".into(),
@@ -227,7 +228,8 @@ fn an_explanation_is_inert_too() {
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
         unknown: None,
+        as_of: None,
     };
-    let page = html::explanation(&explanation, Some("/api/SyncHttp"));
+    let page = html::explanation(&explanation, None, Some("/api/SyncHttp"));
     assert_eq!(markup(&page).get("script"), Some(&1));
 }

@@ -5,16 +5,21 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use crate::engine::RunSummary;
 use domain::{
     accounts::AccountKind,
     actor::Actor,
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
-    mode::{Mode, PerformSync, Trigger},
+    mode::{Depth, Mode, PerformSync, Trigger},
     note::Code,
-    plan::{ActionKind, Attribute},
-    report::{ActionOutcome, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    origin::Origin,
+    other_setting::OtherSetting,
+    plan::{ActionKind, Attribute, AttributeChange},
+    report::{
+        ActionOutcome, Counts, Others, Report, RunOutcome, RunState, ServiceRequests, Timing,
+    },
     since::FindingKind,
     wave::Wave,
 };
@@ -48,12 +53,30 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
 
 /// R36: what holds, and for which accounts.
 pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
-    let apart = if is_partial {
+    format!("{}{}", of.text(), apart(is_partial))
+}
+
+fn apart(is_partial: bool) -> &'static str {
+    if is_partial {
         ", apart from what is held, left for later or needs attention"
     } else {
         ""
-    };
-    format!("{}{apart}", of.text())
+    }
+}
+
+/// R45: what a quick run compared.
+pub(crate) const COVERED: &str =
+    "status, names, addresses and aliases follow Exchange; permissions were not read (R45)";
+
+/// R45: what a run did not read.
+pub(crate) fn depth(depth: Depth) -> Option<&'static str> {
+    match depth {
+        Depth::Full => None,
+        Depth::Quick => Some(
+            "a quick run: it compares status, names, addresses and aliases, and reads no permissions, so delegates, members and \
+             the status of functional accounts stay as they are (R45)",
+        ),
+    }
 }
 
 /// R28: what a run is restricted to.
@@ -61,13 +84,45 @@ pub(crate) fn applies(preview: &str) -> String {
     format!("only what preview {preview} showed (R28)")
 }
 
-/// `apply for 2 accounts`: a run for all accounts is its mode alone.
-pub(crate) fn what(mode: Mode, is_undo: bool, accounts: usize) -> String {
+/// `quick apply for 2 accounts`: a full run for all accounts is its mode alone.
+pub(crate) fn what(run: &RunSummary) -> String {
+    let mode = mode_of(run.mode, run.depth);
+    let what = match (&run.undo, run.accounts.len()) {
+        (Some(_), _) => format!("{mode} of an undo"),
+        (None, 0) => mode,
+        (None, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+    };
+    if run.is_hypothetical() {
+        format!("{what} under other settings")
+    } else {
+        what
+    }
+}
+
+/// R46: what a preview took in place of the settings of the program.
+pub(crate) fn settings(others: &[OtherSetting]) -> String {
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    others.join("; ")
+}
+
+/// R46: what there is to do about a plan that cannot be applied.
+pub(crate) const HYPOTHETICAL: &str = "Nothing was written, and this plan cannot be applied: it was made under other settings. To get its \
+     changes, change the settings of the program, and preview again (R46).";
+
+/// R45
+pub(crate) fn depth_name(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Full => "a full run",
+        Depth::Quick => "a quick run, which reads no permissions (R45)",
+    }
+}
+
+/// `apply`, `quick apply`
+pub(crate) fn mode_of(mode: Mode, depth: Depth) -> String {
     let mode = self::mode(mode);
-    match (is_undo, accounts) {
-        (true, _) => format!("{mode} of an undo"),
-        (false, 0) => mode.to_owned(),
-        (false, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+    match depth {
+        Depth::Full => mode.to_owned(),
+        Depth::Quick => format!("quick {mode}"),
     }
 }
 
@@ -83,6 +138,10 @@ pub(crate) fn verdict(report: &Report) -> String {
         Verification::Undone => {
             "Read again after applying, the changes are taken back where nothing changed since."
                 .into()
+        }
+        Verification::Covered { is_partial } => {
+            let apart = apart(is_partial);
+            format!("Read again after applying, {COVERED}{apart}.")
         }
         Verification::AsPlanned { of, is_partial } => {
             format!("Read again after applying, {}.", as_planned(of, is_partial))
@@ -140,6 +199,16 @@ pub(crate) fn local(timestamp: &str) -> String {
     )
 }
 
+/// Epoch seconds of the beginning of a day such as `2026-10-01`.
+pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
+    let text = day;
+    let day: jiff::civil::Date = text.parse().ok()?;
+    // The parser takes more forms than people are told of.
+    (day.to_string() == text).then_some(())?;
+    let begin = day.to_zoned(zone.clone()).ok()?;
+    Some(begin.timestamp().as_second())
+}
+
 /// `1980 (1979 permissions, …), 2 repeated, 812 kB received`.
 pub(crate) fn requests(requests: &ServiceRequests) -> String {
     let kinds: Vec<String> = requests
@@ -175,7 +244,8 @@ pub(crate) fn apply_command_of(report: &Report) -> String {
 
 /// R28: why the commands of a report cannot be used yet, and what to do first.
 pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
-    (report.perform_sync == Some(PerformSync::Never)).then_some(
+    let is_forbidden = report.perform_sync == Some(PerformSync::Never);
+    (is_forbidden && !report.is_hypothetical()).then_some(
         "PERFORM_SYNC is false, which forbids to apply: set CLOUD_SYNC__PERFORM_SYNC=on-demand first (R28)",
     )
 }
@@ -188,7 +258,13 @@ pub(crate) fn wave(wave: &Wave) -> String {
 /// The command that makes all changes that a report is about (R37).
 fn command(report: &Report) -> String {
     match &report.undoes {
-        None => apply_command(report.accounts.iter().map(SmtpAddress::as_str)),
+        None => {
+            let command = apply_command(report.accounts.iter().map(SmtpAddress::as_str));
+            match report.depth {
+                Depth::Full => command,
+                Depth::Quick => command + " --quick",
+            }
+        }
         Some(run) => format!("cloud-sync undo {run} --apply"),
     }
 }
@@ -506,6 +582,38 @@ pub(crate) fn finding(kind: FindingKind) -> &'static str {
     }
 }
 
+/// R44: what caused a change.
+pub(crate) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::ExchangeChanged => "Exchange changed",
+        Origin::ChangedByHand => "changed by hand in Zivver",
+        Origin::NotManaged => "not managed before",
+        Origin::FailedBefore => "failed before",
+        Origin::Unchanged => "neither side changed",
+    }
+}
+
+/// R44: how many changes of a plan have which origin; `None` where it is not known.
+pub(crate) fn origins(counts: &Counts) -> Option<String> {
+    let counts = counts.origins.iter();
+    let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// R44: what a run makes of a change by hand: `+ a@corp.example`, `"A" → "B"`.
+pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
+    if !change.attribute.is_set() {
+        return format!("{} → {entry}", change.before.join(", "));
+    }
+    let comes = change.after.iter().any(|it| it == entry);
+    format!("{} {entry}", if comes { '+' } else { '-' })
+}
+
+/// R44: what to tell those who changed it.
+pub(crate) const BY_HAND: &str =
+    "Exchange decides about these (R44): to keep such a change, make it in Exchange.";
+
 /// A number of [`domain::since::NumberChange`].
 pub(crate) fn number_of(what: &str) -> &str {
     match what {
@@ -515,6 +623,8 @@ pub(crate) fn number_of(what: &str) -> &str {
         "functional" => "functional accounts",
         "active" => "active accounts",
         "outside" => "accounts outside the claimed domains",
+        "planned" => "accounts with planned changes",
+        "held" => "held changes",
         other => other,
     }
 }

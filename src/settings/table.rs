@@ -155,6 +155,10 @@ settings! {
     MAX_CONSECUTIVE_FAILURES: u32 = Value("20"), |text| value::number(text, 1, 1_000_000),
         "number, 1 or more", "R32",
         "After so many transport errors or server errors in a row the run stops.";
+    FULL_EVERY: Duration = Value("20h"), value::long_duration,
+        "duration, up to `168h`", "R45",
+        "Where `SYNC_SCHEDULE` is more frequent than this, a run of the timer that comes sooner after the last successful full run is a \
+         quick one: it reads no permissions.";
     TIME_BUDGET: Duration = Value("9m"), value::duration,
         "duration", "R34",
         "How long one invocation works before it saves and hands on. Keep it below `functionTimeout` in `host.json`.";

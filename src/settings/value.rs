@@ -342,6 +342,18 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     }
 }
 
+/// At most a week: without a full run no delegation changes.
+pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
+    const WEEK_S: u64 = 7 * 86_400;
+    match seconds(unquoted(text)) {
+        Some(total) if (1..=WEEK_S).contains(&total) => Ok(Duration::from_secs(total)),
+        _ => Err(not_one_of(
+            text,
+            "a duration with units, from `1s` to `168h`, such as `20h` or `90m`",
+        )),
+    }
+}
+
 /// Shorter ones would be lost to an ordinary pause, since blob storage tells time in whole seconds.
 pub(super) fn lease(text: &str) -> Parsed<Duration> {
     match seconds(unquoted(text)) {

@@ -1,6 +1,7 @@
-//! The format of every document: a JSON envelope, compressed if it is large.
+//! The format of every document: a JSON envelope, compressed if it is large. A document that is too large to be in memory as
+//! a whole is a sequence of lines behind an envelope without data.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -38,6 +39,15 @@ struct Header {
 #[derive(Deserialize)]
 struct Body<T> {
     data: T,
+}
+
+/// What the first of a sequence of lines says.
+#[derive(Serialize)]
+struct Heading<'a> {
+    v: u32,
+    kind: &'a str,
+    by: &'a str,
+    at: Timestamp,
 }
 
 /// Why bytes are not the expected document.
@@ -78,14 +88,77 @@ pub(super) fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T,
     let json = unpack(bytes)?;
     let header = header(&json)?;
     if header.kind != kind {
-        return Err(DecodeError::Garbled(format!(
-            "it is a document of kind {:?}, not {kind:?}",
-            header.kind
-        )));
+        return Err(other_kind(&header.kind, kind));
     }
     let body: Body<T> =
         serde_json::from_slice(&json).map_err(|error| DecodeError::Garbled(error.to_string()))?;
     Ok(body.data)
+}
+
+/// Encodes `lines` as a document of this `kind`, one after the other.
+pub(super) fn encode_lines<T: Serialize>(
+    kind: &str,
+    by: &str,
+    at: Timestamp,
+    lines: impl Iterator<Item = T>,
+) -> Result<Bytes, String> {
+    let heading = Heading {
+        v: LAYOUT,
+        kind,
+        by,
+        at,
+    };
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let mut text = Vec::new();
+    let mut write = |text: &mut Vec<u8>| {
+        text.push(b'\n');
+        encoder.write_all(text).map_err(|error| error.to_string())?;
+        text.clear();
+        Ok::<(), String>(())
+    };
+    serde_json::to_writer(&mut text, &heading).map_err(|error| error.to_string())?;
+    write(&mut text)?;
+    for line in lines {
+        serde_json::to_writer(&mut text, &line).map_err(|error| error.to_string())?;
+        write(&mut text)?;
+    }
+    let finished = encoder.finish().map_err(|error| error.to_string())?;
+    Ok(finished.into())
+}
+
+/// Hands each line of a document of this `kind` to `take`. After an error, what was handed over is not all of it.
+pub(super) fn decode_lines<T: DeserializeOwned>(
+    kind: &str,
+    bytes: &[u8],
+    mut take: impl FnMut(T),
+) -> Result<(), DecodeError> {
+    let broken = |error: std::io::Error| {
+        DecodeError::Garbled(format!("its compression is broken ({error})"))
+    };
+    let mut lines = BufReader::new(GzDecoder::new(bytes).take(LONGEST_BYTES as u64));
+    let mut line = Vec::new();
+    let mut is_first = true;
+    while lines.read_until(b'\n', &mut line).map_err(broken)? > 0 {
+        if is_first {
+            let header = header(&line)?;
+            if header.kind != kind {
+                return Err(other_kind(&header.kind, kind));
+            }
+            is_first = false;
+        } else {
+            let line = serde_json::from_slice(&line);
+            take(line.map_err(|error| DecodeError::Garbled(error.to_string()))?);
+        }
+        line.clear();
+    }
+    if is_first {
+        return Err(DecodeError::Garbled("it is empty".into()));
+    }
+    Ok(())
+}
+
+fn other_kind(found: &str, kind: &str) -> DecodeError {
+    DecodeError::Garbled(format!("it is a document of kind {found:?}, not {kind:?}"))
 }
 
 /// The process that wrote the document.
@@ -164,6 +237,32 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn lines_come_back_and_every_truncation_of_them_is_noticed() {
+        let lines = ["alice@corp.example", "bob@corp.example", ""];
+        let bytes = encode_lines("snapshot", "p", Timestamp::now(), lines.iter()).unwrap();
+        let read = |bytes: &[u8], kind: &str| {
+            let mut read: Vec<String> = Vec::new();
+            decode_lines(kind, bytes, |line| read.push(line)).map(|()| read)
+        };
+        assert_eq!(read(&bytes, "snapshot").unwrap(), lines);
+        for cut in 0..bytes.len() {
+            let read = read(&bytes[..cut], "snapshot");
+            assert!(matches!(read, Err(DecodeError::Garbled(_))), "{cut}");
+        }
+        assert!(matches!(
+            read(&bytes, "report"),
+            Err(DecodeError::Garbled(_))
+        ));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(br#"{"v":2,"kind":"snapshot"}"#).unwrap();
+        let newer = encoder.finish().unwrap();
+        assert_eq!(
+            read(&newer, "snapshot"),
+            Err(DecodeError::Newer { found: 2 })
+        );
     }
 
     #[test]

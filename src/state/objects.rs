@@ -160,7 +160,11 @@ impl Objects {
         kind: &str,
         bytes: &[u8],
     ) -> Result<T, StateError> {
-        envelope::decode(kind, bytes).map_err(|misread| match misread {
+        envelope::decode(kind, bytes).map_err(|misread| self.misread(name, misread))
+    }
+
+    fn misread(&self, name: &str, misread: DecodeError) -> StateError {
+        match misread {
             DecodeError::Garbled(problem) => self.unreadable(name, problem),
             DecodeError::Newer { found } => StateError::Newer {
                 object: name.to_owned(),
@@ -168,7 +172,38 @@ impl Objects {
                 found,
                 known: LAYOUT,
             },
-        })
+        }
+    }
+
+    /// Writes the lines as the document `name`, and overwrites an existing one. Gives its size in bytes.
+    pub(super) async fn save_lines<T: Serialize>(
+        &self,
+        name: &str,
+        kind: &str,
+        lines: impl Iterator<Item = T>,
+    ) -> Result<usize, StateError> {
+        let bytes = envelope::encode_lines(kind, &self.writer, self.now(), lines)
+            .map_err(|problem| self.unreadable(name, problem))?;
+        let size = bytes.len();
+        let saved = self.put(name, bytes, PutMode::Overwrite).await;
+        saved
+            .map(|_| size)
+            .map_err(|error| self.error("write", name, &error))
+    }
+
+    /// Hands each line of the document `name` to `take`; `false` if there is none.
+    pub(super) async fn load_lines<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        kind: &str,
+        take: impl FnMut(T),
+    ) -> Result<bool, StateError> {
+        let Some(found) = self.read(name).await? else {
+            return Ok(false);
+        };
+        envelope::decode_lines(kind, &found.bytes, take)
+            .map(|()| true)
+            .map_err(|misread| self.misread(name, misread))
     }
 
     /// `None` if there is no such object.

@@ -1,5 +1,7 @@
 //! The dashboard as an administrator sees and uses it: a real Chromium in front of the emulated Functions host.
 
+mod beside;
+mod drift;
 mod driver;
 mod large;
 mod pictures;
@@ -67,6 +69,16 @@ impl Site {
         let answer = self.host.call(call).await;
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
+
+    /// R43, as JSON.
+    async fn access(&self, query: &[(&str, &str)]) -> serde_json::Value {
+        let call = Call::get("/api/SyncHttp/access");
+        let call = query
+            .iter()
+            .fold(call, |call, (name, value)| call.query(name, value));
+        let answer = self.host.call(call).await;
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,6 +126,10 @@ async fn every_page_is_good_at_both_widths_by_day_and_by_night() {
     ] {
         see(name, &format!("/accounts/{address}?format=html")).await;
     }
+    see("access", "/access?format=html").await;
+    let since = "/access?format=html&by=person&since=2020-01-01&q=corp.example";
+    see("access-since", since).await;
+    see("access-nothing", "/access?format=html&q=nobody").await;
     see("check", "/check?format=html").await;
     see("not-found", "/runs/20260101T000000Z-abcdef?format=html").await;
     let answer = site
@@ -121,6 +137,67 @@ async fn every_page_is_good_at_both_widths_by_day_and_by_night() {
         .call(Call::get("/api/SyncHttp").header("Accept", "text/html"))
         .await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_an_auditor_searches_who_can_open_what() {
+    let Some(browser) = Browser::open().await else {
+        return;
+    };
+    let (tenant, organisation) = tenant::generate(7, 400);
+    let site = Site::open(tenant, organisation, &[("ZIVVER_RATE", "unlimited")]).await;
+    browser.go(&site.at("/access?format=html")).await;
+    browser.says("No run has stored a snapshot yet").await;
+    let preview = site.run(json!({"wait": 120})).await;
+
+    browser.go(&site.at("")).await;
+    browser.click("Access").await;
+    let text = browser.says("Page 1 of ").await;
+    assert!(text.contains(&preview.source.tenant_id), "{text}");
+    assert!(text.contains("mailboxes read"), "{text}");
+    browser.click("Next").await;
+    browser.says("Page 2 of ").await;
+    browser.click("All rows, to print").await;
+    let all = browser.says("via ").await;
+    assert!(!all.contains("Page 1"), "{all}");
+
+    // The question and its pages are answered by the server, and the key stays in the address bar.
+    let rows = site.access(&[("page", "1")]).await;
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 200);
+    assert_eq!(rows["next_page"], 2);
+    let mut rows_of_people = rows["rows"].as_array().unwrap().iter();
+    let person = rows_of_people.find_map(|row| row["person"]["address"].as_str());
+    let person = person.unwrap();
+    let field = browser.element("//input[@name='q']").await;
+    browser.write(&field, &format!("{person}\u{e007}")).await;
+    browser
+        .element(&format!("//h2[not(contains(., '{}'))]", rows["total"]))
+        .await;
+    let found = site.access(&[("q", person), ("by", "person")]).await;
+    let count = found["total"].as_u64().unwrap();
+    assert!(count >= 1 && found["total"] != rows["total"]);
+    browser.says(&format!("{count} row")).await;
+    assert!(browser.address().await.contains(FUNCTION_KEY));
+    let csv = site
+        .host
+        .call(Call::get("/api/SyncHttp/access").query("format", "csv"))
+        .await;
+    assert_eq!(csv.status, 200);
+    assert!(csv.body.contains("\"mailbox\""), "{}", csv.body);
+
+    // What happened to an account is on its page, also while Exchange is away.
+    browser
+        .go(&site.at(&format!("/accounts/{person}?format=html")))
+        .await;
+    browser.says("first seen by the first snapshot").await;
+    site.sandbox.exchange.control().fail_next(403);
+    let call = Call::get(&format!("/api/SyncHttp/accounts/{person}"));
+    let answer = site.host.call(call).await;
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        (answer.status, &body["as_of"]["run"]),
+        (200, &json!(preview.id))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,9 @@
 //! The built program, as a person at a keyboard and a script see it: against a sandbox, with an environment of its own.
 
+mod access;
 mod bench;
+mod beside;
+mod drift;
 mod env_file;
 mod errors;
 mod explained;
@@ -9,6 +12,7 @@ mod hints;
 #[cfg(unix)]
 mod interrupted;
 mod output;
+mod quick;
 mod records;
 mod report_file;
 mod reviewed;

@@ -423,20 +423,46 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
             "query: loadTextContent('queries/held.kql')",
         ),
         ("resource noSuccess ", "query: noSuccessQuery"),
+        ("resource noQuickSuccess ", "query: noQuickSuccessQuery"),
     ] {
         assert!(declaration(&bicep, start).contains(query), "{start}");
     }
     // What a deployment fills in stands in the file once, as an example.
-    let query = read("infra/queries/no-success.kql");
-    for (example, value) in [
-        ("26h", "'${noSuccessHours}h'"),
-        ("2026-01-01T00:00:00Z", "deployedAt"),
+    for (file, variable, examples) in [
+        (
+            "no-success",
+            "var noSuccessQuery = ",
+            [
+                ("26h", "'${noSuccessHours}h'"),
+                ("2026-01-01T00:00:00Z", "deployedAt"),
+            ],
+        ),
+        (
+            "no-quick-success",
+            "var noQuickSuccessQuery = ",
+            [
+                ("3h", "'${noQuickSuccessHours}h'"),
+                ("2026-01-01T00:00:00Z", "deployedAt"),
+            ],
+        ),
     ] {
-        assert_eq!(query.matches(example).count(), 1, "{example}");
-        let filled_in = bicep.split_once("var noSuccessQuery = ").unwrap().1;
-        assert!(filled_in.contains(&format!("'{example}'")) && filled_in.contains(value));
+        let query = read(&format!("infra/queries/{file}.kql"));
+        let filled_in = declaration(&bicep, variable);
+        for (example, value) in examples {
+            assert_eq!(query.matches(example).count(), 1, "{example}");
+            assert!(filled_in.contains(&format!("'{example}'")) && filled_in.contains(value));
+        }
     }
     assert_eq!(parameters()["noSuccessHours"].as_deref(), Some("26"));
+    // R45: by default the schedule makes no quick runs.
+    assert_eq!(parameters()["noQuickSuccessHours"].as_deref(), Some("0"));
+    assert_eq!(
+        parameters()["syncSchedule"].as_deref(),
+        Some("'0 0 2 * * *'")
+    );
+    let quick = read("infra/queries/no-quick-success.kql");
+    assert!(quick.contains(r#"Message has "fresh=true""#));
+    let query = read("infra/queries/no-success.kql");
     // R28: what the program logs of a success, and of nothing else.
     assert!(query.contains(r#"Message has "success=true""#) && !query.contains("outcome="));
     let workbook: Value = serde_json::from_str(&read("infra/workbook.json")).unwrap();

@@ -10,7 +10,7 @@ use cloud_sync::{
     domain::{
         address::SmtpAddress,
         health::Overdue,
-        mode::{Mode, Trigger},
+        mode::{Depth, Mode, Trigger},
         notice::{Notified, at_tick},
         report::RunOutcome,
     },
@@ -344,6 +344,7 @@ async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usi
         age_s: 27 * 3600,
         age_max_s: 26 * 3600,
         has_succeeded: true,
+        depth: Depth::Full,
     };
     let (_, notice) = at_tick(&Notified::default(), Some(overdue), None, 0);
     let address = Secret::new(url.parse().unwrap());

@@ -1,7 +1,9 @@
 //! The built binary, started and used as the Functions host starts and uses it.
 
 mod approval;
+mod beside;
 mod calls;
+mod drift;
 mod durability;
 mod forms;
 mod full_run;
@@ -9,6 +11,7 @@ mod instances;
 mod nights;
 pub(crate) mod office;
 mod proxies;
+mod quick;
 mod reviewed;
 mod schedule;
 mod signals;

@@ -18,6 +18,7 @@ mod matching;
 mod model;
 mod numbers;
 mod one;
+mod quick;
 mod reading;
 mod recovery;
 mod rejections;

@@ -15,6 +15,7 @@ mod network;
 mod oracle;
 mod plot;
 mod process;
+mod quick;
 mod records;
 mod scenes;
 mod stage;
@@ -36,7 +37,7 @@ use std::{
 };
 
 use cloud_sync::settings::environment;
-use story::{Outcome, Tally, play};
+use story::{Outcome, Tally, play, play_hours};
 
 /// How many seeds a quick look takes.
 const SEEDS: u64 = 300;
@@ -159,6 +160,47 @@ fn no_schedule_of_faults_breaks_an_invariant() {
     assert_eq!(quiet(&tally, seeds), [""; 0], "{text}");
     // Seen with --nocapture.
     writeln!(std::io::stdout(), "{text}").unwrap();
+}
+
+/// How many seeds of hourly ticks a quick look takes.
+const SEEDS_OF_HOURS: u64 = 30;
+
+/// `SIM_HOURS=7` replays one; `SIM_SEEDS` and `SIM_FIRST` choose others.
+#[test]
+fn r45_no_schedule_of_faults_breaks_an_invariant_of_hourly_ticks() {
+    if let Some(seed) = number("SIM_HOURS") {
+        let outcome = play_hours(seed, true);
+        let text = told(seed, &outcome);
+        panic!("{text}this was asked for by SIM_HOURS");
+    }
+    let first = number("SIM_FIRST").unwrap_or(1);
+    let end = first + number("SIM_SEEDS").unwrap_or(SEEDS_OF_HOURS);
+    let next = AtomicU64::new(first);
+    let sum = Mutex::new((Tally::default(), BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..number("SIM_THREADS").unwrap_or(2) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let outcome = play_hours(seed, false);
+                    let mut sum = sum.lock().unwrap();
+                    sum.0.add(&outcome.tally);
+                    if !outcome.violations.is_empty() {
+                        sum.1.insert(seed, outcome.violations);
+                    }
+                }
+            });
+        }
+    });
+    let (tally, found) = sum.into_inner().unwrap();
+    assert!(found.is_empty(), "{} seeds found: {found:#?}", found.len());
+    let seeds = end - first;
+    assert!(tally.quick > 15 * seeds, "too few quick runs: {tally:?}");
+    assert!(tally.quick_stops > seeds / 2, "too few stops: {tally:?}");
+    writeln!(std::io::stdout(), "{seeds} seeds of hours: {tally:?}").unwrap();
 }
 
 #[test]

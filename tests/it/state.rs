@@ -7,6 +7,7 @@ pub(crate) mod azurite;
 mod documents;
 pub(crate) mod faults;
 mod locking;
+mod snapshots;
 
 use std::{path::Path as FilePath, sync::Arc, time::Duration};
 

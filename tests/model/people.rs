@@ -134,6 +134,7 @@ pub(crate) fn world(organisation: Organisation, gone: &BTreeSet<Person>) -> Worl
         accounts: organisation.accounts(),
         answers,
         tenant_id: String::new(),
+        ..World::default()
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     directory::Directory,
     effect::asked,
     ids::ScimId,
+    origin::Origin,
     world::World,
 };
 
@@ -100,12 +101,19 @@ pub struct AttributeChange {
     pub attribute: Attribute,
     pub before: Vec<String>,
     pub after: Vec<String>,
+    /// R44: by the value that comes; of a set, by the entry. Empty where it is not known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub origins: BTreeMap<String, Origin>,
 }
 
 impl AttributeChange {
     fn followed_by(&mut self, later: Self) {
+        for (entry, origin) in later.origins {
+            self.origins.entry(entry).or_insert(origin);
+        }
         if !self.attribute.is_set() {
             self.after = later.after;
+            self.keep_origins();
             return;
         }
         let returned = |gone: &[String], come: &[String]| -> BTreeSet<String> {
@@ -122,6 +130,14 @@ impl AttributeChange {
             .retain(|it| !back.contains(it) && !away.contains(it));
         self.after
             .retain(|it| !back.contains(it) && !away.contains(it));
+        self.keep_origins();
+    }
+
+    /// Those of values that it has still.
+    fn keep_origins(&mut self) {
+        let (before, after) = (&self.before, &self.after);
+        self.origins
+            .retain(|entry, _| before.contains(entry) || after.contains(entry));
     }
 }
 
@@ -176,6 +192,7 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
                 attribute,
                 before,
                 after,
+                origins: BTreeMap::new(),
             }
         });
     changes.collect()

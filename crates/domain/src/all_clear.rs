@@ -2,7 +2,7 @@
 //! them from here, each after the one decision that allows it.
 
 use super::{
-    mode::Mode,
+    mode::{Depth, Mode},
     report::{Report, RunOutcome},
 };
 
@@ -65,6 +65,11 @@ pub enum Verification {
     Differs,
     /// R37
     Undone,
+    /// R45: what a quick run covers; of permissions it says nothing.
+    Covered {
+        /// Something is held, was refused, or needs attention.
+        is_partial: bool,
+    },
     AsPlanned {
         of: AllClear,
         /// Something is held, was refused, or needs attention.
@@ -79,6 +84,9 @@ impl Report {
             (None, Mode::Apply) => Verification::NotVerified,
             (Some(false), _) => Verification::Differs,
             (Some(true), _) if self.undoes.is_some() => Verification::Undone,
+            (Some(true), _) if self.depth == Depth::Quick => Verification::Covered {
+                is_partial: self.outcome != RunOutcome::Done,
+            },
             (Some(true), _) => Verification::AsPlanned {
                 of: if self.accounts.is_empty() {
                     AllClear::Follows
@@ -112,12 +120,13 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// `last` is the newest run that looked at everybody; `is_outdated` if one that writes began since, and did not end
-    /// in sync.
+    /// `last` is the newest complete run, `quick` the outcome of the newest quick run after it (R45); `is_outdated` if one that
+    /// writes began since, and did not end with all done.
     pub fn of(
         has_problems: bool,
         has_succeeded: bool,
         last: Option<&Report>,
+        quick: Option<RunOutcome>,
         is_outdated: bool,
     ) -> Self {
         match last.map(|report| report.outcome) {
@@ -125,6 +134,14 @@ impl Standing {
             None => Self::NoRun,
             Some(_) if !has_succeeded => Self::NoSuccess,
             Some(_) if is_outdated => Self::NeedsAttention,
+            Some(RunOutcome::InSync | RunOutcome::ChangesPending)
+                if quick == Some(RunOutcome::NeedsAttention) =>
+            {
+                Self::NeedsAttention
+            }
+            Some(RunOutcome::InSync) if quick == Some(RunOutcome::ChangesPending) => {
+                Self::ChangesPending
+            }
             Some(RunOutcome::InSync) => Self::Healthy,
             Some(RunOutcome::ChangesPending) => Self::ChangesPending,
             Some(

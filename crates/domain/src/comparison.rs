@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
+    action::AttributeChange,
+    figures::Figures,
     report::{ActionOutcome, Report},
-    since::{Finding, FindingKind, NumberChange, Since},
+    since::{Comparison, Finding, FindingKind, NumberChange, Since},
 };
 
 /// The most findings that are named; all are counted.
@@ -14,7 +16,37 @@ const NAMED_MAX: usize = 200;
 
 /// What is otherwise in `now` than in the run `before` it.
 pub fn since(before: &Report, now: &Report) -> Since {
-    let (was, is) = (findings(before), findings(now));
+    Since {
+        run: before.id.clone(),
+        started: before.started.clone(),
+        compared: compared(
+            &findings(before),
+            &findings(now),
+            numbers(before, now),
+            NAMED_MAX,
+        ),
+    }
+}
+
+/// R46: what is otherwise `under` other settings than under the present ones, account by account. All of it is named.
+pub fn under_other_settings(present: &Report, under: &Report) -> Comparison {
+    let (was, is) = (details(present), details(under));
+    let mut numbers = numbers(present, under);
+    let plan = |report: &Report| {
+        let figures = Figures::of(report);
+        let held = u32::try_from(figures.held_changes()).unwrap_or(u32::MAX);
+        [("planned", figures.pending_changes()), ("held", held)]
+    };
+    numbers.extend(differing(plan(present), plan(under)));
+    compared(&was, &is, numbers, usize::MAX)
+}
+
+fn compared(
+    was: &BTreeMap<Key, String>,
+    is: &BTreeMap<Key, String>,
+    numbers: Vec<NumberChange>,
+    named_max: usize,
+) -> Comparison {
     let only_in = |one: &BTreeMap<Key, String>, other: &BTreeMap<Key, String>| {
         let mut found: Vec<Finding> = one
             .iter()
@@ -26,15 +58,13 @@ pub fn since(before: &Report, now: &Report) -> Since {
             })
             .collect();
         let total = super::directory::to_u32(found.len());
-        found.truncate(NAMED_MAX);
+        found.truncate(named_max);
         (found, total)
     };
-    let (new, new_total) = only_in(&is, &was);
-    let (gone, gone_total) = only_in(&was, &is);
-    Since {
-        run: before.id.clone(),
-        started: before.started.clone(),
-        numbers: numbers(before, now),
+    let (new, new_total) = only_in(is, was);
+    let (gone, gone_total) = only_in(was, is);
+    Comparison {
+        numbers,
         new,
         new_total,
         gone,
@@ -87,6 +117,46 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
     found
 }
 
+/// [`findings`], with each planned change by itself.
+fn details(report: &Report) -> BTreeMap<Key, String> {
+    let mut found = findings(report);
+    found.retain(|(kind, ..), _| *kind != FindingKind::Pending);
+    for action in report.actions.iter().map(|it| &it.action) {
+        let kind = serde_name(action.kind);
+        let changes = action.changes.iter().flat_map(in_words);
+        for text in changes.chain([format!("{kind} {}", serde_name(action.account))]) {
+            let key = (
+                FindingKind::Pending,
+                action.address.to_string(),
+                text.clone(),
+            );
+            found.insert(key, text);
+        }
+    }
+    found
+}
+
+/// `name A → B`; of a set each entry.
+fn in_words(change: &AttributeChange) -> Vec<String> {
+    let name = serde_name(change.attribute);
+    let name = name.replace('_', " ");
+    if change.attribute.is_set() {
+        let gone = change
+            .before
+            .iter()
+            .map(|it| format!("{name}: remove {it}"));
+        let come = change.after.iter().map(|it| format!("{name}: add {it}"));
+        return gone.chain(come).collect();
+    }
+    let (before, after) = (change.before.join(", "), change.after.join(", "));
+    let text = if before.is_empty() {
+        after
+    } else {
+        format!("{before} → {after}")
+    };
+    vec![format!("{name}: {text}")]
+}
+
 fn numbers(before: &Report, now: &Report) -> Vec<NumberChange> {
     let of = |report: &Report| {
         let (source, target) = (&report.source, &report.target);
@@ -100,9 +170,13 @@ fn numbers(before: &Report, now: &Report) -> Vec<NumberChange> {
             ("outside", target.outside),
         ]
     };
-    of(before)
+    differing(of(before), of(now))
+}
+
+fn differing<const N: usize>(before: [(&str, u32); N], now: [(&str, u32); N]) -> Vec<NumberChange> {
+    before
         .into_iter()
-        .zip(of(now))
+        .zip(now)
         .filter(|(before, now)| before != now)
         .map(|((what, before), (_, now))| NumberChange {
             what: what.to_owned(),
@@ -152,11 +226,20 @@ mod tests {
                 .map(|it| it.address.clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(addresses(&since.new), ["a@x.example", "c@x.example"]);
-        assert_eq!(addresses(&since.gone), ["b@x.example"]);
-        assert_eq!(since.numbers.len(), 1);
-        assert_eq!((since.numbers[0].before, since.numbers[0].now), (7, 9));
-        assert_eq!((since.run.as_str(), since.new_total), ("one", 2));
+        assert_eq!(
+            addresses(&since.compared.new),
+            ["a@x.example", "c@x.example"]
+        );
+        assert_eq!(addresses(&since.compared.gone), ["b@x.example"]);
+        assert_eq!(since.compared.numbers.len(), 1);
+        assert_eq!(
+            (
+                since.compared.numbers[0].before,
+                since.compared.numbers[0].now
+            ),
+            (7, 9)
+        );
+        assert_eq!((since.run.as_str(), since.compared.new_total), ("one", 2));
     }
 
     #[test]
@@ -166,7 +249,7 @@ mod tests {
             .map(|at| Note::new(format!("{at}@x.example"), Code::KindMismatch, "text"))
             .collect();
         let since = since(&report("one"), &now);
-        assert_eq!(since.new.len(), NAMED_MAX);
-        assert_eq!(since.new_total as usize, NAMED_MAX + 5);
+        assert_eq!(since.compared.new.len(), NAMED_MAX);
+        assert_eq!(since.compared.new_total as usize, NAMED_MAX + 5);
     }
 }

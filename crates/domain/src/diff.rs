@@ -21,7 +21,7 @@ use super::{
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
     note::{Code, Note},
-    world::{MailboxScope, Policy, World},
+    world::{FunctionalKept, MailboxScope, Policy, World},
 };
 
 /// The result of `diff`: deltas by address, and notes.
@@ -33,7 +33,7 @@ pub struct Diff {
 
 /// Compares every mailbox with its account and every account with its mailbox.
 pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
-    let keeps_functional = policy.keeps_functional_accounts(&world.directory);
+    let keeps_functional = world.keeps_functional_accounts(policy);
     let mut differ = Differ {
         world,
         policy,
@@ -112,7 +112,7 @@ struct Differ<'a> {
     world: &'a World,
     policy: &'a Policy,
     matching: &'a Matching,
-    keeps_functional: bool,
+    keeps_functional: Option<FunctionalKept>,
     /// R19: accounts without mailbox that Exchange still knows, or could not be asked about.
     kept: HashSet<AccountIx>,
     out: Diff,
@@ -216,6 +216,9 @@ impl Differ<'_> {
 
     fn matched(&mut self, ix: MailboxIx, mailbox: &Mailbox, found: &Match) {
         let account = self.world.accounts.get(found.account);
+        if self.is_left_to_full_run(found) {
+            return;
+        }
         let mut delta = Delta::new(
             Target::Existing(found.account),
             account.kind(),
@@ -248,6 +251,32 @@ impl Differ<'_> {
             let notes = &mut self.out.notes;
             notes.retain(|it| it.code != Code::IdentityChange || it.address != primary);
         }
+    }
+
+    /// R45: whose functional account it is, and what of it is to be compared while it is empty, is for a run that reads
+    /// permissions.
+    fn is_left_to_full_run(&self, found: &Match) -> bool {
+        let accounts = &self.world.accounts;
+        self.keeps_functional == Some(FunctionalKept::NotRead)
+            && accounts.get(found.account).kind() == AccountKind::Functional
+            && (found.tied_to_other.is_some() || !accounts.is_active(found.account))
+    }
+
+    /// R14, R45: whether an account without mailbox, or with one that left the filter, stays as it is because it is
+    /// functional.
+    fn keeps(&mut self, account: AccountView<'_>, label: &SmtpAddress) -> bool {
+        if account.kind() != AccountKind::Functional {
+            return false;
+        }
+        match self.keeps_functional {
+            None => return false,
+            Some(FunctionalKept::NotRead) => {}
+            Some(FunctionalKept::OutsideFilter) => {
+                let text = "no shared mailbox is in the source filter, so functional accounts stay as they are";
+                self.note(label, Code::FunctionalOutsideSourceFilter, text);
+            }
+        }
+        true
     }
 
     fn evidence(&mut self, ix: MailboxIx, mailbox: &Mailbox, account: AccountIx) {
@@ -283,9 +312,7 @@ impl Differ<'_> {
     /// R14: a mailbox that left the source filter is treated as absent; it is known, so Exchange is not asked.
     fn left_filter(&mut self, ix: MailboxIx, mailbox: &Mailbox, account: AccountIx) {
         let view = self.world.accounts.get(account);
-        if view.kind() == AccountKind::Functional && self.keeps_functional {
-            let text = "no shared mailbox is in the source filter, so functional accounts stay as they are";
-            self.note(&mailbox.primary, Code::FunctionalOutsideSourceFilter, text);
+        if self.keeps(view, &mailbox.primary) {
             return;
         }
         self.note(

@@ -20,6 +20,7 @@ use super::{
     named::{UnknownAddress, concerned, names, nearest, suggestion},
     note::Note,
     plan::{Action, Plan},
+    scope::ClaimedDomains,
     source::RecipientAnswer,
     suspended::Suspended,
     world::{MailboxScope, Policy, World},
@@ -44,6 +45,17 @@ pub struct Explanation {
     /// Set where no mailbox, account or other recipient has the address: it is most likely mistyped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unknown: Option<UnknownAddress>,
+    /// R42: set where it is from a snapshot; otherwise both sides were just read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub as_of: Option<AsOf>,
+}
+
+/// Which snapshot an explanation is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsOf {
+    pub run: String,
+    /// RFC 3339, UTC.
+    pub at: String,
 }
 
 /// What Exchange says.
@@ -87,11 +99,11 @@ pub struct HeldFact {
     pub change: HeldChange,
 }
 
-/// The newest run that saw everybody: a plan for one address does not know what is taken from others.
+/// What the newest runs for everybody held: a plan for one address does not know what is taken from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRun {
-    pub id: String,
-    pub held: Vec<HeldSet>,
+    /// Each with the id of its run.
+    pub held: Vec<(String, HeldSet)>,
 }
 
 /// R40.
@@ -136,6 +148,7 @@ pub fn explain(
             .cloned()
             .collect(),
         unknown: None,
+        as_of: None,
     };
     explanation.mailboxes.extend(rejected);
     explanation
@@ -150,9 +163,15 @@ pub fn explain(
         last.into_iter()
             .flat_map(|last| held_then(last, &counted, world)),
     );
-    explanation.outside = outside(&explanation, policy);
+    explanation.outside = outside(&explanation, &policy.claimed_domains);
     explanation.unknown = unknown(address, &explanation, world);
-    explanation.verdict = verdict(address, &explanation, world);
+    let nearest = explanation
+        .unknown
+        .as_ref()
+        .map(|it| suggestion(&it.nearest));
+    explanation.verdict = verdict(&explanation, || {
+        stranger(address, world) + &nearest.unwrap_or_default()
+    });
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
     if is_planned && !counted.is_empty() {
         explanation.verdict.push_str(
@@ -162,7 +181,7 @@ pub fn explain(
     explanation
 }
 
-fn outside(explanation: &Explanation, policy: &Policy) -> Vec<String> {
+pub(super) fn outside(explanation: &Explanation, domains: &ClaimedDomains) -> Vec<String> {
     let trustee = |text: &String| text.split(' ').next().unwrap_or_default().to_owned();
     let mailboxes = explanation.mailboxes.iter().flat_map(|it| {
         let trustees = it.full_access.iter().flatten().map(trustee);
@@ -171,9 +190,8 @@ fn outside(explanation: &Explanation, policy: &Policy) -> Vec<String> {
     let accounts = explanation.accounts.iter();
     let accounts = accounts.flat_map(|it| it.aliases.iter().chain(&it.delegates).cloned());
     let all: BTreeSet<String> = mailboxes.chain(accounts).collect();
-    let is_outside = |text: &String| {
-        SmtpAddress::parse(text).is_ok_and(|address| !policy.claimed_domains.holds(&address))
-    };
+    let is_outside =
+        |text: &String| SmtpAddress::parse(text).is_ok_and(|address| !domains.holds(&address));
     all.into_iter().filter(is_outside).collect()
 }
 
@@ -222,16 +240,17 @@ fn held_then<'a>(
     let all = last
         .held
         .iter()
-        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
-    all.filter(move |(_, change)| planned.contains(&change.fingerprint))
-        .map(move |(set, change)| HeldFact {
+        .flat_map(|(run, set)| set.changes.iter().map(move |change| (run, set, change)));
+    all.filter(move |(.., change)| planned.contains(&change.fingerprint))
+        .map(move |(run, set, change)| HeldFact {
             code: set.code.clone(),
-            reason: format!("{} in run {}", set.reason, last.id),
+            reason: format!("{} in run {run}", set.reason),
             change: change.clone(),
         })
 }
 
-fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> String {
+/// `stranger` says what an address without mailbox and without account is.
+pub(super) fn verdict(explanation: &Explanation, stranger: impl FnOnce() -> String) -> String {
     let first_note = explanation
         .notes
         .iter()
@@ -241,10 +260,8 @@ fn verdict(address: &SmtpAddress, explanation: &Explanation, world: &World) -> S
         format!("{} is held: {}", held.change.what, held.reason)
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
-    } else if let Some(unknown) = &explanation.unknown {
-        stranger(address, world) + &suggestion(&unknown.nearest)
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
-        stranger(address, world)
+        stranger()
     } else if let Some(note) = first_note {
         format!("{} ({})", note.text, note.rule)
     } else if explanation.accounts.is_empty() {
@@ -348,7 +365,12 @@ fn grantee(label: &str, through: &[String]) -> String {
     }
 }
 
-fn mailbox_standing(ix: MailboxIx, world: &World, policy: &Policy, matching: &Matching) -> String {
+pub(super) fn mailbox_standing(
+    ix: MailboxIx,
+    world: &World,
+    policy: &Policy,
+    matching: &Matching,
+) -> String {
     match matching.mailbox(ix) {
         MailboxFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
         MailboxFate::OutsideDomains => {
@@ -443,7 +465,7 @@ fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
     }
 }
 
-fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
+pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching) -> String {
     let primary = |ix: &MailboxIx| world.directory.mailbox(*ix).primary.clone();
     let own = || match matching.known_object_id(ix) {
         None => "tied to no object id".to_owned(),

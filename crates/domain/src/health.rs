@@ -1,12 +1,12 @@
 //! Whether runs do what they should (R28): what a success is, and what is unhealthy.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    mode::{Mode, PerformSync},
+    mode::{Depth, Mode, PerformSync},
     report::{Report, RunOutcome, RunState},
     schedule::{Schedule, ScheduleError},
 };
@@ -23,31 +23,62 @@ const UPCOMING: usize = 3;
 /// Clocks of two machines differ by less.
 pub const CLOCKS_DIFFER_S: i64 = 60;
 
+/// After so many times of the schedule without a success something is wrong, where quick runs are scheduled (R45).
+const TIMES_WITHOUT_SUCCESS: usize = 3;
+
 /// What is judged of a run in the history. Times are epoch seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<'a> {
     pub id: &'a str,
     pub mode: Mode,
+    pub depth: Depth,
     pub state: RunState,
     pub outcome: RunOutcome,
     pub started: Option<i64>,
     pub ended: Option<i64>,
     pub error: Option<&'a str>,
-    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only.
+    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only, and under the settings of the program.
     pub is_for_all: bool,
+    /// R46: a preview under other settings, which says nothing of how runs fare.
+    pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
 }
 
 impl Run<'_> {
-    /// Whether it came to its end, and looked at all accounts as they are.
+    /// Whether it came to its end, and looked at all accounts as they are, with their permissions.
     pub fn saw_everybody(&self) -> bool {
-        self.has_ended_for_all() && self.outcome != RunOutcome::Failed
+        self.ended_well() && self.depth == Depth::Full
+    }
+
+    /// R45: whether it is a quick run that came to its end, and looked at all accounts.
+    pub fn saw_everybody_quickly(&self) -> bool {
+        self.ended_well() && self.depth == Depth::Quick
     }
 
     /// R28: the one definition of a success.
     pub fn is_success(&self, setting: PerformSync) -> bool {
-        self.saw_everybody() && self.mode == setting.timer_mode()
+        self.is_fresh(setting) && self.depth == Depth::Full
+    }
+
+    /// R45: as a success, of any depth: what a quick run covers is as new as this run.
+    pub fn is_fresh(&self, setting: PerformSync) -> bool {
+        self.ended_well() && self.mode == setting.timer_mode()
+    }
+
+    fn ended_well(&self) -> bool {
+        self.has_ended_for_all() && self.outcome != RunOutcome::Failed
+    }
+
+    /// When the work began, which its id tells where it took several invocations (epoch seconds).
+    fn began(&self) -> Option<i64> {
+        let of_id = || {
+            let (day, time) = self.id.split_once('T')?;
+            let text = format!("{day}{}+0000", time.get(..6)?);
+            let at = Timestamp::strptime("%Y%m%d%H%M%S%z", text).ok()?;
+            Some(at.as_second())
+        };
+        self.started.into_iter().chain(of_id()).min()
     }
 
     /// Whether it says how the runs of the timer fare: it is a success, or could have been one.
@@ -77,6 +108,7 @@ impl<'a> From<&'a Report> for Run<'a> {
         Self {
             id: &report.id,
             mode: report.mode,
+            depth: report.depth,
             state: report.state,
             outcome: report.outcome,
             started: epoch(&report.started),
@@ -84,7 +116,9 @@ impl<'a> From<&'a Report> for Run<'a> {
             error: report.error.as_deref(),
             is_for_all: report.accounts.is_empty()
                 && report.undoes.is_none()
+                && !report.is_hypothetical()
                 && !report.counts.leave_out(),
+            is_hypothetical: report.is_hypothetical(),
             was_killed: false,
         }
     }
@@ -93,6 +127,11 @@ impl<'a> From<&'a Report> for Run<'a> {
 /// Epoch seconds of a time in a report.
 pub fn epoch(time: &str) -> Option<i64> {
     time.parse().ok().map(Timestamp::as_second)
+}
+
+/// R45: the newest success of any depth; `runs` are the newest first.
+pub fn last_fresh<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option<&'r Run<'a>> {
+    runs.iter().find(|run| run.is_fresh(setting))
 }
 
 /// The newest success; `runs` are the newest first.
@@ -166,6 +205,8 @@ pub struct Host {
     pub schedule: Option<String>,
     /// The settings that switch one of our functions off.
     pub disabled: Vec<String>,
+    /// R45: `FULL_EVERY`
+    pub full_every: Duration,
 }
 
 impl Host {
@@ -194,17 +235,61 @@ impl Host {
         schedule.into_iter().chain(disabled).collect()
     }
 
+    /// How long it is from the last time of the schedule at or before `at` to the next one.
+    fn interval_s(&self, at: i64) -> Option<i64> {
+        let schedule = self.schedule()?.ok()?;
+        let at = Timestamp::from_second(at).ok()?;
+        Some(schedule.interval_at(at)?.as_secs())
+    }
+
+    fn full_every_s(&self) -> i64 {
+        i64::try_from(self.full_every.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// R45: the same, if it is so short that some runs of the timer are quick.
+    fn quick_interval_s(&self, at: i64) -> Option<i64> {
+        let interval = self.interval_s(at)?;
+        (interval < self.full_every_s()).then_some(interval)
+    }
+
+    /// R45: which kind of run a tick at `at` makes, after these runs. With a schedule that is rarer than `FULL_EVERY` each is a
+    /// full one: a person's run in between must not put off the next full run by a whole interval.
+    pub fn depth_at(&self, at: i64, runs: &[Run<'_>], setting: PerformSync) -> Depth {
+        let began = last_success(runs, setting).and_then(Run::began);
+        // A run that is still to come says nothing: the clock is behind.
+        let age = began.map(|began| at - began).filter(|age| *age >= 0);
+        match age {
+            Some(age) if age < self.full_every_s() && self.has_quick_at(at) => Depth::Quick,
+            Some(_) | None => Depth::Full,
+        }
+    }
+
+    /// R45: whether a run of the timer at `at` can be a quick one.
+    pub fn has_quick_at(&self, at: i64) -> bool {
+        self.quick_interval_s(at).is_some()
+    }
+
     /// How old the last success may be. Where the timer is due less often than daily, as long as its interval and
-    /// [`LATE_MAX_S`].
+    /// [`LATE_MAX_S`]; with quick runs between (R45), as long as that and `FULL_EVERY`.
     fn success_age_max_s(&self, now: i64) -> i64 {
-        let interval = || {
-            let schedule = self.schedule()?.ok()?;
-            // What was due just now may still run.
-            let at = Timestamp::from_second(now - LATE_MAX_S).ok()?;
-            Some(schedule.interval_at(at)?.as_secs())
-        };
-        let of_schedule = interval().unwrap_or_default().saturating_add(LATE_MAX_S);
+        // What was due just now may still run.
+        let at = now - LATE_MAX_S;
+        let between = self.quick_interval_s(at).map(|_| self.full_every_s());
+        let of_schedule = self.interval_s(at).unwrap_or_default();
+        let of_schedule = of_schedule
+            .saturating_add(between.unwrap_or_default())
+            .saturating_add(LATE_MAX_S);
         of_schedule.max(SUCCESS_AGE_MAX_S)
+    }
+
+    /// R45: how old the last success of any depth may be, where quick runs are scheduled: the three intervals that follow the
+    /// time of the schedule at which it began.
+    fn fresh_age_max_s(&self, ended: i64) -> Option<i64> {
+        let first = self.quick_interval_s(ended)?;
+        let schedule = self.schedule()?.ok()?;
+        let at = Timestamp::from_second(ended).ok()?;
+        let times = schedule.upcoming(at, TIMES_WITHOUT_SUCCESS);
+        Some(first + times.last()?.duration_since(*times.first()?).as_secs())
     }
 }
 
@@ -232,12 +317,17 @@ pub struct Overdue {
     pub age_s: i64,
     pub age_max_s: i64,
     pub has_succeeded: bool,
+    /// R45: what has not succeeded; with quick, runs of any depth.
+    pub depth: Depth,
 }
 
 /// Why an app is unhealthy (R28).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    LastRunFailed(String),
+    LastRunFailed {
+        depth: Depth,
+        error: String,
+    },
     Killed {
         run: String,
         error: String,
@@ -272,6 +362,8 @@ pub enum Problem {
 pub enum NoSuccess {
     Failed,
     NotForAll,
+    /// R45
+    Quick,
 }
 
 /// Why the app is unhealthy (R28): empty if it is healthy.
@@ -285,14 +377,28 @@ pub fn problems(of: &Circumstances<'_>) -> Vec<Problem> {
 pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut counting = of.runs.iter().filter(|run| run.counts(of.setting));
-    let newest = counting.next();
-    if let Some(run) = newest.filter(|run| run.outcome == RunOutcome::Failed) {
+    let newest = counting.clone().next();
+    // R45: a quick run that ends well does not make up for a full one that failed.
+    let newest_full = counting.find(|run| run.depth == Depth::Full);
+    let newest_quick = newest.filter(|run| run.depth == Depth::Quick);
+    let last = newest_full.into_iter().chain(newest_quick);
+    let failed = last.filter(|run| run.outcome == RunOutcome::Failed);
+    problems.extend(failed.map(|run| {
         let cause = run.error.unwrap_or("the report tells no cause");
-        problems.push(Problem::LastRunFailed(cause.to_owned()));
-    }
+        Problem::LastRunFailed {
+            depth: run.depth,
+            error: cause.to_owned(),
+        }
+    }));
     let success = last_success(of.runs, of.setting);
-    let since = of.runs.iter().take_while(|run| Some(*run) != success);
-    problems.extend(since.filter(|run| run.was_killed).map(|run| {
+    let fresh = of.runs.iter().position(|run| run.is_fresh(of.setting));
+    let since = of.runs.iter().enumerate();
+    let since = since.take_while(|(_, run)| Some(*run) != success);
+    let is_open = |(at, run): &(usize, &Run<'_>)| {
+        let is_made_up = run.depth == Depth::Quick && fresh.is_some_and(|fresh| fresh < *at);
+        run.was_killed && !is_made_up
+    };
+    problems.extend(since.filter(is_open).map(|(_, run)| {
         let error = run.error.unwrap_or("its process ended");
         Problem::Killed {
             run: run.id.to_owned(),
@@ -317,8 +423,25 @@ pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     problems
 }
 
-/// R28: whether no success is too long ago. A fresh app has as long for its first one.
+/// R28, R45: whether there was no success for too long: no full run, or where quick ones are scheduled no run at all.
 pub fn overdue(of: &Circumstances<'_>) -> Option<Overdue> {
+    full_overdue(of).or_else(|| quick_overdue(of))
+}
+
+fn quick_overdue(of: &Circumstances<'_>) -> Option<Overdue> {
+    let ended = last_fresh(of.runs, of.setting)?.ended?;
+    let age_s = of.now - ended;
+    let age_max_s = of.host.fresh_age_max_s(ended)?;
+    (of.host.is_present && age_s > age_max_s).then_some(Overdue {
+        age_s,
+        age_max_s,
+        has_succeeded: true,
+        depth: Depth::Quick,
+    })
+}
+
+/// A fresh app has as long for its first success.
+fn full_overdue(of: &Circumstances<'_>) -> Option<Overdue> {
     let success = last_success(of.runs, of.setting);
     let since = match success {
         Some(run) => run.ended,
@@ -330,6 +453,7 @@ pub fn overdue(of: &Circumstances<'_>) -> Option<Overdue> {
         age_s,
         age_max_s,
         has_succeeded: success.is_some(),
+        depth: Depth::Full,
     })
 }
 
@@ -351,7 +475,9 @@ fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
 /// A fresh app has time for its first success. That time ends with a run that is a success in no mode, such as a scoped
 /// one: it must not look like the start of an app that works.
 fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
-    let has_ended = |run: &&Run<'_>| run.state == RunState::Ended && !run.saw_everybody();
+    let has_ended = |run: &&Run<'_>| {
+        run.state == RunState::Ended && !run.saw_everybody() && !run.is_hypothetical
+    };
     let run = of
         .runs
         .iter()
@@ -359,10 +485,10 @@ fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
         .find(|run| run.started.is_none() || run.started >= of.first_seen)?;
     Some(Problem::NoSuccessYet {
         run: run.id.to_owned(),
-        why: if run.is_for_all {
-            NoSuccess::Failed
-        } else {
-            NoSuccess::NotForAll
+        why: match run.depth {
+            _ if !run.is_for_all => NoSuccess::NotForAll,
+            Depth::Quick if run.ended_well() => NoSuccess::Quick,
+            Depth::Quick | Depth::Full => NoSuccess::Failed,
         },
     })
 }
@@ -386,13 +512,20 @@ fn clock_is_behind(of: &Circumstances<'_>, success: Option<&Run<'_>>) -> Option<
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LastRunFailed(error) => write!(f, "the last run failed: {error}"),
+            Self::LastRunFailed { depth, error } => {
+                let run = match depth {
+                    Depth::Full => "run",
+                    Depth::Quick => "quick run",
+                };
+                write!(f, "the last {run} failed: {error}")
+            }
             Self::Killed { run, error } => write!(f, "run {run}: {error}"),
             Self::Overdue(overdue) => overdue.fmt(f),
             Self::NoSuccessYet { run, why } => {
                 let why = match why {
                     NoSuccess::Failed => "failed",
                     NoSuccess::NotForAll => "was not for all accounts",
+                    NoSuccess::Quick => "was a quick one, which reads no permissions (R45)",
                 };
                 write!(f, "no run has succeeded yet: run {run} {why}")
             }
@@ -431,7 +564,13 @@ impl fmt::Display for Problem {
 impl fmt::Display for Overdue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.age_max_s / 3600;
-        if self.has_succeeded {
+        if self.depth == Depth::Quick {
+            let minutes = self.age_max_s / 60;
+            write!(
+                f,
+                "no run, quick or full, has succeeded for {minutes} minutes, three intervals of the schedule"
+            )
+        } else if self.has_succeeded {
             write!(f, "no run has succeeded for {hours} hours")
         } else {
             write!(

@@ -11,6 +11,7 @@ use crate::{
     ineffective::{self, LIST_LAG_MAX_S, SentChange},
     matching::Matching,
     memory::{Baseline, BegunRename, Counted, Created, InHand, Memory, Spent, WrittenKey},
+    mode::Depth,
     note::Note,
     offenders::{self, Occasion, Tried},
     plan::{Plan, next_mapping},
@@ -52,12 +53,28 @@ impl Ledger<'_> {
         // R37: a run that is killed while it undoes must not be followed by one that repeats what it undid.
         memory.undone.clone_from(&self.plan.undone);
         // Suspends that were to come first may be among what is left for later (R25).
-        memory.cut_off &= self.plan.leaves_out;
+        memory.cut_off &= self.plan.leaves_out || !self.saw_delegations();
         if self.is_for_all {
             memory.rejections.clone_from(&self.plan.rejections);
-            memory.held_of.clone_from(&self.plan.exceeded);
+            self.record_limits(memory);
         }
         memory.give_back(&self.plan.untaken);
+    }
+
+    fn saw_delegations(&self) -> bool {
+        self.world.depth == Depth::Full
+    }
+
+    /// R36, R45: what a full run held of delegations, a quick one did not look at.
+    fn record_limits(&self, memory: &mut Memory) {
+        if self.saw_delegations() {
+            memory.held_of.clone_from(&self.plan.exceeded);
+        } else {
+            for (class, of) in &self.plan.exceeded {
+                let known = memory.held_of.entry(*class).or_insert(*of);
+                *known = (*known).min(*of);
+            }
+        }
     }
 
     /// What became of the plan.
@@ -198,15 +215,15 @@ impl Ledger<'_> {
 
     /// Forgets changes without effect that are not proposed any more: Zivver shows them, or their cause is gone.
     pub fn forget_kept(&self, memory: &mut Memory) {
-        if self.is_for_all {
+        if self.is_for_all && self.saw_delegations() {
             memory
                 .ineffective
                 .retain(|key, _| self.plan.ineffective.contains_key(key));
         }
     }
 
-    /// R2: only an approval, or a run in which nothing is held, moves the baseline down. `approved` are
-    /// the classes of which the run used an approval.
+    /// R2: only an approval, or a run in which nothing is held, moves the baseline down. A quick run does not see what would be
+    /// held of delegations (R45). `approved` are the classes of which the run used an approval.
     pub fn settle_baseline(&self, memory: &mut Memory, approved: &BTreeSet<Class>) {
         if !self.is_for_all {
             return;
@@ -223,7 +240,7 @@ impl Ledger<'_> {
             || !stays_held && !approved.is_empty();
         let seen = self.plan.seen.clone();
         memory.baseline = Some(match memory.baseline.take() {
-            Some(before) if !is_free => Baseline {
+            Some(before) if !(is_free && self.saw_delegations()) => Baseline {
                 mailboxes: before.mailboxes.max(seen.mailboxes),
                 in_scope: before.in_scope.max(seen.in_scope),
                 target_filter: before.target_filter.clone().or(seen.target_filter),

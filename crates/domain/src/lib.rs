@@ -1,4 +1,4 @@
-//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40 and R47).
+//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40, R42–R44, R46 and R47).
 //!
 //! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
 //! Zivver said.
@@ -42,6 +42,8 @@ pub mod note;
 pub mod notice;
 pub mod offenders;
 pub mod order;
+pub mod origin;
+pub mod other_setting;
 pub mod outsider;
 pub mod plan;
 pub mod probe;
@@ -57,6 +59,7 @@ pub mod settle;
 pub mod sides;
 mod sign_in_keys;
 pub mod since;
+pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod suspended;

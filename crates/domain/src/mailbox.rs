@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     address::SmtpAddress,
@@ -31,7 +31,7 @@ pub struct Mailbox {
 }
 
 /// What a mailbox is to us (R3).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailboxKind {
     /// `UserMailbox`. `disabled` is `AccountDisabled`: sign-in is blocked.

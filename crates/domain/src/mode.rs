@@ -11,6 +11,23 @@ pub enum Mode {
     Apply,
 }
 
+/// What a run reads, and so what it can change (R45).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    #[default]
+    Full,
+    /// No permissions: every delegation is unknown (R11).
+    Quick,
+}
+
+impl Depth {
+    /// For documents, which name only what is not usual.
+    pub fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
 /// How a run was started; [`super::actor::Actor`] is by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -61,8 +61,15 @@ pub(super) fn nearest(address: &SmtpAddress, world: &World) -> Vec<SmtpAddress> 
         .iter()
         .flat_map(|mailbox| std::iter::once(&mailbox.primary).chain(&mailbox.aliases));
     let of_accounts = world.accounts.iter().map(|(_, account)| account.address());
-    let near: BTreeSet<(usize, &SmtpAddress)> = of_mailboxes
-        .chain(of_accounts)
+    nearest_of(address, of_mailboxes.chain(of_accounts))
+}
+
+/// The same of `known` ones.
+pub(super) fn nearest_of<'a>(
+    address: &SmtpAddress,
+    known: impl Iterator<Item = &'a SmtpAddress>,
+) -> Vec<SmtpAddress> {
+    let near: BTreeSet<(usize, &SmtpAddress)> = known
         .filter_map(|known| Some((distance(address, known)?, known)))
         .collect();
     let likeliest = near.into_iter().take(NEAREST_MAX);

@@ -11,7 +11,7 @@ use super::{
     guard::Class,
     health::{CLOCKS_DIFFER_S, Overdue, Run},
     mailing::Mailed,
-    mode::PerformSync,
+    mode::{Depth, PerformSync},
     report::{Report, RunOutcome, RunState},
 };
 
@@ -33,6 +33,9 @@ pub struct Notified {
     pub held: BTreeSet<Class>,
     /// No run has succeeded for too long.
     pub silent: bool,
+    /// R45: the same of quick runs.
+    #[serde(skip_serializing_if = "Quick::is_well")]
+    pub quick: Quick,
     /// When a message last told of it, in epoch seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<i64>,
@@ -42,7 +45,7 @@ pub struct Notified {
 
 impl Notified {
     fn is_bad(&self) -> bool {
-        self.failed || self.silent || !self.held.is_empty()
+        self.failed || self.silent || !self.held.is_empty() || !self.quick.is_well()
     }
 
     /// Whether it is bad since long enough to be told again.
@@ -59,6 +62,21 @@ impl Notified {
             self.told = None;
         }
         (self, notice)
+    }
+}
+
+/// What was last told of quick runs, which a quick run can end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quick {
+    pub failed: bool,
+    pub silent: bool,
+}
+
+impl Quick {
+    /// For documents, which name only what is not usual.
+    pub fn is_well(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -103,31 +121,24 @@ pub fn after_run(
     }
     let is_due = before.is_due(now);
     if report.outcome == RunOutcome::Failed {
-        let after = Notified {
-            failed: true,
-            ..before.clone()
-        };
-        let notice = (!before.failed || is_due).then(|| failed(report, before.failed, last));
-        return after.told_by(notice, now);
+        return after_failure(before, report, last, now);
+    }
+    if !run.is_success(setting) {
+        let is_fresh = run.is_fresh(setting);
+        return after_other(before, report, is_fresh, last, now);
     }
     let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
     let is_new = held.iter().any(|class| !before.held.contains(class));
-    if !run.is_success(setting) {
-        let after = Notified {
-            held: before.held.union(&held).copied().collect(),
-            ..before.clone()
-        };
-        return after.told_by(is_new.then(|| newly_held(report)), now);
-    }
+    let was_out = before.failed || before.silent || !before.quick.is_well();
     let notice = if is_new {
-        Some(newly_held(report))
+        Some(newly_held(report, last))
     } else if before.is_bad() && held.is_empty() {
         Some(recovered(report))
-    } else if before.failed || before.silent {
+    } else if was_out {
         // It works again, and what was held still is: told before, but not since it failed.
-        Some(newly_held(report))
+        Some(newly_held(report, last))
     } else if is_due {
-        Some(still_held(&Figures::of(report), report.started_by.clone()))
+        Some(still_held(report, last))
     } else {
         None
     };
@@ -135,8 +146,57 @@ pub fn after_run(
         failed: false,
         silent: false,
         held,
+        quick: Quick::default(),
         told: before.told,
         mailed: before.mailed.clone(),
+    };
+    after.told_by(notice, now)
+}
+
+/// R45: of quick runs in a row the first that fails is told, also while full ones fail.
+fn after_failure(
+    before: &Notified,
+    report: &Report,
+    last: Option<&Figures>,
+    now: i64,
+) -> (Notified, Option<Notice>) {
+    let mut after = before.clone();
+    let told = match report.depth {
+        Depth::Full => &mut after.failed,
+        Depth::Quick => &mut after.quick.failed,
+    };
+    let is_told = std::mem::replace(told, true);
+    let notice = (!is_told || before.is_due(now)).then(|| failed(report, is_told, last));
+    after.told_by(notice, now)
+}
+
+/// A run that is no success; one that is fresh, a quick run, ends an alarm about quick runs (R45).
+fn after_other(
+    before: &Notified,
+    report: &Report,
+    is_fresh: bool,
+    last: Option<&Figures>,
+    now: i64,
+) -> (Notified, Option<Notice>) {
+    let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
+    let is_new = held.iter().any(|class| !before.held.contains(class));
+    let after = Notified {
+        held: before.held.union(&held).copied().collect(),
+        quick: if is_fresh {
+            Quick::default()
+        } else {
+            before.quick
+        },
+        ..before.clone()
+    };
+    let notice = if is_new {
+        Some(newly_held(report, last))
+    } else if after.quick != before.quick {
+        Some(quick_again(report, last))
+    } else if is_fresh && !held.is_empty() && before.is_due(now) {
+        Some(still_held(report, last))
+    } else {
+        None
     };
     after.told_by(notice, now)
 }
@@ -150,17 +210,19 @@ pub fn at_tick(
     now: i64,
 ) -> (Notified, Option<Notice>) {
     let is_due = before.is_due(now);
-    let overdue = overdue.filter(|_| !before.silent || is_due);
-    let after = Notified {
-        silent: before.silent || overdue.is_some(),
-        ..before.clone()
+    let mut after = before.clone();
+    let is_told = match overdue.map(|overdue| overdue.depth) {
+        None => true,
+        Some(Depth::Full) => std::mem::replace(&mut after.silent, true),
+        Some(Depth::Quick) => std::mem::replace(&mut after.quick.silent, true),
     };
-    let notice = match overdue {
+    let notice = match overdue.filter(|_| !is_told || is_due) {
         Some(overdue) => Some(no_success(overdue, last)),
-        None if is_due && before.failed => Some(still_failing(last)),
+        None if is_due && before.failed => Some(still_failing(Depth::Full, last)),
+        None if is_due && before.quick.failed => Some(still_failing(Depth::Quick, last)),
         None if is_due && !before.held.is_empty() => last
             .filter(|figures| !figures.held.is_empty())
-            .map(|figures| still_held(figures, None)),
+            .map(held_since),
         None => None,
     };
     after.told_by(notice, now)
@@ -168,7 +230,10 @@ pub fn at_tick(
 
 fn no_success(overdue: Overdue, last: Option<&Figures>) -> Notice {
     let hours = overdue.age_s / 3600;
-    let since = if overdue.has_succeeded {
+    let since = if overdue.depth == Depth::Quick {
+        let minutes = overdue.age_s / 60;
+        format!("The last success was {minutes} minutes ago.")
+    } else if overdue.has_succeeded {
         format!("The last success was {hours} hours ago.")
     } else {
         format!("The app was first seen {hours} hours ago.")
@@ -186,11 +251,18 @@ fn no_success(overdue: Overdue, last: Option<&Figures>) -> Notice {
     }
 }
 
-fn still_failing(last: Option<&Figures>) -> Notice {
-    let text = "The last run failed, and none has succeeded since. The list of runs has the causes";
+fn still_failing(depth: Depth, last: Option<&Figures>) -> Notice {
+    let text = match depth {
+        Depth::Full => {
+            "The last run failed, and none has succeeded since. The list of runs has the causes"
+        }
+        Depth::Quick => {
+            "The last quick run failed, and none has succeeded since. The list of runs has the causes"
+        }
+    };
     Notice {
         event: Event::Failed,
-        title: "Cloud Sync: runs still fail".to_owned(),
+        title: failure_title(depth, true).to_owned(),
         text: with_figures(text, last),
         run: None,
         started_by: None,
@@ -205,15 +277,20 @@ fn failed(report: &Report, has_failed_before: bool, last: Option<&Figures>) -> N
         .unwrap_or("the report tells no cause");
     Notice {
         event: Event::Failed,
-        title: if has_failed_before {
-            "Cloud Sync: runs still fail".to_owned()
-        } else {
-            "Cloud Sync: the run failed".to_owned()
-        },
+        title: failure_title(report.depth, has_failed_before).to_owned(),
         text: with_figures(cause, last),
         run: Some(report.id.clone()),
         started_by: report.started_by.clone(),
         figures: last.cloned(),
+    }
+}
+
+fn failure_title(depth: Depth, has_failed_before: bool) -> &'static str {
+    match (depth, has_failed_before) {
+        (Depth::Full, false) => "Cloud Sync: the run failed",
+        (Depth::Full, true) => "Cloud Sync: runs still fail",
+        (Depth::Quick, false) => "Cloud Sync: the quick run failed",
+        (Depth::Quick, true) => "Cloud Sync: quick runs still fail",
     }
 }
 
@@ -226,28 +303,40 @@ fn with_figures(text: &str, last: Option<&Figures>) -> String {
 
 const TO_DECIDE: &str = "Look at the report, and approve the sets that are right; a code serves as long as its set stays the same (R27).";
 
-/// The codes are those that were told before, as long as the sets are the same.
-fn still_held(figures: &Figures, by: Option<Actor>) -> Notice {
+const STILL_HELD: &str = "Cloud Sync: changes still wait for approval";
+
+/// What the last complete run held, whose codes serve as long as the sets are the same.
+fn held_since(figures: &Figures) -> Notice {
     let reasons: Vec<&str> = figures.held.iter().map(|set| &*set.reason).collect();
     Notice {
         event: Event::Held,
-        title: "Cloud Sync: changes still wait for approval".to_owned(),
+        title: STILL_HELD.to_owned(),
         text: format!("{}. {TO_DECIDE}", reasons.join("; ")),
         run: Some(figures.run.clone()),
-        started_by: by,
+        started_by: None,
         figures: Some(figures.clone()),
     }
 }
 
-fn newly_held(report: &Report) -> Notice {
+fn newly_held(report: &Report, last: Option<&Figures>) -> Notice {
+    held("Cloud Sync: changes are held for approval", report, last)
+}
+
+fn still_held(report: &Report, last: Option<&Figures>) -> Notice {
+    held(STILL_HELD, report, last)
+}
+
+fn held(title: &str, report: &Report, last: Option<&Figures>) -> Notice {
     let reasons: Vec<&str> = report.held.iter().map(|set| &*set.reason).collect();
     let text = format!("{}. {TO_DECIDE}", reasons.join("; "));
-    notice(
-        Event::Held,
-        "Cloud Sync: changes are held for approval",
-        text,
-        report,
-    )
+    notice(Event::Held, title, text, report, last)
+}
+
+/// R45: it claims nothing of the permissions that were not read, nor of what a full run held.
+fn quick_again(report: &Report, last: Option<&Figures>) -> Notice {
+    let text = "Quick runs end well again. They read no permissions (R45).";
+    let title = "Cloud Sync: quick runs succeed again";
+    notice(Event::Recovered, title, text.to_owned(), report, last)
 }
 
 fn recovered(report: &Report) -> Notice {
@@ -263,259 +352,29 @@ fn recovered(report: &Report) -> Notice {
         }
     };
     let title = "Cloud Sync: runs succeed again";
-    notice(Event::Recovered, title, text.to_owned(), report)
+    notice(Event::Recovered, title, text.to_owned(), report, None)
 }
 
-fn notice(event: Event, title: &str, text: String, report: &Report) -> Notice {
+/// R45: a quick run does not see what the figures are about.
+fn notice(
+    event: Event,
+    title: &str,
+    text: String,
+    report: &Report,
+    last: Option<&Figures>,
+) -> Notice {
     Notice {
         event,
         title: title.to_owned(),
         text,
         run: Some(report.id.clone()),
         started_by: report.started_by.clone(),
-        figures: Some(Figures::of(report)),
+        figures: match report.depth {
+            Depth::Full => Some(Figures::of(report)),
+            Depth::Quick => last.cloned(),
+        },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        hold::HeldSet,
-        mode::{Mode, Trigger},
-    };
-
-    const NOW: i64 = 1_800_000_000;
-    const HOUR: i64 = 3600;
-
-    fn run(outcome: RunOutcome, held: &[Class]) -> Report {
-        let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());
-        report.state = RunState::Ended;
-        report.outcome = outcome;
-        report.held = held
-            .iter()
-            .map(|class| HeldSet {
-                class: *class,
-                code: "c0de".into(),
-                reason: "over its limit".into(),
-                changes: vec![],
-            })
-            .collect();
-        report
-    }
-
-    /// The events of a story, one for each run.
-    fn told(story: &[Report]) -> Vec<Option<Event>> {
-        let mut before = Notified::default();
-        let mut events = Vec::new();
-        for report in story {
-            let (after, notice) = after_run(&before, report, PerformSync::Always, None, NOW);
-            before = after;
-            events.push(notice.map(|notice| notice.event));
-        }
-        events
-    }
-
-    #[test]
-    fn one_message_per_change_of_state() {
-        use Event::{Failed, Held, Recovered};
-        let fine = || run(RunOutcome::InSync, &[]);
-        let bad = || run(RunOutcome::Failed, &[]);
-        let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);
-        let more = || run(RunOutcome::NeedsAttention, &[Class::Suspend, Class::Rename]);
-        let story = [
-            fine(),
-            fine(),
-            bad(),
-            bad(),
-            fine(),
-            fine(),
-            held(),
-            held(),
-            more(),
-            held(),
-            fine(),
-            bad(),
-            held(),
-        ];
-        assert_eq!(
-            told(&story),
-            [
-                None,
-                None,
-                Some(Failed),
-                None,
-                Some(Recovered),
-                None,
-                Some(Held),
-                None,
-                Some(Held),
-                None,
-                Some(Recovered),
-                Some(Failed),
-                Some(Held)
-            ]
-        );
-    }
-
-    /// Every four hours over three days, and what each message is called.
-    fn titles(story: impl Fn(i64) -> Option<Report>, last: Option<&Figures>) -> Vec<(i64, String)> {
-        let mut before = Notified::default();
-        let mut titles = Vec::new();
-        for hour in (0..=72).step_by(4) {
-            let now = NOW + hour * HOUR;
-            let (after, notice) = match story(hour) {
-                Some(report) => after_run(&before, &report, PerformSync::Always, last, now),
-                None => at_tick(&before, None, last, now),
-            };
-            before = after;
-            titles.extend(notice.map(|it| (hour, it.title["Cloud Sync: ".len()..].to_owned())));
-        }
-        titles
-    }
-
-    #[test]
-    fn what_stays_bad_is_told_once_a_day() {
-        let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);
-        let bad = || run(RunOutcome::Failed, &[]);
-        let figures = Figures::of(&held());
-        let told = |titles: [&str; 4]| {
-            let hours = [0, 24, 48, 72].into_iter();
-            hours.zip(titles.map(str::to_owned)).collect::<Vec<_>>()
-        };
-        let new = "changes are held for approval";
-        let still = "changes still wait for approval";
-        assert_eq!(
-            titles(|_| Some(held()), None),
-            told([new, still, still, still])
-        );
-        // No run ends in between, as with a weekly schedule.
-        let once = |hour| (hour == 0).then(held);
-        assert_eq!(
-            titles(once, Some(&figures)),
-            told([new, still, still, still])
-        );
-        let fail = "runs still fail";
-        let failing = told(["the run failed", fail, fail, fail]);
-        assert_eq!(titles(|_| Some(bad()), None), failing);
-        let once = |hour| (hour == 0).then(bad);
-        assert_eq!(titles(once, None), failing);
-        let resolved = |hour| match hour {
-            0 => Some(held()),
-            8 => Some(run(RunOutcome::InSync, &[])),
-            _ => None,
-        };
-        let settled = titles(resolved, Some(&figures));
-        assert_eq!(
-            settled.last().unwrap(),
-            &(8, "runs succeed again".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_clock_that_was_ahead_silences_no_reminder() {
-        let before = Notified {
-            held: [Class::Suspend].into(),
-            told: Some(NOW + 40 * 24 * HOUR),
-            ..Notified::default()
-        };
-        let held = run(RunOutcome::NeedsAttention, &[Class::Suspend]);
-        let notice = after_run(&before, &held, PerformSync::Always, None, NOW).1;
-        assert!(notice.is_some());
-    }
-
-    #[test]
-    fn a_run_for_a_few_accounts_or_one_that_goes_on_says_nothing() {
-        let mut scoped = run(RunOutcome::Failed, &[]);
-        scoped.accounts = vec![crate::address::SmtpAddress::verbatim("a@corp.example")];
-        let mut cut_off = run(RunOutcome::Open, &[Class::Suspend]);
-        cut_off.state = RunState::Continues;
-        assert_eq!(told(&[scoped, cut_off]), [None, None]);
-    }
-
-    /// A run that failed saw nothing: what it would count as 0 is as the last complete run left it.
-    #[test]
-    fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
-        let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::Suspend]));
-        let mut failed = run(RunOutcome::Failed, &[]);
-        failed.error = Some("source incomplete".into());
-        let setting = PerformSync::Always;
-        let notice = after_run(&Notified::default(), &failed, setting, Some(&figures), NOW).1;
-        let notice = notice.unwrap();
-        assert_eq!(notice.figures, Some(figures));
-        assert!(
-            notice
-                .text
-                .starts_with("source incomplete. The last complete run ended at "),
-            "{}",
-            notice.text
-        );
-        let first = after_run(&Notified::default(), &failed, setting, None, NOW).1;
-        assert_eq!(first.unwrap().text, "source incomplete");
-    }
-
-    #[test]
-    fn r28_only_a_success_ends_an_alarm() {
-        let alarmed = Notified {
-            failed: true,
-            silent: true,
-            held: [Class::Suspend].into(),
-            told: Some(NOW),
-            mailed: None,
-        };
-        let preview = Report {
-            mode: Mode::Preview,
-            ..run(RunOutcome::InSync, &[])
-        };
-        let undo = Report {
-            undoes: Some("r".into()),
-            ..run(RunOutcome::InSync, &[])
-        };
-        let scoped = Report {
-            accounts: vec![crate::address::SmtpAddress::verbatim("a@corp.example")],
-            ..run(RunOutcome::InSync, &[])
-        };
-        for report in [&preview, &undo, &scoped] {
-            let (after, notice) = after_run(&alarmed, report, PerformSync::Always, None, NOW);
-            assert_eq!((&after, notice), (&alarmed, None), "{report:?}");
-        }
-        for setting in [PerformSync::Never, PerformSync::OnDemand] {
-            let (after, notice) = after_run(&alarmed, &preview, setting, None, NOW);
-            assert_eq!(after, Notified::default());
-            assert_eq!(notice.map(|notice| notice.event), Some(Event::Recovered));
-        }
-    }
-
-    #[test]
-    fn silence_is_told_once_until_a_success() {
-        let fresh = Notified::default();
-        assert_eq!(at_tick(&fresh, None, None, NOW).1, None);
-        let overdue = Overdue {
-            age_s: 27 * 3600,
-            age_max_s: 26 * 3600,
-            has_succeeded: true,
-        };
-        let (silent, notice) = at_tick(&fresh, Some(overdue), None, NOW);
-        assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
-        assert_eq!(at_tick(&silent, Some(overdue), None, NOW).1, None);
-        let held = [Class::Suspend];
-        let waiting = Notified {
-            held: held.into(),
-            ..silent.clone()
-        };
-        let setting = PerformSync::Always;
-        let (_, notice) = after_run(
-            &waiting,
-            &run(RunOutcome::NeedsAttention, &held),
-            setting,
-            None,
-            NOW,
-        );
-        assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
-        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting, None, NOW);
-        assert_eq!(
-            (after, notice.map(|notice| notice.event)),
-            (fresh, Some(Event::Recovered))
-        );
-    }
-}
+mod tests;

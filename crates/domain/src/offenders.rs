@@ -51,6 +51,25 @@ pub struct Refusal {
     pub text: String,
 }
 
+/// R44: whether Zivver refused the same before.
+pub(super) fn was_refused(
+    delta: &Delta,
+    change: &Change,
+    offenders: &BTreeMap<String, Offender>,
+    world: &World,
+) -> bool {
+    if offenders.is_empty() {
+        return false;
+    }
+    let account = account_of(delta, &world.accounts);
+    let renames = delta.rename.is_some();
+    parts(delta).iter().any(|part| {
+        let asked = || fingerprint(delta, part, &account, offenders, world);
+        let offender = offenders.get(&key(&account, part));
+        is_in(change, part, renames) && offender.is_some_and(|it| asked() == Some(it.asked.clone()))
+    })
+}
+
 /// What is carried out, and the keys of what waits.
 #[derive(Debug, Default)]
 pub struct Withheld {

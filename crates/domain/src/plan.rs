@@ -19,6 +19,7 @@ use super::{
     note::{Code, Note},
     offenders::{Withheld, withhold},
     order::order,
+    origin::{self, Before},
     rejection::rejections,
     reviewed::{Restricted, Reviewed},
     scope::RunScope,
@@ -92,6 +93,13 @@ impl ApprovedPlan {
     /// One entry for each account that changes, by address.
     pub fn actions(&self) -> &[Action] {
         &self.actions
+    }
+
+    /// R44: writes into each change where it comes from.
+    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
+        for (action, delta) in self.actions.iter_mut().zip(&self.deltas) {
+            origin::state(action, delta, before, world);
+        }
     }
 
     /// The requests, in the order in which they are to be started.

@@ -223,7 +223,7 @@ pub fn joined(plans: Vec<PlanRecord>, batches: Vec<Batch>) -> Vec<(PlanRecord, V
 }
 
 /// What the invocations of a run did: one action for each account (R34).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Deeds {
     actions: Vec<ActionReport>,
     by_id: BTreeMap<ScimId, usize>,
@@ -258,6 +258,10 @@ impl Deeds {
             }
         }
         deeds
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
     }
 
     /// The actions that were made.

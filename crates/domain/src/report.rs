@@ -12,12 +12,14 @@ use super::{
     directory::to_u32,
     execute::Applied,
     hold::HeldSet,
-    mode::{Mode, PerformSync, Trigger},
+    mode::{Depth, Mode, PerformSync, Trigger},
     named::UnknownAddress,
     note::{Code, Note},
+    origin::Origin,
+    other_setting::OtherSetting,
     plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
-    since::Since,
+    since::{Comparison, Since},
     suspended::Suspended,
     wave::Wave,
     world::World,
@@ -33,6 +35,9 @@ pub struct Report {
     pub id: String,
     pub state: RunState,
     pub mode: Mode,
+    /// R45: what was read.
+    #[serde(skip_serializing_if = "Depth::is_full", default)]
+    pub depth: Depth,
     pub trigger: Trigger,
     /// R41: who started it; who approved, if it has codes in `approves`. `None` in a report of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -73,6 +78,12 @@ pub struct Report {
     /// R47: the part of its plan that the run was restricted to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R46: what the preview took in place of the settings of the program. Then its plan cannot be applied.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<OtherSetting>,
+    /// R46: the plan compared with that under the settings of the program.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compared: Option<Comparison>,
     /// R28: what the setting was; it decides whether the plan can be applied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub perform_sync: Option<PerformSync>,
@@ -143,7 +154,8 @@ pub enum RunOutcome {
     Open,
     /// Nothing to do, or everything done.
     InSync,
-    /// R37: an undo without anything left of it. It compares accounts with an earlier run, not with Exchange.
+    /// Nothing is left of what it was for, and it says nothing about the rest: an undo (R37) compares accounts with an earlier
+    /// run, not with Exchange, and a quick run (R45) reads no permissions.
     Done,
     /// A preview that would change something, or an apply that did not see all of it done.
     ChangesPending,
@@ -191,6 +203,9 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
+    /// R44: changes of the plan by what caused them; empty where there is nothing to compare with.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub origins: BTreeMap<Origin, u32>,
 }
 
 impl Counts {
@@ -242,6 +257,7 @@ impl Report {
             id,
             state: RunState::Running,
             mode,
+            depth: Depth::default(),
             trigger,
             started_by: Actor::of_trigger(trigger),
             approves: Vec::new(),
@@ -258,6 +274,8 @@ impl Report {
             undoes: None,
             applies: None,
             wave: None,
+            settings: Vec::new(),
+            compared: None,
             perform_sync: None,
             source: SourceFacts::default(),
             target: TargetFacts::default(),
@@ -394,6 +412,7 @@ impl Report {
         self.skipped.retain(|note| is(&note.address));
         self.suspended.retain(|account| account.address == *address);
         self.since = None;
+        self.compared = None;
         self.count();
     }
 
@@ -401,6 +420,10 @@ impl Report {
     pub fn count(&mut self) {
         let mut counts = Counts::default();
         for action in &self.actions {
+            let changes = action.action.changes.iter();
+            for origin in changes.flat_map(|change| change.origins.values()) {
+                *counts.origins.entry(*origin).or_default() += 1;
+            }
             *counts.planned.entry(action.action.kind).or_default() += 1;
             match action.outcome {
                 ActionOutcome::Applied => {
@@ -438,6 +461,25 @@ impl Report {
         self.counts = counts;
     }
 
+    /// R46: whether it says what would be, and nothing of what is.
+    pub fn is_hypothetical(&self) -> bool {
+        !self.settings.is_empty()
+    }
+
+    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the entry
+    /// that it is about.
+    pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
+        let changes = self.actions.iter().flat_map(|it| {
+            let changes = it.action.changes.iter();
+            changes.map(|change| (&it.action, change))
+        });
+        changes.flat_map(|(action, change)| {
+            let origins = change.origins.iter();
+            let by_hand = origins.filter(|(_, origin)| **origin == Origin::ChangedByHand);
+            by_hand.map(move |(entry, _)| (action, change, entry.as_str()))
+        })
+    }
+
     /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
     /// without mailboxes is not read).
     pub fn has_read(&self) -> bool {
@@ -467,7 +509,7 @@ impl Report {
             RunOutcome::NeedsAttention
         } else if !self.is_complete() {
             RunOutcome::ChangesPending
-        } else if self.undoes.is_some() {
+        } else if self.undoes.is_some() || self.depth == Depth::Quick {
             RunOutcome::Done
         } else {
             RunOutcome::InSync
@@ -478,14 +520,18 @@ impl Report {
     pub fn summary_line(&self) -> String {
         let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
         let seconds = std::time::Duration::from_millis(self.duration_ms).as_secs_f64();
+        let quick = match self.depth {
+            Depth::Full => "",
+            Depth::Quick => "quick ",
+        };
         if !self.has_read() {
             return format!(
-                "run {} ({:?}): ended before both sides were read, in {seconds:.1} s",
+                "run {} ({quick}{:?}): ended before both sides were read, in {seconds:.1} s",
                 self.id, self.mode
             );
         }
         format!(
-            "run {} ({:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
+            "run {} ({quick}{:?}): {} planned, {} applied, {} refused, {} failed, {} held, {} remaining in {:.1} s",
             self.id,
             self.mode,
             sum(&self.counts.planned),

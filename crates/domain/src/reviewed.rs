@@ -57,6 +57,7 @@ impl Part {
             attribute,
             before,
             after,
+            origins: _,
         } = change;
         match attribute {
             Attribute::Aliases | Attribute::Delegates => {

@@ -315,6 +315,7 @@ mod tests {
             held: Vec::new(),
             notes: Vec::new(),
             unknown: None,
+            as_of: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is otherwise than in the run before, as a report shows it.
+//! What is otherwise than in the run before (R36), or than under the present settings (R46), as a report shows it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,13 @@ pub struct Since {
     pub run: String,
     /// RFC 3339, UTC: when that run began.
     pub started: String,
+    #[serde(flatten)]
+    pub compared: Comparison,
+}
+
+/// What one report says otherwise than another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
     /// Numbers of both sides that differ.
     pub numbers: Vec<NumberChange>,
     /// What is to be done or looked at now, and was not then.

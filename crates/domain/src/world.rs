@@ -10,6 +10,7 @@ use super::{
     guard::Limits,
     ids::SignInKey,
     mailbox::{Mailbox, MailboxKind},
+    mode::Depth,
     scope::{ClaimedDomains, SourceMembers, TargetFilter},
     source::Answers,
 };
@@ -25,6 +26,30 @@ pub struct World {
     pub answers: Answers,
     /// From the token.
     pub tenant_id: String,
+    /// R45: in a quick run no delegation was read.
+    pub depth: Depth,
+}
+
+impl World {
+    /// R14, R45: with a source filter that holds no shared mailbox, and without permissions, functional accounts stay as they
+    /// are.
+    pub fn keeps_functional_accounts(&self, policy: &Policy) -> Option<FunctionalKept> {
+        match self.depth {
+            Depth::Quick => Some(FunctionalKept::NotRead),
+            Depth::Full => policy
+                .filters_functional_accounts(&self.directory)
+                .then_some(FunctionalKept::OutsideFilter),
+        }
+    }
+}
+
+/// Why functional accounts are neither created nor emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionalKept {
+    /// R14
+    OutsideFilter,
+    /// R45
+    NotRead,
 }
 
 /// What the administrator decided.
@@ -91,8 +116,8 @@ impl Policy {
         }
     }
 
-    /// R14: with a filter that holds no shared mailbox, functional accounts stay as they are.
-    pub fn keeps_functional_accounts(&self, directory: &Directory) -> bool {
+    /// R14: whether there is a filter that holds no shared mailbox.
+    fn filters_functional_accounts(&self, directory: &Directory) -> bool {
         self.source_members.as_ref().is_some_and(|members| {
             !directory
                 .mailboxes

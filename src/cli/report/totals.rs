@@ -6,6 +6,7 @@ use super::{
 use domain::{
     all_clear::{AllClear, Verification},
     report::{RunState, ServiceRequests},
+    since::Comparison,
 };
 use fmt::Write as _;
 
@@ -28,8 +29,19 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
             inert(&named.join(", "))
         )?;
     }
+    if let Some(depth) = words::depth(report.depth) {
+        writeln!(out, "{DIM}{depth}{DIM:#}")?;
+    }
     if let Some(wave) = &report.wave {
         writeln!(out, "{DIM}{}{DIM:#}", inert(&words::wave(wave)))?;
+    }
+    for setting in &report.settings {
+        let text = setting.to_string();
+        writeln!(
+            out,
+            "{YELLOW}under another setting (R46):{YELLOW:#} {}",
+            inert(&text)
+        )?;
     }
     if let Some(preview) = &report.applies {
         writeln!(out, "{DIM}{}{DIM:#}", inert(&words::applies(preview)))?;
@@ -38,7 +50,17 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out, "{DIM}{others}{DIM:#}")?;
     }
     write_suspended(out, report)?;
-    write_since(out, report)?;
+    if let Some(since) = &report.since {
+        let heading = format!("since run {}", since.run);
+        write_comparison(out, &heading, ["new", "settled"], &since.compared)?;
+    }
+    if let Some(compared) = &report.compared {
+        let heading = "beside the plan under the present settings";
+        write_comparison(out, heading, ["added", "left out"], compared)?;
+    }
+    if let Some(origins) = words::origins(&report.counts) {
+        writeln!(out, "{DIM}what caused the changes (R44):{DIM:#} {origins}")?;
+    }
     write_verdict(out, report)?;
     let is_for_later = report.planned_writes > 0 || !report.held.is_empty();
     if let Some(forbidden) = words::forbidden(report).filter(|_| is_for_later) {
@@ -55,7 +77,7 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         out,
         "{DIM}run {} ({}), by {}{}{DIM:#}",
         inert(&report.id),
-        words::mode(report.mode),
+        words::mode_of(report.mode, report.depth),
         inert(&by),
         inert(&approves)
     )
@@ -79,13 +101,15 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-/// What changed since the previous run.
-fn write_since(out: &mut String, report: &Report) -> fmt::Result {
+/// What changed since the previous run, or changes by other settings.
+fn write_comparison(
+    out: &mut String,
+    heading: &str,
+    [come, gone]: [&str; 2],
+    compared: &Comparison,
+) -> fmt::Result {
     const NAMED_MAX: usize = 5;
-    let Some(since) = &report.since else {
-        return Ok(());
-    };
-    let mut parts: Vec<String> = since
+    let mut parts: Vec<String> = compared
         .numbers
         .iter()
         .map(|number| {
@@ -98,7 +122,7 @@ fn write_since(out: &mut String, report: &Report) -> fmt::Result {
             )
         })
         .collect();
-    for (total, word) in [(since.new_total, "new"), (since.gone_total, "settled")] {
+    for (total, word) in [(compared.new_total, come), (compared.gone_total, gone)] {
         if total > 0 {
             parts.push(format!("{} {word}", words::thousands(total.into())));
         }
@@ -106,15 +130,10 @@ fn write_since(out: &mut String, report: &Report) -> fmt::Result {
     if parts.is_empty() {
         parts.push("nothing changed".to_owned());
     }
-    writeln!(
-        out,
-        "{DIM}since run {}:{DIM:#} {}",
-        inert(&since.run),
-        parts.join(", ")
-    )?;
+    writeln!(out, "{DIM}{}:{DIM:#} {}", inert(heading), parts.join(", "))?;
     for (sign, style, findings, total) in [
-        ("+", CYAN, &since.new, since.new_total),
-        ("-", DIM, &since.gone, since.gone_total),
+        ("+", CYAN, &compared.new, compared.new_total),
+        ("-", DIM, &compared.gone, compared.gone_total),
     ] {
         for finding in findings.iter().take(NAMED_MAX) {
             writeln!(
@@ -170,7 +189,9 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     parts.extend(report.nothing_to_change().map(|it| it.text().to_owned()));
     parts.extend(rest(report));
     write_parts(out, &parts)?;
-    if report.planned_writes > 0 {
+    if report.is_hypothetical() {
+        writeln!(out, "{}", words::HYPOTHETICAL)?;
+    } else if report.planned_writes > 0 {
         writeln!(
             out,
             "{}. Nothing was written: {} makes these changes.",
@@ -216,7 +237,9 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
             words::capital(AllClear::Converged.text()),
             words::as_planned(of, is_partial)
         ),
-        Verification::Undone => writeln!(out, "{}", words::verdict(report)),
+        Verification::Undone | Verification::Covered { .. } => {
+            writeln!(out, "{}", words::verdict(report))
+        }
         Verification::Differs if report.differences.is_empty() => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: {}.",

@@ -19,7 +19,7 @@ use crate::{
         guard::Class,
         hold::HeldChange,
         memory::{Memory, Rejection},
-        mode::Mode,
+        mode::{Depth, Mode},
         note::{Code, Note},
         plan::Plan,
         record::PlanRecord,
@@ -225,6 +225,13 @@ impl Running<'_> {
         if self.request.id.is_none() {
             self.warn_of_useless_approvals(plan);
         }
+        // R45: what a quick run does not see stays approved, and may be planned by a full one.
+        let not_planned = match self.request.depth {
+            Depth::Full => "it is not planned any more as it was approved",
+            Depth::Quick => {
+                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more (R45)"
+            }
+        };
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in approval.changes_of(&self.request.approve_accounts) {
@@ -232,7 +239,7 @@ impl Running<'_> {
                 let is_made = plan.used_approvals.contains(&change.fingerprint);
                 let why = match (approval.is_open(change), is_held) {
                     (true, true) => "it now needs another change, which is held with it",
-                    (true, false) if !is_made => "it is not planned any more as it was approved",
+                    (true, false) if !is_made => not_planned,
                     (false, true) => "it was made before, and a code makes each change once",
                     (true | false, false) => continue,
                 };
@@ -261,6 +268,8 @@ impl Running<'_> {
                 "its changes were made before"
             } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
                 "its changes are of accounts that this run is not for"
+            } else if self.request.depth == Depth::Quick {
+                "none of its changes is planned by a quick run, which reads no permissions (R45)"
             } else {
                 "none of its changes is planned as it was shown"
             };

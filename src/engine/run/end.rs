@@ -6,7 +6,7 @@ use super::{Running, Stage, millis, release, second};
 use crate::{
     domain::{
         comparison::since,
-        mode::Trigger,
+        mode::{Depth, Trigger},
         report::{Report, RunOutcome, RunState},
     },
     engine::{Progress, RunError, RunSummary, progress::span},
@@ -130,7 +130,9 @@ impl Running<'_> {
 
     /// A comparison that cannot be made is none: the run itself went well.
     async fn compare(&mut self) {
-        if !self.is_for_all() || self.report.counts.leave_out() {
+        // R45: what a quick run did not look at has not changed.
+        let is_quick = self.request.depth == Depth::Quick;
+        if !self.is_for_all() || is_quick || self.report.counts.leave_out() {
             return;
         }
         match self.previous().await {

@@ -9,7 +9,8 @@ use crate::{
         actor::Actor,
         address::SmtpAddress,
         health::{self, epoch},
-        mode::{Mode, Trigger},
+        mode::{Depth, Mode, Trigger},
+        other_setting::OtherSetting,
         report::{Counts, Report, RunOutcome, RunState},
         wave::Wave,
     },
@@ -23,6 +24,7 @@ pub struct RunRequest {
     /// The run to continue; `None` begins a new one.
     pub id: Option<RunId>,
     pub mode: Mode,
+    pub depth: Depth,
     pub trigger: Trigger,
     /// R41; also who approves, if there are codes in `approve`.
     pub started_by: Option<Actor>,
@@ -46,6 +48,8 @@ pub struct RunRequest {
     pub tick: Option<String>,
     /// R47: the part of its plan that the run makes.
     pub wave: Option<Wave>,
+    /// R46: what a preview takes in place of the settings of the program.
+    pub settings: Vec<OtherSetting>,
 }
 
 impl RunRequest {
@@ -53,6 +57,7 @@ impl RunRequest {
         Self {
             id: None,
             mode,
+            depth: Depth::Full,
             trigger,
             started_by: Actor::of_trigger(trigger),
             accounts: BTreeSet::new(),
@@ -65,6 +70,7 @@ impl RunRequest {
             plan: None,
             tick: None,
             wave: None,
+            settings: Vec::new(),
         }
     }
 }
@@ -74,6 +80,8 @@ impl RunRequest {
 pub struct RunSummary {
     pub id: String,
     pub mode: Mode,
+    #[serde(skip_serializing_if = "Depth::is_full", default)]
+    pub depth: Depth,
     pub trigger: Trigger,
     /// R41
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -104,6 +112,9 @@ pub struct RunSummary {
     pub applies: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
+    /// R46: what a preview took in place of the settings of the program.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<OtherSetting>,
     /// R28: its process ended in the middle.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
@@ -121,14 +132,24 @@ impl RunSummary {
         health::Run {
             id: &self.id,
             mode: self.mode,
+            depth: self.depth,
             state: self.state,
             outcome: self.outcome,
             started: epoch(&self.started),
             ended: self.ended.as_deref().and_then(epoch),
             error: self.error.as_deref(),
-            is_for_all: self.accounts.is_empty() && self.undo.is_none() && !self.counts.leave_out(),
+            is_for_all: self.accounts.is_empty()
+                && self.undo.is_none()
+                && !self.counts.leave_out()
+                && !self.is_hypothetical(),
+            is_hypothetical: self.is_hypothetical(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
         }
+    }
+
+    /// R46: a preview under other settings.
+    pub fn is_hypothetical(&self) -> bool {
+        !self.settings.is_empty()
     }
 
     /// Whether an invocation has worked at it, and it has not ended.
@@ -156,6 +177,7 @@ impl RunSummary {
             self.started.clone(),
         );
         Report {
+            depth: self.depth,
             started_by: self.started_by.clone(),
             approves: self.approve.clone(),
             stopped_by: self.stopped_by.clone(),
@@ -169,6 +191,7 @@ impl RunSummary {
             undoes: self.undo.as_ref().map(ToString::to_string),
             applies: self.applies.as_ref().map(ToString::to_string),
             wave: self.wave.clone(),
+            settings: self.settings.clone(),
             ..begun
         }
     }
@@ -187,6 +210,7 @@ impl RunSummary {
         Self {
             id: report.id.clone(),
             mode: report.mode,
+            depth: request.depth,
             trigger: report.trigger,
             started_by: request.started_by.clone(),
             stopped_by: report.stopped_by.clone(),
@@ -203,6 +227,7 @@ impl RunSummary {
             undo: request.undo.clone(),
             applies: request.plan.as_ref().map(|plan| plan.id().clone()),
             wave: request.wave.clone(),
+            settings: request.settings.clone(),
             was_killed: false,
             is_final: report.is_final,
             tick: request.tick.clone(),

@@ -1,6 +1,6 @@
 //! The bodies of the two calls that start something. What is not understood is refused, never guessed (R28).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         address::SmtpAddress,
+        mode::Depth,
         scope::RunScope,
         wave::{Part, Wave},
     },
@@ -23,10 +24,12 @@ pub const WAIT_S_MAX: u64 = 200;
 /// Some eight thousand accounts fit in.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// `{"mode":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
+/// `{"mode":…,"quick":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
+    /// R45
+    pub depth: Depth,
     /// R39; never an empty list.
     pub scope: RunScope,
     /// R27: codes of held sets.
@@ -37,6 +40,8 @@ pub struct StartBody {
     pub plan: Option<RunId>,
     /// R47
     pub wave: Option<Wave>,
+    /// R46: in place of those of the program; never empty.
+    pub settings: Option<BTreeMap<String, String>>,
     /// Seconds that the caller is ready to wait; 0 = queue it.
     pub wait_s: u64,
 }
@@ -58,6 +63,7 @@ pub struct RejectionBody(pub Decision);
 #[serde(default)]
 struct Wire {
     mode: Mode,
+    quick: bool,
     accounts: Option<Vec<String>>,
     approve: Vec<String>,
     approve_accounts: Option<Vec<String>>,
@@ -65,6 +71,7 @@ struct Wire {
     only: Option<BTreeSet<Part>>,
     #[serde(deserialize_with = "count")]
     first: Option<u32>,
+    settings: Option<BTreeMap<String, String>>,
     code: Option<String>,
     undo: bool,
     #[serde(deserialize_with = "whole")]
@@ -97,12 +104,14 @@ impl StartBody {
     pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
         let known = [
             "mode",
+            "quick",
             "accounts",
             "approve",
             "approve_accounts",
             "plan",
             "only",
             "first",
+            "settings",
             "wait",
         ];
         let wire = read(body, &known)?;
@@ -110,7 +119,13 @@ impl StartBody {
             plan: plan(&wire)?,
             approve_accounts: approve_accounts(&wire)?,
             wave: wave(&wire)?,
+            settings: settings(&wire)?,
             mode: wire.mode,
+            depth: if wire.quick {
+                Depth::Quick
+            } else {
+                Depth::Full
+            },
             scope: scope(wire.accounts)?,
             approve: wire.approve,
             wait_s: wire.wait,
@@ -151,6 +166,20 @@ pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
     read(body, &[]).map(drop)
 }
 
+/// R46
+fn settings(wire: &Wire) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
+    match &wire.settings {
+        Some(settings) if settings.is_empty() => {
+            bad("`settings` is empty: leave it out, or name at least one setting")
+        }
+        Some(_) if wire.mode == Mode::Apply => bad(
+            "`settings` are for a preview: to apply under them, change the settings of the program",
+        ),
+        settings => Ok(settings.clone()),
+    }
+}
+
 /// R47
 fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
     let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
@@ -187,10 +216,11 @@ fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
     let Some(plan) = &wire.plan else {
         return Ok(None);
     };
-    if wire.mode != Mode::Apply || wire.accounts.is_some() || !wire.approve.is_empty() {
+    let says_more = wire.accounts.is_some() || !wire.approve.is_empty() || wire.quick;
+    if wire.mode != Mode::Apply || says_more {
         return Err(Problem::new(
             ProblemKind::BadBody,
-            "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve`: a reviewed plan says what is applied",
+            "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve` nor `quick`: a reviewed plan says what is applied",
         ));
     }
     super::known_shape(plan).map(Some)
@@ -356,11 +386,13 @@ mod tests {
     fn no_body_is_a_queued_preview_of_everything() {
         let preview = StartBody {
             mode: Mode::Preview,
+            depth: Depth::Full,
             scope: RunScope::All,
             approve: vec![],
             approve_accounts: BTreeSet::new(),
             plan: None,
             wave: None,
+            settings: None,
             wait_s: 0,
         };
         assert_eq!(StartBody::parse(None), Ok(preview.clone()));
@@ -373,16 +405,18 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let body = r#"{"mode":"apply","accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
+        let body = r#"{"mode":"apply","quick":true,"accounts":[" Anna@Corp.Example "],"approve":["c0de"],"approve_accounts":["bob@corp.example"],"only":["create"],"first":5.0,"wait":200}"#;
         assert_eq!(
             start(body),
             Ok(StartBody {
                 mode: Mode::Apply,
+                depth: Depth::Quick,
                 scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
                 approve: vec!["c0de".to_owned()],
                 approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
                 plan: None,
                 wave: Wave::of([Part::Create].into(), Some(5)),
+                settings: None,
                 wait_s: 200,
             })
         );
@@ -412,6 +446,10 @@ mod tests {
             (r#"{"accounts":[1]}"#, ProblemKind::BadBody),
             (r#"{"mode":"apply","approve":"c0de"}"#, ProblemKind::BadBody),
             (r#"{"wait":"30"}"#, ProblemKind::BadBody),
+            (
+                r#"{"mode":"apply","plan":"20261123T020000Z-0b5e77","quick":true}"#,
+                ProblemKind::BadBody,
+            ),
             (r#"{"wait":201}"#, ProblemKind::WaitOutOfRange),
             (r#"{"wait":-1}"#, ProblemKind::WaitOutOfRange),
             (r#"{"wait":1.5}"#, ProblemKind::WaitOutOfRange),
@@ -455,6 +493,21 @@ mod tests {
             ),
         ] {
             assert_eq!(start(body), Err(kind), "{body}");
+        }
+    }
+
+    #[test]
+    fn r46_settings_are_texts_for_a_preview() {
+        let body = r#"{"settings":{"MAX_SUSPEND":"5"}}"#;
+        let settings = start(body).map(|body| body.settings);
+        let expected = BTreeMap::from([("MAX_SUSPEND".to_owned(), "5".to_owned())]);
+        assert_eq!(settings, Ok(Some(expected)));
+        for body in [
+            r#"{"settings":{}}"#,
+            r#"{"settings":{"MAX_SUSPEND":5}}"#,
+            r#"{"mode":"apply","settings":{"MAX_SUSPEND":"5"}}"#,
+        ] {
+            assert_eq!(start(body), Err(ProblemKind::BadBody), "{body}");
         }
     }
 

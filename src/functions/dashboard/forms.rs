@@ -7,9 +7,10 @@ use crate::{
         actor::Role,
         address::SmtpAddress,
         hold::HeldSet,
-        mode::{Mode, PerformSync},
+        mode::{Depth, Mode, PerformSync},
         report::{Report, RunOutcome},
     },
+    functions::form::SETTING,
     render::{
         html::{
             Links,
@@ -17,6 +18,7 @@ use crate::{
         },
         words,
     },
+    settings::Settings,
 };
 
 /// What this caller may start, and with what token.
@@ -53,10 +55,11 @@ impl Ways<'_> {
         }
     }
 
-    pub(super) fn start(&self) -> Markup {
-        let preview = html! { (accounts_field()) button { "Preview" } };
+    pub(super) fn start(&self, settings: &Settings) -> Markup {
+        let preview = html! { (accounts_field()) (quick()) button { "Preview" } };
         let apply = html! {
             (accounts_field())
+            (quick())
             (sure("I have looked at a preview"))
             button.danger { "Apply now" }
         };
@@ -72,6 +75,10 @@ impl Ways<'_> {
             section {
                 h2 { "Start a run" }
                 (self.form("stack", "", Mode::Preview, &preview))
+                details {
+                    summary { "Preview under other settings" }
+                    (self.form("stack", "", Mode::Preview, &other_settings(settings)))
+                }
                 @if self.may_apply() {
                     details {
                         summary { "Apply to Zivver" }
@@ -103,6 +110,7 @@ impl Ways<'_> {
         let named: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
         let content = html! {
             (selectable_rows(set, self.base))
+            @if report.depth == Depth::Quick { input type="hidden" name="quick" value="yes"; }
             input type="hidden" name="approve" value=(set.code);
             @if report.undoes.is_none() && !named.is_empty() {
                 input type="hidden" name="accounts" value=(named.join(" "));
@@ -161,7 +169,7 @@ impl Ways<'_> {
     pub(in super::super) fn of_run(&self, report: &Report) -> Markup {
         let is_plan =
             report.mode == Mode::Preview && report.undoes.is_none() && !report.actions.is_empty();
-        let is_plan = is_plan && report.outcome != RunOutcome::Failed;
+        let is_plan = is_plan && report.outcome != RunOutcome::Failed && !report.is_hypothetical();
         let has_changed = report.mode == Mode::Apply && !report.counts.applied.is_empty();
         html! {
             @if is_plan && self.may_start() && self.may_apply() { (self.plan(report)) }
@@ -243,11 +251,38 @@ fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
     }
 }
 
+/// R46: each setting that shapes a plan, as it is now.
+fn other_settings(settings: &Settings) -> Markup {
+    html! {
+        p.soft.small {
+            "Shows what other filters, domains and limits would add, and what they would leave out, beside the plan under \
+             the present ones. It writes nothing and changes no setting (R46)."
+        }
+        @for (name, value) in settings.shaping() {
+            label {
+                code { (name) }
+                input type="text" name={ (SETTING) (name) } value=(value) autocomplete="off" spellcheck="false";
+            }
+        }
+        button { "Preview under these settings" }
+    }
+}
+
 fn accounts_field() -> Markup {
     html! {
         label {
             "Only these accounts " span.soft { "(empty for all)" }
             textarea name="accounts" rows="2" spellcheck="false" {}
+        }
+    }
+}
+
+/// R45
+fn quick() -> Markup {
+    html! {
+        label.check {
+            input type="checkbox" name="quick" value="yes"; " "
+            span { "Quick: read no permissions, and leave delegates and members as they are" }
         }
     }
 }

@@ -47,7 +47,9 @@ impl<'a> Bar<'a> {
 /// A bar for each of the last runs, the newest at the right: what was applied, and downwards what needs attention. Heights
 /// are by logarithm, so that one large night does not flatten all others; the axis has the powers of ten.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
-    let ended = runs.iter().filter(|run| run.state == RunState::Ended);
+    let ended = runs
+        .iter()
+        .filter(|run| run.state == RunState::Ended && !run.is_hypothetical());
     let bars: Vec<Bar<'_>> = ended.take(BARS).map(Bar::of).collect();
     let [newest, .., oldest] = &*bars else {
         return Markup::default();

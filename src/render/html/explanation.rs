@@ -3,19 +3,24 @@
 use maud::{Markup, html};
 
 use super::{
-    super::words,
+    super::{timeline, words},
     Links, Page, Tone, badge,
     report::{action, held_change, note_rows},
-    value,
+    time, value,
 };
 use domain::{
     explain::Explanation,
     named::{Found, UnknownAddress},
     sides::{self, Other, Pair, Side},
+    snapshot::history::History,
 };
 
 /// `home` is the path of the dashboard, where there is one.
-pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
+pub fn explanation(
+    explanation: &Explanation,
+    history: Option<&History>,
+    home: Option<&str>,
+) -> String {
     let title = format!("Cloud Sync: {}", explanation.address);
     let page = Page {
         title: &title,
@@ -25,7 +30,10 @@ pub fn explanation(explanation: &Explanation, home: Option<&str>) -> String {
         @if let Some(home) = home { (search(home, "Another address or name")) }
         @match &explanation.unknown {
             Some(unknown) => (not_found(&explanation.verdict, unknown, home)),
-            None => (content(explanation, Links { home })),
+            None => {
+                (content(explanation, Links { home }))
+                @if let Some(history) = history { (happened(history, Links { home })) }
+            },
         }
     })
 }
@@ -107,12 +115,48 @@ fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
     html! {
         h1 { (value(&explanation.address)) }
         p.lead.alert.(tone.class()) { (links.text(&words::capital(&explanation.verdict))) }
+        @if let Some(as_of) = &explanation.as_of {
+            p.alert.notice {
+                "Exchange or Zivver cannot be read now. This is how it was at " (time(&as_of.at)) " in run " (links.run(&as_of.run)) "."
+            }
+        }
         (changes(explanation, links))
         @for pair in sides::pairs(explanation) { (both(pair, &explanation.outside, links)) }
         @if !explanation.notes.is_empty() {
             section {
                 h2 { "What the rules say" }
                 (note_rows(explanation.notes.iter(), links))
+            }
+        }
+    }
+}
+
+/// R42: run by run, the newest first.
+fn happened(history: &History, links: Links<'_>) -> Markup {
+    html! {
+        section {
+            h2 { "What happened" }
+            @for it in &history.standing {
+                p.soft {
+                    (timeline::side(it.side)) ": " (links.value(&it.address)) ", "
+                    (timeline::standing(it, words::moment))
+                }
+            }
+            @for remark in &history.remarks { p.alert.notice { (links.text(&words::capital(remark))) } }
+            @if history.events.is_empty() {
+                p { "Nothing, in " (words::number(history.runs as u64, "run", "runs")) "." }
+            }
+            ul.rows {
+                @for event in &history.events {
+                    li {
+                        @match links.home {
+                            Some(home) => a href={ (home) "/runs/" (event.run) "?format=html" } { (time(&event.started)) },
+                            None => (time(&event.started)),
+                        }
+                        " " (links.text(&timeline::headline(event)))
+                        @for detail in timeline::details(event) { p.why { (links.text(&detail)) } }
+                    }
+                }
             }
         }
     }

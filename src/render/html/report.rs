@@ -1,7 +1,9 @@
 //! The page of one run.
 
+mod beside;
 mod facts;
 mod notes;
+mod origins;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use domain::{
     all_clear::{AllClear, Verification},
     figures::Figures,
     hold::{HeldChange, HeldSet},
-    mode::Mode,
+    mode::{Depth, Mode},
     plan::{Action, ActionKind},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome, RunState},
 };
@@ -32,7 +34,11 @@ pub fn report(report: &Report) -> String {
 /// R28: below it, how all accounts stood at the end of the last complete run, where that is another one. `links` lead to the
 /// dashboard.
 pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>, pages: &[Link]) -> String {
-    let title = format!("Cloud Sync: {} {}", words::mode(report.mode), report.id);
+    let title = format!(
+        "Cloud Sync: {} {}",
+        words::mode_of(report.mode, report.depth),
+        report.id
+    );
     let page = Page {
         title: &title,
         ..Page::default()
@@ -91,11 +97,15 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
         @for warning in &report.warnings {
             p.alert.notice { (links.text(warning)) }
         }
+        (beside::settings(report))
+        @if let Some(depth) = words::depth(report.depth) { p.soft { (words::capital(depth)) "." } }
         @if report.state == RunState::Ended || !report.actions.is_empty() {
             @if report.has_read() {
                 (tiles(report))
                 (estimate(report))
                 (tools::tools(report))
+                (beside::compared(report, links))
+                (origins::by_hand(report, links))
                 (held(report, links, changes))
                 (failed(&report.failed, links))
                 (plan(report, links))
@@ -139,15 +149,20 @@ pub fn tally(figures: &Figures) -> Markup {
 
 fn title(report: &Report) -> String {
     let what = match (report.mode, &report.undoes) {
-        (Mode::Preview, None) => "Preview",
-        (Mode::Apply, None) => "Apply",
-        (Mode::Preview, Some(_)) => "Preview of an undo",
-        (Mode::Apply, Some(_)) => "Undo",
+        (mode, None) => words::capital(&words::mode_of(mode, report.depth)),
+        (Mode::Preview, Some(_)) => "Preview of an undo".to_owned(),
+        (Mode::Apply, Some(_)) => "Undo".to_owned(),
     };
-    match report.accounts.len() {
-        0 => what.to_owned(),
-        count => format!("{what} for {}", number(count as u64, "account", "accounts")),
-    }
+    let of = match report.accounts.len() {
+        0 => String::new(),
+        count => format!(" for {}", number(count as u64, "account", "accounts")),
+    };
+    let under = if report.is_hypothetical() {
+        " under other settings"
+    } else {
+        ""
+    };
+    format!("{what}{of}{under}")
 }
 
 /// The colour of a run.
@@ -199,6 +214,7 @@ fn estimate(report: &Report) -> Markup {
             p.lead {
                 (words::estimate(report.planned_writes, report.estimate_ms))
                 (match report.mode {
+                    Mode::Preview if report.is_hypothetical() => ".",
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
@@ -213,6 +229,10 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
     let accounts = match accounts.collect::<Vec<_>>().join("\",\"") {
         accounts if accounts.is_empty() || report.undoes.is_some() => String::new(),
         accounts => format!(",\"accounts\":[\"{accounts}\"]"),
+    };
+    let quick = match report.depth {
+        Depth::Full => "",
+        Depth::Quick => ",\"quick\":true",
     };
     let only = match &report.wave {
         Some(_) => ",\"only\":[\"approved\"]",
@@ -229,16 +249,16 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                 @for set in &report.held {
                     section id=(held_anchor(&set.code)) {
                         (held_set(set, links, &changes(set)))
-                        p.why {
+                        @if !set.code.is_empty() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
-                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (only) "}" }
+                            code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (quick) (only) "}" }
                             " (R27). Only some of them: "
                             code { "--account ADDRESS" } " or " code { "\"approve_accounts\"" }
                             ". Never: " code { "cloud-sync reject " (set.code) } " or "
                             code { "POST …/SyncHttp/rejections" } " (R47)."
-                        }
+                        } }
                     }
                 }
             }
@@ -326,6 +346,7 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
                 })
             }
             @if report.actions.is_empty() { p { (without_actions(report)) } }
+            (origins::counts(report))
             @for (kind, actions) in by_kind {
                 (group(&title(kind), actions.len(), html! {
                     ul.rows { @for action in actions { (planned(action, links)) } }
@@ -341,6 +362,9 @@ fn without_actions(report: &Report) -> String {
         return words::capital(claim.text()) + ".";
     }
     let text = match report.outcome {
+        RunOutcome::Done if report.depth == Depth::Quick && report.counts.planned.is_empty() => {
+            return words::capital(words::COVERED) + ".";
+        }
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
         RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
@@ -386,8 +410,8 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_
                 @for it in &action.changes {
                     li {
                         span.attribute { (words::attribute(it.attribute)) } " "
-                        @for value in &it.before { (change(links, value, "")) }
-                        @for value in &it.after { (change(links, "", value)) }
+                        @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
+                        @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
                     }
                 }
             }
@@ -407,6 +431,7 @@ fn verification(report: &Report, links: Links<'_>) -> Markup {
     let (tone, word) = match report.verification() {
         Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
         Verification::Undone => (Tone::Good, "undone"),
+        Verification::Covered { .. } => (Tone::Good, "as planned"),
         Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
         Verification::Differs => (Tone::Notice, "not converged"),
     };

@@ -34,6 +34,7 @@ fn report() -> Report {
             attribute,
             before: Vec::new(),
             after: vec![after],
+            origins: std::collections::BTreeMap::new(),
         };
         report.actions.push(ActionReport {
             action: Action {

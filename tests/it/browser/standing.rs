@@ -160,6 +160,7 @@ async fn r40_every_address_of_a_page_leads_to_its_explanation() {
     for path in [
         String::new(),
         format!("/runs/{}?format=html", applied.id),
+        "/access?format=html&since=2020-01-01".to_owned(),
         format!("/accounts/{held}?format=html"),
     ] {
         browser.go(&site.at(&path)).await;

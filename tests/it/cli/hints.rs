@@ -67,8 +67,13 @@ fn shown(bench: &Bench) -> BTreeSet<String> {
 }
 
 fn actions(report: &Report) -> BTreeSet<String> {
-    let in_words =
-        |action: &Action| format!("{:?} {} {:?}", action.kind, action.address, action.changes);
+    // What caused a change differs: a run after a preview knows what that saw (R44).
+    let in_words = |action: &Action| {
+        let changes = action.changes.iter();
+        let changes = changes.map(|it| (it.attribute, &it.before, &it.after));
+        let changes: Vec<_> = changes.collect();
+        format!("{:?} {} {changes:?}", action.kind, action.address)
+    };
     report
         .actions
         .iter()

@@ -356,13 +356,13 @@ enum Holder {
 }
 
 #[cfg(target_os = "linux")]
-async fn lock_held(stage: Stage, state: Holder) {
+async fn lock_held(stage: Stage, held_by: Holder) {
     let Some(night) = Night::with(stage).await else {
         return;
     };
     let settings = night.settings();
     let mut other = settings.clone();
-    if state == Holder::DeadElsewhere {
+    if held_by == Holder::DeadElsewhere {
         other.insert("WEBSITE_INSTANCE_ID".into(), "another instance".into());
     }
     let holder = host(settings).await;
@@ -373,8 +373,8 @@ async fn lock_held(stage: Stage, state: Holder) {
         () = night.comes() => {}
     }
     let began = Instant::now();
-    let what = format!("{stage:?} {state:?}");
-    if state == Holder::Alive {
+    let what = format!("{stage:?} {held_by:?}");
+    if held_by == Holder::Alive {
         let (of_holder, of_next) = tokio::join!(run, next.occur(Tick::PastDue));
         of_holder.succeeded();
         assert_eq!(of_next.len(), 1, "{what}");
@@ -388,12 +388,12 @@ async fn lock_held(stage: Stage, state: Holder) {
         assert_eq!(tries.len(), 1, "{what}");
         all_succeeded(tries);
         let is_queued = next.queue.len() == 1;
-        let is_elsewhere = state == Holder::DeadElsewhere;
+        let is_elsewhere = held_by == Holder::DeadElsewhere;
         assert_eq!(is_queued, is_elsewhere, "{what}\n{}", next.log());
     }
     ends_well(&night.office, &next, began).await;
     // After a run that has its report, the tick begins another.
-    let may_end = state == Holder::Alive || stage == Stage::Reported;
+    let may_end = held_by == Holder::Alive || stage == Stage::Reported;
     night.is_as_any_other(&next, 1 + usize::from(may_end)).await;
     next.stop().await;
     holder.stop().await;
@@ -405,9 +405,9 @@ async fn r29_a_tick_that_finds_a_lock_is_made_by_the_queue_or_at_once() {
     let holders = [Holder::Alive, Holder::Dead, Holder::DeadElsewhere];
     // Before its first object is stored, there is no lock.
     let stages = STAGES.into_iter().filter(|stage| *stage != Stage::Locking);
-    let nights = stages.flat_map(|stage| holders.map(|state| lock_held(stage, state)));
+    let nights = stages.flat_map(|stage| holders.map(|held_by| lock_held(stage, held_by)));
     let nights = stream::iter(nights).buffer_unordered(SIDE_BY_SIDE);
-    nights.collect::<()>().await;
+    Box::pin(nights.collect::<()>()).await;
 }
 
 /// Storage is so for a while, from a stage of a run on. Gives the tries of the tick.

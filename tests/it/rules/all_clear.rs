@@ -231,7 +231,7 @@ async fn judge(
 ) -> Result<bool, String> {
     let wrong = wrong_in(world);
     let named = named(report);
-    let settled = report.since.iter().flat_map(|since| &since.gone);
+    let settled = report.since.iter().flat_map(|since| &since.compared.gone);
     let mut settled = settled.map(|finding| &finding.address);
     if let Some(address) = settled.find(|it| wrong.contains(*it) && !named.contains(it)) {
         return Err(format!("{address} is settled in\n{}", shown(report)));

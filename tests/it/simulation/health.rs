@@ -2,7 +2,7 @@
 
 use cloud_sync::{
     domain::{
-        mode::Mode,
+        mode::{Depth, Mode},
         report::{Report, RunOutcome, RunState},
     },
     engine::{RunError, RunRequest},
@@ -74,6 +74,14 @@ impl Beat {
                 if ended_before(report, began.at_ms + wrong_ms[0].min(wrong_ms[1])) =>
             {
                 What::Aside
+            }
+            // R45: it says nothing about full runs, but of itself.
+            End::Report(report) if request.depth == Depth::Quick => {
+                if report.outcome == RunOutcome::Failed || report.state != RunState::Ended {
+                    What::Unclear
+                } else {
+                    What::Aside
+                }
             }
             End::Report(report) if report.state == RunState::Ended => {
                 match (report.mode, is_whole, report.outcome) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_sync::{
     domain::{
-        mode::Mode,
+        mode::{Depth, Mode},
         note::Note,
         report::{Report, RunOutcome, RunState},
     },
@@ -131,7 +131,11 @@ impl Oracle {
         }
         let told = self.told(at, report);
         let mut found = Vec::new();
-        let wrongs = self.wrongs(at, &view);
+        let mut wrongs = self.wrongs(at, &view);
+        let is_quick = report.depth == Depth::Quick;
+        if is_quick {
+            wrongs.retain(|wrong| self.is_seen_quickly(&wrong.intent));
+        }
         for wrong in &wrongs {
             let concerns = |address: &String| {
                 let mut asked = report.accounts.iter();
@@ -156,8 +160,16 @@ impl Oracle {
         if report.accounts.is_empty() {
             found.extend(self.forgotten(&told, &view, &wrongs));
             found.extend(self.not_released(&told, &view, &codes));
-            found.extend(self.lacking(at, report, &told));
-            self.liveness.held = told.held;
+            if !is_quick {
+                found.extend(self.lacking(at, report, &told));
+            }
+            // R45: what a full run held of delegations waits for the next full run.
+            let held = std::mem::replace(&mut self.liveness.held, told.held);
+            let unseen = held
+                .into_iter()
+                .filter(|it| is_quick && !self.is_seen_quickly(it));
+            let unseen: Vec<Intent> = unseen.collect();
+            self.liveness.held.extend(unseen);
         }
         for text in found {
             self.violation(at, text);
@@ -489,9 +501,20 @@ impl Oracle {
         }
     }
 
+    /// R45: whether a quick run looks at it: not at members, nor at what functional accounts have.
+    fn is_seen_quickly(&self, intent: &Intent) -> bool {
+        let is_functional = || {
+            let mut groups = self.organisation.groups.iter();
+            groups.any(|it| it.id == intent.account)
+        };
+        intent.effect.member().is_none() && !is_functional()
+    }
+
     /// R36: what the last report held, this one does not, and nobody has done or let go.
     fn forgotten(&self, told: &Told<'_>, view: &Organisation, wrongs: &[Wrong]) -> Vec<String> {
+        let is_quick = told.report.depth == Depth::Quick;
         let held = self.liveness.held.iter();
+        let held = held.filter(|it| !is_quick || self.is_seen_quickly(it));
         let left = held.filter(|intent| {
             let mut names = self.names(view, &intent.account);
             if let Effect::Member(member) = &intent.effect {

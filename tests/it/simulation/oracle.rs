@@ -11,10 +11,11 @@ use axum::{body::Bytes, http::StatusCode};
 use base64::Engine as _;
 use cloud_sync::{
     domain::{
-        mode::Mode,
+        mode::{Depth, Mode},
         plan::Attribute,
         report::{Report, RunState},
     },
+    engine::RunRequest,
     sandbox::zivver::{Group, Organisation, User},
 };
 use serde_json::Value;
@@ -61,7 +62,7 @@ pub(super) struct Invocation {
     pub(super) run: Option<String>,
     /// It came to its end without an error.
     pub(super) complete: bool,
-    before: Organisation,
+    pub(super) before: Organisation,
     /// What the lists showed that it planned by, users and functional accounts.
     pub(super) seen: [Option<Arc<Organisation>>; 2],
     /// What the newest lists showed, users and functional accounts: by it the report names accounts.
@@ -85,6 +86,8 @@ pub(super) struct Invocation {
     /// What the limits of its run are of.
     base: Base,
     pub(super) scoped: bool,
+    /// R45: it reads no permissions.
+    pub(super) quick: bool,
     /// Zivver as the addresses of its report name accounts, and as it was when it ended.
     shown: Option<(Arc<Organisation>, Arc<Organisation>)>,
 }
@@ -324,9 +327,8 @@ impl Oracle {
     pub(super) fn begins(
         &mut self,
         slot: usize,
-        mode: Mode,
         continues: Option<usize>,
-        scoped: bool,
+        request: &RunRequest,
     ) -> usize {
         let now_ms = time::elapsed_ms();
         let earlier = continues.map(|before| &self.invocations[before]);
@@ -343,7 +345,7 @@ impl Oracle {
         let lags = self.organisation.switches.stale_reads_after_post > 0;
         let base = earlier.map(|it| it.base);
         let invocation = Invocation {
-            writes_allowed: mode == Mode::Apply,
+            writes_allowed: request.mode == Mode::Apply,
             first: earlier.map_or(self.invocations.len(), |it| it.first),
             slot,
             writes_before: self.writes,
@@ -362,7 +364,8 @@ impl Oracle {
             before: self.organisation.clone(),
             base: base.unwrap_or_else(|| Base::of(&self.organisation)),
             shrunken,
-            scoped,
+            scoped: !request.accounts.is_empty(),
+            quick: request.depth == Depth::Quick,
             ..Invocation::default()
         };
         self.invocations.push(invocation);
@@ -436,6 +439,7 @@ impl Oracle {
         }
         let seen = self.truth().mailboxes.len();
         self.baseline = Some(match self.baseline {
+            Some(before) if report.depth == Depth::Quick => before.max(seen),
             Some(before) if !report.held.is_empty() && !approvals => before.max(seen),
             Some(_) | None => seen,
         });
@@ -637,6 +641,9 @@ impl Oracle {
             self.key_written(call.invocation, id);
         }
         self.invocations[call.invocation].writes.push(write);
+        if self.invocations[call.invocation].quick {
+            self.changed_quickly(call.invocation, &before, after);
+        }
         for user in &after.users {
             match before.users.iter().find(|it| it.id == user.id) {
                 None => self.user_made(call.invocation, user),

@@ -8,7 +8,7 @@ use azure_core::{
     time::OffsetDateTime,
 };
 use cloud_sync::{
-    domain::report::Report,
+    domain::{mode::Depth, report::Report},
     engine::{Engine, Links, RunError, RunRequest, Stop},
     exchange::Identity,
     functions::{Answer, App, Invocation, Request, Success, Trigger},
@@ -173,6 +173,11 @@ impl Process {
             }) => (response.status, response.body),
             answer @ (Answer::Success(_) | Answer::Failure { .. }) => panic!("{answer:?}"),
         }
+    }
+
+    /// R45: which kind of run a tick makes now; `None` where state cannot say.
+    pub(super) async fn depth_of_tick(&self) -> Option<Depth> {
+        self.engine.depth_of_tick().await.ok()
     }
 
     /// One invocation, which ends, or is killed in the middle.

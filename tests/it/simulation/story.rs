@@ -15,6 +15,7 @@ use cloud_sync::{
         address::SmtpAddress,
         mode::{Mode, Trigger},
         note::Code,
+        plan::Attribute,
         record::{Batch, PlanRecord},
         report::{ActionOutcome, Report, RunState},
     },
@@ -44,6 +45,10 @@ use super::{
     time,
     truth::Truth,
 };
+
+mod hours;
+
+pub(super) use hours::play_hours;
 
 /// How long lists may lag behind writes (R22).
 const LIST_LAG_MAX_S: u64 = 60;
@@ -75,6 +80,9 @@ pub(super) struct Tally {
     /// Accesses without a grant that were left after runs, and those of them that the report told of.
     pub(super) wrong: u64,
     pub(super) told: u64,
+    /// R45: quick runs, and how often they suspended or resumed somebody.
+    pub(super) quick: u64,
+    pub(super) quick_stops: u64,
 }
 
 impl Tally {
@@ -90,6 +98,8 @@ impl Tally {
         self.accounts_excused += other.accounts_excused;
         self.wrong += other.wrong;
         self.told += other.told;
+        self.quick += other.quick;
+        self.quick_stops += other.quick_stops;
     }
 }
 
@@ -259,12 +269,13 @@ impl Story {
             outside, mut tally, ..
         } = self;
         outside.stage.with(|scene| {
-            let writes = scene
-                .oracle
-                .invocations
-                .iter()
-                .map(|it| it.writes.len() as u64);
-            tally.writes = writes.sum();
+            let invocations = &scene.oracle.invocations;
+            tally.writes = invocations.iter().map(|it| it.writes.len() as u64).sum();
+            let quick = invocations.iter().filter(|it| it.quick);
+            tally.quick = quick.clone().count() as u64;
+            let writes = quick.flat_map(|it| &it.writes);
+            let stops = writes.filter(|it| it.accepted && it.changed.contains(&Attribute::Active));
+            tally.quick_stops = stops.count() as u64;
             tally.wrong = scene.oracle.liveness.wrong;
             tally.told = scene.oracle.liveness.told;
             Outcome {
@@ -917,8 +928,7 @@ fn begin(
     request: &RunRequest,
     continues: Option<usize>,
 ) -> usize {
-    let scoped = !request.accounts.is_empty();
-    let invocation = scene.oracle.begins(slot, request.mode, continues, scoped);
+    let invocation = scene.oracle.begins(slot, continues, request);
     scene.processes[slot].invocation = invocation;
     scene.tell(|| format!("process {slot} begins invocation {invocation}: {request:?}"));
     invocation

@@ -14,7 +14,7 @@ use crate::{
     matching::{AccountFate, MailboxFate, Matching},
     note::Code,
     source::Question,
-    world::{Policy, World},
+    world::{FunctionalKept, Policy, World},
 };
 
 /// What Exchange must be asked about accounts that have no mailbox, or another's (R19). An answer that is there is not asked
@@ -25,7 +25,7 @@ pub fn absence_questions(
     matching: &Matching,
 ) -> BTreeSet<Question> {
     let mut questions = BTreeSet::new();
-    let keeps_functional = policy.keeps_functional_accounts(&world.directory);
+    let keeps_functional = world.keeps_functional_accounts(policy).is_some();
     for (ix, account) in world.accounts.iter() {
         let is_active = world.accounts.is_active(ix);
         if account.kind() == AccountKind::Functional && (keeps_functional || !is_active) {
@@ -178,7 +178,7 @@ impl Differ<'_> {
         let is_kept = code == Code::TargetFilter
             || self.filters(self.world.directory.with_address(account.address()))
             || !self.world.accounts.is_active(ix)
-            || (account.kind() == AccountKind::Functional && self.keeps_functional);
+            || (account.kind() == AccountKind::Functional && self.keeps_functional.is_some());
         let tie = unread_tie(self.world, self.matching, ix);
         let Some(id) = tie
             .first()
@@ -278,7 +278,11 @@ impl Differ<'_> {
             format!("its address is now an alias of the mailbox {owner}")
         };
         let is_active = self.world.accounts.is_active(ix);
-        let keeps = account.kind() == AccountKind::Functional && self.keeps_functional;
+        let is_functional = account.kind() == AccountKind::Functional;
+        if is_functional && self.keeps_functional == Some(FunctionalKept::NotRead) {
+            return;
+        }
+        let keeps = is_functional && self.keeps_functional.is_some();
         if self.gone(ix).is_some() && !keeps {
             if is_active {
                 let why = format!("its mailbox is gone from Exchange, and {taken}");
@@ -324,9 +328,7 @@ impl Differ<'_> {
         if !self.world.accounts.is_active(ix) {
             return;
         }
-        if account.kind() == AccountKind::Functional && self.keeps_functional {
-            let text = "no shared mailbox is in the source filter, so functional accounts stay as they are";
-            self.note(account.address(), Code::FunctionalOutsideSourceFilter, text);
+        if self.keeps(account, account.address()) {
             return;
         }
         if let Some(mailbox) = self.live_tie(ix) {

@@ -13,7 +13,7 @@ use crate::{
     matching::{AccountFate, MailboxFate},
     note::Code,
     settle::{aside, given_up, names},
-    world::SsoAccountKey,
+    world::{FunctionalKept, SsoAccountKey},
 };
 
 impl Differ<'_> {
@@ -221,8 +221,13 @@ impl Differ<'_> {
 
     fn may_release(&self, holder: AccountIx) -> bool {
         let kind = self.world.accounts.get(holder).kind();
-        if self.kept.contains(&holder) || (kind == AccountKind::Functional && self.keeps_functional)
-        {
+        let is_left = match self.keeps_functional {
+            None => false,
+            Some(FunctionalKept::OutsideFilter) => true,
+            // R45: its mailbox's own aliases are known, and nothing else of it.
+            Some(FunctionalKept::NotRead) => self.mailbox_of(holder).is_none(),
+        };
+        if self.kept.contains(&holder) || kind == AccountKind::Functional && is_left {
             return false;
         }
         match self.matching.account(holder) {

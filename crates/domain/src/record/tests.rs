@@ -142,6 +142,7 @@ fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
         attribute: Attribute::Delegates,
         before: vec![address("ben").to_string()],
         after: Vec::new(),
+        origins: BTreeMap::new(),
     }];
     planned.before = Some(before(world, account));
     planned.action.id = Some(id);

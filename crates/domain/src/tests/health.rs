@@ -1,8 +1,12 @@
 //! R28: what a success is, and what is unhealthy.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use crate::{
     health::{Circumstances, FirstSeen, Host, Run, Ticks, epoch, last_success, overdue, problems},
-    mode::{Mode, PerformSync},
+    mode::{Depth, Mode, PerformSync},
     report::{RunOutcome, RunState},
 };
 
@@ -20,12 +24,14 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
     Run {
         id,
         mode,
+        depth: Depth::Full,
         state: RunState::Ended,
         outcome: RunOutcome::InSync,
         started: Some(NOW - hours * HOUR),
         ended: Some(NOW - hours * HOUR),
         error: None,
         is_for_all: true,
+        is_hypothetical: false,
         was_killed: false,
     }
 }
@@ -78,6 +84,15 @@ fn host(schedule: &str) -> Host {
         is_present: true,
         schedule: Some(schedule.to_owned()),
         disabled: Vec::new(),
+        full_every: Duration::ZERO,
+    }
+}
+
+/// R45: by default.
+fn with_quick(schedule: &str) -> Host {
+    Host {
+        full_every: Duration::from_secs(20 * 3600),
+        ..host(schedule)
     }
 }
 
@@ -448,5 +463,171 @@ fn r28_a_host_that_never_starts_what_must_start() {
         ),
     ] {
         assert_eq!(told(&app(&runs, &host)), expected, "{host:?}");
+    }
+}
+
+fn quick(id: &str, hours: i64) -> Run<'_> {
+    Run {
+        depth: Depth::Quick,
+        outcome: RunOutcome::Done,
+        ..run(id, Mode::Apply, hours)
+    }
+}
+
+#[test]
+fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
+    let (hourly, nightly) = (with_quick("0 0 * * * *"), with_quick("0 0 2 * * *"));
+    let noon = NOW - NOW % DAY + 12 * HOUR;
+    let ended = |runs: &[Run<'_>], host: &Host| host.depth_at(noon, runs, PerformSync::Always);
+    let ago = |hours: i64| Run {
+        started: Some(noon - hours * HOUR),
+        ..run("a", Mode::Apply, 0)
+    };
+    let other = |depth, outcome, mode| Run {
+        mode,
+        depth,
+        outcome,
+        ..ago(1)
+    };
+    for (runs, expected) in [
+        (vec![], Depth::Full),
+        (vec![ago(1)], Depth::Quick),
+        (vec![ago(19)], Depth::Quick),
+        (vec![ago(20)], Depth::Full),
+        // A clock that was ahead.
+        (vec![ago(-1)], Depth::Full),
+        (
+            vec![other(Depth::Quick, RunOutcome::Done, Mode::Apply)],
+            Depth::Full,
+        ),
+        (
+            vec![other(Depth::Full, RunOutcome::Failed, Mode::Apply)],
+            Depth::Full,
+        ),
+        (
+            vec![other(Depth::Full, RunOutcome::InSync, Mode::Preview)],
+            Depth::Full,
+        ),
+        (
+            vec![other(Depth::Full, RunOutcome::Failed, Mode::Apply), ago(5)],
+            Depth::Quick,
+        ),
+    ] {
+        assert_eq!(ended(&runs, &hourly), expected, "{runs:?}");
+        assert_eq!(ended(&runs, &nightly), Depth::Full, "{runs:?}");
+        assert_eq!(ended(&runs, &Host::default()), Depth::Full, "{runs:?}");
+    }
+    // What took several invocations began when its id says.
+    let begun = Timestamp::from_second(noon - 21 * HOUR).unwrap();
+    let id = format!("{}-0b5e77", begun.strftime("%Y%m%dT%H%M%SZ"));
+    let long = [Run { id: &id, ..ago(15) }];
+    assert_eq!(ended(&long, &hourly), Depth::Full);
+}
+
+#[test]
+fn r45_quick_runs_neither_replace_a_full_one_nor_hide_its_failure() {
+    let hourly = with_quick("0 0 * * * *");
+    let failed_quick = |id, hours| Run {
+        outcome: RunOutcome::Failed,
+        error: Some("401"),
+        ..quick(id, hours)
+    };
+    let killed_quick = |id, hours| Run {
+        depth: Depth::Quick,
+        ..killed(id, hours)
+    };
+    let full = |hours| run("a", Mode::Apply, hours);
+    for (runs, expected) in [
+        (vec![quick("b", 1), full(20)], vec![]),
+        (
+            vec![quick("b", 1), full(27)],
+            vec!["no run has succeeded for 26 hours"],
+        ),
+        (
+            vec![quick("c", 1), failed("b", Mode::Apply, 2), full(10)],
+            vec!["the last run failed: 401"],
+        ),
+        (
+            vec![failed_quick("b", 1), full(10)],
+            vec![
+                "the last quick run failed: 401",
+                "no run, quick or full, has succeeded for 180 minutes, three intervals of the schedule",
+            ],
+        ),
+        (vec![quick("c", 1), failed_quick("b", 2), full(10)], vec![]),
+        (vec![full(1), failed_quick("b", 2)], vec![]),
+        (vec![quick("c", 1), killed_quick("b", 2), full(10)], vec![]),
+        (
+            vec![quick("c", 1), killed("b", 2), full(10)],
+            vec!["run b: its process ended"],
+        ),
+        (vec![quick("b", 3), full(10)], vec![]),
+        (
+            vec![quick("b", 4), full(10)],
+            vec![
+                "no run, quick or full, has succeeded for 180 minutes, three intervals of the schedule",
+            ],
+        ),
+        (vec![full(3)], vec![]),
+        (
+            vec![quick("b", 1)],
+            vec!["no run has succeeded yet, 26 hours after the app was first seen"],
+        ),
+    ] {
+        assert_eq!(told(&app(&runs, &hourly)), expected, "{runs:?}");
+    }
+    let runs = [quick("b", 1)];
+    let fresh = Circumstances {
+        first_seen: Some(NOW - 2 * HOUR),
+        ..app(&runs, &hourly)
+    };
+    assert_eq!(
+        told(&fresh),
+        ["no run has succeeded yet: run b was a quick one, which reads no permissions (R45)"]
+    );
+    // Nightly, no quick run is due.
+    assert_eq!(told(&app(&[full(20)], &with_quick("0 0 2 * * *"))), [""; 0]);
+}
+
+#[test]
+fn r45_hours_without_a_time_of_the_schedule_do_not_count_for_quick_runs() {
+    let office = with_quick("0 0 7-19 * * *");
+    let midnight = NOW - NOW % DAY;
+    let evening = Run {
+        started: Some(midnight - 5 * HOUR),
+        ended: Some(midnight - 5 * HOUR + 60),
+        ..run("a", Mode::Apply, 0)
+    };
+    let runs = [evening];
+    for (hour, expected) in [(3, 0), (7, 0), (8, 0), (9, 0), (10, 1)] {
+        let of = Circumstances {
+            now: midnight + hour * HOUR,
+            ..app(&runs, &office)
+        };
+        assert_eq!(told(&of).len(), expected, "{hour}: {:?}", told(&of));
+    }
+}
+
+#[test]
+fn r45_a_full_run_is_missed_after_full_every_and_an_interval() {
+    let every_12_hours = with_quick("0 0 2,14 * * *");
+    let at = NOW - NOW % DAY + 13 * HOUR;
+    for (hours, expected) in [(33, 0), (35, 1)] {
+        let full = Run {
+            started: Some(at - hours * HOUR),
+            ended: Some(at - hours * HOUR),
+            ..run("a", Mode::Apply, 0)
+        };
+        let quick = Run {
+            started: Some(at - 11 * HOUR),
+            ended: Some(at - 11 * HOUR),
+            ..quick("b", 0)
+        };
+        let runs = [quick, full];
+        let of = Circumstances {
+            now: at,
+            ..app(&runs, &every_12_hours)
+        };
+        assert_eq!(told(&of).len(), expected, "{hours}: {:?}", told(&of));
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
     memory::{Baseline, Created, Ineffective, Memory, Spent, WrittenKey},
+    mode::Depth,
     plan::{Plan, Wishes, plan},
     scope::{ClaimedDomains, RunScope, SourceFilter, TargetFilter, source_filter},
     source::{
@@ -53,6 +54,8 @@ pub(super) struct Scene {
     pub wishes: Wishes,
     /// Classes whose held changes are approved in a second look.
     pub approve: Vec<Class>,
+    /// R45: whether permissions are read.
+    pub depth: Depth,
     /// Whether absence questions stay unanswered.
     unasked: bool,
     /// Whether each sign-in key is written for the first time (R23).
@@ -174,6 +177,7 @@ impl Scene {
                 ..Wishes::default()
             },
             approve: Vec::new(),
+            depth: Depth::Full,
             unasked: false,
             new_keys: false,
         };
@@ -251,12 +255,19 @@ impl Scene {
             "written" => {
                 self.wishes.written = line.words.iter().map(|it| ScimId::new(it)).collect();
             }
-            "stops-first" => self.wishes.stops_first = true,
+            "stops-first" | "unasked" | "quick" | "new-keys" => self.switch(line.kind),
             "approve" => self.approve = line.words.iter().map(|name| class(name)).collect(),
-            "unasked" => self.unasked = true,
-            "new-keys" => self.new_keys = true,
             "group" | "groups" | "source" => {}
             other => panic!("what is {other:?}?"),
+        }
+    }
+
+    fn switch(&mut self, name: &str) {
+        match name {
+            "unasked" => self.unasked = true,
+            "quick" => self.depth = Depth::Quick,
+            "new-keys" => self.new_keys = true,
+            _ => self.wishes.stops_first = true,
         }
     }
 
@@ -471,6 +482,9 @@ impl Scene {
                     .map_or_else(String::new, |id| id.to_string());
                 let key = (mailbox.primary.to_string(), id.clone());
                 let answer = self.permissions.get(&key)?;
+                if self.depth == Depth::Quick {
+                    return None;
+                }
                 let owner = Party::Mailbox(ix);
                 let open = questions(&directory, &groups, owner, answer, &self.answers);
                 assert!(
@@ -489,6 +503,7 @@ impl Scene {
             accounts: Accounts::new(self.actual.clone()),
             answers: self.answers.clone(),
             tenant_id: String::new(),
+            depth: self.depth,
         }
     }
 

@@ -17,6 +17,7 @@ fn changed(attribute: Attribute, before: &[&str], after: &[&str]) -> AttributeCh
         attribute,
         before: texts(before),
         after: texts(after),
+        origins: std::collections::BTreeMap::new(),
     }
 }
 

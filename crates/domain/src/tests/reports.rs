@@ -12,6 +12,7 @@ use crate::{
     hold::{HeldChange, HeldSet},
     ids::{ObjectId, ScimId},
     matching::match_accounts,
+    mode::Depth,
     mode::{Mode, PerformSync, Trigger},
     note::{Code, Note},
     notice::{Notified, at_tick},
@@ -192,6 +193,7 @@ fn silence_is_told_in_hours() {
             age_s: 27 * 3600 + 1800,
             age_max_s: 26 * 3600,
             has_succeeded,
+            depth: Depth::Full,
         };
         at_tick(&Notified::default(), Some(overdue), None, 0)
             .1

@@ -17,7 +17,7 @@ use super::{
 use domain::{
     note::{Code, Note},
     report::Report,
-    since::{Finding, NumberChange},
+    since::{Comparison, Finding, NumberChange},
     suspended::DELETABLE_AFTER_DAYS,
 };
 
@@ -88,16 +88,27 @@ pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     let Some(since) = &report.since else {
         return Markup::default();
     };
-    let more = |change: &NumberChange| i64::from(change.now) - i64::from(change.before);
     html! {
         section {
             h2 { "Since the run of " (time(&since.started)) }
-            @if since.numbers.is_empty() && since.new_total == 0 && since.gone_total == 0 {
-                p { "Nothing changed." }
-            }
-            @if !since.numbers.is_empty() {
+            (comparison(&since.compared, ["New", "Settled"], links))
+        }
+    }
+}
+
+/// Numbers, what came and what went.
+pub(super) fn comparison(
+    compared: &Comparison,
+    [come, gone]: [&str; 2],
+    links: Links<'_>,
+) -> Markup {
+    let more = |change: &NumberChange| i64::from(change.now) - i64::from(change.before);
+    let is_empty = compared.new_total == 0 && compared.gone_total == 0;
+    html! {
+            @if compared.numbers.is_empty() && is_empty { p { "Nothing changed." } }
+            @if !compared.numbers.is_empty() {
                 ul.tally {
-                    @for change in &since.numbers {
+                    @for change in &compared.numbers {
                         li {
                             b { (format!("{:+}", more(change))) } " "
                             span {
@@ -108,9 +119,8 @@ pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
                     }
                 }
             }
-            (findings("New", &since.new, since.new_total, links))
-            (findings("Settled", &since.gone, since.gone_total, links))
-        }
+            (findings(come, &compared.new, compared.new_total, links))
+            (findings(gone, &compared.gone, compared.gone_total, links))
     }
 }
 

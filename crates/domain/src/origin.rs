@@ -1,0 +1,409 @@
+//! R44: what caused a planned change, by comparison with the snapshot of the last complete run (R42).
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::AccountKind,
+    action::{Action, ActionOutcome, ActionReport},
+    change::{Attribute, Change, account_of, key_of},
+    delegation::Delegations,
+    delta::{Delta, Target},
+    directory::MailboxIx,
+    hash::HashMap,
+    ids::{ObjectId, ScimId},
+    memory::Memory,
+    offenders::was_refused,
+    snapshot::{Access, AccountEntry, MailboxEntry, Snapshot},
+    world::World,
+};
+
+/// Each planned change has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    ExchangeChanged,
+    /// The account changed in Zivver, and the program did not write that.
+    ChangedByHand,
+    /// The account, or its mailbox, was not synchronised before.
+    NotManaged,
+    /// It was sent before, and refused, not answered, or not kept.
+    FailedBefore,
+    /// Neither side changed: it was planned before without being made, or another setting or account caused it.
+    Unchanged,
+}
+
+impl Origin {
+    pub const ALL: [Self; 5] = [
+        Self::ExchangeChanged,
+        Self::ChangedByHand,
+        Self::NotManaged,
+        Self::FailedBefore,
+        Self::Unchanged,
+    ];
+}
+
+/// What a run did, or planned, at the last snapshot or since.
+#[derive(Debug, Clone, Copy)]
+pub struct Deed<'a> {
+    pub report: &'a ActionReport,
+    /// Lists may not show it yet.
+    pub is_recent: bool,
+}
+
+/// What is known of before.
+#[derive(Debug)]
+pub struct Before<'a> {
+    memory: &'a Memory,
+    accounts: HashMap<&'a ScimId, &'a AccountEntry>,
+    by_object_id: HashMap<ObjectId, &'a MailboxEntry>,
+    by_address: HashMap<&'a str, &'a MailboxEntry>,
+    owners: HashMap<&'a ScimId, &'a MailboxEntry>,
+    deeds: HashMap<(String, Attribute, String), Vec<Earlier>>,
+}
+
+/// The same entry of the same attribute in an earlier action.
+#[derive(Debug)]
+struct Earlier {
+    /// The value that came; for a set, whether it came.
+    after: String,
+    outcome: ActionOutcome,
+    is_recent: bool,
+    origin: Option<Origin>,
+}
+
+impl<'a> Before<'a> {
+    /// `deeds` are those of the run of the snapshot, and of all runs since, the newest last.
+    pub fn of(snapshot: &'a Snapshot, memory: &'a Memory, deeds: &[Deed<'_>]) -> Self {
+        let mut before = Self {
+            memory,
+            accounts: snapshot.accounts.iter().map(|it| (&it.id, it)).collect(),
+            by_object_id: HashMap::default(),
+            by_address: HashMap::default(),
+            owners: HashMap::default(),
+            deeds: HashMap::default(),
+        };
+        for entry in &snapshot.mailboxes {
+            before.by_address.insert(entry.primary.as_str(), entry);
+            if let Some(id) = entry.object_id {
+                before.by_object_id.insert(id, entry);
+            }
+            if let Some(id) = &entry.account {
+                before.owners.insert(id, entry);
+            }
+        }
+        for deed in deeds {
+            before.remember(deed);
+        }
+        before
+    }
+
+    fn remember(&mut self, deed: &Deed<'_>) {
+        let action = &deed.report.action;
+        for change in &action.changes {
+            let is_set = change.attribute.is_set();
+            let gone = change.before.iter().filter(|_| is_set);
+            let come = change.after.iter();
+            let entries = gone.map(|it| (it, false)).chain(come.map(|it| (it, true)));
+            for (entry, comes) in entries {
+                let (key, after) = if is_set {
+                    (entry.clone(), comes.to_string())
+                } else {
+                    (String::new(), entry.clone())
+                };
+                let earlier = Earlier {
+                    after,
+                    outcome: deed.report.outcome,
+                    is_recent: deed.is_recent,
+                    origin: change.origins.get(entry).copied(),
+                };
+                let key = (name_of(action), change.attribute, key);
+                self.deeds.entry(key).or_default().push(earlier);
+            }
+        }
+    }
+
+    fn mailbox(&self, world: &World, ix: MailboxIx) -> Option<&'a MailboxEntry> {
+        let mailbox = world.directory.mailbox(ix);
+        let by_id = mailbox.object_id.map(|id| self.by_object_id.get(&id));
+        let by_address = || self.by_address.get(mailbox.primary.as_str());
+        by_id.unwrap_or_else(by_address).copied()
+    }
+}
+
+/// As later actions find it.
+fn name_of(action: &Action) -> String {
+    let id = action.id.as_ref().map(ToString::to_string);
+    id.unwrap_or_else(|| action.address.to_string())
+}
+
+/// One planned change.
+struct Asked<'a> {
+    change: &'a Change,
+    delta: &'a Delta,
+    account: Option<&'a ScimId>,
+    before: &'a Before<'a>,
+    world: &'a World,
+}
+
+/// Writes into the changes of an action where each comes from.
+pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, world: &World) {
+    let address = |target: Target| {
+        let target = target.address(&world.accounts, &world.directory);
+        target.to_string()
+    };
+    for change in delta.changes().iter().flat_map(Change::parts) {
+        let (from, to) = change.values(address);
+        let Some(entry) = to.or(from) else {
+            continue;
+        };
+        let origin = origin(&change, &entry, delta, before, world);
+        let attribute = change.attribute();
+        let mut changes = action.changes.iter_mut();
+        if let Some(stated) = changes.find(|it| it.attribute == attribute) {
+            stated.origins.insert(entry, origin);
+        }
+    }
+}
+
+/// `entry` is the value that comes; of a set, the entry that comes or goes.
+fn origin(
+    change: &Change,
+    entry: &str,
+    delta: &Delta,
+    before: &Before<'_>,
+    world: &World,
+) -> Origin {
+    let account = match delta.target {
+        Target::Existing(ix) => Some(world.accounts.get(ix).id()),
+        Target::New(_) => None,
+    };
+    let asked = Asked {
+        change,
+        delta,
+        account,
+        before,
+        world,
+    };
+    let earlier = asked.earlier(entry);
+    let (_, after) = asked.key(entry);
+    let same = |it: &&&Earlier| it.after == after;
+    let has_failed = |it: &Earlier| match it.outcome {
+        ActionOutcome::Refused | ActionOutcome::Failed | ActionOutcome::Partly => true,
+        ActionOutcome::Applied => it.is_recent,
+        ActionOutcome::Planned | ActionOutcome::Remaining => false,
+    };
+    let was_written = earlier.iter().any(|it| match it.outcome {
+        ActionOutcome::Planned | ActionOutcome::Remaining | ActionOutcome::Refused => false,
+        ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => it.is_recent,
+    });
+    if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(it)) {
+        Origin::FailedBefore
+    } else if !was_written && asked.is_by_hand() {
+        Origin::ChangedByHand
+    } else if asked.is_new_here() {
+        Origin::NotManaged
+    } else if asked.has_exchange_changed() {
+        Origin::ExchangeChanged
+    } else {
+        let stated = earlier.iter().rev().filter(same).find_map(|it| it.origin);
+        stated.unwrap_or(Origin::Unchanged)
+    }
+}
+
+impl Asked<'_> {
+    /// What earlier runs did about the same, the newest last. An account that was created is found by its address.
+    fn earlier(&self, entry: &str) -> Vec<&Earlier> {
+        let (key, _) = self.key(entry);
+        let names = [
+            Some(self.delta.address.to_string()),
+            self.account.map(ToString::to_string),
+        ];
+        let attribute = self.change.attribute();
+        let of = |name| self.before.deeds.get(&(name, attribute, key.clone()));
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(of)
+            .flatten()
+            .collect()
+    }
+
+    /// What the same change is known by, and what comes of it.
+    fn key(&self, entry: &str) -> (String, String) {
+        let comes = match self.change {
+            Change::AddAlias(_) | Change::AddDelegate(_) => true,
+            Change::RemoveAlias(_) | Change::RemoveDelegate(_) => false,
+            Change::Create { .. }
+            | Change::Tie { .. }
+            | Change::Rename { .. }
+            | Change::Name { .. }
+            | Change::Resume
+            | Change::Suspend { .. }
+            | Change::Empty { .. }
+            | Change::SignInKey { .. } => return (String::new(), entry.to_owned()),
+        };
+        (entry.to_owned(), comes.to_string())
+    }
+
+    /// R22, R33
+    fn is_known_to_fail(&self) -> bool {
+        let memory = self.before.memory;
+        let account = account_of(self.delta, &self.world.accounts);
+        let key = self.change.key(&self.world.accounts);
+        key.is_some_and(|key| memory.ineffective.contains_key(&key_of(&account, &key)))
+            || was_refused(self.delta, self.change, &memory.offenders, self.world)
+    }
+
+    fn account_then(&self) -> Option<&AccountEntry> {
+        self.before.accounts.get(self.account?).copied()
+    }
+
+    /// Whether the account differs from the snapshot in what is to be changed.
+    fn is_by_hand(&self) -> bool {
+        if let Change::Create { .. } = self.change {
+            return self.was_deleted();
+        }
+        let Some(then) = self.account_then() else {
+            return false;
+        };
+        let has_delegate = |target: &Target| match target {
+            Target::Existing(ix) => {
+                let id = self.world.accounts.get(*ix).id();
+                let who = self.before.accounts.get(id);
+                who.map(|who| {
+                    then.delegates
+                        .iter()
+                        .any(|it| it.who == who.address.as_str())
+                })
+            }
+            Target::New(_) => None,
+        };
+        match self.change {
+            Change::Create { .. } | Change::SignInKey { .. } => false,
+            Change::Tie { from, .. } => {
+                let tied = then.external_account_id.as_deref();
+                tied.and_then(ObjectId::parse) != Some(*from)
+            }
+            Change::Rename { from, .. } => then.address != *from,
+            Change::Name { from, .. } => then.name.trim() != from.trim(),
+            Change::Resume => then.active,
+            Change::Suspend { .. } | Change::Empty { .. } => !then.active,
+            Change::AddAlias(alias) => then.aliases.contains(alias),
+            Change::RemoveAlias(alias) => !then.aliases.contains(alias),
+            // R22: one that is there may only be named anew.
+            Change::AddDelegate(target) => {
+                !self.is_named(*target) && has_delegate(target) == Some(true)
+            }
+            Change::RemoveDelegate(ix) => has_delegate(&Target::Existing(*ix)) != Some(true),
+        }
+    }
+
+    fn is_named(&self, delegate: Target) -> bool {
+        match (self.delta.target, delegate) {
+            (Target::Existing(ix), Target::Existing(delegate)) => {
+                let current = self.world.accounts.delegates_of(ix).users;
+                current.contains(&delegate)
+            }
+            (Target::New(_), _) | (_, Target::New(_)) => false,
+        }
+    }
+
+    /// An active account that the mailbox had, and that is in neither list.
+    fn was_deleted(&self) -> bool {
+        let mailbox = self.delta.mailbox;
+        let then = mailbox.and_then(|ix| self.before.mailbox(self.world, ix));
+        let id = then.and_then(|then| then.account.as_ref());
+        let then = id.and_then(|id| self.before.accounts.get(id));
+        then.is_some_and(|then| then.active && !self.world.accounts.lists(&then.id))
+    }
+
+    fn is_new_here(&self) -> bool {
+        let is_unread = |it: &MailboxEntry| it.access == Access::Unread;
+        let Some(id) = self.account else {
+            let mailbox = self.delta.mailbox;
+            let then = mailbox.and_then(|ix| self.before.mailbox(self.world, ix));
+            return then.is_some_and(is_unread);
+        };
+        let is_mapped = || self.before.memory.mapping.values().any(|it| it == id);
+        match (self.before.accounts.get(id), self.before.owners.get(id)) {
+            (None, _) => true,
+            (Some(_), Some(owner)) => is_unread(owner),
+            (Some(_), None) => !is_mapped(),
+        }
+    }
+
+    /// Whether the mailbox differs from the snapshot in what decides about the change.
+    fn has_exchange_changed(&self) -> bool {
+        let Some(ix) = self.delta.mailbox else {
+            return self
+                .account
+                .is_some_and(|id| self.before.owners.contains_key(id));
+        };
+        let Some(then) = self.before.mailbox(self.world, ix) else {
+            return true;
+        };
+        let now = self.world.directory.mailbox(ix);
+        let address = || then.primary != now.primary;
+        let upn = || {
+            let now = now.user_principal_name.as_deref();
+            let now = now.filter(|upn| *upn != then.primary.as_str());
+            then.upn.as_deref() != now
+        };
+        match self.change {
+            Change::Create { .. } => {
+                then.kind != now.kind || self.has_access_changed(then, ix) || address()
+            }
+            Change::Tie { .. } => then.object_id != now.object_id || address(),
+            Change::Rename { .. } => address() || upn(),
+            Change::SignInKey { .. } => {
+                address()
+                    || upn()
+                    || self.has_aliases_changed(then, ix)
+                    || self.has_access_changed(then, ix)
+            }
+            Change::Name { .. } => then.name.trim() != now.display_name.trim(),
+            Change::Resume | Change::Suspend { .. } | Change::Empty { .. } => {
+                then.kind != now.kind
+                    || self.delta.kind == AccountKind::Functional
+                        && self.has_access_changed(then, ix)
+            }
+            Change::AddAlias(_) | Change::RemoveAlias(_) => self.has_aliases_changed(then, ix),
+            Change::AddDelegate(Target::New(other)) => {
+                self.has_access_changed(then, ix)
+                    || self
+                        .before
+                        .mailbox(self.world, *other)
+                        .is_none_or(|then| then.kind != self.world.directory.mailbox(*other).kind)
+            }
+            Change::AddDelegate(Target::Existing(_)) | Change::RemoveDelegate(_) => {
+                self.has_access_changed(then, ix)
+            }
+        }
+    }
+
+    fn has_aliases_changed(&self, then: &MailboxEntry, ix: MailboxIx) -> bool {
+        let now = self.world.directory.mailbox(ix);
+        let differs = |one: &[_], other: &[_]| one.iter().any(|it| !other.contains(it));
+        then.primary != now.primary
+            || then.aliases_unknown == now.knows_aliases
+            || differs(&then.aliases, &now.aliases)
+            || differs(&now.aliases, &then.aliases)
+    }
+
+    /// Who has access, whatever becomes of it in Zivver.
+    fn has_access_changed(&self, then: &MailboxEntry, ix: MailboxIx) -> bool {
+        let world = self.world;
+        let delegations = world.delegations.get(ix.0 as usize);
+        let Some(Delegations::Known(now)) = delegations.and_then(Option::as_ref) else {
+            return false;
+        };
+        let people = now.grantees.iter();
+        let people = people.map(|it| world.directory.label(it.party));
+        let outsiders = now.outsiders.iter().map(|it| &*it.label);
+        let mut now: Vec<&str> = people.chain(outsiders).collect();
+        let mut then: Vec<&str> = then.access.grants().iter().map(|it| &*it.who).collect();
+        now.sort_unstable();
+        then.sort_unstable();
+        now != then
+    }
+}

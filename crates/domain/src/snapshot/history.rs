@@ -1,0 +1,271 @@
+//! What happened to one account, run by run, from their reports (R42).
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::{Snapshot, access::Moment, explained::of_address};
+use crate::{
+    action::{Action, ActionKind, ActionOutcome, ActionReport, AttributeChange},
+    address::SmtpAddress,
+    delta::Reason,
+    held::HeldSet,
+    ids::ScimId,
+    mode::{Mode, Trigger},
+    note::{Code, Note},
+    report::Report,
+};
+
+/// What is known of one account over time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct History {
+    pub address: String,
+    /// Since when both sides look as they do.
+    pub standing: Vec<Standing>,
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// How many runs were looked at, and when the oldest of them began.
+    pub runs: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
+    /// What the answer lacks, each in one sentence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+}
+
+/// A mailbox or an account, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    pub side: super::Side,
+    pub address: String,
+    pub first: Moment,
+    /// It was there when the first snapshot was made, and may be older.
+    pub or_earlier: bool,
+    /// Since when it looks as it does.
+    pub changed: Moment,
+}
+
+/// Something that a run did, held or said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    pub run: String,
+    pub started: String,
+    pub mode: Mode,
+    pub trigger: Trigger,
+    pub address: String,
+    pub what: Happened,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Happened {
+    Action {
+        action: ActionKind,
+        outcome: ActionOutcome,
+        changes: Vec<AttributeChange>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        problems: Vec<String>,
+    },
+    /// From this run on, until another event.
+    Held {
+        what: String,
+        before: String,
+        after: String,
+    },
+    /// From this run on.
+    Noted { code: Code },
+    /// What was held or said before is so no longer.
+    NoLonger { what: String },
+}
+
+/// By what an account is recognised in reports.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    addresses: BTreeSet<SmtpAddress>,
+    ids: BTreeSet<ScimId>,
+}
+
+impl Names {
+    /// Of the address itself, and of all that has it in the snapshot.
+    pub fn of(address: &SmtpAddress, snapshot: Option<&Snapshot>) -> Self {
+        let mut names = Self::default();
+        names.addresses.insert(address.clone());
+        if let Some(snapshot) = snapshot {
+            let (mailboxes, accounts) = of_address(address, snapshot);
+            names
+                .addresses
+                .extend(mailboxes.iter().map(|it| it.primary.clone()));
+            names
+                .addresses
+                .extend(accounts.iter().map(|it| it.address.clone()));
+            names.ids.extend(accounts.iter().map(|it| it.id.clone()));
+        }
+        names
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.addresses.contains(&SmtpAddress::verbatim(text))
+    }
+
+    fn has_action(&self, action: &Action) -> bool {
+        self.addresses.contains(&action.address)
+            || action.id.as_ref().is_some_and(|id| self.ids.contains(id))
+    }
+}
+
+/// Collects the events of reports, which come the oldest first.
+#[derive(Debug)]
+pub struct Collector {
+    names: Names,
+    /// What the report before held and said.
+    open: BTreeSet<Open>,
+    events: Vec<Event>,
+    runs: usize,
+    oldest: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    address: String,
+    what: String,
+    before: String,
+    after: String,
+    code: Option<Code>,
+    rule: String,
+    why: String,
+}
+
+impl Collector {
+    pub fn new(names: Names) -> Self {
+        Self {
+            names,
+            open: BTreeSet::new(),
+            events: Vec::new(),
+            runs: 0,
+            oldest: None,
+        }
+    }
+
+    /// `is_for_all`: whether the run covered all accounts and ended, so that what it does not say is so no longer.
+    pub fn add(&mut self, report: &Report, is_for_all: bool) {
+        self.runs += 1;
+        self.oldest.get_or_insert_with(|| report.started.clone());
+        let event = |address: &str, what, reasons| Event {
+            run: report.id.clone(),
+            started: report.started.clone(),
+            mode: report.mode,
+            trigger: report.trigger,
+            address: address.to_owned(),
+            what,
+            reasons,
+        };
+        // What a preview plans has not happened.
+        let actions = report.actions.iter().filter(|_| report.mode == Mode::Apply);
+        for it in actions {
+            let ActionReport { action, .. } = it;
+            if !self.names.has_action(action) {
+                continue;
+            }
+            self.events.push(event(
+                action.address.as_str(),
+                Happened::Action {
+                    action: action.kind,
+                    outcome: it.outcome,
+                    changes: action.changes.clone(),
+                    problems: it.problems.clone(),
+                },
+                action.reasons.clone(),
+            ));
+        }
+        if !is_for_all {
+            return;
+        }
+        let now: BTreeSet<Open> = self.open_of(&report.held, &report.skipped);
+        for open in now.difference(&self.open) {
+            let what = match open.code {
+                Some(code) => Happened::Noted { code },
+                None => Happened::Held {
+                    what: open.what.clone(),
+                    before: open.before.clone(),
+                    after: open.after.clone(),
+                },
+            };
+            let reasons = vec![Reason::new(&open.rule, open.why.clone())];
+            self.events.push(event(&open.address, what, reasons));
+        }
+        for gone in self.open.difference(&now) {
+            let what = match gone.code {
+                Some(_) => gone.why.clone(),
+                None => format!("{} {} {} was held", gone.what, gone.before, gone.after),
+            };
+            let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.events.push(event(
+                &gone.address,
+                Happened::NoLonger { what },
+                Vec::new(),
+            ));
+        }
+        self.open = now;
+    }
+
+    fn open_of(&self, held: &[HeldSet], notes: &[Note]) -> BTreeSet<Open> {
+        let changes = held.iter().flat_map(|set| {
+            set.changes
+                .iter()
+                .filter(|change| self.names.addresses.contains(&change.address))
+                .map(|change| Open {
+                    address: change.address.to_string(),
+                    what: change.what.clone(),
+                    before: change.before.clone(),
+                    after: change.after.clone(),
+                    code: None,
+                    rule: "R26".into(),
+                    why: set.reason.clone(),
+                })
+        });
+        let notes = notes.iter().filter(|note| self.names.has(&note.address));
+        let notes = notes.map(|note| Open {
+            address: note.address.clone(),
+            what: String::new(),
+            before: String::new(),
+            after: String::new(),
+            code: Some(note.code),
+            rule: note.rule.clone(),
+            why: note.text.clone(),
+        });
+        changes.chain(notes).collect()
+    }
+
+    /// The newest event first.
+    pub fn into_history(mut self, address: &SmtpAddress, snapshot: Option<&Snapshot>) -> History {
+        self.events.reverse();
+        History {
+            address: address.to_string(),
+            standing: snapshot.map_or_else(Vec::new, |it| standing(address, it)),
+            events: self.events,
+            runs: self.runs,
+            oldest: self.oldest,
+            remarks: Vec::new(),
+        }
+    }
+}
+
+fn standing(address: &SmtpAddress, snapshot: &Snapshot) -> Vec<Standing> {
+    let (mailboxes, accounts) = of_address(address, snapshot);
+    let began = snapshot.head.began;
+    let standing = |side, address: &SmtpAddress, first: i64, changed: i64| Standing {
+        side,
+        address: address.to_string(),
+        first: Moment(first),
+        or_earlier: first <= began,
+        changed: Moment(changed),
+    };
+    let mailboxes = mailboxes
+        .into_iter()
+        .map(|it| standing(super::Side::Exchange, &it.primary, it.first, it.changed));
+    let accounts = accounts
+        .into_iter()
+        .map(|it| standing(super::Side::Zivver, &it.address, it.first, it.changed));
+    mailboxes.chain(accounts).collect()
+}

@@ -1,0 +1,302 @@
+//! R44: what caused each planned change.
+
+use proptest::prelude::*;
+
+use super::{
+    notation::{NOW, Planned, Scene},
+    properties::{cases, world},
+};
+use crate::{
+    action::{ActionOutcome, ActionReport},
+    change::Attribute,
+    memory::Memory,
+    offenders::{Occasion, Part, Refusal, Tried, remember},
+    origin::{Before, Deed, Origin},
+    snapshot::{Head, Left, Snapshot},
+};
+
+fn snapshot(scene: &Scene) -> Snapshot {
+    let planned = scene.plan();
+    let left = Left {
+        world: &planned.world,
+        policy: &scene.policy,
+        matching: &planned.matching,
+        actions: &[],
+        held: &planned.plan.held,
+        notes: &planned.plan.notes,
+    };
+    let head = Head {
+        at: NOW,
+        ..Head::default()
+    };
+    Snapshot::next(None, &left, head)
+}
+
+/// The plan for `now`, with what each change comes from.
+fn compared(then: &Scene, now: &Scene, memory: &Memory, deeds: &[Deed<'_>]) -> Planned {
+    let snapshot = snapshot(then);
+    let before = Before::of(&snapshot, memory, deeds);
+    let mut planned = now.plan();
+    let Planned { world, plan, .. } = &mut planned;
+    plan.approved.state_origins(&before, world);
+    planned
+}
+
+/// `anna@ aliases x@ exchange_changed` for each change.
+fn lines(planned: &Planned) -> Vec<String> {
+    let mut lines = Vec::new();
+    for action in planned.plan.approved.actions() {
+        for change in &action.changes {
+            for (entry, origin) in &change.origins {
+                let (address, attribute) = (&action.address, change.attribute);
+                let line = format!("{address} {attribute:?} {entry}: {origin:?}");
+                lines.push(line.replace("corp.example", ""));
+            }
+        }
+    }
+    lines
+}
+
+fn of(then: &str, now: &str) -> Vec<String> {
+    let (then, now) = (Scene::parse(then), Scene::parse(now));
+    lines(&compared(&then, &now, &now.memory, &[]))
+}
+
+const SETTLED: &str = "
+    mailbox anna@ name=Anna alias=a@ id=anna grants=bert@
+    account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+    people bert@ carl@
+";
+
+#[test]
+fn r44_what_exchange_changed() {
+    let now = "
+        mailbox anna@ disabled name=Anna alias=a@ id=anna grants=bert@
+        account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+        people bert@ carl@
+        mailbox dora@
+    ";
+    assert_eq!(
+        of(SETTLED, now),
+        [
+            "anna@ Active no: ExchangeChanged",
+            "dora@ Name dora: ExchangeChanged"
+        ]
+    );
+    let now = "
+        mailbox anna@ name=Anne alias=b@ id=anna grants=carl@
+        account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+        people bert@ carl@
+    ";
+    assert_eq!(
+        of(SETTLED, now),
+        [
+            "anna@ Name Anne: ExchangeChanged",
+            "anna@ Aliases a@: ExchangeChanged",
+            "anna@ Aliases b@: ExchangeChanged",
+            "anna@ Delegates bert@: ExchangeChanged",
+            "anna@ Delegates carl@: ExchangeChanged",
+        ]
+    );
+    // Whose mailbox is gone.
+    let now = "
+        account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+        people bert@ carl@
+        map anna=u1
+    ";
+    assert_eq!(of(SETTLED, now), ["anna@ Active no: ExchangeChanged"]);
+}
+
+#[test]
+fn r44_what_was_changed_by_hand() {
+    let now = "
+        mailbox anna@ name=Anna alias=a@ id=anna grants=bert@
+        account anna@ as=u1 name=Anne alias=z@ ext=anna delegates=carl@
+        people bert@ carl@
+    ";
+    assert_eq!(
+        of(SETTLED, now),
+        [
+            "anna@ Name Anna: ChangedByHand",
+            "anna@ Aliases a@: ChangedByHand",
+            "anna@ Aliases z@: ChangedByHand",
+            "anna@ Delegates bert@: ChangedByHand",
+            "anna@ Delegates carl@: ChangedByHand",
+        ]
+    );
+    let now = "
+        mailbox anna@ name=Anna alias=a@ id=anna grants=bert@
+        account anna@ off as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+        people bert@ carl@
+    ";
+    assert_eq!(of(SETTLED, now), ["anna@ Active yes: ChangedByHand"]);
+    // The account was deleted.
+    let now = "
+        mailbox anna@ name=Anna id=anna
+        people bert@ carl@
+    ";
+    assert_eq!(of(SETTLED, now), ["anna@ Name Anna: ChangedByHand"]);
+}
+
+#[test]
+fn r44_what_was_not_managed_before() {
+    let then = "
+        domains corp.example
+        mailbox anna@ name=Anna id=anna
+        account anna@ as=u1 name=Anna ext=anna
+        account bert@ as=u2 name=B
+    ";
+    let now = format!("{then}\nmailbox bert@ name=Bert id=bert");
+    let now = now.replace("domains corp.example", "");
+    assert_eq!(of(then, &now), ["bert@ Name Bert: NotManaged"]);
+    // Made by hand since.
+    let now = "
+        mailbox anna@ name=Anna id=anna
+        account anna@ as=u1 name=Anna ext=anna
+        account bert@ as=u2 name=B
+        mailbox carl@ name=Carl id=carl
+        account carl@ as=u3 name=C
+    ";
+    assert!(of(then, now).contains(&"carl@ Name Carl: NotManaged".to_owned()));
+}
+
+#[test]
+fn r44_what_failed_before() {
+    let now = "
+        mailbox anna@ name=Anne alias=a@ id=anna grants=bert@
+        account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@
+        people bert@ carl@
+    ";
+    let (then, now) = (Scene::parse(SETTLED), Scene::parse(now));
+    let planned = now.plan();
+    let mut memory = Memory::default();
+    let delta = &planned.plan.approved.deltas()[0];
+    let refusal = Refusal {
+        part: Part::Account,
+        text: "400".into(),
+    };
+    let tried = Tried {
+        delta,
+        proposed: &planned.plan.proposed[&delta.target],
+        created: None,
+        done: false,
+        refusals: &[refusal],
+    };
+    let occasion = Occasion {
+        world: &planned.world,
+        run: "one",
+        now: NOW,
+        waiting: &planned.plan.waiting,
+    };
+    remember(&mut memory.offenders, &tried, &occasion);
+    let failed = ["anna@ Name Anne: FailedBefore"];
+    assert_eq!(lines(&compared(&then, &now, &memory, &[])), failed);
+
+    // Zivver did not answer, or the lists do not show it yet: that is nobody's hand (R22).
+    let report = |outcome| ActionReport {
+        action: planned.plan.approved.actions()[0].clone(),
+        outcome,
+        problems: Vec::new(),
+    };
+    for (outcome, is_recent) in [
+        (ActionOutcome::Failed, false),
+        (ActionOutcome::Refused, false),
+        (ActionOutcome::Applied, true),
+    ] {
+        let report = report(outcome);
+        let deed = Deed {
+            report: &report,
+            is_recent,
+        };
+        let compared = compared(&then, &now, &Memory::default(), &[deed]);
+        assert_eq!(lines(&compared), failed, "{outcome:?}");
+    }
+    // What was only planned did not fail.
+    let mut report = report(ActionOutcome::Planned);
+    let planned = |report: &ActionReport, then: &Scene| {
+        let deed = Deed {
+            report,
+            is_recent: true,
+        };
+        lines(&compared(then, &now, &Memory::default(), &[deed]))
+    };
+    assert_eq!(
+        planned(&report, &then),
+        ["anna@ Name Anne: ExchangeChanged"]
+    );
+    // A later run says of it what the first one said.
+    assert_eq!(planned(&report, &now), ["anna@ Name Anne: Unchanged"]);
+    let change = &mut report.action.changes[0];
+    change.origins.insert("Anne".into(), Origin::ChangedByHand);
+    assert_eq!(planned(&report, &now), ["anna@ Name Anne: ChangedByHand"]);
+}
+
+#[test]
+fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
+    let then = SETTLED.replace(
+        "account anna@ as=u1 name=Anna",
+        "account anna@ as=u1 name=Other",
+    );
+    let now = SETTLED.replace("mailbox anna@ name=Anna", "mailbox anna@ name=Third");
+    let (then, now) = (Scene::parse(&then), Scene::parse(&now));
+    // Since the snapshot a run for some accounts has given it the name.
+    let wrote = then.plan().plan.approved.actions()[0].clone();
+    for (is_recent, expected) in [
+        (true, "anna@ Name Third: ExchangeChanged"),
+        (false, "anna@ Name Third: ChangedByHand"),
+    ] {
+        let report = ActionReport {
+            action: wrote.clone(),
+            outcome: ActionOutcome::Applied,
+            problems: Vec::new(),
+        };
+        let deed = Deed {
+            report: &report,
+            is_recent,
+        };
+        let compared = compared(&then, &now, &Memory::default(), &[deed]);
+        assert_eq!(lines(&compared), [expected]);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn r44_each_change_has_one_origin_and_what_differs_is_by_hand(then in world(), now in world()) {
+        let (then, now) = (Scene::parse(&then.join("\n")), Scene::parse(&now.join("\n")));
+        let snapshot = snapshot(&then);
+        let planned = compared(&then, &now, &Memory::default(), &[]);
+        for action in planned.plan.approved.actions() {
+            let account = action.id.as_ref().and_then(|id| snapshot.account(id));
+            for change in &action.changes {
+                let mut entries: Vec<(&String, bool)> =
+                    change.after.iter().map(|it| (it, true)).collect();
+                if change.attribute.is_set() || entries.is_empty() {
+                    entries.extend(change.before.iter().map(|it| (it, false)));
+                }
+                let stated: Vec<&String> = change.origins.keys().collect();
+                let mut expected: Vec<&String> = entries.iter().map(|(it, _)| *it).collect();
+                expected.sort();
+                expected.dedup();
+                prop_assert_eq!(stated, expected);
+                for (entry, comes) in entries {
+                    let Some(then) = account else { continue };
+                    let was = match change.attribute {
+                        Attribute::Aliases => {
+                            then.aliases.iter().any(|it| it.as_str() == entry) == comes
+                        }
+                        Attribute::Name => change.before != [then.name.trim().to_owned()],
+                        Attribute::Active => change.before != [if then.active { "yes" } else { "no" }],
+                        Attribute::Address
+                        | Attribute::ObjectId
+                        | Attribute::SignInKey
+                        | Attribute::Delegates => continue,
+                    };
+                    let is_by_hand = change.origins[entry] == Origin::ChangedByHand;
+                    prop_assert_eq!(is_by_hand, was, "{} {:?}", action.address, change);
+                }
+            }
+        }
+    }
+}

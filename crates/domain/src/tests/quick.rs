@@ -1,0 +1,249 @@
+//! R45: a run that reads no permissions.
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::{
+    notation::{NOW, Planned, Scene},
+    properties::{cases, sound, world},
+    shown::shown,
+};
+use crate::{
+    accounts::AccountKind,
+    delta::{Activity, Delta, Target},
+    guard::Class,
+    ledger::Ledger,
+    memory::{Ineffective, Memory},
+    mode::Depth,
+    note::Code,
+    source::Question,
+};
+
+fn plan_of(text: &str) -> String {
+    shown(&Scene::parse(text).plan())
+}
+
+#[test]
+fn r45_status_names_addresses_aliases_and_new_users_need_no_permissions() {
+    let world = "
+        mailbox new@ id=new alias=n@ grants=anna@
+        mailbox anna@ name=Anna_B alias=a@
+        account anna@ ext=anna delegates=ben@
+        mailbox ben@ disabled
+        account ben@ ext=ben
+        mailbox carla.c@ id=carla
+        account carla@ ext=carla
+        account gone@ ext=gone
+        mailbox back@
+        account back@ off
+        shared desk@ name=Desk_1 alias=d@
+        functional desk@ members=anna,ben
+    ";
+    assert_snapshot!(plan_of(&format!("quick\n{world}")), @r"
+    update anna@; name -anna +Anna B; aliases +a@
+    resume back@; active -no +yes
+    suspend ben@; active -yes +no
+    rename carla@; address -carla@ +carla.c@; name -carla +carla.c
+    update desk@; name -desk +Desk 1; aliases +d@
+    suspend gone@; active -yes +no
+    create new@; name +new; aliases +n@
+    0. new new@: post user [new] key [#new]
+    1. carla@: address [carla.c@] name [carla.c]
+    2. anna@: name [Anna B] aliases [a@] delegates [ben@] key [#anna]
+    3. back@: active [true]
+    4. desk@: name [Desk 1] aliases [d@]
+    5. new new@: name [new] active [true] aliases [n@] delegates [] key [#new]; completes 0; after 0
+    6. ben@: active [false]
+    7. gone@: active [false]
+    ");
+}
+
+#[test]
+fn r45_functional_accounts_keep_their_members_and_their_status() {
+    let world = "
+        shared new@ grants=anna@
+        shared open@ grants=anna@
+        functional open@ members=ben
+        shared closed@
+        functional closed@ members=ben
+        shared empty@ name=Other grants=anna@
+        functional empty@ name=Old
+        functional gone@ ext=gone members=anna
+        functional handmade@ members=anna
+        people anna@ ben@
+    ";
+    assert_snapshot!(plan_of(&format!("quick\n{world}")), @"");
+    // The same world shows what a full run does with them.
+    let full = Scene::parse(world).plan();
+    assert_eq!(
+        full.plan.approved.actions().len() + full.plan.held.len(),
+        6,
+        "{}",
+        shown(&full)
+    );
+    assert!(!shown(&full).contains("handmade@ update"));
+}
+
+#[test]
+fn r45_exchange_is_not_asked_about_functional_accounts() {
+    let scene = Scene::parse(
+        "
+        quick
+        people anna@
+        account gone@ ext=gone
+        functional desk@ ext=desk members=anna
+        ",
+    );
+    let world = scene.world();
+    let matching = crate::matching::match_accounts(&world, &scene.policy, &scene.memory);
+    let asked = crate::diff::absence_questions(&world, &scene.policy, &matching);
+    let asked: Vec<String> = asked
+        .into_iter()
+        .filter_map(|question| match question {
+            Question::Recipient(text) => Some(text),
+            Question::GroupDirectory | Question::Members { .. } => None,
+        })
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.contains(&"gone@corp.example".to_owned()));
+}
+
+#[test]
+fn r45_another_person_gets_no_functional_account_and_a_user_keeps_delegates() {
+    let world = "
+        quick
+        shared desk@ id=new name=New
+        functional desk@ ext=old members=anna
+        mailbox anna@ alias=a@
+        account anna@ delegates=ben@
+        people ben@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update anna@; aliases +a@
+    0. anna@: aliases [a@] delegates [ben@] key [#anna]
+    ");
+}
+
+/// What a run leaves in memory.
+fn settled(scene: &Scene, planned: &Planned) -> Memory {
+    let mut memory = scene.memory.clone();
+    let ledger = Ledger {
+        plan: &planned.plan,
+        world: &planned.world,
+        policy: &scene.policy,
+        matching: &planned.matching,
+        run: "R2",
+        now: NOW,
+        is_for_all: true,
+    };
+    ledger.record_plan(&mut memory);
+    ledger.forget_kept(&mut memory);
+    ledger.settle_baseline(&mut memory, &[Class::Suspend].into());
+    memory
+}
+
+/// R2, R22, R25, R36: what a full run knows of delegations stays until the next full run.
+#[test]
+fn r45_memory_keeps_what_a_quick_run_did_not_look_at() {
+    let text = "
+        baseline mailboxes=5 in_scope=5
+        people anna@
+        shared desk@
+        functional desk@ members=anna
+    ";
+    let mut scene = Scene::parse(text);
+    let entry = Ineffective {
+        times: 1,
+        last: NOW,
+        run: "R1".into(),
+        counted_from: None,
+    };
+    scene
+        .memory
+        .ineffective
+        .insert("desk delegates".into(), entry);
+    scene.memory.held_of.insert(Class::DelegateRemoval, 7);
+    scene.memory.cut_off = true;
+    scene.policy.min_source_ratio = 0.0;
+    let full = settled(&scene, &scene.plan());
+    assert_eq!(full.baseline.map(|it| it.mailboxes), Some(2));
+    assert!(full.ineffective.is_empty() && full.held_of.is_empty() && !full.cut_off);
+    scene.depth = Depth::Quick;
+    let quick = settled(&scene, &scene.plan());
+    assert_eq!(quick.baseline.as_ref().map(|it| it.mailboxes), Some(5));
+    assert_eq!(quick.ineffective, scene.memory.ineffective);
+    assert_eq!(quick.held_of, scene.memory.held_of);
+    assert!(quick.cut_off);
+    // More mailboxes than ever are known at once.
+    scene.memory.baseline.as_mut().unwrap().mailboxes = 1;
+    let grown = settled(&scene, &scene.plan());
+    assert_eq!(grown.baseline.map(|it| it.mailboxes), Some(2));
+}
+
+/// The same source that holds removals in a full run holds suspends in a quick one (R2).
+#[test]
+fn r45_a_source_in_doubt_is_in_doubt_for_a_quick_run() {
+    let world = "
+        quick
+        baseline mailboxes=10 in_scope=10
+        people anna@ ben@
+        account carla@ ext=carla
+    ";
+    assert_snapshot!(plan_of(world), @"held Suspend: carla@ suspend [active] -> [suspended]");
+}
+
+/// What rests on permissions: delegates and members, and whether a functional account is.
+fn rests_on_permissions(planned: &Planned, delta: &Delta) -> bool {
+    let is_named_anew = |target: &Target| match (delta.target, target) {
+        (Target::Existing(owner), Target::Existing(delegate)) => {
+            let users = planned.world.accounts.delegates_of(owner).users;
+            users.contains(delegate)
+        }
+        (Target::Existing(_) | Target::New(_), _) => false,
+    };
+    let is_functional = delta.kind == AccountKind::Functional;
+    !delta.remove_delegates.is_empty()
+        || !delta.add_delegates.iter().all(is_named_anew)
+        || matches!(delta.activity, Some(Activity::Empty(_)))
+        || is_functional
+            && (delta.create.is_some() || delta.activity.is_some() || delta.tie.is_some())
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn r45_a_quick_run_changes_and_holds_nothing_that_rests_on_permissions(lines in world()) {
+        let text = format!("quick\n{}", lines.join("\n"));
+        let scene = Scene::parse(&text);
+        let planned = scene.plan();
+        sound(&planned);
+        for delta in planned.plan.proposed.values() {
+            prop_assert!(!rests_on_permissions(&planned, delta), "{text}\n{}", shown(&planned));
+        }
+        let is_unknown = |note: &crate::note::Note| note.code == Code::DelegationsUnknown;
+        prop_assert!(!planned.plan.notes.iter().any(is_unknown), "{}", shown(&planned));
+        // R22, R47: nothing that is remembered ends.
+        prop_assert_eq!(&planned.plan.rejections, &scene.memory.rejections);
+    }
+
+    /// Nobody is suspended, resumed or created by a quick run whom a full one leaves as they are.
+    #[test]
+    fn r45_a_quick_run_does_what_a_full_one_does_with_users(lines in world()) {
+        // Which mailbox is gone, its permissions tell.
+        let lines: Vec<String> = lines.into_iter().filter(|line| !line.contains("grants=gone")).collect();
+        let full = Scene::parse(&lines.join("\n"));
+        let mut quick = full.clone();
+        quick.depth = Depth::Quick;
+        let (full, quick) = (full.plan(), quick.plan());
+        for (target, delta) in &quick.plan.proposed {
+            if delta.kind == AccountKind::Functional {
+                continue;
+            }
+            let other = full.plan.proposed.get(target);
+            let is_same = other.is_some_and(|it| it.activity == delta.activity && it.create == delta.create);
+            let changes = delta.activity.is_some() || delta.create.is_some();
+            prop_assert!(!changes || is_same, "{}\nfull\n{}\nquick\n{}", lines.join("\n"), shown(&full), shown(&quick));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The access review (R43), from the last snapshot.
+
+use std::fmt::{self, Write as _};
+
+use super::{
+    CliError, Status,
+    args::{AccessArgs, AccessFormat},
+    history::Stored,
+    output::{self, BOLD, DIM, Output, YELLOW},
+    report_file::check_folder,
+    text::inert,
+    words,
+};
+use crate::render::{
+    access::{self, changes, coverage, exchange, granted, in_zivver_since, remark, since_words},
+    csv::Separator,
+    html::access::View,
+};
+use domain::snapshot::access::{By, Filter, Named, Review, Row};
+
+pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, CliError> {
+    let format = match (args.format, output.is_json(), args.separator) {
+        (Some(AccessFormat::Html | AccessFormat::Json) | None, _, Some(_)) => {
+            return Err(CliError::Failed(
+                "--separator is for CSV: remove it, or add --format csv".to_owned(),
+            ));
+        }
+        (None, true, None) => Some(AccessFormat::Json),
+        (format, _, _) => format,
+    };
+    if let Some(file) = &args.out {
+        check_folder(file)?;
+    }
+    let by = By::from(args.by);
+    let filter = Filter::new(&args.texts, by, args.changed);
+    let stored = Stored::open().await?;
+    let since = args.since.map(|since| since.0);
+    let review = stored.records().review(&filter, since).await?;
+    let page = match format {
+        None => page(&review, by),
+        Some(AccessFormat::Json) => output::json(&review)?,
+        Some(AccessFormat::Csv) => access::table(
+            &review,
+            args.separator.map(Separator::from).unwrap_or_default(),
+        ),
+        Some(AccessFormat::Html) => View {
+            review: &review,
+            by,
+            search: None,
+        }
+        .page(),
+    };
+    match &args.out {
+        None if format.is_none() => output.page(&page)?,
+        None => output.print(&page)?,
+        Some(file) => {
+            let shown = file.display().to_string();
+            let shown = inert(&shown);
+            std::fs::write(file, page)
+                .map_err(|error| CliError::Failed(format!("cannot write {shown}: {error}")))?;
+            output.say(&format!("The access review is in {shown}."));
+        }
+    }
+    Ok(Status::InSync)
+}
+
+fn page(review: &Review, by: By) -> String {
+    let mut out = String::new();
+    write(&mut out, review, by).expect("writing to a string does not fail");
+    out
+}
+
+fn write(out: &mut String, review: &Review, by: By) -> fmt::Result {
+    writeln!(
+        out,
+        "{BOLD}Access review{BOLD:#} as of {}, run {}, tenant {}",
+        words::local(&review.at.to_string()),
+        inert(&review.run),
+        inert(&review.tenant_id)
+    )?;
+    writeln!(out, "{}", coverage(&review.coverage))?;
+    if let Some(compared) = &review.compared {
+        writeln!(
+            out,
+            "compared with {}, run {}: {}",
+            words::local(&compared.at.to_string()),
+            inert(&compared.run),
+            words::number(review.changed as u64, "change", "changes")
+        )?;
+    }
+    for remark in &review.remarks {
+        writeln!(out, "{YELLOW}note{YELLOW:#} {}", inert(remark))?;
+    }
+    if review.rows.is_empty() {
+        writeln!(out, "\nNothing fits the question.")?;
+    }
+    let mut above: Option<&Named> = None;
+    for row in &review.rows {
+        let unknown = access::person(row);
+        let person = row.person.as_ref().unwrap_or(&unknown);
+        let (group, other) = match by {
+            By::Mailbox => (&row.mailbox, person),
+            By::Person => (person, &row.mailbox),
+        };
+        if above != Some(group) {
+            writeln!(
+                out,
+                "\n{BOLD}{}{BOLD:#}{}",
+                inert(&group.address),
+                Name(group)
+            )?;
+        }
+        write_row(out, row, other)?;
+        above = match by {
+            By::Mailbox => Some(&row.mailbox),
+            By::Person => row.person.as_ref(),
+        };
+    }
+    Ok(())
+}
+
+fn write_row(out: &mut String, row: &Row, other: &Named) -> fmt::Result {
+    let how = exchange(row);
+    write!(
+        out,
+        "  {}{}  {}",
+        inert(&other.address),
+        Name(other),
+        inert(&how)
+    )?;
+    let since = granted(row).map(|it| &it.since).or(in_zivver_since(row));
+    if let Some(since) = since {
+        write!(out, "  {DIM}since {}{DIM:#}", since_words(since))?;
+    }
+    let why = remark(row);
+    if !why.is_empty() {
+        write!(out, "  {YELLOW}{}{YELLOW:#}", inert(&why))?;
+    }
+    writeln!(out)?;
+    let changes = changes(row);
+    if !changes.is_empty() {
+        writeln!(out, "    {BOLD}{}{BOLD:#}", inert(&changes))?;
+    }
+    Ok(())
+}
+
+/// ` "Anna"`, where there is a name.
+struct Name<'a>(&'a Named);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.name.is_empty() || self.0.name == self.0.address {
+            return Ok(());
+        }
+        write!(f, " \"{}\"", inert(&self.0.name))
+    }
+}

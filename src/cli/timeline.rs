@@ -1,0 +1,176 @@
+//! What happened to one account, and what two runs saw differently (R42).
+
+use std::fmt::{self, Write as _};
+
+use super::{
+    CliError, Status, explanation,
+    history::Stored,
+    output::{BOLD, DIM, Output, YELLOW},
+    text::inert,
+    words,
+};
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        snapshot::{
+            diff::{Differences, differences},
+            history::{Event, Happened, History},
+        },
+    },
+    engine::history::Last,
+    render::timeline,
+};
+
+/// R40: from the last snapshot; `None` where no run has stored one.
+pub(super) async fn explain(
+    address: &SmtpAddress,
+    output: Output,
+) -> Result<Option<Status>, CliError> {
+    let stored = Stored::open().await?;
+    let Some((explained, unreadable)) = stored.records().explained(address).await? else {
+        return Ok(None);
+    };
+    for remark in unreadable {
+        output.say(&format!("{YELLOW}note{YELLOW:#} {}", inert(&remark)));
+    }
+    if explained.unknown.is_some() {
+        output.show(&explained, String::new)?;
+        return Err(CliError::UnknownAddress {
+            address: explained.address,
+            why: format!(
+                "{}; with --live Exchange and Zivver are asked now",
+                explained.verdict
+            ),
+        });
+    }
+    output.show(&explained, || explanation::page(&explained))?;
+    Ok(Some(Status::of_explanation(&explained)))
+}
+
+pub(super) async fn history(
+    address: &SmtpAddress,
+    limit: usize,
+    output: Output,
+) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let history = stored.records().history_of(address, limit).await?;
+    output.show(&history, || page(&history))?;
+    Ok(Status::InSync)
+}
+
+/// `cloud-sync runs diff`
+pub(super) async fn diff(before: &str, after: &str, output: Output) -> Result<Status, CliError> {
+    let stored = Stored::open().await?;
+    let records = stored.records();
+    let before = records.find(before, Last::Any).await?;
+    let after = records.find(after, Last::Any).await?;
+    let before = records.snapshot_of(&before).await?;
+    let after = records.snapshot_of(&after).await?;
+    let differences = differences(&before, &after);
+    output.show(&differences, || differences_page(&differences))?;
+    Ok(Status::InSync)
+}
+
+fn page(history: &History) -> String {
+    let mut out = String::new();
+    write(&mut out, history).expect("writing to a string does not fail");
+    out
+}
+
+fn write(out: &mut String, history: &History) -> fmt::Result {
+    writeln!(out, "{BOLD}{}{BOLD:#}", inert(&history.address))?;
+    for standing in &history.standing {
+        writeln!(
+            out,
+            "  {:<9} {}  {DIM}{}{DIM:#}",
+            timeline::side(standing.side),
+            inert(&standing.address),
+            timeline::standing(standing, words::local)
+        )?;
+    }
+    for remark in &history.remarks {
+        writeln!(out, "  {YELLOW}note{YELLOW:#} {}", inert(remark))?;
+    }
+    let runs = words::number(history.runs as u64, "run", "runs");
+    match &history.oldest {
+        None => return writeln!(out, "\nNo run is kept that could say what happened."),
+        Some(oldest) if history.events.is_empty() => {
+            return writeln!(
+                out,
+                "\nNothing happened in {runs} since {}.",
+                words::local(oldest)
+            );
+        }
+        Some(oldest) => writeln!(out, "  {DIM}{runs} since {}{DIM:#}", words::local(oldest))?,
+    }
+    let mut above = "";
+    for event in &history.events {
+        if event.run != above {
+            writeln!(
+                out,
+                "\n{BOLD}{}{BOLD:#}  {}, {}  {DIM}{}{DIM:#}",
+                words::local(&event.started),
+                words::mode(event.mode),
+                words::trigger(event.trigger),
+                inert(&event.run)
+            )?;
+            above = &event.run;
+        }
+        write_event(out, event, &history.address)?;
+    }
+    Ok(())
+}
+
+fn write_event(out: &mut String, event: &Event, address: &str) -> fmt::Result {
+    let style = match event.what {
+        Happened::Action { .. } => BOLD,
+        Happened::Held { .. } => YELLOW,
+        Happened::Noted { .. } | Happened::NoLonger { .. } => DIM,
+    };
+    write!(
+        out,
+        "  {style}{}{style:#}",
+        inert(&timeline::headline(event))
+    )?;
+    if event.address != address {
+        write!(out, "  {}", inert(&event.address))?;
+    }
+    writeln!(out)?;
+    for detail in timeline::details(event) {
+        writeln!(out, "    {}", inert(&detail))?;
+    }
+    Ok(())
+}
+
+fn differences_page(differences: &Differences) -> String {
+    let mut out = String::new();
+    write_differences(&mut out, differences).expect("writing to a string does not fail");
+    out
+}
+
+fn write_differences(out: &mut String, differences: &Differences) -> fmt::Result {
+    let (before, after) = (&differences.before, &differences.after);
+    writeln!(
+        out,
+        "From run {} ({}) to run {} ({}): {}",
+        inert(&before.run),
+        words::local(&before.at.to_string()),
+        inert(&after.run),
+        words::local(&after.at.to_string()),
+        words::number(
+            differences.differences.len() as u64,
+            "difference",
+            "differences"
+        )
+    )?;
+    let mut above = None;
+    for it in &differences.differences {
+        if above != Some((it.side, &it.address)) {
+            let side = timeline::side(it.side);
+            writeln!(out, "\n{BOLD}{side}{BOLD:#} {}", inert(&it.address))?;
+            above = Some((it.side, &it.address));
+        }
+        writeln!(out, "  {}", inert(&timeline::difference(it)))?;
+    }
+    Ok(())
+}

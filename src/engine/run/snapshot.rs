@@ -1,0 +1,73 @@
+//! R42: what a run that saw everybody leaves for later questions.
+
+use std::borrow::Cow;
+
+use super::Running;
+use crate::{
+    domain::{
+        action::ActionReport,
+        report::RunState,
+        snapshot::{Earlier, Head, Left, Line, lines},
+    },
+    engine::{fetch::Fetched, snapshots::newest},
+};
+
+impl Running<'_> {
+    /// Without one, later questions are answered from the run before: the run itself went well.
+    pub(super) async fn keep_snapshot(&mut self, fetched: &Fetched) {
+        if !self.is_for_all() || self.report.state == RunState::Continues {
+            return;
+        }
+        let result = self.save_snapshot(fetched).await;
+        match result {
+            Ok(unreadable) => self.report.warnings.extend(unreadable),
+            Err(error) => self.report.warnings.push(format!(
+                "the snapshot of this run is not stored, so the access review and explain show an earlier run: {error} (R42)"
+            )),
+        }
+    }
+
+    /// Gives what could not be read of earlier ones.
+    async fn save_snapshot(
+        &self,
+        fetched: &Fetched,
+    ) -> Result<Vec<String>, crate::engine::RunError> {
+        let before = newest(
+            &self.engine.records().await?,
+            || Earlier::of(&fetched.world),
+            |earlier, line: Line| earlier.take(&line),
+        )
+        .await?;
+        let earlier = before
+            .found
+            .map_or_else(Earlier::default, |(_, earlier)| earlier);
+        let left = Left {
+            world: &fetched.world,
+            policy: &fetched.policy,
+            matching: &fetched.matching,
+            actions: &self.deeds(),
+            held: &self.report.held,
+            notes: &self.report.skipped,
+        };
+        let head = Head {
+            run: self.id.to_string(),
+            at: self.engine.now().as_second(),
+            ..Head::default()
+        };
+        let saved = self
+            .state
+            .save_snapshot(&self.id, lines(&left, &earlier, head));
+        let bytes = saved.await?;
+        tracing::debug!(bytes, "the snapshot is stored");
+        Ok(before.unreadable)
+    }
+
+    /// R34: also what earlier invocations did.
+    fn deeds(&self) -> Cow<'_, [ActionReport]> {
+        if self.earlier.deeds.is_empty() {
+            return Cow::Borrowed(&self.report.actions);
+        }
+        let deeds = self.earlier.deeds.clone();
+        Cow::Owned(deeds.followed_by(self.report.actions.clone()))
+    }
+}

@@ -1,0 +1,261 @@
+//! R42: the snapshots of earlier runs. One that is missing or cannot be read costs an answer, never a run.
+
+use futures::StreamExt;
+
+use super::{
+    RunError,
+    history::{Past, Records},
+};
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        explain::Explanation,
+        report::Report,
+        snapshot::{
+            Line, Snapshot,
+            access::{Filter, Review, review},
+            explained,
+            history::{Collector, History, Names},
+        },
+    },
+    state::RunId,
+};
+
+/// The newest runs, among which there is a snapshot as a rule.
+const RUNS_ENOUGH: usize = 100;
+
+/// How far back a snapshot is looked for.
+const RUNS_MAX: usize = 2_000;
+
+/// How many reports are read at once.
+const REPORTS_AT_ONCE: usize = 8;
+
+/// How many that cannot be read are passed over.
+const UNREADABLE_MAX: usize = 5;
+
+/// What was found, and what was passed over, each in one line.
+#[derive(Debug)]
+pub struct Looked<T> {
+    pub found: Option<(RunId, T)>,
+    pub unreadable: Vec<String>,
+}
+
+impl<T> Default for Looked<T> {
+    fn default() -> Self {
+        Self {
+            found: None,
+            unreadable: Vec::new(),
+        }
+    }
+}
+
+/// The newest snapshot that can be read, collected by `take` from what `begin` gives.
+pub(super) async fn newest<T>(
+    records: &Records<'_>,
+    begin: impl Fn() -> T,
+    take: impl Fn(&mut T, Line),
+) -> Result<Looked<T>, RunError> {
+    records.newest_of(RUNS_ENOUGH, |_| true, begin, take).await
+}
+
+impl Records<'_> {
+    /// The newest snapshot that can be read: the lines that `keep` wants.
+    pub async fn snapshot(
+        &self,
+        keep: impl Fn(&Line) -> bool,
+    ) -> Result<Looked<Snapshot>, RunError> {
+        self.newest_that(|_| true, Snapshot::default, collect(keep))
+            .await
+    }
+
+    /// The newest one that was made at or before `at` (epoch seconds); the oldest, if all are newer.
+    pub async fn snapshot_at(&self, at: i64) -> Result<Looked<Snapshot>, RunError> {
+        let all = |_: &Line| true;
+        let is_old = |past: &Past| past.run.facts().ended.is_some_and(|ended| ended <= at);
+        let found = self
+            .newest_that(is_old, Snapshot::default, collect(all))
+            .await?;
+        if found.found.is_some() {
+            return Ok(found);
+        }
+        let mut oldest = None;
+        for past in self.with_snapshots(RUNS_MAX).await?.into_iter().rev() {
+            let mut snapshot = Snapshot::default();
+            if let Ok(true) = self
+                .state
+                .snapshot(&past.id, |line| snapshot.push(line))
+                .await
+            {
+                oldest = Some((past.id, snapshot));
+                break;
+            }
+        }
+        Ok(Looked {
+            found: oldest,
+            unreadable: found.unreadable,
+        })
+    }
+
+    /// R43: from the newest snapshot, compared with what was at `since` (epoch seconds).
+    pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let Some((_, now)) = looked.found else {
+            return Err(RunError::NoSnapshot);
+        };
+        let mut remarks = looked.unreadable;
+        let then = match since {
+            Some(at) => {
+                let looked = self.snapshot_at(at).await?;
+                remarks.extend(looked.unreadable);
+                let then = looked.found.map(|(_, then)| then);
+                if then.as_ref().is_some_and(|then| then.head.at > at) {
+                    remarks.push(
+                        "no snapshot is as old as that day, so it is compared with the oldest one"
+                            .into(),
+                    );
+                }
+                then
+            }
+            None => None,
+        };
+        Ok(Review {
+            remarks,
+            ..review(&now, then.as_ref(), filter)
+        })
+    }
+
+    /// R40: from the newest snapshot, with what was passed over; `None` before the first one.
+    pub async fn explained(
+        &self,
+        address: &SmtpAddress,
+    ) -> Result<Option<(Explanation, Vec<String>)>, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let Some((run, snapshot)) = looked.found else {
+            return Ok(None);
+        };
+        let report = self.report(&run).await?;
+        let explained = explained(address, &snapshot, &report);
+        Ok(Some((explained, looked.unreadable)))
+    }
+
+    /// R42: what the newest `limit` runs did to one account.
+    pub async fn history_of(
+        &self,
+        address: &SmtpAddress,
+        limit: usize,
+    ) -> Result<History, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let snapshot = looked.found.map(|(_, snapshot)| snapshot);
+        let past = self.past(limit).await?;
+        let mut remarks = looked.unreadable;
+        remarks.extend(past.unreadable);
+        let mut collector = Collector::new(Names::of(address, snapshot.as_ref()));
+        let ended = past
+            .runs
+            .into_iter()
+            .rev()
+            .filter(|past| past.run.has_planned());
+        let mut reports = futures::stream::iter(ended)
+            .map(|past| async move { (self.state.report::<Report>(&past.id).await, past) })
+            .buffered(REPORTS_AT_ONCE);
+        while let Some((report, past)) = reports.next().await {
+            match report {
+                Ok(Some(report)) => collector.add(&report, past.run.facts().saw_everybody()),
+                Ok(None) => {}
+                Err(error) => remarks.push(format!(
+                    "the report of run {} is passed over: {error}",
+                    past.id
+                )),
+            }
+        }
+        drop(reports);
+        Ok(History {
+            remarks,
+            ..collector.into_history(address, snapshot.as_ref())
+        })
+    }
+
+    /// The snapshot of one run.
+    pub async fn snapshot_of(&self, run: &RunId) -> Result<Snapshot, RunError> {
+        let mut snapshot = Snapshot::default();
+        let has_one = self.state.snapshot(run, |line| snapshot.push(line)).await?;
+        if has_one {
+            Ok(snapshot)
+        } else {
+            Err(RunError::NoSnapshotOf(run.clone()))
+        }
+    }
+
+    /// Runs that may have one, the newest first.
+    async fn with_snapshots(&self, limit: usize) -> Result<Vec<Past>, RunError> {
+        let runs = self.past(limit).await?.runs.into_iter();
+        Ok(runs
+            .filter(|past| past.run.facts().saw_everybody())
+            .collect())
+    }
+
+    async fn newest_that<T>(
+        &self,
+        is_wanted: impl Fn(&Past) -> bool,
+        begin: impl Fn() -> T,
+        take: impl Fn(&mut T, Line),
+    ) -> Result<Looked<T>, RunError> {
+        let looked = self
+            .newest_of(RUNS_ENOUGH, &is_wanted, &begin, &take)
+            .await?;
+        if looked.found.is_some() {
+            return Ok(looked);
+        }
+        self.newest_of(RUNS_MAX, &is_wanted, &begin, &take).await
+    }
+
+    async fn newest_of<T>(
+        &self,
+        limit: usize,
+        is_wanted: impl Fn(&Past) -> bool,
+        begin: impl Fn() -> T,
+        take: impl Fn(&mut T, Line),
+    ) -> Result<Looked<T>, RunError> {
+        let mut looked = Looked::default();
+        for past in self
+            .with_snapshots(limit)
+            .await?
+            .into_iter()
+            .filter(is_wanted)
+        {
+            let mut collected = begin();
+            match self
+                .state
+                .snapshot(&past.id, |line| take(&mut collected, line))
+                .await
+            {
+                Ok(true) => {
+                    looked.found = Some((past.id, collected));
+                    break;
+                }
+                // A run of an earlier version, or one whose snapshot could not be stored.
+                Ok(false) => {}
+                Err(error) if looked.unreadable.len() < UNREADABLE_MAX => {
+                    looked.unreadable.push(format!(
+                        "the snapshot of run {} is passed over: {error} (R42)",
+                        past.id
+                    ));
+                }
+                Err(_) => break,
+            }
+        }
+        Ok(looked)
+    }
+}
+
+fn is_no_decision(line: &Line) -> bool {
+    !matches!(line, Line::Decision(_))
+}
+
+fn collect(keep: impl Fn(&Line) -> bool) -> impl Fn(&mut Snapshot, Line) {
+    move |snapshot, line| {
+        if keep(&line) {
+            snapshot.push(line);
+        }
+    }
+}

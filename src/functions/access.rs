@@ -1,0 +1,112 @@
+//! `GET /access`: the access review (R43), from the last snapshot.
+
+use serde_json::json;
+
+use super::{AccessQuery, Format, Problem, Response, views};
+use crate::{
+    domain::{
+        address::SmtpAddress,
+        explain::Explanation,
+        snapshot::{access::Review, history::History},
+    },
+    engine::{Engine, RunError},
+    render::{
+        access,
+        csv::Separator,
+        html::access::{PAGE_ROWS, Search, View},
+    },
+};
+
+/// The newest runs that the page of an account looks at.
+const HISTORY_RUNS: usize = 100;
+
+pub(super) async fn access(
+    engine: &Engine,
+    query: &AccessQuery,
+    base: &str,
+) -> Result<Response, Problem> {
+    let since = query.since.as_ref().map(|(_, at)| *at);
+    let review = async { engine.records().await?.review(&query.filter(), since).await };
+    let review = review.await.map_err(|error| Problem::from(&error))?;
+    Ok(match query.format {
+        Format::Json => json(review, query.page),
+        Format::Csv => views::download(
+            Format::Csv,
+            "cloud-sync-access.csv",
+            access::table(&review, Separator::default()),
+        ),
+        Format::Html => {
+            let since = query.since.as_ref();
+            let search = Search {
+                home: base,
+                text: &query.text,
+                since: since.map_or("", |(day, _)| day),
+                only_changed: query.only_changed,
+                page: query.page,
+            };
+            let view = View {
+                review: &review,
+                by: query.by,
+                search: Some(search),
+            };
+            views::page(200, view.page())
+        }
+    })
+}
+
+/// R40, R42: what both sides say of an address, or where they cannot be read what the last snapshot says; for a page also
+/// what happened to it.
+pub(super) async fn account(
+    engine: &Engine,
+    address: &SmtpAddress,
+    format: Format,
+) -> Result<(Explanation, Option<History>), Problem> {
+    let explanation = match engine.explain(address).await {
+        Ok(explanation) => explanation,
+        Err(error) => match before(engine, address, &error).await {
+            Some(explanation) => explanation,
+            None => return Err(Problem::from(&error)),
+        },
+    };
+    if format != Format::Html || explanation.unknown.is_some() {
+        return Ok((explanation, None));
+    }
+    let history = async {
+        engine
+            .records()
+            .await?
+            .history_of(address, HISTORY_RUNS)
+            .await
+    };
+    let history = history.await.inspect_err(|error| {
+        tracing::warn!("the history of an account cannot be read: {error}");
+    });
+    Ok((explanation, history.ok()))
+}
+
+async fn before(engine: &Engine, address: &SmtpAddress, error: &RunError) -> Option<Explanation> {
+    if !error.is_of_a_service() {
+        return None;
+    }
+    let records = engine.records().await.ok()?;
+    let (explanation, _) = records.explained(address).await.ok()??;
+    tracing::warn!("explained from the last snapshot: {error}");
+    Some(explanation)
+}
+
+/// One page of rows, if one is asked for.
+fn json(mut review: Review, page: Option<usize>) -> Response {
+    let Some(page) = page else {
+        return Response::json(200, &review);
+    };
+    let skipped = (page - 1).saturating_mul(PAGE_ROWS).min(review.rows.len());
+    review.rows.drain(..skipped);
+    let has_more = review.rows.len() > PAGE_ROWS;
+    review.rows.truncate(PAGE_ROWS);
+    let mut body = json!(review);
+    body["page"] = json!(page);
+    if has_more {
+        body["next_page"] = json!(page + 1);
+    }
+    Response::json(200, &body)
+}

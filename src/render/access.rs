@@ -1,0 +1,176 @@
+//! The words of the access review (R43), and its table.
+
+use super::{
+    csv::{self, Separator},
+    words,
+};
+use domain::snapshot::access::{
+    Changed, Coverage, Granted, InExchange, InZivver, Named, Review, Row, Since,
+};
+
+/// `directly`, or `via SG Care › SG Night`.
+pub fn path(through: &[String]) -> String {
+    if through.is_empty() {
+        "directly".to_owned()
+    } else {
+        format!("via {}", through.join(" › "))
+    }
+}
+
+/// How the person comes to the mailbox in Exchange, where that is or was known.
+pub fn granted(row: &Row) -> Option<&Granted> {
+    match &row.exchange {
+        InExchange::Granted(granted) => Some(granted),
+        InExchange::Unknown { last, .. } => last.as_ref(),
+        InExchange::NotGranted | InExchange::NotRead | InExchange::NoMailbox => None,
+    }
+}
+
+/// What Exchange says, in a few words.
+pub fn exchange(row: &Row) -> String {
+    match &row.exchange {
+        InExchange::Granted(granted) => path(&granted.through),
+        InExchange::NotGranted => "no".to_owned(),
+        InExchange::Unknown { last: None, .. } => "unknown".to_owned(),
+        InExchange::Unknown {
+            last: Some(last), ..
+        } => format!("unknown, last known {}", path(&last.through)),
+        InExchange::NotRead => "not asked: not synchronised".to_owned(),
+        InExchange::NoMailbox => "no mailbox".to_owned(),
+    }
+}
+
+/// What Zivver says.
+pub fn zivver(row: &Row) -> &'static str {
+    match row.zivver {
+        InZivver::Delegate { .. } => "yes",
+        InZivver::NoDelegate => "no",
+        InZivver::NoAccount => "no account",
+    }
+}
+
+/// Why the two sides differ, or what is not known; empty where they agree.
+pub fn remark(row: &Row) -> String {
+    match (&row.exchange, &row.zivver) {
+        (InExchange::Unknown { reason, .. }, _) => format!("unknown: {reason} (R11)"),
+        (InExchange::Granted(granted), InZivver::NoDelegate | InZivver::NoAccount) => {
+            match &granted.left_out {
+                // The reason has the rule of its own, if there is one.
+                Some(reason) if reason.ends_with(')') => format!("left out in Zivver: {reason}"),
+                Some(reason) => format!("left out in Zivver: {reason} (R12)"),
+                None => "not in Zivver yet".to_owned(),
+            }
+        }
+        (InExchange::NotGranted, InZivver::Delegate { .. }) => "only in Zivver".to_owned(),
+        (
+            InExchange::Granted(_)
+            | InExchange::NotGranted
+            | InExchange::NotRead
+            | InExchange::NoMailbox,
+            _,
+        ) => String::new(),
+    }
+}
+
+/// When it was first seen, as RFC 3339, and whether it may be older.
+pub fn since_words(since: &Since) -> String {
+    let day = since.at.to_string();
+    let day = day.split('T').next().unwrap_or_default();
+    if since.or_earlier {
+        format!("{day} or earlier")
+    } else {
+        day.to_owned()
+    }
+}
+
+pub fn in_zivver_since(row: &Row) -> Option<&Since> {
+    match &row.zivver {
+        InZivver::Delegate { since } => Some(since),
+        InZivver::NoDelegate | InZivver::NoAccount => None,
+    }
+}
+
+pub fn changed(change: &Changed) -> String {
+    match change {
+        Changed::Granted => "granted in Exchange".to_owned(),
+        Changed::Withdrawn => "withdrawn in Exchange".to_owned(),
+        Changed::OtherPath { before } => format!("other path, before {}", path(before)),
+        Changed::DelegateAdded => "added in Zivver".to_owned(),
+        Changed::DelegateRemoved => "removed in Zivver".to_owned(),
+    }
+}
+
+pub fn changes(row: &Row) -> String {
+    let changes: Vec<String> = row.changes.iter().map(changed).collect();
+    changes.join("; ")
+}
+
+/// `all 3120 mailboxes read; 4 unknown`
+pub fn coverage(coverage: &Coverage) -> String {
+    let mailboxes = |count: u32| words::number(count, "mailbox", "mailboxes");
+    let mut parts = vec![format!("all {} read", mailboxes(coverage.mailboxes))];
+    for (count, what) in [
+        (coverage.unknown, "unknown who has access"),
+        (
+            coverage.not_read,
+            "not synchronised, so not asked for access",
+        ),
+        (coverage.rejected, "not understood"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", words::thousands(count.into())));
+        }
+    }
+    parts.join("; ")
+}
+
+/// The name of a person, where there is one.
+pub fn person(row: &Row) -> Named {
+    row.person.clone().unwrap_or_else(|| Named {
+        address: "unknown".to_owned(),
+        name: String::new(),
+    })
+}
+
+const HEADER: [&str; 14] = [
+    "mailbox",
+    "mailbox_name",
+    "kind",
+    "person",
+    "person_name",
+    "exchange",
+    "exchange_since",
+    "zivver",
+    "zivver_since",
+    "remark",
+    "change",
+    "as_of",
+    "run",
+    "coverage",
+];
+
+/// A row for each mailbox and person.
+pub fn table(review: &Review, separator: Separator) -> String {
+    let coverage = coverage(&review.coverage);
+    let since = |since: Option<&Since>| since.map(since_words).unwrap_or_default();
+    let rows = review.rows.iter().map(|row| {
+        let person = person(row);
+        vec![
+            row.mailbox.address.clone(),
+            row.mailbox.name.clone(),
+            row.kind.to_owned(),
+            person.address,
+            person.name,
+            exchange(row),
+            since(granted(row).map(|it| &it.since)),
+            zivver(row).to_owned(),
+            since(in_zivver_since(row)),
+            remark(row),
+            changes(row),
+            review.at.to_string(),
+            review.run.clone(),
+            coverage.clone(),
+        ]
+    });
+    csv::table(&HEADER, rows, separator)
+}

@@ -1,0 +1,232 @@
+//! The access review as a page (R43): for the dashboard with a search, for an auditor to print.
+
+use maud::{Markup, html};
+use percent_encoding::utf8_percent_encode;
+
+use super::{
+    super::{access, words},
+    Links, PATH, Page, Tone, badge, fact, time, value,
+};
+use domain::snapshot::access::{By, Named, Review, Row};
+
+/// What the page shows of a review.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub review: &'a Review,
+    pub by: By,
+    /// The search that it answers; on a page that stands alone there is none.
+    pub search: Option<Search<'a>>,
+}
+
+/// The question, as the form on the page shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The path of the dashboard.
+    pub home: &'a str,
+    pub text: &'a str,
+    /// `2026-10-01`
+    pub since: &'a str,
+    pub only_changed: bool,
+    /// The page that is shown, from 1; `None` for all rows.
+    pub page: Option<usize>,
+}
+
+/// Rows of one page.
+pub const PAGE_ROWS: usize = 200;
+
+impl View<'_> {
+    pub fn page(&self) -> String {
+        let page = Page {
+            title: "Cloud Sync: access review",
+            home: self.search.map(|search| search.home),
+        };
+        page.around(&html! {
+            h1 { "Access review" }
+            p.lead { "Who can open which mailbox, by which path, and since when (R43)." }
+            (self.heading())
+            @if let Some(search) = self.search { (self.form(search)) }
+            @for remark in &self.review.remarks { p.alert.notice { (words::capital(remark)) "." } }
+            (self.rows())
+        })
+    }
+
+    /// What an auditor asks first.
+    fn heading(&self) -> Markup {
+        let review = self.review;
+        let links = Links {
+            home: self.search.map(|search| search.home),
+        };
+        html! {
+            section {
+                dl.list {
+                    (fact("Tenant", value(&review.tenant_id)))
+                    (fact("As of", time(&review.at.to_string())))
+                    (fact("Run", links.run(&review.run)))
+                    (fact("Coverage", access::coverage(&review.coverage)))
+                    @if let Some(compared) = &review.compared {
+                        (fact("Compared with", html! { (time(&compared.at.to_string())) ", run " (links.run(&compared.run)) }))
+                    }
+                }
+                p.soft.small {
+                    "From the snapshot of that run; nothing is asked of Exchange or Zivver. \"Or earlier\": it was there when the first snapshot was made."
+                }
+            }
+        }
+    }
+
+    fn form(&self, search: Search<'_>) -> Markup {
+        let by = |by: By, key: &str, name: &str| {
+            html! { option value=(key) selected[self.by == by] { (name) } }
+        };
+        html! {
+            section {
+                form.line role="search" method="get" action={ (search.home) "/access" } {
+                    input type="hidden" name="format" value="html";
+                    label {
+                        "Mailbox or person"
+                        input type="search" name="q" value=(search.text) autocomplete="off" spellcheck="false";
+                    }
+                    label {
+                        "Grouped by"
+                        " " select name="by" { (by(By::Mailbox, "mailbox", "mailbox")) (by(By::Person, "person", "person")) }
+                    }
+                    label { "Changed since" " " input type="date" name="since" value=(search.since); }
+                    button { "Search" }
+                }
+                ul.links {
+                    li { a href=(self.link(search, "format=csv", None)) { "As CSV" } }
+                    li { a href=(self.link(search, "format=html&page=all", None)) { "All rows, to print" } }
+                    @if !search.since.is_empty() && !search.only_changed {
+                        li { a href=(self.link(search, "format=html&changed=true", None)) { "Only what changed" } }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same question with another end of the address.
+    fn link(&self, search: Search<'_>, end: &str, page: Option<usize>) -> String {
+        let by = match self.by {
+            By::Mailbox => "mailbox",
+            By::Person => "person",
+        };
+        let text = utf8_percent_encode(search.text, PATH).to_string();
+        let page = page.map_or_else(String::new, |page| page.to_string());
+        let parts = [("q", &*text), ("since", search.since), ("page", &page)];
+        let parts = parts.into_iter().filter(|(_, value)| !value.is_empty());
+        let parts: String = parts
+            .map(|(name, value)| ["&", name, "=", value].concat())
+            .collect();
+        format!("{}/access?{end}&by={by}{parts}", search.home)
+    }
+
+    fn rows(&self) -> Markup {
+        let review = self.review;
+        let page = self.search.and_then(|search| search.page);
+        let skipped = page.map_or(0, |page| (page - 1).saturating_mul(PAGE_ROWS));
+        let shown = page.map_or(usize::MAX, |_| PAGE_ROWS);
+        let shown: Vec<&Row> = review.rows.iter().skip(skipped).take(shown).collect();
+        let with_changes = review.compared.is_some();
+        html! {
+            section {
+                h2 {
+                    (words::number(review.total as u64, "row", "rows"))
+                    @if with_changes { ", " (words::thousands(review.changed as u64)) " changed" }
+                }
+                @if shown.is_empty() {
+                    p { "Nothing fits the question." }
+                } @else {
+                    div.scroll tabindex="0" role="region" aria-label="Rows" {
+                        table {
+                            thead {
+                                tr {
+                                    @match self.by {
+                                        By::Mailbox => { th scope="col" { "Mailbox" } th scope="col" { "Person" } },
+                                        By::Person => { th scope="col" { "Person" } th scope="col" { "Mailbox" } },
+                                    }
+                                    th scope="col" { "Exchange" }
+                                    th scope="col" { "Zivver" }
+                                    th scope="col" { "Remark" }
+                                    @if with_changes { th scope="col" { "Change" } }
+                                }
+                            }
+                            tbody {
+                                @for (at, row) in shown.iter().enumerate() {
+                                    (self.row(row, at.checked_sub(1).map(|at| shown[at]), with_changes))
+                                }
+                            }
+                        }
+                    }
+                }
+                @if let (Some(search), Some(page)) = (self.search, page) { (self.pages(search, page)) }
+            }
+        }
+    }
+
+    fn row(&self, row: &Row, above: Option<&Row>, with_changes: bool) -> Markup {
+        let links = Links {
+            home: self.search.map(|search| search.home),
+        };
+        let person = access::person(row);
+        let mailbox = named(&row.mailbox, links);
+        let whom = if row.person.is_some() {
+            named(&person, links)
+        } else {
+            html! { span.soft { "unknown" } }
+        };
+        // The page of a group names it once.
+        let is_same = above.is_some_and(|above| match self.by {
+            By::Mailbox => above.mailbox == row.mailbox,
+            By::Person => above.person == row.person,
+        });
+        let group = match self.by {
+            By::Mailbox => &mailbox,
+            By::Person => &whom,
+        };
+        let remark = access::remark(row);
+        let since = |since| html! { br; span.soft.small { "since " (access::since_words(since)) } };
+        html! {
+            tr {
+                th scope="row" { @if is_same { span.soft { (group) } } @else { (group) } }
+                td { @match self.by { By::Mailbox => (whom), By::Person => (mailbox) } }
+                td {
+                    (access::exchange(row))
+                    @if let Some(granted) = access::granted(row) { (since(&granted.since)) }
+                }
+                td {
+                    (access::zivver(row))
+                    @if let Some(at) = access::in_zivver_since(row) { (since(at)) }
+                }
+                td { (links.text(&remark)) }
+                @if with_changes {
+                    td { @for change in &row.changes { (badge(Tone::Notice, &access::changed(change))) " " } }
+                }
+            }
+        }
+    }
+
+    fn pages(&self, search: Search<'_>, page: usize) -> Markup {
+        let last = self.review.rows.len().div_ceil(PAGE_ROWS).max(1);
+        let end = if search.only_changed {
+            "format=html&changed=true"
+        } else {
+            "format=html"
+        };
+        html! {
+            @if last > 1 {
+                nav aria-label="Pages" {
+                    @if page > 1 { a rel="prev" href=(self.link(search, end, Some(page - 1))) { "Previous" } }
+                    span { "Page " (page) " of " (last) }
+                    @if page < last { a rel="next" href=(self.link(search, end, Some(page + 1))) { "Next" } }
+                }
+            }
+        }
+    }
+}
+
+fn named(named: &Named, links: Links<'_>) -> Markup {
+    html! {
+        (links.value(&named.address))
+        @if !named.name.is_empty() && named.name != named.address { br; span.soft.small { (value(&named.name)) } }
+    }
+}

@@ -1,0 +1,51 @@
+//! R44: what caused the changes of a plan.
+
+use maud::{Markup, html};
+
+use super::{
+    super::{super::words, Links, group},
+    who,
+};
+use domain::{plan::AttributeChange, report::Report};
+
+/// Of one entry; nothing where it is not known.
+pub(super) fn of(change: &AttributeChange, entry: &str) -> Markup {
+    html! {
+        @if let Some(origin) = change.origins.get(entry) {
+            span.soft.small { "(" (words::origin(*origin)) ")" } " "
+        }
+    }
+}
+
+pub(super) fn counts(report: &Report) -> Markup {
+    html! {
+        @if let Some(origins) = words::origins(&report.counts) {
+            p.soft { "What caused the changes (R44): " (origins) "." }
+        }
+    }
+}
+
+/// Apart from the plan, so that the helpdesk learns where to change things.
+pub(super) fn by_hand(report: &Report, links: Links<'_>) -> Markup {
+    let all: Vec<_> = report.by_hand().collect();
+    if all.is_empty() {
+        return Markup::default();
+    }
+    let rows = html! {
+        ul.rows {
+            @for (action, change, entry) in &all {
+                li {
+                    (who(action.address.as_str(), links)) " " (words::attribute(change.attribute)) " "
+                    (links.text(&words::taken_back(change, entry)))
+                }
+            }
+        }
+    };
+    html! {
+        section #by-hand {
+            h2 { "Changed by hand in Zivver" }
+            p { (words::BY_HAND) }
+            (group("What the run makes of them", all.len(), rows))
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What is answered from snapshots: explain without the services, the history of an account, what two runs saw
+//! differently, and the access review (R40, R42, R43).
+
+use std::{fs, path::PathBuf};
+
+use cloud_sync::{
+    domain::{explain::Explanation, report::Report},
+    sandbox::exchange::Tenant,
+};
+use serde_json::Value;
+
+use super::bench::{self, Bench};
+
+impl Bench {
+    /// The program with the place of the state alone: it can ask neither service.
+    fn offline(&self, arguments: &[&str]) -> bench::Ended {
+        bench::program(&[("CLOUD_SYNC__STATE", self.setting("STATE"))], arguments)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Tenant)) {
+        self.sandbox.exchange.with_state(change);
+    }
+
+    fn apply(&self) -> Report {
+        self.run(&["apply", "--json"]).json()
+    }
+
+    fn snapshot(&self, run: &Report) -> PathBuf {
+        self.folder()
+            .join("state/runs")
+            .join(&run.id)
+            .join("snapshot")
+    }
+}
+
+/// Info is open to Anna, and from the second night on to Bob through a group, and not to Anna.
+async fn two_nights() -> (Bench, Report, Report) {
+    let bench = Bench::start(bench::small()).await;
+    let first = bench.apply();
+    bench.change(|tenant| {
+        let members = ["bob@corp.example"];
+        let group = tenant.clone().security_group("SG Care", &members);
+        *tenant = group;
+        tenant
+            .mailbox_mut("info@corp.example")
+            .unwrap()
+            .permissions
+            .clear();
+        tenant.grant("info@corp.example", "SG Care", |_| ());
+    });
+    let second = bench.apply();
+    (bench, first, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
+    let bench = Bench::start(bench::small()).await;
+    let none = bench.offline(&["access"]);
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(
+        none.err.contains("no run has stored a snapshot yet"),
+        "{none:?}"
+    );
+
+    let (bench, first, second) = two_nights().await;
+    let review: Value = bench.offline(&["access", "--json"]).json();
+    assert_eq!(review["run"], second.id);
+    assert_eq!(review["coverage"]["mailboxes"], 4);
+    assert_eq!(review["coverage"]["not_read"], 1);
+    let rows = review["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{review}");
+    assert_eq!(rows[0]["mailbox"]["address"], "info@corp.example");
+    assert_eq!(rows[0]["person"]["address"], "bob@corp.example");
+    assert_eq!(
+        rows[0]["exchange"]["through"],
+        serde_json::json!(["SG Care"])
+    );
+    assert_eq!(rows[0]["exchange"]["since"]["or_earlier"], false);
+    assert_eq!(rows[0]["zivver"]["access"], "delegate");
+
+    let text = bench.offline(&["access", "BOB", "--by", "person"]).out;
+    assert!(
+        text.contains("all 4 mailboxes read; 1 not synchronised"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "\nbob@corp.example \"bob\"\n  info@corp.example \"info\"  via SG Care  since 20"
+        ),
+        "{text}"
+    );
+    let other = bench.offline(&["access", "nobody"]).out;
+    assert!(other.contains("Nothing fits the question"), "{other}");
+
+    // The oldest snapshot is not of 2020, which is said.
+    let compared = bench.offline(&["access", "--since", "2020-01-01"]).out;
+    assert!(
+        compared.contains(&format!("run {}: 2 changes", first.id)),
+        "{compared}"
+    );
+    assert!(
+        compared.contains("no snapshot is as old as that day"),
+        "{compared}"
+    );
+    assert!(
+        compared.contains("withdrawn in Exchange; removed in Zivver"),
+        "{compared}"
+    );
+    assert!(
+        compared.contains("granted in Exchange; added in Zivver"),
+        "{compared}"
+    );
+    let changed: Value = bench
+        .offline(&["access", "--since", "2020-01-01", "--changed", "--json"])
+        .json();
+    assert_eq!(changed["total"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_the_review_is_a_table_for_a_spreadsheet_and_a_page_to_print() {
+    let (bench, _, second) = two_nights().await;
+    let csv = bench
+        .offline(&["access", "--format", "csv", "--separator", ";"])
+        .out;
+    assert!(
+        csv.starts_with("\u{feff}\"mailbox\";\"mailbox_name\";"),
+        "{csv}"
+    );
+    assert!(csv.contains("\"via SG Care\";"), "{csv}");
+    let refused = bench.offline(&["access", "--format", "html", "--separator", ";"]);
+    assert!(
+        refused.err.contains("--separator is for CSV"),
+        "{refused:?}"
+    );
+
+    let file = bench.folder().join("access.html");
+    let file = file.to_str().unwrap();
+    let written = bench.offline(&["access", "--format", "html", "--out", file]);
+    assert_eq!((written.code, &*written.out), (0, ""), "{written:?}");
+    let page = fs::read_to_string(file).unwrap();
+    for said in [
+        "Tenant",
+        "As of",
+        &second.id,
+        "all 4 mailboxes read",
+        "via SG Care",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains("<form"), "it stands alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_a_snapshot_that_cannot_be_read_costs_an_answer_and_no_run() {
+    let (bench, first, second) = two_nights().await;
+    fs::write(bench.snapshot(&second), b"{\"v\":1}").unwrap();
+    let review = bench.offline(&["access", "info"]);
+    assert_eq!(review.code, 0, "{review:?}");
+    assert!(
+        review.out.contains(&format!("run {}", first.id)),
+        "{review:?}"
+    );
+    let passed_over = format!("the snapshot of run {} is passed over", second.id);
+    assert!(review.out.contains(&passed_over), "{review:?}");
+
+    let third = bench.apply();
+    assert_eq!(third.error, None);
+    let warned = third
+        .warnings
+        .iter()
+        .filter(|it| it.starts_with(&passed_over));
+    assert_eq!(warned.count(), 1, "{:?}", third.warnings);
+    // It is passed over once: the new one is whole, and knows since when from the one before.
+    let fourth = bench.apply();
+    assert!(!fourth.warnings.iter().any(|it| it.contains("passed over")));
+    let history = bench.offline(&["history", "anna@corp.example"]).out;
+    assert!(
+        history.contains("first seen by the first snapshot"),
+        "{history}"
+    );
+
+    fs::remove_file(bench.snapshot(&fourth)).unwrap();
+    let review: Value = bench.offline(&["access", "--json"]).json();
+    assert_eq!(review["run"], third.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r40_without_the_services_the_last_snapshot_answers_and_says_from_when() {
+    let (bench, _, second) = two_nights().await;
+    let explained = bench.offline(&["explain", "info@corp.example"]);
+    assert_eq!(explained.code, 0, "{explained:?}");
+    assert!(
+        explained.out.contains("in sync: nothing is to change"),
+        "{explained:?}"
+    );
+    assert!(explained.out.contains("\nas of 20") && explained.out.contains(&second.id));
+    assert!(
+        explained.out.contains("bob@corp.example via SG Care"),
+        "{explained:?}"
+    );
+    let json: Explanation = bench
+        .offline(&["explain", "info@corp.example", "--json"])
+        .json();
+    assert_eq!(json.as_of.unwrap().run, second.id);
+
+    // Exchange has changed since: only --live sees it.
+    bench.change(|tenant| {
+        let info = tenant.mailbox_mut("info@corp.example").unwrap();
+        info.display_name = "Reception".into();
+    });
+    let before = bench.run(&["explain", "info@corp.example"]);
+    assert!(!before.out.contains("Reception"), "{before:?}");
+    let live = bench.run(&["explain", "info@corp.example", "--live"]);
+    assert!(live.out.contains("update is planned"), "{live:?}");
+    assert!(!live.out.contains("as of"), "{live:?}");
+
+    let unknown = bench.offline(&["explain", "inf@corp.example"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(
+        unknown.err.contains("did you mean info@corp.example?"),
+        "{unknown:?}"
+    );
+    assert!(
+        unknown
+            .err
+            .contains("with --live Exchange and Zivver are asked now"),
+        "{unknown:?}"
+    );
+    let held = bench.offline(&["explain", "supplier@corp.example"]);
+    assert_eq!(held.code, 3, "{held:?}");
+    assert!(held.out.contains("suspend is held"), "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_the_history_of_an_account_and_what_two_runs_saw_differently() {
+    let (bench, first, second) = two_nights().await;
+    let history = bench.offline(&["history", "info@corp.example"]).out;
+    let [update, create] = ["  update: done", "  create: done"].map(|it| history.find(it));
+    assert!(
+        update.is_some() && update < create,
+        "the newest first: {history}"
+    );
+    assert!(
+        history.contains("the mailbox has no account (R19)"),
+        "{history}"
+    );
+    let json: Value = bench
+        .offline(&["history", "info@corp.example", "--json"])
+        .json();
+    let events = json["events"].as_array().unwrap();
+    assert_eq!(events[0]["run"], second.id);
+    assert_eq!(
+        events[0]["what"]["changes"][0]["after"][0],
+        "bob@corp.example"
+    );
+    assert_eq!(json["standing"].as_array().unwrap().len(), 2);
+
+    let held = bench.offline(&["history", "supplier@corp.example"]).out;
+    assert_eq!(
+        held.matches("held: suspend").count(),
+        1,
+        "said once: {held}"
+    );
+
+    let diff = bench.offline(&["runs", "diff", &first.id, &second.id]).out;
+    assert!(diff.contains("Exchange info@corp.example\n  full access − anna@corp.example\n  full access + bob@corp.example via SG Care\n"), "{diff}");
+    assert!(diff.contains("Zivver info@corp.example\n  full access − anna@corp.example\n  full access + bob@corp.example\n"), "{diff}");
+    assert!(diff.contains("4 differences"), "{diff}");
+    let same = bench.offline(&["runs", "diff", "last", "last"]).out;
+    assert!(same.contains("0 differences"), "{same}");
+    let scoped: Report = bench.run(&["apply", "bob@corp.example", "--json"]).json();
+    let none = bench.offline(&["runs", "diff", &first.id, &scoped.id]);
+    assert!(none.err.contains("has no snapshot"), "{none:?}");
+}

@@ -1,0 +1,23 @@
+//! R44: what caused the changes, on a terminal.
+
+use super::bench::{self, Bench};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r44_a_terminal_lists_what_was_changed_by_hand() {
+    let bench = Bench::start(bench::small()).await;
+    let first = bench.run(&["preview"]);
+    assert!(!first.out.contains("R44"), "{}", first.out);
+    bench.sandbox.zivver.with_state(|zivver| {
+        zivver.user_mut("anna@corp.example").unwrap().name = "By Hand".to_owned();
+    });
+    let preview = bench.run(&["preview", "--verbose"]);
+    for text in [
+        "Changed by hand in Zivver 1 change",
+        "! anna@corp.example  name By Hand → ",
+        "what caused the changes (R44): 1 changed by hand in Zivver",
+        "  changed by hand in Zivver\n",
+        "  neither side changed\n",
+    ] {
+        assert!(preview.out.contains(text), "{text}: {}", preview.out);
+    }
+}

@@ -1,0 +1,56 @@
+//! R45: what a quick run must not change.
+
+use std::collections::BTreeSet;
+
+use cloud_sync::sandbox::zivver::{Group, Organisation, User};
+
+use super::oracle::{Oracle, id_of};
+
+/// The accounts behind the delegates of a user, by the addresses of that time. What is nobody's is not compared (R22).
+fn delegates(user: &User, at_first: &Organisation, then: &Organisation) -> BTreeSet<String> {
+    let named = user.delegates.iter();
+    named
+        .filter_map(|it| id_of(then, it).or_else(|| id_of(at_first, it)))
+        .collect()
+}
+
+fn members(group: &Group, organisation: &Organisation) -> BTreeSet<String> {
+    let is_user = |id: &&String| organisation.users.iter().any(|it| it.id == **id);
+    group.members.iter().filter(is_user).cloned().collect()
+}
+
+impl Oracle {
+    /// Nothing that rests on permissions: no delegate, no member, and no functional account comes or goes.
+    pub(super) fn changed_quickly(
+        &mut self,
+        at: usize,
+        before: &Organisation,
+        after: &Organisation,
+    ) {
+        let at_first = self.invocations[at].before.clone();
+        let mut found = Vec::new();
+        for group in &after.groups {
+            match before.groups.iter().find(|it| it.id == group.id) {
+                None => found.push(format!("{} was created", group.external_id)),
+                Some(old) if members(old, before) != members(group, after) => {
+                    found.push(format!("the members of {} were changed", group.external_id));
+                }
+                Some(_) => {}
+            }
+        }
+        // A list that lags may have shown other delegates, which are sent along (R23).
+        let users = after.users.iter().filter(|_| self.lag.is_zero());
+        for user in users {
+            let old = before.users.iter().find(|it| it.id == user.id);
+            let had = old.map(|it| delegates(it, &at_first, before));
+            let has = delegates(user, &at_first, after);
+            let is_written = old.is_none_or(|it| it.delegates != user.delegates);
+            if is_written && had.unwrap_or_default() != has {
+                found.push(format!("the delegates of {} were changed", user.user_name));
+            }
+        }
+        for text in found {
+            self.violation(at, format!("{text} by a quick run (R45)"));
+        }
+    }
+}
