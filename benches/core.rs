@@ -100,6 +100,7 @@ fn report() -> Report {
     );
     let actions = made.approved.actions().iter();
     report.actions.extend(actions.map(|action| ActionReport {
+        left: Vec::new(),
         action: action.clone(),
         outcome: ActionOutcome::Planned,
         problems: Vec::new(),

@@ -90,8 +90,7 @@ fn write_kind(
         words::meaning(kind)
     )?;
     for shown in actions.iter().take(limit(detail)) {
-        let (end, problems) = (shown.outcome, &shown.problems);
-        write_action_with_end(out, &shown.action, detail, Some((end, problems)))?;
+        write_action_with_end(out, &shown.action, detail, Some(shown))?;
     }
     write_more(out, actions.len(), detail)?;
     writeln!(out)
@@ -110,7 +109,7 @@ fn write_action_with_end(
     out: &mut String,
     action: &Action,
     detail: DetailArgs,
-    end: Option<(ActionOutcome, &Vec<String>)>,
+    end: Option<&ActionReport>,
 ) -> fmt::Result {
     let (sign, style) = mark(action.kind);
     write!(
@@ -119,23 +118,34 @@ fn write_action_with_end(
         inert(action.address.as_str()),
         words::account(action.account)
     )?;
-    match end {
-        None | Some((ActionOutcome::Planned, _)) => {}
-        Some((ended, _)) => {
-            let style = end_style(ended);
-            write!(out, "  {style}{}{style:#}", words::action_outcome(ended))?;
-        }
+    let ended = end.map(|end| end.outcome);
+    if let Some(ended) = ended.filter(|ended| *ended != ActionOutcome::Planned) {
+        let style = end_style(ended);
+        write!(out, "  {style}{}{style:#}", words::action_outcome(ended))?;
     }
     writeln!(out)?;
     for change in &action.changes {
         write_change(out, change, detail)?;
     }
-    if let Some((_, problems)) = end {
-        for problem in problems {
+    if let Some(end) = end {
+        write_left(out, &end.left, detail)?;
+        for problem in &end.problems {
             writeln!(out, "      {RED}{}{RED:#}", inert(problem))?;
         }
     }
     write_reasons(out, &action.reasons, detail)
+}
+
+/// R34: what the end of the run left of an action, from what is in Zivver now.
+fn write_left(out: &mut String, left: &[AttributeChange], detail: DetailArgs) -> fmt::Result {
+    if left.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "      {YELLOW}{}:{YELLOW:#}", words::NOT_MADE)?;
+    for change in left {
+        write_change(out, change, detail)?;
+    }
+    Ok(())
 }
 
 fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) -> fmt::Result {

@@ -104,6 +104,7 @@ fn entry(ended: &EndedAction<'_>) -> Entry {
         outcome: ended.outcome,
         created: ended.created.cloned(),
         problems: ended.problems.to_vec(),
+        left: Vec::new(),
     }
 }
 

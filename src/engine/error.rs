@@ -83,6 +83,12 @@ pub enum RunError {
     UnknownAccounts(Vec<UnknownAddress>),
     #[error("no run has the id {0:?}; `cloud-sync runs` lists them")]
     UnknownRun(String),
+    /// R37
+    #[error(
+        "cannot undo run {run}: the record of what it changed is not complete: {cause}; restore it from a backup, or take the \
+         changes back by hand: `cloud-sync runs {run}` lists them (R37)"
+    )]
+    NoRecord { run: RunId, cause: String },
     #[error("{}", no_run(*.0))]
     NoRun(Last),
     #[error("{}", ambiguous(.name, .newest, *.count))]
@@ -153,6 +159,7 @@ impl RunError {
             | Self::NoRun(_)
             | Self::NoSnapshot
             | Self::NoSnapshotOf(_)
+            | Self::NoRecord { .. }
             | Self::AmbiguousRun { .. }
             | Self::LockHeld { .. }
             | Self::NoMailboxes { .. }

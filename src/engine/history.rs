@@ -92,7 +92,11 @@ impl Records<'_> {
             let mut runs = self.past(usize::MAX).await?.runs;
             runs.retain(|past| match last {
                 Last::Any => true,
-                Last::Change => past.run.may_have_written(),
+                // What came of one that ended while it wrote is told by the next apply.
+                Last::Change => {
+                    let is_unsettled = past.phase == Phase::Open && past.run.mode == Mode::Apply;
+                    is_unsettled || past.run.may_have_written()
+                }
                 Last::Open => past.run.state != RunState::Ended,
             });
             if last == Last::Open {

@@ -410,10 +410,9 @@ impl Running<'_> {
             });
             return self.settle(fetched, plan).await;
         }
-        let record = PlanRecord {
-            started_by: self.request.started_by.clone(),
-            ..PlanRecord::of(plan, &fetched.world, fetched.policy.sso_account_key)
-        };
+        let key = fetched.policy.sso_account_key;
+        let mut record = PlanRecord::of(plan, &fetched.world, &self.memory, key);
+        record.started_by.clone_from(&self.request.started_by);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
         let mut journal =
@@ -430,9 +429,9 @@ impl Running<'_> {
         )
         .instrument(span("apply"))
         .await;
-        applied.finish = applied.finish.or_stopped(journal.finish().await.err());
+        self.end_journal(journal, &record, &fetched.world, &mut applied)
+            .await;
         self.report.timing.applying_ms = millis(began.elapsed());
-        self.report.record_outcomes(&applied);
         self.update_memory(fetched, plan, |ledger, memory| {
             ledger.record_outcomes(memory, &record, &applied);
         });

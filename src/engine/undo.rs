@@ -5,17 +5,31 @@ use crate::{
     domain::{
         plan::ActionKind,
         record::{Before, Entry, PlanRecord, PlannedAction},
-        report::ActionOutcome,
+        report::{ActionOutcome, RunOutcome, RunState},
         undo::{Deed, Undo},
     },
-    state::{RunId, State},
+    state::{RunId, State, StateError},
 };
 
 /// What a run did, or may have done.
 pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
-    let plans = read(&state.plans::<PlanRecord>(run), &state.journal(run)).await?;
-    if plans.is_empty() && state.summary::<RunSummary>(run).await?.is_none() {
+    let no_record = |cause: String| RunError::NoRecord {
+        run: run.clone(),
+        cause,
+    };
+    let plans = match read(&state.plans::<PlanRecord>(run), &state.journal(run)).await {
+        Err(StateError::Unreadable {
+            object, problem, ..
+        }) => return Err(no_record(format!("{object} is unreadable: {problem}"))),
+        read => read?,
+    };
+    let summary = state.summary::<RunSummary>(run).await?;
+    let summary = summary.map(|summary| summary.summary);
+    if plans.is_empty() && summary.is_none() {
         return Err(RunError::UnknownRun(run.to_string()));
+    }
+    if let Some(lost) = summary.and_then(|summary| lost(&summary, &plans)) {
+        return Err(no_record(format!("its {lost} is missing")));
     }
     let mut deeds = Vec::new();
     for (record, entries) in plans {
@@ -28,6 +42,23 @@ pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
         run: run.to_string(),
         deeds,
     })
+}
+
+/// What the state lacks of a run that says itself what it did.
+fn lost(run: &RunSummary, plans: &[(PlanRecord, Vec<Entry>)]) -> Option<&'static str> {
+    let has_written = run.state == RunState::Ended && run.may_have_written();
+    let has_entries = || plans.iter().any(|(_, entries)| !entries.is_empty());
+    match run.outcome {
+        _ if !has_written => None,
+        _ if plans.is_empty() => Some("plan"),
+        // What Zivver showed may be all that is known of it.
+        RunOutcome::Failed | RunOutcome::Open => None,
+        RunOutcome::InSync
+        | RunOutcome::Done
+        | RunOutcome::ChangesPending
+        | RunOutcome::NeedsAttention
+        | RunOutcome::Stopped => (!has_entries()).then_some("journal"),
+    }
 }
 
 /// Where the journal is silent the run was stopped in the middle: whether it was done, Zivver shows.
@@ -60,5 +91,6 @@ fn deed(planned: PlannedAction, entry: Option<&Entry>) -> Option<Deed> {
         object_id: planned.object_id,
         aliases_before,
         delegates: planned.delegates,
+        begun: planned.begun,
     })
 }

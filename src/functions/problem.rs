@@ -197,7 +197,7 @@ impl From<&RunError> for Problem {
             RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
             RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
             RunError::LockHeld { .. } => ProblemKind::LockHeld,
-            RunError::State(_) => ProblemKind::State,
+            RunError::State(_) | RunError::NoRecord { .. } => ProblemKind::State,
             RunError::FourEyes(..) => ProblemKind::FourEyes,
             RunError::UnknownApproval(_)
             | RunError::ExpiredApproval(_)

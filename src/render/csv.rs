@@ -64,6 +64,13 @@ pub fn report(report: &Report, separator: Separator) -> String {
         let outcome = key(action.outcome);
         let problems = action.problems.join("; ");
         push_action(&mut csv, "action", &action.action, &outcome, &problems);
+        if !action.left.is_empty() {
+            let left = Action {
+                changes: action.left.clone(),
+                ..action.action.clone()
+            };
+            push_action(&mut csv, "left", &left, "remaining", "");
+        }
     }
     for set in &report.held {
         let class = key(set.class);

@@ -408,6 +408,9 @@ pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     }
 }
 
+/// Before what the end of a run left of an action (R34).
+pub(crate) const NOT_MADE: &str = "not made, from what is in Zivver now";
+
 pub(crate) fn action_outcome(outcome: ActionOutcome) -> &'static str {
     match outcome {
         ActionOutcome::Planned => "planned",

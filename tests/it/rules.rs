@@ -11,6 +11,7 @@ mod company;
 mod delegations;
 mod faces;
 mod guards;
+mod half_done;
 mod hunt;
 mod leavers;
 mod mailboxes;

@@ -141,7 +141,7 @@ impl Run {
     fn take_in(&mut self, now: i64) {
         let applied = self.applied();
         let mut report = (*self.report).clone();
-        report.record_outcomes(&applied);
+        report.record_outcomes(&applied, &[]);
         self.report = Derived::new(report);
         let (planned, record, run) = (self.planned.clone(), self.record.clone(), id(self.number));
         self.memory.edit(|memory| {
@@ -280,7 +280,7 @@ impl Life {
         let read = Read::new(organisation, gone, memory, self);
         let policy = policy(self.limit);
         let plan = plan(&read.world, &policy, memory, &read.matching, wishes);
-        let record = PlanRecord::of(&plan, &read.world, policy.sso_account_key);
+        let record = PlanRecord::of(&plan, &read.world, memory, policy.sso_account_key);
         let planned = Derived::new(Planned {
             read,
             record: Document::new(record),
@@ -508,6 +508,7 @@ impl State {
         let (person, _) = run.asks(action);
         let created = run.delta(action).create.is_some() && answer.outcome().is_done();
         let entry = Entry {
+            left: Vec::new(),
             action: u32::try_from(action).unwrap(),
             outcome: answer.outcome(),
             created: created.then(|| person.id()),

@@ -206,12 +206,35 @@ pub struct ActionReport {
     /// What was refused in it, each with status, text and remedy.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
+    /// R34: of an action that was done in part, what the end of the run left of it, from what is in Zivver now.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left: Vec<AttributeChange>,
 }
 
 impl ActionReport {
+    /// Whether a later run is to make it, or a part of it.
+    pub fn is_left(&self) -> bool {
+        self.outcome == ActionOutcome::Remaining || !self.left.is_empty()
+    }
+
     /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
     pub fn followed_by(&mut self, later: Self) {
-        self.outcome = self.outcome.followed_by(later.outcome);
+        let was_left = !self.left.is_empty() && self.problems.is_empty();
+        self.outcome = if was_left && later.outcome == ActionOutcome::Applied {
+            ActionOutcome::Applied
+        } else {
+            self.outcome.followed_by(later.outcome)
+        };
+        match later.outcome {
+            ActionOutcome::Applied | ActionOutcome::Partly => self.left = later.left,
+            ActionOutcome::Remaining if self.outcome.is_done() => {
+                self.left.clone_from(&later.action.changes);
+            }
+            ActionOutcome::Planned
+            | ActionOutcome::Refused
+            | ActionOutcome::Failed
+            | ActionOutcome::Remaining => {}
+        }
         for problem in later.problems {
             if !self.problems.contains(&problem) {
                 self.problems.push(problem);
@@ -227,7 +250,7 @@ pub enum ActionOutcome {
     /// Not carried out: a preview.
     Planned,
     Applied,
-    /// Carried out but for parts that were refused.
+    /// Carried out but for parts that were refused, or that the end of the run left.
     Partly,
     Refused,
     /// No answer, or the run stopped in it: it may have been carried out.

@@ -92,6 +92,9 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
         let address = action.action.address.to_string();
         let kind = serde_name(action.action.kind);
         let (finding, text) = match action.outcome {
+            ActionOutcome::Partly if action.problems.is_empty() => {
+                (FindingKind::Pending, kind.clone())
+            }
             ActionOutcome::Refused | ActionOutcome::Failed | ActionOutcome::Partly => {
                 (FindingKind::Refused, action.problems.join("; "))
             }

@@ -37,6 +37,7 @@ use super::{
     delta::Target,
     directory::to_u32,
     ids::ScimId,
+    ineffective::Asked,
     offenders::{Part, Refusal},
     plan::ApprovedPlan,
     step::StepIx,
@@ -202,8 +203,16 @@ impl<'a> Execution<'a> {
         for (action, _) in actions.filter(|(_, open)| **open > 0) {
             action.close_unfinished();
         }
+        let accepted = if self.actions.iter().any(|action| action.is_half_done) {
+            let actions = 0..self.actions.len();
+            let accepted = actions.filter_map(|at| Some((at, self.accepted(at)?)));
+            accepted.collect()
+        } else {
+            BTreeMap::new()
+        };
         let created = self.situation.created.iter();
         Applied {
+            accepted,
             finish: match self.stopped {
                 Some(cause) => Finish::Stopped(cause),
                 None if self.is_cut_off => Finish::CutOff,
@@ -216,6 +225,22 @@ impl<'a> Execution<'a> {
             answers: self.answers,
             notes: self.domains.notes(),
         }
+    }
+
+    /// The account of an action as what was accepted of it leaves it; `None` if nothing was.
+    fn accepted(&self, action: usize) -> Option<Account> {
+        let asked = &self.actions[action].asked;
+        if *asked == Asked::default() {
+            return None;
+        }
+        let target = self.plan.deltas()[action].target;
+        let account = match target {
+            // Zivver may have kept less than it was asked for (R24).
+            Target::New(mailbox) => self.situation.created.get(&mailbox)?.clone(),
+            Target::Existing(_) => asked.on(self.situation.account(target)?),
+        };
+        let answer = self.answers.get(account.id()).cloned();
+        Some(answer.unwrap_or(account))
     }
 
     /// The next step that may start, unless nothing more is to be started.

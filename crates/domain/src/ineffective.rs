@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    account::{Extension, FunctionalAccount, UserAccount},
+    accounts::{Account, AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Activity, Delta, Target},
@@ -126,6 +127,43 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// An account with what was asked of it.
+    pub fn on(&self, account: AccountView<'_>) -> Account {
+        let principal = |then: &SmtpAddress| self.address.as_ref().unwrap_or(then).clone();
+        let name = |then: &String| self.name.as_ref().unwrap_or(then).clone();
+        let aliases = |extension: &mut Extension| {
+            if let Some(aliases) = &self.aliases {
+                extension.aliases = aliases.iter().cloned().collect();
+            }
+        };
+        match account {
+            AccountView::User(user) => {
+                let mut user = UserAccount {
+                    address: principal(&user.address),
+                    name: name(&user.name),
+                    active: self.active.unwrap_or(user.active),
+                    ..user.clone()
+                };
+                aliases(&mut user.extension);
+                if let Some(delegates) = &self.delegates {
+                    user.delegates = delegates.iter().cloned().collect();
+                }
+                Account::User(user)
+            }
+            AccountView::Functional(group) => {
+                let mut group = FunctionalAccount {
+                    name: name(&group.name),
+                    ..group.clone()
+                };
+                aliases(&mut group.extension);
+                if let Some(members) = &self.members {
+                    group.members = members.iter().cloned().collect();
+                }
+                Account::Functional(group)
+            }
+        }
+    }
+
     /// With what a later request of the action asked.
     pub fn merge(&mut self, later: Self) {
         let Self {

@@ -139,31 +139,31 @@ impl Ledger<'_> {
     fn record_begun_rename(&self, memory: &mut Memory, at: usize, applied: &Applied) {
         if let (Target::Existing(ix), Some(begun)) = (
             self.plan.approved.deltas()[at].target,
-            self.begun_rename(at, applied),
+            self.begun_rename(memory, at, applied),
         ) {
             let id = self.world.accounts.get(ix).id().clone();
             memory.begun_renames.insert(id, begun);
         }
     }
 
-    fn begun_rename(&self, at: usize, applied: &Applied) -> Option<BegunRename> {
+    fn begun_rename(&self, memory: &Memory, at: usize, applied: &Applied) -> Option<BegunRename> {
         let delta = &self.plan.approved.deltas()[at];
         let Target::Existing(ix) = delta.target else {
             return None;
         };
+        let account = self.world.accounts.get(ix);
         let asked = applied.actions[at].asked.address.as_ref()?;
-        BegunRename::of(
-            self.world.accounts.get(ix),
-            asked,
-            &delta.rename.as_ref()?.to,
-        )
+        let earlier = memory.begun_renames.get(account.id());
+        let earlier = earlier.filter(|begun| begun.at == *account.address());
+        let to = &delta.rename.as_ref()?.to;
+        BegunRename::of(account, asked, to, earlier, Some(self.run))
     }
 
     /// R17, R26: whether the account is at an intermediate address, or was asked to take its old one back.
-    fn lacks_rename(&self, at: usize, applied: &Applied) -> bool {
+    fn lacks_rename(&self, memory: &Memory, at: usize, applied: &Applied) -> bool {
         let delta = &self.plan.approved.deltas()[at];
         let asked = applied.actions[at].asked.address.as_ref();
-        self.begun_rename(at, applied).is_some()
+        self.begun_rename(memory, at, applied).is_some()
             || delta.rename.is_some() && asked == Some(&delta.address)
     }
 
@@ -181,7 +181,7 @@ impl Ledger<'_> {
         }
         memory.in_hand = None;
         let counts = record.guarded_where(|at, class| {
-            let lacks = class == Class::Rename && self.lacks_rename(at, applied);
+            let lacks = class == Class::Rename && self.lacks_rename(memory, at, applied);
             applied.actions[at].is_done() && !lacks
         });
         memory.spent.extend(spent(counts, self.now));
@@ -269,7 +269,7 @@ pub fn record_interrupted(
         outcomes[at].is_done() && !(class == Class::Rename && lacks())
     });
     let begun = record.actions.iter();
-    let begun = begun.filter_map(|planned| planned.begun_rename(world));
+    let begun = begun.filter_map(|planned| planned.begun_rename(world, Some(&in_hand.run)));
     memory.begun_renames.extend(begun);
     let before = in_hand.counted.as_ref();
     let known = |class| before.and_then(|it| it.counts.get(class)).copied();
@@ -301,7 +301,8 @@ fn record_owners(
     for (at, planned) in record.actions.iter().enumerate() {
         let entry = entries.iter().find(|entry| entry.action as usize == at);
         let created = planned.created_in(entry, world);
-        let is_done = entry.is_some_and(|entry| entry.outcome.is_done());
+        // What is left of an action may be what its key is written with.
+        let is_done = entry.is_some_and(|entry| entry.outcome.is_done() && entry.left.is_empty());
         let updated = planned.action.id.as_ref().filter(|_| is_done);
         if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
             memory.keys.insert(id.clone(), key);

@@ -162,6 +162,12 @@ pub struct Created {
 pub struct BegunRename {
     pub at: SmtpAddress,
     pub to: SmtpAddress,
+    /// R37: the address that the account had before; `None` if an earlier version began it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<SmtpAddress>,
+    /// The run that began it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<String>,
 }
 
 /// R26: so many changes of a class were made at that time (epoch seconds).

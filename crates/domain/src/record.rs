@@ -6,16 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     account::{FunctionalAccount, UserAccount},
-    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    accounts::{Account, AccountIx, AccountKind, AccountView, Accounts},
     action::{Action, ActionOutcome, ActionReport, AttributeChange},
     actor::Actor,
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::Target,
+    directory::to_u32,
+    execute::{ActionEnd, Applied},
     guard::Class,
     hold::{Base, approved_changes, guarded_changes},
     ids::{ObjectId, ScimId},
-    memory::{BegunRename, WrittenKey},
+    memory::{BegunRename, Memory, WrittenKey},
     plan::Plan,
     settle::aside,
     undo::{AddedDelegate, DelegateChanges},
@@ -54,6 +56,9 @@ pub struct PlannedAction {
     /// R23: the sign-in key that it writes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<WrittenKey>,
+    /// R37: the rename that an earlier run began, if it left the account at an intermediate address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub begun: Option<BegunRename>,
 }
 
 /// The before-image of an account; its delegates by the addresses they then had.
@@ -85,6 +90,16 @@ pub struct Entry {
     pub created: Option<ScimId>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
+    /// R34: see [`ActionReport::left`].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left: Vec<AttributeChange>,
+}
+
+/// What the journal or Zivver shows of an action.
+#[derive(Debug, Clone)]
+struct Shown {
+    outcome: ActionOutcome,
+    left: Vec<AttributeChange>,
 }
 
 /// Outcomes that became known together. `plan` counts the invocations of the run, from 0.
@@ -102,7 +117,7 @@ impl PlanRecord {
     }
 
     /// `by` is what keys are made of (R23).
-    pub fn of(plan: &Plan, world: &World, by: SsoAccountKey) -> Self {
+    pub fn of(plan: &Plan, world: &World, memory: &Memory, by: SsoAccountKey) -> Self {
         let approved = &plan.approved;
         let actions = approved
             .actions()
@@ -116,8 +131,11 @@ impl PlanRecord {
                 let object_id = delta
                     .mailbox
                     .and_then(|ix| world.directory.mailbox(ix).object_id);
+                let begun = action.id.as_ref();
+                let begun = begun.and_then(|id| memory.begun_renames.get(id)).cloned();
                 PlannedAction {
                     action: action.clone(),
+                    begun: begun.filter(|begun| begun.at == action.address),
                     before,
                     object_id,
                     delegates: DelegateChanges::of(delta, world),
@@ -151,10 +169,40 @@ impl PlanRecord {
 
     /// What came of its actions; what neither the journal nor Zivver shows is left.
     pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
-        let outcomes = self.shown(entries, world);
-        outcomes
-            .map(|outcome| outcome.unwrap_or(ActionOutcome::Remaining))
+        let shown = self.shown(entries, world);
+        shown
+            .map(|shown| shown.map_or(ActionOutcome::Remaining, |it| it.outcome))
             .collect()
+    }
+
+    /// R34: what became of the actions of which the run made a part before it ended.
+    pub fn half_done(&self, applied: &Applied, world: &World) -> Vec<Entry> {
+        if applied.accepted.is_empty() {
+            return Vec::new();
+        }
+        let accounts = world
+            .accounts
+            .with(applied.accepted.values().map(Account::view));
+        let actions = self.actions.iter().zip(&applied.actions).enumerate();
+        let half_done = actions.filter(|(_, (_, end))| {
+            end.is_half_done && end.outcome == Some(ActionOutcome::Remaining)
+        });
+        let entry = |(at, (planned, end)): (usize, (&PlannedAction, &ActionEnd))| {
+            let id = applied.accepted.get(&at).map(Account::id);
+            let Shown { outcome, left } = planned.shown_of(id, &accounts);
+            Entry {
+                action: to_u32(at),
+                outcome: if end.problems.is_empty() {
+                    outcome
+                } else {
+                    ActionOutcome::Partly
+                },
+                created: id.filter(|_| planned.action.id.is_none()).cloned(),
+                problems: end.problems.clone(),
+                left,
+            }
+        };
+        half_done.map(entry).collect()
     }
 
     /// Where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
@@ -162,19 +210,23 @@ impl PlanRecord {
         &self,
         entries: &[Entry],
         world: Option<&World>,
-    ) -> impl Iterator<Item = Option<ActionOutcome>> {
-        let known: BTreeMap<usize, ActionOutcome> = entries
+    ) -> impl Iterator<Item = Option<Shown>> {
+        let known: BTreeMap<usize, &Entry> = entries
             .iter()
-            .map(|entry| (entry.action as usize, entry.outcome))
+            .map(|entry| (entry.action as usize, entry))
             .collect();
-        let is_changed =
-            move |planned: &PlannedAction| world.is_some_and(|it| planned.changed_in(it));
         let actions = self.actions.iter().enumerate();
         actions.map(move |(at, planned)| match known.get(&at) {
-            Some(ActionOutcome::Failed) | None => {
-                is_changed(planned).then_some(ActionOutcome::Applied)
+            Some(entry) if entry.outcome != ActionOutcome::Failed => Some(Shown {
+                outcome: entry.outcome,
+                left: entry.left.clone(),
+            }),
+            entry => {
+                let world = world.filter(|it| planned.changed_in(it))?;
+                let created = planned.created_in(entry.copied(), world);
+                let id = planned.action.id.as_ref().or(created.as_ref());
+                Some(planned.shown_of(id, &world.accounts))
             }
-            Some(outcome) => Some(*outcome),
         })
     }
 
@@ -189,7 +241,7 @@ impl PlanRecord {
     pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
         let mut outcomes = self.shown(entries, Some(world)).zip(&self.actions);
         outcomes.any(|(outcome, planned)| match outcome {
-            Some(outcome) => planned.lacks_rename(outcome, world),
+            Some(shown) => planned.lacks_rename(shown.outcome, world),
             None => true,
         })
     }
@@ -237,13 +289,15 @@ impl Deeds {
     pub fn of(plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) -> Self {
         let mut deeds = Self::default();
         for (record, entries) in plans {
-            let outcomes = record.outcomes(entries, world).into_iter();
+            let shown = record.shown(entries, world);
             let by_action = entries.iter().map(|entry| (entry.action as usize, entry));
             let by_action: BTreeMap<usize, &Entry> = by_action.collect();
-            for (at, (planned, outcome)) in record.actions.iter().zip(outcomes).enumerate() {
-                if !outcome.is_done() && outcome != ActionOutcome::Refused {
+            for (at, (planned, shown)) in record.actions.iter().zip(shown).enumerate() {
+                let is_told =
+                    |it: &Shown| it.outcome.is_done() || it.outcome == ActionOutcome::Refused;
+                let Some(Shown { outcome, left }) = shown.filter(is_told) else {
                     continue;
-                }
+                };
                 let entry = by_action.get(&at).copied();
                 let created = match world {
                     Some(world) => planned.created_in(entry, world),
@@ -253,6 +307,7 @@ impl Deeds {
                     action: planned.action.clone(),
                     outcome,
                     problems: entry.map_or_else(Vec::new, |entry| entry.problems.clone()),
+                    left,
                 };
                 deeds.add(planned.action.id.clone().or(created), report);
             }
@@ -359,25 +414,83 @@ impl PlannedAction {
         self.action.changes.iter().any(is_changed)
     }
 
+    /// What came of it where its account is as it is there, and something of it was made.
+    fn shown_of(&self, id: Option<&ScimId>, accounts: &Accounts) -> Shown {
+        let account = id.and_then(|id| accounts.with_id(id));
+        let left = account.map_or_else(Vec::new, |ix| self.left_of(ix, accounts));
+        let outcome = if left.is_empty() {
+            ActionOutcome::Applied
+        } else {
+            ActionOutcome::Partly
+        };
+        Shown { outcome, left }
+    }
+
+    /// What an account lacks of the action, from what it has now. Nothing of a change is told apart that Zivver does not show.
+    fn left_of(&self, ix: AccountIx, accounts: &Accounts) -> Vec<AttributeChange> {
+        let now = accounts.get(ix);
+        let lacking = |change: &AttributeChange| {
+            let is_now = |text: &str| change.after.first().is_some_and(|after| after == text);
+            let single =
+                |now: &str| (!is_now(now)).then(|| (vec![now.to_owned()], change.after.clone()));
+            let whole = || (change.before.clone(), change.after.clone());
+            match change.attribute {
+                Attribute::Address => single(now.address().as_str()),
+                Attribute::Name => single(now.name().trim()),
+                Attribute::Active => single(if accounts.is_active(ix) { "yes" } else { "no" }),
+                Attribute::Aliases => {
+                    let has = |alias: &&String| {
+                        let alias = SmtpAddress::verbatim(alias);
+                        now.extension().aliases.contains(&alias)
+                    };
+                    let gone = change.before.iter().filter(has).cloned();
+                    let come = change.after.iter().filter(|it| !has(it)).cloned();
+                    let lacking = (gone.collect::<Vec<_>>(), come.collect::<Vec<_>>());
+                    (lacking != Default::default()).then_some(lacking)
+                }
+                Attribute::Delegates => (!self.has_delegates(ix, accounts)).then(whole),
+                Attribute::ObjectId | Attribute::SignInKey => {
+                    let then = self.before.as_ref().map(Before::view);
+                    // It is written with the whole extension (R23), and cannot be read.
+                    let is_unwritten = |then: AccountView<'_>| {
+                        then.extension() == now.extension() && named(then) == named(now)
+                    };
+                    then.is_some_and(is_unwritten).then(whole)
+                }
+            }
+            .map(|(before, after)| AttributeChange {
+                attribute: change.attribute,
+                before,
+                after,
+                origins: BTreeMap::new(),
+            })
+        };
+        self.action.changes.iter().filter_map(lacking).collect()
+    }
+
+    /// Whether an account has the delegates that the action gives it.
+    fn has_delegates(&self, ix: AccountIx, accounts: &Accounts) -> bool {
+        let DelegateChanges { removed, added } = &self.delegates;
+        if removed.is_empty() && added.is_empty() {
+            let then = self.before.as_ref().map(Before::view);
+            return then.is_none_or(|then| named(then) != named(accounts.get(ix)));
+        }
+        let has = HasDelegate::of(ix, accounts);
+        !removed.iter().any(|id| has.account(id)) && added.iter().all(|it| has.added(it))
+    }
+
     /// R22: a delegate is an account, whatever its address is by now. One that is only to be named anew has another address.
     fn changed_delegates(&self, then: AccountView<'_>, ix: AccountIx, accounts: &Accounts) -> bool {
         let now = accounts.get(ix);
         if named(then) == named(now) {
             return false;
         }
-        let users = accounts.delegates_of(ix).users;
-        let is_user = |ix: &AccountIx| users.contains(ix);
-        let has = |id: &ScimId| match now {
-            AccountView::User(_) => accounts.with_id(id).as_ref().is_some_and(is_user),
-            AccountView::Functional(group) => group.members.contains(id),
-        };
-        let has_added = |delegate: &AddedDelegate| match delegate {
-            AddedDelegate::Account(id) => has(id),
-            AddedDelegate::Created(address) => accounts.with_address(address).iter().any(is_user),
-        };
+        let has = HasDelegate::of(ix, accounts);
         let DelegateChanges { removed, added } = &self.delegates;
         let names_anew = removed.is_empty() && added.is_empty();
-        names_anew || !removed.iter().all(has) || added.iter().any(has_added)
+        names_anew
+            || !removed.iter().all(|id| has.account(id))
+            || added.iter().any(|it| has.added(it))
     }
 
     /// R17, R26: whether its rename was not made, though something of the action was: the account is at an intermediate
@@ -391,28 +504,39 @@ impl PlannedAction {
             })
         };
         self.guarded.contains_key(&Class::Rename)
-            && (self.begun_rename(world).is_some()
+            && (self.begun_rename(world, None).is_some()
                 || outcome == ActionOutcome::Partly && has_old_address())
     }
 
-    /// R17: the rename that it began and that did not come to its end.
-    pub fn begun_rename(&self, world: &World) -> Option<(ScimId, BegunRename)> {
+    /// R17: the rename that it began, in this run, and that did not come to its end.
+    pub fn begun_rename(&self, world: &World, run: Option<&str>) -> Option<(ScimId, BegunRename)> {
         let then = self.before.as_ref()?.view();
         let now = world.accounts.get(world.accounts.with_id(then.id())?);
         let mut changes = self.action.changes.iter();
         let change = changes.find(|change| change.attribute == Attribute::Address)?;
         let to = SmtpAddress::verbatim(change.after.first()?);
-        BegunRename::of(then, now.address(), &to).map(|begun| (then.id().clone(), begun))
+        let begun = BegunRename::of(then, now.address(), &to, self.begun.as_ref(), run)?;
+        Some((then.id().clone(), begun))
     }
 }
 
 impl BegunRename {
-    /// Of an account that had another address before, where it is at its intermediate one.
-    pub fn of(then: AccountView<'_>, at: &SmtpAddress, to: &SmtpAddress) -> Option<Self> {
+    /// Of an account that had another address before, where it is at its intermediate one. `earlier` began it, if the account
+    /// was at an intermediate one before too.
+    pub fn of(
+        then: AccountView<'_>,
+        at: &SmtpAddress,
+        to: &SmtpAddress,
+        earlier: Option<&Self>,
+        run: Option<&str>,
+    ) -> Option<Self> {
         let is_aside = *at == aside(then, then.address()) && at != to;
+        let from = earlier.map_or_else(|| Some(then.address().clone()), |it| it.from.clone());
         is_aside.then(|| Self {
             at: at.clone(),
             to: to.clone(),
+            from,
+            run: run.map(str::to_owned),
         })
     }
 
@@ -422,6 +546,43 @@ impl BegunRename {
             return false;
         };
         *class == Class::Rename && *from == self.at && *to == self.to
+    }
+}
+
+/// Who is a delegate or member of an account.
+struct HasDelegate<'a> {
+    account: AccountView<'a>,
+    users: Vec<AccountIx>,
+    accounts: &'a Accounts,
+}
+
+impl<'a> HasDelegate<'a> {
+    fn of(ix: AccountIx, accounts: &'a Accounts) -> Self {
+        Self {
+            account: accounts.get(ix),
+            users: accounts.delegates_of(ix).users,
+            accounts,
+        }
+    }
+
+    fn account(&self, id: &ScimId) -> bool {
+        match self.account {
+            AccountView::User(_) => {
+                let ix = self.accounts.with_id(id);
+                ix.is_some_and(|ix| self.users.contains(&ix))
+            }
+            AccountView::Functional(group) => group.members.contains(id),
+        }
+    }
+
+    fn added(&self, delegate: &AddedDelegate) -> bool {
+        match delegate {
+            AddedDelegate::Account(id) => self.account(id),
+            AddedDelegate::Created(address) => {
+                let mut known = self.accounts.with_address(address).iter();
+                known.any(|ix| self.users.contains(ix))
+            }
+        }
     }
 }
 

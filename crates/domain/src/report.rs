@@ -109,7 +109,7 @@ pub struct Report {
     pub estimate_ms: u64,
     /// Requests that the plan needs, at most.
     pub planned_writes: u32,
-    /// Actions that were not started before the deadline (R34).
+    /// Actions that were not started before the deadline or the stop, or not completed (R34).
     pub remaining: u32,
     /// The runs that were killed and whose work this one took up (R35).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -209,6 +209,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Whether something in Zivver was changed, or may have been.
+    pub fn may_have_written(&self) -> bool {
+        !self.applied.is_empty() || self.failed > 0
+    }
+
     /// R28, R39: whether changes are left for a later run: they were not reviewed, or need an account that the run does not
     /// cover.
     pub fn leave_out(&self) -> bool {
@@ -320,6 +325,7 @@ impl Report {
             action: action.clone(),
             outcome: ActionOutcome::Planned,
             problems: Vec::new(),
+            left: Vec::new(),
         });
         self.actions = planned.collect();
         self.held.clone_from(&plan.held);
@@ -330,33 +336,39 @@ impl Report {
         self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
     }
 
-    /// What became of the plan.
-    pub fn record_outcomes(&mut self, applied: &Applied) {
+    /// What became of the plan; `half_done` is what became of the actions that did not come to their end.
+    pub fn record_outcomes(&mut self, applied: &Applied, half_done: &[Entry]) {
         for (action, end) in self.actions.iter_mut().zip(&applied.actions) {
             action.outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
             action.problems.clone_from(&end.problems);
         }
-        let ends = applied.actions.iter().map(|end| end.outcome);
-        let remaining = ends.filter(|outcome| *outcome == Some(ActionOutcome::Remaining));
-        self.remaining = to_u32(remaining.count());
+        self.take_in(half_done);
         self.skipped.extend_from_slice(&applied.notes);
         self.skipped.sort_unstable();
     }
 
     /// What became of the plan as far as the journal was told.
-    pub fn record_entries(&mut self, entries: Vec<Entry>) {
+    pub fn record_entries(&mut self, entries: &[Entry]) {
         for action in &mut self.actions {
             action.outcome = ActionOutcome::Remaining;
         }
+        self.take_in(entries);
+    }
+
+    fn take_in(&mut self, entries: &[Entry]) {
         for entry in entries {
             if let Some(action) = self.actions.get_mut(entry.action as usize) {
                 action.outcome = entry.outcome;
-                action.problems = entry.problems;
+                action.problems.clone_from(&entry.problems);
+                action.left.clone_from(&entry.left);
             }
         }
-        let outcomes = self.actions.iter().map(|action| action.outcome);
-        let remaining = outcomes.filter(|outcome| *outcome == ActionOutcome::Remaining);
-        self.remaining = to_u32(remaining.count());
+        self.count_left();
+    }
+
+    fn count_left(&mut self) {
+        let left = self.actions.iter().filter(|action| action.is_left());
+        self.remaining = to_u32(left.count());
     }
 
     /// R35: what a run did whose process ended before it could report, and what it left of its last plan.
@@ -370,10 +382,11 @@ impl Report {
                 action: planned.action.clone(),
                 outcome,
                 problems: Vec::new(),
+                left: Vec::new(),
             }));
         }
-        self.remaining = to_u32(left.len());
         self.actions = Deeds::of(plans, world).followed_by(left);
+        self.count_left();
         self.count();
     }
 

@@ -367,6 +367,13 @@ pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddr
     SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))
 }
 
+/// Whether an address is one of [`aside`], for whatever account.
+pub(super) fn is_aside(address: &SmtpAddress) -> bool {
+    let local = address.as_str().split('@').next().unwrap_or_default();
+    let hash = local.strip_prefix("cloud-sync-");
+    hash.is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The addresses that a delta wants for its account.
 pub(super) fn claims(delta: &Delta) -> impl Iterator<Item = &SmtpAddress> {
     delta

@@ -19,7 +19,9 @@ use super::{
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
     matching::{AccountFate, Matching},
+    memory::BegunRename,
     note::{Code, Note},
+    settle::{aside, is_aside},
     world::{Policy, SsoAccountKey, World},
 };
 
@@ -41,6 +43,16 @@ pub struct Deed {
     pub object_id: Option<ObjectId>,
     pub aliases_before: Vec<SmtpAddress>,
     pub delegates: DelegateChanges,
+    /// The rename that an earlier run began, and that this one found at an intermediate address.
+    pub begun: Option<BegunRename>,
+}
+
+impl Deed {
+    /// R37: of a rename that an earlier run began, the address before that.
+    fn address_before(&self) -> &SmtpAddress {
+        let begun = self.begun.as_ref().and_then(|begun| begun.from.as_ref());
+        begun.unwrap_or(&self.action.address)
+    }
 }
 
 /// Delegates that an action took out and brought in, by what stays when they are renamed.
@@ -94,8 +106,10 @@ pub struct Reversal {
 /// What a run did to one account, all its invocations together.
 struct Touched {
     created: bool,
-    /// Before and after.
+    /// Before and after: never the intermediate address at which an earlier run left it, where the one before that is known.
     address: (SmtpAddress, SmtpAddress),
+    /// The run that left it there.
+    begun_by: Option<String>,
     name: Option<(String, String)>,
     active: Option<(bool, bool)>,
     /// Whether each was added or removed.
@@ -174,7 +188,8 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
         };
         let touched = all.entry(id).or_insert_with(|| Touched {
             created: false,
-            address: (deed.action.address.clone(), deed.action.address.clone()),
+            address: (deed.address_before().clone(), deed.action.address.clone()),
+            begun_by: deed.begun.as_ref().and_then(|begun| begun.run.clone()),
             name: None,
             active: None,
             aliases: BTreeMap::new(),
@@ -371,9 +386,19 @@ impl Reverser<'_> {
         if before == after || now == before {
             return;
         }
-        if now != after {
+        // A run that ended in the middle of the rename, or of its undo, left it there.
+        let is_on_its_way = *now == aside(self.view(), before) || *now == aside(self.view(), after);
+        if now != after && !is_on_its_way {
             self.left_alone(format!(
                 "the run gave it the address {after}, which changed since"
+            ));
+        } else if is_aside(before) {
+            let by = match &self.touched.begun_by {
+                Some(run) => format!("run {run}, which began the rename"),
+                None => "the run that began the rename".to_owned(),
+            };
+            self.left_alone(format!(
+                "its address stays: {before} is an intermediate address, so undo {by}"
             ));
         } else if !self.policy.claimed_domains.holds(before) {
             self.left_alone(format!(

@@ -219,7 +219,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     for (count, word) in [
         (report.counts.refused, "refused"),
         (report.counts.failed, "failed"),
-        (report.remaining, "not started"),
+        (report.remaining, "not completed"),
     ] {
         if count > 0 {
             parts.push(format!("{} {word}", words::thousands(count.into())));

@@ -10,7 +10,7 @@ use crate::{
         ledger::record_interrupted,
         mode::Mode,
         record::{Deeds, Entry, PlanRecord},
-        report::{RunOutcome, RunState},
+        report::{Report, RunOutcome, RunState},
         reviewed::Reviewed,
         world::World,
     },
@@ -149,16 +149,39 @@ impl Running<'_> {
             if !is_left_behind || id == self.id {
                 continue;
             }
+            let plans = self.done_by(&id).await?;
             let ended = if run.state == RunState::Ended {
-                run
+                self.settle_ended(&id, run, &plans, world).await?
             } else {
-                let plans = self.done_by(&id).await?;
                 self.end_killed(&id, run, &plans, world).await?
             };
             self.state.save_summary(&id, Phase::Ended, &ended).await?;
             self.report.resumed_from.push(id.to_string());
         }
         Ok(has_resumed)
+    }
+
+    /// Completes the report of a run that ended while requests were on their way. Gives its line in the history.
+    async fn settle_ended(
+        &self,
+        id: &RunId,
+        run: RunSummary,
+        plans: &[(PlanRecord, Vec<Entry>)],
+        world: &World,
+    ) -> Result<RunSummary, RunError> {
+        let Some(mut report) = self.state.report::<Report>(id).await? else {
+            return Ok(run);
+        };
+        if plans.is_empty() {
+            return Ok(run);
+        }
+        report.record_plans(plans, Some(world));
+        self.state.save_report(id, &report).await?;
+        Ok(RunSummary {
+            counts: report.counts,
+            remaining: report.remaining,
+            ..run
+        })
     }
 
     /// Writes the report that a killed run could not write. Gives its line in the history.

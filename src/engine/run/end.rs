@@ -6,10 +6,13 @@ use super::{Running, Stage, millis, release, second};
 use crate::{
     domain::{
         comparison::since,
+        execute::Applied,
         mode::{Depth, Trigger},
+        record::PlanRecord,
         report::{Report, RunOutcome, RunState},
+        world::World,
     },
-    engine::{Progress, RunError, RunSummary, progress::span},
+    engine::{Progress, RunError, RunSummary, journal::Journal, progress::span},
     state::{Keep, Phase, StateError, lock::LockGuard},
 };
 
@@ -23,10 +26,6 @@ impl Running<'_> {
         result: Result<(), RunError>,
         lock: Option<LockGuard>,
     ) -> Result<Report, RunError> {
-        let result = result
-            .and_then(|()| self.unless_stopped())
-            .and_then(|()| self.unless_interrupted());
-        let continues = result.is_ok() && self.report.state == RunState::Continues;
         let is_out_of_time = matches!(result, Err(RunError::TimeUp(_)));
         let is_in_flight = is_out_of_time && matches!(self.stage, Stage::Writing(_));
         let is_unsettled = is_out_of_time
@@ -35,8 +34,8 @@ impl Running<'_> {
                 Stage::Planned | Stage::Writing(_) | Stage::Written
             );
         match &self.stage {
-            Stage::Planned if is_unsettled => self.report.record_entries(Vec::new()),
-            Stage::Writing(entries) if is_unsettled => self.report.record_entries(entries.take()),
+            Stage::Planned if is_unsettled => self.report.record_entries(&[]),
+            Stage::Writing(entries) if is_unsettled => self.report.record_entries(&entries.take()),
             Stage::Reading
             | Stage::Planned
             | Stage::Writing(_)
@@ -50,6 +49,10 @@ impl Running<'_> {
             self.report.narrow(&self.named);
         }
         self.report.count();
+        let result = result
+            .and_then(|()| self.unless_stopped())
+            .and_then(|()| self.unless_interrupted());
+        let continues = result.is_ok() && self.report.state == RunState::Continues;
         let phase = if continues {
             Phase::Open
         } else {
@@ -91,17 +94,44 @@ impl Running<'_> {
         Ok(self.report)
     }
 
+    /// R35: the journal, and the report, have at last what became of the actions of which a part was made.
+    pub(super) async fn end_journal(
+        &mut self,
+        mut journal: Journal,
+        record: &PlanRecord,
+        world: &World,
+        applied: &mut Applied,
+    ) {
+        let half_done = record.half_done(applied, world);
+        for entry in &half_done {
+            journal.append(entry.clone());
+        }
+        let finish = std::mem::take(&mut applied.finish);
+        applied.finish = finish.or_stopped(journal.finish().await.err());
+        self.report.record_outcomes(applied, &half_done);
+    }
+
     fn conclude_stopped(&mut self) {
         self.report.outcome = RunOutcome::Stopped;
         let by = self.watch.stopped().and_then(|stopped| stopped.by.as_ref());
         self.report.stopped_by = by.cloned();
         let by = by.map_or_else(|| "a person".to_owned(), ToString::to_string);
-        self.report.warnings.push(match self.report.remaining {
-            0 => format!("stopped by {by} before anything was written (R34)"),
-            left => {
-                format!("stopped by {by}, {left} changes left; the next apply makes them (R34)")
+        let text = self.ended_early(&format!("stopped by {by}"), "R34");
+        self.report.warnings.push(text);
+    }
+
+    /// How far a run got that ends in the middle.
+    fn ended_early(&self, how: &str, rule: &str) -> String {
+        let has_written = self.report.counts.may_have_written();
+        match self.report.remaining {
+            0 if has_written => {
+                format!("{how} before the result was compared; the next apply compares it ({rule})")
             }
-        });
+            left if has_written || left > 0 && !self.report.actions.is_empty() => {
+                format!("{how}, {left} changes left; the next apply makes them ({rule})")
+            }
+            _ => format!("{how} before anything was written ({rule})"),
+        }
     }
 
     /// No invocation continues a run that a person has stopped.
@@ -122,10 +152,7 @@ impl Running<'_> {
         if !is_interrupted {
             return Ok(());
         }
-        Err(RunError::Stopped(match self.report.remaining {
-            0 => "interrupted before anything was written; start it again".into(),
-            left => format!("interrupted, {left} changes left; the next apply makes them (R35)"),
-        }))
+        Err(RunError::Stopped(self.ended_early("interrupted", "R35")))
     }
 
     /// A comparison that cannot be made is none: the run itself went well.

@@ -164,7 +164,7 @@ impl RunSummary {
 
     /// Whether it is an apply that changed something in Zivver, as far as is known.
     pub fn may_have_written(&self) -> bool {
-        let has_written = !self.counts.applied.is_empty() || self.counts.failed > 0;
+        let has_written = self.counts.may_have_written();
         self.mode == Mode::Apply && (has_written || self.state != RunState::Ended)
     }
 

@@ -86,7 +86,7 @@ impl Engine {
         let origin = Origin { undo, reviewed };
         let begun = self.begun(request, state, id, origin, started, lock.as_ref());
         match begun.await {
-            Ok(Begun::Now(running)) => running.traced(lock).await,
+            Ok(Begun::Now(running)) => Box::pin(running.traced(lock)).await,
             Ok(Begun::EndedBefore(report)) => {
                 release(lock).await;
                 Ok(*report)

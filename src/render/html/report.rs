@@ -20,7 +20,7 @@ use domain::{
     figures::Figures,
     hold::{HeldChange, HeldSet},
     mode::{Depth, Mode},
-    plan::{Action, ActionKind},
+    plan::{Action, ActionKind, AttributeChange},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome, RunState},
 };
 
@@ -195,7 +195,7 @@ fn tiles(report: &Report) -> Markup {
         (Tone::Notice, counts.held, "held back"),
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
-        (Tone::Notice, report.remaining, "not started"),
+        (Tone::Notice, report.remaining, "not completed"),
         (Tone::Notice, attention, "to look at"),
     ];
     html! {
@@ -390,6 +390,10 @@ fn planned(report: &ActionReport, links: Links<'_>) -> Markup {
     html! {
         li data-kind=(words::verb(action.kind)) data-rules=(rules.join(" ")) data-takes[action.takes_away()] {
             (action_with_end(action, ended, links))
+            @if !report.left.is_empty() {
+                p.soft { (words::capital(words::NOT_MADE)) ":" }
+                (diff(&report.left, links))
+            }
             (problems(&report.problems, links))
         }
     }
@@ -405,22 +409,26 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_
         (who(action.address.as_str(), links)) " "
         span.soft { (words::account(action.account)) } " "
         @if let Some((tone, word)) = ended { (badge(tone, word)) }
-        @if !action.changes.is_empty() {
-            ul.diff {
-                @for it in &action.changes {
-                    li {
-                        span.attribute { (words::attribute(it.attribute)) } " "
-                        @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
-                        @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
-                    }
-                }
-            }
-        }
+        @if !action.changes.is_empty() { (diff(&action.changes, links)) }
         @if !action.reasons.is_empty() {
             p.why {
                 @for (at, reason) in action.reasons.iter().enumerate() {
                     @if at > 0 { " · " }
                     (links.text(&reason.fact)) " (" (reason.rule) ")"
+                }
+            }
+        }
+    }
+}
+
+fn diff(changes: &[AttributeChange], links: Links<'_>) -> Markup {
+    html! {
+        ul.diff {
+            @for it in changes {
+                li {
+                    span.attribute { (words::attribute(it.attribute)) } " "
+                    @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
+                    @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
                 }
             }
         }

@@ -37,6 +37,7 @@ fn report() -> Report {
             origins: std::collections::BTreeMap::new(),
         };
         report.actions.push(ActionReport {
+            left: Vec::new(),
             action: Action {
                 kind: ActionKind::Create,
                 account: AccountKind::User,

@@ -122,8 +122,8 @@ async fn r27_r39_the_command_of_a_held_set_makes_what_it_shows() {
         let is_made = |action: &&str| action.starts_with("Suspend supplier@corp.example");
         let made = actions(&released);
         assert_eq!(made.iter().map(String::as_str).filter(is_made).count(), 1);
-        let is_scoped = arguments.len() == 2;
-        assert_eq!(made.len(), if is_scoped { 1 } else { 3 }, "{arguments:?}");
+        let is_for_all = arguments.len() == 1;
+        assert_eq!(made.len(), if is_for_all { 3 } else { 1 }, "{arguments:?}");
         let state = bench.sandbox.zivver.state();
         assert!(!state.user("supplier@corp.example").unwrap().active);
     }

@@ -3,7 +3,10 @@
 use std::{process::Command, time::Duration};
 
 use cloud_sync::{
-    domain::report::{Report, RunOutcome, RunState},
+    domain::{
+        plan::ActionKind,
+        report::{Report, RunOutcome, RunState},
+    },
     engine::RunSummary,
     sandbox::exchange::Tenant,
 };
@@ -46,6 +49,11 @@ async fn r34_ctrl_c_ends_what_is_in_flight_and_the_next_apply_starts_at_once() {
         (runs.len(), runs[0].state, runs[0].outcome),
         (1, RunState::Ended, RunOutcome::Failed)
     );
+    let told = runs[0].counts.applied.get(&ActionKind::Create).copied();
+    assert_eq!(told.map(|told| told as usize), Some(created));
+    assert_eq!(runs[0].remaining as usize, PEOPLE - created);
+    let undo: Report = bench.run(&["undo", "last", "--json"]).json();
+    assert_eq!(undo.undoes.as_ref(), Some(&runs[0].id));
     let error = runs[0].error.as_deref().unwrap();
     assert!(error.starts_with("interrupted, "), "{error}");
 

@@ -110,3 +110,22 @@ async fn the_history_has_the_times_of_the_zone_of_the_terminal() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_a_run_whose_plan_was_moved_away_is_not_undone() {
+    let bench = Bench::start(bench::small()).await;
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    let folder = bench.setting("STATE").trim_start_matches("file://");
+    let plan = format!("{folder}/runs/{}/plan", applied.id);
+    std::fs::remove_dir_all(&plan).unwrap();
+    for name in ["last", &applied.id] {
+        let undo = bench.run(&["undo", name, "--apply"]);
+        assert_eq!(undo.code, 1, "{undo:?}");
+        let says = format!(
+            "cannot undo run {}: the record of what it changed",
+            applied.id
+        );
+        assert!(undo.err.contains(&says), "{undo:?}");
+        assert!(undo.err.contains("its plan is missing"), "{undo:?}");
+    }
+}

@@ -25,7 +25,7 @@ use crate::world::World;
 const PEOPLE: [&str; 4] = ["ann", "ben", "cem", "dan"];
 
 /// Three people and one who has left, with a state that tests can damage.
-async fn office(extra: &[(&str, &str)]) -> (World, Arc<InMemory>) {
+pub(super) async fn office(extra: &[(&str, &str)]) -> (World, Arc<InMemory>) {
     let store = Arc::new(InMemory::new());
     let world = World::still_with(people(&PEOPLE), accounts(&PEOPLE), extra).await;
     let world = world.over(State::over(Arc::clone(&store) as _, "memory"), &[], None);
@@ -44,13 +44,13 @@ async fn killed(world: World) -> World {
     killed_after(world, 1).await
 }
 
-async fn names(store: &InMemory, part: &str) -> Vec<Path> {
+pub(super) async fn names(store: &InMemory, part: &str) -> Vec<Path> {
     let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
     let names = listed.into_iter().map(|it| it.location);
     names.filter(|it| it.as_ref().contains(part)).collect()
 }
 
-async fn damage(store: &InMemory, name: &Path) {
+pub(super) async fn damage(store: &InMemory, name: &Path) {
     store.put(name, "{".into()).await.unwrap();
 }
 
@@ -228,7 +228,7 @@ async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_th
 }
 
 /// Ann and Ben have changed their addresses.
-async fn swapped(max_renames: &str) -> World {
+pub(super) async fn swapped(max_renames: &str) -> World {
     let limit = [("MAX_RENAMES", max_renames)];
     let world = World::still_with(people(&PEOPLE), accounts(&PEOPLE), &limit).await;
     assert_converged(&world.apply().await);
@@ -242,7 +242,7 @@ async fn swapped(max_renames: &str) -> World {
 }
 
 /// Users at an intermediate address.
-fn aside(world: &World) -> usize {
+pub(super) fn aside(world: &World) -> usize {
     let state = world.sandbox.zivver.state();
     let names = state.users.iter().map(|user| &user.user_name);
     names.filter(|it| it.starts_with("cloud-sync-")).count()

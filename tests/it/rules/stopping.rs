@@ -15,7 +15,7 @@ use super::{bench::*, company::*};
 use crate::world::World;
 
 /// A run that is stopped after some time.
-async fn stopped_after(world: &World, seconds: u64) -> Report {
+pub(super) async fn stopped_after(world: &World, seconds: u64) -> Report {
     let request = RunRequest::new(Mode::Apply, Trigger::Http);
     let run = world.run_for(&request);
     let stop = async {

@@ -23,6 +23,8 @@ pub struct Applied {
     pub created: BTreeMap<MailboxIx, ScimId>,
     /// The accounts as the last accepted request of each left them, where Zivver said so.
     pub answers: BTreeMap<ScimId, Account>,
+    /// By position of the action, the account as what was accepted leaves it; empty unless an action is half done.
+    pub accepted: BTreeMap<usize, Account>,
     /// What concerns many actions.
     pub notes: Vec<Note>,
 }

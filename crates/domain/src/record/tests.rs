@@ -26,6 +26,7 @@ fn planned() -> PlannedAction {
         guarded: BTreeMap::new(),
         approved: BTreeSet::new(),
         key: None,
+        begun: None,
     }
 }
 
@@ -55,6 +56,7 @@ fn entry(outcome: ActionOutcome, created: Option<&str>) -> Entry {
         action: 0,
         outcome,
         problems: Vec::new(),
+        left: Vec::new(),
         created: created.map(ScimId::new),
     }
 }

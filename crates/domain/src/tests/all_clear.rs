@@ -95,6 +95,7 @@ fn count(
         let outcome = after.outcome(at);
         let is_refused = matches!(outcome, ActionOutcome::Refused | ActionOutcome::Partly);
         report.actions.push(ActionReport {
+            left: Vec::new(),
             action: action.clone(),
             outcome,
             problems: is_refused.then(|| "refused".into()).into_iter().collect(),

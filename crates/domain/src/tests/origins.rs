@@ -197,6 +197,7 @@ fn r44_what_failed_before() {
         action: planned.plan.approved.actions()[0].clone(),
         outcome,
         problems: Vec::new(),
+        left: Vec::new(),
     };
     for (outcome, is_recent) in [
         (ActionOutcome::Failed, false),
@@ -249,6 +250,7 @@ fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
             action: wrote.clone(),
             outcome: ActionOutcome::Applied,
             problems: Vec::new(),
+            left: Vec::new(),
         };
         let deed = Deed {
             report: &report,

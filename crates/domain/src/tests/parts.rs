@@ -34,6 +34,7 @@ fn part(kind: ActionKind, outcome: ActionOutcome, changes: Vec<AttributeChange>)
         },
         outcome,
         problems: Vec::new(),
+        left: Vec::new(),
     }
 }
 

@@ -30,6 +30,7 @@ fn report(text: &str, outcomes: &[ActionOutcome]) -> Report {
     report.actions = actions
         .zip(outcomes)
         .map(|(action, outcome)| ActionReport {
+            left: Vec::new(),
             action: action.clone(),
             outcome: *outcome,
             problems: match outcome {

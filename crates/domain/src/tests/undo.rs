@@ -28,6 +28,7 @@ pub(super) fn run_of(text: &str) -> Undo {
             object_id: None,
             aliases_before,
             delegates: DelegateChanges::of(delta, &world),
+            begun: None,
         }
     };
     let actions = plan.approved.actions().iter();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Undo;
+use super::{Undo, touched};
 use crate::{
     accounts::AccountIx,
     address::SmtpAddress,
@@ -177,11 +177,13 @@ pub fn undone_after(
     policy: &Policy,
     matching: &Matching,
 ) -> BTreeMap<ScimId, Undone> {
+    let touched = touched(undo, &world.accounts);
     for delta in deltas {
         let Target::Existing(ix) = delta.target else {
             continue;
         };
         let id = world.accounts.get(ix).id().clone();
+        let wanted = touched.get(&id).map(|touched| &touched.address.1);
         let mut changes = undone
             .remove(&id)
             .map_or_else(BTreeSet::new, |before| before.changes);
@@ -189,7 +191,15 @@ pub fn undone_after(
             if let Some(key) = change.key(&world.accounts) {
                 changes.remove(&key);
             }
-            let inverse = change.inverse();
+            let inverse = match (change.inverse(), wanted) {
+                // The account may not have come to what the run wanted for it.
+                (Some(Change::Rename { from, class, .. }), Some(wanted)) => Some(Change::Rename {
+                    from,
+                    to: wanted.clone(),
+                    class,
+                }),
+                (inverse, _) => inverse,
+            };
             changes.extend(inverse.and_then(|change| change.key(&world.accounts)));
         }
         let entry = Undone {

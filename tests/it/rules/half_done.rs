@@ -1,0 +1,209 @@
+//! R34, R35, R37: a run that ends for good in the middle of actions: what it tells, and what takes it back.
+
+use std::time::Duration;
+
+use cloud_sync::{
+    domain::{
+        mode::{Mode, Trigger},
+        plan::{ActionKind, Attribute},
+        report::{ActionOutcome, Report, RunOutcome},
+    },
+    engine::{RunError, RunRequest, history::Last},
+    render::{csv, html},
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+    },
+    state::RunId,
+};
+use object_store::{ObjectStoreExt as _, memory::InMemory};
+
+use super::{
+    bench::*,
+    recovery::{aside, damage, names, office, swapped},
+    stopping::stopped_after,
+};
+use crate::world::World;
+
+async fn undo_of(world: &World, run: &str) -> Result<Report, RunError> {
+    let request = RunRequest {
+        undo: RunId::parse(run),
+        ..RunRequest::new(Mode::Apply, Trigger::CommandLine)
+    };
+    world.run_for(&request).await
+}
+
+async fn last_change(world: &World) -> String {
+    let records = world.engine.records().await.unwrap();
+    let found = records.find("last", Last::Change).await.unwrap();
+    found.to_string()
+}
+
+fn has_swapped(world: &World) -> bool {
+    user(world, "ann").name == "ben"
+}
+
+/// A swap of which the first step was made when a person stopped it.
+async fn stopped_in_a_swap() -> (World, Report) {
+    let world = swapped("100%").await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let report = stopped_after(&world, 12).await;
+    zivver.set_latency(Duration::ZERO);
+    assert_eq!((report.outcome, aside(&world)), (RunOutcome::Stopped, 1));
+    (world, report)
+}
+
+/// A swap of which the first step was made when its process was killed.
+async fn killed_in_a_swap() -> World {
+    let world = swapped("100%").await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    let world = killed_after(world, 1).await;
+    assert_eq!(aside(&world), 1);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_accounts_that_a_stopped_run_created_are_told_and_taken_back() {
+    let mut tenant = people(&["ann", "ben", "cem"]);
+    tenant = tenant.mailbox(Mailbox::shared(&at("desk")).opened_by(&at("ann")));
+    let world = World::still(tenant, organisation()).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let report = stopped_after(&world, 12).await;
+    zivver.set_latency(Duration::ZERO);
+    assert_eq!(world.sandbox.zivver.state().users.len(), 3);
+    assert_eq!(report.counts.applied.get(&ActionKind::Create), Some(&3));
+    assert_eq!(report.remaining, 1, "{}", shown(&report));
+    assert_eq!(last_change(&world).await, report.id);
+    let undo = undo_of(&world, &report.id).await.unwrap();
+    assert_eq!(undo.counts.applied.get(&ActionKind::Suspend), Some(&3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_what_a_stopped_run_made_of_an_action_is_told_everywhere() {
+    let (world, report) = stopped_in_a_swap().await;
+    let half = report.actions.iter().find(|it| !it.left.is_empty());
+    let half = half.unwrap_or_else(|| panic!("{}", shown(&report)));
+    assert_eq!((half.outcome, half.left.len()), (ActionOutcome::Partly, 1));
+    let left = &half.left[0];
+    assert_eq!(left.attribute, Attribute::Address);
+    assert!(left.before[0].starts_with("cloud-sync-"), "{left:?}");
+    assert_eq!(left.after, half.action.changes[0].after);
+    assert_eq!((report.remaining, report.counts.refused), (2, 0));
+    assert_eq!(report.counts.applied.get(&ActionKind::Rename), Some(&1));
+    let told = "stopped by a person, 2 changes left; the next apply makes them (R34)";
+    assert!(report.warnings.contains(&told.to_owned()));
+    let table = csv::report(&report, csv::Separator::Comma);
+    let row = table.lines().find(|row| row.starts_with("\"left\""));
+    assert!(
+        row.is_some_and(|row| row.contains(&left.before[0])),
+        "{table}"
+    );
+    let page = html::report(&report);
+    assert!(
+        page.contains("Not made, from what is in Zivver now:"),
+        "{page}"
+    );
+    assert!(page.contains(&left.before[0]), "{page}");
+    assert_eq!(last_change(&world).await, report.id);
+    let stored = RunId::parse(&report.id).unwrap();
+    assert_eq!(
+        world.engine.report(&stored).await.unwrap().actions,
+        report.actions
+    );
+    // The rest is made by the next run.
+    assert_converged(&world.apply().await);
+    assert!(has_swapped(&world) && aside(&world) == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_what_a_killed_run_made_of_an_action_is_told_by_the_next() {
+    let world = killed_in_a_swap().await;
+    let killed = last_change(&world).await;
+    assert_converged(&world.apply().await);
+    let killed = RunId::parse(&killed).unwrap();
+    let report = world.engine.report(&killed).await.unwrap();
+    let half = report.actions.iter().find(|it| !it.left.is_empty());
+    let half = half.unwrap_or_else(|| panic!("{}", shown(&report)));
+    assert_eq!(half.outcome, ActionOutcome::Partly);
+    assert!(half.left[0].before[0].starts_with("cloud-sync-"));
+    assert_eq!(report.remaining, 2, "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r37_an_undo_gives_nobody_the_address_at_which_a_killed_run_left_them() {
+    let world = killed_in_a_swap().await;
+    let killed = last_change(&world).await;
+    let night = world.apply().await;
+    assert_converged(&night);
+    assert!(has_swapped(&world));
+    let undo = undo_of(&world, &night.id).await.unwrap();
+    assert_eq!(undo.outcome, RunOutcome::Done, "{}", shown(&undo));
+    assert_eq!(aside(&world), 0);
+    assert!(!has_swapped(&world));
+    // The killed run is taken back with it, and the next one does not do it again.
+    let again = undo_of(&world, &killed).await.unwrap();
+    assert_eq!((again.actions, again.skipped), (Vec::new(), Vec::new()));
+    let next = world.apply().await;
+    assert!(
+        !has_swapped(&world) && aside(&world) == 0,
+        "{}",
+        shown(&next)
+    );
+    assert_eq!(next.counts.held, 2, "{}", shown(&next));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r37_the_undo_of_a_run_that_ended_in_a_swap_brings_the_old_address_back() {
+    for is_killed in [true, false] {
+        let world = if is_killed {
+            killed_in_a_swap().await
+        } else {
+            stopped_in_a_swap().await.0
+        };
+        let run = last_change(&world).await;
+        let undo = undo_of(&world, &run).await.unwrap();
+        assert_eq!(undo.outcome, RunOutcome::Done, "{}", shown(&undo));
+        assert_eq!(undo.actions.len(), 1, "{}", shown(&undo));
+        assert!(!has_swapped(&world) && aside(&world) == 0);
+        // What was undone is held.
+        let next = world.apply().await;
+        assert!(
+            !has_swapped(&world) && aside(&world) == 0,
+            "{}",
+            shown(&next)
+        );
+        assert_ne!(next.held, [], "{}", shown(&next));
+    }
+}
+
+async fn cannot_undo(world: &World, run: &str) {
+    let error = undo_of(world, run).await.unwrap_err().to_string();
+    let says = format!("cannot undo run {run}: the record of what it changed is not complete: ");
+    assert!(error.starts_with(&says), "{error}");
+    assert!(!error.contains("move it away"), "{error}");
+}
+
+async fn move_away(store: &InMemory, run: &str, part: &str) {
+    for name in names(store, &format!("{run}/{part}/")).await {
+        store.delete(&name).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r37_without_its_record_a_run_is_not_undone() {
+    for part in ["plan", "journal"] {
+        let (world, store) = office(&[("MAX_SUSPEND", "100%")]).await;
+        let run = world.apply().await;
+        assert_converged(&run);
+        let first = &names(&store, &format!("{}/{part}/", run.id)).await[0];
+        damage(&store, first).await;
+        cannot_undo(&world, &run.id).await;
+        move_away(&store, &run.id, part).await;
+        cannot_undo(&world, &run.id).await;
+        assert_eq!(last_change(&world).await, run.id);
+        assert!(!user(&world, "ann").active);
+    }
+}
