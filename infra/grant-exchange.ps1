@@ -26,6 +26,10 @@ GlobalReader: the Entra role, which reads the whole tenant. None: only the app r
 .PARAMETER RoleGroupOnly
 Leave out what infra/grant-exchange.sh has done already.
 
+.PARAMETER Mail
+The app role Mail.Send too, for reports by mail. It may send as every mailbox until an application access policy or a scoped
+role restricts it: docs/deploy.md.
+
 .PARAMETER Check
 Change nothing; say what is there and what is missing.
 
@@ -41,6 +45,7 @@ param(
     [string] $ClientId,
     [ValidateSet('Recipients', 'GlobalReader', 'None')] [string] $Role = 'Recipients',
     [switch] $RoleGroupOnly,
+    [switch] $Mail,
     [switch] $Check,
     [ValidateRange(0, 600)] [int] $RetrySeconds = 10
 )
@@ -51,6 +56,8 @@ $ErrorActionPreference = 'Stop'
 
 $ExchangeApp = '00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
 $ManageAsApp = 'dc50a0fb-09a3-484d-be87-e023b12c6440'
+$GraphApp = '00000003-0000-0000-c000-000000000000' # Microsoft Graph
+$MailSend = 'b633e1c5-b582-4048-a93e-9f11b44c7e96'
 $GlobalReader = 'f2ef992c-3afb-46b9-b7cf-a126ee74c451'
 $RoleGroup = 'Cloud Sync reader'
 $ReadRole = 'View-Only Recipients'
@@ -118,17 +125,31 @@ function Set-Grant {
 }
 
 function Set-AppRole {
+    param([string] $ResourceId, [string] $RoleId, [string] $Name)
+    Set-Grant -What "app role $Name" -Ask {
+        [bool] (Invoke-Patiently { Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -All -ErrorAction Stop } |
+                Where-Object { $_.AppRoleId -eq $RoleId -and $_.ResourceId -eq $ResourceId })
+    } -Grant {
+        New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -PrincipalId $PrincipalId `
+            -ResourceId $ResourceId -AppRoleId $RoleId -ErrorAction Stop
+    }
+}
+
+function Set-Reading {
     $exchange = Get-MgServicePrincipal -Filter "appId eq '$ExchangeApp'" -ErrorAction Stop
     if (-not $exchange) {
         throw 'this tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
     }
-    Set-Grant -What 'app role Exchange.ManageAsApp' -Ask {
-        [bool] (Invoke-Patiently { Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -All -ErrorAction Stop } |
-                Where-Object { $_.AppRoleId -eq $ManageAsApp -and $_.ResourceId -eq $exchange.Id })
-    } -Grant {
-        New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $PrincipalId -PrincipalId $PrincipalId `
-            -ResourceId $exchange.Id -AppRoleId $ManageAsApp -ErrorAction Stop
+    Set-AppRole -ResourceId $exchange.Id -RoleId $ManageAsApp -Name 'Exchange.ManageAsApp'
+}
+
+function Set-Mail {
+    $graph = Get-MgServicePrincipal -Filter "appId eq '$GraphApp'" -ErrorAction Stop
+    if (-not $graph) {
+        throw 'this tenant has no service principal of Microsoft Graph'
     }
+    Set-AppRole -ResourceId $graph.Id -RoleId $MailSend -Name 'Mail.Send'
+    Write-Output 'note     Mail.Send may send as every mailbox: restrict it to one, docs/deploy.md, "Reports by mail"'
 }
 
 function Set-GlobalReader {
@@ -214,7 +235,7 @@ function Test-Module {
 function Get-Scope {
     # No more than what this call does.
     'Application.Read.All'
-    if (-not $RoleGroupOnly -and -not $Check) { 'AppRoleAssignment.ReadWrite.All' }
+    if ((-not $RoleGroupOnly -or $Mail) -and -not $Check) { 'AppRoleAssignment.ReadWrite.All' }
     if ($Role -eq 'GlobalReader') {
         if ($Check) { 'RoleManagement.Read.Directory' } else { 'RoleManagement.ReadWrite.Directory' }
     }
@@ -238,7 +259,7 @@ function Get-Reason {
 }
 
 $status = 0
-$NeedsGraph = -not $RoleGroupOnly -or -not $ClientId
+$NeedsGraph = -not $RoleGroupOnly -or -not $ClientId -or $Mail
 try {
     if ($RoleGroupOnly -and $Role -ne 'Recipients') {
         throw '-RoleGroupOnly makes the role group: leave out -Role'
@@ -250,7 +271,8 @@ try {
             $ClientId = (Invoke-Patiently { Get-MgServicePrincipal -ServicePrincipalId $PrincipalId -ErrorAction Stop }).AppId
         }
     }
-    if (-not $RoleGroupOnly) { Set-AppRole }
+    if (-not $RoleGroupOnly) { Set-Reading }
+    if ($Mail) { Set-Mail }
     if ($Role -eq 'Recipients') { Set-RoleGroup }
     if ($Role -eq 'GlobalReader') { Set-GlobalReader }
     if ($script:Missing) { $status = 3 }

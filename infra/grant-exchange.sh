@@ -5,6 +5,8 @@ set -euo pipefail
 
 readonly EXCHANGE_APP='00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
 readonly MANAGE_AS_APP='dc50a0fb-09a3-484d-be87-e023b12c6440'
+readonly GRAPH_APP='00000003-0000-0000-c000-000000000000' # Microsoft Graph
+readonly MAIL_SEND='b633e1c5-b582-4048-a93e-9f11b44c7e96'
 readonly GLOBAL_READER='f2ef992c-3afb-46b9-b7cf-a126ee74c451'
 # What `ask` returns for an object that does not exist.
 readonly NOT_FOUND=44
@@ -13,13 +15,15 @@ readonly TRIES=3
 usage() {
     cat <<'USAGE'
 usage: infra/grant-exchange.sh (--resource-group GROUP --app NAME | --principal-id OBJECT_ID)
-                               [--role recipients|global-reader|none] [--check]
+                               [--role recipients|global-reader|none] [--mail] [--check]
 
   --role recipients     the smallest role that works, and the default: a role group in Exchange Online with
                         View-Only Recipients. Made by grant-exchange.ps1 if pwsh is installed, else the
                         commands are printed.
   --role global-reader  the Entra role Global Reader: no PowerShell, but it reads the whole tenant.
   --role none           only the app role Exchange.ManageAsApp.
+  --mail                the app role Mail.Send too, for reports by mail. It may send as every mailbox until an application
+                        access policy or a scoped role restricts it: docs/deploy.md.
   --check               change nothing; say what is there and what is missing.
 
 Needs the Azure CLI, signed in as Privileged Role Administrator or Global Administrator. The role group needs
@@ -34,7 +38,7 @@ die() {
     exit "${2:-1}"
 }
 
-group='' app='' principal='' role='recipients' check=false missing=false
+group='' app='' principal='' role='recipients' mail=false check=false missing=false
 while (($#)); do
     case "$1" in
     --resource-group | -g | --app | -n | --principal-id | --role)
@@ -46,6 +50,10 @@ while (($#)); do
         --role) role="$2" ;;
         esac
         shift 2
+        ;;
+    --mail)
+        mail=true
+        shift
         ;;
     --check)
         check=true
@@ -147,24 +155,39 @@ unknown_identity() {
     give_up "$1" "there is no identity $principal in this tenant: is it an object id? One that was just made is unknown for some minutes: run this again then"
 }
 
+# The app role $2, called $3, of the service principal $1.
 grant_app_role() {
-    local exchange there
+    local resource="$1" id="$2" name="$3" there
+    there="$(graph_get 'read the app roles of the identity' "servicePrincipals/$principal/appRoleAssignments" \
+        "length(value[?appRoleId=='$id' && resourceId=='$resource'])")" ||
+        unknown_identity $?
+    if [[ "$there" =~ ^[1-9] ]]; then
+        report true "app role $name"
+    elif [[ "$check" == true ]]; then
+        report false "app role $name"
+    else
+        graph_post 'grant the app role' "servicePrincipals/$principal/appRoleAssignments" \
+            "{\"principalId\":\"$principal\",\"resourceId\":\"$resource\",\"appRoleId\":\"$id\"}" ||
+            unknown_identity $?
+        printf 'granted  %s\n' "app role $name"
+    fi
+}
+
+grant_reading() {
+    local exchange
     exchange="$(ask 'read the service principal of Exchange Online' "$GRANTER" \
         ad sp show --id "$EXCHANGE_APP" --query id --output tsv)" ||
         give_up $? 'this tenant has no service principal of Office 365 Exchange Online: does it have Exchange Online?'
-    there="$(graph_get 'read the app roles of the identity' "servicePrincipals/$principal/appRoleAssignments" \
-        "length(value[?appRoleId=='$MANAGE_AS_APP' && resourceId=='$exchange'])")" ||
-        unknown_identity $?
-    if [[ "$there" =~ ^[1-9] ]]; then
-        report true 'app role Exchange.ManageAsApp'
-    elif [[ "$check" == true ]]; then
-        report false 'app role Exchange.ManageAsApp'
-    else
-        graph_post 'grant the app role' "servicePrincipals/$principal/appRoleAssignments" \
-            "{\"principalId\":\"$principal\",\"resourceId\":\"$exchange\",\"appRoleId\":\"$MANAGE_AS_APP\"}" ||
-            unknown_identity $?
-        printf 'granted  %s\n' 'app role Exchange.ManageAsApp'
-    fi
+    grant_app_role "$exchange" "$MANAGE_AS_APP" Exchange.ManageAsApp
+}
+
+grant_mail() {
+    local graph_sp
+    graph_sp="$(ask 'read the service principal of Microsoft Graph' "$GRANTER" \
+        ad sp show --id "$GRAPH_APP" --query id --output tsv)" ||
+        give_up $? 'this tenant has no service principal of Microsoft Graph'
+    grant_app_role "$graph_sp" "$MAIL_SEND" Mail.Send
+    printf 'note     %s\n' 'Mail.Send may send as every mailbox: restrict it to one, docs/deploy.md, "Reports by mail"'
 }
 
 directory_roles() {
@@ -235,7 +258,8 @@ graph="$(ask 'read the cloud of the Azure CLI' 'anybody' cloud show --query endp
     give_up $? 'the Azure CLI does not know its cloud: run az cloud set --name AzureCloud'
 graph="${graph%/}"
 printf 'identity %s\n' "$principal"
-grant_app_role
+grant_reading
+[[ "$mail" == false ]] || grant_mail
 case "$role" in
 global-reader) grant_global_reader ;;
 recipients) grant_recipients ;;

@@ -27,6 +27,12 @@ param ssoAccountKey string
 @allowed(['false', 'on-demand', 'true'])
 param performSync string = 'false'
 
+@description('What a caller may do who gives a function key and does not sign in: reader, operator or approver.')
+param keyRole string = ''
+
+@description('True: another person than the one whose run held a set must approve it. Needs signInClientId.')
+param fourEyes string = ''
+
 @description('When the timer runs: NCRONTAB with six fields, UTC.')
 param syncSchedule string = '0 0 2 * * *'
 
@@ -108,14 +114,23 @@ param keepApplied string = ''
 @description('Name of a secret in the vault that holds the address of a webhook for notifications; empty for none.')
 param notifyUrlSecret string = ''
 
-@description('Name of a secret in the vault that holds the address of a mail server, smtps://user:password@host:465, for the reports of runs; empty for none.')
+@description('Where people open the dashboard, if not under the name that Azure serves the app by; messages link to it.')
+param dashboardUrl string = ''
+
+@description('Name of a secret in the vault that holds the address of a mail server, smtps://user:password@host:465, that sends in place of Microsoft Graph; empty for none.')
 param smtpUrlSecret string = ''
 
-@description('Sender of these mails.')
-param smtpFrom string = ''
+@description('Sender of the reports of runs; empty for no mails.')
+param mailFrom string = ''
 
 @description('Receivers of these mails, separated by commas.')
-param smtpTo string = ''
+param mailTo string = ''
+
+@description('After which runs a mail is sent: each-run, changes or attention.')
+param mailWhen string = ''
+
+@description('Address of Microsoft Graph; another one in national clouds.')
+param graphUrl string = ''
 
 @description('What is logged: error, warn, info, debug or trace.')
 param logLevel string = ''
@@ -176,6 +191,8 @@ var settings = union(otherSettings, {
   CLOUD_SYNC__TARGET_FILTER: targetFilter
   CLOUD_SYNC__SOURCE_FILTER: sourceFilter
   CLOUD_SYNC__PERFORM_SYNC: performSync
+  CLOUD_SYNC__KEY_ROLE: keyRole
+  CLOUD_SYNC__FOUR_EYES: fourEyes
   CLOUD_SYNC__EXO_URL: exoUrl
   CLOUD_SYNC__EXO_PERMISSIONS: exoPermissions
   CLOUD_SYNC__EXO_CONCURRENCY: exoConcurrency
@@ -200,9 +217,12 @@ var settings = union(otherSettings, {
   CLOUD_SYNC__KEEP_RUNS: keepRuns
   CLOUD_SYNC__KEEP_APPLIED: keepApplied
   CLOUD_SYNC__NOTIFY_URL: empty(notifyUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${notifyUrlSecret})'
+  CLOUD_SYNC__DASHBOARD_URL: dashboardUrl
+  CLOUD_SYNC__MAIL_FROM: mailFrom
+  CLOUD_SYNC__MAIL_TO: mailTo
+  CLOUD_SYNC__MAIL_WHEN: mailWhen
+  CLOUD_SYNC__GRAPH_URL: graphUrl
   CLOUD_SYNC__SMTP_URL: empty(smtpUrlSecret) ? '' : '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${smtpUrlSecret})'
-  CLOUD_SYNC__SMTP_FROM: smtpFrom
-  CLOUD_SYNC__SMTP_TO: smtpTo
   CLOUD_SYNC__LOG_LEVEL: logLevel
   SYNC_SCHEDULE: syncSchedule
 })

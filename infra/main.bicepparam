@@ -12,6 +12,8 @@ param performSync = readEnvironmentVariable('CLOUD_SYNC__PERFORM_SYNC')
 
 // Settings of the program; empty for its default.
 param syncSchedule = readEnvironmentVariable('SYNC_SCHEDULE', '0 0 2 * * *')
+param keyRole = readEnvironmentVariable('CLOUD_SYNC__KEY_ROLE', '')
+param fourEyes = readEnvironmentVariable('CLOUD_SYNC__FOUR_EYES', '')
 param zivverApiUrl = readEnvironmentVariable('CLOUD_SYNC__ZIVVER_API_URL', '')
 param zivverRate = readEnvironmentVariable('CLOUD_SYNC__ZIVVER_RATE', '')
 param targetFilter = readEnvironmentVariable('CLOUD_SYNC__TARGET_FILTER', '')
@@ -38,9 +40,12 @@ param lockLease = readEnvironmentVariable('CLOUD_SYNC__LOCK_LEASE', '')
 param keepRuns = readEnvironmentVariable('CLOUD_SYNC__KEEP_RUNS', '')
 param keepApplied = readEnvironmentVariable('CLOUD_SYNC__KEEP_APPLIED', '')
 param notifyUrlSecret = readEnvironmentVariable('NOTIFY_URL_SECRET', '')
+param dashboardUrl = readEnvironmentVariable('CLOUD_SYNC__DASHBOARD_URL', '')
 param smtpUrlSecret = readEnvironmentVariable('SMTP_URL_SECRET', '')
-param smtpFrom = readEnvironmentVariable('CLOUD_SYNC__SMTP_FROM', '')
-param smtpTo = readEnvironmentVariable('CLOUD_SYNC__SMTP_TO', '')
+param mailFrom = readEnvironmentVariable('CLOUD_SYNC__MAIL_FROM', '')
+param mailTo = readEnvironmentVariable('CLOUD_SYNC__MAIL_TO', '')
+param mailWhen = readEnvironmentVariable('CLOUD_SYNC__MAIL_WHEN', '')
+param graphUrl = readEnvironmentVariable('CLOUD_SYNC__GRAPH_URL', '')
 param logLevel = readEnvironmentVariable('CLOUD_SYNC__LOG_LEVEL', '')
 param otherSettings = {}
 

@@ -30,6 +30,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     domain::{
+        actor::Actor,
         address::SmtpAddress,
         explain::Explanation,
         mode::{Mode, Trigger},
@@ -284,7 +285,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             let request = RunRequest {
                 approve,
                 approve_accounts: approve_accounts.into_iter().collect(),
-                ..RunRequest::new(mode, Trigger::CommandLine)
+                ..run_request(mode)
             };
             undo(&engine(links)?, &run, request, output, &show).await
         }
@@ -312,6 +313,18 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
         Command::Completions { shell } => print(&generated::completions(shell), output),
         Command::Man { command } => print(&generated::man(command.as_deref())?, output),
         Command::Serve { .. } => unreachable!("it was answered before"),
+    }
+}
+
+/// R41: who uses this computer.
+fn me() -> Actor {
+    whoami::username().map_or(Actor::Unnamed, |name| Actor::os_user(&name))
+}
+
+fn run_request(mode: Mode) -> RunRequest {
+    RunRequest {
+        started_by: Some(me()),
+        ..RunRequest::new(mode, Trigger::CommandLine)
     }
 }
 

@@ -9,6 +9,7 @@ mod access;
 pub mod answer;
 pub mod api;
 pub mod app;
+mod caller;
 mod dashboard;
 mod form;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod invocation;
 pub mod message;
 pub mod problem;
 pub mod server;
+mod starts;
 mod tick;
 mod views;
 

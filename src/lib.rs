@@ -16,7 +16,7 @@
 //! | crate | what it is | depends on |
 //! |---|---|---|
 //! | [`domain`] | what is decided: rules R1–R47 | nothing of ours, no crate that does I/O |
-//! | [`clients`] | [`http`] sends and retries; [`exchange`] reads Exchange Online; [`zivver`] reads and writes SCIM | `domain` |
+//! | [`clients`] | [`http`] sends and retries; [`exchange`] reads Exchange Online; [`graph`] sends mail; [`zivver`] reads and writes SCIM | `domain` |
 //! | `sandbox` | simulated Exchange Online, Zivver and managed identity | nothing of ours |
 //! | this one | the modules below | all of them; the sandbox only in [`cli`] and tests |
 //!
@@ -26,7 +26,7 @@
 //! | [`settings`], [`telemetry`] | the environment, the log |
 //! | [`engine`] | fetch, apply, verify, resume |
 //! | [`render`] | a report as HTML and CSV, with all data inert |
-//! | [`notify`], [`mail`], [`otlp`] | the result of a run by webhook, by SMTP, as traces and metrics |
+//! | [`notify`], [`mail`], [`links`], [`otlp`] | the result of a run by webhook and by mail, with links; as traces and metrics |
 //! | [`migrate`] | converts settings of the original script |
 //! | [`functions`] | the Functions host's protocol and the HTTP interface |
 //! | [`cli`] | the command line, the demonstration |
@@ -59,6 +59,7 @@
 pub mod cli;
 pub mod engine;
 pub mod functions;
+pub mod links;
 pub mod mail;
 pub mod migrate;
 pub mod notify;
@@ -69,7 +70,7 @@ pub mod state;
 pub mod telemetry;
 
 pub use clients;
-pub use clients::{exchange, http, managed_identity, zivver};
+pub use clients::{exchange, graph, http, managed_identity, zivver};
 pub use domain;
 #[cfg(feature = "sandbox")]
 pub use sandbox;

@@ -1,7 +1,7 @@
-//! Sends the report of each run by mail, over SMTP with TLS.
+//! Sends the report of a run by mail, through Microsoft Graph or over SMTP with TLS.
 //!
 //! The report names accounts, so it only goes to the recipients in the settings. A failure is a warning in the log. It
-//! never fails a run, and never shows the address of the server, which contains a password.
+//! never fails a run, and never shows the address of a server, which contains a password.
 
 use std::time::Duration;
 
@@ -19,9 +19,14 @@ use url::Url;
 
 use crate::{
     cli,
-    domain::{address::SmtpAddress, mode::Depth, report::Report},
+    domain::{
+        address::SmtpAddress, figures::Figures, mailing::MailWhen, mode::Depth, report::Report,
+    },
     engine::complete::Complete,
+    exchange::Identity,
+    graph::{self, GraphError},
     http::is_loopback,
+    links::{Link, links},
     render::{html, words},
     settings::Secret,
 };
@@ -30,23 +35,35 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Servers refuse much larger messages; base64 adds a third.
-const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const SMTP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The recipients of reports, and the server to use.
+/// Microsoft Graph takes 4 MB, of which JSON adds a part.
+const GRAPH_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// How mails leave.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// `smtps://user:password@host` (TLS from the start) or `smtp://…` (STARTTLS), percent-encoded.
+    Smtp(Secret<Url>),
+    /// Microsoft Graph at this address, with the identity of the app.
+    Graph(Url),
+}
+
+/// The recipients of reports, and the way to them.
 #[derive(Debug, Clone)]
 pub struct MailSettings {
-    /// `smtps://user:password@host` (TLS from the start) or `smtp://…` (STARTTLS), percent-encoded.
-    pub server: Secret<Url>,
+    pub route: Route,
     pub from: SmtpAddress,
     /// Never empty.
     pub to: Vec<SmtpAddress>,
+    pub when: MailWhen,
 }
 
 /// The mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     #[error(
-        "the report was not mailed: {0} cannot be used in a mail; check CLOUD_SYNC__SMTP_FROM and CLOUD_SYNC__SMTP_TO"
+        "the report was not mailed: {0} cannot be used in a mail; check CLOUD_SYNC__MAIL_FROM and CLOUD_SYNC__MAIL_TO"
     )]
     Address(&'static str),
     #[error("the report was not mailed: the mail server answered {code}; {remedy}")]
@@ -59,37 +76,74 @@ pub enum MailError {
         "the report was not mailed: the mail server took longer than {0:?}; check CLOUD_SYNC__SMTP_URL"
     )]
     Slow(Duration),
+    #[error("the report was not mailed: {0}")]
+    Graph(#[from] GraphError),
 }
 
-/// Sends the report once, without retries. `last` is the last complete run (R28).
+/// A report as a mail shows it.
+struct Letter {
+    subject: String,
+    text: String,
+    page: String,
+}
+
+/// Sends the report once, without retries. `last` is the last complete run (R28); `dashboard` is where people open it.
 pub async fn send(
     settings: &MailSettings,
+    identity: &Identity,
     report: &Report,
     last: Option<&Complete>,
+    dashboard: Option<&Url>,
 ) -> Result<(), MailError> {
-    let message = message(settings, report, last)?;
-    let transport = transport(settings.server.expose())?;
-    match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
-        Ok(sent) => sent.map(drop).map_err(|error| failure(&error)),
-        Err(_) => Err(MailError::Slow(TIMEOUT)),
+    let letter = |bytes_max| letter(report, last, dashboard, bytes_max);
+    match &settings.route {
+        Route::Smtp(server) => {
+            let message = message(settings, letter(SMTP_BYTES_MAX))?;
+            let transport = transport(server.expose())?;
+            match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
+                Ok(sent) => sent.map(drop).map_err(|error| failure(&error)),
+                Err(_) => Err(MailError::Slow(TIMEOUT)),
+            }
+        }
+        Route::Graph(url) => {
+            let letter = letter(GRAPH_BYTES_MAX);
+            let mail = graph::Mail {
+                from: &settings.from,
+                to: &settings.to,
+                subject: &letter.subject,
+                html: &letter.page,
+            };
+            Ok(graph::send_mail(identity, url, &mail).await?)
+        }
     }
 }
 
-fn message(
-    settings: &MailSettings,
-    report: &Report,
-    last: Option<&Complete>,
-) -> Result<Message, MailError> {
+fn message(settings: &MailSettings, letter: Letter) -> Result<Message, MailError> {
     let mailbox = |address: &SmtpAddress, which| -> Result<Mailbox, MailError> {
         let address = address.as_str().parse();
         address.map_err(|_| MailError::Address(which))
     };
     let mut message = Message::builder()
         .from(mailbox(&settings.from, "the sender")?)
-        .subject(subject(report));
+        .subject(letter.subject);
     for to in &settings.to {
         message = message.to(mailbox(to, "a receiver")?);
     }
+    message
+        .multipart(MultiPart::alternative_plain_html(letter.text, letter.page))
+        .map_err(|_| MailError::Address("an address"))
+}
+
+fn letter(
+    report: &Report,
+    last: Option<&Complete>,
+    dashboard: Option<&Url>,
+    bytes_max: usize,
+) -> Letter {
+    let pages = dashboard.map_or_else(Vec::new, |dashboard| {
+        let held = Figures::of(report).held;
+        links(dashboard, Some(&report.id), &report.id, &held)
+    });
     let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
     // A report of some accounts, or of a run that failed, is followed by how all others stood.
     let last = last.filter(|last| last.report.id != report.id);
@@ -100,8 +154,9 @@ fn message(
     let mut page = html::report_after(
         report,
         last.as_ref().map(|(report, figures)| (*report, figures)),
+        &pages,
     );
-    if text.len() + page.len() > PAGE_BYTES_MAX {
+    if text.len() + page.len() > bytes_max {
         text = format!(
             "{}\n\nThe report is too long for a mail: see `cloud-sync runs {}`, or the dashboard.\n",
             report.summary_line(),
@@ -111,11 +166,16 @@ fn message(
             title: "Cloud Sync",
             ..html::Page::default()
         }
-        .around(&maud::html! { p { (text) } });
+        .around(&maud::html! { p { (text) } (html::report::pages(&pages)) });
     }
-    message
-        .multipart(MultiPart::alternative_plain_html(text, page))
-        .map_err(|_| MailError::Address("an address"))
+    for Link { title, url } in &pages {
+        text.extend(["\n", title, ": ", url]);
+    }
+    Letter {
+        subject: subject(report),
+        text,
+        page,
+    }
 }
 
 /// R28, R39: a scoped run and an undo do not describe the whole organisation, and the subject says so.
@@ -178,7 +238,7 @@ fn failure(error: &smtp::Error) -> MailError {
                 "correct user and password in CLOUD_SYNC__SMTP_URL, percent-encoded"
             }
             550..=554 => {
-                "let the server accept CLOUD_SYNC__SMTP_FROM as sender and CLOUD_SYNC__SMTP_TO as receivers"
+                "let the server accept CLOUD_SYNC__MAIL_FROM as sender and CLOUD_SYNC__MAIL_TO as receivers"
             }
             _ => "the next run tries again; see the log of the mail server if it stays so",
         };
@@ -205,15 +265,17 @@ mod tests {
     fn r28_r39_the_subject_says_of_whom_a_run_speaks() {
         let address = |text: &str| SmtpAddress::verbatim(text);
         let settings = MailSettings {
-            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            route: Route::Smtp(Secret::new(Url::parse("smtps://mail.example").unwrap())),
             from: address("sync@corp.example"),
             to: vec![address("ops@corp.example")],
+            when: MailWhen::EachRun,
         };
         let mut report = Report::begin("R1".into(), Mode::Preview, Trigger::Http, "t".into());
         report.state = RunState::Ended;
         report.outcome = RunOutcome::Failed;
         let subject = |report: &Report| {
-            let headers = message(&settings, report, None).unwrap();
+            let letter = letter(report, None, None, SMTP_BYTES_MAX);
+            let headers = message(&settings, letter).unwrap();
             headers.headers().get_raw("Subject").unwrap().to_owned()
         };
         assert_eq!(subject(&report), "Cloud Sync: failed (R1)");
@@ -239,9 +301,10 @@ mod tests {
     fn r28_a_mail_has_the_figures_of_the_last_complete_run() {
         let address = |text: &str| SmtpAddress::verbatim(text);
         let settings = MailSettings {
-            server: Secret::new(Url::parse("smtps://mail.example").unwrap()),
+            route: Route::Smtp(Secret::new(Url::parse("smtps://mail.example").unwrap())),
             from: address("sync@corp.example"),
             to: vec![address("ops@corp.example")],
+            when: MailWhen::EachRun,
         };
         let begin = |id: &str| {
             let mut report = Report::begin(id.into(), Mode::Apply, Trigger::Timer, "t".into());
@@ -260,7 +323,8 @@ mod tests {
             since: Vec::new(),
         };
         let text = |report: &Report| {
-            let message = message(&settings, report, Some(&last)).unwrap();
+            let letter = letter(report, Some(&last), None, SMTP_BYTES_MAX);
+            let message = message(&settings, letter).unwrap();
             String::from_utf8(message.formatted())
                 .unwrap()
                 .replace("=\r\n", "")

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    domain::notice::Notice,
+    domain::notice::{Event, Notice},
     http::{Request, Sender, Transport, TransportError},
-    render::visible::visible,
+    links::{Link, links},
+    render::{visible::visible, words},
     settings::Secret,
 };
 
@@ -40,12 +41,17 @@ pub enum NotifyError {
 }
 
 /// Sends `notice`, with retries if they can help. The receiver may get it twice, but rarely does.
-pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyError> {
+/// `dashboard` is where people open it.
+pub async fn send(
+    address: &Secret<Url>,
+    notice: &Notice,
+    dashboard: Option<&Url>,
+) -> Result<(), NotifyError> {
     let sender = Sender::new(
         Transport::network(address.expose(), 1)?,
         "CLOUD_SYNC__NOTIFY_URL",
     );
-    let body = Bytes::from(body(notice).to_string());
+    let body = Bytes::from(body(notice, dashboard).to_string());
     let mut headers = HeaderMap::new();
     headers.insert(
         CONTENT_TYPE,
@@ -92,22 +98,43 @@ pub async fn send(address: &Secret<Url>, notice: &Notice) -> Result<(), NotifyEr
     }
 }
 
-fn body(notice: &Notice) -> Value {
-    let mut body = serde_json::to_value(notice).unwrap_or_default();
+/// The held sets that the notice is about, the run and the dashboard.
+fn pages(notice: &Notice, dashboard: &Url) -> Vec<Link> {
+    let figures = match notice.event {
+        Event::Held => notice.figures.as_ref(),
+        Event::Failed | Event::Recovered | Event::NoSuccess => None,
+    };
+    let holder = figures.map_or("", |figures| &figures.run);
+    let held = figures.map_or(&[][..], |figures| &figures.held);
+    links(dashboard, notice.run.as_deref(), holder, held)
+}
+
+fn facts(notice: &Notice) -> Vec<Value> {
     let mut facts = Vec::new();
     if let Some(run) = &notice.run {
         facts.push(json!({"title": "Run", "value": run}));
+    }
+    if let Some(by) = &notice.started_by {
+        facts.push(json!({"title": "Started by", "value": for_teams(&by.to_string())}));
     }
     let figures = notice.figures.as_ref();
     if let Some(figures) = figures.filter(|figures| notice.run.as_ref() != Some(&figures.run)) {
         facts.push(json!({"title": "Last complete run", "value": figures.ended}));
     }
     for held in figures.into_iter().flat_map(|figures| &figures.held) {
-        let class = serde_json::to_value(held.class).unwrap_or_default();
-        let class = class.as_str().unwrap_or_default().replace('_', " ");
+        let class = words::class(held.class);
         let value = format!("{} change(s), code {}", held.changes, held.code);
         facts.push(json!({"title": format!("Held: {class}"), "value": value}));
     }
+    facts
+}
+
+fn body(notice: &Notice, dashboard: Option<&Url>) -> Value {
+    let mut body = serde_json::to_value(notice).unwrap_or_default();
+    let links = dashboard.map_or_else(Vec::new, |dashboard| pages(notice, dashboard));
+    let actions = links.iter();
+    let actions =
+        actions.map(|it| json!({"type": "Action.OpenUrl", "title": it.title, "url": it.url}));
     let card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -115,12 +142,18 @@ fn body(notice: &Notice) -> Value {
         "body": [
             {"type": "TextBlock", "size": "Medium", "weight": "Bolder", "text": notice.title, "wrap": true},
             {"type": "TextBlock", "text": for_teams(&notice.text), "wrap": true},
-            {"type": "FactSet", "facts": facts},
+            {"type": "FactSet", "facts": facts(notice)},
         ],
+        "actions": actions.collect::<Vec<_>>(),
     });
     // Slack shows `text`; a receiver that reads members gets the plain sentence in `message`.
     body["message"] = visible(&notice.text).into();
-    body["text"] = format!("{}\n{}", notice.title, for_slack(&notice.text)).into();
+    let pages = links
+        .iter()
+        .map(|link| format!("\n<{}|{}>", link.url, link.title));
+    let pages: String = pages.collect();
+    body["text"] = format!("{}\n{}{pages}", notice.title, for_slack(&notice.text)).into();
+    body["links"] = serde_json::to_value(&links).unwrap_or_default();
     body["type"] = "message".into();
     body["source"] = "cloud-sync".into();
     body["attachments"] = json!([{
@@ -152,13 +185,14 @@ mod tests {
     #[test]
     fn a_hostile_cause_is_inert() {
         let notice = Notice {
-            event: domain::notice::Event::Failed,
+            event: Event::Failed,
             title: "Cloud Sync: the run failed".into(),
             text: "answered (<!channel> [pay](https://evil.example) \u{202e}gpj\u{1b}[2J)".into(),
             run: None,
+            started_by: None,
             figures: None,
         };
-        let body = body(&notice);
+        let body = body(&notice, None);
         let text = body["text"].as_str().unwrap();
         assert!(text.contains("&lt;!channel&gt;"), "{text}");
         let card = body["attachments"][0]["content"]["body"][1]["text"]
@@ -184,10 +218,11 @@ mod tests {
             has_succeeded: true,
             depth: Depth::Full,
         };
-        let notice = at_tick(&Notified::default(), Some(overdue), None)
+        let notice = at_tick(&Notified::default(), Some(overdue), None, 0)
             .1
             .unwrap();
-        let body = body(&notice);
+        let dashboard = Url::parse("https://sync.example/api/SyncHttp").unwrap();
+        let body = body(&notice, Some(&dashboard));
         assert_eq!(body["type"], "message");
         assert_eq!(body["event"], "no_success");
         assert!(
@@ -199,5 +234,10 @@ mod tests {
         let card = &body["attachments"][0]["content"];
         assert_eq!(card["type"], "AdaptiveCard");
         assert_eq!(card["body"][0]["text"], notice.title);
+        let page = "https://sync.example/api/SyncHttp?format=html";
+        let button = json!({"type": "Action.OpenUrl", "title": "Dashboard", "url": page});
+        assert_eq!(card["actions"], json!([button]));
+        let text = body["text"].as_str().unwrap();
+        assert!(text.ends_with(&format!("\n<{page}|Dashboard>")), "{text}");
     }
 }

@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::{
     domain::{
+        actor::Role,
         guard::{Limit, Limits},
         health::Host,
         mode::PerformSync,
@@ -25,7 +26,7 @@ use crate::{
         world::{Policy, SsoAccountKey},
     },
     exchange::{Identity, Strategy},
-    mail::MailSettings,
+    mail::{MailSettings, Route},
     state::{StateError, StateLocation},
     zivver::Rate,
 };
@@ -78,6 +79,12 @@ pub struct Settings {
     /// Object ids or addresses of groups, as written; empty for no filter (R14).
     pub source_filter: BTreeSet<String>,
     pub perform_sync: PerformSync,
+    /// R41: what a caller may do who gives a function key and does not sign in.
+    pub key_role: Role,
+    /// R41: another person than the one whose run held a set must approve it.
+    pub four_eyes: bool,
+    /// R41: App Service authentication is on, so that the names that it passes on are true.
+    pub signs_in: bool,
     pub identity: Identity,
     pub exo_url: Url,
     pub exo_permissions: Strategy,
@@ -100,6 +107,8 @@ pub struct Settings {
     /// How long a run stays that wrote (R35).
     pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
+    /// Where people open the dashboard, without a trailing slash; for links in messages.
+    pub dashboard_url: Option<Url>,
     pub mail: Option<MailSettings>,
     /// What decides whether the Functions host starts the timer.
     pub host: Host,
@@ -236,6 +245,9 @@ impl Settings {
             target_filter: r.optional(&table::TARGET_FILTER).unwrap_or_default(),
             source_filter: r.optional(&table::SOURCE_FILTER).unwrap_or_default(),
             perform_sync: r.value(&table::PERFORM_SYNC),
+            key_role: r.value(&table::KEY_ROLE),
+            four_eyes: r.value(&table::FOUR_EYES),
+            signs_in: is_on(&lookup, "WEBSITE_AUTH_ENABLED"),
             identity: read_identity(r, &lookup),
             exo_url: r.value(&table::EXO_URL),
             exo_permissions: r.value(&table::EXO_PERMISSIONS),
@@ -251,6 +263,7 @@ impl Settings {
             keep_runs: r.value(&table::KEEP_RUNS),
             keep_applied: r.value(&table::KEEP_APPLIED),
             notify_url: r.optional(&table::NOTIFY_URL),
+            dashboard_url: read_dashboard_url(r, &lookup),
             mail: read_mail(r),
             host: Host {
                 full_every: r.value(&table::FULL_EVERY),
@@ -261,7 +274,19 @@ impl Settings {
         };
         reader.finish()?;
         settings.warnings.extend(settings.budget_warning(&lookup));
+        settings.warnings.extend(settings.four_eyes_warning());
         Ok(settings)
+    }
+
+    /// R41
+    fn four_eyes_warning(&self) -> Option<String> {
+        let nobody_signs_in = self.four_eyes && self.host.is_present && !self.signs_in;
+        nobody_signs_in.then(|| {
+            format!(
+                "{PREFIX}FOUR_EYES is true and App Service authentication is off: nobody can approve what is held; turn \
+                 sign-in on (docs/deploy.md), or set it to false (R41)"
+            )
+        })
     }
 
     /// The host kills the process at its timeout, which host.json sets to 10 minutes (`docs/specs/functions-host.md`,
@@ -297,36 +322,53 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
     Identity::choose(token, endpoint, client_id)
 }
 
-/// A server without sender or receivers is half a setting.
+/// The platform says under which name it serves the app.
+fn read_dashboard_url<L: Fn(&str) -> Option<String>>(
+    r: &mut Reader<'_, L>,
+    lookup: &L,
+) -> Option<Url> {
+    let set = r.optional(&table::DASHBOARD_URL);
+    let of_platform = || {
+        let host = lookup("WEBSITE_HOSTNAME").filter(|text| !text.trim().is_empty())?;
+        Url::parse(&format!("https://{}/api/SyncHttp", host.trim())).ok()
+    };
+    set.or_else(of_platform)
+}
+
+/// A sender without receivers, or a server without both, is half a setting.
 fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<MailSettings> {
     let server = r.optional(&table::SMTP_URL);
-    let from = r.optional(&table::SMTP_FROM);
-    let to = r.optional(&table::SMTP_TO);
-    for (name, missing) in [("SMTP_FROM", from.is_none()), ("SMTP_TO", to.is_none())] {
-        if server.is_some() && missing && r.text(name).is_none() {
-            let fault = fault(
-                "is not set although SMTP_URL is",
-                "write an address, or remove SMTP_URL",
-            );
+    let from = r.optional(&table::MAIL_FROM);
+    let to = r.optional(&table::MAIL_TO);
+    let when = r.value(&table::MAIL_WHEN);
+    let graph = r.value(&table::GRAPH_URL);
+    let set = [
+        ("SMTP_URL", server.is_some()),
+        ("MAIL_FROM", from.is_some()),
+        ("MAIL_TO", to.is_some()),
+    ];
+    let given = set.iter().find(|(_, is_set)| *is_set);
+    for (name, is_set) in &set[1..] {
+        if let Some((given, _)) = given
+            && !is_set
+            && r.text(name).is_none()
+        {
+            let wrong = format!("is not set although {given} is");
+            let fault = fault(wrong, format!("write an address, or remove {given}"));
             r.problem(format!("{PREFIX}{name}"), fault);
         }
     }
     Some(MailSettings {
-        server: server?,
+        route: server.map_or(Route::Graph(graph), Route::Smtp),
         from: from?,
         to: to?,
+        when,
     })
 }
 
 /// Settings of the host itself, as it reads them: on Linux a `.` in a name may have become `_`.
 fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
     let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
-    let is_on = |name: &String| {
-        set(name).is_some_and(|text| {
-            let text = text.trim();
-            text == "1" || text.eq_ignore_ascii_case("true")
-        })
-    };
     let names = ["SyncTimer", "SyncQueue"].into_iter().flat_map(|function| {
         [".", "__", "_"].map(|dot| format!("AzureWebJobs{dot}{function}{dot}Disabled"))
     });
@@ -335,9 +377,17 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
             .into_iter()
             .any(|name| set(name).is_some()),
         schedule: set("SYNC_SCHEDULE"),
-        disabled: names.filter(is_on).collect(),
+        disabled: names.filter(|name| is_on(lookup, name)).collect(),
         full_every: Duration::ZERO,
     }
+}
+
+/// A switch of the platform.
+fn is_on(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> bool {
+    lookup(name).is_some_and(|text| {
+        let text = text.trim();
+        text == "1" || text.eq_ignore_ascii_case("true")
+    })
 }
 
 fn read_limits<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Limits {

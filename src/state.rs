@@ -46,6 +46,7 @@ mod outage;
 mod parts;
 mod retention;
 mod run_id;
+mod stopped;
 
 use std::{fs, sync::Arc};
 
@@ -62,6 +63,7 @@ use objects::{Created, Objects};
 pub use parts::Parts;
 pub use retention::{Keep, Pruned};
 pub use run_id::RunId;
+pub use stopped::Stopped;
 
 const MEMORY: &str = "memory";
 const RUNS: &str = "runs";
@@ -290,13 +292,12 @@ impl State {
     }
 
     /// Whether a person has stopped the run.
-    pub async fn is_stopped(&self, run: &RunId) -> Result<bool, StateError> {
-        let stop: Option<bool> = self.objects.load(&stop_name(run), "stop").await?;
-        Ok(stop.unwrap_or_default())
+    pub async fn stopped(&self, run: &RunId) -> Result<Option<Stopped>, StateError> {
+        self.objects.load(&stop_name(run), "stop").await
     }
 
-    pub async fn save_stop(&self, run: &RunId) -> Result<(), StateError> {
-        self.objects.save(&stop_name(run), "stop", &true).await
+    pub async fn save_stop(&self, run: &RunId, stopped: &Stopped) -> Result<(), StateError> {
+        self.objects.save(&stop_name(run), "stop", stopped).await
     }
 
     /// The plans of a run, one for each invocation that made one.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{
         address::SmtpAddress,
-        mode::{Depth, Mode, Trigger},
+        mode::{Depth, Mode},
         report::Report,
         wave::Wave,
     },
@@ -51,7 +51,7 @@ pub(super) async fn preview(
         depth: wave.depth(),
         wave: wave.wave(),
         settings: engine.settings().others(with)?,
-        ..RunRequest::new(Mode::Preview, Trigger::CommandLine)
+        ..super::run_request(Mode::Preview)
     };
     let (report, status) = reported(engine, &request, output, &show).await?;
     if let Some(file) = &out {
@@ -81,7 +81,7 @@ pub(super) fn request(
     approve_accounts: Vec<SmtpAddress>,
     wave: WaveArgs,
 ) -> Result<RunRequest, CliError> {
-    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    let mut request = super::run_request(Mode::Apply);
     request.approve = approve;
     request.approve_accounts = approve_accounts.into_iter().collect();
     let depth = wave.depth();
@@ -234,6 +234,7 @@ async fn previewed(
         return Ok(Report::clone(report));
     }
     let mut preview = RunRequest::new(Mode::Preview, request.trigger);
+    preview.started_by.clone_from(&request.started_by);
     preview.depth = request.depth;
     preview.accounts.clone_from(&request.accounts);
     preview.wave.clone_from(&request.wave);

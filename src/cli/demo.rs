@@ -13,10 +13,10 @@ use crate::{
     domain::{
         all_clear::AllClear,
         guard::Class,
-        mode::{Mode, Trigger},
+        mode::Mode,
         report::{Report, RunOutcome},
     },
-    engine::{Engine, Links, RunRequest},
+    engine::{Engine, Links},
     sandbox::Sandbox,
     settings::Settings,
 };
@@ -122,7 +122,7 @@ async fn run(
     output: Output,
 ) -> Result<Seen, CliError> {
     let before = writes(sandbox);
-    let request = RunRequest::new(mode, Trigger::CommandLine);
+    let request = super::run_request(mode);
     let mut report = observed(engine, &request, output).await?;
     if report.outcome == RunOutcome::Failed {
         let error = report.error.as_deref().unwrap_or("the run failed");

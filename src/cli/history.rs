@@ -65,7 +65,7 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     let stored = Stored::open().await?;
     let records = stored.records();
     let id = records.find(name, Last::Open).await?;
-    let stopped = records.stop(&id).await?;
+    let stopped = records.stop(&id, Some(super::me())).await?;
     output.show(&stopped, || match stopped.state {
         RunState::Ended => format!("run {id} is stopped\n"),
         RunState::Running if stopped.error.is_some() => {
@@ -142,6 +142,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
         "run", "started", "mode", "outcome"
     ));
     for run in runs {
+        let by = words::started_by(run.trigger, run.started_by.as_ref());
         let style = match run.outcome {
             RunOutcome::InSync | RunOutcome::Done => GREEN,
             RunOutcome::ChangesPending | RunOutcome::NeedsAttention => YELLOW,
@@ -149,12 +150,13 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             RunOutcome::Open | RunOutcome::Stopped => DIM,
         };
         line(format_args!(
-            "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}",
+            "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}  {DIM}by {}{DIM:#}",
             text::inert(&run.id).to_string(),
             words::local(&run.started),
             what(run),
             words::outcome(run.outcome),
             changes(run),
+            text::inert(&by),
         ));
         if let Some(error) = &run.error {
             line(format_args!("  {DIM}{}{DIM:#}", text::inert(error)));

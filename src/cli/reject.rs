@@ -37,7 +37,7 @@ pub(super) async fn reject(
             } else {
                 "Rejected"
             };
-            (title, records.decide(&decision).await?)
+            (title, records.decide(&decision, Some(&super::me())).await?)
         }
     };
     output.show(&changes, || {
@@ -59,13 +59,16 @@ fn page(title: &str, changes: &[Rejection]) -> Result<String, std::fmt::Error> {
         writeln!(out, "  {CYAN}{code}{CYAN:#}")?;
         for rejection in changes.iter().filter(|it| it.code == code) {
             let change = &rejection.change;
+            let by = rejection.by.as_ref();
+            let by = by.map_or_else(String::new, |by| format!("  by {by}"));
             writeln!(
                 out,
-                "    {}  {DIM}{}{DIM:#}  {}{}",
+                "    {}  {DIM}{}{DIM:#}  {}{}{DIM}{}{DIM:#}",
                 inert(change.address.as_str()),
                 inert(&change.what),
                 inert(&change.before),
-                Arrow(&change.after)
+                Arrow(&change.after),
+                inert(&by)
             )?;
         }
     }

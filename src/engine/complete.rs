@@ -1,7 +1,7 @@
 //! R28: the last complete run and what happened since. The dashboard, `/health`, mails, notifications and explain ask here
 //! how the accounts stand.
 
-use super::{Engine, RunError, RunSummary};
+use super::{Engine, RunError, RunSummary, history::Records};
 use crate::{
     domain::{
         figures::Figures,
@@ -55,27 +55,16 @@ impl Complete {
     }
 }
 
-impl Engine {
+impl Records<'_> {
     /// `None` before the first complete run.
     pub async fn complete(&self) -> Result<Option<Complete>, RunError> {
-        let runs = self.history(RUNS_ENOUGH).await?;
+        let runs = self.newest(RUNS_ENOUGH).await?;
         match self.complete_of(&runs).await? {
             None if runs.len() == RUNS_ENOUGH => {
-                let runs = self.history(RUNS_MAX).await?;
+                let runs = self.newest(RUNS_MAX).await?;
                 self.complete_of(&runs).await
             }
             found => Ok(found),
-        }
-    }
-
-    /// A report that cannot be read keeps nothing else from being shown.
-    pub async fn complete_if_readable(&self) -> Option<Complete> {
-        match self.complete().await {
-            Ok(complete) => complete,
-            Err(error) => {
-                tracing::warn!("cannot read the last complete run: {error}");
-                None
-            }
         }
     }
 
@@ -98,5 +87,22 @@ impl Engine {
             quick,
             since: ended.cloned().collect(),
         }))
+    }
+}
+
+impl Engine {
+    pub async fn complete(&self) -> Result<Option<Complete>, RunError> {
+        self.records().await?.complete().await
+    }
+
+    /// A report that cannot be read keeps nothing else from being shown.
+    pub async fn complete_if_readable(&self) -> Option<Complete> {
+        match self.complete().await {
+            Ok(complete) => complete,
+            Err(error) => {
+                tracing::warn!("cannot read the last complete run: {error}");
+                None
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::history::Last;
 use crate::{
     domain::{
+        actor::SecondPerson,
         address::SmtpAddress,
         mode::WritesForbidden,
         named::{UnknownAddress, in_words},
@@ -55,7 +56,7 @@ pub enum RunError {
     UnknownApproval(String),
     /// R27
     #[error(
-        "the code {0:?} has expired: codes serve for 24 hours; start a preview: it shows the codes of what is held now, and they serve again (R27)"
+        "the code {0:?} has expired: codes serve for 24 hours, and as long as the last complete run holds the same set; start a preview: it shows the codes of what is held now, and they serve again (R27)"
     )]
     ExpiredApproval(String),
     /// R27
@@ -63,6 +64,9 @@ pub enum RunError {
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
     )]
     ApprovalInPreview,
+    /// R41
+    #[error("the code {0:?} is not approved, since CLOUD_SYNC__FOUR_EYES is true: {1} (R41)")]
+    FourEyes(String, SecondPerson),
     /// R47
     #[error(
         "the codes hold no change of {0}; the report of the last run lists the changes of each code (R47)"
@@ -146,6 +150,7 @@ impl RunError {
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
+            | Self::FourEyes(..)
             | Self::NotHeld(_)
             | Self::NotRejected(_)
             | Self::NoPlan(..)

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
+        actor::Actor,
         mode::Mode,
         record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
     http::Clock,
     state::{
-        Phase, RunId, State,
+        Phase, RunId, State, Stopped,
         lock::{Lease, LockStatus},
     },
 };
@@ -187,17 +188,19 @@ impl Records<'_> {
     }
 
     /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
-    pub async fn stop(&self, run: &RunId) -> Result<RunSummary, RunError> {
+    pub async fn stop(&self, run: &RunId, by: Option<Actor>) -> Result<RunSummary, RunError> {
         let summary = self.summary(run).await?;
         let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
         if summary.state == RunState::Ended {
             return Err(RunError::HasEnded(run.clone()));
         }
         self.mark_ended_process(&mut summary).await;
-        self.state.save_stop(run).await?;
+        let stopped = Stopped { by };
+        self.state.save_stop(run, &stopped).await?;
         if matches!(summary.state, RunState::Queued | RunState::Continues) {
             summary.state = RunState::Ended;
             summary.outcome = RunOutcome::Stopped;
+            summary.stopped_by = stopped.by;
             summary.ended = Some(super::run::second(self.clock.now()).to_string());
             self.state.save_summary(run, Phase::Ended, &summary).await?;
         }
@@ -222,6 +225,7 @@ impl Records<'_> {
             (Some(report), Some(summary)) => Ok(Report {
                 state: summary.state,
                 outcome: summary.outcome,
+                stopped_by: summary.stopped_by.or(report.stopped_by),
                 // A run may end without another report, such as one whose code expired while it waited.
                 error: summary.error.or(report.error),
                 ended: summary.ended.or(report.ended),
@@ -350,8 +354,12 @@ impl Engine {
         } else {
             let id = self.new_run_id().await?;
             let (mode, trigger) = (request.mode, request.trigger);
-            let mut begun = Report::begin(id.to_string(), mode, trigger, now.clone());
-            begun.depth = request.depth;
+            let begun = Report {
+                depth: request.depth,
+                started_by: request.started_by.clone(),
+                approves: request.approve.clone(),
+                ..Report::begin(id.to_string(), mode, trigger, now.clone())
+            };
             (id, begun)
         };
         let has_failed_before = before.outcome == RunOutcome::Failed;

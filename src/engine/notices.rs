@@ -9,7 +9,8 @@ use crate::{
         report::{Report, RunOutcome, RunState},
     },
     engine::{Engine, RunError, complete::Complete},
-    mail, notify,
+    mail::{self, MailError, MailSettings},
+    notify,
     state::RunId,
 };
 
@@ -20,29 +21,66 @@ impl Engine {
         let setting = self.settings().perform_sync;
         let last = self.complete_for_people().await;
         let figures = last.as_ref().map(Complete::figures);
-        self.tell(|before| after_run(before, report, setting, figures.as_ref()))
+        let now = self.now().as_second();
+        self.tell(|before| after_run(before, report, setting, figures.as_ref(), now))
             .await;
         let is_told = has_failed_before && report.outcome == RunOutcome::Failed
             || report.depth == Depth::Quick && !self.is_news(report, last.as_ref()).await;
         if let Some(settings) = &self.settings().mail
             && report.state == RunState::Ended
             && !is_told
-            && let Err(error) = mail::send(settings, report, last.as_ref()).await
+            && let Err(error) = self.mail(settings, report, last.as_ref()).await
         {
             tracing::warn!("{error}");
         }
     }
 
-    /// Tells that no run succeeds any more; to be asked at each tick, since a run that never starts tells nothing.
+    /// Sends the report if `MAIL_WHEN` says so. What was sent and cannot be remembered is sent once more.
+    async fn mail(
+        &self,
+        settings: &MailSettings,
+        report: &Report,
+        last: Option<&Complete>,
+    ) -> Result<(), MailError> {
+        let before = match self.notified().await {
+            Ok(before) => before,
+            Err(error) => {
+                tracing::warn!("cannot read what was notified: {error}");
+                Notified::default()
+            }
+        };
+        let now = self.now().as_second();
+        let (is_sent, mailed) = settings.when.mails(&before, report, now);
+        if !is_sent {
+            return Ok(());
+        }
+        let own = self.settings();
+        let dashboard = own.dashboard_url.as_ref();
+        mail::send(settings, &own.identity, report, last, dashboard).await?;
+        if mailed.is_some() {
+            let after = Notified { mailed, ..before };
+            let saved =
+                async { Ok::<_, RunError>(self.state().await?.save_notified(&after).await?) };
+            if let Err(error) = saved.await {
+                tracing::warn!("cannot remember what was mailed: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn notified(&self) -> Result<Notified, RunError> {
+        Ok(self.state().await?.notified().await?.unwrap_or_default())
+    }
+
+    /// Tells that no run succeeds any more, and once a day what still waits for a person; to be asked at each tick and by
+    /// whatever asks for health, since a run that never starts tells nothing.
     pub async fn announce_silence(&self) {
         match self.overdue().await {
             Ok(overdue) => {
-                let figures = match overdue {
-                    Some(_) => self.complete_for_people().await,
-                    None => None,
-                };
+                let figures = self.complete_for_people().await;
                 let figures = figures.as_ref().map(Complete::figures);
-                self.tell(|before| at_tick(before, overdue, figures.as_ref()))
+                let now = self.now().as_second();
+                self.tell(|before| at_tick(before, overdue, figures.as_ref(), now))
                     .await;
             }
             Err(error) => tracing::warn!("cannot say when a run last succeeded: {error}"),
@@ -83,10 +121,11 @@ impl Engine {
         };
         let result = async {
             let state = self.state().await?;
-            let before: Notified = state.notified().await?.unwrap_or_default();
+            let before = self.notified().await?;
             let (after, notice) = decide(&before);
             if let Some(notice) = notice
-                && let Err(error) = notify::send(address, &notice).await
+                && let Err(error) =
+                    notify::send(address, &notice, self.settings().dashboard_url.as_ref()).await
             {
                 // Not written down, so that the next run tells it.
                 tracing::warn!("{error}");

@@ -411,7 +411,8 @@ impl Running<'_> {
             return self.settle(fetched, plan).await;
         }
         let key = fetched.policy.sso_account_key;
-        let record = PlanRecord::of(plan, &fetched.world, &self.memory, key);
+        let mut record = PlanRecord::of(plan, &fetched.world, &self.memory, key);
+        record.started_by.clone_from(&self.request.started_by);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
         let mut journal =
@@ -435,12 +436,10 @@ impl Running<'_> {
             ledger.record_outcomes(memory, &record, &applied);
         });
         self.stage = Stage::Written;
-        let outcome = |at: usize| {
-            applied.actions[at]
-                .outcome
-                .unwrap_or(ActionOutcome::Remaining)
-        };
-        let not_made = record.approved_where(|at| is_certainly_not_made(outcome(at)));
+        let not_made = record.approved_where(|at| {
+            let outcome = applied.actions[at].outcome;
+            is_certainly_not_made(outcome.unwrap_or(ActionOutcome::Remaining))
+        });
         let given_back = self.give_back(&self.request.approve, &not_made).await;
         match applied.finish.clone() {
             Finish::Complete => {}

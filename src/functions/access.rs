@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AccessQuery, Format, Problem, Response, app::problem, views};
+use super::{AccessQuery, Format, Problem, Response, views};
 use crate::{
     domain::{
         address::SmtpAddress,
@@ -27,7 +27,7 @@ pub(super) async fn access(
 ) -> Result<Response, Problem> {
     let since = query.since.as_ref().map(|(_, at)| *at);
     let review = async { engine.records().await?.review(&query.filter(), since).await };
-    let review = review.await.map_err(|error| problem(&error))?;
+    let review = review.await.map_err(|error| Problem::from(&error))?;
     Ok(match query.format {
         Format::Json => json(review, query.page),
         Format::Csv => views::download(
@@ -65,7 +65,7 @@ pub(super) async fn account(
         Ok(explanation) => explanation,
         Err(error) => match before(engine, address, &error).await {
             Some(explanation) => explanation,
-            None => return Err(problem(&error)),
+            None => return Err(Problem::from(&error)),
         },
     };
     if format != Format::Html || explanation.unknown.is_some() {

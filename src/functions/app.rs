@@ -1,10 +1,6 @@
 //! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,9 +9,11 @@ use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
     access::access,
-    api::{RejectionBody, StartBody, UndoBody},
+    api::RejectionBody,
+    caller::Caller,
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
+    starts::{begin, enqueue, start, undo},
     tick::{Try, timer_invocation},
     views,
 };
@@ -24,14 +22,9 @@ use crate::{
         address::SmtpAddress,
         health::Run,
         mode::Trigger as StartedBy,
-        other_setting::OtherSetting,
         report::{Report, RunOutcome, RunState},
-        scope::RunScope,
     },
-    engine::{
-        Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup,
-        history::Last,
-    },
+    engine::{Decision, Engine, PlanSource, RunError, RunRequest, RunSummary, check::Checkup},
     settings::SettingsError,
     state::RunId,
 };
@@ -41,9 +34,6 @@ const RUNS_SHOWN: usize = 100;
 
 /// How late a failed message is answered, together with the 30 s of `visibilityTimeout` in `host.json`.
 const ANSWERED_AFTER: Duration = Duration::from_secs(3 * 60 + 30);
-
-/// How long a caller should wait before looking for a queued run.
-const RETRY_AFTER_S: u64 = 10;
 
 /// The application behind the listener. Settings that cannot be used fail each call, and keep the process alive: three
 /// exits would stop the host (`docs/specs/functions-host.md`, "1.5 Exit codes and restarts").
@@ -101,11 +91,11 @@ impl App {
                     tick: &invocation.id,
                     is_first: timer.retry_count == 0,
                 };
-                timer_invocation(engine.as_ref(), this).await
+                Box::pin(timer_invocation(engine.as_ref(), this)).await
             }
-            (Ok(engine), Trigger::Http(request)) => http(engine, request).await,
+            (Ok(engine), Trigger::Http(request)) => Box::pin(http(engine, request)).await,
             (Err(error), Trigger::Http(request)) => call_without_settings(request, error),
-            (Ok(engine), Trigger::Queue(message)) => queue(engine, message).await,
+            (Ok(engine), Trigger::Queue(message)) => Box::pin(queue(engine, message)).await,
             // The run stays in state; a message that waits for settings would only go to the poison queue.
             (Err(error), Trigger::Queue(message)) => {
                 tracing::error!(run = %message.run, "cannot continue a queued run: {error}");
@@ -131,6 +121,7 @@ pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     RunRequest {
         id: Some(id),
         depth: summary.depth,
+        started_by: summary.started_by,
         accounts: summary.accounts,
         approve: summary.approve,
         approve_accounts: summary.approve_accounts,
@@ -240,24 +231,26 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
     if let Err(problem) = form::refuse_other_sites(request) {
         return Response::from(problem).into();
     }
+    let caller = Caller::of(request, engine.settings());
     if form::is_form(request) {
-        return posted_form(engine, request).await;
+        return posted_form(engine, &caller, request).await;
     }
-    let call = match ApiCall::parse(request) {
+    let call = ApiCall::parse(request).and_then(|call| caller.permit(&call).map(|()| call));
+    let call = match call {
         Ok(call) => call,
         Err(problem) => return refused(problem, request).into(),
     };
     let answered = match call {
         ApiCall::Start(body) => {
             let wait_s = body.wait_s;
-            return match start(engine, body).await {
+            return match start(engine, &caller, body).await {
                 Ok(run) => begin(engine, request, run, wait_s).await,
                 Err(problem) => Response::from(problem).into(),
             };
         }
         ApiCall::Undo { run, body } => {
             let wait_s = body.wait_s;
-            return match undo(engine, run, body).await {
+            return match undo(engine, &caller, run, body).await {
                 Ok(run) => begin(engine, request, run, wait_s).await,
                 Err(problem) => Response::from(problem).into(),
             };
@@ -266,14 +259,14 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
             format: Format::Html,
         } => match request.query.get("account") {
             Some(address) => account(engine, address, Format::Html, &request.base).await,
-            None => dashboard(engine, &request.base).await,
+            None => dashboard(engine, &caller, &request.base).await,
         },
         ApiCall::Index { .. } => Ok(index(engine, request)),
         ApiCall::Runs { format } => runs(engine, format, &request.base).await,
-        ApiCall::Run { id, format } => run(engine, &id, format, &request.base).await,
-        ApiCall::Stop { run } => stop(engine, &run).await,
-        ApiCall::Rejections { format } => rejections(engine, format, &request.base).await,
-        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &decision).await,
+        ApiCall::Run { id, format } => run(engine, &caller, &id, format, &request.base).await,
+        ApiCall::Stop { run } => stop(engine, &caller, &run).await,
+        ApiCall::Rejections { format } => rejections(engine, &caller, format, &request.base).await,
+        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &caller, &decision).await,
         ApiCall::Account { address, format } => {
             account(engine, &address, format, &request.base).await
         }
@@ -299,34 +292,40 @@ fn refused(problem: Problem, request: &Request) -> Response {
 }
 
 /// What a person started on the dashboard: always queued, and answered with a page.
-async fn posted_form(engine: &Engine, request: &Request) -> Answer {
-    match done_by_form(engine, request).await {
+async fn posted_form(engine: &Engine, caller: &Caller, request: &Request) -> Answer {
+    match done_by_form(engine, caller, request).await {
         Ok(success) => success.into(),
         Err(problem) => views::refused(problem, &request.base).into(),
     }
 }
 
-async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Problem> {
+async fn done_by_form(
+    engine: &Engine,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Success, Problem> {
     let key = form_key(engine).await?;
     let request = form::to_json(request, &key, engine.time().as_second())?;
-    let run = match ApiCall::parse(&request)? {
+    let call = ApiCall::parse(&request)?;
+    caller.permit(&call)?;
+    let run = match call {
         ApiCall::Stop { run: id } => {
-            stop(engine, &id).await?;
+            stop(engine, caller, &id).await?;
             return Ok(Success {
                 response: Some(views::stopping(id.as_str(), &request.base)),
                 ..Success::default()
             });
         }
         ApiCall::Reject(RejectionBody(decision)) => {
-            reject(engine, &decision).await?;
-            let page = rejections(engine, Format::Html, &request.base).await?;
+            reject(engine, caller, &decision).await?;
+            let page = rejections(engine, caller, Format::Html, &request.base).await?;
             return Ok(Success {
                 response: Some(page),
                 ..Success::default()
             });
         }
-        ApiCall::Start(body) => start(engine, body).await?,
-        ApiCall::Undo { run, body } => undo(engine, run, body).await?,
+        ApiCall::Start(body) => start(engine, caller, body).await?,
+        ApiCall::Undo { run, body } => undo(engine, caller, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
@@ -352,28 +351,39 @@ async fn done_by_form(engine: &Engine, request: &Request) -> Result<Success, Pro
 }
 
 /// R34
-async fn stop(engine: &Engine, run: &RunId) -> Result<Response, Problem> {
-    let stopped = async { engine.records().await?.stop(run).await };
-    let stopped = stopped.await.map_err(|error| problem(&error))?;
+async fn stop(engine: &Engine, caller: &Caller, run: &RunId) -> Result<Response, Problem> {
+    let by = Some(caller.actor.clone());
+    let stopped = async { engine.records().await?.stop(run, by).await };
+    let stopped = stopped.await.map_err(|error| Problem::from(&error))?;
     Ok(Response::json(202, &stopped))
 }
 
 /// R47
-async fn reject(engine: &Engine, decision: &Decision) -> Result<Response, Problem> {
-    let decided = async { engine.records().await?.decide(decision).await };
-    let changes = decided.await.map_err(|error| problem(&error))?;
+async fn reject(
+    engine: &Engine,
+    caller: &Caller,
+    decision: &Decision,
+) -> Result<Response, Problem> {
+    let by = Some(&caller.actor);
+    let decided = async { engine.records().await?.decide(decision, by).await };
+    let changes = decided.await.map_err(|error| Problem::from(&error))?;
     Ok(views::rejections_json(&changes))
 }
 
 /// R47
-async fn rejections(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
+async fn rejections(
+    engine: &Engine,
+    caller: &Caller,
+    format: Format,
+    base: &str,
+) -> Result<Response, Problem> {
     let all = async { engine.records().await?.rejections().await };
-    let all = all.await.map_err(|error| problem(&error))?;
+    let all = all.await.map_err(|error| Problem::from(&error))?;
     if format != Format::Html {
         return Ok(views::rejections_json(&all));
     }
     let token = form_key(engine).await?.token(engine.time().as_second());
-    Ok(views::rejections(&all, &ways(engine, base, &token)))
+    Ok(views::rejections(&all, &ways(engine, caller, base, &token)))
 }
 
 async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
@@ -382,166 +392,15 @@ async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
         uuid::Uuid::new_v4().simple(),
         uuid::Uuid::new_v4().simple()
     );
-    let state = engine.state().await.map_err(|error| problem(&error))?;
+    let state = engine
+        .state()
+        .await
+        .map_err(|error| Problem::from(&error))?;
     let secret = state
         .form_key(fresh)
         .await
-        .map_err(|error| problem(&error.into()))?;
+        .map_err(|error| Problem::from(&RunError::from(error)))?;
     Ok(FormKey::new(&secret))
-}
-
-/// R28: a reviewed plan brings the accounts that its preview was for, and whether that was a quick one.
-async fn start(engine: &Engine, body: StartBody) -> Result<RunRequest, Problem> {
-    let mut depth = body.depth;
-    let mut accounts = match body.scope {
-        RunScope::All => BTreeSet::new(),
-        RunScope::Only(accounts) => accounts,
-    };
-    if let Some(plan) = &body.plan {
-        let reviewed = engine.reviewed_plan(plan).await;
-        let reviewed = reviewed.map_err(|error| problem(&error))?;
-        accounts = reviewed.accounts.into_iter().collect();
-        depth = reviewed.depth;
-    }
-    let settings = other_settings(engine, body.settings)?;
-    Ok(RunRequest {
-        depth,
-        accounts,
-        settings,
-        approve: body.approve,
-        approve_accounts: body.approve_accounts,
-        plan: body.plan.map(PlanSource::History),
-        wave: body.wave,
-        ..RunRequest::new(body.mode, StartedBy::Http)
-    })
-}
-
-/// R46: checked before the preview is queued.
-fn other_settings(
-    engine: &Engine,
-    given: Option<BTreeMap<String, String>>,
-) -> Result<Vec<OtherSetting>, Problem> {
-    let given = given.unwrap_or_default();
-    let others = engine.settings().others(given);
-    others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
-}
-
-/// R37: only of a run that is known.
-async fn undo(engine: &Engine, run: RunId, body: UndoBody) -> Result<RunRequest, Problem> {
-    let known = engine
-        .summary(&run)
-        .await
-        .map_err(|error| problem(&error))?;
-    if known.is_none() {
-        return Err(problem(&RunError::UnknownRun(run.to_string())));
-    }
-    Ok(RunRequest {
-        approve: body.approve,
-        approve_accounts: body.approve_accounts,
-        undo: Some(run),
-        ..RunRequest::new(body.mode, StartedBy::Http)
-    })
-}
-
-/// R28: a start that the setting forbids is refused with the reason.
-async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, Problem> {
-    engine
-        .settings()
-        .perform_sync
-        .permit(run.mode)
-        .map_err(|error| Problem::new(ProblemKind::ApplyForbidden, error.to_string()))?;
-    engine.enqueue(run).await.map_err(|error| problem(&error))
-}
-
-/// With `wait` the run works in this invocation, else it is queued, so that the work happens in an invocation of its own.
-async fn begin(engine: &Engine, request: &Request, run: RunRequest, wait_s: u64) -> Answer {
-    if wait_s == 0 {
-        return match enqueue(engine, &run).await {
-            Ok(id) => Answer::Success(Success {
-                response: Some(accepted(request, id.as_str(), "queued")),
-                next: vec![Message {
-                    run: id,
-                    mode: run.mode,
-                }],
-            }),
-            Err(problem) => Response::from(problem).into(),
-        };
-    }
-    let run = RunRequest {
-        time_budget: Some(Duration::from_secs(wait_s)),
-        punctual: true,
-        ..run
-    };
-    match engine.run(&run).await {
-        Ok(report) => {
-            let response = match report.state {
-                RunState::Continues => accepted(request, &report.id, "continues"),
-                RunState::Ended if !report.unknown_accounts.is_empty() => {
-                    unknown_accounts(&report).into()
-                }
-                RunState::Queued | RunState::Running | RunState::Ended => {
-                    Response::json(200, &report)
-                }
-            };
-            Answer::Success(Success {
-                response: Some(response),
-                ..ended(engine, &report)
-            })
-        }
-        Err(error) => Response::from(problem(&error)).into(),
-    }
-}
-
-/// R39: nothing was done for a name that means nothing.
-fn unknown_accounts(report: &Report) -> Problem {
-    let detail = report.error.clone().unwrap_or_default();
-    let accounts = report.unknown_accounts.iter().map(|unknown| {
-        let nearest = unknown.nearest.iter().map(ToString::to_string);
-        serde_json::json!({"address": unknown.address.as_str(), "nearest": nearest.collect::<Vec<_>>()})
-    });
-    Problem::new(ProblemKind::UnknownAccount, detail)
-        .with("run", report.id.as_str())
-        .with("unknown_accounts", accounts.collect::<Vec<_>>())
-}
-
-fn accepted(request: &Request, id: &str, state: &str) -> Response {
-    let location = format!("{}/runs/{id}", request.base);
-    Response::json(
-        202,
-        &serde_json::json!({"run": id, "state": state, "location": location}),
-    )
-    .with_header("Location", location)
-    .with_header("Retry-After", RETRY_AFTER_S.to_string())
-}
-
-pub(super) fn problem(error: &RunError) -> Problem {
-    let kind = match error {
-        RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
-        RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
-        RunError::LockHeld { .. } => ProblemKind::LockHeld,
-        RunError::State(_) | RunError::NoRecord { .. } => ProblemKind::State,
-        RunError::UnknownApproval(_)
-        | RunError::ExpiredApproval(_)
-        | RunError::NotHeld(_)
-        | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
-        RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
-        RunError::UnknownRun(_)
-        | RunError::NoRun(Last::Any | Last::Change)
-        | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
-        RunError::NoPlan(..) => ProblemKind::NoPlan,
-        RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
-        RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
-        RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
-        RunError::Source(_)
-        | RunError::NoMailboxes { .. }
-        | RunError::SourceFilter(_)
-        | RunError::Target(_)
-        | RunError::TargetDoubt(_) => ProblemKind::Service,
-        RunError::StoppedByPerson | RunError::Stopped(_) | RunError::TimeUp(_) => {
-            ProblemKind::Internal
-        }
-    };
-    Problem::new(kind, error.to_string())
 }
 
 fn index(engine: &Engine, request: &Request) -> Response {
@@ -576,15 +435,24 @@ async fn history(engine: &Engine) -> Result<Vec<RunSummary>, Problem> {
     engine
         .history(RUNS_SHOWN)
         .await
-        .map_err(|error| problem(&error))
+        .map_err(|error| Problem::from(&error))
 }
 
 async fn runs(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
     Ok(views::runs(&history(engine).await?, format, base))
 }
 
-async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<Response, Problem> {
-    let report = engine.report(id).await.map_err(|error| problem(&error))?;
+async fn run(
+    engine: &Engine,
+    caller: &Caller,
+    id: &RunId,
+    format: Format,
+    base: &str,
+) -> Result<Response, Problem> {
+    let report = engine
+        .report(id)
+        .await
+        .map_err(|error| Problem::from(&error))?;
     let token = match format {
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Csv => String::new(),
@@ -593,29 +461,30 @@ async fn run(engine: &Engine, id: &RunId, format: Format, base: &str) -> Result<
     Ok(views::run(
         &report,
         format,
-        &ways(engine, base, &token),
+        &ways(engine, caller, base, &token),
         outlook,
     ))
 }
 
-fn ways<'a>(engine: &Engine, base: &'a str, token: &'a str) -> Ways<'a> {
+fn ways<'a>(engine: &Engine, caller: &Caller, base: &'a str, token: &'a str) -> Ways<'a> {
     Ways {
         base,
         token,
         perform_sync: engine.settings().perform_sync,
+        role: caller.role,
     }
 }
 
-async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
+async fn dashboard(engine: &Engine, caller: &Caller, base: &str) -> Result<Response, Problem> {
     let runs = history(engine).await?;
     let complete = engine.complete_if_readable().await;
     engine.note_first_seen().await;
     let health = engine.health_with(complete.as_ref()).await;
-    let health = health.map_err(|error| problem(&error))?;
+    let health = health.map_err(|error| Problem::from(&error))?;
     let token = form_key(engine).await?.token(engine.time().as_second());
     let outlook = engine.outlook();
     let dashboard = Dashboard {
-        ways: ways(engine, base, &token),
+        ways: ways(engine, caller, base, &token),
         health: &health,
         runs: &runs,
         complete: complete.as_ref(),
@@ -623,6 +492,7 @@ async fn dashboard(engine: &Engine, base: &str) -> Result<Response, Problem> {
         settings: engine.settings(),
         host: &engine.settings().host,
         now: engine.time(),
+        caller,
     };
     Ok(dashboard.page())
 }
@@ -637,7 +507,7 @@ async fn account(
         Ok(address) => address,
         Err(_) if format == Format::Html => {
             let found = engine.with_name(address).await;
-            let found = found.map_err(|error| problem(&error))?;
+            let found = found.map_err(|error| Problem::from(&error))?;
             return Ok(views::with_name(address, &found, base));
         }
         Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
@@ -649,7 +519,10 @@ async fn account(
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
     engine.note_first_seen().await;
-    let health = engine.health().await.map_err(|error| problem(&error))?;
+    let health = engine
+        .health()
+        .await
+        .map_err(|error| Problem::from(&error))?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{Response, views};
+use super::{Response, caller::Caller, views};
 use crate::{
     domain::{
         all_clear::{AllClear, Standing},
@@ -21,7 +21,7 @@ use crate::{
     render::{
         html::{
             Links, Page, Tone, account_search, badge, fact,
-            report::{held_set, tally},
+            report::{held_anchor, held_set, tally},
             time, value,
         },
         words,
@@ -47,6 +47,8 @@ pub(super) struct Dashboard<'a> {
     /// When the timer starts, as the host was told.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
+    /// R41
+    pub(super) caller: &'a Caller,
 }
 
 impl Dashboard<'_> {
@@ -63,7 +65,7 @@ impl Dashboard<'_> {
                 (attention(&complete.report, base))
                 @if let Some(quick) = &complete.quick { (attention(quick, base)) }
                 @for (report, set) in complete.held() {
-                    section { (held_set(set, self.links(), &self.ways.held(report, set))) }
+                    section id=(held_anchor(&set.code)) { (held_set(set, self.links(), &self.ways.held(report, set))) }
                 }
             }
             div.columns {
@@ -243,6 +245,7 @@ impl Dashboard<'_> {
                     (fact("Lock", value(&health.lock)))
                     (fact("State", value(&health.state)))
                     (fact("Version", health.version))
+                    (fact("You", html! { (value(&self.caller.actor.to_string())) ", " (self.caller.role.name()) }))
                 }
             }
         }

@@ -11,6 +11,7 @@ const CREDENTIAL_HEADERS: [&str; 4] = [
     "cookie",
     "proxy-authorization",
 ];
+const KEY_CLAIM: &str = "http://schemas.microsoft.com/2017/07/functions/claims/keyid";
 const CREDENTIAL_QUERY: &str = "code";
 
 /// What the caller sent, without credentials. `Debug` shows its outline only: paths hold mail addresses.
@@ -26,6 +27,8 @@ pub struct Request {
     pub headers: BTreeMap<String, String>,
     /// `None` where the caller sent nothing but white space.
     pub body: Option<String>,
+    /// The name of the function key that was given, from the host's `Identities`.
+    pub key: Option<String>,
     /// The path of the bare route, `/api/SyncHttp` unless the app has another prefix; for links and `Location`.
     pub base: String,
 }
@@ -50,6 +53,7 @@ impl Request {
             query,
             body: member(req, "Body").and_then(body),
             headers,
+            key: member(req, "Identities").and_then(key),
             base: base(url.unwrap_or_default()),
         }
     }
@@ -89,6 +93,20 @@ pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
         members
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
+    })
+}
+
+/// The claim that names a key, of the host's own identity alone: others come from a sign-in
+/// (`docs/specs/functions-host.md`, "2.3 HTTP trigger request").
+fn key(identities: &Value) -> Option<String> {
+    let text = |value: &Value, name| member(value, name)?.as_str().map(str::to_owned);
+    let identities = identities.as_array()?.iter();
+    let mut of_host = identities
+        .filter(|it| text(it, "AuthenticationType").as_deref() == Some("WebJobsAuthLevel"));
+    of_host.find_map(|identity| {
+        let claims = member(identity, "Claims")?.as_array()?;
+        let is_key = |claim: &&Value| text(claim, "Type").as_deref() == Some(KEY_CLAIM);
+        text(claims.iter().find(is_key)?, "Value")
     })
 }
 

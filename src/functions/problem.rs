@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Response;
+use crate::engine::{RunError, history::Last};
 
 /// The kinds of refusal. Their `type` is part of the interface: clients switch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum ProblemKind {
     ApprovalInPreview,
     /// R28: `PERFORM_SYNC` does not let this caller write.
     ApplyForbidden,
+    /// R41: the caller's role does not permit it.
+    RoleMissing,
+    /// R41: `FOUR_EYES` wants another person, or a signed-in one.
+    FourEyes,
     /// A form of the dashboard without a token of its page, or with an old one.
     FormExpired,
     /// A page of another site made its browser send this.
@@ -48,13 +53,15 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::BadBody,
         Self::UnknownMember,
         Self::WaitOutOfRange,
         Self::BadQuery,
         Self::ApprovalInPreview,
         Self::ApplyForbidden,
+        Self::RoleMissing,
+        Self::FourEyes,
         Self::CrossSite,
         Self::UnknownPath,
         Self::UnknownRun,
@@ -82,7 +89,11 @@ impl ProblemKind {
             | Self::WaitOutOfRange
             | Self::BadQuery
             | Self::ApprovalInPreview => 400,
-            Self::ApplyForbidden | Self::FormExpired | Self::CrossSite => 403,
+            Self::ApplyForbidden
+            | Self::RoleMissing
+            | Self::FourEyes
+            | Self::FormExpired
+            | Self::CrossSite => 403,
             Self::UnknownPath | Self::UnknownRun | Self::NoSnapshot => 404,
             Self::MethodNotAllowed => 405,
             Self::LockHeld | Self::ApprovalStale | Self::NoPlan | Self::HasEnded => 409,
@@ -108,6 +119,8 @@ impl ProblemKind {
             Self::BadQuery => ("bad-query", "A query parameter is not understood"),
             Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
             Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
+            Self::RoleMissing => ("role-missing", "The caller's role does not permit this"),
+            Self::FourEyes => ("four-eyes", "Another person must approve this"),
             Self::FormExpired => ("form-expired", "The form is not from an open page"),
             Self::CrossSite => ("cross-site", "Another site may start nothing"),
             Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
@@ -175,6 +188,39 @@ impl Problem {
             allow: Some(allow),
             ..Self::new(ProblemKind::MethodNotAllowed, format!("use {allow} here"))
         }
+    }
+}
+
+impl From<&RunError> for Problem {
+    fn from(error: &RunError) -> Self {
+        let kind = match error {
+            RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
+            RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
+            RunError::LockHeld { .. } => ProblemKind::LockHeld,
+            RunError::State(_) | RunError::NoRecord { .. } => ProblemKind::State,
+            RunError::FourEyes(..) => ProblemKind::FourEyes,
+            RunError::UnknownApproval(_)
+            | RunError::ExpiredApproval(_)
+            | RunError::NotHeld(_)
+            | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
+            RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
+            RunError::UnknownRun(_)
+            | RunError::NoRun(Last::Any | Last::Change)
+            | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
+            RunError::NoPlan(..) => ProblemKind::NoPlan,
+            RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
+            RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
+            RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
+            RunError::Source(_)
+            | RunError::NoMailboxes { .. }
+            | RunError::SourceFilter(_)
+            | RunError::Target(_)
+            | RunError::TargetDoubt(_) => ProblemKind::Service,
+            RunError::StoppedByPerson | RunError::Stopped(_) | RunError::TimeUp(_) => {
+                ProblemKind::Internal
+            }
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
+        actor::Actor,
         explain::Explanation,
         memory::Rejection,
         named::Found,
@@ -79,19 +80,34 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
     }
 }
 
-const RUNS_HEADER: [&str; 12] = [
-    "id", "started", "ended", "mode", "trigger", "state", "outcome", "planned", "applied", "held",
-    "failed", "settings",
+const RUNS_HEADER: [&str; 14] = [
+    "id",
+    "started",
+    "ended",
+    "mode",
+    "trigger",
+    "started_by",
+    "stopped_by",
+    "state",
+    "outcome",
+    "planned",
+    "applied",
+    "held",
+    "failed",
+    "settings",
 ];
 
 fn cells(run: &RunSummary) -> Vec<String> {
     let counts = &run.counts;
+    let name = |by: &Option<Actor>| by.as_ref().map(ToString::to_string).unwrap_or_default();
     vec![
         run.id.clone(),
         run.started.clone(),
         run.ended.clone().unwrap_or_default(),
         words::mode_of(run.mode, run.depth),
         words::key(run.trigger),
+        name(&run.started_by),
+        name(&run.stopped_by),
         words::key(run.state),
         words::outcome(run.outcome).to_owned(),
         known(run, counts.planned.values().sum()).map_or_else(String::new, |it| it.to_string()),
@@ -179,7 +195,7 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
                 ))
             }
             td.wide { (what) }
-            td.wide { (words::trigger(run.trigger)) }
+            td.wide { (html::value(&words::started_by(run.trigger, run.started_by.as_ref()))) }
             td.n.wide { (if_known(counts.planned.values().sum())) }
             td.n { (number(counts.applied.values().sum())) }
             td.n { (if_known(counts.held)) }
@@ -211,7 +227,10 @@ pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response 
             section {
                 h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
                 ul.rows {
-                    @for rejection in rejections { li { (html::report::held_change(&rejection.change, Links { home: Some(ways.base) })) } }
+                    @for rejection in rejections { li {
+                            (html::report::held_change(&rejection.change, Links { home: Some(ways.base) }))
+                            @if let Some(by) = &rejection.by { span.soft.small { " rejected by " (html::value(&by.to_string())) } }
+                        } }
                 }
                 (ways.take_back(code))
             }

@@ -8,6 +8,7 @@ use super::{
     words::{duration, key, standing_of},
 };
 use domain::{
+    actor::Actor,
     all_clear::Verification,
     plan::{Action, Attribute, AttributeChange},
     report::Report,
@@ -163,6 +164,19 @@ pub fn table<R: AsRef<[String]>>(
     csv.into_text()
 }
 
+/// Which run it is, and whose (R41).
+fn run(report: &Report) -> [(&'static str, String); 6] {
+    let name = |by: Option<&Actor>| by.map(ToString::to_string).unwrap_or_default();
+    [
+        ("id", report.id.clone()),
+        ("mode", key(report.mode)),
+        ("trigger", key(report.trigger)),
+        ("started_by", name(report.started_by.as_ref())),
+        ("approves", report.approves.join("; ")),
+        ("stopped_by", name(report.stopped_by.as_ref())),
+    ]
+}
+
 fn verified(report: &Report) -> &'static str {
     match report.verification() {
         Verification::Preview | Verification::NotVerified => "not verified",
@@ -184,9 +198,9 @@ fn facts(csv: &mut Table, report: &Report) {
         }
         .push(csv);
     };
-    fact("id", &report.id);
-    fact("mode", &key(report.mode));
-    fact("trigger", &key(report.trigger));
+    for (name, value) in run(report) {
+        fact(name, &value);
+    }
     fact("outcome", standing_of(report.state, report.outcome));
     fact("error", report.error.as_deref().unwrap_or_default());
     fact("started", &report.started);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::engine::RunSummary;
 use domain::{
     accounts::AccountKind,
+    actor::Actor,
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
     guard::Class,
@@ -557,6 +558,22 @@ pub(crate) fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Http => "dashboard or HTTP",
         Trigger::CommandLine => "command line",
     }
+}
+
+/// R41: who started a run, and how.
+pub(crate) fn started_by(trigger: Trigger, by: Option<&Actor>) -> String {
+    let how = self::trigger(trigger);
+    match by {
+        None | Some(Actor::Timer | Actor::Unnamed) => how.to_owned(),
+        Some(by @ (Actor::SignedIn { .. } | Actor::FunctionKey { .. } | Actor::OsUser { .. })) => {
+            format!("{by}, {how}")
+        }
+    }
+}
+
+/// R27, R41: the codes that were approved with the start of a run.
+pub(crate) fn approves(codes: &[String]) -> String {
+    format!("approved {}", codes.join(", "))
 }
 
 pub(crate) fn finding(kind: FindingKind) -> &'static str {

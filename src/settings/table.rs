@@ -10,7 +10,7 @@ use super::{
     TargetFilter,
     value::{self, Parsed},
 };
-use domain::address::SmtpAddress;
+use domain::{actor::Role, address::SmtpAddress, mailing::MailWhen};
 
 /// One setting, as the documentation describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,14 @@ settings! {
     PERFORM_SYNC: PerformSync = Value("false"), value::perform_sync,
         "`false`, `on-demand`, `true`", "R28",
         "Which runs may write: none; only those that a person starts as `apply`; those of the schedule too.";
+    KEY_ROLE: Role = Value("approver"), value::role,
+        "`reader`, `operator`, `approver`", "R41",
+        "What a caller may do who gives a function key and does not sign in: look; start and stop runs too; approve and reject too. \
+         Who signs in has the roles that Entra gives.";
+    FOUR_EYES: bool = Value("false"), value::boolean,
+        "`false`, `true`", "R41",
+        "Whether another person than the one whose run held a set must approve it. It needs sign-in with Microsoft Entra; no approval \
+         by a function key or on the command line then counts.";
     ACCESS_TOKEN: Secret = Nothing, value::bearer_token,
         "bearer token", "",
         "Secret. A token for Exchange Online, in place of an identity. For a computer of your own; it ends within a day.";
@@ -173,16 +181,28 @@ settings! {
     NOTIFY_URL: Secret<Url> = Nothing, value::webhook,
         "https URL", "",
         "Secret, since such addresses usually hold a key. A webhook that hears of every change of state.";
+    DASHBOARD_URL: Url = Nothing, value::page_url,
+        "https URL", "",
+        "Where people open the dashboard, `https://host/api/SyncHttp`; messages link to it. Without it: the name under which Azure \
+         serves the app. Never with a function key: all who get a message could use it.";
+    MAIL_FROM: SmtpAddress = Nothing, value::mail_address,
+        "address", "",
+        "The sender of the reports of runs, which go out by Microsoft Graph with the app's identity, or by the server in `SMTP_URL`. \
+         Without it no mail is sent.";
+    MAIL_TO: Vec<SmtpAddress> = Nothing, value::mail_addresses,
+        "list of addresses", "",
+        "Who gets them; needed with `MAIL_FROM`. The report names accounts.";
+    MAIL_WHEN: MailWhen = Value("each-run"), value::mail_when,
+        "`each-run`, `changes`, `attention`", "",
+        "After which runs a mail is sent: each; those that change something, leave changes or need a person; those that need a \
+         person, once a day as long as the same waits.";
+    GRAPH_URL: Url = Value("https://graph.microsoft.com"), value::origin,
+        "https URL", "",
+        "Microsoft Graph. Another host for a national cloud.";
     SMTP_URL: Secret<Url> = Nothing, value::mail_server,
         "`smtps://user:password@host:465`, `smtp://…:587`", "",
-        "Secret. A mail server that sends the report of each run as a page: `smtps` has TLS from the start, `smtp` changes to \
+        "Secret. A mail server that sends the mails in place of Microsoft Graph: `smtps` has TLS from the start, `smtp` changes to \
          it (STARTTLS), always except on this machine. User and password are percent-encoded.";
-    SMTP_FROM: SmtpAddress = Nothing, value::mail_address,
-        "address", "",
-        "The sender of these mails; needed with `SMTP_URL`.";
-    SMTP_TO: Vec<SmtpAddress> = Nothing, value::mail_addresses,
-        "list of addresses", "",
-        "Who gets them; needed with `SMTP_URL`. The report names accounts.";
     LOG_LEVEL: LogLevel = Value("info"), value::log_level,
         "`error`, `warn`, `info`, `debug`, `trace`", "",
         "What is logged. The command line shows warnings only unless this is set.";

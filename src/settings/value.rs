@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::{Host, Url};
 
-use domain::address::{SmtpAddress, ascii_domain};
+use domain::{
+    actor::Role,
+    address::{SmtpAddress, ascii_domain},
+    mailing::MailWhen,
+};
 
 use super::{ClaimedDomains, Limit, LogLevel, PerformSync, Rate, Secret, SsoAccountKey, Strategy};
 
@@ -66,6 +70,18 @@ pub(super) fn service_url(text: &str) -> Parsed<Url> {
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
+    Ok(url)
+}
+
+/// A page that messages link to.
+pub(super) fn page_url(text: &str) -> Parsed<Url> {
+    let url = service_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(fault(
+            "has more than a path",
+            "leave out everything from `?` or `#` on, a function key above all",
+        ));
+    }
     Ok(url)
 }
 
@@ -217,6 +233,28 @@ pub(super) fn perform_sync(text: &str) -> Parsed<PerformSync> {
         "on-demand" => Ok(PerformSync::OnDemand),
         "true" | "1" => Ok(PerformSync::Always),
         _ => Err(not_one_of(text, "`false`, `on-demand` or `true`")),
+    }
+}
+
+pub(super) fn role(text: &str) -> Parsed<Role> {
+    let role = Role::named(unquoted(text));
+    role.ok_or_else(|| not_one_of(text, "`reader`, `operator` or `approver`"))
+}
+
+pub(super) fn mail_when(text: &str) -> Parsed<MailWhen> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "each-run" => Ok(MailWhen::EachRun),
+        "changes" => Ok(MailWhen::Changes),
+        "attention" => Ok(MailWhen::Attention),
+        _ => Err(not_one_of(text, "`each-run`, `changes` or `attention`")),
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
+    match unquoted(text).to_ascii_lowercase().as_str() {
+        "false" | "0" => Ok(false),
+        "true" | "1" => Ok(true),
+        _ => Err(not_one_of(text, "`false` or `true`")),
     }
 }
 

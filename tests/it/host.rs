@@ -29,9 +29,11 @@ use std::{
 };
 
 use answer::{Client, Verdict, judge};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::{StreamExt, stream::FuturesUnordered};
 use project::{AppSettings, Function, Project, Provider, Trigger};
 use queue::{Delivery, Queue};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
@@ -40,6 +42,32 @@ use worker::{Category, Level, Log, Reaction, Restarts, Worker};
 
 /// The function key; must never be logged.
 pub(crate) const FUNCTION_KEY: &str = "fn-k3y-c4n4ry";
+
+/// A second key, for a program.
+pub(crate) const OTHER_KEY: &str = "fn-0th3r-c4n4ry";
+
+/// Keys by their names.
+const KEYS: [(&str, &str); 2] = [("default", FUNCTION_KEY), ("night-shift", OTHER_KEY)];
+
+/// Who App Service authentication has signed in: name, object id and app roles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SignedIn<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) roles: &'a [&'a str],
+}
+
+impl SignedIn<'_> {
+    fn claims(&self) -> String {
+        let role = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
+        let claim = |(typ, val): (&str, &str)| json!({"typ": typ, "val": val});
+        let mut claims = vec![claim(("name", self.name)), claim(("oid", self.id))];
+        claims.extend(self.roles.iter().map(|it| claim((role, it))));
+        let principal =
+            json!({"auth_typ": "aad", "name_typ": "name", "role_typ": role, "claims": claims});
+        BASE64_STANDARD.encode(principal.to_string())
+    }
+}
 
 /// Times that a test may want shorter than the real ones.
 #[derive(Debug, Clone, Copy)]
@@ -352,7 +380,39 @@ impl Host {
         self.call_as_it_is(&call).await
     }
 
+    /// As `call`, by somebody whom App Service authentication has signed in.
+    pub(crate) async fn call_signed_in(&self, who: SignedIn<'_>, call: Call) -> Client {
+        assert!(self.authenticates(), "App Service authentication is off");
+        let call = call
+            .header("x-functions-key", FUNCTION_KEY)
+            .header("X-MS-CLIENT-PRINCIPAL-NAME", who.name)
+            .header("X-MS-CLIENT-PRINCIPAL-ID", who.id)
+            .header("X-MS-CLIENT-PRINCIPAL-IDP", "aad")
+            .header("X-MS-CLIENT-PRINCIPAL", &who.claims());
+        self.pass(&call).await
+    }
+
+    fn authenticates(&self) -> bool {
+        let settings = &self.shared.settings;
+        settings
+            .get("WEBSITE_AUTH_ENABLED")
+            .is_some_and(|it| it == "True")
+    }
+
+    /// App Service authentication takes these headers off what comes from outside, where it is on.
     pub(crate) async fn call_as_it_is(&self, call: &Call) -> Client {
+        let mut call = call.clone();
+        if self.authenticates() {
+            call.headers.retain(|(name, _)| {
+                !name
+                    .to_ascii_lowercase()
+                    .starts_with("x-ms-client-principal")
+            });
+        }
+        self.pass(&call).await
+    }
+
+    async fn pass(&self, call: &Call) -> Client {
         let function = self.function(|trigger| matches!(trigger, Trigger::Http { .. }));
         let Trigger::Http {
             name,
@@ -373,10 +433,15 @@ impl Host {
         let key = call
             .first_header("x-functions-key")
             .or(code.map(|(_, value)| value.as_str()));
-        if *needs_key && key != Some(FUNCTION_KEY) {
+        let mut keys = KEYS.iter();
+        let key = keys
+            .find(|(_, known)| key == Some(known))
+            .map(|(name, _)| *name);
+        if *needs_key && key.is_none() {
             return Client::plain(401, "");
         }
-        let body = wire::http(&function.name, name, call, &params);
+        let key = key.unwrap_or("default");
+        let body = wire::http(&function.name, name, key, call, &params);
         let invoked = self.invoke(function, &body, self.framing).await;
         let mut client = match invoked.failure {
             Some(_) => Client::plain(500, ""),

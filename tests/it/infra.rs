@@ -560,6 +560,31 @@ fn a_grant_is_checked_made_once_and_left_alone() {
     assert!(!said(&check).contains("missing"));
 }
 
+/// Who may send as every mailbox is a decision of its own.
+#[test]
+fn the_right_to_send_mail_is_granted_on_request_only() {
+    let grant = Grant::new("principal-1\n");
+    let reader = format!("{APP} --role none");
+    assert_eq!(grant.run(&reader).status.code(), Some(0));
+    assert_eq!(grant.writes(), ["app-role"]);
+    let check = grant.run(&format!("{reader} --mail --check"));
+    assert_eq!(check.status.code(), Some(3), "{}", said(&check));
+    assert!(said(&check).contains("missing  app role Mail.Send"));
+    for _ in 0..2 {
+        let made = grant.run(&format!("{reader} --mail"));
+        assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+        assert!(
+            said(&made).contains("restrict it to one"),
+            "{}",
+            said(&made)
+        );
+        assert_eq!(grant.writes(), ["app-role", "mail-role"]);
+    }
+    let script = read("infra/grant-exchange.ps1");
+    let line = script.lines().find(|line| line.contains("Set-Mail }"));
+    assert!(line.unwrap().contains("if ($Mail)"), "{line:?}");
+}
+
 #[test]
 fn without_powershell_the_smallest_role_is_left_to_a_person() {
     let grant = Grant::new("principal-1\n");

@@ -115,8 +115,8 @@ impl Certificate {
 
 fn mailed(settings: AppSettings, server: &str) -> AppSettings {
     let settings = with(settings, "SMTP_URL", server);
-    let settings = with(settings, "SMTP_FROM", "Sync@corp.example");
-    with(settings, "SMTP_TO", "anna@corp.example, ops@example.org")
+    let settings = with(settings, "MAIL_FROM", "Sync@corp.example");
+    with(settings, "MAIL_TO", "anna@corp.example, ops@example.org")
 }
 
 async fn apply(settings: AppSettings, trusted: Option<&Path>) -> Output {
@@ -250,4 +250,166 @@ async fn r28_of_the_tries_of_a_tick_that_fail_the_first_is_mailed() {
     host.stop().await;
     let mails = server.stop();
     assert_eq!(mails.len(), 2, "the failure, and the success: {mails:?}");
+}
+
+/// A report that goes out by Microsoft Graph, with what it refuses.
+mod graph {
+    use cloud_sync::sandbox::graph::{MAIL_SEND, Sent};
+
+    use super::{AppSettings, Host, Office, Tick, apply, folder_url, said, with};
+    use crate::{host::wire::Call, process::office::address};
+
+    fn mailed(office: &Office, state: &str) -> AppSettings {
+        let settings = with(office.settings(state), "GRAPH_URL", &office.sandbox.url());
+        let settings = with(settings, "MAIL_FROM", &address("settled00000"));
+        with(settings, "MAIL_TO", "anna@corp.example, ops@example.org")
+    }
+
+    fn may_send(office: &Office) {
+        let identity = office.sandbox.exchange.identity();
+        identity.with_settings(|settings| settings.roles.push(MAIL_SEND.into()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_identity_sends_the_report_as_a_page_with_links() {
+        let office = Office::open(3, 1).await;
+        may_send(&office);
+        let state = tempfile::tempdir().unwrap();
+        let mut settings = mailed(&office, &folder_url(state.path()));
+        settings.insert("WEBSITE_HOSTNAME".into(), "sync.example".into());
+        let host = Host::start(settings).await;
+        host.timer().await.succeeded();
+        let sent = office.sandbox.graph.sent();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        let Sent {
+            from,
+            to,
+            subject,
+            html,
+        } = &sent[0];
+        assert_eq!(*from, address("settled00000"));
+        assert_eq!(to[..], ["anna@corp.example", "ops@example.org"]);
+        assert!(subject.starts_with("Cloud Sync: "), "{subject}");
+        assert!(html.contains("hired000@corp.example"), "{html}");
+        let links = html.split("href=\"https://sync.example").skip(1);
+        let links: Vec<&str> = links.map(|rest| rest.split('"').next().unwrap()).collect();
+        assert_eq!(links.len(), 2, "the report and the dashboard: {links:?}");
+        for link in links {
+            let (path, query) = link.split_once('?').unwrap();
+            let (name, value) = query.split_once('=').unwrap();
+            let page = host.call(Call::get(path).query(name, value)).await;
+            assert_eq!(page.status, 200, "{link}");
+        }
+        host.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_graph_refuses_fails_no_run_and_tells_the_remedy() {
+        let office = Office::open(3, 1).await;
+        let settings = mailed(&office, "memory:");
+        let identity = office.sandbox.exchange.identity();
+        let run = async |settings: &AppSettings, why: &str| {
+            let output = apply(settings.clone(), None).await;
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            let all = said(&output);
+            assert!(all.contains(why), "{all}");
+            let warning = all.lines().find(|line| line.contains("not mailed"));
+            assert!(!warning.unwrap_or_default().contains('@'), "{all}");
+        };
+        run(
+            &settings,
+            "Microsoft Graph answered 403 (ErrorAccessDenied): the identity may not send as CLOUD_SYNC__MAIL_FROM; grant Mail.Send",
+        )
+        .await;
+        may_send(&office);
+        let unknown = with(settings.clone(), "MAIL_FROM", "nobody@corp.example");
+        run(
+            &unknown,
+            "Microsoft Graph answered 404 (ErrorInvalidUser): no mailbox has the address in CLOUD_SYNC__MAIL_FROM",
+        )
+        .await;
+        let away = with(settings.clone(), "GRAPH_URL", "http://127.0.0.1:9");
+        run(&away, "check CLOUD_SYNC__GRAPH_URL").await;
+        // Exchange takes this audience; Microsoft Graph does not.
+        identity.with_settings(|it| it.audience = Some("https://outlook.office365.com".into()));
+        run(
+            &settings,
+            "Microsoft Graph answered 401 (InvalidAuthenticationToken): the token is not for it",
+        )
+        .await;
+        assert_eq!(office.sandbox.graph.sent(), []);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_mail_that_graph_cannot_read_is_400() {
+        let office = Office::open(2, 0).await;
+        may_send(&office);
+        let endpoint = format!(
+            "{}?api-version=2019-08-01&resource=https://graph.microsoft.com",
+            office.sandbox.identity_endpoint()
+        );
+        let identity = office.sandbox.exchange.identity().settings();
+        cloud_sync::http::set_up_tls();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client
+            .get(endpoint)
+            .header("x-identity-header", identity.header);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let token: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let url = format!(
+            "{}/v1.0/users/{}/sendMail",
+            office.sandbox.url(),
+            address("settled00000")
+        );
+        let whole = r#"{"message":{"subject":"s","body":{"contentType":"HTML","content":"c"},"toRecipients":[{"emailAddress":{"address":"a@b"}}]},"saveToSentItems":false}"#;
+        for (body, status) in [
+            (whole.to_owned(), 202),
+            (whole.replace("HTML", "Markdown"), 400),
+            (whole.replace("a@b", "nobody"), 400),
+            (whole.replace("subject", "title"), 400),
+            ("{".to_owned(), 400),
+        ] {
+            let request = client
+                .post(&url)
+                .header(
+                    "authorization",
+                    format!("Bearer {}", token["access_token"].as_str().unwrap()),
+                )
+                .header("content-type", "application/json")
+                .body(body.clone());
+            assert_eq!(
+                request.send().await.unwrap().status().as_u16(),
+                status,
+                "{body}"
+            );
+        }
+        assert_eq!(office.sandbox.graph.sent().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_mail_about_the_same_is_sent_once_a_day_where_only_attention_counts() {
+        let office = Office::open(24, 0).await;
+        may_send(&office);
+        let state = tempfile::tempdir().unwrap();
+        let settings = mailed(&office, &folder_url(state.path()));
+        let host = Host::start(with(settings, "MAIL_WHEN", "attention")).await;
+        assert_eq!(host.occur(Tick::Normal).await.len(), 1);
+        assert_eq!(
+            office.sandbox.graph.sent().len(),
+            0,
+            "nothing needs a person"
+        );
+        office.sandbox.exchange.with_state(|tenant| {
+            for n in 2..10 {
+                tenant.remove_mailbox(&address(&format!("settled{n:05}")));
+            }
+        });
+        for _ in 0..2 {
+            host.timer().await.succeeded();
+        }
+        let sent = office.sandbox.graph.sent();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert!(sent[0].subject.contains("8 held"), "{}", sent[0].subject);
+        host.stop().await;
+    }
 }

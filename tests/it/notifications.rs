@@ -21,7 +21,11 @@ use cloud_sync::{
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::nights::Nights;
+use crate::{
+    host::{Host, wire::Call},
+    nights::Nights,
+    process::office::{Office, address, folder_url, with},
+};
 
 const SECRET: &str = "canary-webhook-7f3a";
 
@@ -166,7 +170,8 @@ async fn silence_is_told_at_the_tick_after_26_hours() {
     let before = receiver.events().len();
     nights.pass_hours(25);
     nights.engine().announce_silence().await;
-    assert_eq!(receiver.events().len(), before);
+    // What waits is told again; silence is not told yet.
+    assert_eq!(receiver.events()[before..], ["held"]);
     nights.pass_hours(2);
     for _ in 0..2 {
         // R28: neither of them is a success, so neither ends the silence.
@@ -177,7 +182,7 @@ async fn silence_is_told_at_the_tick_after_26_hours() {
         nights.engine().run(&scoped).await.unwrap();
         nights.engine().announce_silence().await;
     }
-    assert_eq!(receiver.events()[before..], ["no_success"]);
+    assert_eq!(receiver.events()[before..], ["held", "no_success"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +195,121 @@ async fn r28_an_app_that_never_succeeded_is_told_26_hours_after_it_was_first_see
     nights.engine().note_first_seen().await;
     nights.engine().announce_silence().await;
     assert_eq!(receiver.events(), ["no_success"]);
+}
+
+/// Four ticks a day over three days: what stays held or failed is told once a day, with the same code.
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let mut nights = world(&receiver).await;
+    nights.set("MAX_NAME_CHANGES", "0");
+    let held = nights.night().await;
+    assert!(!held.held.is_empty());
+    for _ in 0..12 {
+        nights.pass_hours(6);
+        assert_eq!(nights.night().await.held, held.held);
+        nights.engine().announce_silence().await;
+    }
+    assert_eq!(receiver.events(), ["held"; 4]);
+    let facts = |body: &Value| body["attachments"][0]["content"]["body"][2]["facts"].clone();
+    {
+        let heard = receiver.heard.lock().unwrap();
+        let codes: Vec<Value> = heard
+            .iter()
+            .map(|body| body["figures"]["held"][0]["code"].clone())
+            .collect();
+        assert!(
+            codes.iter().all(|code| *code == held.held[0].code.as_str()),
+            "{codes:?}"
+        );
+        assert!(
+            facts(&heard[3]).to_string().contains("Started by"),
+            "{}",
+            heard[3]
+        );
+    }
+    // Runs fail for three days: the failure is told daily too, and the code still serves, since the set is the last that
+    // a complete run held.
+    for _ in 0..12 {
+        nights.pass_hours(6);
+        refuse_key(&nights);
+        assert_eq!(nights.night().await.outcome, RunOutcome::Failed);
+        nights.sandbox.zivver.control().clear_faults();
+    }
+    let events = receiver.events();
+    let failed = events.iter().filter(|event| *event == "failed").count();
+    assert!((3..=4).contains(&failed), "{events:?}");
+    assert!(
+        events.len() <= 9,
+        "no more than one a day and kind: {events:?}"
+    );
+    let approved = nights.approve(&held).await;
+    assert_eq!(approved.converged, Some(true), "{:?}", approved.error);
+    // What was used and is not held any more does not serve for ever.
+    nights.pass_hours(25);
+    let mut again = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    again.approve = vec![held.held[0].code.clone()];
+    let refused = nights.engine().run(&again).await.unwrap_err();
+    assert!(refused.to_string().contains("has expired"), "{refused}");
+}
+
+/// Each link of a message opens what it names, in the real program.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_link_of_a_message_opens_what_it_names() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let office = Office::open(24, 0).await;
+    office.sandbox.exchange.with_state(|tenant| {
+        for n in 2..8 {
+            tenant.remove_mailbox(&address(&format!("settled{n:05}")));
+        }
+    });
+    let state = tempfile::tempdir().unwrap();
+    let mut settings = with(
+        office.settings(&folder_url(state.path())),
+        "NOTIFY_URL",
+        &receiver.url,
+    );
+    settings.insert("WEBSITE_HOSTNAME".into(), "sync.example".into());
+    let host = Host::start(settings).await;
+    host.timer().await.succeeded();
+    assert_eq!(receiver.events(), ["held"]);
+    let heard = receiver.heard.lock().unwrap()[0].clone();
+    assert_eq!(heard["started_by"], serde_json::json!({"kind": "timer"}));
+    let actions = heard["attachments"][0]["content"]["actions"]
+        .as_array()
+        .unwrap();
+    let mut opened = Vec::new();
+    for action in actions {
+        assert_eq!(action["type"], "Action.OpenUrl");
+        let url = url::Url::parse(action["url"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (url.scheme(), url.host_str()),
+            ("https", Some("sync.example"))
+        );
+        let call = url
+            .query_pairs()
+            .fold(Call::get(url.path()), |call, (name, value)| {
+                call.query(&name, &value)
+            });
+        let page = host.call(call).await;
+        assert_eq!(page.status, 200, "{url}: {}", page.body);
+        if let Some(part) = url.fragment() {
+            let (_, part) = page
+                .body
+                .split_once(&format!("id=\"{part}\""))
+                .expect("the part is there");
+            let part = part.split("</section>").next().unwrap();
+            let code = heard["figures"]["held"][0]["code"].as_str().unwrap();
+            assert!(
+                part.contains("settled00002") && part.contains(code),
+                "{part}"
+            );
+        }
+        opened.push(action["title"].as_str().unwrap().to_owned());
+    }
+    assert!(opened[0].starts_with("Held: "), "{opened:?}");
+    assert_eq!(opened[1..], ["Report", "Dashboard"]);
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,9 +346,9 @@ async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usi
         has_succeeded: true,
         depth: Depth::Full,
     };
-    let (_, notice) = at_tick(&Notified::default(), Some(overdue), None);
+    let (_, notice) = at_tick(&Notified::default(), Some(overdue), None, 0);
     let address = Secret::new(url.parse().unwrap());
-    let sent = cloud_sync::notify::send(&address, &notice.unwrap()).await;
+    let sent = cloud_sync::notify::send(&address, &notice.unwrap(), None).await;
     let said = match sent {
         Ok(()) => "told".to_owned(),
         Err(error) => error.to_string(),

@@ -369,8 +369,8 @@ async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
     let site = Site::start(&[
         ("NOTIFY_URL", webhook),
         ("SMTP_URL", "smtp://robot:canary-mail-5d@127.0.0.1:9"),
-        ("SMTP_FROM", "robot@corp.example"),
-        ("SMTP_TO", "admin@corp.example"),
+        ("MAIL_FROM", "robot@corp.example"),
+        ("MAIL_TO", "admin@corp.example"),
     ])
     .await;
     let access_token = site.world.settings["CLOUD_SYNC__ACCESS_TOKEN"].clone();

@@ -18,3 +18,4 @@ mod signals;
 mod stopping;
 mod storage;
 mod unstarted;
+mod who;

@@ -434,6 +434,8 @@ impl State {
         let showing = Showing {
             at: self.now,
             read_from,
+            by: None,
+            four_eyes: false,
         };
         for held in &plan.held {
             let known = self.approvals.get(&held.code);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    actor::Actor,
     address::SmtpAddress,
     guard::Class,
     health::CLOCKS_DIFFER_S,
@@ -30,18 +31,28 @@ pub struct Approval {
     /// Epoch seconds of the last use.
     #[serde(default)]
     pub last_used: Option<i64>,
+    /// R41: who started the run that held the set first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_by: Option<Actor>,
+    /// R41: who approved it last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approved_by: Option<Actor>,
 }
 
 /// When a run shows what it holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Showing {
+pub struct Showing<'a> {
     /// Epoch seconds.
     pub at: i64,
     /// The run read both sides after this time, in epoch seconds. `None` while a plan of another run may be in progress.
     pub read_from: Option<i64>,
+    /// R41: who started the run.
+    pub by: Option<&'a Actor>,
+    /// R41: `FOUR_EYES`.
+    pub four_eyes: bool,
 }
 
-impl Showing {
+impl Showing<'_> {
     /// Whether the run held a change that had been made and was undone, and not one that a list did not show yet.
     fn is_after(self, used: Option<i64>) -> bool {
         let (Some(read_from), Some(used)) = (self.read_from, used) else {
@@ -54,7 +65,9 @@ impl Showing {
 impl Approval {
     /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or from its first
     /// use. A change that was made and undone can be approved again. `None` if `known` stays.
-    pub fn offer(held: &HeldSet, known: Option<&Self>, showing: Showing) -> Option<Self> {
+    /// R41: who held it first remains, unless that does not tell a person: a later run holds it all the same. With
+    /// `FOUR_EYES` a code of such a holder cannot be in use.
+    pub fn offer(held: &HeldSet, known: Option<&Self>, showing: Showing<'_>) -> Option<Self> {
         // What was shown just now is left alone: an apply beside this run may be about to use it.
         let stays = |known: &Self| {
             if known.used.is_empty() {
@@ -63,6 +76,15 @@ impl Approval {
                 !showing.is_after(known.last_used) && known.has_age(showing.at, AGE_MAX_S)
             }
         };
+        let holder = known.and_then(|known| known.held_by.as_ref());
+        let held_by = holder
+            .filter(|it| it.is_certain())
+            .or(showing.by)
+            .or(holder);
+        let gets_holder = |known: &Self| {
+            showing.four_eyes && known.used.is_empty() && known.held_by.as_ref() != held_by
+        };
+        let stays = |known: &Self| stays(known) && !gets_holder(known);
         if known.is_some_and(stays) {
             return None;
         }
@@ -71,12 +93,19 @@ impl Approval {
             shown: showing.at,
             changes: held.changes.clone(),
             used: BTreeSet::new(),
+            held_by: held_by.cloned(),
+            approved_by: None,
             last_used: None,
         })
     }
 
     pub fn is_expired(&self, now: i64) -> bool {
         !self.has_age(now, AGE_MAX_S)
+    }
+
+    /// Whether it was shown before `now` and not used since.
+    pub fn is_unused_since(&self, now: i64) -> bool {
+        self.used.is_empty() && self.shown <= now
     }
 
     /// Whether it was shown in the last `age` seconds. What a clock that was ahead has written is of no age.
@@ -140,6 +169,8 @@ mod tests {
             shown,
             changes: Vec::new(),
             used: BTreeSet::new(),
+            held_by: None,
+            approved_by: None,
             last_used: None,
         };
         for (shown, is_expired) in [

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod accounts;
 pub mod action;
+pub mod actor;
 pub mod address;
 pub mod all_clear;
 pub mod approval;
@@ -32,6 +33,7 @@ pub mod ineffective;
 mod kept_access;
 pub mod ledger;
 pub mod mailbox;
+pub mod mailing;
 pub mod matching;
 pub mod memory;
 pub mod mode;

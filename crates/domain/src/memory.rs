@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     account::Actual,
+    actor::Actor,
     address::SmtpAddress,
     guard::Class,
     held::HeldChange,
@@ -213,6 +214,9 @@ pub struct Rejection {
     pub change: HeldChange,
     /// Epoch seconds.
     pub at: i64,
+    /// R41
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<Actor>,
     /// The account, once a run has planned the change again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,

@@ -28,7 +28,7 @@ impl Depth {
     }
 }
 
-/// Who started a run.
+/// How a run was started; [`super::actor::Actor`] is by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {

@@ -1,17 +1,28 @@
-//! Whom to wake, and when: one message per change of state, never one per run.
+//! Whom to wake, and when: one message per change of state, and one a day while it stays bad, never one per run.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    actor::Actor,
     all_clear::AllClear,
     figures::Figures,
     guard::Class,
-    health::{Overdue, Run},
+    health::{CLOCKS_DIFFER_S, Overdue, Run},
+    mailing::Mailed,
     mode::{Depth, PerformSync},
     report::{Report, RunOutcome, RunState},
 };
+
+/// After how long a state that stays bad is told again. Less than a day: the runs of a daily schedule do not end at the
+/// same second.
+const TOLD_AGAIN_S: i64 = 23 * 60 * 60;
+
+/// Whether something was told in the last day. What a clock that was ahead has told counts for nothing.
+pub(super) fn is_fresh(told: i64, now: i64) -> bool {
+    (-CLOCKS_DIFFER_S..TOLD_AGAIN_S).contains(&(now - told))
+}
 
 /// What was last told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +36,33 @@ pub struct Notified {
     /// R45: the same of quick runs.
     #[serde(skip_serializing_if = "Quick::is_well")]
     pub quick: Quick,
+    /// When a message last told of it, in epoch seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailed: Option<Mailed>,
+}
+
+impl Notified {
+    fn is_bad(&self) -> bool {
+        self.failed || self.silent || !self.held.is_empty() || !self.quick.is_well()
+    }
+
+    /// Whether it is bad since long enough to be told again.
+    fn is_due(&self, now: i64) -> bool {
+        self.is_bad() && !self.told.is_some_and(|told| is_fresh(told, now))
+    }
+
+    /// The same once `notice` is told, or nothing is.
+    fn told_by(mut self, notice: Option<Notice>, now: i64) -> (Self, Option<Notice>) {
+        if notice.is_some() {
+            self.told = Some(now);
+        }
+        if !self.is_bad() {
+            self.told = None;
+        }
+        (self, notice)
+    }
 }
 
 /// What was last told of quick runs, which a quick run can end.
@@ -59,58 +97,48 @@ pub struct Notice {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// R41: who started that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<Actor>,
     /// Of the last complete run, which is `run` unless that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
 }
 
-/// What a run that ended means to what was told before. An undo and a run for a few accounts say nothing about the whole, and
-/// only a success ends an alarm (R28). `last` are the figures of the last complete run.
+/// What a run that ended at `now` (epoch seconds) means to what was told before. An undo and a run for a few accounts say
+/// nothing about the whole, and only a success ends an alarm (R28). `last` are the figures of the last complete run.
 pub fn after_run(
     before: &Notified,
     report: &Report,
     setting: PerformSync,
     last: Option<&Figures>,
+    now: i64,
 ) -> (Notified, Option<Notice>) {
     let run = Run::from(report);
     let says_nothing = report.state != RunState::Ended || report.outcome == RunOutcome::Stopped;
     if says_nothing || !run.is_for_all {
         return (before.clone(), None);
     }
+    let is_due = before.is_due(now);
     if report.outcome == RunOutcome::Failed {
-        return after_failure(before, report, last);
+        return after_failure(before, report, last, now);
+    }
+    if !run.is_success(setting) {
+        let is_fresh = run.is_fresh(setting);
+        return after_other(before, report, is_fresh, last, now);
     }
     let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
     let is_new = held.iter().any(|class| !before.held.contains(class));
-    if !run.is_success(setting) {
-        let is_fresh = run.is_fresh(setting);
-        let after = Notified {
-            held: before.held.union(&held).copied().collect(),
-            quick: if is_fresh {
-                Quick::default()
-            } else {
-                before.quick
-            },
-            ..before.clone()
-        };
-        let notice = if is_new {
-            Some(newly_held(report, last))
-        } else if after.quick != before.quick {
-            Some(quick_again(report, last))
-        } else {
-            None
-        };
-        return (after, notice);
-    }
-    let was_bad = *before != Notified::default();
-    let was_out = before.failed || before.silent || before.quick != Quick::default();
+    let was_out = before.failed || before.silent || !before.quick.is_well();
     let notice = if is_new {
         Some(newly_held(report, last))
-    } else if was_bad && held.is_empty() {
+    } else if before.is_bad() && held.is_empty() {
         Some(recovered(report))
     } else if was_out {
         // It works again, and what was held still is: told before, but not since it failed.
         Some(newly_held(report, last))
+    } else if is_due {
+        Some(still_held(report, last))
     } else {
         None
     };
@@ -119,8 +147,10 @@ pub fn after_run(
         silent: false,
         held,
         quick: Quick::default(),
+        told: before.told,
+        mailed: before.mailed.clone(),
     };
-    (after, notice)
+    after.told_by(notice, now)
 }
 
 /// R45: of quick runs in a row the first that fails is told, also while full ones fail.
@@ -128,6 +158,7 @@ fn after_failure(
     before: &Notified,
     report: &Report,
     last: Option<&Figures>,
+    now: i64,
 ) -> (Notified, Option<Notice>) {
     let mut after = before.clone();
     let told = match report.depth {
@@ -135,24 +166,69 @@ fn after_failure(
         Depth::Quick => &mut after.quick.failed,
     };
     let is_told = std::mem::replace(told, true);
-    (after, (!is_told).then(|| failed(report, last)))
+    let notice = (!is_told || before.is_due(now)).then(|| failed(report, is_told, last));
+    after.told_by(notice, now)
 }
 
-/// What it means that no run has succeeded for too long. `last` are the figures of the last complete run.
+/// A run that is no success; one that is fresh, a quick run, ends an alarm about quick runs (R45).
+fn after_other(
+    before: &Notified,
+    report: &Report,
+    is_fresh: bool,
+    last: Option<&Figures>,
+    now: i64,
+) -> (Notified, Option<Notice>) {
+    let held: BTreeSet<Class> = report.held.iter().map(|set| set.class).collect();
+    let is_new = held.iter().any(|class| !before.held.contains(class));
+    let after = Notified {
+        held: before.held.union(&held).copied().collect(),
+        quick: if is_fresh {
+            Quick::default()
+        } else {
+            before.quick
+        },
+        ..before.clone()
+    };
+    let notice = if is_new {
+        Some(newly_held(report, last))
+    } else if after.quick != before.quick {
+        Some(quick_again(report, last))
+    } else if is_fresh && !held.is_empty() && before.is_due(now) {
+        Some(still_held(report, last))
+    } else {
+        None
+    };
+    after.told_by(notice, now)
+}
+
+/// What the time itself means: no run has succeeded for too long, or what was told a day ago is still so. `last` are the
+/// figures of the last complete run.
 pub fn at_tick(
     before: &Notified,
     overdue: Option<Overdue>,
     last: Option<&Figures>,
+    now: i64,
 ) -> (Notified, Option<Notice>) {
+    let is_due = before.is_due(now);
     let mut after = before.clone();
     let is_told = match overdue.map(|overdue| overdue.depth) {
         None => true,
         Some(Depth::Full) => std::mem::replace(&mut after.silent, true),
         Some(Depth::Quick) => std::mem::replace(&mut after.quick.silent, true),
     };
-    let Some(overdue) = overdue.filter(|_| !is_told) else {
-        return (before.clone(), None);
+    let notice = match overdue.filter(|_| !is_told || is_due) {
+        Some(overdue) => Some(no_success(overdue, last)),
+        None if is_due && before.failed => Some(still_failing(Depth::Full, last)),
+        None if is_due && before.quick.failed => Some(still_failing(Depth::Quick, last)),
+        None if is_due && !before.held.is_empty() => last
+            .filter(|figures| !figures.held.is_empty())
+            .map(held_since),
+        None => None,
     };
+    after.told_by(notice, now)
+}
+
+fn no_success(overdue: Overdue, last: Option<&Figures>) -> Notice {
     let hours = overdue.age_s / 3600;
     let since = if overdue.depth == Depth::Quick {
         let minutes = overdue.age_s / 60;
@@ -162,7 +238,7 @@ pub fn at_tick(
     } else {
         format!("The app was first seen {hours} hours ago.")
     };
-    let notice = Notice {
+    Notice {
         event: Event::NoSuccess,
         title: format!("Cloud Sync: {overdue}"),
         text: with_figures(
@@ -170,26 +246,51 @@ pub fn at_tick(
             last,
         ),
         run: None,
+        started_by: None,
         figures: last.cloned(),
-    };
-    (after, Some(notice))
+    }
 }
 
-fn failed(report: &Report, last: Option<&Figures>) -> Notice {
+fn still_failing(depth: Depth, last: Option<&Figures>) -> Notice {
+    let text = match depth {
+        Depth::Full => {
+            "The last run failed, and none has succeeded since. The list of runs has the causes"
+        }
+        Depth::Quick => {
+            "The last quick run failed, and none has succeeded since. The list of runs has the causes"
+        }
+    };
+    Notice {
+        event: Event::Failed,
+        title: failure_title(depth, true).to_owned(),
+        text: with_figures(text, last),
+        run: None,
+        started_by: None,
+        figures: last.cloned(),
+    }
+}
+
+fn failed(report: &Report, has_failed_before: bool, last: Option<&Figures>) -> Notice {
     let cause = report
         .error
         .as_deref()
         .unwrap_or("the report tells no cause");
     Notice {
         event: Event::Failed,
-        title: match report.depth {
-            Depth::Full => "Cloud Sync: the run failed",
-            Depth::Quick => "Cloud Sync: the quick run failed",
-        }
-        .to_owned(),
+        title: failure_title(report.depth, has_failed_before).to_owned(),
         text: with_figures(cause, last),
         run: Some(report.id.clone()),
+        started_by: report.started_by.clone(),
         figures: last.cloned(),
+    }
+}
+
+fn failure_title(depth: Depth, has_failed_before: bool) -> &'static str {
+    match (depth, has_failed_before) {
+        (Depth::Full, false) => "Cloud Sync: the run failed",
+        (Depth::Full, true) => "Cloud Sync: runs still fail",
+        (Depth::Quick, false) => "Cloud Sync: the quick run failed",
+        (Depth::Quick, true) => "Cloud Sync: quick runs still fail",
     }
 }
 
@@ -200,19 +301,35 @@ fn with_figures(text: &str, last: Option<&Figures>) -> String {
     }
 }
 
+const TO_DECIDE: &str = "Look at the report, and approve the sets that are right; a code serves as long as its set stays the same (R27).";
+
+const STILL_HELD: &str = "Cloud Sync: changes still wait for approval";
+
+/// What the last complete run held, whose codes serve as long as the sets are the same.
+fn held_since(figures: &Figures) -> Notice {
+    let reasons: Vec<&str> = figures.held.iter().map(|set| &*set.reason).collect();
+    Notice {
+        event: Event::Held,
+        title: STILL_HELD.to_owned(),
+        text: format!("{}. {TO_DECIDE}", reasons.join("; ")),
+        run: Some(figures.run.clone()),
+        started_by: None,
+        figures: Some(figures.clone()),
+    }
+}
+
 fn newly_held(report: &Report, last: Option<&Figures>) -> Notice {
+    held("Cloud Sync: changes are held for approval", report, last)
+}
+
+fn still_held(report: &Report, last: Option<&Figures>) -> Notice {
+    held(STILL_HELD, report, last)
+}
+
+fn held(title: &str, report: &Report, last: Option<&Figures>) -> Notice {
     let reasons: Vec<&str> = report.held.iter().map(|set| &*set.reason).collect();
-    let text = format!(
-        "{}. Look at the report, and approve the sets that are right; the codes serve for 24 hours (R27).",
-        reasons.join("; ")
-    );
-    notice(
-        Event::Held,
-        "Cloud Sync: changes are held for approval",
-        text,
-        report,
-        last,
-    )
+    let text = format!("{}. {TO_DECIDE}", reasons.join("; "));
+    notice(Event::Held, title, text, report, last)
 }
 
 /// R45: it claims nothing of the permissions that were not read, nor of what a full run held.
@@ -251,6 +368,7 @@ fn notice(
         title: title.to_owned(),
         text,
         run: Some(report.id.clone()),
+        started_by: report.started_by.clone(),
         figures: match report.depth {
             Depth::Full => Some(Figures::of(report)),
             Depth::Quick => last.cloned(),
@@ -259,227 +377,4 @@ fn notice(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        hold::HeldSet,
-        mode::{Mode, Trigger},
-    };
-
-    fn run(outcome: RunOutcome, held: &[Class]) -> Report {
-        let mut report = Report::begin("r".into(), Mode::Apply, Trigger::Timer, "t".into());
-        report.state = RunState::Ended;
-        report.outcome = outcome;
-        report.held = held
-            .iter()
-            .map(|class| HeldSet {
-                class: *class,
-                code: "c0de".into(),
-                reason: "over its limit".into(),
-                changes: vec![],
-            })
-            .collect();
-        report
-    }
-
-    /// The events of a story, one for each run.
-    fn told(story: &[Report]) -> Vec<Option<Event>> {
-        let mut before = Notified::default();
-        let mut events = Vec::new();
-        for report in story {
-            let (after, notice) = after_run(&before, report, PerformSync::Always, None);
-            before = after;
-            events.push(notice.map(|notice| notice.event));
-        }
-        events
-    }
-
-    #[test]
-    fn one_message_per_change_of_state() {
-        use Event::{Failed, Held, Recovered};
-        let fine = || run(RunOutcome::InSync, &[]);
-        let bad = || run(RunOutcome::Failed, &[]);
-        let held = || run(RunOutcome::NeedsAttention, &[Class::Suspend]);
-        let more = || run(RunOutcome::NeedsAttention, &[Class::Suspend, Class::Rename]);
-        let story = [
-            fine(),
-            fine(),
-            bad(),
-            bad(),
-            fine(),
-            fine(),
-            held(),
-            held(),
-            more(),
-            held(),
-            fine(),
-            bad(),
-            held(),
-        ];
-        assert_eq!(
-            told(&story),
-            [
-                None,
-                None,
-                Some(Failed),
-                None,
-                Some(Recovered),
-                None,
-                Some(Held),
-                None,
-                Some(Held),
-                None,
-                Some(Recovered),
-                Some(Failed),
-                Some(Held)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_run_for_a_few_accounts_or_one_that_goes_on_says_nothing() {
-        let mut scoped = run(RunOutcome::Failed, &[]);
-        scoped.accounts = vec![crate::address::SmtpAddress::verbatim("a@corp.example")];
-        let mut cut_off = run(RunOutcome::Open, &[Class::Suspend]);
-        cut_off.state = RunState::Continues;
-        assert_eq!(told(&[scoped, cut_off]), [None, None]);
-    }
-
-    /// A run that failed saw nothing: what it would count as 0 is as the last complete run left it.
-    #[test]
-    fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
-        let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::Suspend]));
-        let mut failed = run(RunOutcome::Failed, &[]);
-        failed.error = Some("source incomplete".into());
-        let setting = PerformSync::Always;
-        let notice = after_run(&Notified::default(), &failed, setting, Some(&figures)).1;
-        let notice = notice.unwrap();
-        assert_eq!(notice.figures, Some(figures));
-        assert!(
-            notice
-                .text
-                .starts_with("source incomplete. The last complete run ended at "),
-            "{}",
-            notice.text
-        );
-        let first = after_run(&Notified::default(), &failed, setting, None).1;
-        assert_eq!(first.unwrap().text, "source incomplete");
-    }
-
-    #[test]
-    fn r28_only_a_success_ends_an_alarm() {
-        let alarmed = Notified {
-            failed: true,
-            silent: true,
-            held: [Class::Suspend].into(),
-            quick: Quick::default(),
-        };
-        let preview = Report {
-            mode: Mode::Preview,
-            ..run(RunOutcome::InSync, &[])
-        };
-        let undo = Report {
-            undoes: Some("r".into()),
-            ..run(RunOutcome::InSync, &[])
-        };
-        let scoped = Report {
-            accounts: vec![crate::address::SmtpAddress::verbatim("a@corp.example")],
-            ..run(RunOutcome::InSync, &[])
-        };
-        for report in [&preview, &undo, &scoped] {
-            let (after, notice) = after_run(&alarmed, report, PerformSync::Always, None);
-            assert_eq!((&after, notice), (&alarmed, None), "{report:?}");
-        }
-        for setting in [PerformSync::Never, PerformSync::OnDemand] {
-            let (after, notice) = after_run(&alarmed, &preview, setting, None);
-            assert_eq!(after, Notified::default());
-            assert_eq!(notice.map(|notice| notice.event), Some(Event::Recovered));
-        }
-    }
-
-    /// It says nothing about full runs: what they failed at and what they hold stays told.
-    #[test]
-    fn r45_a_quick_run_tells_of_quick_runs() {
-        use Event::{Failed, Held, Recovered};
-        let quick = |report: Report| Report {
-            depth: Depth::Quick,
-            ..report
-        };
-        let fine = || quick(run(RunOutcome::Done, &[]));
-        let bad = || quick(run(RunOutcome::Failed, &[]));
-        let full = || run(RunOutcome::InSync, &[]);
-        let story = [
-            run(RunOutcome::NeedsAttention, &[Class::DelegateRemoval]),
-            fine(),
-            bad(),
-            bad(),
-            fine(),
-            bad(),
-            quick(run(RunOutcome::NeedsAttention, &[Class::Suspend])),
-            run(RunOutcome::Failed, &[]),
-            fine(),
-            full(),
-            fine(),
-        ];
-        let (held, failed, recovered) = (Some(Held), Some(Failed), Some(Recovered));
-        assert_eq!(
-            told(&story),
-            [
-                held, None, failed, None, recovered, failed, held, failed, None, recovered, None
-            ]
-        );
-        let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::DelegateRemoval]));
-        let setting = PerformSync::Always;
-        let suspend = quick(run(RunOutcome::NeedsAttention, &[Class::Suspend]));
-        let notice = after_run(&Notified::default(), &suspend, setting, Some(&figures)).1;
-        assert_eq!(notice.unwrap().figures, Some(figures));
-        let overdue = Overdue {
-            age_s: 3 * 3600 + 60,
-            age_max_s: 3 * 3600,
-            has_succeeded: true,
-            depth: Depth::Quick,
-        };
-        let (silent, notice) = at_tick(&Notified::default(), Some(overdue), None);
-        assert_eq!(
-            notice.unwrap().title,
-            "Cloud Sync: no run, quick or full, has succeeded for 180 minutes, three intervals of the schedule"
-        );
-        assert_eq!(at_tick(&silent, Some(overdue), None).1, None);
-        let (after, notice) = after_run(&silent, &fine(), setting, None);
-        assert_eq!(after, Notified::default());
-        assert_eq!(notice.map(|notice| notice.event), Some(Recovered));
-    }
-
-    #[test]
-    fn silence_is_told_once_until_a_success() {
-        let fresh = Notified::default();
-        assert_eq!(at_tick(&fresh, None, None).1, None);
-        let overdue = Overdue {
-            age_s: 27 * 3600,
-            age_max_s: 26 * 3600,
-            has_succeeded: true,
-            depth: Depth::Full,
-        };
-        let (silent, notice) = at_tick(&fresh, Some(overdue), None);
-        assert_eq!(notice.map(|notice| notice.event), Some(Event::NoSuccess));
-        assert_eq!(at_tick(&silent, Some(overdue), None).1, None);
-        let held = [Class::Suspend];
-        let waiting = Notified {
-            held: held.into(),
-            ..silent.clone()
-        };
-        let setting = PerformSync::Always;
-        let (_, notice) = after_run(
-            &waiting,
-            &run(RunOutcome::NeedsAttention, &held),
-            setting,
-            None,
-        );
-        assert_eq!(notice.map(|notice| notice.event), Some(Event::Held));
-        let (after, notice) = after_run(&silent, &run(RunOutcome::InSync, &[]), setting, None);
-        assert_eq!(
-            (after, notice.map(|notice| notice.event)),
-            (fresh, Some(Event::Recovered))
-        );
-    }
-}
+mod tests;

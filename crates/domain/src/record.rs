@@ -8,6 +8,7 @@ use crate::{
     account::{FunctionalAccount, UserAccount},
     accounts::{Account, AccountIx, AccountKind, AccountView, Accounts},
     action::{Action, ActionOutcome, ActionReport, AttributeChange},
+    actor::Actor,
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::Target,
@@ -29,6 +30,9 @@ pub struct PlanRecord {
     /// R26: the state in which the run began.
     #[serde(default)]
     pub began: Option<Base>,
+    /// R41: who started the run; who approved, where changes of it were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Actor>,
     pub actions: Vec<PlannedAction>,
 }
 
@@ -146,6 +150,7 @@ impl PlanRecord {
             });
         Self {
             began: Some(plan.began),
+            started_by: None,
             actions: actions.collect(),
         }
     }

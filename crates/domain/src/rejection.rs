@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     accounts::AccountIx,
+    actor::Actor,
     address::SmtpAddress,
     approval::Approval,
     delta::Target,
@@ -28,8 +29,10 @@ impl Rejection {
     }
 
     fn note(&self, address: &SmtpAddress) -> Note {
+        let by = self.by.as_ref().map(|by| format!(" by {by}"));
         let text = format!(
-            "rejected with the code {}, and not made until it changes: {}",
+            "rejected{} with the code {}, and not made until it changes: {}",
+            by.unwrap_or_default(),
             self.code,
             self.change.in_words()
         );
@@ -144,6 +147,7 @@ impl Memory {
         code: &str,
         approval: &Approval,
         accounts: &BTreeSet<SmtpAddress>,
+        by: Option<&Actor>,
         now: i64,
     ) -> Vec<Rejection> {
         let changes = approval.changes_of(accounts);
@@ -158,6 +162,7 @@ impl Memory {
                 code: code.to_owned(),
                 change: change.clone(),
                 at: now,
+                by: by.cloned(),
                 account: None,
                 source: None,
             });

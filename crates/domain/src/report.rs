@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use super::action::{ActionOutcome, ActionReport};
 use super::{
     accounts::AccountKind,
+    actor::Actor,
     address::SmtpAddress,
     directory::to_u32,
     execute::Applied,
@@ -38,6 +39,15 @@ pub struct Report {
     #[serde(skip_serializing_if = "Depth::is_full", default)]
     pub depth: Depth,
     pub trigger: Trigger,
+    /// R41: who started it; who approved, if it has codes in `approves`. `None` in a report of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Actor>,
+    /// R27: the codes of the held sets that were approved with its start.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approves: Vec<String>,
+    /// R41: who stopped it, if a person did (R34).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped_by: Option<Actor>,
     pub outcome: RunOutcome,
     /// Why the run failed, or stopped early: one line with cause and remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -254,6 +264,9 @@ impl Report {
             mode,
             depth: Depth::default(),
             trigger,
+            started_by: Actor::of_trigger(trigger),
+            approves: Vec::new(),
+            stopped_by: None,
             outcome: RunOutcome::Open,
             error: None,
             is_final: false,

@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod exchange;
+pub mod graph;
 pub mod identity;
 pub mod tenant;
 pub mod zivver;
@@ -26,6 +27,7 @@ pub struct Sandbox {
     address: SocketAddr,
     pub exchange: exchange::Simulator,
     pub zivver: zivver::Simulator,
+    pub graph: graph::Graph,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
 }
@@ -48,19 +50,22 @@ impl Sandbox {
         } = options;
         let exchange = exchange::Simulator::new(tenant);
         let zivver = zivver::Simulator::new(organisation);
+        let graph = graph::Graph::new(&exchange);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let stopping = watch::Sender::new(false);
         let router = exchange
             .router()
             .merge(exchange.identity().router())
-            .merge(zivver.router());
+            .merge(zivver.router())
+            .merge(graph.router());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, router, stopping.subscribe()));
         Ok(Self {
             address,
             exchange,
             zivver,
+            graph,
             stopping,
             tasks,
         })

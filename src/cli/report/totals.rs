@@ -68,11 +68,18 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     }
     write_read(out, report)?;
     write_requests(out, report)?;
+    let by = words::started_by(report.trigger, report.started_by.as_ref());
+    let approves = match report.approves.as_slice() {
+        [] => String::new(),
+        codes => format!(", {}", words::approves(codes)),
+    };
     writeln!(
         out,
-        "{DIM}run {} ({}){DIM:#}",
+        "{DIM}run {} ({}), by {}{}{DIM:#}",
         inert(&report.id),
-        words::mode_of(report.mode, report.depth)
+        words::mode_of(report.mode, report.depth),
+        inert(&by),
+        inert(&approves)
     )
 }
 

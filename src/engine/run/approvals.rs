@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
+        actor::{Actor, second_person},
         address::SmtpAddress,
         approval::{Approval, Showing},
         guard::Class,
@@ -41,8 +42,11 @@ impl Engine {
         let now = self.now().as_second();
         let mut approvals = BTreeMap::new();
         for code in &request.approve {
-            match valid_approval(self.state().await?, code, now).await {
-                Ok(approval) => drop(approvals.insert(code.clone(), approval)),
+            match self.records().await?.valid_approval(code, now).await {
+                Ok(approval) => {
+                    self.require_second_person(code, &approval, request)?;
+                    approvals.insert(code.clone(), approval);
+                }
                 // The rest of a run that has begun continues without it.
                 Err(RunError::ExpiredApproval(_)) if self.has_begun(request).await? => {}
                 Err(error) => return Err(error),
@@ -52,6 +56,20 @@ impl Engine {
             know_accounts(approvals.values(), &request.approve_accounts)?;
         }
         Ok(approvals)
+    }
+
+    /// R41: `FOUR_EYES`.
+    fn require_second_person(
+        &self,
+        code: &str,
+        approval: &Approval,
+        request: &RunRequest,
+    ) -> Result<(), RunError> {
+        if !self.settings().four_eyes {
+            return Ok(());
+        }
+        let (holder, approver) = (approval.held_by.as_ref(), request.started_by.as_ref());
+        second_person(holder, approver).map_err(|why| RunError::FourEyes(code.to_owned(), why))
     }
 
     async fn has_begun(&self, request: &RunRequest) -> Result<bool, RunError> {
@@ -79,7 +97,11 @@ impl Records<'_> {
     }
 
     /// R47: rejects what a code stands for, or takes that back. Gives the changes.
-    pub async fn decide(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+    pub async fn decide(
+        &self,
+        decision: &Decision,
+        by: Option<&Actor>,
+    ) -> Result<Vec<Rejection>, RunError> {
         // A run that writes would overwrite the memory, or fail since it has changed (R29).
         let id = RunId::after(None, self.clock.now(), 0);
         let lock = self.state.lock(self.lease);
@@ -91,12 +113,35 @@ impl Records<'_> {
                 });
             }
         };
-        let decided = self.decide_alone(decision).await;
+        let decided = self.decide_alone(decision, by).await;
         release(Some(guard)).await;
         decided
     }
 
-    async fn decide_alone(&self, decision: &Decision) -> Result<Vec<Rejection>, RunError> {
+    /// R27: an approval that may be used now. One that was not used serves as long as its set is held.
+    async fn valid_approval(&self, code: &str, now: i64) -> Result<Approval, RunError> {
+        let approval = known_approval(self.state, code).await?;
+        let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
+        let serves = !approval.is_expired(now)
+            || approval.is_unused_since(now) && self.is_held(code).await?;
+        if serves {
+            Ok(approval)
+        } else {
+            Err(RunError::ExpiredApproval(code.to_owned()))
+        }
+    }
+
+    /// Whether the last complete run holds the set.
+    async fn is_held(&self, code: &str) -> Result<bool, RunError> {
+        let complete = self.complete().await?;
+        Ok(complete.is_some_and(|it| it.report.held.iter().any(|set| set.code == code)))
+    }
+
+    async fn decide_alone(
+        &self,
+        decision: &Decision,
+        by: Option<&Actor>,
+    ) -> Result<Vec<Rejection>, RunError> {
         let Decision {
             code,
             accounts,
@@ -107,9 +152,9 @@ impl Records<'_> {
         let changed = if *takes_back {
             memory.take_back_rejections(code, accounts)
         } else {
-            let approval = valid_approval(self.state, code, now).await?;
+            let approval = self.valid_approval(code, now).await?;
             know_accounts(std::iter::once(&approval), accounts)?;
-            memory.reject(code, &approval, accounts, now)
+            memory.reject(code, &approval, accounts, by, now)
         };
         if *takes_back && changed.is_empty() {
             return Err(RunError::NotRejected(code.clone()));
@@ -117,16 +162,6 @@ impl Records<'_> {
         self.state.save_memory(&memory, revision.as_ref()).await?;
         Ok(changed)
     }
-}
-
-/// An approval that may be used now.
-async fn valid_approval(state: &State, code: &str, now: i64) -> Result<Approval, RunError> {
-    let approval = known_approval(state, code).await?;
-    let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
-    if approval.is_expired(now) {
-        return Err(RunError::ExpiredApproval(code.to_owned()));
-    }
-    Ok(approval)
 }
 
 impl Running<'_> {
@@ -160,6 +195,8 @@ impl Running<'_> {
         let showing = Showing {
             at: self.engine.now().as_second(),
             read_from: self.read_from,
+            by: self.request.started_by.as_ref(),
+            four_eyes: self.engine.settings().four_eyes,
         };
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
@@ -252,6 +289,7 @@ impl Running<'_> {
         let now = self.engine.now().as_second();
         for (code, approval) in &mut self.approvals {
             if approval.use_up(&planned, now) {
+                approval.approved_by.clone_from(&self.request.started_by);
                 self.state.save_approval(code, approval).await?;
             }
         }

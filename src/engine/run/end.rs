@@ -113,7 +113,10 @@ impl Running<'_> {
 
     fn conclude_stopped(&mut self) {
         self.report.outcome = RunOutcome::Stopped;
-        let text = self.ended_early("stopped by a person", "R34");
+        let by = self.watch.stopped().and_then(|stopped| stopped.by.as_ref());
+        self.report.stopped_by = by.cloned();
+        let by = by.map_or_else(|| "a person".to_owned(), ToString::to_string);
+        let text = self.ended_early(&format!("stopped by {by}"), "R34");
         self.report.warnings.push(text);
     }
 
@@ -133,7 +136,7 @@ impl Running<'_> {
 
     /// No invocation continues a run that a person has stopped.
     fn unless_stopped(&self) -> Result<(), RunError> {
-        let is_stopped = self.report.state == RunState::Continues && self.watch.is_stopped();
+        let is_stopped = self.report.state == RunState::Continues && self.watch.stopped().is_some();
         if is_stopped {
             Err(RunError::StoppedByPerson)
         } else {

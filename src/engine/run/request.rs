@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
+        actor::Actor,
         address::SmtpAddress,
         health::{self, epoch},
         mode::{Depth, Mode, Trigger},
@@ -25,6 +26,8 @@ pub struct RunRequest {
     pub mode: Mode,
     pub depth: Depth,
     pub trigger: Trigger,
+    /// R41; also who approves, if there are codes in `approve`.
+    pub started_by: Option<Actor>,
     /// R39; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
     /// R27
@@ -56,6 +59,7 @@ impl RunRequest {
             mode,
             depth: Depth::Full,
             trigger,
+            started_by: Actor::of_trigger(trigger),
             accounts: BTreeSet::new(),
             approve: Vec::new(),
             approve_accounts: BTreeSet::new(),
@@ -79,6 +83,12 @@ pub struct RunSummary {
     #[serde(skip_serializing_if = "Depth::is_full", default)]
     pub depth: Depth,
     pub trigger: Trigger,
+    /// R41
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<Actor>,
+    /// R41: who stopped it (R34).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped_by: Option<Actor>,
     pub state: RunState,
     pub outcome: RunOutcome,
     pub started: String,
@@ -168,6 +178,9 @@ impl RunSummary {
         );
         Report {
             depth: self.depth,
+            started_by: self.started_by.clone(),
+            approves: self.approve.clone(),
+            stopped_by: self.stopped_by.clone(),
             state: self.state,
             outcome: self.outcome,
             error: self.error.clone(),
@@ -199,6 +212,8 @@ impl RunSummary {
             mode: report.mode,
             depth: request.depth,
             trigger: report.trigger,
+            started_by: request.started_by.clone(),
+            stopped_by: report.stopped_by.clone(),
             state: report.state,
             outcome: report.outcome,
             started: report.started.clone(),

@@ -121,37 +121,20 @@ impl Engine {
         let (mut memory, revision) = load_memory(state).await?;
         let now = self.now().as_second();
         memory.correct_times(now);
-        let mut report = Report::begin(
-            id.to_string(),
-            request.mode,
-            request.trigger,
-            second(self.now()).to_string(),
-        );
+        let mut report = self.report_of(request, &id);
         if undo.as_ref().is_some_and(|undo| undo.deeds.is_empty()) {
-            report
-                .warnings
-                .push("that run changed nothing, so there is nothing to undo (R37)".into());
-        }
-        report.depth = request.depth;
-        report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
-        report.undoes = request.undo.as_ref().map(ToString::to_string);
-        report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
-        report.perform_sync = Some(self.settings().perform_sync);
-        report.wave.clone_from(&request.wave);
-        report.settings.clone_from(&request.settings);
-        report.accounts = request.accounts.iter().cloned().collect();
-        report.warnings.extend_from_slice(&self.settings().warnings);
-        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
-            && request.trigger == Trigger::CommandLine;
-        if sees_no_cloud && request.mode == Mode::Apply {
-            report.warnings.push(
-                "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
+            report.warnings.insert(
+                0,
+                "that run changed nothing, so there is nothing to undo (R37)".into(),
             );
         }
+        report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         let watch = Watch::start(state, &id, &self.shared.links.stop);
         // A run that waited may have been stopped meanwhile.
-        if request.id.is_some() && state.is_stopped(&id).await? {
-            watch.stop_by_person();
+        if request.id.is_some()
+            && let Some(stopped) = state.stopped(&id).await?
+        {
+            watch.stop_by_person(stopped);
         }
         let mut running = Running {
             engine: self,
@@ -180,6 +163,34 @@ impl Engine {
         }
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
+    }
+
+    /// What the report of a run says at its start.
+    fn report_of(&self, request: &RunRequest, id: &RunId) -> Report {
+        let mut report = Report::begin(
+            id.to_string(),
+            request.mode,
+            request.trigger,
+            second(self.now()).to_string(),
+        );
+        report.depth = request.depth;
+        report.undoes = request.undo.as_ref().map(ToString::to_string);
+        report.started_by.clone_from(&request.started_by);
+        report.approves.clone_from(&request.approve);
+        report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
+        report.perform_sync = Some(self.settings().perform_sync);
+        report.wave.clone_from(&request.wave);
+        report.settings.clone_from(&request.settings);
+        report.accounts = request.accounts.iter().cloned().collect();
+        report.warnings.extend_from_slice(&self.settings().warnings);
+        let sees_no_cloud = matches!(self.settings().state, StateLocation::Folder(_))
+            && request.trigger == Trigger::CommandLine;
+        if sees_no_cloud && request.mode == Mode::Apply {
+            report.warnings.push(
+                "state is kept on this machine only, so the lock of a function app is not seen (R29)".into(),
+            );
+        }
+        report
     }
 
     pub(super) async fn recorded(

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     domain::{
+        actor::Role,
         address::SmtpAddress,
         hold::HeldSet,
         mode::{Depth, Mode, PerformSync},
@@ -11,7 +12,10 @@ use crate::{
     },
     functions::form::SETTING,
     render::{
-        html::{Links, report::held_change},
+        html::{
+            Links,
+            report::{held_change, held_rows},
+        },
         words,
     },
     settings::Settings,
@@ -23,9 +27,19 @@ pub(in super::super) struct Ways<'a> {
     pub(in super::super) base: &'a str,
     pub(in super::super) token: &'a str,
     pub(in super::super) perform_sync: PerformSync,
+    /// R41
+    pub(in super::super) role: Role,
 }
 
 impl Ways<'_> {
+    fn may_start(&self) -> bool {
+        self.role >= Role::Operator
+    }
+
+    fn may_decide(&self) -> bool {
+        self.role >= Role::Approver
+    }
+
     fn may_apply(&self) -> bool {
         self.perform_sync.permit(Mode::Apply).is_ok()
     }
@@ -49,6 +63,14 @@ impl Ways<'_> {
             (sure("I have looked at a preview"))
             button.danger { "Apply now" }
         };
+        if !self.may_start() {
+            return html! {
+                section {
+                    h2 { "Start a run" }
+                    p.soft.small { "Your role is reader: you can look at everything and start nothing (R41)." }
+                }
+            };
+        }
         html! {
             section {
                 h2 { "Start a run" }
@@ -74,6 +96,15 @@ impl Ways<'_> {
     /// The changes of a held set, with what decides about them (R27, R47). They are in the form, so that a set that is folded
     /// is not approved unseen.
     pub(in super::super) fn held(&self, report: &Report, set: &HeldSet) -> Markup {
+        if !self.may_decide() {
+            let links = Links {
+                home: Some(self.base),
+            };
+            return html! {
+                (held_rows(set, links))
+                p.soft.small { "To approve or reject needs the role approver (R41)." }
+            };
+        }
         let path = report.undoes.as_ref();
         let path = path.map_or_else(String::new, |run| format!("/runs/{run}/undo"));
         let named: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
@@ -111,10 +142,12 @@ impl Ways<'_> {
     /// The button that stops a run (R34).
     pub(in super::super) fn stop(&self, report: &Report) -> Markup {
         html! {
-            form method="post" action={ (self.base) "/runs/" (report.id) "/stop" } {
-                input type="hidden" name="token" value=(self.token);
-                button.danger { "Stop this run" }
-                span.soft.small { " It ends after what is in flight, and nothing continues it." }
+            @if self.may_start() {
+                form method="post" action={ (self.base) "/runs/" (report.id) "/stop" } {
+                    input type="hidden" name="token" value=(self.token);
+                    button.danger { "Stop this run" }
+                    span.soft.small { " It ends after what is in flight, and nothing continues it." }
+                }
             }
         }
     }
@@ -122,10 +155,12 @@ impl Ways<'_> {
     /// The button that takes rejections back (R47).
     pub(in super::super) fn take_back(&self, code: &str) -> Markup {
         html! {
-            form method="post" action={ (self.base) "/rejections" } {
-                input type="hidden" name="token" value=(self.token);
-                input type="hidden" name="code" value=(code);
-                button.second name="undo" value="yes" { "Take back" }
+            @if self.may_decide() {
+                form method="post" action={ (self.base) "/rejections" } {
+                    input type="hidden" name="token" value=(self.token);
+                    input type="hidden" name="code" value=(code);
+                    button.second name="undo" value="yes" { "Take back" }
+                }
             }
         }
     }
@@ -137,7 +172,7 @@ impl Ways<'_> {
         let is_plan = is_plan && report.outcome != RunOutcome::Failed && !report.is_hypothetical();
         let has_changed = report.mode == Mode::Apply && !report.counts.applied.is_empty();
         html! {
-            @if is_plan && self.may_apply() { (self.plan(report)) }
+            @if is_plan && self.may_start() && self.may_apply() { (self.plan(report)) }
             section {
                 h2 { "Take it along" }
                 ul.links {
@@ -148,7 +183,7 @@ impl Ways<'_> {
                     }
                 }
             }
-            @if has_changed { (self.undo(&format!("/runs/{}/undo", report.id))) }
+            @if has_changed && self.may_start() { (self.undo(&format!("/runs/{}/undo", report.id))) }
         }
     }
 

@@ -12,8 +12,9 @@ use maud::{Markup, html};
 
 use super::{
     super::words::{self, number, thousands},
-    Links, Page, Tone, badge, change, group, tile, time,
+    Links, Page, Tone, badge, change, group, tile, time, value,
 };
+use crate::links::Link;
 use domain::{
     all_clear::{AllClear, Verification},
     figures::Figures,
@@ -27,11 +28,12 @@ pub(super) use notes::note_rows;
 
 /// The report alone in one file.
 pub fn report(report: &Report) -> String {
-    report_after(report, None)
+    report_after(report, None, &[])
 }
 
-/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one.
-pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> String {
+/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one. `links` lead to the
+/// dashboard.
+pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>, pages: &[Link]) -> String {
     let title = format!(
         "Cloud Sync: {} {}",
         words::mode_of(report.mode, report.depth),
@@ -44,6 +46,7 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> Strin
     let links = Links::default();
     page.around(&html! {
         (heading(report, links))
+        (self::pages(pages))
         (details(report, links, |set| held_rows(set, links)))
         @if let Some((last, figures)) = last {
             section {
@@ -53,6 +56,15 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>) -> Strin
             (held(last, links, |set| held_rows(set, links)))
         }
     })
+}
+
+/// Links of a message.
+pub fn pages(pages: &[Link]) -> Markup {
+    html! {
+        @if !pages.is_empty() {
+            ul.links { @for page in pages { li { a href=(page.url) { (page.title) } } } }
+        }
+    }
 }
 
 /// Which run it is, and how it stands.
@@ -65,7 +77,8 @@ pub fn heading(report: &Report, links: Links<'_>) -> Markup {
             }
         }
         p.soft {
-            (time(&report.started)) " · by " (words::trigger(report.trigger))
+            (time(&report.started)) " · by " (value(&words::started_by(report.trigger, report.started_by.as_ref())))
+            @if !report.approves.is_empty() { " · " (words::approves(&report.approves)) " (R27)" }
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
             @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
             @if let Some(preview) = &report.applies { " · only what preview " (links.run(preview)) " showed (R28)" }
@@ -234,7 +247,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             div #held {
                 @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
-                    section {
+                    section id=(held_anchor(&set.code)) {
                         (held_set(set, links, &changes(set)))
                         @if !set.code.is_empty() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
@@ -251,6 +264,11 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             }
         }
     }
+}
+
+/// Where messages link to.
+pub fn held_anchor(code: &str) -> String {
+    format!("held-{code}")
 }
 
 /// Heading, reason and changes.

@@ -112,7 +112,7 @@ fn call(request: &str) -> Call {
 fn http(capture: &str) -> String {
     let call = call(capture);
     let params = wire::route("api", "SyncHttp/{*path}", &call.path).unwrap();
-    wire::http("SyncHttp", "req", &call, &params)
+    wire::http("SyncHttp", "req", "default", &call, &params)
 }
 
 fn queue(capture: &str) -> String {

@@ -273,7 +273,7 @@ fn which_paths_match() {
 fn what_a_call_looks_like_on_the_wire() {
     let sent = |call: &Call| {
         let params = wire::route("api", "SyncHttp/{*path}", &call.path).unwrap();
-        let request = wire::http("SyncHttp", "req", call, &params);
+        let request = wire::http("SyncHttp", "req", "default", call, &params);
         serde_json::from_str::<Value>(&request).unwrap()
     };
     let call = Call::get("/api/SyncHttp/")

@@ -544,7 +544,7 @@ pub(super) const KNOWN_HEADERS: [&str; 7] = [
     "Content-Length",
 ];
 
-/// The one identity of a caller with the function key.
+/// The one identity of a caller with a function key, whose name stands for `default`.
 const IDENTITIES: &str = concat!(
     r#"[{"AuthenticationType":"WebJobsAuthLevel","IsAuthenticated":true,"Actor":null,"BootstrapContext":null,"Claims":["#,
     r#"{"Issuer":"LOCAL AUTHORITY","OriginalIssuer":"LOCAL AUTHORITY","Properties":{},"#,
@@ -596,7 +596,14 @@ fn url(call: &Call) -> String {
     format!("{scheme}://{host}{}{mark}{query}", call.path)
 }
 
-pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String, Value>) -> String {
+/// `key` is the name of the function key that the caller gave.
+pub(crate) fn http(
+    function: &str,
+    name: &str,
+    key: &str,
+    call: &Call,
+    params: &Map<String, Value>,
+) -> String {
     let (mut query, mut last) = (Members::default(), Members::default());
     for key in names(&call.query) {
         let values = Call::all(&call.query, key);
@@ -610,7 +617,8 @@ pub(crate) fn http(function: &str, name: &str, call: &Call, params: &Map<String,
         lists.set(key, &values);
         texts.set(key, &values.join(","));
     }
-    let identities: &RawValue = serde_json::from_str(IDENTITIES).unwrap();
+    let identities = IDENTITIES.replace("\"default\"", &json!(key).to_string());
+    let identities: &RawValue = serde_json::from_str(&identities).unwrap();
     let mut request = Members::default()
         .with("Url", &url(call))
         .with("Method", &call.method)

@@ -407,7 +407,7 @@ async fn r29_a_tick_that_finds_a_lock_is_made_by_the_queue_or_at_once() {
     let stages = STAGES.into_iter().filter(|stage| *stage != Stage::Locking);
     let nights = stages.flat_map(|stage| holders.map(|held_by| lock_held(stage, held_by)));
     let nights = stream::iter(nights).buffer_unordered(SIDE_BY_SIDE);
-    nights.collect::<()>().await;
+    Box::pin(nights.collect::<()>()).await;
 }
 
 /// Storage is so for a while, from a stage of a run on. Gives the tries of the tick.

@@ -124,6 +124,7 @@ impl Faces {
     async fn get(&self, path: &str, format: &str) -> (u16, String) {
         let segments = path.split('/').filter(|it| !it.is_empty());
         let request = Request {
+            key: None,
             method: "GET".into(),
             segments: segments.map(ToOwned::to_owned).collect(),
             query: BTreeMap::from([("format".to_owned(), format.to_owned())]),
@@ -145,7 +146,7 @@ impl Faces {
     }
 
     fn notice(&mut self, report: &Report) -> Claim {
-        let (told, notice) = after_run(&self.told, report, PerformSync::Always, None);
+        let (told, notice) = after_run(&self.told, report, PerformSync::Always, None, 0);
         self.told = told;
         notice.map_or(Claim::Nothing, |it| {
             claim_of(&format!("{} {}", it.title, it.text))

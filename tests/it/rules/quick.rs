@@ -160,7 +160,7 @@ async fn r45_a_quick_run_ends_no_rejection() {
         takes_back: false,
     };
     let records = world.engine.records().await.unwrap();
-    assert_eq!(records.decide(&decision).await.unwrap().len(), 1);
+    assert_eq!(records.decide(&decision, None).await.unwrap().len(), 1);
     assert!(world.apply().await.held.is_empty());
     world.sandbox.exchange.with_state(|tenant| {
         tenant.mailbox_mut(&at("desk")).unwrap().display_name = "Other".into();

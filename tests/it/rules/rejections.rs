@@ -39,7 +39,7 @@ async fn decide(
         takes_back,
     };
     let records = world.engine.records().await?;
-    Ok(records.decide(&decision).await?.len())
+    Ok(records.decide(&decision, None).await?.len())
 }
 
 fn rejected(report: &Report) -> Vec<&str> {

@@ -22,7 +22,7 @@ pub(super) async fn stopped_after(world: &World, seconds: u64) -> Report {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let records = world.engine.records().await.unwrap();
         let id = records.find("last", Last::Open).await.unwrap();
-        let stopped = records.stop(&id).await.unwrap();
+        let stopped = records.stop(&id, None).await.unwrap();
         assert_eq!(stopped.state, RunState::Running);
     };
     let (report, ()) = tokio::join!(run, stop);
@@ -95,7 +95,7 @@ async fn r34_a_queued_run_that_is_stopped_never_begins() {
     let request = RunRequest::new(Mode::Apply, Trigger::Http);
     let id = world.engine.enqueue(&request).await.unwrap();
     let records = world.engine.records().await.unwrap();
-    let stopped = records.stop(&id).await.unwrap();
+    let stopped = records.stop(&id, None).await.unwrap();
     assert_eq!(stopped.outcome, RunOutcome::Stopped);
     // Its message comes all the same.
     let request = RunRequest {
@@ -105,7 +105,7 @@ async fn r34_a_queued_run_that_is_stopped_never_begins() {
     let report = world.engine.run_recorded(&request).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::Stopped);
     assert_eq!(suspended(&world), [0; 0]);
-    let again = records.stop(&id).await.unwrap_err();
+    let again = records.stop(&id, None).await.unwrap_err();
     assert!(matches!(again, RunError::HasEnded(_)), "{again}");
     let none = records.find("last", Last::Open).await.unwrap_err();
     assert_eq!(

@@ -84,7 +84,7 @@ impl Identity {
     }
 
     /// A credential without cached tokens; `None` if the token is fixed.
-    fn credential(&self) -> Result<Option<Arc<dyn TokenCredential>>, azure_core::Error> {
+    pub(crate) fn credential(&self) -> Result<Option<Arc<dyn TokenCredential>>, azure_core::Error> {
         crate::http::set_up_tls();
         Ok(Some(match self {
             Self::Token(_) => return Ok(None),

@@ -43,7 +43,9 @@ fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> 
     let set = held.iter().find(|set| set.class == class).unwrap();
     let approval = Approval::offer(set, None, showing()).unwrap();
     let now = scene.wishes.now;
-    scene.memory.reject(&set.code, &approval, &accounts, now)
+    scene
+        .memory
+        .reject(&set.code, &approval, &accounts, None, now)
 }
 
 /// Changes, holds, and what is said of rejected changes.
@@ -149,10 +151,12 @@ fn r47_a_rejection_is_taken_back() {
     assert_eq!(scene.plan().plan.held[0].changes.len(), 2);
 }
 
-fn showing() -> Showing {
+fn showing() -> Showing<'static> {
     Showing {
         at: NOW,
         read_from: Some(NOW),
+        by: None,
+        four_eyes: false,
     }
 }
 
@@ -163,11 +167,15 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
         shown: NOW,
         changes: rejected.iter().map(|it| it.change.clone()).collect(),
         used: BTreeSet::new(),
+        held_by: None,
+        approved_by: None,
         last_used: None,
     };
     let now = scene.wishes.now;
     let code = &rejected[0].code;
-    scene.memory.reject(code, &approval, &BTreeSet::new(), now)
+    scene
+        .memory
+        .reject(code, &approval, &BTreeSet::new(), None, now)
 }
 
 #[test]
@@ -338,7 +346,7 @@ proptest! {
                 .map(|change| change.address.clone())
                 .collect();
             if !accounts.is_empty() {
-                scene.memory.reject(&set.code, &approval, &accounts, NOW);
+                scene.memory.reject(&set.code, &approval, &accounts, None, NOW);
             }
         }
         let after = scene.plan();

@@ -196,7 +196,7 @@ fn silence_is_told_in_hours() {
             has_succeeded,
             depth: Depth::Full,
         };
-        at_tick(&Notified::default(), Some(overdue), None)
+        at_tick(&Notified::default(), Some(overdue), None, 0)
             .1
             .unwrap()
     };

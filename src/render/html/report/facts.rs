@@ -58,6 +58,9 @@ fn took(report: &Report, links: Links<'_>) -> Markup {
     html! {
         (fact("Run", value(&report.id)))
         (fact("Started", time(&report.started)))
+        (fact("Started by", value(&words::started_by(report.trigger, report.started_by.as_ref()))))
+        @if !report.approves.is_empty() { (fact("Approved with it", value(&report.approves.join(", ")))) }
+        @if let Some(by) = &report.stopped_by { (fact("Stopped by", value(&by.to_string()))) }
         @if let Some(ended) = &report.ended {
             (fact("Ended", time(ended)))
         } @else {

@@ -1,0 +1,169 @@
+//! Runs that a caller starts: from a body to a request, and to the queue or the end of the run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    Answer, Message, Problem, ProblemKind, Request, Response, Success,
+    api::{StartBody, UndoBody},
+    app::ended,
+    caller::Caller,
+};
+use crate::{
+    domain::{
+        mode::Trigger as StartedBy,
+        other_setting::OtherSetting,
+        report::{Report, RunState},
+        scope::RunScope,
+    },
+    engine::{Engine, PlanSource, RunError, RunRequest},
+    state::RunId,
+};
+
+/// How long a caller should wait before looking for a queued run.
+const RETRY_AFTER_S: u64 = 10;
+
+/// R28: a reviewed plan brings the accounts that its preview was for, and whether that was a quick one.
+pub(super) async fn start(
+    engine: &Engine,
+    caller: &Caller,
+    body: StartBody,
+) -> Result<RunRequest, Problem> {
+    let mut depth = body.depth;
+    let mut accounts = match body.scope {
+        RunScope::All => BTreeSet::new(),
+        RunScope::Only(accounts) => accounts,
+    };
+    if let Some(plan) = &body.plan {
+        let reviewed = engine.reviewed_plan(plan).await;
+        let reviewed = reviewed.map_err(|error| Problem::from(&error))?;
+        accounts = reviewed.accounts.into_iter().collect();
+        depth = reviewed.depth;
+    }
+    let settings = other_settings(engine, body.settings)?;
+    Ok(RunRequest {
+        depth,
+        accounts,
+        settings,
+        approve: body.approve,
+        approve_accounts: body.approve_accounts,
+        plan: body.plan.map(PlanSource::History),
+        wave: body.wave,
+        started_by: Some(caller.actor.clone()),
+        ..RunRequest::new(body.mode, StartedBy::Http)
+    })
+}
+
+/// R46: checked before the preview is queued.
+fn other_settings(
+    engine: &Engine,
+    given: Option<BTreeMap<String, String>>,
+) -> Result<Vec<OtherSetting>, Problem> {
+    let given = given.unwrap_or_default();
+    let others = engine.settings().others(given);
+    others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
+}
+
+/// R37: only of a run that is known.
+pub(super) async fn undo(
+    engine: &Engine,
+    caller: &Caller,
+    run: RunId,
+    body: UndoBody,
+) -> Result<RunRequest, Problem> {
+    let known = engine
+        .summary(&run)
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    if known.is_none() {
+        return Err(Problem::from(&RunError::UnknownRun(run.to_string())));
+    }
+    Ok(RunRequest {
+        approve: body.approve,
+        approve_accounts: body.approve_accounts,
+        undo: Some(run),
+        started_by: Some(caller.actor.clone()),
+        ..RunRequest::new(body.mode, StartedBy::Http)
+    })
+}
+
+/// R28: a start that the setting forbids is refused with the reason.
+pub(super) async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, Problem> {
+    engine
+        .settings()
+        .perform_sync
+        .permit(run.mode)
+        .map_err(|error| Problem::new(ProblemKind::ApplyForbidden, error.to_string()))?;
+    engine
+        .enqueue(run)
+        .await
+        .map_err(|error| Problem::from(&error))
+}
+
+/// With `wait` the run works in this invocation, else it is queued, so that the work happens in an invocation of its own.
+pub(super) async fn begin(
+    engine: &Engine,
+    request: &Request,
+    run: RunRequest,
+    wait_s: u64,
+) -> Answer {
+    if wait_s == 0 {
+        return match enqueue(engine, &run).await {
+            Ok(id) => Answer::Success(Success {
+                response: Some(accepted(request, id.as_str(), "queued")),
+                next: vec![Message {
+                    run: id,
+                    mode: run.mode,
+                }],
+            }),
+            Err(problem) => Response::from(problem).into(),
+        };
+    }
+    let run = RunRequest {
+        time_budget: Some(Duration::from_secs(wait_s)),
+        punctual: true,
+        ..run
+    };
+    match engine.run(&run).await {
+        Ok(report) => {
+            let response = match report.state {
+                RunState::Continues => accepted(request, &report.id, "continues"),
+                RunState::Ended if !report.unknown_accounts.is_empty() => {
+                    unknown_accounts(&report).into()
+                }
+                RunState::Queued | RunState::Running | RunState::Ended => {
+                    Response::json(200, &report)
+                }
+            };
+            Answer::Success(Success {
+                response: Some(response),
+                ..ended(engine, &report)
+            })
+        }
+        Err(error) => Response::from(Problem::from(&error)).into(),
+    }
+}
+
+/// R39: nothing was done for a name that means nothing.
+fn unknown_accounts(report: &Report) -> Problem {
+    let detail = report.error.clone().unwrap_or_default();
+    let accounts = report.unknown_accounts.iter().map(|unknown| {
+        let nearest = unknown.nearest.iter().map(ToString::to_string);
+        serde_json::json!({"address": unknown.address.as_str(), "nearest": nearest.collect::<Vec<_>>()})
+    });
+    Problem::new(ProblemKind::UnknownAccount, detail)
+        .with("run", report.id.as_str())
+        .with("unknown_accounts", accounts.collect::<Vec<_>>())
+}
+
+fn accepted(request: &Request, id: &str, state: &str) -> Response {
+    let location = format!("{}/runs/{id}", request.base);
+    Response::json(
+        202,
+        &serde_json::json!({"run": id, "state": state, "location": location}),
+    )
+    .with_header("Location", location)
+    .with_header("Retry-After", RETRY_AFTER_S.to_string())
+}
