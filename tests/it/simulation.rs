@@ -86,7 +86,7 @@ fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
         ("failed", tally.failed, 87),
         ("not begun", tally.not_begun, 95),
         ("held", tally.held, 214),
-        ("cut off", tally.cut_off, 11),
+        ("cut off", tally.cut_off, 6),
         ("writes", tally.writes, 425),
         ("accounts checked", tally.accounts_checked, 247),
     ]
