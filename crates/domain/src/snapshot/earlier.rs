@@ -17,7 +17,7 @@ use crate::{
 pub struct Earlier {
     began: Option<i64>,
     entries: HashMap<Key, Entry>,
-    /// By [`Earlier::pair`].
+    /// Since when a party has access to an owner, in epoch seconds, by the hash of both.
     since: HashMap<u64, i64>,
     /// R11: the mailboxes of which it is unknown now who has access.
     wanted: HashSet<Key>,
