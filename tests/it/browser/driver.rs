@@ -276,10 +276,11 @@ impl Browser {
 
     /// What axe finds wrong, one line each (WCAG 2.2 A and AA, and best practices).
     pub(super) async fn violations(&self) -> Vec<String> {
-        self.run(&self.axe).await;
         let script = "const done = arguments[arguments.length - 1];
             axe.run().then((found) => done(found.violations.map((it) => it.id + ': ' + it.help + ': '
                 + it.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary).join(' | '))), (error) => done([String(error)]));";
+        // In one script with axe itself: a page may load itself again in between.
+        let script = format!("{}\n{script}", self.axe);
         let found = self
             .post("/execute/async", &json!({"script": script, "args": []}))
             .await;
