@@ -15,7 +15,8 @@ use crate::{
 impl Running<'_> {
     /// Without one, later questions are answered from the run before: the run itself went well.
     pub(super) async fn keep_snapshot(&mut self, fetched: &Fetched) {
-        if !self.is_for_all() || self.report.state == RunState::Continues {
+        let has_read_all = self.is_for_all() && self.request.depth.is_full();
+        if !has_read_all || self.report.state == RunState::Continues {
             return;
         }
         let result = self.save_snapshot(fetched).await;
