@@ -37,6 +37,8 @@ impl Bench {
 async fn two_nights() -> (Bench, Report, Report) {
     let bench = Bench::start(bench::small()).await;
     let first = bench.apply();
+    // Times are whole seconds: what came in the second of the first snapshot may be older than it.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     bench.change(|tenant| {
         let members = ["bob@corp.example"];
         let group = tenant.clone().security_group("SG Care", &members);
