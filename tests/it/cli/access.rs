@@ -13,7 +13,7 @@ use super::bench::{self, Bench};
 
 impl Bench {
     /// The program with the place of the state alone: it can ask neither service.
-    fn offline(&self, arguments: &[&str]) -> bench::Ended {
+    pub(super) fn offline(&self, arguments: &[&str]) -> bench::Ended {
         bench::program(&[("CLOUD_SYNC__STATE", self.setting("STATE"))], arguments)
     }
 
@@ -21,7 +21,7 @@ impl Bench {
         self.sandbox.exchange.with_state(change);
     }
 
-    fn apply(&self) -> Report {
+    pub(super) fn apply(&self) -> Report {
         self.run(&["apply", "--json"]).json()
     }
 

@@ -56,3 +56,15 @@ async fn r45_a_quick_preview_says_what_it_covers_and_its_plan_stays_quick() {
     let runs = bench.run(&["runs"]);
     assert!(runs.out.contains("quick apply"), "{runs:?}");
 }
+
+/// It read no permissions, so the review stays that of the full run.
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_a_quick_run_stores_no_snapshot() {
+    let bench = Bench::start(bench::small()).await;
+    let full = bench.apply();
+    let quick: Report = bench.run(&["apply", "--quick", "--json"]).json();
+    assert_eq!(quick.depth, Depth::Quick);
+    let review: serde_json::Value = bench.offline(&["access", "--json"]).json();
+    assert_eq!(review["run"], full.id, "{review}");
+    assert_ne!(review["rows"].as_array().unwrap().len(), 0, "{review}");
+}
