@@ -66,6 +66,7 @@ pub async fn send(
             headers: headers.clone(),
             body: body.clone(),
             timeout: TIMEOUT,
+            may_write: None,
             body_limit_bytes: ANSWER_BYTES_MAX,
         };
         let error = match sender.send(request).await {

@@ -158,6 +158,7 @@ impl Otlp {
                 headers: config.headers(),
                 body: body.clone(),
                 timeout: config.timeout,
+                may_write: None,
                 body_limit_bytes: ANSWER_BYTES_MAX,
             };
             let (error, again, wait) = match sender.send(request).await {

@@ -21,8 +21,8 @@
 //! **What is deleted.** Only the last epochs are kept. The newest claim stays, so no number is used twice. After a
 //! claim or renewal, a process checks whether its epoch is the newest of all, not only whether the next one exists.
 //!
-//! No lock outside of Zivver can prevent one case: a process is frozen between [`Permit::may_write`] and the arrival of
-//! its request. The timeout of the request and the margin limit this to seconds.
+//! The question is asked again when the connection takes the body of a write. One case remains that no lock outside of
+//! Zivver can prevent: a request that has left the process and arrives late.
 
 mod guard;
 mod process;

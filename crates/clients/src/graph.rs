@@ -65,6 +65,7 @@ pub async fn send_mail(
         headers,
         body: Bytes::from(body(mail).to_string()),
         timeout: TIMEOUT,
+        may_write: None,
         body_limit_bytes: ANSWER_BYTES_MAX,
     };
     let reply = sender.send(request).await;

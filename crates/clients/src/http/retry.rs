@@ -121,7 +121,7 @@ impl SendError {
             Self::NotSent { .. } | Self::Timeout { .. } | Self::Broken { .. } => {
                 Some(RetryReason::Transport)
             }
-            Self::TooLarge { .. } => None,
+            Self::Withdrawn { .. } | Self::TooLarge { .. } => None,
         }
     }
 }

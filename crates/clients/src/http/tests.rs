@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use axum::{Router, body::Body, response::IntoResponse, routing::any};
 
 use super::*;
@@ -10,6 +12,7 @@ fn request(url: &str) -> Request {
         headers: HeaderMap::new(),
         body: Bytes::new(),
         timeout: Duration::from_secs(60),
+        may_write: None,
         body_limit_bytes: 1000,
     }
 }
@@ -183,4 +186,34 @@ fn loopback_is_known_in_every_spelling() {
     ] {
         assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
     }
+}
+
+/// The request carries its length as without a check, and nothing of a withdrawn one reaches the service.
+#[tokio::test]
+async fn r29_a_body_is_sent_only_while_the_run_may_write() {
+    let lengths = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&lengths);
+    let service = Router::new().fallback(move |headers: HeaderMap, body: Bytes| async move {
+        seen.lock()
+            .unwrap()
+            .push((headers.get(CONTENT_LENGTH).cloned(), body));
+    });
+    let (url, _server) = serve(service).await;
+    let sender = network(&url);
+    let put = |may_write: bool| Request {
+        method: Method::PUT,
+        body: Bytes::from_static(b"{}"),
+        may_write: Some(MayWrite::new(move || may_write)),
+        ..request(url.as_str())
+    };
+    sender.send(put(true)).await.unwrap();
+    let error = sender.send(put(false)).await.unwrap_err();
+    assert!(matches!(error, SendError::Withdrawn { .. }), "{error}");
+    assert_eq!(error.retry_reason(), None);
+    sender.send(put(true)).await.unwrap();
+    let whole = (
+        Some(HeaderValue::from_static("2")),
+        Bytes::from_static(b"{}"),
+    );
+    assert_eq!(*lengths.lock().unwrap(), vec![whole; 2]);
 }

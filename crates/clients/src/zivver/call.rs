@@ -136,13 +136,16 @@ impl ZivverClient {
             Access::List | Access::LookUp => self.governor.permit().await,
         };
         let sent = self.sender.send(self.request(call)).await;
+        if let Err(SendError::Withdrawn { .. }) = &sent {
+            return Err(Stopped(Arc::from(LOCK_LOST)));
+        }
         if let Ok(reply) = &sent {
             permit.answered(&Signals::of(reply, self.connection.clock.now()));
         }
         Ok(sent)
     }
 
-    /// Nothing may happen between the check and the request (R29).
+    /// The body is checked again when it is sent (R29).
     async fn permit_to_write(&self) -> Result<Permit<'_>, Stopped> {
         loop {
             self.pass_gate().await?;
@@ -234,6 +237,7 @@ impl ZivverClient {
             headers,
             body: call.body.clone(),
             timeout,
+            may_write: (call.access == Access::Write).then(|| self.connection.may_write.clone()),
             body_limit_bytes,
         }
     }

@@ -203,7 +203,9 @@ fn posted(sent: Result<Reply, SendError>) -> Posted {
                 cause: error.to_string(),
             };
             match error {
-                SendError::NotSent { .. } => Posted::Untouched(failed),
+                SendError::NotSent { .. } | SendError::Withdrawn { .. } => {
+                    Posted::Untouched(failed)
+                }
                 SendError::Timeout { .. }
                 | SendError::Broken { .. }
                 | SendError::TooLarge { .. } => Posted::Unclear(failed),
