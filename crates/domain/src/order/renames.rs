@@ -224,7 +224,9 @@ impl Ordering<'_> {
             )
         };
         let adds: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
-        let rank = self.drafts[renamed].rank;
+        // A delegate may have been named anew since the rename.
+        let last = self.last_of.get(&delta.target).copied();
+        let rank = self.drafts[last.unwrap_or(renamed)].rank;
         let call = Call::UpdateUser {
             address: None,
             name: None,

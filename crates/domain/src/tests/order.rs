@@ -182,6 +182,26 @@ fn r17_delegates_that_are_renamed_are_named_before_or_after() {
     ");
 }
 
+/// The request that puts a dropped alias back follows the one that names the account anew.
+#[test]
+fn r17_r22_an_account_that_names_itself_moves_to_its_own_alias() {
+    let world = "
+        mailbox new@ id=one name=N
+        account old@ as=u1 name=N alias=new@ delegates=old@ ext=one
+        mailbox old@ id=two name=N
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    rename old@; address -old@ +new@
+    create old@; name +N
+    0. old@: aliases [] delegates [] key [#one]
+    1. old@: address [new@]; after 0
+    2. old@: aliases [] delegates [] key [#one]; after 1
+    3. old@: aliases [new@] delegates [] key [#one]; if refused 1; after 2
+    4. new old@: post user [N] key [#two]; after 1 2; claims old@ of 1; claims old@ of 2
+    5. new old@: name [N] active [true] aliases [] delegates [] key [#two]; completes 4; after 4
+    ");
+}
+
 #[test]
 fn r25_an_alias_goes_to_the_mailbox_that_has_it_now() {
     let world = "
