@@ -112,8 +112,7 @@ pub enum RunError {
     /// R34
     #[error("run {0} has ended: there is nothing to stop")]
     HasEnded(RunId),
-    /// R34
-    /// The run stopped before its end (R32).
+    /// The run stopped before its end (R32, R34).
     #[error("{0}")]
     Stopped(String),
     /// R34
@@ -175,7 +174,7 @@ impl RunError {
 
 fn target(error: &ReadError) -> String {
     match error {
-        ReadError::Incomplete { .. } => error.to_string(), // says so itself
+        ReadError::Incomplete { .. } => error.to_string(), // names the service itself
         ReadError::Refused(_)
         | ReadError::Unauthorized { .. }
         | ReadError::Forbidden { .. }

@@ -346,7 +346,7 @@ impl Fetcher<'_> {
                 });
             }
             tokio::select! {
-                biased; // The same answers in the same order make the same run.
+                biased; // Makes a run reproducible from the same answers in the same order.
                 () = until(finish), if source.gained > 0 => break,
                 next = stream.next(), if streaming => match next {
                     None => streaming = false,
