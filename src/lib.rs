@@ -1,5 +1,5 @@
-//! Cloud Sync keeps the accounts of a Zivver organisation equal to the mailboxes of an Exchange Online tenant: one binary that
-//! is an Azure Functions custom handler, a command line, and a sandbox that plays both services.
+//! Cloud Sync keeps the accounts of a Zivver organisation in step with the mailboxes of an Exchange Online tenant. One
+//! binary is an Azure Functions custom handler, a command line, and a sandbox that simulates both services.
 //!
 //! # The line
 //!
@@ -8,8 +8,8 @@
 //!           I/O     pure ────────────────────────────────────────────── I/O     I/O      pure
 //! ```
 //!
-//! [`engine::run`] is the line as a sequence of I/O. Everything between fetch and apply is in [`domain`]: functions from values
-//! to values, without clock, network or disk. [`domain::plan::plan`] ties them together; a preview stops there.
+//! [`engine::run`] contains the I/O of these steps. Everything between fetch and apply is in [`domain`]: functions from
+//! values to values, without clock, network or disk. [`domain::plan::plan`] combines them; a preview ends there.
 //!
 //! # The crates
 //!
