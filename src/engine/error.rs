@@ -174,7 +174,7 @@ impl RunError {
 
 fn target(error: &ReadError) -> String {
     match error {
-        ReadError::Incomplete { .. } => error.to_string(), // names the service itself
+        ReadError::Incomplete { .. } => error.to_string(), // begins with `target incomplete` itself
         ReadError::Refused(_)
         | ReadError::Unauthorized { .. }
         | ReadError::Forbidden { .. }

@@ -355,7 +355,7 @@ pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
     }
 }
 
-/// From 4 s, since blob storage has times in whole seconds and a short lease would expire during an ordinary delay.
+/// From 4 s to 10 min: blob storage has times in whole seconds, so a shorter lease would expire during an ordinary delay.
 pub(super) fn lease(text: &str) -> Parsed<Duration> {
     match seconds(unquoted(text)) {
         Some(total) if (4..=600).contains(&total) => Ok(Duration::from_secs(total)),
