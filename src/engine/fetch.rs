@@ -120,7 +120,7 @@ struct Source {
     /// How many `Entries` answers this invocation received.
     gained: usize,
     wanted: usize,
-    /// [`Fetcher::deadline`], or later to allow for [`Fetcher::slice`].
+    /// [`Fetcher::deadline`], or later to allow for `Fetcher::slice`.
     deadline: Option<Instant>,
     cut_off: bool,
 }

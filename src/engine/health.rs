@@ -53,7 +53,7 @@ pub struct NextRun {
     pub depth: Depth,
 }
 
-/// The facts for [`domain::health`].
+/// The facts from which the health is determined.
 #[derive(Debug)]
 struct Observed {
     runs: Vec<RunSummary>,
