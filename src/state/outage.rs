@@ -37,7 +37,7 @@ impl Outage {
         }
     }
 
-    /// The result of `attempt`, repeated until it no longer fails because the store is away.
+    /// The result of `attempt`, repeated until it no longer fails because the store is unavailable.
     pub(super) async fn outlast<T, F>(&self, attempt: impl Fn() -> F) -> object_store::Result<T>
     where
         F: Future<Output = object_store::Result<T>>,
