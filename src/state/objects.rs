@@ -1,5 +1,6 @@
 //! Objects in a store: read, create, replace, list, delete. Independent of their content. Each operation is repeated
-//! while the store is unavailable, for as long as [`Outage`] allows; what a lost answer leaves open is settled by reading back.
+//! while the store is unavailable, for as long as [`Outage`] allows. If an answer is lost, the object is read back to see
+//! whether the operation succeeded.
 
 use std::{fmt, sync::Arc, time::Duration};
 
