@@ -1,7 +1,7 @@
-//! The command line: reads arguments and settings, starts the engine, shows what it says.
+//! The command line: parses arguments, reads settings, starts the engine and prints the results.
 //!
-//! In reading order: `args` is what can be written, `report` and `explanation` are what is shown, `output` is
-//! where that goes; `serve`, `demo` and `sandbox` are commands of their own; `generated` is what clap makes of `args`.
+//! In reading order: `args` defines the arguments, `report` and `explanation` format results, `output` prints them;
+//! `serve`, `demo` and `sandbox` are commands; `generated` makes shell completions and manual pages from `args`.
 
 mod access;
 mod apply;
@@ -46,7 +46,7 @@ use args::{Cli, Command};
 use output::Output;
 use report_file::ReportFile;
 
-/// With the commit, where the build was told.
+/// The version, with the commit if the build set `CLOUD_SYNC_COMMIT`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
     option_env!("CLOUD_SYNC_COMMIT").map_or_else(
@@ -55,21 +55,21 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// How a command ended, for scripts. Errors are the fourth way.
+/// The exit status of a command that did not fail, for scripts. An error is exit code 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// In sync, or done by a command that does not compare Zivver with Exchange.
+    /// Everything is in sync, or the command does not compare Zivver with Exchange.
     InSync,
     ChangesPending,
     NeedsAttention,
 }
 
 impl Status {
-    /// `None` of a run that failed.
+    /// `None` for a run that failed.
     pub fn of(report: &Report) -> Option<Self> {
         match report.outcome {
             RunOutcome::InSync | RunOutcome::Done => Some(Self::InSync),
-            // It was cut off or stopped.
+            // These runs were cut off or stopped before their end.
             RunOutcome::Open | RunOutcome::Stopped | RunOutcome::ChangesPending => {
                 Some(Self::ChangesPending)
             }
@@ -98,7 +98,7 @@ impl Status {
     }
 }
 
-/// What ends a command. Its text is for the person who wrote the command.
+/// The error that ends a command.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error("{}", list(.0))]
@@ -116,7 +116,7 @@ enum CliError {
     Interrupted,
 }
 
-/// One problem a line.
+/// One line for each problem.
 fn list(error: &SettingsError) -> String {
     let mut text = "cannot use the settings".to_owned();
     for problem in error.problems() {
@@ -125,7 +125,6 @@ fn list(error: &SettingsError) -> String {
     text
 }
 
-/// The whole program.
 pub fn main() -> ExitCode {
     if std::env::args_os().len() <= 1 {
         match settings::functions_port(settings::environment) {
@@ -176,7 +175,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A report as a terminal shows it, to its end.
+/// A report as it appears on a terminal, without shortened lists.
 pub fn terminal(report: &Report) -> String {
     let detail = args::DetailArgs {
         verbose: true,
@@ -186,7 +185,7 @@ pub fn terminal(report: &Report) -> String {
     report::page(report, detail)
 }
 
-/// The history as a terminal shows it.
+/// The history as it appears on a terminal.
 pub fn terminal_runs(runs: &[RunSummary], place: &str) -> String {
     history::page(runs, place)
 }
@@ -200,7 +199,7 @@ fn refuse(error: &CliError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// clap would end with 2, which means "changes pending" here.
+/// Not clap's own exit code for usage errors, 2, which means "changes pending" here.
 fn usage(error: &clap::Error) -> ExitCode {
     match error.print() {
         Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
@@ -226,10 +225,10 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
     })
 }
 
-/// The first Ctrl+C lets a run end what is in flight and save where it is; the second, or the first for anything else, drops
-/// what is under way, so that locks and simulators are let go.
+/// The first Ctrl+C lets a run finish the requests in flight and save its progress. The second one, or the first one
+/// for any other command, drops the work, which releases locks and stops simulators.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
-    // Ctrl+C is how the sandbox is stopped.
+    // The sandbox handles Ctrl+C itself: it is the normal way to stop it.
     #[cfg(feature = "sandbox")]
     if matches!(command, Command::Sandbox { .. }) {
         return run(command, output, links).await;
@@ -316,7 +315,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
     }
 }
 
-/// R41: who uses this computer.
+/// R41: the user of this computer.
 fn me() -> Actor {
     whoami::username().map_or(Actor::Unnamed, |name| Actor::os_user(&name))
 }
@@ -346,8 +345,8 @@ async fn undo(
     Ok(status)
 }
 
-/// R40: from the report of a run, or from the last snapshot; from both services where that is wanted, or where there is no
-/// snapshot.
+/// R40: with `run`, from the report of that run. Otherwise from the last snapshot; from both services if `live` is set
+/// or if there is no snapshot.
 async fn explain(
     address: &SmtpAddress,
     run: Option<&str>,
@@ -389,7 +388,7 @@ fn engine(links: Links) -> Result<Engine, CliError> {
     Ok(Engine::new(settings, links))
 }
 
-/// Runs, and shows how far the run is.
+/// Runs the request and shows the progress.
 async fn observed(
     engine: &Engine,
     request: &RunRequest,
@@ -399,7 +398,7 @@ async fn observed(
     engine.run(request).await
 }
 
-/// Runs, and shows the report.
+/// Runs the request and shows the report.
 async fn reported(
     engine: &Engine,
     request: &RunRequest,

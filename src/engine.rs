@@ -1,7 +1,7 @@
-//! The line as a sequence of I/O: fetch, plan, apply, verify, report; with the lock, the journal and the memory around it.
+//! The I/O of a run: fetch, plan, apply, verify, report, with the lock, the journal and the memory.
 //!
-//! In reading order: [`run`] is the line itself, [`fetch`] reads both sides, `live` and [`apply`] carry a plan out,
-//! [`journal`] is what is written down before and meanwhile, [`explain`] answers for one address.
+//! In reading order: [`run`] runs these steps, [`fetch`] reads both sides, `live` and [`apply`] execute a plan,
+//! [`journal`] records a plan before and during its execution, [`explain`] answers for one address.
 
 pub mod answers;
 pub mod apply;
@@ -49,7 +49,7 @@ use crate::{
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
 };
 
-/// Everything a run needs, made once for a process. Cheap to clone; all clones share connections, the budget of calls to
+/// Everything that runs share in one process. Cheap to clone; all clones share connections, the budget of calls to
 /// Zivver, state and progress.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -69,11 +69,11 @@ struct Shared {
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
     progress: Watcher,
-    /// When a tick failed that is not in the history (epoch seconds), and why.
+    /// The time (epoch seconds) and error of the last failed tick that is not in the history.
     unrecorded: Mutex<Option<(i64, String)>>,
 }
 
-/// How the outside is reached; what is `None` is made from the settings when it is first needed.
+/// Connections and other dependencies. Those that are `None` are made from the settings when they are first needed.
 #[derive(Debug, Default)]
 pub struct Links {
     pub exchange: Option<Transport>,
@@ -81,11 +81,11 @@ pub struct Links {
     pub state: Option<State>,
     pub lease: Option<Lease>,
     pub clock: Clock,
-    /// Where traces and metrics go.
+    /// The exporter of traces and metrics.
     pub otlp: Option<Otlp>,
-    /// Of jitter and run ids: the same seed draws the same.
+    /// The seed for jitter and run ids: the same seed gives the same numbers.
     pub seed: Option<u64>,
-    /// For the code that ends the process.
+    /// Set by the code that ends the process.
     pub stop: Stop,
 }
 
@@ -124,7 +124,8 @@ impl Engine {
         &self.shared.progress
     }
 
-    /// Reached when it is first needed; a failure is tried again the next time, over the same connections.
+    /// The state, which is opened when it is first needed. After a failure the next call tries again over the same
+    /// connections.
     pub async fn state(&self) -> Result<&State, RunError> {
         let shared = &self.shared;
         let place = async || State::at(&shared.settings.state);
@@ -133,7 +134,7 @@ impl Engine {
         Ok(state)
     }
 
-    /// A client with its own token and counters, over the shared connections.
+    /// A new client with its own token and counters that shares the connections.
     async fn exchange(&self) -> Result<ExchangeClient, RunError> {
         self.exchange_by(self.shared.settings.exo_permissions).await
     }
@@ -164,8 +165,8 @@ impl Engine {
         )?)
     }
 
-    /// The one client of this process, since Zivver's budget is one (R30). It only reads: the right to write is that of a
-    /// single run (R29).
+    /// The only Zivver client of this process, since the budget of calls is shared (R30). It can only read: only a run
+    /// gets the permission to write (R29).
     async fn zivver(&self) -> Result<&Arc<ZivverClient>, RunError> {
         let settings = &self.shared.settings;
         self.shared
@@ -188,7 +189,7 @@ impl Engine {
             .await
     }
 
-    /// Waits, but not longer than this process may.
+    /// Waits for `duration`, or until the process must stop.
     pub async fn pause(&self, duration: Duration) {
         tokio::select! {
             () = tokio::time::sleep(duration) => {}
@@ -204,7 +205,7 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    /// The last failure of a tick that could not be recorded.
+    /// The time (epoch seconds) and error of the last failed tick that could not be recorded in the history.
     pub fn unrecorded(&self) -> Option<(i64, String)> {
         let unrecorded = &self.shared.unrecorded;
         let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +217,7 @@ impl Engine {
         *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
     }
 
-    /// R28: later than every run in state, and than every other id of this process, whose run may not be in state yet.
+    /// R28: an id later than all runs in state and all other ids of this process, whose runs may not be in state yet.
     async fn new_run_id(&self) -> Result<RunId, RunError> {
         let in_state = self.state().await?.newest_run().await?;
         let shared = &self.shared;

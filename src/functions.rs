@@ -1,9 +1,9 @@
-//! The Functions host's default protocol (`docs/specs/functions-host.md`, "2. Wire protocol"), as values and one pure
-//! translation per direction.
+//! The default protocol of the Functions host (`docs/specs/functions-host.md`, "2. Wire protocol"): types, and pure
+//! functions that parse requests and make answers.
 //!
-//! In reading order: [`invocation`] is what the host asks, [`http`] what its HTTP trigger carries, [`api`] what a caller
-//! wants with it, [`message`] what travels through the queue, [`problem`] how a caller is refused, [`answer`] what the
-//! host hears, and [`server`] the listener around it all. The host's spelling stays in this layer.
+//! In reading order: [`invocation`] parses what the host sends, [`http`] the request inside an HTTP trigger, [`api`]
+//! the call that it makes; [`message`] is the queue message, [`problem`] a refused call, [`answer`] the answer to the
+//! host, and [`server`] the listener. Names of the host's protocol are used only in this layer.
 
 mod access;
 pub mod answer;

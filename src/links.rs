@@ -1,21 +1,22 @@
-//! Where a message leads: the held sets, the run and the dashboard, if it is known where people open it.
+//! Links in messages: to held sets, to the run and to the dashboard, if its address is known.
 
 use serde::Serialize;
 use url::Url;
 
 use crate::{domain::figures::HeldLine, render::words};
 
-/// A card shows no more buttons, and one of them is the dashboard, another the run.
+/// The limit for links to held sets: a card can show no more buttons, and two of them are for the dashboard and the
+/// run.
 const HELD_MAX: usize = 4;
 
-/// A page and what its button says.
+/// A link, and the text of its button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
     pub title: String,
     pub url: String,
 }
 
-/// `held` are sets that `holder` shows.
+/// Links to the dashboard, to `run`, and to the sets in `held`, which are shown on the page of the run `holder`.
 pub fn links(dashboard: &Url, run: Option<&str>, holder: &str, held: &[HeldLine]) -> Vec<Link> {
     let link = |title: String, rest: String| Link {
         title,

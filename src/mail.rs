@@ -40,7 +40,7 @@ const SMTP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Microsoft Graph takes 4 MB, of which JSON adds a part.
 const GRAPH_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-/// How mails leave.
+/// How mails are sent.
 #[derive(Debug, Clone)]
 pub enum Route {
     /// `smtps://user:password@host` (TLS from the start) or `smtp://…` (STARTTLS), percent-encoded.
@@ -49,7 +49,7 @@ pub enum Route {
     Graph(Url),
 }
 
-/// The recipients of reports, and the way to them.
+/// The recipients of reports, and how to reach them.
 #[derive(Debug, Clone)]
 pub struct MailSettings {
     pub route: Route,
@@ -87,7 +87,8 @@ struct Letter {
     page: String,
 }
 
-/// Sends the report once, without retries. `last` is the last complete run (R28); `dashboard` is where people open it.
+/// Sends the report once, without retries. `last` is the last complete run (R28); `dashboard` is the address of the
+/// dashboard.
 pub async fn send(
     settings: &MailSettings,
     identity: &Identity,
@@ -145,7 +146,7 @@ fn letter(
         links(dashboard, Some(&report.id), &report.id, &held)
     });
     let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
-    // A report of some accounts, or of a run that failed, is followed by how all others stood.
+    // If the report is about some accounts or about a failed run, the state of all accounts follows.
     let last = last.filter(|last| last.report.id != report.id);
     let last = last.map(|last| (&last.report, last.figures()));
     if let Some((_, figures)) = &last {
@@ -200,7 +201,7 @@ pub fn subject(report: &Report) -> String {
     format!("Cloud Sync: {standing}{held}{scope}{under} ({})", report.id)
 }
 
-/// For a server on this machine TLS is optional, for any other it is required.
+/// TLS is optional for a server on this machine, and required for any other.
 fn transport(server: &Url) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailError> {
     let host = server.host_str().unwrap_or_default();
     crate::http::set_up_tls();
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(subject(&report), "Cloud Sync: failed, an undo (R1)");
     }
 
-    /// What a run that failed or was for one account did not see is told as the last complete run left it.
+    /// The last complete run supplies the figures that a failed run, or a run for one account, does not have.
     #[test]
     fn r28_a_mail_has_the_figures_of_the_last_complete_run() {
         let address = |text: &str| SmtpAddress::verbatim(text);

@@ -40,8 +40,8 @@ pub enum NotifyError {
     Refused { status: u16 },
 }
 
-/// Sends `notice`, with retries if they can help. The receiver may get it twice, but rarely does.
-/// `dashboard` is where people open it.
+/// Sends `notice`, with retries if they can help. In rare cases the receiver gets it twice. `dashboard` is the address
+/// of the dashboard.
 pub async fn send(
     address: &Secret<Url>,
     notice: &Notice,

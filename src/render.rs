@@ -1,8 +1,8 @@
-//! What a person reads away from the terminal: a report or an explanation as one HTML file or as CSV.
+//! Reports and explanations for people outside a terminal: as one HTML file or as CSV.
 //!
-//! Display names, addresses and answers come from outside and may be hostile. Each form makes them inert in one place:
-//! `maud` escapes what stands in markup, [`html::Page`] and `csv` spell out what cannot be seen ([`visible`]), and `csv`
-//! keeps a spreadsheet from taking a cell for a formula.
+//! Display names, addresses and answers come from other systems and may be hostile. Each format makes them inert in one
+//! place: `maud` escapes markup, [`html::Page`] and `csv` show invisible characters as text ([`visible`]), and `csv`
+//! prevents a spreadsheet from reading a cell as a formula.
 
 pub mod access;
 pub mod csv;

@@ -1,7 +1,7 @@
-//! The settings: one struct, read once through a lookup function, all problems in one error.
+//! The settings: one struct, read once through a lookup function, with all problems in one error.
 //!
-//! Everything comes from environment variables, which is what the Functions host makes of app settings, and on the command
-//! line from the file that `--env-file` names. The names that only this program reads have the prefix [`PREFIX`].
+//! Settings are environment variables: the Functions host makes them from app settings, and the command line also reads
+//! them from the file that `--env-file` names. Names that only this program reads have the prefix [`PREFIX`].
 
 mod deployed;
 mod env_file;
@@ -49,23 +49,25 @@ pub enum LogLevel {
     Trace,
 }
 
-/// What the log needs. It is read apart from [`Settings`] and cannot fail, so that broken settings can be logged.
+/// The settings of the log. They are read separately from [`Settings`] and reading them cannot fail, so that errors in
+/// other settings can be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// `None` when not set, or not understood (then [`Settings::read`] says so).
+    /// `None` if not set or invalid; [`Settings::read`] reports an invalid one.
     pub level: Option<LogLevel>,
-    /// Where rolling files go besides the console.
+    /// The folder for log files in addition to the console.
     pub dir: Option<PathBuf>,
 }
 
-/// What reading the history needs. It is read apart from [`Settings`], so that reports can be read where no run can start.
+/// The settings for reading the history. They are read separately from [`Settings`], so that reports can be read where
+/// no run can start.
 #[derive(Debug, Clone)]
 pub struct StateSettings {
     pub location: StateLocation,
     pub lock_lease: Duration,
 }
 
-/// Every setting, with its default where it has one.
+/// All settings, with defaults where they have one.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub zivver_api_key: Secret,
@@ -79,16 +81,16 @@ pub struct Settings {
     /// Object ids or addresses of groups, as written; empty for no filter (R14).
     pub source_filter: BTreeSet<String>,
     pub perform_sync: PerformSync,
-    /// R41: what a caller may do who gives a function key and does not sign in.
+    /// R41: the role of a caller who uses a function key and is not signed in.
     pub key_role: Role,
-    /// R41: another person than the one whose run held a set must approve it.
+    /// R41: a held set must be approved by another person than the one who started the run that holds it.
     pub four_eyes: bool,
-    /// R41: App Service authentication is on, so that the names that it passes on are true.
+    /// R41: App Service authentication is on, so the names in its headers can be trusted.
     pub signs_in: bool,
     pub identity: Identity,
     pub exo_url: Url,
     pub exo_permissions: Strategy,
-    /// The most requests in flight towards Exchange.
+    /// Maximum number of requests to Exchange in flight.
     pub exo_concurrency: usize,
     pub sso_account_key: SsoAccountKey,
     /// 0 to 1 (R2).
@@ -98,23 +100,23 @@ pub struct Settings {
     pub limits: Limits,
     /// R32.
     pub max_consecutive_failures: u32,
-    /// How long one invocation works before it saves and hands on (R34).
+    /// How long one invocation works before it saves its progress and hands over (R34).
     pub time_budget: Duration,
     pub state: StateLocation,
-    /// How long a run that died keeps the next one waiting (R29).
+    /// How long the lock of a run that died blocks the next run (R29).
     pub lock_lease: Duration,
     pub keep_runs: u32,
-    /// How long a run stays that wrote (R35).
+    /// How long a run that wrote is kept (R35).
     pub keep_applied: Duration,
     pub notify_url: Option<Secret<Url>>,
-    /// Where people open the dashboard, without a trailing slash; for links in messages.
+    /// The address of the dashboard without a trailing slash, for links in messages.
     pub dashboard_url: Option<Url>,
     pub mail: Option<MailSettings>,
-    /// What decides whether the Functions host starts the timer.
+    /// The settings that determine whether the Functions host starts the timer.
     pub host: Host,
-    /// The settings of now beside those of the last deployment.
+    /// The differences between these settings and those of the last deployment.
     pub deployed: Deployed,
-    /// What is odd but does not stop a run: likely typos, a time budget beyond the host's timeout.
+    /// Problems that do not prevent a run: probable typos, a time budget longer than the host's timeout.
     pub warnings: Vec<String>,
 }
 
@@ -132,7 +134,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with the settings, on one line; [`Self::problems`] has them one by one.
+/// All problems with the settings, on one line; [`Self::problems`] returns them separately.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {
     problems: Vec<Problem>,
@@ -156,7 +158,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// The process environment as a lookup, and what [`use_env_file`] read: the one place that reads it.
+/// A variable from the environment, or from the file that [`use_env_file`] read. All settings are looked up here.
 pub fn environment(name: &str) -> Option<String> {
     let variable = std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
     variable.or_else(|| env_file::value(name).map(str::to_owned))
@@ -180,8 +182,8 @@ impl LogSettings {
     }
 }
 
-/// The port that the Functions host gave us; `None` when no host started us (`docs/specs/functions-host.md`, "1.2
-/// Environment of the child").
+/// The port that the Functions host assigned; `None` if no host started this process (`docs/specs/functions-host.md`,
+/// "1.2 Environment of the child").
 pub fn functions_port(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<u16>, SettingsError> {
@@ -201,7 +203,7 @@ pub fn functions_port(
 }
 
 impl StateSettings {
-    /// Reports only what is wrong with these.
+    /// Reads these settings only, and reports no problems with others.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup, &[]);
         let settings = Self {
@@ -214,7 +216,7 @@ impl StateSettings {
 }
 
 impl Settings {
-    /// What of it shapes a plan.
+    /// The settings that shape a plan.
     pub fn policy(&self) -> Policy {
         Policy {
             claimed_domains: self.claimed_domains.clone(),
@@ -228,7 +230,7 @@ impl Settings {
         }
     }
 
-    /// Reads everything. `names` are the names of all variables that are set, to find typos; it may be empty.
+    /// Reads all settings. `names` are the names of all variables that are set, used to find typos; it may be empty.
     pub fn read(
         lookup: impl Fn(&str) -> Option<String>,
         names: &[String],
@@ -322,7 +324,7 @@ fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &
     Identity::choose(token, endpoint, client_id)
 }
 
-/// The platform says under which name it serves the app.
+/// The setting, or the address from the host name that the platform sets.
 fn read_dashboard_url<L: Fn(&str) -> Option<String>>(
     r: &mut Reader<'_, L>,
     lookup: &L,
@@ -335,7 +337,7 @@ fn read_dashboard_url<L: Fn(&str) -> Option<String>>(
     set.or_else(of_platform)
 }
 
-/// A sender without receivers, or a server without both, is half a setting.
+/// Either part of sender and recipients without the other is an error, and so is a server without both.
 fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<MailSettings> {
     let server = r.optional(&table::SMTP_URL);
     let from = r.optional(&table::MAIL_FROM);
@@ -366,7 +368,7 @@ fn read_mail<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>) -> Option<Mai
     })
 }
 
-/// Settings of the host itself, as it reads them: on Linux a `.` in a name may have become `_`.
+/// Settings of the host itself. On Linux a `.` in a name may be replaced by `_`.
 fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
     let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
     let names = ["SyncTimer", "SyncQueue"].into_iter().flat_map(|function| {
@@ -382,7 +384,7 @@ fn read_host(lookup: &impl Fn(&str) -> Option<String>) -> Host {
     }
 }
 
-/// A switch of the platform.
+/// Whether a setting of the platform is on.
 fn is_on(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> bool {
     lookup(name).is_some_and(|text| {
         let text = text.trim();

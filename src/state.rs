@@ -1,4 +1,4 @@
-//! What is stored beyond a run: runs and their journals, the memory of accounts, checkpoints, approvals, and the lock
+//! Data that is kept after a run: runs and their journals, the memory of accounts, checkpoints, approvals, and the lock
 //! (R2, R29, R33–R37).
 //!
 //! # Layout
@@ -7,18 +7,18 @@
 //!
 //! | object | written | content |
 //! |---|---|---|
-//! | `memory` | replaced, by the holder of the lock | what the next run must know: mapping, baseline, offenders, remembered writes |
+//! | `memory` | replaced, by the holder of the lock | data that the next run needs: mapping, baseline, offenders, remembered writes |
 //! | `runs/<run>/plan/<n>` | created | a plan with the before-image of its accounts; one for each invocation of the run (R34, R35) |
 //! | `runs/<run>/journal/<n>` | created | a batch of outcomes, in order (R35) |
 //! | `runs/<run>/report` | replaced | the report |
-//! | `runs/<run>/snapshot` | replaced | both sides as the run left them, line by line, if it saw everybody (R42) |
+//! | `runs/<run>/snapshot` | replaced | both sides as a full run for all accounts left them, line by line (R42) |
 //! | `runs/<run>/stop` | created | a person has stopped the run (R34) |
-//! | `runs/<run>/summary` | replaced | a few lines for the history, and whether the run has ended |
-//! | `checkpoint/<run>/<n>` | created | what a run that was cut off had read (R34) |
-//! | `approvals/<code>` | replaced | what became of an approval (R27) |
-//! | `notified` | replaced | what the last notification said |
+//! | `runs/<run>/summary` | replaced | the entry of the run in the history, and whether the run has ended |
+//! | `checkpoint/<run>/<n>` | created | the answers that a run had read when it was cut off (R34) |
+//! | `approvals/<code>` | replaced | a held set that can be approved, and which of its changes were made (R27) |
+//! | `notified` | replaced | the content of the last notification and mail |
 //! | `first-seen` | replaced | when the app was first seen (R28) |
-//! | `form-key` | created | what the tokens in the forms of the dashboard are made with |
+//! | `form-key` | created | the key that signs the tokens in the forms of the dashboard |
 //! | `lock/<epoch>/…` | created | see [`lock`] |
 //!
 //! `<run>` is a [`RunId`], `<n>` counts from `00000001` without gaps. The parts are numbered because a local folder can

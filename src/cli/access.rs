@@ -144,7 +144,7 @@ fn write_row(out: &mut String, row: &Row, other: &Named) -> fmt::Result {
     Ok(())
 }
 
-/// ` "Anna"`, where there is a name.
+/// ` "Anna"`, or nothing if there is no name.
 struct Name<'a>(&'a Named);
 
 impl fmt::Display for Name<'_> {

@@ -1,4 +1,4 @@
-//! From a preview to an apply of exactly what it showed (R28).
+//! Preview, and the apply of exactly the changes that a preview showed (R28).
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use crate::{
     engine::{Engine, PlanSource, RunError, RunRequest, Stop},
 };
 
-/// Shows what a run would change, and writes that to a file too.
+/// Shows what a run would change, and writes the plan to a file if `--out` is given.
 pub(super) async fn preview(
     engine: &Engine,
     args: PreviewArgs,
@@ -74,7 +74,7 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
     Ok(())
 }
 
-/// What an apply is asked for: everything, some accounts, or one reviewed plan.
+/// The request for an apply: for all accounts, for some accounts, or for one reviewed plan.
 pub(super) fn request(
     subjects: Vec<Subject>,
     approve: Vec<String>,
@@ -124,7 +124,7 @@ pub(super) fn request(
     Ok(request)
 }
 
-/// R45: a reviewed plan says what is read.
+/// R45: a reviewed plan already determines the depth of the run.
 fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> {
     if depth == Depth::Full {
         return Ok(());
@@ -151,7 +151,8 @@ fn read_plan(file: &Path) -> Result<Report, CliError> {
     })
 }
 
-/// On a terminal nothing is written before a person has seen it and said `yes`; then it is that and nothing else.
+/// On a terminal, nothing is written until a person has seen the changes and typed `yes`; then exactly these changes
+/// are made.
 pub(super) async fn apply(
     engine: &Engine,
     request: RunRequest,
@@ -179,7 +180,7 @@ enum Answered {
     No(Status),
 }
 
-/// Shows what would be done, and asks.
+/// Shows what would be changed, and asks for confirmation.
 async fn asked(
     engine: &Engine,
     mut request: RunRequest,
@@ -194,7 +195,7 @@ async fn asked(
         return shown(&plan, None, output, show).map(Answered::No);
     };
     output.say(&report::page(&plan, show.detail));
-    // What a code approves is in no preview (R27).
+    // A preview does not take codes, so it does not show what they approve (R27).
     let codes = request.approve.join(" and ");
     if !plan.actions.is_empty() || !codes.is_empty() {
         let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
@@ -224,7 +225,7 @@ async fn asked(
     Ok(Answered::Yes(Box::new(request)))
 }
 
-/// The reviewed plan, or a preview of what was asked for.
+/// The reviewed plan, or a new preview of the request.
 async fn previewed(
     engine: &Engine,
     request: &RunRequest,
@@ -241,13 +242,14 @@ async fn previewed(
     observed(engine, &preview, output).await
 }
 
-/// One line of standard input. A thread of its own reads it: the runtime would wait for one of its own, also after Ctrl+C.
+/// Reads one line of standard input, in a separate thread: the runtime waits for its own blocking threads when it ends,
+/// even after Ctrl+C.
 async fn answer(stop: &Stop) -> Result<String, CliError> {
     let (send, line) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = io::stdin().read_line(&mut line).map(|_| line);
-        // The asker has been interrupted.
+        // The receiver is dropped after Ctrl+C.
         drop(send.send(read));
     });
     tokio::select! {

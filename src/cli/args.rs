@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! Definition of the command line. The doc comments of commands and options are the text of `--help`.
 
 use std::path::PathBuf;
 #[cfg(feature = "sandbox")]
@@ -387,7 +387,7 @@ impl From<ByArg> for By {
     }
 }
 
-/// The beginning of a day in the zone of this machine, in epoch seconds.
+/// The beginning of a day in the local time zone, in epoch seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Day(pub(super) i64);
 
@@ -397,11 +397,11 @@ fn day(text: &str) -> Result<Day, String> {
         .ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }
 
-/// What an apply is restricted to.
+/// The accounts, or the plan, to which an apply is restricted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Account(SmtpAddress),
-    /// R28: a file that a preview has written.
+    /// R28: a file written by a preview.
     Plan(PathBuf),
 }
 
@@ -431,10 +431,10 @@ pub(super) struct TenantArgs {
 }
 
 #[cfg(feature = "sandbox")]
-/// Calls in a window, for the simulated limiter.
+/// The rate of the simulated limiter: calls in a time window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RateArg {
-    /// As the setting has it.
+    /// The rate as the setting writes it.
     pub(super) text: String,
     pub(super) budget: Option<(u32, Duration)>,
 }
@@ -462,7 +462,7 @@ fn runs(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write a number from 1".to_owned())
 }
 
-/// A plan is whatever has no `@` in its name, or a directory before it.
+/// An argument without `@` is a plan, and so is an existing path with a directory.
 fn subject(text: &str) -> Result<Subject, String> {
     let name = text.rsplit(['/', std::path::MAIN_SEPARATOR]).next();
     let is_path = name != Some(text) && std::path::Path::new(text).exists();

@@ -1,4 +1,4 @@
-//! `check`: the findings of the self-test as a page.
+//! `check`: prints the findings of the self-test.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::{
     settings::{self, Settings},
 };
 
-/// Where the answers go that can be sent to us.
+/// The file for the answers of `--probe`. It contains no names, so it can be shared.
 const ANSWERS: &str = "cloud-sync-answers.json";
 
 pub(super) async fn check(output: Output, probe: bool) -> Result<Status, CliError> {

@@ -1,4 +1,5 @@
-//! All of it at work on a made-up organisation, checked from outside: what the sandbox was asked, not what we report.
+//! `demo`: a complete synchronisation of a made-up organisation. Its checks use the requests that the sandbox received,
+//! not the reports of the program.
 
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ use crate::{
     settings::Settings,
 };
 
-/// Ten times the limit of Zivver, to keep the demonstration short.
+/// Ten times Zivver's limit, so that the demonstration is short.
 const CALLS: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
 const RATE: &str = "50/1s";
 
-/// The made-up organisation holds cases that only a person may decide.
+/// The made-up organisation contains cases that a person must decide.
 const MEANT_TO_BE_HELD: [Class; 2] = [Class::Stray, Class::Identity];
 
 const NEXT: &str = "
@@ -49,7 +50,7 @@ pub(super) async fn demo(
     result
 }
 
-/// A run, and what the simulated Zivver saw of it.
+/// A run, and the number of write requests that the simulated Zivver received.
 struct Seen {
     report: Report,
     writes: u64,
@@ -128,7 +129,7 @@ async fn run(
         let error = report.error.as_deref().unwrap_or("the run failed");
         return Err(CliError::Failed(text::inert(error).to_string()));
     }
-    // That its state is gone afterwards is what a demonstration is for.
+    // The warning that state is lost at the end does not apply: the demonstration needs no lasting state.
     report.warnings.clear();
     Ok(Seen {
         report,
@@ -136,13 +137,13 @@ async fn run(
     })
 }
 
-/// Requests that the simulated Zivver got so far, other than GET.
+/// Number of requests other than GET that the simulated Zivver has received.
 fn writes(sandbox: &Sandbox) -> u64 {
     let asked = sandbox.zivver.control().counters();
     asked.total - asked.method("GET")
 }
 
-/// One thing that must hold, and what was found.
+/// A condition that must hold, and what was found.
 #[derive(Debug, serde::Serialize)]
 struct Check {
     what: &'static str,

@@ -1,4 +1,4 @@
-//! The answer for one address (R40) as a page: facts, rules, decision.
+//! Formats the explanation of one address (R40): facts, rules, decision.
 
 use std::fmt::{self, Write as _};
 
@@ -94,7 +94,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
     Ok(())
 }
 
-/// ` → after`, where there is one.
+/// ` → after`, or nothing if the text is empty.
 pub(super) struct Arrow<'a>(pub(super) &'a str);
 
 impl fmt::Display for Arrow<'_> {
@@ -143,7 +143,7 @@ fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
     writeln!(out, "    {}", inert(&account.standing))
 }
 
-/// One value a line; nothing for no value.
+/// One line for each value; nothing if there are no values.
 fn fact(out: &mut String, name: &str, values: &[String]) -> fmt::Result {
     for (at, value) in values.iter().enumerate() {
         let name = if at == 0 { name } else { "" };

@@ -1,4 +1,4 @@
-//! The runs that state keeps.
+//! Commands that read or stop runs in the history.
 
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ async fn show(
     Ok(Status::InSync)
 }
 
-/// R34: ends a run that works, or that waits for an invocation.
+/// R34: stops a run that is working or waiting for an invocation.
 pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError> {
     let stored = Stored::open().await?;
     let records = stored.records();
@@ -78,7 +78,7 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     Ok(Status::InSync)
 }
 
-/// R40: what the report of a run says about one address.
+/// R40: prints what the report of a run says about one address.
 pub(super) async fn explain(
     name: &str,
     address: &SmtpAddress,
@@ -98,7 +98,7 @@ pub(super) async fn explain(
     Ok(Status::InSync)
 }
 
-/// The state, reached with its own settings alone.
+/// The state, opened with its own settings only.
 pub(super) struct Stored {
     pub(super) state: State,
     lease: Lease,

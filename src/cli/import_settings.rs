@@ -1,4 +1,4 @@
-//! The settings of the original script as new ones: as JSON for `az functionapp config appsettings set`, or as lines.
+//! Converts the settings of the original script, into JSON for `az functionapp config appsettings set` or into lines.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::migrate::{Import, Value, Warning, decode};
 #[derive(Serialize)]
 struct Imported<'a> {
     settings: BTreeMap<&'a str, &'a str>,
-    /// Names of those that are set but not shown.
+    /// Names of settings whose values are not shown.
     secrets: Vec<&'a str>,
     warnings: &'a [Warning],
 }
@@ -58,7 +58,7 @@ pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<
     })
 }
 
-/// From a pipe the keys are in no file.
+/// `-` reads standard input, so that keys need not be stored in a file.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     if file != Path::new("-") {
         return fs::read(file);
@@ -84,7 +84,7 @@ fn shown(import: &Import, show_secrets: bool) -> Imported<'_> {
     }
 }
 
-/// Lines that a shell and a `.env` file understand alike.
+/// Lines that are valid in a shell and in a `.env` file.
 fn page(import: &Import, show_secrets: bool) -> String {
     let mut page = String::new();
     for setting in &import.settings {

@@ -1,4 +1,4 @@
-//! Where output goes: text for people or JSON for programs on stdout, everything else on stderr.
+//! Output: text for people or JSON for programs on stdout, everything else on stderr.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -18,18 +18,18 @@ pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// Progress bars are for a person who waits, and who would not mistake them for output.
+/// Progress bars are shown to a person only, so that they do not mix with other output.
 pub(super) fn shows_progress() -> bool {
     io::stderr().is_terminal()
 }
 
-/// As `--json` prints it.
+/// The JSON that `--json` prints.
 pub(super) fn json<T: Serialize>(value: &T) -> io::Result<String> {
     let json = serde_json::to_string_pretty(value)?;
     Ok(format!("{}\n", text::inert_json(&json)))
 }
 
-/// A narrower terminal breaks the lines itself.
+/// Lines are not wrapped for a terminal narrower than this.
 const COLUMNS_MIN: usize = 40;
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ impl Output {
         self.json
     }
 
-    /// A value as JSON, or what `page` makes of it.
+    /// Prints `value` as JSON, or the text that `page` returns.
     pub(super) fn show<T: Serialize>(
         self,
         value: &T,
@@ -69,7 +69,7 @@ impl Output {
         }
     }
 
-    /// Text for a person, wrapped where a terminal shows it.
+    /// Text for a person, wrapped if it goes to a terminal.
     pub(super) fn page(self, page: &str) -> io::Result<()> {
         match terminal_size::terminal_size_of(io::stdout()) {
             Some((width, _)) => {
@@ -79,7 +79,7 @@ impl Output {
         }
     }
 
-    /// A reader that went away (`| head`) is not an error.
+    /// Prints to stdout. A closed pipe (`| head`) is not an error.
     pub(super) fn print(self, page: &str) -> io::Result<()> {
         let mut out = AutoStream::new(io::stdout().lock(), self.choice);
         match out.write_all(page.as_bytes()).and_then(|()| out.flush()) {
@@ -88,14 +88,14 @@ impl Output {
         }
     }
 
-    /// Text that is not the result.
+    /// Prints text that is not the result of the command to stderr.
     pub(super) fn say(self, text: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.choice);
-        // There is nowhere left to say that stderr is gone.
+        // If stderr is closed, the error cannot be reported anywhere.
         drop(writeln!(err, "{text}"));
     }
 
-    /// A question, which is answered on its line.
+    /// Prints a question; the answer is typed on the same line.
     pub(super) fn ask(self, text: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.choice);
         drop(write!(err, "{text}").and_then(|()| err.flush()));

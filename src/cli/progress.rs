@@ -1,4 +1,4 @@
-//! How far a run is: a bar on a terminal, elsewhere a line now and then.
+//! The progress of a run: a bar on a terminal, otherwise one line every few seconds.
 
 use std::{fmt, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     render::words::{about, number, thousands},
 };
 
-/// Between two lines: seldom enough for a log, often enough for a person who waits.
+/// Time between two progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how far a run is until it is dropped.
+/// Shows the progress of a run until it is dropped.
 #[derive(Debug)]
 pub(super) struct Follower {
     bar: Option<ProgressBar>,
@@ -54,13 +54,13 @@ async fn say_lines(engine: Engine, output: Output) {
     }
 }
 
-/// How often the bar shows what passes without a change of the progress: the time that is left.
+/// How often the bar is redrawn when the progress did not change, to update the remaining time.
 const TICK: Duration = Duration::from_secs(1);
 
 async fn move_bar(engine: Engine, bar: ProgressBar) {
     let mut seen = engine.progress().subscribe();
     let mut phase = None;
-    // The end of the sender is the end of the process.
+    // The sender is dropped only when the process ends.
     while !matches!(tokio::time::timeout(TICK, seen.changed()).await, Ok(Err(_))) {
         let outlook = engine.outlook();
         let now = std::mem::discriminant(&outlook.progress);
@@ -119,7 +119,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// A phase as a line.
+/// The phase as one line.
 struct Words(Outlook);
 
 impl fmt::Display for Words {

@@ -15,7 +15,7 @@ use crate::{
     engine::Decision,
 };
 
-/// Rejects, takes back, or lists what is rejected.
+/// Rejects held changes, takes rejections back, or lists them.
 pub(super) async fn reject(
     code: Option<String>,
     accounts: Vec<SmtpAddress>,

@@ -1,4 +1,4 @@
-//! A report as a page: what changes, what is held, what failed, what was left alone, and the numbers.
+//! Formats a report: planned changes, held changes, failures, accounts left alone, and totals.
 
 mod left;
 mod totals;
@@ -28,7 +28,7 @@ use domain::{
 /// How many entries of a list are shown without `--all`.
 const ENTRIES_MAX: usize = 20;
 
-/// Destructive kinds come last, where they are nearest to the eye that reads the totals.
+/// The order of the kinds. Destructive ones come last, next to the totals, where they are noticed first.
 const KINDS: [ActionKind; 6] = [
     ActionKind::Create,
     ActionKind::Rename,
@@ -40,7 +40,7 @@ const KINDS: [ActionKind; 6] = [
 
 pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     if !report.accounts.is_empty() {
-        // R39: what is asked for by name is shown in full.
+        // R39: accounts that the user named are shown in full.
         detail.all = true;
         detail.skipped = true;
     }
@@ -50,7 +50,7 @@ pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
 }
 
 #[cfg(feature = "sandbox")]
-/// The last lines of a page alone.
+/// The last lines of a page only.
 pub(super) fn totals_page(report: &Report) -> String {
     let mut out = String::new();
     totals::write(&mut out, report).expect("writing to a string does not fail");
@@ -96,7 +96,7 @@ fn write_kind(
     writeln!(out)
 }
 
-/// One action with everything that is said about it.
+/// One action with its changes and reasons.
 pub(super) fn write_action(out: &mut String, action: &Action, verbose: bool) -> fmt::Result {
     let detail = DetailArgs {
         verbose,
@@ -136,7 +136,7 @@ fn write_action_with_end(
     write_reasons(out, &action.reasons, detail)
 }
 
-/// R34: what the end of the run left of an action, from what is in Zivver now.
+/// R34: changes of an action that were not made when the run ended, compared with what is in Zivver now.
 fn write_left(out: &mut String, left: &[AttributeChange], detail: DetailArgs) -> fmt::Result {
     if left.is_empty() {
         return Ok(());
@@ -202,7 +202,7 @@ fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) 
     }
 }
 
-/// Names are quoted, since they may begin or end with anything.
+/// Names are quoted, since they may begin or end with any character.
 fn value(attribute: Attribute, text: &str) -> String {
     match attribute {
         Attribute::Name => format!("\"{}\"", inert(text)),
@@ -227,7 +227,7 @@ fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fm
         }
         return Ok(());
     }
-    // Whose account it is comes last: that is seldom the question.
+    // The reasons of R16 (which account belongs to which mailbox) come last, since they are rarely the question.
     let (whose, why): (Vec<&Reason>, Vec<&Reason>) =
         reasons.iter().partition(|reason| reason.rule == "R16");
     let texts: Vec<String> = why

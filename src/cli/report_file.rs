@@ -1,4 +1,4 @@
-//! A report as a file, besides what the terminal shows.
+//! Writes the report to a file, in addition to the output on the terminal.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ enum Format {
 }
 
 impl ReportFile {
-    /// Asked before a run starts, so that no run ends with a report in a form that is not known.
+    /// Call this before a run starts, so that an unknown file format is an error before anything is done.
     pub(super) fn of(args: &ReportArgs) -> Result<Option<Self>, CliError> {
         let Some(path) = args.report.clone() else {
             return Ok(None);
@@ -73,7 +73,7 @@ impl ReportFile {
     }
 }
 
-/// Asked before a run starts: a file cannot be written into a folder that does not exist.
+/// Called before a run starts, so that a missing folder is an error before anything is done.
 pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
     let folder = file
         .parent()

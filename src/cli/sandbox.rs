@@ -1,4 +1,4 @@
-//! Simulators that keep running, with the settings to use them.
+//! `sandbox`: simulators that keep running, and the settings for using them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     settings::PREFIX,
 };
 
-/// Starts the simulators over a made-up tenant, with Zivver's limiter at the same rate that the settings say.
+/// Starts the simulators with a made-up tenant. The simulated limiter of Zivver uses the same rate as the settings.
 pub(super) async fn start(
     port: u16,
     tenant: TenantArgs,
@@ -44,7 +44,7 @@ pub(super) async fn start(
     })
 }
 
-/// Settings with which the program talks to the sandbox.
+/// The settings that connect the program to the sandbox.
 pub(super) fn settings(sandbox: &Sandbox, rate: &str, state: &str) -> BTreeMap<String, String> {
     let domains = sandbox.zivver.state().claimed_domains.join(",");
     let token = sandbox.exchange.identity().mint();
@@ -57,7 +57,7 @@ pub(super) fn settings(sandbox: &Sandbox, rate: &str, state: &str) -> BTreeMap<S
         ("ACCESS_TOKEN", token),
         ("EXO_URL", sandbox.exchange_url()),
         ("SSO_ACCOUNT_KEY", "object_id".to_owned()),
-        // Its accounts are new to the program, and no person signs in to them.
+        // The accounts of the sandbox are all new to the program, and no person signs in to them.
         ("MAX_CREATES", "100%".to_owned()),
         ("MAX_SIGN_IN_KEY_CHANGES", "100%".to_owned()),
         ("STATE", state.to_owned()),
@@ -78,7 +78,7 @@ pub(super) async fn keep_running(
     let latency = Duration::from_millis(latency_ms);
     sandbox.exchange.control().set_latency(latency);
     sandbox.zivver.control().set_latency(latency);
-    // State of its own: what is remembered of the sandbox says nothing about a real tenant.
+    // A separate state: the memory of a sandbox must not mix with that of a real tenant.
     let folder = std::env::temp_dir().join(format!("cloud-sync-sandbox-{}", std::process::id()));
     let state = url::Url::from_directory_path(&folder).map_or_else(
         |()| "memory:".to_owned(),
@@ -96,7 +96,7 @@ pub(super) async fn keep_running(
     Ok(Status::InSync)
 }
 
-/// The lines for a POSIX shell, and below them those for PowerShell.
+/// The settings for a POSIX shell, followed by those for PowerShell.
 fn page(settings: &BTreeMap<String, String>) -> String {
     let form = |of: fn(&str, &str) -> String| {
         let lines = settings.iter().map(|(name, value)| of(name, value));

@@ -10,7 +10,7 @@ use crate::{
     telemetry,
 };
 
-/// Binds before anything else: the host tries for some seconds only, and what it cannot reach it starts again.
+/// Binds the port first: the host waits only a few seconds for it, and restarts a handler that it cannot reach.
 pub(super) fn serve(port: u16) -> ExitCode {
     let bound = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let telemetry = telemetry::for_host(
@@ -47,7 +47,7 @@ pub(super) fn serve(port: u16) -> ExitCode {
     }
 }
 
-/// Broken settings do not end the server: each invocation says what is wrong with them.
+/// Invalid settings do not end the server: each invocation answers with the error.
 async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::Result<()> {
     let settings = Settings::read(settings::environment, &settings::environment_names());
     let stop = links.stop.clone();
@@ -56,7 +56,8 @@ async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::R
         let app = app.clone();
         async move { app.handle(invocation).await }
     };
-    // Before the listener closes: runs hand on what they have not begun, and give their lock back.
+    // The stop is requested before the listener closes, so that runs hand over their remaining work and release their
+    // lock.
     let is_child_of_host =
         settings::functions_port(settings::environment).is_ok_and(|port| port.is_some());
     let shutdown = async move {

@@ -1,4 +1,4 @@
-//! Texts of strangers made harmless for a terminal.
+//! Makes text from other systems safe for a terminal.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::render::visible::is_unseen;
 
-/// A text whose control characters, escape sequences and bidirectional marks are shown, not obeyed. Names and addresses
-/// come from outside; in a terminal they could hide or fake lines.
+/// Shows control characters, escape sequences and bidirectional marks instead of executing them. Names and addresses
+/// come from other systems; in a terminal such characters could hide or forge lines.
 pub(super) fn inert(text: &str) -> Inert<'_> {
     Inert(text)
 }
@@ -31,7 +31,7 @@ impl fmt::Display for Inert<'_> {
     }
 }
 
-/// JSON says the same with such characters escaped.
+/// Escapes the same characters in JSON.
 pub(super) fn inert_json(json: &str) -> String {
     use fmt::Write as _;
 
@@ -48,13 +48,13 @@ pub(super) fn inert_json(json: &str) -> String {
     out
 }
 
-/// Columns that a harmless text takes.
+/// Number of terminal columns of a text without control characters.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// Lines of at most so many columns, broken at spaces. What follows a break is indented below its line. A word that is
-/// longer than a line, such as a command to copy, stays whole.
+/// Breaks lines at spaces so that they have at most `columns_max` columns. Continuation lines are indented below the
+/// first. A word longer than a line, such as a command to copy, is not broken.
 pub(super) fn wrap(page: &str, columns_max: usize) -> String {
     let mut out = String::with_capacity(page.len());
     for line in page.split_inclusive('\n') {

@@ -1,4 +1,4 @@
-//! What happened to one account, and what two runs saw differently (R42).
+//! What happened to one account, and the differences between two runs (R42).
 
 use std::fmt::{self, Write as _};
 
@@ -21,7 +21,7 @@ use crate::{
     render::timeline,
 };
 
-/// R40: from the last snapshot; `None` where no run has stored one.
+/// R40: explains the address from the last snapshot; `None` if no run has stored one.
 pub(super) async fn explain(
     address: &SmtpAddress,
     output: Output,

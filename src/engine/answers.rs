@@ -1,5 +1,5 @@
-//! The permission answers of a run, kept compactly: tens of thousands of mailboxes share a few trustees, fewer rights, and
-//! most of them an answer.
+//! The permission answers of a run. Equal answers, trustees and lists of rights are stored once: tens of thousands of
+//! mailboxes share most of them.
 
 use indexmap::IndexSet;
 
@@ -8,7 +8,7 @@ use domain::{
     source::{PermissionAnswer, PermissionEntry},
 };
 
-/// For each mailbox the answer and when it came, in epoch seconds.
+/// The answer for each mailbox, and when it was received (epoch seconds).
 #[derive(Debug, Default)]
 pub struct PermissionAnswers {
     answers: Vec<Option<Dated>>,
@@ -72,7 +72,7 @@ impl PermissionAnswers {
         }
     }
 
-    /// When the answer came.
+    /// When the answer was received, in epoch seconds.
     pub fn at(&self, mailbox: MailboxIx) -> Option<i64> {
         self.dated(mailbox).map(|dated| dated.at)
     }

@@ -1,4 +1,4 @@
-//! Sends the requests of an approved plan, which `domain::execute` makes, and hands the answers back.
+//! Sends the requests that `domain::execute` makes for an approved plan, and returns the answers to it.
 
 use std::sync::Arc;
 
@@ -27,25 +27,25 @@ use crate::{
     },
 };
 
-/// Steps that are started whatever the time is (R34): if reading alone takes longer than an invocation may, each of them
-/// must still get somewhere.
+/// Number of steps that are started even after the deadline (R34). If reading takes as long as an invocation may last,
+/// each invocation must still make progress.
 pub const STARTED_MIN: usize = IN_FLIGHT_MAX;
 
-/// When to stop starting work.
+/// When to start no more steps.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// R34.
     pub deadline: Option<Instant>,
-    /// How many steps are started beyond it: [`STARTED_MIN`], or none.
+    /// How many steps may be started even after the deadline: [`STARTED_MIN`], or 0.
     pub started_min: usize,
-    /// The process is to end.
+    /// Requested when the process must end.
     pub stop: Stop,
     /// `MAX_CONSECUTIVE_FAILURES` (R32).
     pub failures_in_a_row_max: u32,
 }
 
 impl Bounds {
-    /// How many steps may be started in all, as things stand.
+    /// The limit on the number of started steps at this moment.
     fn started_max(&self) -> usize {
         let is_over = |deadline| Instant::now() >= deadline;
         if self.stop.is_requested() {
@@ -58,7 +58,7 @@ impl Bounds {
     }
 }
 
-/// Runs all steps that can be run. Never fails: what goes wrong is in the result.
+/// Runs all steps that can be run. It does not fail: errors are in the result.
 pub async fn apply(
     plan: &ApprovedPlan,
     world: &World,

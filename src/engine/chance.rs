@@ -1,4 +1,4 @@
-//! What a run leaves to chance: jitter, and the digits of its id. A seed makes it the same again.
+//! The random numbers of a run: jitter, and the digits of its id. A seed makes them reproducible.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 pub(super) struct Chance(AtomicU64);
 
 impl Chance {
-    /// `None`: from the machine.
+    /// `None`: a seed from the system.
     pub(super) fn new(seed: Option<u64>) -> Self {
         let seed = seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
         Self(AtomicU64::new(seed))

@@ -1,5 +1,5 @@
-//! The self-test: what works, what does not, and the command that corrects it, from the bottom up: where something is
-//! missing, what rests on it is not asked.
+//! The self-test: what works, what does not, and the command that corrects it. If a check fails, checks that depend on
+//! it are skipped.
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
@@ -29,13 +29,13 @@ use crate::{
     state::lock::LockStatus,
 };
 
-/// Exchange refuses although the sign-in works.
+/// Exchange refuses access although the sign-in works.
 const REFUSED: [&str; 2] = [
     "if infra/grant-exchange.sh --check misses nothing, wait: Exchange Online needs 30 minutes to 2 hours to know of a new grant",
     remedies::EXCHANGE_GRANT,
 ];
 
-/// The usual causes of a 401, in the order in which they are met.
+/// The usual causes of a 401, the most common first.
 const KEY_REFUSED: [&str; 4] = [
     "the key was not copied whole: copy it again from the Zivver WebApp (Organization settings, Integrations, API keys)",
     "the key was revoked, or its administrator deleted: make a new one as a full administrator",
@@ -43,18 +43,18 @@ const KEY_REFUSED: [&str; 4] = [
     "the setting is a Key Vault reference to an old version of the secret: refresh it and restart the app",
 ];
 
-/// Why Exchange may not have a group of `SOURCE_FILTER`, the commonest cause first.
+/// Causes for which Exchange does not find a group of `SOURCE_FILTER`, the most common first.
 const FILTER_NOT_FOUND: [&str; 3] = [
     "the entry in CLOUD_SYNC__SOURCE_FILTER is mistyped: copy the group's primary address or object id from the Exchange admin center",
     "the group was renamed or deleted: write its object id, which a new name does not change",
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
-/// What makes a change by hand last.
+/// How to keep a setting that was changed by hand.
 const KEEP_CHANGE: [&str; 1] = [
     "set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings that last)",
 ];
 
-/// Addresses that a finding names at most.
+/// How many addresses a finding names at most.
 const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -65,25 +65,25 @@ pub enum Level {
     Error,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub level: Level,
     pub topic: &'static str,
     pub text: String,
-    /// The remedy: commands to copy, or causes to look for.
+    /// The remedy: commands to copy, or causes to check.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remedy: Vec<String>,
 }
 
-/// Everything that was looked at, in order.
+/// All findings, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Checkup {
     pub findings: Vec<Finding>,
 }
 
 impl Checkup {
-    /// Without settings nothing else can be looked at.
+    /// If the settings are invalid, nothing else can be checked.
     pub fn of_settings(error: &SettingsError) -> Self {
         let findings = error.problems().iter().map(|problem| Finding {
             level: Level::Error,
@@ -96,7 +96,7 @@ impl Checkup {
         }
     }
 
-    /// The worst of all findings.
+    /// The worst level of all findings.
     pub fn level(&self) -> Level {
         self.findings
             .iter()
@@ -116,7 +116,7 @@ impl Checkup {
 }
 
 impl Engine {
-    /// Looks at everything that a run needs. It writes nothing but an object of its own in state, which it deletes.
+    /// Checks everything that a run needs. It writes only one test object to the state, and deletes it.
     pub async fn check(&self) -> Checkup {
         let mut checkup = Checkup::default();
         self.check_settings(&mut checkup);
@@ -169,7 +169,7 @@ impl Engine {
         }
     }
 
-    /// R28: when the host starts the timer, if it ever does.
+    /// R28: the next runs of the timer, and the problems of the host that prevent them.
     fn check_schedule(&self, checkup: &mut Checkup) {
         let host = &self.settings().host;
         for problem in host.problems() {
@@ -194,9 +194,9 @@ impl Engine {
         }
     }
 
-    /// R28: the same as `/health`. Without a host that starts runs, none is expected.
+    /// R28: the same problems as `/health`. If no host starts runs, a missing run is only a warning.
     async fn check_health(&self, checkup: &mut Checkup) {
-        // What state cannot tell is told already.
+        // `check_state` already reports a state that cannot be read.
         let Ok(problems) = self.problems_of_runs().await else {
             return;
         };
@@ -291,7 +291,7 @@ impl Engine {
         }
     }
 
-    /// Both sides as a run reads them, but for the permissions.
+    /// Reads both sides like a run, except permissions.
     async fn check_both(&self, checkup: &mut Checkup) {
         match self.look(&SmtpAddress::verbatim("")).await {
             Ok((fetched, _, plan)) => {
@@ -322,7 +322,7 @@ impl Engine {
         }
     }
 
-    /// The permissions of one mailbox, and from that how long all of them take.
+    /// Reads the permissions of one mailbox, and estimates from that how long a run needs for all.
     async fn check_permissions(&self, checkup: &mut Checkup, fetched: &Fetched) {
         let directory = &fetched.world.directory;
         let wanted: Vec<_> = directory
@@ -393,16 +393,16 @@ fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
     each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
 }
 
-/// What uses a domain.
+/// How many accounts and mailboxes use a domain.
 #[derive(Debug, Default, Clone, Copy)]
 struct DomainUse {
     mailboxes: usize,
     accounts: usize,
-    /// Of mailboxes in either service.
+    /// Aliases of mailboxes in Exchange.
     aliases: usize,
 }
 
-/// R13: a forgotten domain, and one that is claimed in vain.
+/// R13: a domain in use that is not claimed, and a claimed domain that is not in use.
 fn domains(checkup: &mut Checkup, fetched: &Fetched) {
     let domain = |address: &SmtpAddress| ascii_domain(address.domain()).into_owned();
     let mut found: BTreeMap<String, DomainUse> = BTreeMap::new();
@@ -492,7 +492,7 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     }
 }
 
-/// What a run would report about the data, that has to be corrected in Exchange or Zivver.
+/// Notes of a run about data that must be corrected in Exchange or Zivver.
 fn notes(checkup: &mut Checkup, plan: &Plan) {
     for (code, what, remedy) in [
         (

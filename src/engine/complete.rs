@@ -1,5 +1,5 @@
-//! R28: the last complete run and what happened since. The dashboard, `/health`, mails, notifications and explain ask here
-//! how the accounts stand.
+//! R28: the last complete run and the runs after it. The dashboard, `/health`, mails, notifications and explain use it
+//! as the current state of the accounts.
 
 use super::{Engine, RunError, RunSummary, history::Records};
 use crate::{
@@ -12,19 +12,19 @@ use crate::{
     state::RunId,
 };
 
-/// The newest runs, which are enough where one of them is complete.
+/// A complete run is searched first in this number of the newest runs.
 const RUNS_ENOUGH: usize = 100;
 
-/// How far back a complete run is looked for.
+/// If it is not found there, it is searched in this number of runs.
 const RUNS_MAX: usize = 2_000;
 
-/// How the accounts stood at the end of the last complete run, and what happened since.
+/// The last complete run, and what happened after it.
 #[derive(Debug)]
 pub struct Complete {
     pub report: Report,
     /// R45: the newest later quick run for all accounts that did not fail. It says nothing about permissions.
     pub quick: Option<Report>,
-    /// Later runs that ended: they failed, were for some accounts only, or read no permissions. The newest first.
+    /// Later runs that ended, newest first: they failed, were for some accounts only, or read no permissions.
     pub since: Vec<RunSummary>,
 }
 
@@ -33,8 +33,8 @@ impl Complete {
         Figures::of(&self.report)
     }
 
-    /// What is held: by the complete run, and what only the later quick run has seen to be over a limit (R45). Each with the
-    /// report that shows it.
+    /// The held sets of the complete run, and those that only the later quick run has (R45), each with the report that
+    /// shows it.
     pub fn held(&self) -> impl Iterator<Item = (&Report, &HeldSet)> {
         let is_new = |set: &&HeldSet| self.report.held.iter().all(|known| known.code != set.code);
         let quick = self.quick.iter();
@@ -46,7 +46,8 @@ impl Complete {
         own.chain(quick)
     }
 
-    /// Whether a later run wrote. What a quick run has done to its end, it has seen done (R45).
+    /// Whether a later run may have written. A quick run that ended `done` does not count (R45): its own report is
+    /// newer.
     pub fn is_outdated(&self) -> bool {
         let is_done =
             |run: &RunSummary| run.depth == Depth::Quick && run.outcome == RunOutcome::Done;
@@ -95,7 +96,7 @@ impl Engine {
         self.records().await?.complete().await
     }
 
-    /// A report that cannot be read keeps nothing else from being shown.
+    /// Like `complete`, but an unreadable report is a warning, so that the caller can show everything else.
     pub async fn complete_if_readable(&self) -> Option<Complete> {
         match self.complete().await {
             Ok(complete) => complete,

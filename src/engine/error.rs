@@ -1,4 +1,4 @@
-//! Why a run did not begin, or failed: one line each, with cause and remedy.
+//! Errors of a run that did not begin or that failed: one line each, with cause and remedy.
 
 use super::history::Last;
 use crate::{
@@ -94,7 +94,7 @@ pub enum RunError {
     #[error("{}", ambiguous(.name, .newest, *.count))]
     AmbiguousRun {
         name: String,
-        /// Some of the runs whose ids begin so.
+        /// The newest of the runs whose ids begin with the name.
         newest: Vec<RunId>,
         count: usize,
     },
@@ -112,8 +112,7 @@ pub enum RunError {
     /// R34
     #[error("run {0} has ended: there is nothing to stop")]
     HasEnded(RunId),
-    /// R34
-    /// The run stopped in the middle (R32).
+    /// The run stopped before its end (R32, R34).
     #[error("{0}")]
     Stopped(String),
     /// R34
@@ -122,7 +121,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether it is Exchange or Zivver that cannot be read.
+    /// Whether the error is that Exchange or Zivver cannot be read.
     pub fn is_of_a_service(&self) -> bool {
         matches!(
             self,
@@ -134,7 +133,7 @@ impl RunError {
         )
     }
 
-    /// Whether the same run fails in some minutes too, until a person has changed something: settings, keys, roles.
+    /// Whether the same run fails again in some minutes, until a person changes settings, keys or roles.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Settings(_) | Self::Forbidden(_) | Self::Setup(_) => true,
@@ -146,7 +145,7 @@ impl RunError {
                 | ReadError::Forbidden { .. } => true,
                 ReadError::Incomplete { .. } | ReadError::Unavailable { .. } => false,
             },
-            // The next run begins without the codes, accounts or run that this one was started with.
+            // The next run starts without the codes, accounts or run ids of this one.
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
             | Self::ApprovalInPreview
@@ -175,7 +174,7 @@ impl RunError {
 
 fn target(error: &ReadError) -> String {
     match error {
-        ReadError::Incomplete { .. } => error.to_string(), // says so itself
+        ReadError::Incomplete { .. } => error.to_string(), // begins with `target incomplete` itself
         ReadError::Refused(_)
         | ReadError::Unauthorized { .. }
         | ReadError::Forbidden { .. }

@@ -1,4 +1,4 @@
-//! The answer for one address (R40): reads as much as it needs, writes nothing.
+//! Explains one address (R40): reads only what it needs, and writes nothing.
 
 use super::{Engine, RunError, complete::Complete};
 use domain::{

@@ -1,4 +1,5 @@
-//! Reads both sides completely (R1), side by side: mailboxes, permissions and groups from Exchange, accounts from Zivver.
+//! Reads both sides completely (R1) and in parallel: mailboxes, permissions and groups from Exchange, accounts from
+//! Zivver.
 
 mod permissions;
 mod resolving;
@@ -41,39 +42,39 @@ use crate::{
     zivver::ZivverClient,
 };
 
-/// Questions about groups and recipients in flight; the client's own limit holds beside it.
+/// Limit for questions about groups and recipients in flight. The limit of the client applies too.
 const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
 
-/// How long what is in flight at the deadline may take to finish (R34), once this invocation has got somewhere.
+/// How long requests in flight at the deadline may take (R34), if this invocation has already read something.
 const FINISH_MAX: Duration = Duration::from_secs(2);
 
-/// How old a kept permission answer may be to be used at all (R34).
+/// Maximum age of a kept permission answer that a run may use (R34).
 pub const KEPT_ANSWER_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How old the answer may be on which a delegate change rests (R34).
+/// Maximum age of a permission answer from which a change of delegates is planned (R34).
 pub const FRESH_ANSWER_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// A permission answer with its time, as it is kept for the next invocation (R34).
+/// A permission answer, kept for the next invocation of the same run (R34).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptAnswer {
-    /// Object id, or primary address where there is none.
+    /// Object id, or the primary address if the mailbox has no object id.
     pub mailbox: String,
-    /// Epoch seconds.
+    /// When it was received, in epoch seconds.
     pub at: i64,
     pub answer: PermissionAnswer,
 }
 
-/// What a run has read.
+/// The result of reading both sides.
 #[derive(Debug)]
 pub struct Fetched {
     pub world: World,
-    /// With the members of the source filter.
+    /// The policy with the members of the source filter.
     pub policy: Policy,
-    /// R46: [`Fetcher::present`] likewise; an error if a run under it would fail.
+    /// R46: [`Fetcher::present`] with its members; an error if a run under it would fail.
     pub present: Option<Result<Policy, RunError>>,
     pub matching: Matching,
     pub token_warning: Option<String>,
-    /// The permission answers themselves, with the time of each (R34).
+    /// The permission answers with their times (R34).
     pub permissions: PermissionAnswers,
 }
 
@@ -81,7 +82,7 @@ pub struct Fetched {
 #[derive(Debug)]
 pub enum FetchEnd {
     Complete(Box<Fetched>),
-    /// R34: the deadline came first. These are the answers so far.
+    /// R34: the deadline passed before everything was read. `answers` are the answers so far.
     CutOff {
         read: usize,
         of: usize,
@@ -89,24 +90,24 @@ pub enum FetchEnd {
     },
 }
 
-/// What to read with.
+/// Clients, policy and limits of a read.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
     pub exchange: &'a ExchangeClient,
     pub zivver: &'a ZivverClient,
     pub policy: &'a Policy,
-    /// R46: the policy of the program, where `policy` is another. What both need is read.
+    /// R46: the policy of the program, if `policy` is another one. What either of them needs is read.
     pub present: Option<&'a Policy>,
     pub deadline: Option<Instant>,
-    /// How long permissions are read at least, however late the lists came (R34).
+    /// Minimum time for reading permissions, even if the lists took until the deadline (R34).
     pub slice: Duration,
     pub permissions: Permissions<'a>,
-    /// Tells when an answer came.
+    /// Gives the time of each answer.
     pub clock: Clock,
     pub progress: &'a Watcher,
 }
 
-/// The side of Exchange, before the accounts are known.
+/// What was read from Exchange, before it is matched with the accounts.
 struct Source {
     directory: Directory,
     policy: Policy,
@@ -116,17 +117,18 @@ struct Source {
     token_warning: Option<String>,
     permissions: PermissionAnswers,
     read: usize,
-    /// Good answers that this invocation added.
+    /// How many `Entries` answers this invocation received.
     gained: usize,
     wanted: usize,
-    /// [`Fetcher::deadline`], or the end of its slice.
+    /// [`Fetcher::deadline`], or later to allow for `Fetcher::slice`.
     deadline: Option<Instant>,
     cut_off: bool,
 }
 
 impl Source {
-    /// R34: at the deadline, if something was read that is worth keeping. An invocation that gained nothing continues beyond
-    /// it: the next one would read the same lists and groups, and get no further.
+    /// R34: whether the deadline has passed and something was read that is worth keeping. An invocation that gained
+    /// nothing continues beyond the deadline: the next one would read the same lists and groups, and make no progress
+    /// either.
     fn hands_on(&self) -> bool {
         self.gained > 0
             && self
@@ -134,7 +136,7 @@ impl Source {
                 .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// R46: for either policy.
+    /// R46: whether either policy needs them.
     fn wants_permissions(&self, ix: MailboxIx) -> bool {
         let present = self.present.iter().flatten();
         let mut policies = std::iter::once(&self.policy).chain(present);
@@ -143,7 +145,7 @@ impl Source {
 }
 
 impl Fetcher<'_> {
-    /// `kept` are answers of an earlier invocation of this run (R34).
+    /// `kept` are the answers of earlier invocations of this run (R34).
     pub async fn fetch(
         &self,
         memory: &Memory,
@@ -163,7 +165,7 @@ impl Fetcher<'_> {
         self.join(memory, source, actual).await
     }
 
-    /// Epoch seconds.
+    /// The time in epoch seconds.
     fn now(&self) -> i64 {
         self.clock.now().as_second()
     }
@@ -261,7 +263,7 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Reads the permissions of all mailboxes in scope; groups are resolved while they still arrive.
+    /// Reads the permissions of all mailboxes in scope, and resolves groups at the same time.
     async fn permissions(
         &self,
         source: &mut Source,
@@ -272,7 +274,7 @@ impl Fetcher<'_> {
             .into_iter()
             .filter(|kept| {
                 let age_max = i64::try_from(KEPT_ANSWER_AGE_MAX.as_secs()).unwrap_or(i64::MAX);
-                // What a clock that was ahead kept has no age.
+                // An answer from the future has no usable age: the clock that dated it was ahead.
                 (-CLOCKS_DIFFER_S..=age_max).contains(&(now - kept.at))
             })
             .map(|kept| (kept.mailbox.clone(), kept))
@@ -295,7 +297,7 @@ impl Fetcher<'_> {
                 places.push(ix);
             }
         }
-        // Lists are read afresh each time: what they took must not be all that an invocation has.
+        // Each invocation reads the lists again, so time must remain for permissions however long the lists took.
         source.deadline = self
             .deadline
             .map(|deadline| deadline.max(Instant::now() + self.slice));
@@ -344,7 +346,7 @@ impl Fetcher<'_> {
                 });
             }
             tokio::select! {
-                biased; // The same answers in the same order make the same run.
+                biased; // Makes a run reproducible from the same answers in the same order.
                 () = until(finish), if source.gained > 0 => break,
                 next = stream.next(), if streaming => match next {
                     None => streaming = false,
@@ -372,7 +374,8 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Both sides together: whose account is whose, and is who seems absent really gone (R19)?
+    /// Combines both sides: matches accounts with mailboxes, and asks Exchange whether mailboxes that seem absent are
+    /// gone (R19).
     async fn join(
         &self,
         memory: &Memory,
@@ -417,7 +420,7 @@ impl Fetcher<'_> {
         })))
     }
 
-    /// Whose account is whose, and what Exchange says of those that seem absent.
+    /// Matches accounts with mailboxes, and asks Exchange about those that seem absent.
     async fn matching(
         &self,
         memory: &Memory,
@@ -430,7 +433,7 @@ impl Fetcher<'_> {
         Ok(matching)
     }
 
-    /// The same once more, with what memory knows since.
+    /// Matches again, after `memory` has changed.
     pub async fn match_again(
         &self,
         memory: &Memory,
@@ -441,7 +444,7 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// R46: the same reading, as a run under another policy has it.
+    /// R46: applies another policy to the same data.
     pub async fn under(
         &self,
         policy: Policy,
@@ -458,7 +461,7 @@ impl Fetcher<'_> {
         self.match_again(memory, fetched).await
     }
 
-    /// R34: reads again the mailboxes whose answers are too old for what is planned on them.
+    /// R34: reads the permissions of `stale` again, since their answers are too old for the changes planned from them.
     pub async fn refresh(
         &self,
         memory: &Memory,
@@ -529,7 +532,7 @@ fn delegations(
         .collect()
 }
 
-/// What is worth keeping of an invocation that was cut off. Failures are asked again.
+/// The answers to keep for the next invocation. Failed reads are not kept, so they are asked again.
 pub fn kept_answers(directory: &Directory, permissions: &PermissionAnswers) -> Vec<KeptAnswer> {
     directory
         .iter()
@@ -554,7 +557,7 @@ fn key_text(mailbox: &Mailbox) -> String {
         .map_or_else(|| mailbox.primary.as_str().to_owned(), |id| id.to_string())
 }
 
-/// How permissions are asked for; `None` where the mailbox has no usable identity.
+/// The key for reading the permissions of a mailbox; `None` if the mailbox has no usable identity.
 pub fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     MailboxKey::choose(
         mailbox.object_id.map(|id| id.to_string()).as_deref(),
@@ -563,7 +566,7 @@ pub fn key(mailbox: &Mailbox) -> Option<MailboxKey> {
     )
 }
 
-/// Ends at the deadline, or never.
+/// Completes at the deadline; never if there is none.
 pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,

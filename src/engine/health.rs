@@ -1,5 +1,5 @@
-//! How things stand (R28): what is looked at, for [`domain::health`] to judge. `/health`, the dashboard, `check`
-//! and the notifications ask here.
+//! Collects the facts from which [`domain::health`] determines the health (R28), for `/health`, the dashboard, `check`
+//! and the notifications.
 
 use serde::Serialize;
 
@@ -17,13 +17,13 @@ use crate::{
     state::lock::LockStatus,
 };
 
-/// The newest runs, which are enough where one of them is a success.
+/// A success is searched first in this number of the newest runs.
 const RUNS_ENOUGH: usize = 100;
 
-/// How far back a success is looked for, behind whatever previews there are.
+/// If there is none, for example because all are previews, it is searched in this number of runs.
 const RUNS_MAX: usize = 2_000;
 
-/// How things stand.
+/// The answer of `/health`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
     pub status: &'static str,
@@ -34,18 +34,18 @@ pub struct Health {
     /// R45: the newest success of a quick run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_quick_success: Option<String>,
-    /// `None` where no schedule is known.
+    /// `None` if no schedule is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<NextRun>,
     pub last_run: Option<RunSummary>,
-    /// Of the last complete run: they stay after runs that failed or were for some accounts only.
+    /// The figures of the last complete run. Runs that failed or were for some accounts do not change them.
     pub figures: Option<Figures>,
     pub lock: String,
     pub state: String,
     pub version: &'static str,
 }
 
-/// What the timer starts next (R28, R45).
+/// The next run of the timer (R28, R45).
 #[derive(Debug, Clone, Serialize)]
 pub struct NextRun {
     pub at: String,
@@ -53,7 +53,7 @@ pub struct NextRun {
     pub depth: Depth,
 }
 
-/// What was looked at.
+/// The facts from which the health is determined.
 #[derive(Debug)]
 struct Observed {
     runs: Vec<RunSummary>,
@@ -63,13 +63,13 @@ struct Observed {
 }
 
 impl Engine {
-    /// How things stand, by the newest runs.
+    /// The health according to the newest runs.
     pub async fn health(&self) -> Result<Health, RunError> {
         let complete = self.complete_if_readable().await;
         self.health_with(complete.as_ref()).await
     }
 
-    /// The same, for a caller that knows the last complete run.
+    /// Like [`Self::health`], for a caller that already has the last complete run.
     pub async fn health_with(&self, complete: Option<&Complete>) -> Result<Health, RunError> {
         let observed = self.observe().await?;
         let state = self.state().await?.place().to_owned();
@@ -113,7 +113,7 @@ impl Engine {
         })
     }
 
-    /// R45: what kind of run a tick makes now.
+    /// R45: whether a tick at this moment starts a full run or a quick one.
     pub async fn depth_of_tick(&self) -> Result<Depth, RunError> {
         let settings = self.settings();
         let now = self.now().as_second();
@@ -125,12 +125,12 @@ impl Engine {
         Ok(settings.host.depth_at(now, &runs, settings.perform_sync))
     }
 
-    /// As [`Self::health`], without what the host's settings tell.
+    /// Like [`Self::health`], without the problems in the settings of the host.
     pub(super) async fn problems_of_runs(&self) -> Result<Vec<Problem>, RunError> {
         Ok(self.judged(&self.observe().await?, problems_of_runs))
     }
 
-    /// R28: whether no success is too long ago.
+    /// R28: whether the last success is too long ago.
     pub(super) async fn overdue(&self) -> Result<Option<Overdue>, RunError> {
         let observed = Observed {
             runs: self.runs_to_a_success().await?,
@@ -203,7 +203,7 @@ impl Engine {
         self.settings().perform_sync.timer_mode()
     }
 
-    /// Records that the host started the timer.
+    /// Records that the host called the timer.
     pub async fn note_tick(&self) {
         self.note(true).await;
     }
@@ -213,11 +213,11 @@ impl Engine {
         self.note(false).await;
     }
 
-    /// A failure is a warning: [`Self::health`] reports state that cannot be read.
+    /// A failure is only logged: [`Self::health`] reports a state that cannot be read.
     async fn note(&self, is_tick: bool) {
         let noted = async {
             let before = self.first_seen().await?;
-            // Only an app that was never seen is as old as its history.
+            // Only if nothing is recorded yet, the app is as old as its history.
             let past = if before == FirstSeen::default() {
                 self.past(RUNS_MAX).await?.runs
             } else {
@@ -240,8 +240,8 @@ impl Engine {
         }
     }
 
-    /// R28: records a failed try of a tick that has no report: in the history, or in this process if the history cannot be
-    /// written.
+    /// R28: records a failed try of a tick that has no report: in the history, or in this process if the history cannot
+    /// be written.
     pub async fn record_failed_tick(&self, request: &RunRequest, error: &RunError) {
         if let Err(unsaved) = self.record_failure(request, error).await {
             tracing::warn!("a failed run of the timer is not in the history: {unsaved}");

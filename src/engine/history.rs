@@ -1,4 +1,4 @@
-//! Looking at runs without running, and putting one in the queue.
+//! Reads and stops runs, and puts runs in the queue, without running them.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -19,23 +19,24 @@ use crate::{
     },
 };
 
-/// How many of the newest runs are looked at for one that died: more than begin in a day.
+/// How many of the newest runs are searched for abandoned ones: more than start in a day.
 pub(super) const LOOKED_AT: usize = 100;
 
-/// How many of the ids that begin alike are named.
+/// How many run ids are named if several begin with the given text.
 const CANDIDATES_MAX: usize = 5;
 
-/// After so long nothing comes from the queue any more.
+/// A queue message older than this no longer arrives.
 const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long after its end a lock is still taken for held, when its times, which are the store's, are compared with ours.
+/// How long after its expiry a lock still counts as held: its times come from the clock of the store and are compared
+/// with the local clock.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// A preview on the command line has no time budget; one that works for longer than this is taken for dead, and says
-/// itself how it ended if it was not.
+/// A preview that runs for longer than this counts as dead: on the command line it has no time budget. If it is still
+/// alive, it overwrites this with its own result.
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// A run of the history as it is in state.
+/// A run of the history as stored in state.
 #[derive(Debug)]
 pub struct Past {
     pub id: RunId,
@@ -43,14 +44,14 @@ pub struct Past {
     pub run: RunSummary,
 }
 
-/// The newest runs first, and why others among them cannot be read.
+/// The newest runs first, and the errors of those that cannot be read.
 #[derive(Debug, Default)]
 pub struct PastRuns {
     pub runs: Vec<Past>,
     pub unreadable: Vec<String>,
 }
 
-/// The runs in state: they can be read where nothing but state can be reached.
+/// The runs in state. Reading them needs no settings or connections other than those of the state.
 #[derive(Debug)]
 pub struct Records<'a> {
     pub state: &'a State,
@@ -58,19 +59,19 @@ pub struct Records<'a> {
     pub clock: Clock,
 }
 
-/// What `last` stands for.
+/// Which run the name `last` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Last {
-    /// The run that began last.
+    /// The newest run.
     Any,
-    /// The apply that began last of those that changed something, or may have: only those can be undone.
+    /// The newest apply that changed something, or may have: only such runs can be undone.
     Change,
-    /// The run that began last of those that have not ended, an apply before a preview.
+    /// The newest run that has not ended; an apply comes before a preview.
     Open,
 }
 
 impl RunSummary {
-    /// Whether it read both sides and planned. What another one counts is not known, and is not 0.
+    /// Whether the run read both sides and made a plan. If not, its counts are unknown, not 0.
     pub fn has_planned(&self) -> bool {
         match self.outcome {
             RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open => {
@@ -85,14 +86,14 @@ impl RunSummary {
 }
 
 impl Records<'_> {
-    /// The run that `name` stands for: an id, the beginning of an id that no other has, or `last`.
+    /// The run that `name` means: an id, the unique beginning of an id, or `last`.
     pub async fn find(&self, name: &str, last: Last) -> Result<RunId, RunError> {
         let unknown = || RunError::UnknownRun(name.to_owned());
         if name == "last" {
             let mut runs = self.past(usize::MAX).await?.runs;
             runs.retain(|past| match last {
                 Last::Any => true,
-                // What came of one that ended while it wrote is told by the next apply.
+                // Whether it changed something is only known after the next apply.
                 Last::Change => {
                     let is_unsettled = past.phase == Phase::Open && past.run.mode == Mode::Apply;
                     is_unsettled || past.run.may_have_written()
@@ -100,7 +101,7 @@ impl Records<'_> {
                 Last::Open => past.run.state != RunState::Ended,
             });
             if last == Last::Open {
-                // A preview whose process was killed is open for an hour.
+                // Previews last: one whose process was killed counts as open for an hour.
                 runs.sort_by_key(|past| past.run.mode == Mode::Preview);
             }
             let wanted = runs.into_iter().next();
@@ -122,8 +123,8 @@ impl Records<'_> {
         }
     }
 
-    /// What the history holds of the newest runs, the one that began last first. A run without a line was killed before it wrote one; a line that cannot be
-    /// read is a warning, and hides no other (R35).
+    /// The newest runs, the latest start first. A run without a summary was killed before it wrote one; a summary that
+    /// cannot be read is a warning and does not hide other runs (R35).
     pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
         let mut past = PastRuns::default();
         for entry in self.state.runs::<RunSummary>(limit).await? {
@@ -147,7 +148,7 @@ impl Records<'_> {
         Ok(past)
     }
 
-    /// The newest runs first, for people.
+    /// The newest runs first, including the result of `mark_ended_process`.
     pub async fn newest(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
         let past = self.past(limit).await?.runs;
         let mut runs: Vec<RunSummary> = past.into_iter().map(|past| past.run).collect();
@@ -157,8 +158,9 @@ impl Records<'_> {
         Ok(runs)
     }
 
-    /// A killed apply says `running` until the next apply has looked after it: the history tells so, with what its journal
-    /// has, and writes nothing. What cannot be read tells nothing. Gives the report of an apply whose process ended.
+    /// Marks an apply whose process has ended. Its stored summary says `running` until the next apply completes it, so
+    /// the error and the counts are taken from its journal, and nothing is written. If the lock or the journal cannot
+    /// be read, the counts stay as they are. Returns the report of such an apply.
     async fn mark_ended_process(&self, run: &mut RunSummary) -> Option<Report> {
         let id = RunId::parse(&run.id).filter(|_| run.is_writing())?;
         let is_held = match self.state.lock(self.lease).status().await.ok()? {
@@ -170,7 +172,7 @@ impl Records<'_> {
         if is_held {
             return None;
         }
-        // A run that lives saves its end before it gives the lock back.
+        // A live run saves its end before it releases the lock, so the summary may have changed meanwhile.
         if let Ok(Some(now)) = self.summary(&id).await {
             *run = now;
         }
@@ -187,7 +189,7 @@ impl Records<'_> {
         Some(report)
     }
 
-    /// R34: a run that works looks for the stop every few seconds. One that waits for an invocation ends at once.
+    /// R34: a running run checks for the stop every few seconds. A run that waits for an invocation ends immediately.
     pub async fn stop(&self, run: &RunId, by: Option<Actor>) -> Result<RunSummary, RunError> {
         let summary = self.summary(run).await?;
         let mut summary = summary.ok_or_else(|| RunError::UnknownRun(run.to_string()))?;
@@ -212,7 +214,7 @@ impl Records<'_> {
         Ok(summary.map(|summary| summary.summary))
     }
 
-    /// The report of a run; of one that has not ended, what is known of it.
+    /// The report of a run. If the run has not ended, the report contains what is known so far.
     pub async fn report(&self, run: &RunId) -> Result<Report, RunError> {
         let mut summary = self.summary(run).await?;
         if let Some(summary) = &mut summary
@@ -226,7 +228,7 @@ impl Records<'_> {
                 state: summary.state,
                 outcome: summary.outcome,
                 stopped_by: summary.stopped_by.or(report.stopped_by),
-                // A run may end without another report, such as one whose code expired while it waited.
+                // A run can end without a new report, for example if its code expired while it waited.
                 error: summary.error.or(report.error),
                 ended: summary.ended.or(report.ended),
                 ..report
@@ -251,7 +253,7 @@ impl Engine {
         self.records().await?.past(limit).await
     }
 
-    /// The newest runs first, for people.
+    /// The newest runs first, as `Records::newest`.
     pub async fn history(&self, limit: usize) -> Result<Vec<RunSummary>, RunError> {
         self.records().await?.newest(limit).await
     }
@@ -264,8 +266,8 @@ impl Engine {
         self.records().await?.report(run).await
     }
 
-    /// Ends the runs that no process will end: a preview whose process died, since it has no lock that would show
-    /// it, and a run whose message was lost. Gives what cannot be read.
+    /// Ends the runs that no process will end: previews whose process died (they hold no lock that would show it), and
+    /// runs whose queue message was lost. Returns the errors of runs that cannot be read.
     pub(super) async fn end_abandoned_runs(&self) -> Result<Vec<String>, RunError> {
         let state = self.state().await?;
         let past = self.past(LOOKED_AT).await?;
@@ -284,7 +286,7 @@ impl Engine {
         Ok(past.unreadable)
     }
 
-    /// Why no invocation will continue a run; `None` if one may.
+    /// Why no invocation will continue the run; `None` if one still may.
     fn lost(&self, run: &RunSummary) -> Option<&'static str> {
         let began: Timestamp = run.started.parse().ok()?;
         let age = self.now().duration_since(began).unsigned_abs();
@@ -308,7 +310,7 @@ impl Engine {
         self.now()
     }
 
-    /// Writes down what is wanted, so that a message with the run's id is enough to do it. Codes are checked first.
+    /// Stores the request, so that the queue message needs only the run's id. Checks the approval codes first.
     pub async fn enqueue(&self, request: &RunRequest) -> Result<RunId, RunError> {
         self.check_approvals(request).await?;
         let id = self.new_run_id().await?;
@@ -327,7 +329,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// [`Engine::run`] for a run that is in the history already: also one that did not begin ends there.
+    /// Like [`Engine::run`], for a run that is already in the history: a run that did not begin is recorded there as
+    /// failed.
     pub async fn run_recorded(&self, request: &RunRequest) -> Result<Report, RunError> {
         let error = match self.run(request).await {
             Err(error) => error,
@@ -342,7 +345,7 @@ impl Engine {
         }
     }
 
-    /// The history's entry of a run that failed without a report of its own.
+    /// Records a run that failed without its own report.
     pub(super) async fn record_failure(
         &self,
         request: &RunRequest,

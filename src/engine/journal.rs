@@ -1,4 +1,4 @@
-//! Writing down what becomes of a plan while it is carried out, and reading it back (R35).
+//! Writes the journal of a run while its plan is executed, and reads it back (R35).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,11 +18,11 @@ const READS_MAX: usize = 4;
 
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long outcomes may be on their way to storage before writing waits for them (R35).
+/// How long outcomes may wait to be stored before writing to Zivver waits for the storage (R35).
 const APPEND_MAX: Duration = Duration::from_millis(500);
 
-/// Appends outcomes in the background, as many at a time as have come in. Writing to Zivver waits for storage that is slow,
-/// and stops when storage fails.
+/// Stores outcomes in the background, in batches. Writing to Zivver waits if the storage is slow, and stops if it
+/// fails.
 #[derive(Debug)]
 pub struct Journal {
     sender: Option<mpsc::UnboundedSender<Entry>>,
@@ -61,7 +61,7 @@ impl Journal {
         }
     }
 
-    /// For a run whose time may be up before it gets the journal back.
+    /// The entries so far, for a run that may be cut off before it gets the journal back.
     pub fn entries(&self) -> Entries {
         self.entries.clone()
     }
@@ -75,13 +75,13 @@ impl Journal {
         }
     }
 
-    /// Why nothing more can be written down.
+    /// Why outcomes can no longer be stored.
     pub fn failure(&self) -> Option<String> {
         let failure = self.failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until everything is written.
+    /// Waits until all entries are stored.
     pub async fn finish(mut self) -> Result<(), String> {
         self.sender = None;
         while self.task.join_next().await.is_some() {}
@@ -89,7 +89,7 @@ impl Journal {
     }
 }
 
-/// What a journal was given, written down already or not. Clones share the entries.
+/// The entries given to a journal, stored or not yet. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Entries(Arc<Mutex<Vec<Entry>>>);
 
@@ -114,7 +114,7 @@ async fn append(parts: &mut Parts<Batch>, batch: &Batch, gate: &Gate) -> Result<
     Ok(())
 }
 
-/// The plans of a run with their outcomes, for undo and for the count of the last 24 hours.
+/// The plans of a run with their outcomes, for undo and for the counts of the last 24 hours.
 pub async fn read(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
@@ -122,7 +122,8 @@ pub async fn read(
     Ok(joined(plans.read().await?, batches.read().await?))
 }
 
-/// The same as far as it can be read, and why the rest cannot: a damaged document must not end all syncing (R35).
+/// Like `read`, but returns the readable part together with the error: a damaged document must not block all future
+/// runs (R35).
 pub async fn read_what_is_left(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
@@ -132,7 +133,7 @@ pub async fn read_what_is_left(
     Ok((joined(plans, batches), no_plans.or(no_batches)))
 }
 
-/// Reads a document again that is unreadable: what was only cut short on its way is complete the next time.
+/// Reads an unreadable document again: if only the answer was truncated, the next read is complete.
 pub(super) async fn read_again<T, F>(read: impl Fn() -> F) -> Result<T, StateError>
 where
     F: Future<Output = Result<T, StateError>>,

@@ -1,4 +1,4 @@
-//! Both sides and the plan for them, without a run: nothing is written.
+//! Reads both sides and plans without a run; nothing is written.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,13 +16,13 @@ use domain::{
 };
 
 impl Engine {
-    /// R40: the mailboxes and accounts with a name.
+    /// R40: the mailboxes and accounts with this name.
     pub async fn with_name(&self, name: &str) -> Result<Found, RunError> {
         let (fetched, ..) = self.look(&SmtpAddress::verbatim("")).await?;
         Ok(with_name(name, &fetched.world))
     }
 
-    /// Reads both sides as a run does, but the permissions only of the mailboxes that the address `only` leads to.
+    /// Reads both sides like a run, but permissions only of the mailboxes related to the address `only`.
     pub(super) async fn look(
         &self,
         only: &SmtpAddress,
@@ -52,7 +52,7 @@ impl Engine {
             unreachable!("a read without deadline is not cut off");
         };
         let (mailboxes, accounts) = concerned(only, &fetched.world, &fetched.matching);
-        // Whose mailbox has another address than its account is known only now.
+        // A mailbox whose account has another address is only known after matching.
         let unread: BTreeSet<MailboxIx> = mailboxes
             .iter()
             .copied()

@@ -1,4 +1,4 @@
-//! Notices to people, after a run and at each tick. It never fails a run: what goes wrong is a warning in the log.
+//! Notifications and mails after a run and at each tick. A failure is a warning in the log and does not fail the run.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Tells of a run that ended, if that changes what was told before. Of the tries of one run the first that fails sends a
-    /// mail.
+    /// Sends a notification about a run that ended, if it changes what was last notified, and a mail. If several tries
+    /// of one run fail, only the first sends a mail.
     pub(super) async fn announce(&self, report: &Report, has_failed_before: bool) {
         let setting = self.settings().perform_sync;
         let last = self.complete_for_people().await;
@@ -35,7 +35,7 @@ impl Engine {
         }
     }
 
-    /// Sends the report if `MAIL_WHEN` says so. What was sent and cannot be remembered is sent once more.
+    /// Sends the report if `MAIL_WHEN` says so. If the state cannot record a sent mail, the mail may be sent again.
     async fn mail(
         &self,
         settings: &MailSettings,
@@ -72,8 +72,8 @@ impl Engine {
         Ok(self.state().await?.notified().await?.unwrap_or_default())
     }
 
-    /// Tells that no run succeeds any more, and once a day what still waits for a person; to be asked at each tick and by
-    /// whatever asks for health, since a run that never starts tells nothing.
+    /// Notifies that no run succeeds any more, and once a day what still needs a person. Call it at each tick and when
+    /// health is requested, since a run that never starts notifies no one.
     pub async fn announce_silence(&self) {
         match self.overdue().await {
             Ok(overdue) => {
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// R45: whether a quick run says more than the runs before it: it comes many times a day.
+    /// R45: whether a quick run has something new to report. Quick runs are frequent, so others are not mailed.
     async fn is_news(&self, report: &Report, last: Option<&Complete>) -> bool {
         let is_partial = !report.accounts.is_empty() || report.trigger != Trigger::Timer;
         if is_partial || report.outcome == RunOutcome::Failed || !report.counts.applied.is_empty() {
@@ -127,7 +127,7 @@ impl Engine {
                 && let Err(error) =
                     notify::send(address, &notice, self.settings().dashboard_url.as_ref()).await
             {
-                // Not written down, so that the next run tells it.
+                // Not recorded as sent, so that the next run notifies again.
                 tracing::warn!("{error}");
                 return Ok(());
             }

@@ -1,12 +1,12 @@
-//! How many files and connections this process may have open at once, and how much work fits in that.
+//! The limit of open files and connections of this process, and the concurrency that it allows.
 
 use crate::settings::Settings;
 
-/// What is open beside the connections to Exchange: those to Zivver and to state, the host's, name lookups, logs, the runtime.
+/// Open files and connections other than those to Exchange: Zivver, state, the host, name lookups, logs, the runtime.
 const OTHERS: u64 = 52;
 
-/// Raises the limit of open files as far as needed and allowed. Where that is not enough, the requests in flight are made
-/// fewer: each would fail that finds no connection.
+/// Raises the limit of open files as far as needed and allowed. If that is not enough, reduces the requests in flight,
+/// since a request without a connection fails.
 pub(super) fn fit(settings: &mut Settings) {
     let wanted = settings.exo_concurrency;
     let needed = OTHERS + wanted as u64;
@@ -28,7 +28,7 @@ fn fitting(wanted: usize, allowed: u64) -> usize {
     wanted.min(free.max(1))
 }
 
-/// The limit that now holds; `None` where there is none.
+/// The new limit; `None` if there is no limit.
 #[cfg(unix)]
 fn raised_to(needed: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

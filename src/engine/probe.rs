@@ -1,5 +1,5 @@
-//! `check --probe`: which way of reading permissions is the fastest in this tenant, and how its services answer what
-//! their documentation leaves open. Reads only.
+//! `check --probe`: measures which way of reading permissions is the fastest in this tenant, and how its services
+//! behave where their documentation is not clear. It only reads.
 
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Writes nothing, and names no person.
+    /// It writes nothing, and its answers contain no names.
     pub async fn probe(&self) -> Result<AnswerSheet, RunError> {
         let mut sheet = AnswerSheet {
             version: env!("CARGO_PKG_VERSION"),
@@ -26,7 +26,7 @@ impl Engine {
             "How long does each EXO_PERMISSIONS take for a mailbox?",
             format!("get: {}; batch: {}", in_words(get), in_words(batch)),
         );
-        // Not worth a change below a fifth.
+        // A difference of less than a fifth is not worth a change of the setting.
         if let (Some(get), Some(batch)) = (get, batch)
             && batch * 5 < get * 4
         {
@@ -36,7 +36,7 @@ impl Engine {
         Ok(sheet)
     }
 
-    /// For each mailbox; `None` where an answer is missing, or came by single reads after all.
+    /// Milliseconds per mailbox; `None` if an answer is missing or came from single reads instead.
     async fn milliseconds(
         &self,
         strategy: Strategy,

@@ -6,17 +6,17 @@ use tokio::sync::watch;
 
 use super::{Engine, run::estimate};
 
-/// A phase of a run, for traces; requests within count in it.
+/// A span for one phase of a run. Requests inside it are counted in it.
 pub(super) fn span(phase: &'static str) -> tracing::Span {
     tracing::info_span!(target: "trace", "phase", otel.name = phase)
 }
 
-/// What a run is doing.
+/// The current activity of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Progress {
     #[default]
     Starting,
-    /// Reading the mailbox list; rows so far.
+    /// Reading the mailbox list: rows so far.
     Listing {
         mailboxes: usize,
     },
@@ -24,7 +24,7 @@ pub enum Progress {
         permissions: usize,
         of: usize,
     },
-    /// Asking about groups and recipients; questions answered.
+    /// Asking about groups and recipients: questions answered so far.
     Resolving {
         answered: usize,
     },
@@ -32,14 +32,14 @@ pub enum Progress {
     Applying {
         done: usize,
         of: usize,
-        /// R24: of these steps, those that are expected to need a request.
+        /// R24: how many of these steps are expected to need a request.
         writes: usize,
     },
     Verifying,
     Ended,
 }
 
-/// Publishes progress to all receivers, of which there may be none. Cheap to clone.
+/// Publishes the progress to all receivers, if there are any. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Watcher(watch::Sender<Progress>);
 
@@ -59,13 +59,13 @@ impl Watcher {
     }
 }
 
-/// The progress of the run in this process, and what can be expected of it.
+/// The progress of the run in this process, with an estimate of the remaining time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlook {
     pub progress: Progress,
-    /// How long the rest of the plan takes at Zivver's rate; `None` where that is not known.
+    /// How long the rest of the plan takes at Zivver's rate; `None` if unknown.
     pub left: Option<Duration>,
-    /// R30: the next call waits for Zivver's limit.
+    /// R30: whether the next call waits for Zivver's limit.
     pub is_waiting: bool,
 }
 

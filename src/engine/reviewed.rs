@@ -1,4 +1,4 @@
-//! The reviewed plan that a run is restricted to (R28): the report of a preview, from the history or from a file.
+//! The reviewed plan to which a run is restricted (R28): the report of a preview, from the history or from a file.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::{
     state::{RunId, State},
 };
 
-/// Where a reviewed plan comes from.
+/// The source of a reviewed plan.
 #[derive(Debug, Clone)]
 pub enum PlanSource {
     History(RunId),
-    /// The report itself, which the history may not have any more.
+    /// The report itself, which the history may no longer contain.
     Report(RunId, Arc<Report>),
 }
 
 impl PlanSource {
-    /// A report that was written to a file.
+    /// The report of a preview that was written to a file.
     pub fn of(report: Report) -> Result<Self, RunError> {
         check(&report)?;
         let id = RunId::parse(&report.id);
@@ -29,14 +29,14 @@ impl PlanSource {
         Ok(Self::Report(id, Arc::new(report)))
     }
 
-    /// The preview.
+    /// The run id of the preview.
     pub fn id(&self) -> &RunId {
         match self {
             Self::History(id) | Self::Report(id, _) => id,
         }
     }
 
-    /// Whether a plan from a file is of another tenant than this one.
+    /// Whether the plan comes from a file and belongs to another tenant.
     pub(super) fn is_of_another_tenant(&self, tenant_id: &str) -> bool {
         match self {
             Self::History(_) => false,
@@ -58,7 +58,7 @@ impl PlanSource {
 }
 
 impl Engine {
-    /// The report of a preview whose changes are to be made.
+    /// The report of the preview `run`, checked to be one whose changes can be applied.
     pub async fn reviewed_plan(&self, run: &RunId) -> Result<Report, RunError> {
         let report = self.report(run).await?;
         check(&report)?;

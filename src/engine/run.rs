@@ -58,10 +58,11 @@ use crate::{
     zivver::{MayWrite, ZivverClient},
 };
 
-/// How long reading may continue after the deadline of a waiting caller: requests in flight have ended by then.
+/// How long reading may continue after the deadline if a caller waits. Requests in flight at the deadline have ended by
+/// then.
 const READING_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a run carries through its stages.
+/// The state of one invocation of a run through its stages.
 struct Running<'a> {
     engine: &'a Engine,
     state: &'a State,
@@ -69,9 +70,9 @@ struct Running<'a> {
     request: &'a RunRequest,
     started: Instant,
     deadline: Option<Instant>,
-    /// When this invocation ends, whatever it is doing.
+    /// When this invocation ends, at whatever stage.
     ends_by: Option<Instant>,
-    /// What reading and what writing have at least, however late they begin (R34).
+    /// Minimum time for reading and for writing, each, however late they begin (R34).
     slice: Duration,
     stage: Stage,
     watch: Watch,
@@ -81,24 +82,24 @@ struct Running<'a> {
     revision: Option<Revision>,
     report: Report,
     approvals: BTreeMap<String, Approval>,
-    /// R37: where the deltas come from, if not from the two sides.
+    /// R37: the source of the deltas for an undo; otherwise they come from comparing both sides.
     undo: Option<Undo>,
-    /// R28: what the run is restricted to.
+    /// R28: the changes to which the run is restricted.
     reviewed: Option<Reviewed>,
     earlier: Earlier,
-    /// R39: the names that the report is about; empty for all.
+    /// R39: the names to which the report is restricted; empty for all.
     named: BTreeSet<String>,
 }
 
-/// How far an invocation has come, which decides how it can end.
+/// The stage of an invocation, which determines how it can end.
 #[derive(Debug)]
 enum Stage {
     Reading,
-    /// The plan is being stored: nothing was sent.
+    /// The plan is being stored; nothing has been sent.
     Planned,
     /// Requests may be in flight; their outcomes are in the journal.
     Writing(Entries),
-    /// The report and memory have the outcomes; memory is being stored.
+    /// The outcomes are in the report and in memory; memory is being stored.
     Written,
     Verifying,
 }
@@ -121,7 +122,7 @@ impl Stage {
 }
 
 impl Running<'_> {
-    /// Everything that a run does under its lock, as a trace.
+    /// Runs everything that happens under the lock, in one trace span.
     async fn traced(mut self: Box<Self>, lock: Option<LockGuard>) -> Result<Report, RunError> {
         let span = tracing::info_span!(
             target: "trace",
@@ -157,7 +158,7 @@ impl Running<'_> {
         result
     }
 
-    /// [`Self::work`], ended where the host would end the whole process, and nothing would be recorded.
+    /// Runs [`Self::work`] until `ends_by`. After that the host would end the process, and nothing would be recorded.
     async fn work_in_time(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let Some(ends_by) = self.ends_by else {
             return self.work(lock).await;
@@ -166,7 +167,7 @@ impl Running<'_> {
         worked.unwrap_or_else(|_| Err(RunError::TimeUp(self.stage.when_time_is_up())))
     }
 
-    /// The line. Errors leave through the report.
+    /// Runs all stages. The caller puts an error into the report.
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let unreadable = self.engine.end_abandoned_runs().await?;
         self.report.warnings.extend(unreadable);
@@ -234,19 +235,19 @@ impl Running<'_> {
             self.hand_over();
             return Ok(());
         }
-        // A run that has taken the lock over stores plans of its own (R29).
+        // If another run has taken over the lock, it stores its own plans (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await?;
         self.keep_snapshot(&fetched).await;
         Ok(())
     }
 
-    /// R34: another invocation continues the run.
+    /// R34: leaves the rest to the next invocation.
     fn hand_over(&mut self) {
         self.report.state = RunState::Continues;
     }
 
-    /// Both sides; `None` where this invocation is over before (R34).
+    /// Reads both sides; `None` if this invocation ends before (R34).
     async fn read(&mut self, reader: &Fetcher<'_>) -> Result<Option<Fetched>, RunError> {
         let kept = self.kept().await?;
         let fetch = reader.fetch(&self.memory, kept).instrument(span("fetch"));
@@ -261,8 +262,8 @@ impl Running<'_> {
                 return Ok(None);
             }
         };
-        // R39: a run for named accounts knows all of them, or does nothing. An earlier invocation may have given an account
-        // another address.
+        // R39: a run for named accounts fails if one of them is unknown. A continued run does not, since an earlier
+        // invocation may have changed an address.
         let unknown = unknown_addresses(&self.request.accounts, &fetched.world);
         if !unknown.is_empty() && !self.earlier.has_begun() {
             return Err(RunError::UnknownAccounts(unknown));
@@ -277,7 +278,7 @@ impl Running<'_> {
         Ok(Some(fetched))
     }
 
-    /// R39: the names of the accounts that the run is for, those included that it has written to.
+    /// R39: the names of the accounts that the run is for, including those that it has written to.
     fn find_names(&mut self, fetched: &Fetched) {
         if self.request.accounts.is_empty() {
             return;
@@ -291,30 +292,31 @@ impl Running<'_> {
         self.named = addresses.flat_map(names).collect();
     }
 
-    /// Whether nothing more may begin: the process is to end, or a caller waits for the answer.
+    /// Whether nothing more may begin: the process must end, or a waiting caller needs the answer.
     fn is_over(&self) -> bool {
         let is_late = |deadline| Instant::now() >= deadline;
         self.watch.stop.is_requested()
             || self.request.punctual && self.deadline.is_some_and(is_late)
     }
 
-    /// What `reading` comes to, or `None` where this invocation is over before.
+    /// The result of `reading`; `None` if this invocation must end first.
     async fn unless_over<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
         let answer_by = self
             .deadline
             .filter(|_| self.request.punctual)
             .map(|deadline| deadline + READING_ENDS_WITHIN);
         tokio::select! {
-            biased; // What has ended counts.
+            biased; // A completed read is used even at the deadline.
             read = reading => Some(read),
             () = until(answer_by) => None,
             () = self.watch.stop.requested() => None,
         }
     }
 
-    /// The plan, or `None` where this invocation is over before. A fresh answer may release what was held, on another old
-    /// one: each is read again once, since where reading takes longer than answers are good for, there is always an old one
-    /// (R34). An undo rests on a journal.
+    /// The plan; `None` if this invocation ends before. A fresh answer may release a held change that depends on
+    /// another old answer, so planning is repeated. Each answer is read again only once, since some are always too old
+    /// if reading takes longer than they stay valid (R34). The plan of an undo comes from a journal, so nothing is read
+    /// again.
     async fn plan_on_fresh_answers(
         &self,
         reader: &Fetcher<'_>,
@@ -367,7 +369,7 @@ impl Running<'_> {
         }
     }
 
-    /// The report as far as reading and planning tell.
+    /// Adds the results of reading and planning to the report.
     fn describe(&mut self, fetched: &Fetched, plan: &Plan) {
         let settings = self.engine.settings();
         self.report.describe(plan, &fetched.world);
@@ -451,8 +453,7 @@ impl Running<'_> {
                 return Ok(());
             }
             Finish::Stopped(cause) => {
-                // The cause of the stop may prevent this as well, and is the error to report. The next run counts by the
-                // journal.
+                // The same cause may prevent these writes. Report the cause; the next run counts from the journal.
                 if let Err(error) = given_back.and(self.save_memory().await) {
                     tracing::warn!(%error, "the memory of a run that stopped is not saved");
                 }
@@ -460,7 +461,7 @@ impl Running<'_> {
             }
         }
         given_back?;
-        // What was done is remembered even if it cannot be verified.
+        // Save memory before the verification, which may fail.
         self.save_memory().await?;
         self.stage = Stage::Verifying;
         let began = Instant::now();
@@ -472,7 +473,7 @@ impl Running<'_> {
         self.settle(fetched, plan).await
     }
 
-    /// What `update` makes of memory.
+    /// Applies `update` to memory.
     fn update_memory<T>(
         &mut self,
         fetched: &Fetched,
@@ -492,12 +493,13 @@ impl Running<'_> {
         update(&ledger, &mut self.memory)
     }
 
-    /// A reconciliation of all accounts: neither scoped (R39), an undo (R37) nor under other settings (R46).
+    /// Whether the run reconciles all accounts: it is neither scoped (R39), nor an undo (R37), nor under other settings
+    /// (R46).
     fn is_for_all(&self) -> bool {
         self.request.accounts.is_empty() && self.undo.is_none() && self.request.settings.is_empty()
     }
 
-    /// Memory of a run that came to its end.
+    /// Updates and saves memory at the end of a complete run.
     async fn settle(&mut self, fetched: &Fetched, plan: &Plan) -> Result<(), RunError> {
         let approved = self.used_classes(plan);
         self.update_memory(fetched, plan, |ledger, memory| {
@@ -506,8 +508,8 @@ impl Running<'_> {
         self.save_memory().await
     }
 
-    /// Who owns what, what is about to happen, and which approvals are spent on it (R27, R35). Gives the number of the
-    /// plan in its run.
+    /// Stores memory, the plan, and the use of approvals before the first write (R27, R35). Returns the number of the
+    /// plan within its run.
     async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
         let mut plans = self.state.plans(&self.id);
         let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
@@ -533,7 +535,7 @@ impl Running<'_> {
     }
 }
 
-/// R29: of this run alone, whatever else writes in this process. A preview never may (R28).
+/// R29: the permission of this run to write, independent of other runs in this process. A preview never has it (R28).
 fn may_write(lock: Option<&LockGuard>) -> MayWrite {
     lock.map(LockGuard::permit)
         .map_or_else(MayWrite::never, |permit| {
@@ -541,7 +543,7 @@ fn may_write(lock: Option<&LockGuard>) -> MayWrite {
         })
 }
 
-/// So that the next run need not wait until the lock runs out.
+/// Releases the lock, so that the next run need not wait until it expires.
 async fn release(lock: Option<LockGuard>) {
     if let Some(lock) = lock
         && let Err(error) = lock.release().await
@@ -550,7 +552,7 @@ async fn release(lock: Option<LockGuard>) {
     }
 }
 
-/// R34: mailboxes whose delegates would change on an answer that is too old.
+/// R34: mailboxes with a planned change of delegates that is based on an answer that is too old.
 fn stale(plan: &Plan, fetched: &Fetched, now: i64) -> BTreeSet<MailboxIx> {
     let is_old = |ix: &MailboxIx| {
         fetched
@@ -590,7 +592,7 @@ fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Times of a report are whole seconds.
+/// Reports contain times in whole seconds.
 pub(super) fn second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

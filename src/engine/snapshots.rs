@@ -1,4 +1,4 @@
-//! R42: the snapshots of earlier runs. One that is missing or cannot be read costs an answer, never a run.
+//! R42: the snapshots of earlier runs. If one is missing or unreadable, a question stays unanswered, but no run fails.
 
 use futures::StreamExt;
 
@@ -21,19 +21,19 @@ use crate::{
     state::RunId,
 };
 
-/// The newest runs, among which there is a snapshot as a rule.
+/// A snapshot is searched first in this number of the newest runs.
 const RUNS_ENOUGH: usize = 100;
 
-/// How far back a snapshot is looked for.
+/// If there is none, it is searched in this number of runs.
 const RUNS_MAX: usize = 2_000;
 
 /// How many reports are read at once.
 const REPORTS_AT_ONCE: usize = 8;
 
-/// How many that cannot be read are passed over.
+/// How many unreadable snapshots are skipped before the search ends.
 const UNREADABLE_MAX: usize = 5;
 
-/// What was found, and what was passed over, each in one line.
+/// The result, and one line for each snapshot that was skipped.
 #[derive(Debug)]
 pub struct Looked<T> {
     pub found: Option<(RunId, T)>,
@@ -49,7 +49,7 @@ impl<T> Default for Looked<T> {
     }
 }
 
-/// The newest snapshot that can be read, collected by `take` from what `begin` gives.
+/// The newest readable snapshot: `begin` makes the collection, `take` adds each line to it.
 pub(super) async fn newest<T>(
     records: &Records<'_>,
     begin: impl Fn() -> T,
@@ -59,7 +59,7 @@ pub(super) async fn newest<T>(
 }
 
 impl Records<'_> {
-    /// The newest snapshot that can be read: the lines that `keep` wants.
+    /// The newest readable snapshot, with the lines that `keep` selects.
     pub async fn snapshot(
         &self,
         keep: impl Fn(&Line) -> bool,
@@ -68,7 +68,7 @@ impl Records<'_> {
             .await
     }
 
-    /// The newest one that was made at or before `at` (epoch seconds); the oldest, if all are newer.
+    /// The newest snapshot made at or before `at` (epoch seconds), or the oldest if all are newer.
     pub async fn snapshot_at(&self, at: i64) -> Result<Looked<Snapshot>, RunError> {
         let all = |_: &Line| true;
         let is_old = |past: &Past| past.run.facts().ended.is_some_and(|ended| ended <= at);
@@ -96,7 +96,7 @@ impl Records<'_> {
         })
     }
 
-    /// R43: from the newest snapshot, compared with what was at `since` (epoch seconds).
+    /// R43: the review from the newest snapshot, compared with the one at `since` (epoch seconds).
     pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
         let looked = self.snapshot(is_no_decision).await?;
         let Some((_, now)) = looked.found else {
@@ -124,7 +124,8 @@ impl Records<'_> {
         })
     }
 
-    /// R40: from the newest snapshot, with what was passed over; `None` before the first one.
+    /// R40: the explanation from the newest snapshot, and which snapshots were skipped; `None` before the first
+    /// snapshot.
     pub async fn explained(
         &self,
         address: &SmtpAddress,
@@ -186,7 +187,7 @@ impl Records<'_> {
         }
     }
 
-    /// Runs that may have one, the newest first.
+    /// Runs that may have a snapshot, newest first.
     async fn with_snapshots(&self, limit: usize) -> Result<Vec<Past>, RunError> {
         let runs = self.past(limit).await?.runs.into_iter();
         Ok(runs

@@ -1,8 +1,8 @@
-//! The wish that a process ends soon: what is in flight comes to its end, and nothing more begins (R34).
+//! The request that a process ends soon: work in flight completes, and nothing new begins (R34).
 
 use tokio::sync::watch;
 
-/// Cheap to clone; all clones hear of it.
+/// Cheap to clone; all clones share the request.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Sender<bool>);
 
@@ -21,11 +21,11 @@ impl Stop {
         *self.0.borrow()
     }
 
-    /// Ends when it is requested.
+    /// Completes when the stop is requested.
     pub async fn requested(&self) {
         let mut wish = self.0.subscribe();
         if wish.wait_for(|requested| *requested).await.is_err() {
-            // The sender is ours: it cannot be gone.
+            // The sender is part of `self`, so it still exists here.
             std::future::pending::<()>().await;
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     state::{RunId, State, StateError},
 };
 
-/// What a run did, or may have done.
+/// Reads what a run did, or may have done, from its journal.
 pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
     let no_record = |cause: String| RunError::NoRecord {
         run: run.clone(),
@@ -44,14 +44,14 @@ pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
     })
 }
 
-/// What the state lacks of a run that says itself what it did.
+/// What the state lacks about a run whose report says that it wrote; `None` if nothing is missing.
 fn lost(run: &RunSummary, plans: &[(PlanRecord, Vec<Entry>)]) -> Option<&'static str> {
     let has_written = run.state == RunState::Ended && run.may_have_written();
     let has_entries = || plans.iter().any(|(_, entries)| !entries.is_empty());
     match run.outcome {
         _ if !has_written => None,
         _ if plans.is_empty() => Some("plan"),
-        // What Zivver showed may be all that is known of it.
+        // For these runs, what Zivver shows may be the only record.
         RunOutcome::Failed | RunOutcome::Open => None,
         RunOutcome::InSync
         | RunOutcome::Done
@@ -61,7 +61,7 @@ fn lost(run: &RunSummary, plans: &[(PlanRecord, Vec<Entry>)]) -> Option<&'static
     }
 }
 
-/// Where the journal is silent the run was stopped in the middle: whether it was done, Zivver shows.
+/// If the journal has no entry, the run was interrupted: only Zivver shows whether the action was made.
 fn deed(planned: PlannedAction, entry: Option<&Entry>) -> Option<Deed> {
     let created = entry.and_then(|entry| entry.created.clone());
     match entry.map(|entry| entry.outcome) {

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// The newest runs that the page of an account looks at.
+/// How many of the newest runs are searched for the history on an account's page.
 const HISTORY_RUNS: usize = 100;
 
 pub(super) async fn access(
@@ -54,8 +54,8 @@ pub(super) async fn access(
     })
 }
 
-/// R40, R42: what both sides say of an address, or where they cannot be read what the last snapshot says; for a page also
-/// what happened to it.
+/// R40, R42: the explanation of an address from both sides, or from the last snapshot if they cannot be read. For HTML
+/// also the history of the account.
 pub(super) async fn account(
     engine: &Engine,
     address: &SmtpAddress,
@@ -94,7 +94,7 @@ async fn before(engine: &Engine, address: &SmtpAddress, error: &RunError) -> Opt
     Some(explanation)
 }
 
-/// One page of rows, if one is asked for.
+/// The requested page of rows, or all rows.
 fn json(mut review: Review, page: Option<usize>) -> Response {
     let Some(page) = page else {
         return Response::json(200, &review);

@@ -1,4 +1,4 @@
-//! What the host hears (`docs/specs/functions-host.md`, "2. Wire protocol").
+//! The answer to the host (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use axum::{
     body::Body,
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Message, Response};
 
-/// The end of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub enum Answer {
     Success(Success),
-    /// The invocation turns red and, for a queue message, is tried again. The host throws away all we could say, so
-    /// the cause is logged as an ERROR line when this is answered.
+    /// The invocation counts as failed, and a queue message is delivered again. The host ignores the body of such an
+    /// answer, so the cause is logged as an ERROR line.
     Failure {
         cause: String,
     },
@@ -21,9 +21,9 @@ pub enum Answer {
 
 #[derive(Debug, Default)]
 pub struct Success {
-    /// What the caller gets; for the HTTP trigger only, and always there.
+    /// The response to the caller: always set for the HTTP trigger, never for the others.
     pub response: Option<Response>,
-    /// Put into the queue before the caller hears anything.
+    /// Messages that are put into the queue before the caller gets the response.
     pub next: Vec<Message>,
 }
 
@@ -37,8 +37,8 @@ impl From<Response> for Answer {
 }
 
 impl Success {
-    /// Always an object; `next` always a list of texts, since the host re-formats or decodes every other form (2.7). Without
-    /// `Logs`: what was logged is on the console, and the host stores each line of both.
+    /// Always an object, with `next` as a list of strings, since the host re-formats or decodes every other form (2.7).
+    /// There is no `Logs`: log lines go to the console, and the host would store them twice.
     pub(super) fn to_json(&self) -> Value {
         let next: Vec<String> = self.next.iter().map(Message::to_text).collect();
         let mut outputs = Map::new();
@@ -50,7 +50,7 @@ impl Success {
     }
 }
 
-/// Status and headers as texts and the body serialised: the host would indent an object (2.6).
+/// Status and headers as strings and the body serialised, since the host would indent an object (2.6).
 fn res(response: &Response) -> Value {
     let headers: Map<String, Value> = response
         .headers
@@ -64,7 +64,7 @@ fn res(response: &Response) -> Value {
     })
 }
 
-/// Only what a header may hold: the host fails the whole invocation over one control character.
+/// Replaces characters that a header must not contain: one control character makes the host fail the invocation.
 fn header_text(text: &str) -> String {
     text.chars()
         .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
@@ -72,7 +72,7 @@ fn header_text(text: &str) -> String {
 }
 
 impl Answer {
-    /// As `HEAD` is answered (RFC 9110 section 9.3.2).
+    /// The answer to a `HEAD` request (RFC 9110 section 9.3.2).
     pub(super) fn without_content(mut self) -> Self {
         if let Self::Success(Success {
             response: Some(response),
@@ -84,7 +84,7 @@ impl Answer {
         self
     }
 
-    /// The HTTP answer to the host: 200 with the right type, or 500.
+    /// The HTTP response to the host: 200 with the content type that it expects, or 500.
     pub(super) fn into_http(self) -> axum::response::Response {
         let (status, body) = match self {
             Self::Success(success) => (StatusCode::OK, success.to_json()),

@@ -1,4 +1,4 @@
-//! What a caller wants: the HTTP interface of `/api/SyncHttp…`, read from a [`Request`] without touching anything.
+//! The HTTP interface of `/api/SyncHttp…`: parses a [`Request`] into a call, without I/O.
 
 mod access;
 mod body;
@@ -11,7 +11,7 @@ pub use format::Format;
 use super::{Problem, ProblemKind, Request};
 use crate::state::RunId;
 
-/// One call, checked as far as that goes without state.
+/// One call, checked as far as possible without the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiCall {
     /// `POST /` or `/runs`
@@ -30,7 +30,7 @@ pub enum ApiCall {
     Rejections { format: Format },
     /// `POST /rejections` (R47)
     Reject(RejectionBody),
-    /// `GET /accounts/{address}` (R40); the address as it was written.
+    /// `GET /accounts/{address}` (R40); `address` as the caller wrote it, not parsed.
     Account { address: String, format: Format },
     /// `GET /access` (R43)
     Access(AccessQuery),
@@ -40,7 +40,7 @@ pub enum ApiCall {
     Check { format: Format },
 }
 
-/// What stands at a path, whatever the method.
+/// The resource at a path, independent of the method.
 enum Resource<'a> {
     Root,
     Runs,
@@ -67,7 +67,7 @@ impl ApiCall {
                 StartBody::parse(body::json(request)?).map(Self::Start)
             }
             (Resource::Root, "GET") => {
-                // The dashboard's field for an address comes as `account`.
+                // The search field of the dashboard sends an address as `account`.
                 let format = format(&["format", "account"], &[Format::Json, Format::Html])?;
                 Ok(Self::Index { format })
             }
@@ -123,7 +123,7 @@ impl ApiCall {
     }
 }
 
-/// Fixed words in any case, as the host's own routes.
+/// Fixed segments match in any letter case, like the host's own routes.
 fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
     let is = |segment: &str, word: &str| segment.eq_ignore_ascii_case(word);
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -151,7 +151,7 @@ fn resource(segments: &[String]) -> Result<Resource<'_>, Problem> {
     }
 }
 
-/// A parameter that means nothing here is a mistake of the caller, such as `?mode=apply`.
+/// An unknown parameter, such as `?mode=apply`, is refused, since it is probably a mistake.
 fn check_query(request: &Request, known: &[&str]) -> Result<(), Problem> {
     let mut names = request.query.keys();
     let Some(unknown) = names.find(|name| !known.contains(&name.as_str())) else {
@@ -167,7 +167,7 @@ fn check_query(request: &Request, known: &[&str]) -> Result<(), Problem> {
     Err(Problem::new(ProblemKind::BadQuery, detail))
 }
 
-/// What cannot be a run's id names no run, and never reaches state as part of an object's name.
+/// A text that is not a run id is refused here, so that it never becomes part of an object name in the state.
 fn known_shape(id: &str) -> Result<RunId, Problem> {
     RunId::parse(id).ok_or_else(|| {
         Problem::new(

@@ -1,4 +1,4 @@
-//! What the three functions do: from an invocation to a run and to the answer that the host and the caller hear.
+//! The three functions: from an invocation to a run, and to the answers for the host and the caller.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,20 +29,20 @@ use crate::{
     state::RunId,
 };
 
-/// The newest runs that the history shows.
+/// How many runs the history shows.
 const RUNS_SHOWN: usize = 100;
 
-/// How late a failed message is answered, together with the 30 s of `visibilityTimeout` in `host.json`.
+/// Delay of the answer to a failed message; the 30 s of `visibilityTimeout` in `host.json` follow.
 const ANSWERED_AFTER: Duration = Duration::from_secs(3 * 60 + 30);
 
-/// The application behind the listener. Settings that cannot be used fail each call, and keep the process alive: three
+/// The application behind the listener. With invalid settings each call fails, but the process keeps running: three
 /// exits would stop the host (`docs/specs/functions-host.md`, "1.5 Exit codes and restarts").
 #[derive(Debug, Clone)]
 pub struct App {
     engine: Arc<Result<Engine, SettingsError>>,
 }
 
-/// Why an invocation failed, and whether the next try would fail too.
+/// The cause of a failed invocation, and whether the next try would fail too.
 pub(super) struct InvocationFailure {
     pub(super) cause: String,
     pub(super) is_final: bool,
@@ -73,7 +73,7 @@ struct Index {
     version: &'static str,
     perform_sync: String,
     links: BTreeMap<&'static str, String>,
-    /// With parameters in braces (RFC 6570).
+    /// URI templates with parameters in braces (RFC 6570).
     templates: BTreeMap<&'static str, String>,
 }
 
@@ -96,7 +96,7 @@ impl App {
             (Ok(engine), Trigger::Http(request)) => Box::pin(http(engine, request)).await,
             (Err(error), Trigger::Http(request)) => call_without_settings(request, error),
             (Ok(engine), Trigger::Queue(message)) => Box::pin(queue(engine, message)).await,
-            // The run stays in state; a message that waits for settings would only go to the poison queue.
+            // The run stays in state. To wait here for valid settings would only move the message to the poison queue.
             (Err(error), Trigger::Queue(message)) => {
                 tracing::error!(run = %message.run, "cannot continue a queued run: {error}");
                 Answer::Failure {
@@ -134,19 +134,19 @@ pub(super) fn request_of(id: RunId, summary: RunSummary) -> RunRequest {
     }
 }
 
-/// Logs what came of a run that was recorded. The host gets a message where work is left.
+/// Logs the result of a run, and returns a queue message if the run continues.
 pub(super) fn ended(engine: &Engine, report: &Report) -> Success {
     let line = report.summary_line();
     let unknown = report.unknown_accounts.len();
     if unknown > 0 {
-        // The error names addresses.
+        // The error contains addresses, so it is not logged.
         tracing::warn!(
             "{line}: no mailbox and no account has {unknown} of the named addresses (R39)"
         );
     } else if let Some(error) = &report.error {
         tracing::error!("{line}: {error}");
     } else {
-        // R28: what the alert on missing successes looks for, and which figures stay until the next complete run.
+        // R28: the alert on missing successes reads these fields of the log line.
         let run = Run::from(report);
         let setting = engine.settings().perform_sync;
         let (success, fresh) = (run.is_success(setting), run.is_fresh(setting));
@@ -169,8 +169,8 @@ fn next(report: &Report) -> Vec<Message> {
     .collect()
 }
 
-/// A queued run, or the continuation of one. The host delivers a message five times in all; a failure that may be over
-/// later is answered late, so that the deliveries outlast a service that is away for 15 minutes.
+/// Runs or continues a queued run. The host delivers a message five times. A failure that may be temporary is answered
+/// with a delay, so that the deliveries span an outage of 15 minutes.
 async fn queue(engine: &Engine, message: &Message) -> Answer {
     let began = Instant::now();
     match delivered(engine, message).await {
@@ -188,7 +188,7 @@ async fn queue(engine: &Engine, message: &Message) -> Answer {
     }
 }
 
-/// Waits for the lock inside the invocation, then hands itself on.
+/// Waits for the lock within the invocation. If the lock is still held, returns the message to the queue.
 async fn delivered(engine: &Engine, message: &Message) -> Result<Success, InvocationFailure> {
     tracing::Span::current().record("run", message.run.as_str());
     let Some(summary) = engine.summary(&message.run).await? else {
@@ -202,12 +202,12 @@ async fn delivered(engine: &Engine, message: &Message) -> Result<Success, Invoca
     let budget = engine.settings().time_budget;
     let request = RunRequest {
         time_budget: Some(budget),
-        // An invocation that gets the lock late still has time to work.
+        // The other half of the budget remains for work.
         patience: budget / 2,
         ..request_of(message.run.clone(), summary)
     };
     match engine.run_recorded(&request).await {
-        // Nobody starts a run of the schedule again by hand.
+        // The failure makes the host deliver the message again, since no person restarts a run of the schedule.
         Ok(report)
             if report.trigger == StartedBy::Timer
                 && report.outcome == RunOutcome::Failed
@@ -282,7 +282,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         .into()
 }
 
-/// In the form that the caller reads.
+/// The problem in the format that the caller reads.
 fn refused(problem: Problem, request: &Request) -> Response {
     if Format::is_for_browser(request) {
         views::refused(problem, &request.base)
@@ -291,7 +291,7 @@ fn refused(problem: Problem, request: &Request) -> Response {
     }
 }
 
-/// What a person started on the dashboard: always queued, and answered with a page.
+/// A form of the dashboard: a run is always queued, and the answer is a page.
 async fn posted_form(engine: &Engine, caller: &Caller, request: &Request) -> Answer {
     match done_by_form(engine, caller, request).await {
         Ok(success) => success.into(),

@@ -1,8 +1,8 @@
-//! R41: who makes an HTTP call, and what they may do.
+//! R41: the caller of an HTTP call, and what the caller may do.
 //!
-//! App Service authentication takes `X-MS-CLIENT-PRINCIPAL…` off every request from outside and sets them itself, but only
-//! where it is on. `WEBSITE_AUTH_ENABLED`, which the platform sets, says whether it is; otherwise these headers are what
-//! any caller has written, and count for nothing (`docs/specs/functions-host.md`, "2.3 HTTP trigger request").
+//! App Service authentication removes `X-MS-CLIENT-PRINCIPAL…` from every external request and sets these headers
+//! itself, but only if it is on. The platform sets `WEBSITE_AUTH_ENABLED` to say so. Otherwise any caller can send
+//! these headers, so they are ignored (`docs/specs/functions-host.md`, "2.3 HTTP trigger request").
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -13,13 +13,13 @@ use crate::{
     settings::Settings,
 };
 
-/// Types of claims that hold app roles, besides the one that the principal names.
+/// Claim types of app roles, in addition to the one that the principal names.
 const ROLES: [&str; 2] = [
     "roles",
     "http://schemas.microsoft.com/ws/2008/06/identity/claims/role",
 ];
 
-/// Types of claims that hold the object id.
+/// Claim types of the object id.
 const OBJECT_IDS: [&str; 2] = [
     "oid",
     "http://schemas.microsoft.com/identity/claims/objectidentifier",
@@ -31,7 +31,7 @@ pub(super) struct Caller {
     pub(super) role: Role,
 }
 
-/// `X-MS-CLIENT-PRINCIPAL`, in Base64.
+/// The decoded JSON of `X-MS-CLIENT-PRINCIPAL`, which is in Base64.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ClientPrincipal {
@@ -47,7 +47,7 @@ struct Claim {
 }
 
 impl ClientPrincipal {
-    /// What cannot be read has no claims, and so no role.
+    /// An invalid header gives a principal without claims, and so without a role.
     fn read(header: Option<&str>) -> Self {
         let json = header.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
         let principal = json.and_then(|json| serde_json::from_slice(&json).ok());
@@ -61,7 +61,7 @@ impl ClientPrincipal {
         of_type.map(|claim| claim.val.as_str())
     }
 
-    /// Without an app role a person may look.
+    /// A caller without an app role is a reader.
     fn role(&self) -> Role {
         let roles = self.values(&ROLES, &self.role_typ);
         roles.filter_map(Role::named).max().unwrap_or(Role::Reader)
@@ -80,7 +80,7 @@ impl Caller {
         })
     }
 
-    /// The role that the call needs (R41).
+    /// Refuses the call if the caller does not have the role that it needs (R41).
     pub(super) fn permit(&self, call: &ApiCall) -> Result<(), Problem> {
         let needed = needed(call);
         if self.role >= needed {
@@ -111,7 +111,7 @@ fn signed_in(request: &Request) -> Option<Caller> {
     let principal = ClientPrincipal::read(encoded);
     let name = name.or_else(|| principal.values(&[], &principal.name_typ).next());
     let id = id.or_else(|| principal.values(&OBJECT_IDS, "oid").next());
-    // A program has an object id and no name.
+    // A signed-in program has an object id but no name.
     let name = name.or(id)?;
     Some(Caller {
         actor: Actor::signed_in(name, id),

@@ -1,4 +1,4 @@
-//! The page at `/api/SyncHttp`: how things stand, what happened lately, and the few things that a person starts.
+//! The dashboard at `/api/SyncHttp`: the current state, the last runs, and the actions that a person can start.
 
 mod forms;
 mod live;
@@ -32,10 +32,10 @@ use crate::{
 pub(super) use forms::Ways;
 pub(super) use live::live;
 
-/// Runs in the table of the history.
+/// How many runs the history table shows.
 const RUNS: usize = 10;
 
-/// Everything that the page shows.
+/// The data of the page.
 #[derive(Debug)]
 pub(super) struct Dashboard<'a> {
     pub(super) ways: Ways<'a>,
@@ -44,7 +44,7 @@ pub(super) struct Dashboard<'a> {
     pub(super) complete: Option<&'a Complete>,
     pub(super) outlook: Outlook,
     pub(super) settings: &'a Settings,
-    /// When the timer starts, as the host was told.
+    /// The settings of the host that determine when the timer starts.
     pub(super) host: &'a Host,
     pub(super) now: jiff::Timestamp,
     /// R41
@@ -84,7 +84,7 @@ impl Dashboard<'_> {
         views::page(200, frame.around(&content))
     }
 
-    /// The answer to the question with which one opens the page.
+    /// The overall status, at the top of the page.
     fn status(&self) -> Markup {
         let health = self.health;
         let has_problems = !health.problems.is_empty();
@@ -112,7 +112,7 @@ impl Dashboard<'_> {
         }
     }
 
-    /// R28: the figures of the last complete run, from when they are, and what happened since.
+    /// R28: the figures of the last complete run, its time, and the later runs.
     fn figures(&self) -> Markup {
         let Some(complete) = self.complete else {
             return Markup::default();
@@ -133,7 +133,7 @@ impl Dashboard<'_> {
         }
     }
 
-    /// What the timer will do, by `PERFORM_SYNC`, and when.
+    /// What the next tick does according to `PERFORM_SYNC`, and when.
     fn next_tick(&self) -> Markup {
         let what = match self.ways.perform_sync.timer_mode() {
             Mode::Preview => "a preview: it writes nothing to Zivver",
@@ -287,7 +287,7 @@ fn in_words(standing: Standing) -> (Tone, &'static str, &'static str) {
     }
 }
 
-/// In the largest unit that fits.
+/// The age in the largest unit that fits.
 fn ago(age_s: i64) -> String {
     let age_s = u64::try_from(age_s).unwrap_or_default();
     match age_s {
@@ -298,7 +298,7 @@ fn ago(age_s: i64) -> String {
     }
 }
 
-/// What a run asks people to look at; each line links to its place in the report.
+/// What in a report needs a person; each line links to its place in the report.
 fn attention(report: &Report, base: &str) -> Markup {
     let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
     let notes = report.skipped.iter();

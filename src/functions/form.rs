@@ -1,8 +1,8 @@
-//! Posts of the dashboard's forms: `application/x-www-form-urlencoded` with a token from the page, turned into the JSON
-//! body of the same call.
+//! Forms of the dashboard: `application/x-www-form-urlencoded` with a token from the page, converted to the JSON body
+//! of the same call.
 //!
-//! A browser posts a form of any site to any other. The function key alone stops that where it stands in a header; for a
-//! front end that signs people in by cookie, and for keys in addresses, the token proves that the form is ours.
+//! A browser lets any site post a form to any other. A function key in a header prevents this by itself; for a front
+//! end with sign-in by cookie, and for keys in addresses, the token proves that the form comes from this dashboard.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 
 use super::{Format, Problem, ProblemKind, Request};
 
-/// How long a page may lie open before its forms are refused.
+/// Maximum age of a page whose forms are accepted.
 const TOKEN_AGE_MAX_S: i64 = 3600;
 
-/// How a field for a setting begins (R46).
+/// Prefix of the form fields for settings (R46).
 pub(super) const SETTING: &str = "settings.";
 
-/// What tokens are made with: one for each state, so that all instances know each other's pages.
+/// The key that signs tokens. It is stored in the state, so that all instances accept each other's pages.
 #[derive(Debug, Clone)]
 pub(super) struct FormKey(hmac::Key);
 
@@ -25,7 +25,7 @@ impl FormKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
     }
 
-    /// `now` in epoch seconds.
+    /// A token made at `now` (epoch seconds).
     pub(super) fn token(&self, now: i64) -> String {
         let now = now.to_string();
         let tag = hmac::sign(&self.0, now.as_bytes());
@@ -46,8 +46,8 @@ impl FormKey {
     }
 }
 
-/// A form of a page: by its type, and by its token or its reader. Some clients give that type to any body, so JSON is none:
-/// its type is refused later, with the way out.
+/// Whether the request is a form of the dashboard: by its content type, and by a token or a browser. Some clients send
+/// this content type with any body, so a body of JSON is not a form; it is refused later with advice on the right type.
 pub(super) fn is_form(request: &Request) -> bool {
     let media = request
         .header("content-type")
@@ -69,7 +69,7 @@ fn has_token(body: &str) -> bool {
     url::form_urlencoded::parse(body.as_bytes()).any(|(name, _)| name == "token")
 }
 
-/// A browser says whose page makes it call; other clients say nothing.
+/// Refuses a post from a page of another site. Browsers send `Sec-Fetch-Site`; other clients do not.
 pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
     let other = request.header("sec-fetch-site").is_some_and(|site| {
         let own = ["same-origin", "none"];
@@ -84,7 +84,7 @@ pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The same call with a JSON body, once the token was accepted.
+/// The same call with a JSON body. Fails if the token is not accepted.
 pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Request, Problem> {
     let mut members = Map::new();
     let mut accepted = false;
@@ -124,7 +124,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
                     settings.insert(setting.to_owned(), value.into());
                 }
             }
-            // What the browser had to have ticked before it sent the form.
+            // The checkbox that the browser requires before it sends the form.
             "sure" => {}
             other => {
                 let other: String = other.chars().take(40).collect();
@@ -143,7 +143,7 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
     }
     let segments = button.press(&mut members, selected, &request.segments)?;
     let mut headers = request.headers.clone();
-    // The token proves more than an origin does, also behind a proxy that gives the call another host.
+    // The token proves more than the origin does, and the origin is wrong behind a proxy that changes the host.
     headers.remove("origin");
     headers.insert("content-type".into(), "application/json".into());
     Ok(Request {
@@ -154,14 +154,14 @@ pub(super) fn to_json(request: &Request, key: &FormKey, now: i64) -> Result<Requ
     })
 }
 
-/// Which of its buttons sent the form of a held set (R27, R47).
+/// The button that sent the form of a held set (R27, R47).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Button {
-    /// For all changes, or of another form.
+    /// The button for all changes, or a form without such buttons.
     #[default]
     All,
     ApproveSelected,
-    /// Nothing else is made.
+    /// Approve the selected changes, and make no others.
     ApproveOnly,
     RejectSelected,
 }
@@ -180,7 +180,7 @@ impl Button {
         }
     }
 
-    /// Completes the body, and gives the path that it is for.
+    /// Completes the body, and returns the path of the call.
     fn press(
         self,
         members: &mut Map<String, Value>,

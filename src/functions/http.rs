@@ -1,10 +1,11 @@
-//! An HTTP call as the host's HTTP trigger carries it, and the answer that the caller gets.
+//! An HTTP call as it is in the host's HTTP trigger, and the response to the caller.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-/// Headers and query parameters that authenticate: they never enter a [`Request`], so nothing can log them.
+/// Headers and query parameters that contain credentials. They are removed before a [`Request`] is made, so they cannot
+/// be logged.
 const CREDENTIAL_HEADERS: [&str; 4] = [
     "x-functions-key",
     "authorization",
@@ -14,28 +15,28 @@ const CREDENTIAL_HEADERS: [&str; 4] = [
 const KEY_CLAIM: &str = "http://schemas.microsoft.com/2017/07/functions/claims/keyid";
 const CREDENTIAL_QUERY: &str = "code";
 
-/// What the caller sent, without credentials. `Debug` shows its outline only: paths hold mail addresses.
+/// The request of the caller, without credentials. `Debug` shows only an outline, since paths contain mail addresses.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// In upper case.
     pub method: String,
-    /// What follows `/api/SyncHttp`, split at slashes and decoded.
+    /// The path after `/api/SyncHttp`, split at slashes and decoded.
     pub segments: Vec<String>,
-    /// Names in lower case; a repeated parameter is comma-joined, as the host does it.
+    /// Names in lower case; the values of a repeated parameter are joined by commas, as the host does.
     pub query: BTreeMap<String, String>,
-    /// Names in lower case, several values comma-joined.
+    /// Names in lower case; several values are joined by commas.
     pub headers: BTreeMap<String, String>,
-    /// `None` where the caller sent nothing but white space.
+    /// `None` if the caller sent nothing or only white space.
     pub body: Option<String>,
-    /// The name of the function key that was given, from the host's `Identities`.
+    /// The name of the function key that the caller used, from the host's `Identities`.
     pub key: Option<String>,
-    /// The path of the bare route, `/api/SyncHttp` unless the app has another prefix; for links and `Location`.
+    /// The path of the function for links and `Location`: `/api/SyncHttp`, unless the app has another prefix.
     pub base: String,
 }
 
 impl Request {
-    /// Reads `Data.req` (`docs/specs/functions-host.md`, "2.3 HTTP trigger request"). Whatever is missing or of another
-    /// type is taken as absent.
+    /// Reads `Data.req` (`docs/specs/functions-host.md`, "2.3 HTTP trigger request"). A member that is missing or has
+    /// another type counts as absent.
     pub(super) fn from_trigger(req: &Value) -> Self {
         let mut headers = texts(member(req, "Headers"));
         headers.retain(|name, _| !CREDENTIAL_HEADERS.contains(&name.as_str()));
@@ -58,7 +59,7 @@ impl Request {
         }
     }
 
-    /// Makes a `HEAD` the `GET` that it asks about (RFC 9110 section 9.3.2), and says whether it was one.
+    /// Changes a `HEAD` request to `GET` (RFC 9110 section 9.3.2), and returns whether it was one.
     pub(super) fn take_head(&mut self) -> bool {
         let is_head = self.method == "HEAD";
         if is_head {
@@ -85,7 +86,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A member by its name in any case: `PascalCase` is what today's host writes.
+/// A member by its name in any letter case; current hosts write `PascalCase`.
 pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
     object.get(name).or_else(|| {
@@ -96,7 +97,7 @@ pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     })
 }
 
-/// The claim that names a key, of the host's own identity alone: others come from a sign-in
+/// The name of the function key, from the host's own identity only: other identities come from a sign-in
 /// (`docs/specs/functions-host.md`, "2.3 HTTP trigger request").
 fn key(identities: &Value) -> Option<String> {
     let text = |value: &Value, name| member(value, name)?.as_str().map(str::to_owned);
@@ -110,7 +111,7 @@ fn key(identities: &Value) -> Option<String> {
     })
 }
 
-/// Name → text, from members that hold a text, a number, a boolean or a list of such.
+/// A map from name to text. Values can be texts, numbers, booleans or lists of these.
 fn texts(object: Option<&Value>) -> BTreeMap<String, String> {
     let members = object.and_then(Value::as_object).into_iter().flatten();
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
@@ -139,7 +140,7 @@ fn joined(value: &Value) -> Option<String> {
     }
 }
 
-/// The host decodes everything in a captured path but `%2F`; slashes at the ends mean nothing.
+/// The host decodes everything in the captured path except `%2F`. Slashes at both ends are ignored.
 fn segments(path: &str) -> Vec<String> {
     let path = path.trim_matches('/');
     if path.is_empty() {
@@ -150,8 +151,8 @@ fn segments(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// Always a text from today's host. For `application/octet-stream` and `multipart/*` that is base64, and nothing here takes
-/// those types.
+/// Always a text in current hosts. For `application/octet-stream` and `multipart/*` it is Base64, but no call accepts
+/// these types.
 fn body(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -161,8 +162,8 @@ fn body(value: &Value) -> Option<String> {
     Some(text).filter(|text| !text.trim().is_empty())
 }
 
-/// The path up to and with the function's own segment, as the caller spelled it, with one slash before each segment: two at
-/// its start would make a host of the first.
+/// The path up to the segment of the function, spelled as the caller did, with one slash before each segment: with two
+/// at the beginning, a browser would read the first segment as a host.
 fn base(url: &str) -> String {
     const FUNCTION: &str = "SyncHttp";
     let url = url::Url::parse(url).ok();
@@ -178,17 +179,17 @@ fn base(url: &str) -> String {
     format!("/api/{FUNCTION}")
 }
 
-/// What the caller gets. The body is text of the type that `Content-Type` says.
+/// The response to the caller. The body is text of the type in `Content-Type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// Names in their usual spelling; the host wants one string for each.
+    /// Names in their usual spelling; the host requires one string for each.
     pub headers: BTreeMap<&'static str, String>,
     pub body: String,
 }
 
 impl Response {
-    /// Reports hold mail addresses: no cache keeps them and no browser guesses their type.
+    /// Reports contain mail addresses, so caches must not store them and browsers must not guess their type.
     pub fn new(status: u16, content_type: &str, body: String) -> Self {
         let headers = [
             ("Content-Type", content_type),

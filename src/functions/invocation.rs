@@ -1,14 +1,14 @@
-//! What the host asks: the envelopes of the three triggers (`docs/specs/functions-host.md`, "2. Wire protocol").
+//! Requests of the host: the envelopes of the three triggers (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Request, http::member, message::Misread};
 
-/// One invocation: it ends when it is answered, and nothing works on after that.
+/// One invocation. All work ends before it is answered.
 #[derive(Debug)]
 pub struct Invocation {
-    /// `X-Azure-Functions-InvocationId`, for logs.
+    /// `X-Azure-Functions-InvocationId`, for the log.
     pub id: String,
     pub trigger: Trigger,
 }
@@ -20,24 +20,24 @@ pub enum Trigger {
     Queue(super::Message),
 }
 
-/// Due now. The host's own dates are not read: they may be of year 1, or absent, and decide nothing here.
+/// A tick. The dates that the host sends are not used: they can be missing or in year 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timer {
     pub is_past_due: bool,
-    /// How often the host has tried this occurrence before; 0 without a retry policy.
+    /// How often the host has tried this tick before; 0 without a retry policy.
     pub retry_count: u32,
 }
 
-/// A queue message as delivered.
+/// A delivered queue message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Decoded; empty where the host sent none.
+    /// The decoded text; empty if the host sent none.
     pub text: String,
-    /// A hint for logs: a message member of that name overwrites it.
+    /// For the log only: a message member with the same name overwrites it.
     pub dequeue_count: Option<u32>,
 }
 
-/// A body that no Functions host sends.
+/// A body that a Functions host does not send.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     #[error("it is not the JSON object that a Functions host sends ({0})")]
@@ -53,7 +53,7 @@ struct Envelope {
     metadata: Metadata,
 }
 
-/// Only what is used: `Metadata` repeats the whole message or body of the caller.
+/// Only the members in use: `Metadata` repeats the whole message or request body.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Metadata {
@@ -119,7 +119,7 @@ impl Envelope {
     }
 }
 
-/// The text of a message: double-encoded by today's hosts, else encoded once, or already an object.
+/// The text of a message. Current hosts encode it twice; it can also be encoded once, or be an object.
 fn message_text(value: &Value) -> String {
     match value {
         Value::String(text) => match serde_json::from_str(text) {
@@ -139,7 +139,7 @@ fn is_true(value: &Value) -> bool {
     }
 }
 
-/// A count as a number, or as a text, once or twice encoded.
+/// A count as a number, or as a text that is encoded once or twice.
 fn count(value: &Value) -> Option<u32> {
     match value {
         Value::Number(number) => number.as_u64()?.try_into().ok(),

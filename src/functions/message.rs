@@ -1,20 +1,20 @@
-//! What travels through the queue: an order to work on a run, whose request and progress are in state.
+//! The queue message: it names a run, whose request and progress are in the state.
 
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use crate::state::RunId;
 
-/// `{"v":1,"kind":"run","run":"…","mode":"…"}`. Never a member named `id`, `dequeueCount` or `popReceipt`: the host merges
-/// members into its metadata and they would overwrite its own (`docs/specs/functions-host.md`, "2.4 Queue trigger
-/// request").
+/// `{"v":1,"kind":"run","run":"…","mode":"…"}`. It must not have a member `id`, `dequeueCount` or `popReceipt`: the
+/// host merges members into its metadata, where they would overwrite its own (`docs/specs/functions-host.md`, "2.4
+/// Queue trigger request").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub run: RunId,
     pub mode: Mode,
 }
 
-/// Why a text is not a message for us. It can never become one, so it is not worth a retry.
+/// Why a text is not a valid message. It never becomes valid, so it is not tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     #[error("the queue message is not a JSON object")]
@@ -29,7 +29,7 @@ pub enum MessageError {
     Run,
 }
 
-/// Where a JSON text was not as expected. The parser's own words would repeat what stands there into a log.
+/// The position of an error in a JSON text. The parser's message is not used, since it would copy content into the log.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}, column {column}")]
 pub struct Misread {
@@ -57,10 +57,10 @@ struct Wire<'a> {
 }
 
 impl Message {
-    /// Members that it does not know are ignored: other producers add their own.
+    /// Unknown members are ignored, since other producers may add their own.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
         let shape = |error: serde_json::Error| MessageError::Shape(error.into());
-        // A struct would also be read from a JSON array, by position.
+        // serde would also parse a struct from a JSON array.
         if !text.trim_start().starts_with('{') {
             return Err(MessageError::NoObject);
         }
@@ -77,7 +77,7 @@ impl Message {
         })
     }
 
-    /// One compact JSON text.
+    /// The message as compact JSON.
     pub fn to_text(&self) -> String {
         let wire = Wire {
             v: 1,

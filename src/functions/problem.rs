@@ -1,52 +1,52 @@
-//! How a caller is refused: `application/problem+json` (RFC 9457) with a stable `type`.
+//! Refused calls: `application/problem+json` (RFC 9457) with a stable `type`.
 
 use serde_json::{Map, Value};
 
 use super::Response;
 use crate::engine::{RunError, history::Last};
 
-/// The kinds of refusal. Their `type` is part of the interface: clients switch on it.
+/// The kinds of problems. Their `type` is part of the interface, since clients depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
     BadBody,
     UnknownMember,
     WaitOutOfRange,
     BadQuery,
-    /// R27: codes approve what an apply would hold; in a preview they mean nothing.
+    /// R27: approval codes are only for an apply.
     ApprovalInPreview,
-    /// R28: `PERFORM_SYNC` does not let this caller write.
+    /// R28: `PERFORM_SYNC` does not permit an apply by this caller.
     ApplyForbidden,
-    /// R41: the caller's role does not permit it.
+    /// R41: the caller does not have the required role.
     RoleMissing,
-    /// R41: `FOUR_EYES` wants another person, or a signed-in one.
+    /// R41: `FOUR_EYES` requires another person, or a signed-in one.
     FourEyes,
-    /// A form of the dashboard without a token of its page, or with an old one.
+    /// A form of the dashboard with a missing, invalid or expired token.
     FormExpired,
-    /// A page of another site made its browser send this.
+    /// A page of another site made its browser send this request.
     CrossSite,
     UnknownPath,
     UnknownRun,
-    /// R39: no mailbox and no account has an address that the run is for.
+    /// R39: an address that belongs to no mailbox and no account.
     UnknownAccount,
-    /// R46: a preview is asked for under a setting or a value that it cannot take.
+    /// R46: a setting or value that a preview cannot use.
     BadSetting,
     MethodNotAllowed,
-    /// A body that the host does not hand on: sent in chunks, without a length.
+    /// A body in chunks without a length, which the host drops.
     LengthRequired,
-    /// A body that does not say that it is JSON.
+    /// A body without the content type of JSON.
     MediaType,
     LockHeld,
-    /// R27: what the code approved is no longer what is planned.
+    /// R27: the approved changes are no longer planned.
     ApprovalStale,
-    /// R28: a run that is to be applied as a plan shows none.
+    /// R28: the run has no plan that can be applied.
     NoPlan,
-    /// R42: no run has stored one yet.
+    /// R42: no run has stored a snapshot yet.
     NoSnapshot,
-    /// R34: there is nothing to stop.
+    /// R34: the run has already ended.
     HasEnded,
     TooLarge,
     Internal,
-    /// Exchange or Zivver did not answer, or not completely (R1, R14).
+    /// Exchange or Zivver did not answer, or answered incompletely (R1, R14).
     Service,
     Settings,
     State,
@@ -107,7 +107,7 @@ impl ProblemKind {
         }
     }
 
-    /// The last part of the `type`, and the title that says the same in words.
+    /// The last part of the `type`, and a title with the same meaning.
     fn name_and_title(self) -> (&'static str, &'static str) {
         match self {
             Self::BadBody => ("bad-body", "The body is not understood"),
@@ -151,15 +151,15 @@ impl ProblemKind {
     }
 }
 
-/// One refusal. `detail` is for the person who called: what is wrong in this call, and the remedy.
+/// A refused call. `detail` tells the caller what is wrong and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Problem {
     pub kind: ProblemKind,
     pub detail: String,
-    /// More members (RFC 9457 section 3.2), such as who holds the lock.
+    /// Extension members (RFC 9457 section 3.2), such as the holder of the lock.
     pub extensions: Map<String, Value>,
-    /// For 405: what the path takes (RFC 9110 section 15.5.6).
+    /// The value of `Allow` for a 405 (RFC 9110 section 15.5.6).
     allow: Option<&'static str>,
 }
 

@@ -1,4 +1,5 @@
-//! The listener that the host talks to: `GET` says "ready", three `POST`s are the three functions.
+//! The HTTP listener for the host: every `GET` answers that the program is ready, three `POST` paths are the three
+//! functions.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -23,20 +24,21 @@ use super::{
     invocation::{self, EnvelopeError},
 };
 
-/// A start of 256 KiB, escaped, once more in part in the metadata, and the caller's headers twice.
+/// Enough for a request body of 256 KiB: escaped, repeated in part in the metadata, with the caller's headers twice.
 const CALL_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// A message of 64 KiB, escaped twice, and once more in the metadata; a timer has the stack trace of the failure before.
+/// Enough for a message of 64 KiB, escaped twice and repeated in the metadata, and for a timer with the stack trace of
+/// the last failure.
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// How much of a longer invocation is still read, and dropped. The host takes 100 MiB from a caller.
+/// How many bytes of a larger invocation are read and dropped. The host accepts 100 MiB from a caller.
 const DROPPED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// How long invocations may continue after a signal. The next run completes what they leave (R35).
+/// How long invocations may continue after a signal. The next run completes the rest (R35).
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Serves the host until `shutdown` ends, and then until what is in flight ended too, but at most 20 s.
-/// `handle` is the application: one invocation in, one answer out. A panic in it fails its invocation only.
+/// Serves the host until `shutdown` completes, and then at most 20 s more until the invocations in flight have ended.
+/// `handle` is the application: it answers one invocation. A panic in it fails only this invocation.
 pub async fn serve<H, F>(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -57,7 +59,7 @@ where
     let (stopping, stopped) = oneshot::channel();
     let signalled = async move {
         shutdown.await;
-        // The receiver is only gone when the server has already ended.
+        // The receiver is dropped only after the server has ended.
         if stopping.send(()).is_err() {
             tracing::debug!("the server ended before it was asked to");
         }
@@ -85,8 +87,9 @@ where
     }
 }
 
-/// Ends when the process that started this one has ended. A host that is killed leaves its handler behind, and starts
-/// another with a port of its own. Not by `PR_SET_PDEATHSIG`: it reports the end of the thread that started this process.
+/// Completes when the parent process has ended. A host that is killed leaves its handler running, and the next host
+/// starts another one on a different port. `PR_SET_PDEATHSIG` cannot be used: it reports the end of the thread that
+/// started this process.
 pub async fn parent_ended() {
     #[cfg(unix)]
     {
@@ -100,7 +103,7 @@ pub async fn parent_ended() {
     std::future::pending::<()>().await;
 }
 
-/// Ends at SIGINT (Ctrl+C under `func start`) or SIGTERM (containers); the host itself only ever kills.
+/// Completes at SIGINT (Ctrl+C under `func start`) or SIGTERM (containers). The host itself sends SIGKILL only.
 pub async fn shutdown_signal() {
     #[cfg(unix)]
     {
@@ -116,7 +119,7 @@ pub async fn shutdown_signal() {
     never_if_failed(tokio::signal::ctrl_c().await).await;
 }
 
-/// A handler for signals that cannot be installed must not look like a signal.
+/// Never completes if the signal handler could not be installed, since that is not a signal.
 async fn never_if_failed(interrupted: std::io::Result<()>) {
     if let Err(error) = interrupted {
         tracing::warn!(
@@ -127,7 +130,7 @@ async fn never_if_failed(interrupted: std::io::Result<()>) {
     }
 }
 
-/// The function's folder name, and so its path, in the host's exact letter case.
+/// A function. Its name is the name of its folder and its path, in exact letter case.
 #[derive(Clone, Copy)]
 enum Function {
     Timer,
@@ -152,14 +155,14 @@ impl Function {
     }
 }
 
-/// Why an invocation was not read.
+/// Why the body of an invocation was not read.
 enum Unread {
     TooLarge { limit: usize },
     Broken(axum::Error),
 }
 
-/// The bytes of an invocation. What exceeds the limit is read to its end and dropped, since a host that cannot finish sending
-/// does not read the answer.
+/// Reads the body of an invocation. A body larger than the limit is read to its end and dropped, since a host that
+/// cannot finish sending does not read the answer.
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Unread> {
     let announced = body.size_hint().lower();
     let fits = |length: u64| usize::try_from(length).is_ok_and(|length| length <= limit);
@@ -183,13 +186,13 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Unread> {
     }
 }
 
-/// The invocations under way, each in a task of its own: what began is brought to its end, and its lock released, also when
-/// the host hangs up. An invocation that lives in its connection would be dropped between two writes.
+/// The invocations in progress, each in its own task, so that it runs to its end and releases its lock even if the host
+/// closes the connection. A handler that is part of the connection would be dropped between two writes.
 #[derive(Debug, Clone, Default)]
 struct Invocations(Arc<Mutex<JoinSet<()>>>);
 
 impl Invocations {
-    /// What `work` comes to; `None` if it was given up at the end of the grace.
+    /// The result of `work`; `None` if it was cancelled at the end of the grace period.
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -197,7 +200,7 @@ impl Invocations {
         let (sender, ended) = oneshot::channel();
         {
             let mut tasks = self.tasks();
-            while tasks.try_join_next().is_some() {} // They ended long ago.
+            while tasks.try_join_next().is_some() {} // Removes tasks that have ended.
             tasks.spawn(async move {
                 if sender.send(work.await).is_err() {
                     tracing::warn!("the host hung up before the invocation was answered");
@@ -242,7 +245,7 @@ where
         .with_state(Arc::new(handle))
 }
 
-/// Any answer to any GET tells the host that we are up (`docs/specs/functions-host.md`, "1.3 Readiness").
+/// The host treats any answer to any GET as ready (`docs/specs/functions-host.md`, "1.3 Readiness").
 async fn ready(method: Method) -> StatusCode {
     if method == Method::GET || method == Method::HEAD {
         StatusCode::OK
@@ -251,7 +254,7 @@ async fn ready(method: Method) -> StatusCode {
     }
 }
 
-/// Of the highest level, so that the fields are there whatever `LOG_LEVEL` leaves out.
+/// A span of level ERROR, so that every `LOG_LEVEL` keeps its fields.
 fn span(function: Function, id: &str) -> tracing::Span {
     tracing::error_span!(
         "invocation",
@@ -280,7 +283,7 @@ where
             Trigger::Http(request) => request.take_head(),
             Trigger::Timer(_) | Trigger::Queue(_) => false,
         };
-        // The closure is called inside, so that a panic before its first await is caught too.
+        // Called inside the future, so that a panic before its first await is caught too.
         let handled = async { handle(Invocation { id, trigger }).await };
         match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(answer) if is_head => completed(function, answer).without_content(),
@@ -295,7 +298,7 @@ where
     answer
 }
 
-/// The host's id, as far as it is fit for a log line.
+/// The id that the host sent if it is safe in a log line, otherwise a new one.
 fn invocation_id(headers: &HeaderMap) -> String {
     let given = headers
         .get("x-azure-functions-invocationid")
@@ -305,7 +308,7 @@ fn invocation_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }
 
-/// The trigger, or the answer where there is nothing to hand to the application.
+/// Parses the trigger. An error is the answer to an invocation that the application does not get.
 fn read(function: Function, body: &[u8]) -> Result<Trigger, Answer> {
     let refused =
         |error: EnvelopeError| unreadable(function, ProblemKind::BadBody, &error.to_string());
@@ -317,7 +320,8 @@ fn read(function: Function, body: &[u8]) -> Result<Trigger, Answer> {
             Message::parse(&delivery.text)
                 .map(Trigger::Queue)
                 .map_err(|error| {
-                    // It can never succeed: a failure would only send it through five tries into the poison queue.
+                    // An invalid message never becomes valid. A failure would only deliver it five times and then move
+                    // it to the poison queue.
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         dequeue_count = delivery.dequeue_count,
@@ -363,8 +367,8 @@ fn unreadable(function: Function, kind: ProblemKind, why: &str) -> Answer {
     }
 }
 
-/// The HTTP trigger always gets its `res`: without one the host invents a status (`docs/specs/functions-host.md`, "2.6
-/// `Outputs.res`").
+/// Ensures that the HTTP trigger gets its `res`: without one the host makes up a status
+/// (`docs/specs/functions-host.md`, "2.6 `Outputs.res`").
 fn completed(function: Function, answer: Answer) -> Answer {
     match (function, answer) {
         (Function::Http, Answer::Failure { cause }) => {
@@ -379,7 +383,7 @@ fn completed(function: Function, answer: Answer) -> Answer {
     }
 }
 
-/// The panic hook has logged where and why.
+/// The answer after a panic, which the panic hook has already logged.
 fn crashed(function: Function) -> Answer {
     match function {
         Function::Timer | Function::Queue => Answer::Failure {

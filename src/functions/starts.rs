@@ -1,4 +1,4 @@
-//! Runs that a caller starts: from a body to a request, and to the queue or the end of the run.
+//! Runs started by a caller: from the body to a request, which is queued or run immediately.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +22,10 @@ use crate::{
     state::RunId,
 };
 
-/// How long a caller should wait before looking for a queued run.
+/// How long a caller should wait before it asks for a queued run.
 const RETRY_AFTER_S: u64 = 10;
 
-/// R28: a reviewed plan brings the accounts that its preview was for, and whether that was a quick one.
+/// R28: a reviewed plan determines the accounts and the depth of the run.
 pub(super) async fn start(
     engine: &Engine,
     caller: &Caller,
@@ -56,7 +56,7 @@ pub(super) async fn start(
     })
 }
 
-/// R46: checked before the preview is queued.
+/// R46: checked here, before the preview is queued.
 fn other_settings(
     engine: &Engine,
     given: Option<BTreeMap<String, String>>,
@@ -66,7 +66,7 @@ fn other_settings(
     others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
 }
 
-/// R37: only of a run that is known.
+/// R37: the undo of a run, which must be known.
 pub(super) async fn undo(
     engine: &Engine,
     caller: &Caller,
@@ -89,7 +89,7 @@ pub(super) async fn undo(
     })
 }
 
-/// R28: a start that the setting forbids is refused with the reason.
+/// R28: refuses a start that `PERFORM_SYNC` forbids, with the reason.
 pub(super) async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, Problem> {
     engine
         .settings()
@@ -102,7 +102,7 @@ pub(super) async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, 
         .map_err(|error| Problem::from(&error))
 }
 
-/// With `wait` the run works in this invocation, else it is queued, so that the work happens in an invocation of its own.
+/// With `wait` the run works in this invocation. Otherwise it is queued and works in its own invocation.
 pub(super) async fn begin(
     engine: &Engine,
     request: &Request,
@@ -146,7 +146,7 @@ pub(super) async fn begin(
     }
 }
 
-/// R39: nothing was done for a name that means nothing.
+/// R39: the problem for unknown addresses; nothing was done.
 fn unknown_accounts(report: &Report) -> Problem {
     let detail = report.error.clone().unwrap_or_default();
     let accounts = report.unknown_accounts.iter().map(|unknown| {

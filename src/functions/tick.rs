@@ -1,4 +1,4 @@
-//! The schedule: one run for each tick, however often the host tries it (R28, R34).
+//! The timer: one run for each tick, however often the host tries it (R28, R34).
 
 use super::{
     Answer, Message, Success,
@@ -14,22 +14,22 @@ use crate::{
     state::Phase,
 };
 
-/// One try of a tick. The host tries a failed tick again, under the same id (`SyncTimer/function.json`).
+/// One try of a tick. The host repeats a failed tick with the same id (`SyncTimer/function.json`).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Try<'a> {
     pub(super) tick: &'a str,
     pub(super) is_first: bool,
 }
 
-/// A failure makes the host try again, so a try after one that failed for good succeeds and does nothing: what failed is
-/// told once.
+/// Answers a timer invocation. A failure makes the host try again, so a try that follows a final failure succeeds and
+/// does nothing: the failure is reported only once.
 pub(super) async fn timer_invocation(
     engine: Result<&Engine, &SettingsError>,
     this: Try<'_>,
 ) -> Answer {
     let engine = match engine {
         Ok(engine) => engine,
-        // A process has the same settings at each try.
+        // The settings do not change within a process, so the next try fails too.
         Err(_) if !this.is_first => return not_tried_again(NEEDS_A_PERSON).into(),
         Err(error) => {
             return Answer::Failure {
@@ -58,7 +58,7 @@ fn not_tried_again(why: &str) -> Success {
     Success::default()
 }
 
-/// The schedule: continues a run that was cut off or waits, else begins one (R28, R34).
+/// Continues a run that was cut off or is waiting; otherwise starts one (R28, R34).
 async fn tick(engine: &Engine, this: Try<'_>) -> Result<Success, InvocationFailure> {
     engine.note_tick().await;
     let mode = engine.settings().perform_sync.timer_mode();
@@ -73,7 +73,7 @@ async fn tick(engine: &Engine, this: Try<'_>) -> Result<Success, InvocationFailu
         }
         Ok(Tried::Reported(report)) => Ok(ended(engine, &report)),
         Ok(Tried::Answered(success)) => Ok(success),
-        // R28: what could not be recorded as a run is recorded as a tick.
+        // R28: an error that has no run in the history is recorded as a failed tick.
         Err(error) => {
             engine.record_failed_tick(&request, &error).await;
             Err(error.into())
@@ -83,7 +83,7 @@ async fn tick(engine: &Engine, this: Try<'_>) -> Result<Success, InvocationFailu
     ended
 }
 
-/// What a try of a tick came to.
+/// The result of a try.
 enum Tried {
     Reported(Box<Report>),
     /// Nothing was left to do, or another invocation does it.
@@ -116,8 +116,8 @@ async fn run_of_tick(
     }
 }
 
-/// R29: the queue's function waits for the lock. Also a run that was sent before is sent: its message may be lost, and a
-/// second message of a run that has succeeded does nothing.
+/// R29: sends the run to the queue, whose function waits for the lock. A run that is already in the queue is sent
+/// again, since its message may be lost. A second message for a run that has succeeded does nothing.
 async fn hand_over(
     engine: &Engine,
     request: &RunRequest,
@@ -138,16 +138,16 @@ async fn hand_over(
     })
 }
 
-/// What is left for a try of a tick.
+/// What a try still has to do.
 enum Left {
-    /// The run that it continues.
+    /// Continue this run.
     Rest(Box<RunRequest>),
     All,
-    /// With the reason.
+    /// Nothing, for this reason.
     Nothing(&'static str),
 }
 
-/// R28: all tries of a tick make one run.
+/// R28: all tries of a tick belong to one run.
 async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, RunError> {
     let runs = engine.past(20).await?.runs;
     let is_own = |past: &&Past| !this.is_first && past.run.tick.as_deref() == Some(this.tick);
@@ -164,7 +164,7 @@ async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, R
             return Ok(Left::Nothing("its run has ended"));
         }
     }
-    // R45: what a quick run left does not stand for a full one.
+    // R45: an unfinished quick run does not replace a full one.
     let stands_for = |run: &RunSummary| run.depth == Depth::Full || run.depth == depth;
     let mut unfinished = runs.into_iter().filter(|past| is_unfinished(engine, past));
     let unfinished = unfinished.find(|past| stands_for(&past.run));
@@ -173,12 +173,14 @@ async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, R
     }))
 }
 
-/// R34: a run that writes for everybody and was cut off, or that a tick began or handed to the queue (R29), if it has not
-/// ended. It stands for the tick's own run (R28); a preview, an undo, or a run for single accounts does not.
+/// R34: whether the run is an apply for all accounts that has not ended, and was cut off, started by a tick or handed
+/// to the queue (R29). Such a run replaces the tick's own run (R28). A preview, an undo or a run for single accounts
+/// does not.
 fn is_unfinished(engine: &Engine, Past { phase, run, .. }: &Past) -> bool {
     let has_rest = match run.state {
         RunState::Continues => true,
-        // R35: if its process ended, this tick continues it; if it is alive, the queue does where it dies before its end.
+        // R35: if its process has ended, this tick continues the run. If it is alive, the queue message continues the
+        // run if the process ends early.
         RunState::Queued | RunState::Running => run.trigger == StartedBy::Timer,
         RunState::Ended => false,
     };

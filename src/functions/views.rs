@@ -1,4 +1,4 @@
-//! Answers in the form that was asked for: JSON for programs, pages for browsers, CSV for spreadsheets.
+//! Answers in the requested format: JSON for programs, pages for browsers, CSV for spreadsheets.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// A page may do nothing but what it brings along, and no site that it links to learns its address, which may hold a key.
+/// A page can use only its own inline style and script. Sites that it links to do not get its address, which may contain a key.
 pub(super) fn page(status: u16, body: String) -> Response {
     Response::new(status, Format::Html.content_type(), body)
         .with_header("Content-Security-Policy", content_security_policy())
@@ -43,7 +43,7 @@ pub(super) fn download(format: Format, file: &str, body: String) -> Response {
     )
 }
 
-/// `GET /runs/{id}`. `outlook` is how far the run of this process is.
+/// `GET /runs/{id}`. `outlook` is the progress of the run in this process.
 pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Outlook) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
@@ -118,7 +118,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
     ]
 }
 
-/// What a run that did not plan counts is not known.
+/// The count, or `None` if the run did not plan and so did not count.
 fn known(run: &RunSummary, count: u32) -> Option<u32> {
     run.has_planned().then_some(count)
 }
@@ -151,7 +151,7 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
     }
 }
 
-/// The history, each run with a link.
+/// The history as a table with a link to each run.
 pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
     if runs.is_empty() {
         return html! { p { "No run yet." } };
@@ -204,7 +204,7 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
     }
 }
 
-/// What is rejected, or was just rejected or taken back (R47).
+/// Rejections: all of them, or those that a call added or removed (R47).
 pub(super) fn rejections_json(rejections: &[Rejection]) -> Response {
     Response::json(200, &json!({ "rejections": rejections }))
 }
@@ -239,7 +239,7 @@ pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response 
     page(200, frame.around(&content))
 }
 
-/// What came after the last complete run. A later run saw only a part, so it claims nothing of the whole.
+/// The runs after the last complete run. Each saw only a part, so their figures are not shown.
 pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     const SHOWN: usize = 10;
     let links = Links { home: Some(base) };
@@ -262,7 +262,7 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     }
 }
 
-/// A search by name.
+/// The result of a search by name.
 pub(super) fn with_name(name: &str, found: &Found, base: &str) -> Response {
     let status = if found.total == 0 { 404 } else { 200 };
     page(status, html::found(name, found, base))
@@ -337,7 +337,7 @@ fn account_table(explanation: &Explanation) -> String {
     )
 }
 
-/// What would change, what is held, and what the rules say.
+/// Planned changes, held changes, and the rules that decided.
 fn decision_rows(explanation: &Explanation) -> Vec<Vec<String>> {
     let row = |side: &str, address: &str, what: &str, value: &str| {
         [side, address, what, value].map(str::to_owned).to_vec()
@@ -415,7 +415,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
     page(status, frame.around(&content))
 }
 
-/// What a person hears whom a browser brought here, or who posted a form: the same status, in words.
+/// A refused call as a page with the same status.
 pub(super) fn refused(problem: Problem, base: &str) -> Response {
     let (title, detail) = (problem.title(), problem.detail.clone());
     let response = Response::from(problem);
@@ -435,18 +435,18 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
     refused
 }
 
-/// A run was stopped (R34).
+/// The page after a run was stopped (R34).
 pub(super) fn stopping(id: &str, base: &str) -> Response {
     let text = "The run ends within seconds, after what is in flight.";
     to_run(id, base, "stopping", text)
 }
 
-/// The run of a form is queued.
+/// The page after a form has queued a run.
 pub(super) fn queued(id: &str, base: &str) -> Response {
     to_run(id, base, "queued", "The run begins within a minute.")
 }
 
-/// What becomes of a run, and the way to its page, by script or by hand.
+/// A page that says what happens with a run and links to it; the script follows the link.
 fn to_run(id: &str, base: &str, what: &str, text: &str) -> Response {
     let title = format!("Cloud Sync: {what}");
     let frame = Page {

@@ -1,4 +1,4 @@
-//! The words of the access review (R43), and its table.
+//! The texts of the access review (R43), and its table.
 
 use super::{
     csv::{self, Separator},
@@ -17,7 +17,7 @@ pub fn path(through: &[String]) -> String {
     }
 }
 
-/// How the person comes to the mailbox in Exchange, where that is or was known.
+/// The path of the person's access in Exchange, if it is or was known.
 pub fn granted(row: &Row) -> Option<&Granted> {
     match &row.exchange {
         InExchange::Granted(granted) => Some(granted),
@@ -26,7 +26,7 @@ pub fn granted(row: &Row) -> Option<&Granted> {
     }
 }
 
-/// What Exchange says, in a few words.
+/// What Exchange answered, in a few words.
 pub fn exchange(row: &Row) -> String {
     match &row.exchange {
         InExchange::Granted(granted) => path(&granted.through),
@@ -40,7 +40,7 @@ pub fn exchange(row: &Row) -> String {
     }
 }
 
-/// What Zivver says.
+/// What Zivver answered.
 pub fn zivver(row: &Row) -> &'static str {
     match row.zivver {
         InZivver::Delegate { .. } => "yes",
@@ -49,13 +49,13 @@ pub fn zivver(row: &Row) -> &'static str {
     }
 }
 
-/// Why the two sides differ, or what is not known; empty where they agree.
+/// Why the two sides differ, or what is unknown; empty if they agree.
 pub fn remark(row: &Row) -> String {
     match (&row.exchange, &row.zivver) {
         (InExchange::Unknown { reason, .. }, _) => format!("unknown: {reason} (R11)"),
         (InExchange::Granted(granted), InZivver::NoDelegate | InZivver::NoAccount) => {
             match &granted.left_out {
-                // The reason has the rule of its own, if there is one.
+                // A reason that ends with `)` already contains its rule.
                 Some(reason) if reason.ends_with(')') => format!("left out in Zivver: {reason}"),
                 Some(reason) => format!("left out in Zivver: {reason} (R12)"),
                 None => "not in Zivver yet".to_owned(),
@@ -72,7 +72,7 @@ pub fn remark(row: &Row) -> String {
     }
 }
 
-/// When it was first seen, as RFC 3339, and whether it may be older.
+/// The day on which it was first seen, with `or earlier` if it may be older.
 pub fn since_words(since: &Since) -> String {
     let day = since.at.to_string();
     let day = day.split('T').next().unwrap_or_default();
@@ -124,7 +124,7 @@ pub fn coverage(coverage: &Coverage) -> String {
     parts.join("; ")
 }
 
-/// The name of a person, where there is one.
+/// The person of the row; `unknown` if there is none.
 pub fn person(row: &Row) -> Named {
     row.person.clone().unwrap_or_else(|| Named {
         address: "unknown".to_owned(),
@@ -149,7 +149,7 @@ const HEADER: [&str; 14] = [
     "coverage",
 ];
 
-/// A row for each mailbox and person.
+/// CSV with a row for each pair of mailbox and person.
 pub fn table(review: &Review, separator: Separator) -> String {
     let coverage = coverage(&review.coverage);
     let since = |since: Option<&Since>| since.map(since_words).unwrap_or_default();

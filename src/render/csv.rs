@@ -1,5 +1,5 @@
-//! A report as one table (RFC 4180): a row for each fact, told apart by its first column. It begins with a byte order mark,
-//! without which Excel does not read UTF-8.
+//! A report as one table (RFC 4180): one row for each fact, whose kind is in the first column. The table begins with a
+//! byte order mark, since Excel does not read UTF-8 without it.
 
 use std::borrow::Cow;
 
@@ -30,8 +30,8 @@ const HEADER: [&str; 12] = [
     "origin",
 ];
 
-/// What stands between two cells. Excel expects the list separator of its region, which is a semicolon where a comma is in
-/// numbers, as in the Netherlands.
+/// The separator between cells. Excel expects the list separator of its region: a semicolon where numbers have a
+/// decimal comma, as in the Netherlands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Separator {
     #[default]
@@ -39,7 +39,7 @@ pub enum Separator {
     Semicolon,
 }
 
-/// One row, all empty but what is given.
+/// One row; fields that are not set are empty.
 #[derive(Default)]
 struct Row<'a> {
     record: &'a str,
@@ -57,7 +57,7 @@ struct Row<'a> {
     origin: &'a str,
 }
 
-/// Everything that a report tells of single accounts, and below it what it sums up.
+/// A report: rows about single accounts, followed by rows about the whole run.
 pub fn report(report: &Report, separator: Separator) -> String {
     let mut csv = Table::new(&HEADER, separator);
     for action in &report.actions {
@@ -151,7 +151,7 @@ fn compared(csv: &mut Table, [numbers, come, gone]: [&str; 3], with: &Comparison
     }
 }
 
-/// Any table: its header, then its rows.
+/// A table of a header and rows.
 pub fn table<R: AsRef<[String]>>(
     header: &[&str],
     rows: impl IntoIterator<Item = R>,
@@ -164,7 +164,7 @@ pub fn table<R: AsRef<[String]>>(
     csv.into_text()
 }
 
-/// Which run it is, and whose (R41).
+/// Identification of the run, and who started and stopped it (R41).
 fn run(report: &Report) -> [(&'static str, String); 6] {
     let name = |by: Option<&Actor>| by.map(ToString::to_string).unwrap_or_default();
     [
@@ -187,7 +187,7 @@ fn verified(report: &Report) -> &'static str {
     }
 }
 
-/// What is said about the whole run.
+/// Facts about the whole run.
 fn facts(csv: &mut Table, report: &Report) {
     let mut fact = |name: &str, value: &str| {
         Row {
@@ -239,7 +239,7 @@ fn facts(csv: &mut Table, report: &Report) {
     listed(csv, report);
 }
 
-/// Settings and warnings, a row each.
+/// One row for each setting and each warning.
 fn listed(csv: &mut Table, report: &Report) {
     for setting in &report.settings {
         Row {
@@ -272,7 +272,7 @@ fn listed(csv: &mut Table, report: &Report) {
     }
 }
 
-/// A row for each attribute, for each address where it is a list of them, or one for an action without.
+/// One row for each changed attribute, or for each address of a list; one row for an action without changes.
 fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, problems: &str) {
     let (account, kind) = (key(action.account), key(action.kind));
     let rules: Vec<&str> = action.reasons.iter().map(|reason| &*reason.rule).collect();
@@ -340,11 +340,11 @@ impl Row<'_> {
     }
 }
 
-/// Grows in memory, where writing does not fail; each cell is made inert.
+/// A table in memory. Each cell is made inert; writing does not fail.
 struct Table(csv::Writer<Vec<u8>>);
 
 impl Table {
-    /// Every cell is quoted: some spreadsheets also split at `;` where a cell is not.
+    /// Every cell is quoted, since some spreadsheets also split unquoted cells at `;`.
     fn new(header: &[&str], separator: Separator) -> Self {
         let delimiter = match separator {
             Separator::Comma => b',',
@@ -378,8 +378,8 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 const IN_MEMORY: &str = "writing rows of equal length to memory does not fail";
 
-/// A spreadsheet takes a cell that starts so for a formula, and runs it. The full-width forms are taken for their narrow
-/// ones in some languages.
+/// Whether a spreadsheet would run the cell as a formula. In some languages full-width characters count as their narrow
+/// forms.
 fn starts_a_formula(text: &str) -> bool {
     text.trim_start_matches([' ', '\u{a0}', '\u{3000}', '"', '\''])
         .starts_with([
@@ -388,7 +388,7 @@ fn starts_a_formula(text: &str) -> bool {
         || text.starts_with(['\t', '\r', '\n'])
 }
 
-/// The content of a cell. A prefix makes a text of what would be a formula.
+/// The content of a cell. A prefix turns a formula into text.
 fn inert(text: &str) -> Cow<'_, str> {
     let shown = visible(text);
     if starts_a_formula(text) {

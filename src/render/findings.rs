@@ -1,4 +1,5 @@
-//! What each kind of finding means, and what to do. Pages show it beside the findings, and `docs/findings.md` lists it.
+//! The meaning of each kind of finding, and what to do about it. Pages show it with the findings, and
+//! `docs/findings.md` lists it.
 
 use std::fmt::Write as _;
 
@@ -6,7 +7,7 @@ use domain::{guard::Class, note::Code};
 
 use super::words;
 
-/// A kind of finding, explained.
+/// The explanation of a kind of finding.
 #[derive(Debug, Clone, Copy)]
 pub struct Explained {
     pub meaning: &'static str,
@@ -290,7 +291,7 @@ finding makes the outcome of a run `needs_attention`.
 | `suspended` | The program suspended the account, and Zivver may delete it from the given day on. | Resume the mailbox, or export messages that must be kept, before that day. |
 ";
 
-/// `docs/findings.md`.
+/// The content of `docs/findings.md`.
 pub fn page() -> String {
     let mut out = HEAD.to_owned();
     let mut write = |line: std::fmt::Arguments<'_>| {

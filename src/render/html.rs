@@ -1,7 +1,7 @@
-//! Pages: one file each, nothing loaded from anywhere, light and dark, readable in a mail program that drops styles.
+//! HTML pages: self-contained files with a light and a dark theme, readable in mail programs that ignore styles.
 //!
-//! What a page may do is said by its policy: its own style and script, known by their hashes, and nothing else. Neither
-//! an attribute with style nor one with script is ever written, so data that got through as markup would still be dead.
+//! The content security policy allows only the page's own style and script, identified by their hashes. Pages have no
+//! style or script attributes, so data that is not escaped by mistake still cannot run.
 
 pub mod access;
 mod explanation;
@@ -35,21 +35,22 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// For the header of an answer: what a page says of itself, and that no page may frame it (which only a header can say).
+/// The content security policy for the HTTP header: the policy of the page, and a rule against frames, which only a
+/// header can contain.
 pub fn content_security_policy() -> String {
     format!("{}; frame-ancestors 'none'", *POLICY)
 }
 
-/// What surrounds the content of a page.
+/// The frame around the content of a page.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Page<'a> {
     pub title: &'a str,
-    /// The path of the dashboard; `None` for a page that must stand alone.
+    /// The path of the dashboard; `None` for a page outside the dashboard.
     pub home: Option<&'a str>,
 }
 
 impl Page<'_> {
-    /// The whole file. Escaping is `html!`'s work; characters that cannot be seen are spelled out here, for everything.
+    /// The whole file. `html!` escapes the content; invisible characters are replaced here, in all of it.
     pub fn around(self, content: &Markup) -> String {
         let body = html! {
             a.skip href="#content" { "To the content" }
@@ -94,14 +95,14 @@ impl Page<'_> {
     }
 }
 
-/// Where values of a page lead to; `home` is the path of the dashboard, and without one they are text.
+/// Makes links to pages of the dashboard. `home` is its path; without one, values are plain text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Links<'a> {
     pub home: Option<&'a str>,
 }
 
 impl Links<'_> {
-    /// R40: an address leads to its explanation; any other text stays as it is.
+    /// R40: links an address to its explanation; any other text is not linked.
     pub fn value(self, text: &str) -> Markup {
         match (self.home, SmtpAddress::parse(text)) {
             (Some(home), Ok(address)) => {
@@ -112,7 +113,7 @@ impl Links<'_> {
         }
     }
 
-    /// The addresses within a sentence lead to their explanations.
+    /// Links the addresses in a sentence to their explanations.
     pub fn text(self, text: &str) -> Markup {
         if self.home.is_none() || !text.contains('@') {
             return html! { (text) };
@@ -135,30 +136,30 @@ impl Links<'_> {
     }
 }
 
-/// What can stand in a path as it is.
+/// Characters that are percent-encoded in a path.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
-/// What stands around an address in a sentence.
+/// Characters before and after an address in a sentence.
 const OPENING: [char; 4] = ['(', '"', '\'', '<'];
 const CLOSING: fn(char) -> bool =
     |c| c.is_whitespace() || matches!(c, ')' | '"' | '\'' | '>' | '.' | ',' | ';' | ':' | '?');
 
-/// A moment: UTC here, and in the zone of the reader once the script has run.
+/// A time in UTC, which the script converts to the reader's time zone.
 pub fn time(timestamp: &str) -> Markup {
     html! { time datetime=(timestamp) { (moment(timestamp)) } }
 }
 
-/// Data: its direction does not reach what stands around it.
+/// Data, isolated so that its text direction does not affect the surrounding text.
 pub fn value(text: &str) -> Markup {
     html! { bdi { (text) } }
 }
 
-/// A name and what it is called, in a `<dl>`.
+/// A name with its value, in a `<dl>`.
 pub fn fact(name: &str, content: impl Render) -> Markup {
     html! { div { dt { (name) } dd { (content) } } }
 }
 
-/// Values one after the other, or a dash.
+/// A list of values, or a dash if there are none.
 pub fn values(links: Links<'_>, values: &[impl AsRef<str>]) -> Markup {
     html! {
         @if values.is_empty() {
@@ -171,7 +172,7 @@ pub fn values(links: Links<'_>, values: &[impl AsRef<str>]) -> Markup {
     }
 }
 
-/// What goes and what comes; either may be nothing.
+/// The value before and the value after; either may be empty.
 pub fn change(links: Links<'_>, before: &str, after: &str) -> Markup {
     html! {
         @if !before.is_empty() { del { (links.value(before)) } " " }
@@ -179,17 +180,17 @@ pub fn change(links: Links<'_>, before: &str, after: &str) -> Markup {
     }
 }
 
-/// A number with its name, to be seen from afar.
+/// A number with its name, in large print.
 pub fn tile(tone: Tone, number: impl Render, name: &str) -> Markup {
     html! { li.tile.(tone.class()) { b { (number) } " " span { (name) } } }
 }
 
-/// One word on how things stand.
+/// The state in one word.
 pub fn badge(tone: Tone, word: &str) -> Markup {
     html! { span.badge.(tone.class()) { (word) } }
 }
 
-/// A list that can be closed, and is when it is long.
+/// A list that can be collapsed; a long one is collapsed at first.
 pub fn group(title: &str, count: usize, content: impl Render) -> Markup {
     const OPEN_MAX: usize = 25;
     html! {
@@ -200,7 +201,7 @@ pub fn group(title: &str, count: usize, content: impl Render) -> Markup {
     }
 }
 
-/// A field that narrows the lists of the page; the script shows it, since without one it would do nothing.
+/// A field that filters the lists of the page. It is hidden until the script shows it.
 pub fn search(label: &str) -> Markup {
     html! {
         div #search role="search" hidden {
@@ -211,7 +212,7 @@ pub fn search(label: &str) -> Markup {
     }
 }
 
-/// How something is to be taken.
+/// The kind of a message, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     Good,
@@ -256,7 +257,7 @@ mod tests {
             !policy.contains("unsafe") && !policy.contains("http"),
             "{policy}"
         );
-        // What would end the element early would also change its hash.
+        // A closing tag would end the element early.
         assert!(!STYLE.contains("</") && !SCRIPT.contains("</"));
     }
 }

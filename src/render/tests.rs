@@ -1,4 +1,4 @@
-//! Hostile names in every form, and the size of a large organisation.
+//! Hostile names in every format, and the size of the report of a large organisation.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -87,7 +87,7 @@ fn with_names(names: &[&str]) -> Report {
     report
 }
 
-/// Tags and attributes of a page, without its own style and script.
+/// The tags and attributes of a page, without its own style and script.
 fn markup(page: &str) -> BTreeMap<String, usize> {
     let mut tags = BTreeMap::new();
     let mut rest = page;
@@ -114,7 +114,7 @@ fn markup(page: &str) -> BTreeMap<String, usize> {
 fn hostile_names_add_no_markup_to_a_page() {
     let plain = ["Anna"; HOSTILE.len()];
     let mut harmless = with_names(&plain);
-    // Equal entries of a map would be one.
+    // Keys of a map must be unique, so numbers are used.
     harmless.filter_counts = (0..HOSTILE.len()).map(|at| (at.to_string(), 1)).collect();
     let page = html::report(&with_names(&HOSTILE));
     assert_eq!(markup(&page), markup(&html::report(&harmless)));
@@ -197,7 +197,7 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
     }] {
         let started = Instant::now();
         let text = render(&report);
-        // Other work on this machine must not make the test fail: a second is what a release build has to spare.
+        // The limit is generous, so that other work on the machine does not fail the test.
         let limit_s = if cfg!(debug_assertions) { 10.0 } else { 1.0 };
         assert!(
             started.elapsed().as_secs_f64() < limit_s,

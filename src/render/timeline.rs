@@ -1,4 +1,4 @@
-//! What happened to an account over runs, and what two runs saw differently, in words (R42).
+//! Texts about what happened to an account, and about the differences between two runs (R42).
 
 use super::words;
 use domain::{
@@ -37,7 +37,7 @@ pub(crate) fn headline(event: &Event) -> String {
     }
 }
 
-/// The values that a run changed, and what was refused.
+/// The changed values, what was refused, and the reasons.
 pub(crate) fn details(event: &Event) -> Vec<String> {
     let mut details: Vec<String> = match &event.what {
         Happened::Action {
@@ -69,7 +69,7 @@ fn arrow(before: &str, after: &str) -> String {
     }
 }
 
-/// Since when a side looks as it does.
+/// Since when the present state of a side is known.
 pub(crate) fn standing(it: &Standing, moment: fn(&str) -> String) -> String {
     let first = moment(&it.first.to_string());
     let changed = moment(&it.changed.to_string());

@@ -1,10 +1,10 @@
-//! Characters that would act instead of being read: controls, line ends, and marks that turn the direction of what
-//! follows (Unicode Standard Annex 9), so that `exe.txt` could stand there as `txt.exe`.
+//! Characters that take effect instead of being displayed: control characters, line ends, and marks that change the
+//! direction of the following text (Unicode Standard Annex 9), with which `exe.txt` could be displayed as `txt.exe`.
 
 use std::{borrow::Cow, fmt::Write};
 
-/// `text` on one line, with what cannot be seen spelled out: `[U+202E]`. Letters of all scripts pass, and so do the
-/// joiners that some of them need.
+/// `text` on one line, with invisible characters as text: `[U+202E]`. Letters of all scripts stay unchanged, including
+/// the joiners that some scripts need.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
@@ -23,7 +23,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a terminal or a page would do something else than show this character: the one list for both, and for the log.
+/// Whether a terminal or a page would not display this character. Terminal, pages and log use this one list.
 pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,4 +1,4 @@
-//! What the model's values are called, on a terminal and on pages.
+//! The texts for values of the model, on terminals and on pages.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use domain::{
     wave::Wave,
 };
 
-/// As JSON has it.
+/// The name of a value as in JSON.
 pub(crate) fn key(value: impl Serialize) -> String {
     serde_json::to_value(value)
         .ok()
@@ -41,7 +41,7 @@ pub(crate) fn capital(text: &str) -> String {
     })
 }
 
-/// The state of a run that has not ended, else its outcome.
+/// The state of a run that has not ended, otherwise its outcome.
 pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     match state {
         RunState::Ended => outcome(ended),
@@ -51,7 +51,7 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     }
 }
 
-/// R36: what holds, and for which accounts.
+/// R36: that the result is as planned, with exceptions if `is_partial`.
 pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
     format!("{}{}", of.text(), apart(is_partial))
 }
@@ -79,12 +79,12 @@ pub(crate) fn depth(depth: Depth) -> Option<&'static str> {
     }
 }
 
-/// R28: what a run is restricted to.
+/// R28: the restriction to a reviewed plan.
 pub(crate) fn applies(preview: &str) -> String {
     format!("only what preview {preview} showed (R28)")
 }
 
-/// `quick apply for 2 accounts`: a full run for all accounts is its mode alone.
+/// `quick apply for 2 accounts`. A full run for all accounts is described by its mode only.
 pub(crate) fn what(run: &RunSummary) -> String {
     let mode = mode_of(run.mode, run.depth);
     let what = match (&run.undo, run.accounts.len()) {
@@ -99,13 +99,13 @@ pub(crate) fn what(run: &RunSummary) -> String {
     }
 }
 
-/// R46: what a preview took in place of the settings of the program.
+/// R46: the settings of a preview that replace those of the program.
 pub(crate) fn settings(others: &[OtherSetting]) -> String {
     let others: Vec<String> = others.iter().map(ToString::to_string).collect();
     others.join("; ")
 }
 
-/// R46: what there is to do about a plan that cannot be applied.
+/// R46: what to do with a plan that cannot be applied.
 pub(crate) const HYPOTHETICAL: &str = "Nothing was written, and this plan cannot be applied: it was made under other settings. To get its \
      changes, change the settings of the program, and preview again (R46).";
 
@@ -126,7 +126,7 @@ pub(crate) fn mode_of(mode: Mode, depth: Depth) -> String {
     }
 }
 
-/// R36 in one sentence.
+/// R36: the result of the verification in one sentence.
 pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
         Verification::Preview => "A preview writes nothing, so there is nothing to verify.".into(),
@@ -149,7 +149,7 @@ pub(crate) fn verdict(report: &Report) -> String {
     }
 }
 
-/// R22, R33: what a run did not try, so that it is no difference of a plan.
+/// R22, R33: changes that a run did not attempt, which do not count as differences from the plan.
 pub(crate) fn waiting(report: &Report) -> String {
     let notes = report.skipped.iter();
     let refused = notes
@@ -164,7 +164,7 @@ pub(crate) fn waiting(report: &Report) -> String {
     }
 }
 
-/// R39: what a run for named accounts does not list; `None` where that is nothing.
+/// R39: how many findings a run for named accounts does not list; `None` if there are none.
 pub(crate) fn others(others: Others) -> Option<String> {
     if others.findings == 0 {
         return None;
@@ -188,7 +188,7 @@ pub(crate) fn moment(timestamp: &str) -> String {
     )
 }
 
-/// `2026-11-23 03:00 CET`: on a terminal, in the zone of `TZ` or of the system.
+/// `2026-11-23 03:00 CET`: a time for a terminal, in the time zone of `TZ` or of the system.
 pub(crate) fn local(timestamp: &str) -> String {
     timestamp.parse::<Timestamp>().map_or_else(
         |_| timestamp.to_owned(),
@@ -199,11 +199,11 @@ pub(crate) fn local(timestamp: &str) -> String {
     )
 }
 
-/// Epoch seconds of the beginning of a day such as `2026-10-01`.
+/// The beginning of a day such as `2026-10-01`, in epoch seconds.
 pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
     let text = day;
     let day: jiff::civil::Date = text.parse().ok()?;
-    // The parser takes more forms than people are told of.
+    // The parser accepts more forms than the documentation names.
     (day.to_string() == text).then_some(())?;
     let begin = day.to_zoned(zone.clone()).ok()?;
     Some(begin.timestamp().as_second())
@@ -250,12 +250,12 @@ pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
     )
 }
 
-/// What a run was restricted to (R47).
+/// The restriction of a run (R47).
 pub(crate) fn wave(wave: &Wave) -> String {
     format!("restricted with {wave} (R47)")
 }
 
-/// The command that makes all changes that a report is about (R37).
+/// The command for the scope of a report (R37).
 fn command(report: &Report) -> String {
     match &report.undoes {
         None => {
@@ -269,7 +269,8 @@ fn command(report: &Report) -> String {
     }
 }
 
-/// R27: the command that makes what a report holds, up to the code. After a wave it makes nothing else either (R47).
+/// R27: the command that approves a held set, without the code. After a wave, the command makes only the approved
+/// changes (R47).
 pub(crate) fn approve_command(report: &Report) -> String {
     let wave = report.wave.is_some().then_some(" --only approved");
     format!("{}{} --approve", command(report), wave.unwrap_or_default())
@@ -284,7 +285,7 @@ pub(crate) fn apply_command<'a>(subjects: impl IntoIterator<Item = &'a str>) -> 
     words.join(" ")
 }
 
-/// For a POSIX shell.
+/// Quotes a word for a POSIX shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "@.-_+=/".contains(c);
     if word.chars().all(is_plain) {
@@ -304,7 +305,7 @@ pub(crate) fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
     )
 }
 
-/// `12 345`, with thin spaces left to typesetters.
+/// `12 345`: digits in groups of three, from 10 000 on.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     if digits.len() <= 4 {
@@ -332,7 +333,7 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
-/// `about 75 s`, `about 12 min`: what is expected.
+/// `about 75 s`, `about 12 min`: an expected duration.
 pub(crate) fn about(left: Duration) -> String {
     let s = left.as_secs_f64().ceil();
     if s <= 120.0 {
@@ -342,7 +343,7 @@ pub(crate) fn about(left: Duration) -> String {
     }
 }
 
-/// ` (reading 4.2 s, applying 1 min 23 s)`; nothing where all of it was quick.
+/// ` (reading 4.2 s, applying 1 min 23 s)`; empty if every part was short.
 pub(crate) fn parts_of(timing: Timing) -> String {
     let parts: Vec<String> = [
         ("reading", timing.reading_ms),
@@ -370,7 +371,7 @@ pub(crate) fn estimate(writes: u32, estimate_ms: u64) -> String {
     }
 }
 
-/// Notes about permissions that led to no mailbox, or to none with certainty.
+/// Notes about permissions for which no delegate results, or no certain one.
 pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     matches!(
         code,
@@ -408,7 +409,7 @@ pub(crate) fn outcome(outcome: RunOutcome) -> &'static str {
     }
 }
 
-/// Before what the end of a run left of an action (R34).
+/// The heading of changes that were not made when the run ended (R34).
 pub(crate) const NOT_MADE: &str = "not made, from what is in Zivver now";
 
 pub(crate) fn action_outcome(outcome: ActionOutcome) -> &'static str {
@@ -444,7 +445,7 @@ pub(crate) fn past(kind: ActionKind) -> &'static str {
     }
 }
 
-/// What the verb means, for those who have not read the rules.
+/// An explanation of the kind, for readers who do not know the rules.
 pub(crate) fn meaning(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Create => "mailboxes without an account",
@@ -490,7 +491,7 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
-/// Why something was left alone, where many are counted.
+/// The reason for leaving something alone, used with a count.
 pub(crate) fn code(code: Code) -> &'static str {
     match code {
         Code::AccountRejected => "account that cannot be understood, or tied to one",
@@ -560,7 +561,7 @@ pub(crate) fn trigger(trigger: Trigger) -> &'static str {
     }
 }
 
-/// R41: who started a run, and how.
+/// R41: who started a run, and by which trigger.
 pub(crate) fn started_by(trigger: Trigger, by: Option<&Actor>) -> String {
     let how = self::trigger(trigger);
     match by {
@@ -571,7 +572,7 @@ pub(crate) fn started_by(trigger: Trigger, by: Option<&Actor>) -> String {
     }
 }
 
-/// R27, R41: the codes that were approved with the start of a run.
+/// R27, R41: the approval codes that a run was started with.
 pub(crate) fn approves(codes: &[String]) -> String {
     format!("approved {}", codes.join(", "))
 }
@@ -585,7 +586,7 @@ pub(crate) fn finding(kind: FindingKind) -> &'static str {
     }
 }
 
-/// R44: what caused a change.
+/// R44: the origin of a change.
 pub(crate) fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::ExchangeChanged => "Exchange changed",
@@ -596,7 +597,7 @@ pub(crate) fn origin(origin: Origin) -> &'static str {
     }
 }
 
-/// R44: how many changes of a plan have which origin; `None` where it is not known.
+/// R44: the number of planned changes for each origin; `None` if origins are unknown.
 pub(crate) fn origins(counts: &Counts) -> Option<String> {
     let counts = counts.origins.iter();
     let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
@@ -604,7 +605,7 @@ pub(crate) fn origins(counts: &Counts) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// R44: what a run makes of a change by hand: `+ a@corp.example`, `"A" → "B"`.
+/// R44: how a run changes back a change by hand: `+ a@corp.example`, `"A" → "B"`.
 pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
     if !change.attribute.is_set() {
         return format!("{} → {entry}", change.before.join(", "));
@@ -613,11 +614,11 @@ pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
     format!("{} {entry}", if comes { '+' } else { '-' })
 }
 
-/// R44: what to tell those who changed it.
+/// R44: advice for the person who made the changes.
 pub(crate) const BY_HAND: &str =
     "Exchange decides about these (R44): to keep such a change, make it in Exchange.";
 
-/// A number of [`domain::since::NumberChange`].
+/// The text for a [`domain::since::NumberChange`].
 pub(crate) fn number_of(what: &str) -> &str {
     match what {
         "in_scope" => "mailboxes in scope",

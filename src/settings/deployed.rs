@@ -1,4 +1,4 @@
-//! What the last deployment set, compared with the settings of now.
+//! Compares the present settings with those of the last deployment.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use super::{names::PREFIX, table::SETTINGS, value::is_unresolved_reference};
 /// The app setting in which `infra/main.bicep` keeps what it deployed: a JSON object of full names and values.
 const DEPLOYED: &str = "DEPLOYED_SETTINGS";
 
-/// Known only while deploying, so not in [`DEPLOYED`].
+/// Not in [`DEPLOYED`], since its value is only known during the deployment.
 const MADE_WHILE_DEPLOYING: &str = "MANAGED_IDENTITY_CLIENT_ID";
 
 /// Full names of settings. Empty where nothing was deployed by the template.
 #[derive(Debug, Clone, Default)]
 pub struct Deployed {
-    /// Those that differ from the last deployment.
+    /// Settings that differ from the last deployment.
     pub changed: Vec<String>,
-    /// Those that were deployed as a Key Vault reference, in whose place the platform has put the secret.
+    /// Settings that were deployed as a Key Vault reference, which the platform has replaced by the secret.
     pub resolved: Vec<String>,
 }
 

@@ -1,18 +1,18 @@
-//! The prefix of all settings, and the likely typos among the names that are set.
+//! The prefix of all settings, and a search for probable typos among the variables that are set.
 
 use super::table::SETTINGS;
 
-/// Before every name that only this program reads.
+/// The prefix of every name that only this program reads.
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
-/// A name that is set, looks like ours and is not, with the nearest setting if one is near enough.
+/// A variable with a name like ours that is not a setting, with the nearest setting if there is a similar one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stray<'a> {
     pub(super) name: &'a str,
     pub(super) nearest: Option<&'static str>,
 }
 
-/// Looks at names that start like our prefix, however it is spelled (`cloud_sync_`, `CLOUD-SYNC:`).
+/// Finds names that begin like our prefix, in any spelling (`cloud_sync_`, `CLOUD-SYNC:`).
 pub(super) fn strays(names: &[String]) -> Vec<Stray<'_>> {
     let ours = |name: &str| {
         name.strip_prefix(PREFIX)

@@ -1,4 +1,4 @@
-//! R46: the settings that shape a plan, with which a preview can be asked for in place of those of the program.
+//! R46: the settings that shape a plan. A preview can use other values for them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use domain::other_setting::OtherSetting;
 
-/// A setting that shapes a plan. Secrets, addresses, the state and the like are none of them.
+/// A setting that shapes a plan. Secrets, addresses, the state and similar settings are not among them.
 struct Shaping {
     setting: Setting,
     set: fn(&mut Settings, &str) -> Parsed<()>,
@@ -48,13 +48,14 @@ shaping! {
 }
 
 impl Settings {
-    /// The settings that shape a plan, each as it could be written.
+    /// The settings that shape a plan, each in a form that can be parsed.
     pub fn shaping(&self) -> impl Iterator<Item = (&'static str, String)> {
         let shaping = SHAPING.iter();
         shaping.map(|it| (it.setting.name, (it.show)(self)))
     }
 
-    /// What of `given`, by name with or without prefix, differs from these settings. Values are checked as at the start.
+    /// The settings in `given` (by name, with or without prefix) that differ from these. Values are checked as they are
+    /// at startup.
     pub fn others(
         &self,
         given: impl IntoIterator<Item = (String, String)>,
@@ -89,7 +90,7 @@ impl Settings {
         Ok(others)
     }
 
-    /// These settings with others in place of some.
+    /// These settings with some of them replaced by `others`.
     pub fn with(&self, others: &[OtherSetting]) -> Result<Self, SettingsError> {
         let mut settings = self.clone();
         let mut problems = Vec::new();
@@ -133,7 +134,7 @@ fn problem(name: &str, Fault { wrong, remedy }: Fault) -> Problem {
     }
 }
 
-/// As the reader has it: blank is the same as not set.
+/// Parses a value like the reader does: blank is the same as not set.
 fn value_of<T>(typed: &Typed<T>, text: &str) -> Parsed<T> {
     let text = text.trim();
     match typed.setting.default {
@@ -147,7 +148,7 @@ fn value_of<T>(typed: &Typed<T>, text: &str) -> Parsed<T> {
     }
 }
 
-/// As a list is written: JSON where an entry would not come back from the plain form.
+/// A list in the form that can be parsed: JSON if the plain form would be ambiguous.
 fn list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
     let entries: Vec<&str> = entries.collect();
     let is_plain = |entry: &&str| !entry.contains([',', '"', '\'', '\n', '\r', '[']);

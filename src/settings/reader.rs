@@ -1,4 +1,4 @@
-//! Reads variables one by one and remembers every problem on the way.
+//! Reads variables one by one, and collects all problems.
 
 use super::{
     Problem, SettingsError,
@@ -22,7 +22,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
         }
     }
 
-    /// The text of a setting; blank is the same as not set, since templates and portals leave blanks behind.
+    /// The text of a setting. Blank is the same as not set, since templates and portals leave blank values.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let name = format!("{PREFIX}{name}");
         let text = (self.lookup)(&name).filter(|text| !text.trim().is_empty())?;
@@ -48,7 +48,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
             .expect("the table has a valid default for what is read so")
     }
 
-    /// A setting that has to be there. After a problem the placeholder goes nowhere, because [`Self::finish`] fails.
+    /// A required setting. If it is missing or invalid, the placeholder is never used, because [`Self::finish`] fails.
     pub(super) fn required<T>(&mut self, typed: &Typed<T>, placeholder: T) -> T {
         let before = self.problems.len();
         let value = self.optional(typed);
@@ -79,7 +79,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
             .map(|stray| stray.name.to_owned())
     }
 
-    /// One line for each name that is set, looks like ours and is not.
+    /// One line for each variable with a name like ours that is not a setting.
     pub(super) fn typos(&self) -> Vec<String> {
         strays(self.names)
             .into_iter()
@@ -96,7 +96,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
             .collect()
     }
 
-    /// Ends the reading: an error as soon as there was one problem.
+    /// Fails if there was a problem.
     pub(super) fn finish(self) -> Result<(), SettingsError> {
         if self.problems.is_empty() {
             Ok(())

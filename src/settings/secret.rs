@@ -1,8 +1,9 @@
-//! A value that must not be read by accident.
+//! A value that must not be printed by accident.
 
 use std::fmt;
 
-/// Holds what no log line, report or error may show: `Debug` and `Display` print `[secret]`, and it is not serialisable.
+/// A value that must not be in logs, reports or errors: `Debug` and `Display` print `[secret]`, and it cannot be
+/// serialised.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T = String>(T);
 
@@ -11,7 +12,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value itself, for the one place that sends it.
+    /// The value itself, for the code that sends it.
     pub fn expose(&self) -> &T {
         &self.0
     }

@@ -1,5 +1,5 @@
-//! Every setting: name, default, parser and description. Reading, `docs/settings.md`, the table of README.md, the template
-//! of local settings and the check of `infra/main.bicep` all come from here.
+//! All settings: name, default, parser and description. This table is the source for reading, `docs/settings.md`, the
+//! table in README.md, the template of local settings and the check of `infra/main.bicep`.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -15,12 +15,12 @@ use domain::{actor::Role, address::SmtpAddress, mailing::MailWhen};
 /// One setting, as the documentation describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// Without prefix.
+    /// The name without prefix.
     pub name: &'static str,
     pub default: SettingDefault,
-    /// What may be written.
+    /// The valid values.
     pub form: &'static str,
-    /// The rules that it belongs to; may be empty.
+    /// The rules that use it; may be empty.
     pub rules: &'static str,
     /// What it does, in one or two sentences; Markdown.
     pub what: &'static str,
@@ -28,7 +28,7 @@ pub struct Setting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingDefault {
-    /// The program does not start a run without it. The text says what to set it to.
+    /// Without it the program starts no run. The text says what to set it to.
     Required(&'static str),
     /// Blank is the same as not set.
     Nothing,
@@ -44,7 +44,7 @@ pub(super) struct Typed<T> {
 }
 
 impl<T> Typed<T> {
-    /// The default as a value; `None` where there is none.
+    /// The default as a value; `None` if there is none.
     pub(super) fn default_value(&self) -> Option<T> {
         match self.setting.default {
             Value(text) => (self.parse)(text).ok(),
@@ -66,7 +66,7 @@ macro_rules! settings {
             parse: $parse,
         };)*
 
-        /// Every setting with the prefix, in the order of the documentation.
+        /// All settings, in the order of the documentation.
         pub const SETTINGS: &[Setting] = &[$($name.setting),*];
     };
 }

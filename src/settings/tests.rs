@@ -9,7 +9,7 @@ const REQUIRED: [(&str, &str); 3] = [
     ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "object_id"),
 ];
 
-/// Reads the required settings, changed and completed by `changes`; an empty value takes one away.
+/// Reads the required settings with `changes` applied; an empty value removes one.
 fn read(changes: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let variables: BTreeMap<&str, &str> = REQUIRED.iter().chain(changes).copied().collect();
     let names: Vec<String> = variables.keys().map(|name| (*name).to_owned()).collect();

@@ -1,4 +1,4 @@
-//! From the text of one variable to its value. Pure; a fault never repeats what could be a secret.
+//! Parsers from the text of a variable to its value. They are pure, and an error never contains what could be a secret.
 
 use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
@@ -28,7 +28,7 @@ pub(super) fn fault(wrong: impl Into<String>, remedy: impl Into<String>) -> Faul
     }
 }
 
-/// The platform leaves the literal reference in the variable when it could not read the secret
+/// Whether the text is a Key Vault reference. The platform leaves it in the variable if it could not read the secret
 /// (`docs/specs/functions-host.md`, "10.1 Key Vault references").
 pub(super) fn is_unresolved_reference(text: &str) -> bool {
     let unquoted = text.trim_start_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
@@ -37,7 +37,7 @@ pub(super) fn is_unresolved_reference(text: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("@Microsoft.KeyVault("))
 }
 
-/// A secret that is sent as a header: trimmed, and only characters that a header may hold.
+/// A secret that is sent as a header: trimmed, with only the characters that a header may contain.
 pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
     let text = text.trim();
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -49,7 +49,7 @@ pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
     ))
 }
 
-/// As [`header_secret`], without the `Bearer` that people copy along.
+/// Like [`header_secret`], without a leading `Bearer`, which is often copied too.
 pub(super) fn bearer_token(text: &str) -> Parsed<Secret> {
     let text = text.trim();
     let bare = match text.get(..7) {
@@ -59,7 +59,8 @@ pub(super) fn bearer_token(text: &str) -> Parsed<Secret> {
     header_secret(bare)
 }
 
-/// The base URL of a service: https, or http on loopback, so that no secret travels in the clear. A trailing slash goes.
+/// The base URL of a service: https, or http on loopback, so that no secret is sent unencrypted. A trailing slash is
+/// removed.
 pub(super) fn service_url(text: &str) -> Parsed<Url> {
     let mut url = secure_url(text)?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -85,7 +86,7 @@ pub(super) fn page_url(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
-/// The origin of a service whose paths are known; what stands behind it would be dropped in silence.
+/// The origin of a service whose paths are known. A path is refused, since it would be ignored.
 pub(super) fn origin(text: &str) -> Parsed<Url> {
     let url = service_url(text)?;
     if url.path() != "/" {
@@ -98,12 +99,12 @@ pub(super) fn origin(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
-/// A webhook: its address usually holds its secret, in the path or the query.
+/// A webhook, which is secret: the address usually contains a key in the path or query.
 pub(super) fn webhook(text: &str) -> Parsed<Secret<Url>> {
     secure_url(text).map(Secret::new)
 }
 
-/// Never echoes the text, which usually holds a password.
+/// Errors do not contain the text, which usually contains a password.
 pub(super) fn mail_server(text: &str) -> Parsed<Secret<Url>> {
     let remedy = "write `smtps://user:password@host:465` or `smtp://user:password@host:587`, user and password percent-encoded";
     let url = Url::parse(unquoted(text))
@@ -126,7 +127,7 @@ pub(super) fn mail_addresses(text: &str) -> Parsed<Vec<SmtpAddress>> {
     list(text)?.iter().map(|text| mail_address(text)).collect()
 }
 
-/// Never echoes the text, which may hold credentials.
+/// Errors do not contain the text, which may contain credentials.
 fn secure_url(text: &str) -> Parsed<Url> {
     let url = Url::parse(unquoted(text)).map_err(|error| {
         fault(
@@ -163,7 +164,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Comma-separated or a JSON array of strings; quotes around entries and blank entries are forgiven.
+/// Comma-separated or a JSON array of strings. Quotes around entries are removed, and blank entries are ignored.
 pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
     let text = text.trim();
     let inner = unquoted(text);
@@ -185,7 +186,7 @@ pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
         .collect())
 }
 
-/// R13: at least one, each a valid domain; canonical in lower case.
+/// R13: at least one domain, each valid, in lower case.
 pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
     const REMEDY: &str = "list whole domains without `@`, `*` or a path: `corp.example, corp.test`";
     let domains: BTreeSet<String> = list(text)?.iter().map(|d| d.to_lowercase()).collect();
@@ -330,7 +331,7 @@ where
     }
 }
 
-/// `9m`, `90s`, `1h30m`: more than nothing, at most a day.
+/// `9m`, `90s`, `1h30m`: from one second to one day.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
     const DAY_S: u64 = 86_400;
     match seconds(unquoted(text)) {
@@ -342,7 +343,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     }
 }
 
-/// At most a week: without a full run no delegation changes.
+/// Up to a week. The limit is low because delegations change in full runs only.
 pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
     const WEEK_S: u64 = 7 * 86_400;
     match seconds(unquoted(text)) {
@@ -354,7 +355,7 @@ pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
     }
 }
 
-/// Shorter ones would be lost to an ordinary pause, since blob storage tells time in whole seconds.
+/// From 4 s to 10 min: blob storage has times in whole seconds, so a shorter lease would expire during an ordinary delay.
 pub(super) fn lease(text: &str) -> Parsed<Duration> {
     match seconds(unquoted(text)) {
         Some(total) if (4..=600).contains(&total) => Ok(Duration::from_secs(total)),
@@ -365,7 +366,7 @@ pub(super) fn lease(text: &str) -> Parsed<Duration> {
     }
 }
 
-/// `400d`: whole days, at most ten years.
+/// `400d`: whole days, up to ten years.
 pub(super) fn days(text: &str) -> Parsed<Duration> {
     const DAY_S: u64 = 86_400;
     let days = unquoted(text).trim().strip_suffix(['d', 'D']);
@@ -389,7 +390,7 @@ fn seconds(text: &str) -> Option<u64> {
             's' => 1,
             _ => return None,
         };
-        // Each unit once and the larger first: `5s5s` or `90s1h` is more likely a slip than a wish.
+        // Each unit once, the larger first: `5s5s` or `90s1h` is probably a mistake.
         if unit >= last_unit {
             return None;
         }
@@ -420,7 +421,7 @@ pub(super) fn client_id(text: &str) -> Parsed<String> {
         .map_err(|_| not_one_of(text, "the client id (a GUID) of a user-assigned identity"))
 }
 
-/// Without white space and one pair of quotes around it: what editors and shells leave behind.
+/// Removes white space and one pair of quotes around the text, which editors and shells may leave.
 pub(super) fn unquoted(text: &str) -> &str {
     let text = text.trim();
     for quote in ['"', '\''] {
@@ -438,7 +439,7 @@ fn not_one_of(text: &str, forms: &str) -> Fault {
     )
 }
 
-/// Enough of a value to recognise it, not enough to leak a key that was pasted into the wrong variable.
+/// A short value to recognise it by. A longer one could be a key in the wrong variable, so it is not shown.
 fn shown(text: &str) -> String {
     const SHOWN_CHARS: usize = 24;
     let text = text.trim();

@@ -161,7 +161,7 @@ pub(super) fn status(error: &object_store::Error) -> Option<u16> {
 #[error("the container cannot be created")]
 pub(super) struct CreateFailed(#[source] pub(super) object_store::Error);
 
-/// Whether the store is away: busy, restarting or not reachable. The same request may succeed soon.
+/// Whether the store is unavailable: busy, restarting or not reachable. The same request may succeed soon.
 pub(super) fn is_outage(error: &object_store::Error) -> bool {
     match status(error) {
         Some(status) => matches!(status, 408 | 429 | 500..=599),

@@ -1,5 +1,6 @@
 //! Objects in a store: read, create, replace, list, delete. Independent of their content. Each operation is repeated
-//! while the store is away, for as long as [`Outage`] allows; what a lost answer leaves open is settled by reading back.
+//! while the store is unavailable, for as long as [`Outage`] allows. If an answer is lost, the object is read back to see
+//! whether the operation succeeded.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -79,7 +80,7 @@ impl Objects {
         }
     }
 
-    /// Repeats what fails because the store is away.
+    /// Repeats what fails because the store is unavailable.
     pub(super) fn with_outages_of(self, patience: Duration) -> Self {
         Self {
             outage: Arc::new(Outage::of(patience)),

@@ -1,4 +1,4 @@
-//! Repeating what fails while the store is away.
+//! Repeats operations that fail while the store is unavailable.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,22 +9,23 @@ use tokio::time::Instant;
 
 use super::error::is_outage;
 
-/// How long a store in Azure may be away before operations fail. An attempt starts after more than 20 s, as long as a
-/// partition may take to move to another server, and two attempts that hang end before a lease of 60 s is over.
+/// How long a store in Azure may be unavailable before operations fail. The last attempt starts after more than 20 s,
+/// since a partition may take that long to move to another server. Two attempts that hang end before a lease of 60 s
+/// expires.
 pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// After so long without a request that failed, a failure begins another outage.
+/// A failure after this time without another failure begins a new outage.
 const APART: Duration = Duration::from_secs(60);
 
-/// One outage as all operations of this process see it. They wait for its end together: once it has lasted for `patience`,
-/// each is tried a single time, so that an invocation does not wait again at every step.
+/// One outage, shared by all operations of this process. They wait together for its end: once it has lasted for
+/// `patience`, each operation is tried only once, so that an invocation does not wait again at every step.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     patience: Duration,
-    /// Begin of the first, and end of the last attempt that failed.
+    /// The beginning of the first and the end of the last failed attempt.
     seen: Mutex<Option<(Instant, Instant)>>,
 }
 
@@ -36,7 +37,7 @@ impl Outage {
         }
     }
 
-    /// The result of `attempt`, repeated until it no longer fails because the store is away.
+    /// The result of `attempt`, repeated until it no longer fails because the store is unavailable.
     pub(super) async fn outlast<T, F>(&self, attempt: impl Fn() -> F) -> object_store::Result<T>
     where
         F: Future<Output = object_store::Result<T>>,
@@ -61,7 +62,7 @@ impl Outage {
         }
     }
 
-    /// Adds an attempt that failed just now. Gives how long the outage lasts.
+    /// Records a failed attempt. Returns how long the outage has lasted.
     fn extend(&self, began: Instant) -> Duration {
         let now = Instant::now();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,7 +64,7 @@ impl<T> Parts<T> {
 }
 
 impl<T: Serialize> Parts<T> {
-    /// Appends `part`. After an error it may have been stored all the same, so repeating can store it twice. Fails with
+    /// Appends `part`. After an error it may have been stored anyway, so repeating can store it twice. Fails with
     /// [`StateError::Conflict`] if another process appends too: then one of the two has lost its lock.
     pub async fn append(&mut self, part: &T) -> Result<(), StateError> {
         let mut newest = match self.newest {

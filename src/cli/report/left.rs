@@ -1,4 +1,4 @@
-//! Accounts that were left alone, and why: named where a person has to act, counted elsewhere.
+//! Accounts that were left alone, with the reason: listed if a person must act, otherwise counted.
 
 use super::{
     BOLD, BTreeMap, DIM, DetailArgs, Report, YELLOW, count, fmt, inert, limit, words, write_more,
@@ -94,7 +94,7 @@ fn write_code(
     write_more(out, notes.len(), detail)
 }
 
-/// R15: an entry that matches nothing is most likely a mistake.
+/// R15: an entry that matches no account is probably a mistake, so entries are shown with their counts.
 fn write_filters(out: &mut String, report: &Report) -> fmt::Result {
     if report.filter_counts.is_empty() {
         return Ok(());

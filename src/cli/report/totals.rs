@@ -1,4 +1,4 @@
-//! The last lines of a page: what it comes to, how long it takes, what to do next.
+//! The last lines of a page: totals, duration, next steps.
 
 use super::{
     BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
@@ -83,7 +83,7 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-/// Accounts that Zivver may soon delete for good.
+/// Suspended accounts that Zivver may soon delete permanently.
 fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     let Some(first) = report.suspended.first() else {
         return Ok(());
@@ -101,7 +101,7 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-/// What changed since the previous run, or changes by other settings.
+/// What changed since the previous run, or what differs under other settings.
 fn write_comparison(
     out: &mut String,
     heading: &str,

@@ -1,12 +1,12 @@
-//! Whose permissions a read includes.
+//! Which permissions a read includes.
 
 use crate::domain::{address::SmtpAddress, mailbox::Mailbox, mode::Depth};
 
-/// Whose permissions are read.
+/// The mailboxes whose permissions are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Permissions<'a> {
     OfAll,
-    /// Of the mailboxes with this address: enough to explain it (R40), not to apply.
+    /// The mailboxes with this address: enough to explain it (R40), not enough for an apply.
     Of(&'a SmtpAddress),
     /// R45
     OfNone,

@@ -1,4 +1,4 @@
-//! Groups and recipients that permissions name, resolved while permissions still arrive.
+//! Resolves the groups and recipients that permissions name, while permissions are still being read.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     source::{PermissionAnswer, Question},
 };
 
-/// Which questions are open, and which mailboxes wait for them.
+/// The open questions, and the mailboxes that wait for their answers.
 #[derive(Default)]
 pub(super) struct Resolving {
     groups: GroupIndex,
@@ -51,7 +51,7 @@ impl Resolving {
         );
     }
 
-    /// New answers may have answered what waits, or opened new questions.
+    /// Checks the waiting mailboxes again, since new answers may complete them or raise new questions.
     pub(super) fn look_again(&mut self, source: &Source) {
         self.groups = GroupIndex::new(&source.answers);
         for ix in std::mem::take(&mut self.waiting) {

@@ -1,5 +1,5 @@
-//! Approvals in a run (R27): each change that a code stands for is made once, and what was not made stays approved. Rejections
-//! between runs (R47).
+//! Approvals in a run (R27): each approved change is made once, and a change that was not made stays approved.
+//! Rejections between runs (R47).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Codes are checked before anything is read, so that a mistyped one costs nothing.
+    /// Checks the approval codes. This happens before anything is read, so that a wrong code fails early.
     pub(in crate::engine) async fn check_approvals(
         &self,
         request: &RunRequest,
@@ -47,7 +47,7 @@ impl Engine {
                     self.require_second_person(code, &approval, request)?;
                     approvals.insert(code.clone(), approval);
                 }
-                // The rest of a run that has begun continues without it.
+                // A run that has begun continues without an expired approval.
                 Err(RunError::ExpiredApproval(_)) if self.has_begun(request).await? => {}
                 Err(error) => return Err(error),
             }
@@ -78,31 +78,31 @@ impl Engine {
     }
 }
 
-/// What is done about rejections (R47).
+/// A request to reject held changes, or to take rejections back (R47).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Of the held set.
+    /// The code of the held set.
     pub code: String,
     /// Only the changes of these accounts; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
-    /// Whether rejections are taken back.
+    /// Whether to take rejections back instead of rejecting.
     pub takes_back: bool,
 }
 
 impl Records<'_> {
-    /// R47: what is rejected.
+    /// R47: all rejections.
     pub async fn rejections(&self) -> Result<Vec<Rejection>, RunError> {
         let memory: Option<Stored<Memory>> = self.state.memory().await?;
         Ok(memory.map_or_else(Vec::new, |stored| stored.value.rejections))
     }
 
-    /// R47: rejects what a code stands for, or takes that back. Gives the changes.
+    /// R47: rejects the changes of a held set, or takes that back. Returns the changes concerned.
     pub async fn decide(
         &self,
         decision: &Decision,
         by: Option<&Actor>,
     ) -> Result<Vec<Rejection>, RunError> {
-        // A run that writes would overwrite the memory, or fail since it has changed (R29).
+        // This needs the lock: a run that writes would overwrite the memory, or fail because it has changed (R29).
         let id = RunId::after(None, self.clock.now(), 0);
         let lock = self.state.lock(self.lease);
         let guard = match lock.acquire_within(&owner(&id), Duration::ZERO).await? {
@@ -118,7 +118,7 @@ impl Records<'_> {
         decided
     }
 
-    /// R27: an approval that may be used now. One that was not used serves as long as its set is held.
+    /// R27: the approval for this code, if it is valid now. An unused approval stays valid as long as its set is held.
     async fn valid_approval(&self, code: &str, now: i64) -> Result<Approval, RunError> {
         let approval = known_approval(self.state, code).await?;
         let approval = approval.ok_or_else(|| RunError::UnknownApproval(code.to_owned()))?;
@@ -165,7 +165,7 @@ impl Records<'_> {
 }
 
 impl Running<'_> {
-    /// Fingerprints of what this run may do though a limit holds it.
+    /// Fingerprints of the changes that this run may make although a limit holds them.
     pub(super) fn approved(&self) -> BTreeSet<String> {
         let accounts = &self.request.approve_accounts;
         let approvals = self.approvals.values();
@@ -175,7 +175,7 @@ impl Running<'_> {
             .collect()
     }
 
-    /// R27: the classes of which the run used an approval of a whole set (R47), in this invocation or in an earlier one.
+    /// R27: the classes for which this run, in any of its invocations, used an approval for all changes of a set (R47).
     pub(super) fn used_classes(&self, plan: &Plan) -> BTreeSet<Class> {
         let is_used = |approval: &&Approval| {
             let is_used_earlier = self.request.id.is_some() && !approval.used.is_empty();
@@ -207,8 +207,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Says which approved changes this run does not make, one by one: what is not planned any more as it was shown,
-    /// and what is held again.
+    /// Adds a note for each approved change that this run does not make: because it is no longer planned as it was
+    /// shown, or because it is held again.
     pub(super) fn refuse_outdated_approvals(&mut self, plan: &Plan) {
         let held: BTreeSet<&str> = plan
             .held
@@ -225,7 +225,7 @@ impl Running<'_> {
         if self.request.id.is_none() {
             self.warn_of_useless_approvals(plan);
         }
-        // R45: what a quick run does not see stays approved, and may be planned by a full one.
+        // R45: a quick run does not see all changes. The approval stays valid, since a full run may plan them.
         let not_planned = match self.request.depth {
             Depth::Full => "it is not planned any more as it was approved",
             Depth::Quick => {
@@ -256,7 +256,7 @@ impl Running<'_> {
         self.report.skipped.dedup();
     }
 
-    /// A code that approves nothing is not passed over in silence.
+    /// Adds a warning for each code that approves nothing in this run.
     fn warn_of_useless_approvals(&mut self, plan: &Plan) {
         for (code, approval) in &self.approvals {
             let chosen = || approval.changes_of(&self.request.approve_accounts);
@@ -279,7 +279,7 @@ impl Running<'_> {
         }
     }
 
-    /// Before the first write, so that a run that is killed makes no change twice.
+    /// Marks approvals as used before the first write, so that no change is made twice after the run is killed.
     pub(super) async fn use_approvals(&mut self, record: &PlanRecord) -> Result<(), RunError> {
         let planned: BTreeSet<&String> = record
             .actions
@@ -296,7 +296,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// What an invocation did not come to, or Zivver refused, stays approved.
+    /// Makes approvals valid again for changes that were not attempted or that Zivver refused.
     pub(super) async fn give_back(
         &mut self,
         codes: &[String],
@@ -319,7 +319,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// R22, R27: an approved change that Zivver accepted and does not show was not made, so its code still serves.
+    /// R22, R27: makes the approval valid again for changes that Zivver accepted but does not show.
     pub(super) async fn give_back_not_made(
         &mut self,
         again: &Plan,
@@ -335,8 +335,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// The same for what a plan left when its run was killed, or had no answer for: where the journal is silent, Zivver
-    /// shows what was done, also after the verification (R35).
+    /// The same for a plan whose run was killed, or whose requests got no answer. If the journal has no outcome, Zivver
+    /// shows what was done, even after the verification (R35).
     pub(super) async fn give_back_interrupted(&mut self, world: &World) -> Result<(), RunError> {
         let Some(in_hand) = self.memory.in_hand.clone() else {
             return Ok(());
@@ -363,7 +363,7 @@ impl Running<'_> {
     }
 }
 
-/// R47: an account that none of the sets has a change of is a mistake of the caller.
+/// R47: an account without a change in any of the sets is a mistake of the caller.
 fn know_accounts<'a>(
     approvals: impl Iterator<Item = &'a Approval>,
     accounts: &BTreeSet<SmtpAddress>,
@@ -376,12 +376,12 @@ fn know_accounts<'a>(
     }
 }
 
-/// Whether Zivver cannot have made an action: of one without an answer only Zivver can tell.
+/// Whether Zivver cannot have made an action. An action that failed without an answer may have been made.
 pub(super) fn is_certainly_not_made(outcome: ActionOutcome) -> bool {
     !outcome.is_done() && outcome != ActionOutcome::Failed
 }
 
-/// A damaged approval is none: it is written anew when its set is shown again, and stops no run.
+/// The approval; `None` also if it is damaged. It is then written again when its set is shown again, and no run fails.
 async fn known_approval(state: &State, code: &str) -> Result<Option<Approval>, StateError> {
     match read_again(|| state.approval(code)).await {
         Err(error @ StateError::Unreadable { .. }) => {

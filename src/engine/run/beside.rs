@@ -1,4 +1,4 @@
-//! R46: a preview under other settings, beside the plan under those of the program.
+//! R46: a preview under other settings, compared with the plan under the settings of the program.
 
 use super::{Running, second};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Running<'_> {
-    /// Where the run is to take another than that of the program.
+    /// The policy under the other settings; `None` if the run uses the settings of the program.
     pub(super) fn policy(&self) -> Result<Option<Policy>, RunError> {
         let others = &self.request.settings;
         if others.is_empty() {
@@ -25,7 +25,7 @@ impl Running<'_> {
         Ok(Some(settings.policy()))
     }
 
-    /// Both plans come from one reading. The codes of what is held are left out, since they would approve nothing.
+    /// Makes both plans from the same data. Held sets get no codes, since these would approve nothing.
     pub(super) async fn compare_with_present(
         &mut self,
         reader: &Fetcher<'_>,
@@ -51,7 +51,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// What the report of a run says of this plan.
+    /// A report with the results of this plan.
     fn outline(&self, plan: &Plan, world: &World) -> Report {
         let started = second(self.engine.now()).to_string();
         let mut report = Report::begin(

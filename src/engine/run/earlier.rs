@@ -1,4 +1,4 @@
-//! What earlier invocations and other runs left behind (R34, R35).
+//! Takes over what earlier invocations and other runs left (R34, R35).
 
 use std::collections::BTreeSet;
 
@@ -23,13 +23,13 @@ use crate::{
     state::{Phase, RunId, StateError, lock::LockGuard},
 };
 
-/// What earlier invocations of this run did (R34).
+/// The earlier invocations of this run (R34).
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// How they left the run: still running if the last one was killed (R35).
+    /// The summary that they saved: still running if the last one was killed (R35).
     recorded: Option<RunSummary>,
     plans: Vec<(PlanRecord, Vec<Entry>)>,
-    /// By their journal, and by what Zivver shows once that is read.
+    /// Their actions, with outcomes from the journal and, after Zivver was read, from its accounts.
     pub(super) deeds: Deeds,
 }
 
@@ -47,25 +47,25 @@ impl Earlier {
         self.recorded.as_ref().is_some_and(RunSummary::has_begun)
     }
 
-    /// R28: whether an earlier try of its tick failed.
+    /// R28: whether an earlier try of the same tick failed.
     pub(super) fn has_failed(&self) -> bool {
         let has_failed = |it: &RunSummary| it.outcome == RunOutcome::Failed;
         self.recorded.as_ref().is_some_and(has_failed)
     }
 
-    /// R26: the state in which the run began, if an earlier invocation counted it.
+    /// R26: the counts at the start of the run, if an earlier invocation recorded them.
     pub(super) fn began(&self) -> Option<Base> {
         self.plans.first().and_then(|(record, _)| record.began)
     }
 
-    /// R39: the accounts that the run has written to.
+    /// R39: the accounts to which the run has written.
     pub(super) fn written(&self) -> impl Iterator<Item = &ScimId> {
         self.plans.iter().flat_map(|(record, _)| record.written())
     }
 }
 
 impl Running<'_> {
-    /// R35: what a killed run did counts, and whom it created is known.
+    /// R35: counts what a killed run did, and learns which accounts it created.
     pub(super) async fn resume_interrupted(
         &mut self,
         reader: &Fetcher<'_>,
@@ -77,17 +77,17 @@ impl Running<'_> {
                 lock.permit().check()?;
                 self.recover(&fetched.world).await?
             }
-            // R28: a preview counts the same, and leaves it to the next run that writes.
+            // R28: a preview counts it too, but leaves the record to the next run that writes.
             None => self.count_interrupted(&fetched.world).await?,
         };
         if has_resumed {
-            // R19: Exchange was not asked about object ids that only the journal knew.
+            // R19: Exchange was not yet asked about object ids that were only in the journal.
             reader.match_again(&self.memory, fetched).await?;
         }
         Ok(())
     }
 
-    /// R34: what an earlier invocation of this run read.
+    /// R34: what earlier invocations of this run read.
     pub(super) async fn kept(&self) -> Result<Vec<KeptAnswer>, RunError> {
         if self.request.id.is_none() {
             return Ok(Vec::new());
@@ -101,7 +101,7 @@ impl Running<'_> {
             .await
     }
 
-    /// R34: keeps what was read in this invocation; what was kept before is kept already.
+    /// R34: stores what this invocation read, except what is already stored.
     pub(super) async fn keep(&self, answers: Vec<KeptAnswer>) -> Result<(), RunError> {
         let known: BTreeSet<(String, i64)> = self
             .kept()
@@ -117,13 +117,13 @@ impl Running<'_> {
             return Ok(());
         }
         match self.state.checkpoint(&self.id).append(&new).await {
-            // Another process continues the same preview and has kept what it read, which serves as well.
+            // Another process continues the same preview. Its answers are equally good.
             Err(StateError::Conflict { .. }) => Ok(()),
             kept => Ok(kept?),
         }
     }
 
-    /// R35: plans and runs that did not come to their end. Gives whether there was a plan.
+    /// R35: completes plans and runs that did not reach their end. Returns whether there was such a plan.
     async fn recover(&mut self, world: &World) -> Result<bool, RunError> {
         self.give_back_interrupted(world).await?;
         let has_resumed = self.count_interrupted(world).await?;
@@ -132,7 +132,7 @@ impl Running<'_> {
         }
         let plans = std::mem::take(&mut self.earlier.plans);
         self.earlier.deeds = Deeds::of(&plans, Some(world));
-        // R34, R47: the first plan says what the wave is.
+        // R34, R47: the first plan determines the accounts of the wave.
         if let Some((first, _)) = plans.first().filter(|_| self.request.wave.is_some()) {
             let actions = first.actions.iter().map(|planned| &planned.action);
             let wave = || Reviewed::of_wave(actions);
@@ -142,7 +142,7 @@ impl Running<'_> {
         self.reviewed = self.reviewed.take().map(|it| it.made_by(made));
         self.earlier.plans = plans;
         for Past { id, phase, run } in self.engine.past(LOOKED_AT).await?.runs {
-            // One that ended while it wrote is open too.
+            // A run that ended while it was writing is open too.
             let is_left_behind = phase == Phase::Open
                 && run.mode == Mode::Apply
                 && matches!(run.state, RunState::Running | RunState::Ended);
@@ -161,7 +161,7 @@ impl Running<'_> {
         Ok(has_resumed)
     }
 
-    /// Completes the report of a run that ended while requests were on their way. Gives its line in the history.
+    /// Completes the report of a run that ended while requests were in flight. Returns its summary.
     async fn settle_ended(
         &self,
         id: &RunId,
@@ -184,7 +184,7 @@ impl Running<'_> {
         })
     }
 
-    /// Writes the report that a killed run could not write. Gives its line in the history.
+    /// Writes the report that a killed run could not write. Returns its summary.
     async fn end_killed(
         &self,
         id: &RunId,
@@ -234,7 +234,7 @@ impl Running<'_> {
         Ok(plans)
     }
 
-    /// R26, R35: see [`record_interrupted`]. Gives whether there was such a plan.
+    /// R26, R35: see [`record_interrupted`]. Returns whether there was such a plan.
     async fn count_interrupted(&mut self, world: &World) -> Result<bool, RunError> {
         let Some(in_hand) = self.memory.in_hand.take() else {
             return Ok(false);
@@ -243,9 +243,9 @@ impl Running<'_> {
             return Ok(false);
         };
         let plans = self.done_by(&run).await?;
-        // It did not come to its end: its suspends, which come last, go first now (R25).
+        // The plan did not reach its end, so its suspends, which come last, come first in this run (R25).
         self.memory.cut_off |= in_hand.ended.is_none();
-        // Without the record nothing was sent.
+        // If the plan was not stored, nothing was sent.
         if let Some((record, entries)) = plans.get(in_hand.plan as usize) {
             let now = self.engine.now().as_second();
             record_interrupted(&mut self.memory, in_hand, record, entries, world, now);

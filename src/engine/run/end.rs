@@ -1,4 +1,4 @@
-//! How a run ends: its report, its line in the history and its lock, whatever happened before.
+//! The end of a run: report, summary and lock, in every case.
 
 use tracing::Instrument;
 
@@ -16,11 +16,11 @@ use crate::{
     state::{Keep, Phase, StateError, lock::LockGuard},
 };
 
-/// How far back a run to compare with is looked for.
+/// How many runs are searched for one to compare with.
 const PREVIOUS_MAX: usize = 50;
 
 impl Running<'_> {
-    /// Report, history and lock, however the run ended.
+    /// Completes and saves the report, saves the summary, and releases the lock, for success and failure.
     pub(super) async fn end(
         mut self: Box<Self>,
         result: Result<(), RunError>,
@@ -73,7 +73,7 @@ impl Running<'_> {
                     }
                 }
             }
-            // The next apply looks at what became of it (R35).
+            // The next apply determines the outcome (R35).
             if is_unsettled {
                 Phase::Open
             } else {
@@ -82,7 +82,7 @@ impl Running<'_> {
         };
         let saved = self.save_end(phase).instrument(span("save")).await;
         if is_in_flight {
-            // Requests on their way may still arrive: no other run may write until the lock expires (R29).
+            // Requests in flight may still arrive, so the lock is kept until it expires (R29).
             drop(lock);
         } else {
             release(lock).await;
@@ -94,7 +94,7 @@ impl Running<'_> {
         Ok(self.report)
     }
 
-    /// R35: the journal, and the report, have at last what became of the actions of which a part was made.
+    /// R35: adds the final outcome of partly made actions to the journal and the report.
     pub(super) async fn end_journal(
         &mut self,
         mut journal: Journal,
@@ -120,7 +120,7 @@ impl Running<'_> {
         self.report.warnings.push(text);
     }
 
-    /// How far a run got that ends in the middle.
+    /// A sentence about the progress of a run that ended early.
     fn ended_early(&self, how: &str, rule: &str) -> String {
         let has_written = self.report.counts.may_have_written();
         match self.report.remaining {
@@ -134,7 +134,7 @@ impl Running<'_> {
         }
     }
 
-    /// No invocation continues a run that a person has stopped.
+    /// A run that a person stopped is not continued by another invocation.
     fn unless_stopped(&self) -> Result<(), RunError> {
         let is_stopped = self.report.state == RunState::Continues && self.watch.stopped().is_some();
         if is_stopped {
@@ -144,7 +144,7 @@ impl Running<'_> {
         }
     }
 
-    /// No invocation continues a run of the command line: an interrupted one ends.
+    /// An interrupted run of the command line ends, since no other invocation continues it.
     fn unless_interrupted(&self) -> Result<(), RunError> {
         let is_interrupted = self.report.state == RunState::Continues
             && self.request.trigger == Trigger::CommandLine
@@ -155,9 +155,9 @@ impl Running<'_> {
         Err(RunError::Stopped(self.ended_early("interrupted", "R35")))
     }
 
-    /// A comparison that cannot be made is none: the run itself went well.
+    /// Compares the run with the previous one. If this fails, the run is still a success.
     async fn compare(&mut self) {
-        // R45: what a quick run did not look at has not changed.
+        // R45: a quick run reads only a part, so the difference would be wrong.
         let is_quick = self.request.depth == Depth::Quick;
         if !self.is_for_all() || is_quick || self.report.counts.leave_out() {
             return;
@@ -169,7 +169,7 @@ impl Running<'_> {
         }
     }
 
-    /// The newest other run that was for everybody and did not fail.
+    /// The newest other full run for all accounts that did not fail.
     async fn previous(&self) -> Result<Option<Report>, RunError> {
         let past = self.engine.past(PREVIOUS_MAX).await?.runs;
         let mut others = past.into_iter().filter(|past| past.id != self.id);
@@ -197,7 +197,7 @@ impl Running<'_> {
             runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),
             applied: settings.keep_applied,
         };
-        // R28: what tells since when no run has succeeded.
+        // R28: keep the newest success, which shows since when no run has succeeded.
         let setting = settings.perform_sync;
         let is_success = |run: &RunSummary| run.facts().is_success(setting);
         let now = self.engine.now();

@@ -1,8 +1,9 @@
-//! What is expected of writing at Zivver's rate (R30).
+//! The estimated time for writing at Zivver's rate (R30).
 
 use crate::zivver::Rate;
 
-/// How long so many calls take: the first budget goes at once, more go at the budget's pace. Whole seconds.
+/// The time for this number of calls in milliseconds, rounded up to seconds. Calls within the first budget take no
+/// time.
 pub(in crate::engine) fn estimate(rate: Rate, writes: u32) -> u64 {
     match rate {
         Rate::Unlimited => 0,

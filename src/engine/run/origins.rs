@@ -1,4 +1,4 @@
-//! R44: what caused the changes of a plan, by comparison with the last snapshot.
+//! R44: the origin of planned changes, by comparison with the last snapshot.
 
 use std::collections::BTreeSet;
 
@@ -23,11 +23,12 @@ use crate::{
     state::RunId,
 };
 
-/// How long a list may lag behind a write of ours, in seconds.
+/// How long a list may lag behind our writes, in seconds.
 const LAG_MAX_S: i64 = 3600;
 
 impl Running<'_> {
-    /// Nothing is said where there is no snapshot to compare with: the run itself goes on.
+    /// Sets the origin of each planned change. If there is no snapshot, the origins stay unknown; the run does not
+    /// fail.
     pub(super) async fn state_origins(&mut self, plan: &mut Plan, fetched: &Fetched) {
         let is_compared = self.undo.is_none() && self.request.settings.is_empty();
         if !is_compared || plan.approved.is_empty() {
@@ -70,7 +71,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Of the run of the snapshot and of those that wrote since, the newest last, and whether lists may lag behind it.
+    /// The reports of the run of the snapshot and of later runs that wrote, oldest first, each with whether lists may
+    /// still lag behind it.
     async fn reports_since(
         &self,
         run: &RunId,
@@ -100,7 +102,8 @@ impl Running<'_> {
     }
 }
 
-/// The accounts and mailboxes that a plan changes, or that are delegates in it: of a large snapshot no more is kept.
+/// The accounts and mailboxes that a plan changes or adds or removes as delegates. Only their lines of a large snapshot
+/// are kept.
 struct Concerned {
     accounts: BTreeSet<ScimId>,
     mailboxes: BTreeSet<String>,
@@ -126,7 +129,7 @@ impl Concerned {
                 Target::New(ix) => {
                     let mailbox = world.directory.mailbox(ix);
                     mailboxes.insert(name_of(mailbox));
-                    // That of an account which was deleted.
+                    // The snapshot may have it as the address of an account that was deleted since.
                     mailboxes.insert(mailbox.primary.to_string());
                 }
             }
@@ -157,7 +160,7 @@ impl Concerned {
     }
 }
 
-/// The object id, or the address where there is none.
+/// The object id, or the primary address if there is no object id.
 fn name_of(mailbox: &Mailbox) -> String {
     let id = mailbox.object_id.map(|id| id.to_string());
     id.unwrap_or_else(|| mailbox.primary.to_string())

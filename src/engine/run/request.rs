@@ -1,4 +1,4 @@
-//! What a run is started with, and its line in the history.
+//! The request for a run, and its summary in the history.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     state::RunId,
 };
 
-/// Who starts a run, and for what.
+/// A request for a run: who starts it, and what it may do.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
     /// The run to continue; `None` begins a new one.
@@ -26,7 +26,7 @@ pub struct RunRequest {
     pub mode: Mode,
     pub depth: Depth,
     pub trigger: Trigger,
-    /// R41; also who approves, if there are codes in `approve`.
+    /// R41: also the person who approves, if `approve` contains codes.
     pub started_by: Option<Actor>,
     /// R39; empty for all.
     pub accounts: BTreeSet<SmtpAddress>,
@@ -34,21 +34,21 @@ pub struct RunRequest {
     pub approve: Vec<String>,
     /// R47: of the sets in `approve`, only the changes of these accounts; empty for all.
     pub approve_accounts: BTreeSet<SmtpAddress>,
-    /// R34: when to save and hand on.
+    /// R34: after this time, the invocation saves its progress and hands over.
     pub time_budget: Option<Duration>,
-    /// A caller waits for the answer: at the deadline this invocation hands over, even if it made no progress.
+    /// A caller waits for the answer: at the deadline, this invocation hands over even if it made no progress.
     pub punctual: bool,
-    /// How long to wait for a lock that another run has.
+    /// How long to wait for a lock that another run holds.
     pub patience: Duration,
-    /// R37: the run to take back; `None` for a reconciliation.
+    /// R37: the run to undo; `None` for a reconciliation.
     pub undo: Option<RunId>,
     /// R28: the reviewed plan that the run is restricted to.
     pub plan: Option<PlanSource>,
-    /// R28: the occurrence of the schedule that begins or continues it.
+    /// R28: the tick that begins or continues the run.
     pub tick: Option<String>,
     /// R47: the part of its plan that the run makes.
     pub wave: Option<Wave>,
-    /// R46: what a preview takes in place of the settings of the program.
+    /// R46: settings of a preview that replace those of the program.
     pub settings: Vec<OtherSetting>,
 }
 
@@ -75,7 +75,7 @@ impl RunRequest {
     }
 }
 
-/// A run in the history, and all that is needed to continue it.
+/// A run in the history, with everything that is needed to continue it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     pub id: String,
@@ -104,30 +104,31 @@ pub struct RunSummary {
     pub approve: Vec<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub approve_accounts: BTreeSet<SmtpAddress>,
-    /// R37: the run that it takes back.
+    /// R37: the run that this one undoes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<RunId>,
-    /// R28: the preview whose changes, and no others, it makes.
+    /// R28: the preview to whose changes the run is restricted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
-    /// R46: what a preview took in place of the settings of the program.
+    /// R46: settings of a preview that replace those of the program.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub settings: Vec<OtherSetting>,
-    /// R28: its process ended in the middle.
+    /// R28: its process ended before the run did.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub was_killed: bool,
-    /// R28: it failed, and the next try would fail too.
+    /// R28: it failed, and would fail again without a change by a person.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_final: bool,
-    /// R28: the occurrence of the schedule that began or continued it last.
+    /// R28: the last tick that began or continued it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tick: Option<String>,
 }
 
 impl RunSummary {
-    /// What health judges. Of an apply whose process ended, [`Engine::history`](crate::engine::Engine::history) writes an error.
+    /// The facts from which health is determined. If the process of an apply has ended,
+    /// [`Engine::history`](crate::engine::Engine::history) sets `error`.
     pub fn facts(&self) -> health::Run<'_> {
         health::Run {
             id: &self.id,
@@ -152,23 +153,23 @@ impl RunSummary {
         !self.settings.is_empty()
     }
 
-    /// Whether an invocation has worked at it, and it has not ended.
+    /// Whether an invocation has worked on the run and it has not ended.
     pub fn has_begun(&self) -> bool {
         matches!(self.state, RunState::Running | RunState::Continues)
     }
 
-    /// Whether it is an apply that works, or did until its process ended.
+    /// Whether it is an apply that is running, or whose process ended while it was running.
     pub fn is_writing(&self) -> bool {
         self.state == RunState::Running && self.mode == Mode::Apply
     }
 
-    /// Whether it is an apply that changed something in Zivver, as far as is known.
+    /// Whether it is an apply that may have changed something in Zivver.
     pub fn may_have_written(&self) -> bool {
         let has_written = self.counts.may_have_written();
         self.mode == Mode::Apply && (has_written || self.state != RunState::Ended)
     }
 
-    /// A report as far as the line tells.
+    /// A report with the data of this summary.
     pub fn outline(&self) -> Report {
         let begun = Report::begin(
             self.id.clone(),
@@ -196,8 +197,8 @@ impl RunSummary {
         }
     }
 
-    /// R28: whether the next try of its tick continues it although it has ended. What another run has taken up is not
-    /// tried again.
+    /// R28: whether the next try of the same tick continues the run although it has ended. A run that another run has
+    /// taken over is not continued.
     pub fn is_tried_again(&self) -> bool {
         self.state == RunState::Ended
             && self.outcome == RunOutcome::Failed

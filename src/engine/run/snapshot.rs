@@ -1,4 +1,4 @@
-//! R42: what a run that saw everybody leaves for later questions.
+//! R42: stores a snapshot after a full run for all accounts.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Running<'_> {
-    /// Without one, later questions are answered from the run before: the run itself went well.
+    /// Stores the snapshot. A failure is a warning, since the run itself succeeded; later questions are answered from
+    /// an earlier snapshot.
     pub(super) async fn keep_snapshot(&mut self, fetched: &Fetched) {
         let has_read_all = self.is_for_all() && self.request.depth.is_full();
         if !has_read_all || self.report.state == RunState::Continues {
@@ -28,7 +29,7 @@ impl Running<'_> {
         }
     }
 
-    /// Gives what could not be read of earlier ones.
+    /// Returns the errors of earlier snapshots that could not be read.
     async fn save_snapshot(
         &self,
         fetched: &Fetched,
@@ -63,7 +64,7 @@ impl Running<'_> {
         Ok(before.unreadable)
     }
 
-    /// R34: also what earlier invocations did.
+    /// R34: the actions of this run, including those of earlier invocations.
     fn deeds(&self) -> Cow<'_, [ActionReport]> {
         if self.earlier.deeds.is_empty() {
             return Cow::Borrowed(&self.report.actions);

@@ -1,4 +1,4 @@
-//! How a run begins: its codes, its lock, and what is known of it.
+//! The start of a run: approval codes, lock, and data from earlier runs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,32 +21,34 @@ use crate::{
     },
 };
 
-/// Two slices of a time budget of 9 minutes end before the host's timeout of 10 (R34).
+/// A slice is a 20th of the time budget: with 9 minutes, two slices after the budget end before the host's timeout of
+/// 10 minutes (R34).
 const SLICES: u32 = 20;
 
-/// How far beyond its budget an invocation may get, which leaves the host's 10 minutes some seconds to save in (R34). Small
-/// budgets have as much: each invocation must get somewhere.
+/// How long an invocation may continue after its time budget. This leaves some seconds to save before the host's
+/// timeout of 10 minutes (R34). It is the same for small budgets, so that each invocation makes progress.
 const OVERTIME_MAX: Duration = Duration::from_secs(50);
 
-/// When a caller who waits has to be answered: the front end gives up after 230 s (`docs/specs/functions-host.md`, "7.1
-/// 230 s").
+/// Deadline for the answer to a waiting caller: the front end gives up after 230 s (`docs/specs/functions-host.md`,
+/// "7.1 230 s").
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(220);
 
-/// What decides about the deltas of a run beside the two sides.
+/// What determines the deltas of a run in addition to the two sides.
 struct Origin {
     undo: Option<Undo>,
     reviewed: Option<Reviewed>,
 }
 
-/// How a run began.
+/// The result of starting a run.
 enum Begun<'a> {
     Now(Box<Running<'a>>),
-    /// Another invocation brought it to its end.
+    /// Another invocation has already ended the run.
     EndedBefore(Box<Report>),
 }
 
 impl Engine {
-    /// Runs the line once. An error is a run that did not begin; a run that failed has a report that says so.
+    /// Runs one invocation. An error means that the run did not begin; a run that failed returns a report with the
+    /// error.
     pub async fn run(&self, request: &RunRequest) -> Result<Report, RunError> {
         // The future is large, so it is boxed.
         let result = Box::pin(self.run_once(request)).await;
@@ -98,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// The run at its start. An error is a run that did not begin.
+    /// Prepares the run. An error means that the run did not begin.
     async fn begun<'a>(
         &'a self,
         request: &'a RunRequest,
@@ -109,14 +111,14 @@ impl Engine {
         lock: Option<&LockGuard>,
     ) -> Result<Begun<'a>, RunError> {
         let Origin { undo, reviewed } = origin;
-        // Messages come at least once, so another invocation may have brought the run to its end while this one waited for
-        // the lock: its report must not be overwritten by that of a second, idle run.
+        // A queue message can be delivered more than once, so another invocation may have ended the run while this one
+        // waited for the lock. Its report must not be overwritten.
         let recorded = self.recorded(request).await?;
         let has_ended = |it: &RunSummary| it.state == RunState::Ended && !it.is_tried_again();
         if recorded.as_ref().is_some_and(has_ended) {
             return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
-        // Again under the lock: no other run can use them now.
+        // Checked again under the lock, since no other run can use the codes now.
         let approvals = self.check_approvals(request).await?;
         let (mut memory, revision) = load_memory(state).await?;
         let now = self.now().as_second();
@@ -130,7 +132,7 @@ impl Engine {
         }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         let watch = Watch::start(state, &id, &self.shared.links.stop);
-        // A run that waited may have been stopped meanwhile.
+        // The run may have been stopped while it waited.
         if request.id.is_some()
             && let Some(stopped) = state.stopped(&id).await?
         {
@@ -165,7 +167,7 @@ impl Engine {
         Ok(Begun::Now(Box::new(running)))
     }
 
-    /// What the report of a run says at its start.
+    /// The report of a run at its start.
     fn report_of(&self, request: &RunRequest, id: &RunId) -> Report {
         let mut report = Report::begin(
             id.to_string(),
@@ -222,7 +224,7 @@ impl Engine {
     }
 }
 
-/// What earlier runs remember; without a revision if there was none.
+/// The memory of earlier runs; no revision if there is none.
 pub(super) async fn load_memory(state: &State) -> Result<(Memory, Option<Revision>), StateError> {
     let stored: Option<Stored<Memory>> = state.memory().await?;
     Ok(stored.map_or_else(
@@ -231,7 +233,7 @@ pub(super) async fn load_memory(state: &State) -> Result<(Memory, Option<Revisio
     ))
 }
 
-/// R34: what reading and what writing have at least. A caller who waits gives them nothing beyond the deadline.
+/// R34: the minimum time for reading and for writing; 0 if a caller waits for the answer.
 fn slice(request: &RunRequest) -> Duration {
     match request.time_budget {
         Some(budget) if !request.punctual => budget / SLICES,
@@ -251,12 +253,12 @@ fn ends_by(request: &RunRequest, started: Instant) -> Option<Instant> {
     )
 }
 
-/// R29, for the report.
+/// R29: the lock owner as shown in the report.
 fn owner_since(run: &RunId, started: &str) -> String {
     format!("{} since {started}", owner(run))
 }
 
-/// This process, on behalf of a run.
+/// The identity of this process as lock owner for the run.
 pub(super) fn owner(run: &RunId) -> Owner {
     Owner::of(run.clone(), crate::settings::environment)
 }

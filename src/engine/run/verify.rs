@@ -1,4 +1,4 @@
-//! What a run made of Zivver, read back (R22, R36).
+//! Reads Zivver again after an apply and compares (R22, R36).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,20 +26,20 @@ use crate::{
     zivver::ZivverClient,
 };
 
-/// How long the first look at lists that lag waits; each next one waits twice as long.
+/// Wait before the first repetition if the lists lag; it doubles each time.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What verification saw.
+/// The result of reading again.
 struct Seen {
     accounts: Accounts,
     changes: Vec<SentChange>,
-    /// Whether the lists had the time that they may need.
+    /// Whether the lists had the maximum time that they may lag.
     is_final: bool,
 }
 
 impl Running<'_> {
-    /// R36: both lists once more, and what differs from the plan. What this run held is neither a difference nor without
-    /// effect.
+    /// R36: reads both lists again and reports the difference from the plan. Changes that this run held are neither
+    /// differences nor without effect.
     pub(super) async fn verify(
         &mut self,
         fetched: &mut Fetched,
@@ -64,7 +64,7 @@ impl Running<'_> {
         if is_final {
             self.give_back_not_made(&again, &unanswered).await?;
         }
-        // A change without an answer may still arrive: only the next run can say that it was not made.
+        // A change without an answer may still arrive, so only the next run can determine that it was not made.
         let made = unanswered.into_iter();
         let made = made.filter(|it| !again.used_approvals.contains(*it));
         if let Some(in_hand) = &mut self.memory.in_hand {
@@ -72,10 +72,11 @@ impl Running<'_> {
         }
         self.report.converged = Some(again.approved.is_empty() && !again.is_waiting);
         self.report.differences = again.approved.actions().to_vec();
-        // Some of what was held may be gone by what the run did: its codes are those of the next run.
+        // The changes of this run may have ended some held changes, so the codes are those that the next run would
+        // have.
         self.report.held.clone_from(&again.held);
         self.offer_approvals(&again).await?;
-        // An account that cannot be understood any more does not tell what this run made of it.
+        // If an account can no longer be parsed, it is unknown whether the changes of this run took effect.
         let rejected = again.notes.into_iter();
         let rejected = rejected.filter(|note| note.code == Code::AccountRejected);
         self.report.skipped.extend(rejected);
@@ -87,7 +88,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Reads until Zivver shows all that was sent, or the lists have had their time.
+    /// Reads until Zivver shows all sent changes, or until the lists had the maximum time that they may lag.
     async fn look(
         &self,
         fetched: &Fetched,
@@ -128,7 +129,7 @@ impl Running<'_> {
         }
     }
 
-    /// R22: what was sent and not kept is sent again, and named until it is kept.
+    /// R22: remembers changes without effect, so that they are sent again, and reports them until they take effect.
     fn remember_effects(&mut self, fetched: &Fetched, plan: &Plan, changes: &[SentChange]) {
         let outdated: Vec<_> = changes
             .iter()
@@ -173,7 +174,8 @@ fn sent_changes(
         .collect()
 }
 
-/// Whether some change is missing from the lists only: the answer to its write, where there was one, shows it.
+/// Whether a change may be missing only because the lists lag: there was no answer to its write, or the answer contains
+/// it.
 fn lags(
     changes: &[SentChange],
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! What ends a run before its end: its process is told to end, or a person stops the run (R34).
+//! Ends a run early: its process must end, or a person stops the run (R34).
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,20 +12,20 @@ use crate::{
     state::{RunId, State, Stopped},
 };
 
-/// How often the state is asked whether a person has stopped the run.
+/// How often the state is checked for a stop by a person.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks for a stop as long as it lives.
+/// Checks for a stop until it is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Of this run alone.
+    /// The stop of this run only.
     pub(super) stop: Stop,
     stopped: Arc<OnceLock<Stopped>>,
     _looking: JoinSet<()>,
 }
 
 impl Watch {
-    /// `process` is the stop of all that the process does.
+    /// `process` is the stop for everything in this process.
     pub(super) fn start(state: &State, run: &RunId, process: &Stop) -> Self {
         let stop = Stop::default();
         let stopped = Arc::default();
@@ -47,7 +47,7 @@ impl Watch {
         }
     }
 
-    /// Whether a person has stopped the run, and who (R41).
+    /// Who stopped the run (R41), if a person did.
     pub(super) fn stopped(&self) -> Option<&Stopped> {
         self.stopped.get()
     }
@@ -70,7 +70,7 @@ async fn look(
             () = process.requested() => break,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        // A state that cannot be reached stops the run by itself, where that matters (R35).
+        // An error is ignored here: if the state cannot be reached, the run fails where it needs the state (R35).
         if let Ok(Some(by)) = state.stopped(&run).await {
             stopped.get_or_init(|| by);
             break;

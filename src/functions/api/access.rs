@@ -1,4 +1,4 @@
-//! The question of `GET /access` (R43).
+//! The query of `GET /access` (R43).
 
 use jiff::tz::TimeZone;
 
@@ -9,17 +9,17 @@ use crate::{
     render::words::beginning_of,
 };
 
-/// Which rows are asked for, and in which form.
+/// The requested rows and their format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessQuery {
     pub format: Format,
-    /// As written; several texts are separated by commas.
+    /// The search text as written; several texts are separated by commas.
     pub text: String,
     pub by: By,
-    /// `2026-10-01`, and its beginning in UTC.
+    /// A day such as `2026-10-01`, and its beginning in UTC (epoch seconds).
     pub since: Option<(String, i64)>,
     pub only_changed: bool,
-    /// From 1; `None` for all rows.
+    /// Page number from 1; `None` for all rows.
     pub page: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Default for AccessQuery {
 impl AccessQuery {
     pub(super) const PARAMETERS: [&str; 6] = ["format", "q", "by", "since", "changed", "page"];
 
-    /// An empty parameter is none: a form sends all of its fields.
+    /// An empty parameter counts as absent, since a form sends all its fields.
     pub(super) fn parse(request: &Request) -> Result<Self, Problem> {
         let format = Format::of(request, &Format::ALL)?;
         let value = |name: &str| {
@@ -61,7 +61,7 @@ impl AccessQuery {
         };
         let only_changed = match value("changed") {
             None | Some("false") => false,
-            // Without a day nothing has changed since then.
+            // `changed` has no effect without `since`.
             Some("true") => since.is_some(),
             Some(_) => return Err(bad("`changed` is true or false")),
         };

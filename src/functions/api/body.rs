@@ -1,4 +1,5 @@
-//! The bodies of the two calls that start something. What is not understood is refused, never guessed (R28).
+//! The bodies of calls that start a run or decide about held changes. Anything unknown is refused, so that nothing is
+//! guessed (R28).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,36 +18,37 @@ use crate::{
     state::RunId,
 };
 
-/// The front end drops a call after 230 s (`docs/specs/functions-host.md`, "7.1 230 s"); the rest is for saving and
-/// answering.
+/// The front end drops a call after 230 s (`docs/specs/functions-host.md`, "7.1 230 s"); the remaining time is for
+/// saving and answering.
 pub const WAIT_S_MAX: u64 = 200;
 
-/// Some eight thousand accounts fit in.
+/// Large enough for about 8000 accounts.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// `{"mode":…,"quick":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`, all of it optional.
+/// `{"mode":…,"quick":…,"accounts":[…],"approve":[…],"approve_accounts":[…],"plan":…,"wait":…}`; all members are
+/// optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartBody {
     pub mode: Mode,
     /// R45
     pub depth: Depth,
-    /// R39; never an empty list.
+    /// R39; a list of accounts is never empty.
     pub scope: RunScope,
-    /// R27: codes of held sets.
+    /// R27: approval codes of held sets.
     pub approve: Vec<String>,
     /// R47
     pub approve_accounts: BTreeSet<SmtpAddress>,
-    /// R28: the preview whose changes, and no others, are made.
+    /// R28: the preview to whose changes the run is restricted.
     pub plan: Option<RunId>,
     /// R47
     pub wave: Option<Wave>,
-    /// R46: in place of those of the program; never empty.
+    /// R46: settings that replace those of the program; never empty.
     pub settings: Option<BTreeMap<String, String>>,
-    /// Seconds that the caller is ready to wait; 0 = queue it.
+    /// How many seconds the caller waits for the result; 0: the run is queued.
     pub wait_s: u64,
 }
 
-/// `{"mode":…,"approve":[…],"approve_accounts":[…],"wait":…}`: an undo is an ordinary plan, with the same guards (R37).
+/// `{"mode":…,"approve":[…],"approve_accounts":[…],"wait":…}`: an undo is a run with the same guards (R37).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UndoBody {
     pub mode: Mode,
@@ -55,7 +57,7 @@ pub struct UndoBody {
     pub wait_s: u64,
 }
 
-/// `{"code":…,"accounts":[…],"undo":…}`: rejects what a code stands for, or takes that back (R47).
+/// `{"code":…,"accounts":[…],"undo":…}`: rejects the changes of a held set, or takes the rejection back (R47).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectionBody(pub Decision);
 
@@ -78,7 +80,7 @@ struct Wire {
     wait: u64,
 }
 
-/// To JSON, 30.0 is the same whole number as 30.
+/// Accepts 30.0 too, which is the same number as 30 in JSON.
 fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(from)?;
     seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is no whole number"))
@@ -161,7 +163,7 @@ impl RejectionBody {
     }
 }
 
-/// A call that takes no member.
+/// The body of a call that takes no members.
 pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
     read(body, &[]).map(drop)
 }
@@ -201,7 +203,7 @@ fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
     Ok(Some(wave))
 }
 
-/// R47: without a code they would restrict nothing.
+/// R47: `approve_accounts` restricts approvals, so it needs `approve`.
 fn approve_accounts(wire: &Wire) -> Result<BTreeSet<SmtpAddress>, Problem> {
     let accounts = addresses("approve_accounts", wire.approve_accounts.clone())?;
     if accounts.is_some() && wire.approve.is_empty() {
@@ -211,7 +213,7 @@ fn approve_accounts(wire: &Wire) -> Result<BTreeSet<SmtpAddress>, Problem> {
     Ok(accounts.unwrap_or_default())
 }
 
-/// R28: the changes of a reviewed plan, and no others.
+/// R28: the reviewed plan to which the run is restricted.
 fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
     let Some(plan) = &wire.plan else {
         return Ok(None);
@@ -231,7 +233,7 @@ fn scope(accounts: Option<Vec<String>>) -> Result<RunScope, Problem> {
     Ok(accounts.map_or(RunScope::All, RunScope::Only))
 }
 
-/// An empty list could mean no accounts or all accounts, so it is refused.
+/// An empty list is refused, since it could mean no accounts or all accounts.
 fn addresses(
     member: &str,
     accounts: Option<Vec<String>>,
@@ -252,8 +254,8 @@ fn addresses(
         .map(Some)
 }
 
-/// The body of a start, once it is certain that no page of another site made a browser send it: that takes a type which no
-/// form has, and the origin of this site.
+/// The body, if no page of another site can have made a browser send it: it has a content type that a form cannot send,
+/// and the origin, if any, is this site.
 pub(super) fn json(request: &Request) -> Result<Option<&str>, Problem> {
     refuse_other_origin(request)?;
     let Some(body) = request.body.as_deref() else {
@@ -278,7 +280,7 @@ pub(super) fn json(request: &Request) -> Result<Option<&str>, Problem> {
     ))
 }
 
-/// A browser names the origin of the page that sends; other clients send no such header.
+/// A browser names the origin of the page that sends the request; other clients do not send this header.
 fn refuse_other_origin(request: &Request) -> Result<(), Problem> {
     let Some(origin) = request.header("origin") else {
         return Ok(());
@@ -301,7 +303,7 @@ fn refuse_other_origin(request: &Request) -> Result<(), Problem> {
     ))
 }
 
-/// The host does not hand on what a caller sends in chunks: what the body asked for would be forgotten in silence.
+/// The host drops a body that is sent in chunks, so such a call is refused instead of run without its body.
 fn refuse_lost_body(request: &Request) -> Result<(), Problem> {
     if request.header("transfer-encoding").is_none() {
         return Ok(());
@@ -330,7 +332,7 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     let members: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
     check_members(&members, known)?;
     check_wait(members.get("wait"))?;
-    // From the text, not from the map: only so is a member that comes twice an error.
+    // Parse the text, not the map, so that a duplicate member is an error.
     let wire: Wire = serde_json::from_str(text).map_err(bad)?;
     if wire.mode == Mode::Preview && !wire.approve.is_empty() {
         return Err(Problem::new(
@@ -341,7 +343,7 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
     Ok(wire)
 }
 
-/// A null could mean "the default" or a mistake of the caller, such as accounts that were to be filled in.
+/// A null is refused: it could mean "the default" or be a mistake, such as a missing list of accounts.
 fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
     if let Some((name, _)) = members.iter().find(|(_, value)| value.is_null()) {
         return Err(Problem::new(

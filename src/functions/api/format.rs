@@ -1,4 +1,4 @@
-//! In which form a report is wanted: `?format=` wins over `Accept` (RFC 9110 section 12.5.1).
+//! The format of an answer: `?format=` has precedence over `Accept` (RFC 9110 section 12.5.1).
 
 use crate::functions::{Problem, ProblemKind, Request};
 
@@ -20,7 +20,7 @@ impl Format {
         }
     }
 
-    /// An `Accept` that fits nothing gets the first of `offered`: a report in another form is of more use than a 406.
+    /// If `Accept` matches nothing, the first of `offered` is used: another format is more useful than a 406.
     pub(in crate::functions) fn of(request: &Request, offered: &[Self]) -> Result<Self, Problem> {
         let Some(wanted) = request.query.get("format") else {
             let accept = request.header("accept").unwrap_or_default();
@@ -43,7 +43,7 @@ impl Format {
             })
     }
 
-    /// Whether a person looks at the answer.
+    /// Whether the caller is a browser that wants HTML.
     pub(in crate::functions) fn is_for_browser(request: &Request) -> bool {
         request.method == "GET" && Self::of(request, &Self::ALL) == Ok(Self::Html)
     }
@@ -56,7 +56,7 @@ impl Format {
         }
     }
 
-    /// Whether a media range of `Accept` covers this form.
+    /// Whether a media range of `Accept` covers this format.
     fn is_covered_by(self, range: &str) -> bool {
         match range {
             "*/*" | "*" => true,
@@ -69,7 +69,7 @@ impl Format {
     }
 }
 
-/// The highest quality wins, then what the caller named first, then what we would rather send.
+/// The format with the highest quality; among equals the one that the caller names first, then the first in `offered`.
 fn negotiate(accept: &str, offered: &[Format]) -> Format {
     let mut best = (0, *offered.first().unwrap_or(&Format::Json));
     for range in accept.split(',') {
@@ -88,7 +88,7 @@ fn negotiate(accept: &str, offered: &[Format]) -> Format {
     best.1
 }
 
-/// A quality from 0 to 1 with up to three decimals; one that is not understood counts as 0.
+/// A quality from 0 to 1 with up to three decimals, in thousandths; an invalid one counts as 0.
 fn thousandths(quality: &str) -> u32 {
     let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
     let digits = format!("{fraction:0<3}");

@@ -1,4 +1,4 @@
-//! What a person can start from a page.
+//! The forms and buttons of the pages.
 
 use maud::{Markup, html};
 
@@ -21,7 +21,7 @@ use crate::{
     settings::Settings,
 };
 
-/// What this caller may start, and with what token.
+/// The forms that this caller may use, with their token.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Ways<'a> {
     pub(in super::super) base: &'a str,
@@ -44,7 +44,7 @@ impl Ways<'_> {
         self.perform_sync.permit(Mode::Apply).is_ok()
     }
 
-    /// A form that posts to `path` below the dashboard.
+    /// A form that posts to `path`, relative to the dashboard.
     fn form(&self, class: &str, path: &str, mode: Mode, content: &Markup) -> Markup {
         html! {
             form.(class) method="post" action={ (self.base) (path) } {
@@ -93,8 +93,8 @@ impl Ways<'_> {
         }
     }
 
-    /// The changes of a held set, with what decides about them (R27, R47). They are in the form, so that a set that is folded
-    /// is not approved unseen.
+    /// The changes of a held set, with the buttons to approve or reject them (R27, R47). The changes are inside the
+    /// form, so that a collapsed set cannot be approved unseen.
     pub(in super::super) fn held(&self, report: &Report, set: &HeldSet) -> Markup {
         if !self.may_decide() {
             let links = Links {
@@ -139,7 +139,7 @@ impl Ways<'_> {
         self.form("held", &path, Mode::Apply, &content)
     }
 
-    /// The button that stops a run (R34).
+    /// The button to stop a run (R34).
     pub(in super::super) fn stop(&self, report: &Report) -> Markup {
         html! {
             @if self.may_start() {
@@ -152,7 +152,7 @@ impl Ways<'_> {
         }
     }
 
-    /// The button that takes rejections back (R47).
+    /// The button to take rejections back (R47).
     pub(in super::super) fn take_back(&self, code: &str) -> Markup {
         html! {
             @if self.may_decide() {
@@ -165,7 +165,7 @@ impl Ways<'_> {
         }
     }
 
-    /// What can be done with a run that ended.
+    /// What can be done with a run that has ended.
     pub(in super::super) fn of_run(&self, report: &Report) -> Markup {
         let is_plan =
             report.mode == Mode::Preview && report.undoes.is_none() && !report.actions.is_empty();
@@ -187,7 +187,7 @@ impl Ways<'_> {
         }
     }
 
-    /// The button that applies exactly what a preview showed (R28).
+    /// The button to apply exactly the changes of a preview (R28).
     fn plan(&self, report: &Report) -> Markup {
         let count = u64::try_from(report.actions.len()).unwrap_or(u64::MAX);
         let changes = match count {
@@ -227,7 +227,7 @@ impl Ways<'_> {
     }
 }
 
-/// One box for each account, since what is held of one belongs together.
+/// One checkbox for each account, since the held changes of one account belong together.
 fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
     let links = Links { home: Some(base) };
     let by_account = set.changes.chunk_by(|a, b| a.address == b.address);
@@ -251,7 +251,7 @@ fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
     }
 }
 
-/// R46: each setting that shapes a plan, as it is now.
+/// R46: a field for each setting that shapes a plan, with its present value.
 fn other_settings(settings: &Settings) -> Markup {
     html! {
         p.soft.small {

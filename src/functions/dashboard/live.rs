@@ -1,4 +1,4 @@
-//! The progress of a run, updated while it works.
+//! The progress of a run, which the page updates while the run works.
 
 use maud::{Markup, html};
 
@@ -8,10 +8,10 @@ use crate::{
     render::words,
 };
 
-/// How often the page's script brings it up to date.
+/// How often the script of the page updates it.
 const EVERY_MS: u32 = 2000;
 
-/// `outlook` is that of the run in this process, if it is here.
+/// `outlook` is the progress of the run in this process; it may not be the shown run.
 pub(in super::super) fn live(state: RunState, outlook: Outlook) -> Markup {
     let (words, bar) = match (state, outlook.progress) {
         (RunState::Queued, _) => ("Queued: it begins within a minute.".to_owned(), None),
@@ -31,7 +31,7 @@ pub(in super::super) fn live(state: RunState, outlook: Outlook) -> Markup {
     }
 }
 
-/// In words, and as part of a whole.
+/// The progress as text, and as done and total.
 fn told(outlook: Outlook) -> (String, Option<(usize, usize)>) {
     match outlook.progress {
         Progress::Starting | Progress::Ended => ("Running.".to_owned(), None),

@@ -1,4 +1,4 @@
-//! The picture of the history.
+//! The chart of the history.
 
 use maud::{Markup, html};
 
@@ -8,13 +8,13 @@ use crate::{
     render::{html::time, words},
 };
 
-/// Runs in the picture.
+/// Number of runs in the chart.
 const BARS: usize = 30;
-/// Of one bar and the space beside it, and of the picture.
+/// Width of a bar with its gap, and half the height of the chart.
 const WIDTH: usize = 10;
 const HEIGHT: u32 = 64;
 
-/// What is drawn of a run.
+/// The data of one bar.
 struct Bar<'a> {
     run: &'a RunSummary,
     applied: u32,
@@ -44,8 +44,8 @@ impl<'a> Bar<'a> {
     }
 }
 
-/// A bar for each of the last runs, the newest at the right: what was applied, and downwards what needs attention. Heights
-/// are by logarithm, so that one large night does not flatten all others; the axis has the powers of ten.
+/// One bar for each of the last runs, the newest on the right: applied changes upwards, what needs attention downwards.
+/// Heights are logarithmic, so that one large run does not flatten all others; the axis shows powers of ten.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended = runs
         .iter()
@@ -78,7 +78,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
                         @if bar.has_failed {
                             (column("failed-bar", x, HEIGHT - 4, 8))
                         } @else {
-                            // Each run is seen, if only as a line.
+                            // A run without changes is still visible as a line.
                             (column("applied-bar", x, HEIGHT - up.max(1), up.max(1)))
                             @if down > 0 { (column("problem-bar", x, HEIGHT, down)) }
                         }
@@ -101,7 +101,7 @@ fn column(class: &str, x: usize, y: u32, height: u32) -> Markup {
     html! { rect.(class) width="8" x=(x) y=(y) height=(height) {} }
 }
 
-/// From 0 to a power of ten, by logarithm.
+/// A logarithmic scale from 0 to a power of ten.
 struct Scale {
     digits: u32,
 }
@@ -113,7 +113,7 @@ impl Scale {
         }
     }
 
-    /// The largest first, and the same below zero.
+    /// The ticks of the axis from top to bottom. Both ends have the same number.
     fn ticks(&self) -> Vec<u32> {
         let most = 10_u32.saturating_pow(self.digits);
         vec![most, 0, most]

@@ -61,7 +61,7 @@ fn a_retry_is_counted_and_its_other_members_ignored() {
     }
 }
 
-/// The rows of the table in `docs/specs/functions-host.md`, "2.4 Queue trigger request", as they are on the wire.
+/// The rows of the table in `docs/specs/functions-host.md`, "2.4 Queue trigger request", in wire format.
 #[test]
 fn queue_messages_are_decoded_as_often_as_they_were_encoded() {
     for (on_the_wire, text) in [

@@ -1,4 +1,4 @@
-//! The access review as a page (R43): for the dashboard with a search, for an auditor to print.
+//! The access review as a page (R43): with a search in the dashboard, or alone for printing.
 
 use maud::{Markup, html};
 use percent_encoding::utf8_percent_encode;
@@ -9,16 +9,16 @@ use super::{
 };
 use domain::snapshot::access::{By, Named, Review, Row};
 
-/// What the page shows of a review.
+/// The content of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub review: &'a Review,
     pub by: By,
-    /// The search that it answers; on a page that stands alone there is none.
+    /// The search, which is also in the form; `None` for a page outside the dashboard.
     pub search: Option<Search<'a>>,
 }
 
-/// The question, as the form on the page shows it.
+/// The query, as in the form on the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
     /// The path of the dashboard.
@@ -27,11 +27,11 @@ pub struct Search<'a> {
     /// `2026-10-01`
     pub since: &'a str,
     pub only_changed: bool,
-    /// The page that is shown, from 1; `None` for all rows.
+    /// The number of the shown page, from 1; `None` for all rows.
     pub page: Option<usize>,
 }
 
-/// Rows of one page.
+/// Number of rows on a page.
 pub const PAGE_ROWS: usize = 200;
 
 impl View<'_> {
@@ -50,7 +50,7 @@ impl View<'_> {
         })
     }
 
-    /// What an auditor asks first.
+    /// Time, run and coverage of the review, which an auditor needs first.
     fn heading(&self) -> Markup {
         let review = self.review;
         let links = Links {
@@ -104,7 +104,7 @@ impl View<'_> {
         }
     }
 
-    /// The same question with another end of the address.
+    /// The address of the same query with `end` as format and filter.
     fn link(&self, search: Search<'_>, end: &str, page: Option<usize>) -> String {
         let by = match self.by {
             By::Mailbox => "mailbox",
@@ -174,7 +174,7 @@ impl View<'_> {
         } else {
             html! { span.soft { "unknown" } }
         };
-        // The page of a group names it once.
+        // Only the first row of a group names it.
         let is_same = above.is_some_and(|above| match self.by {
             By::Mailbox => above.mailbox == row.mailbox,
             By::Person => above.person == row.person,

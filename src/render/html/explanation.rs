@@ -15,7 +15,7 @@ use domain::{
     snapshot::history::History,
 };
 
-/// `home` is the path of the dashboard, where there is one.
+/// `home` is the path of the dashboard, if there is one.
 pub fn explanation(
     explanation: &Explanation,
     history: Option<&History>,
@@ -38,7 +38,7 @@ pub fn explanation(
     })
 }
 
-/// The nearest addresses lead to their pages.
+/// Links to the nearest addresses.
 fn not_found(verdict: &str, unknown: &UnknownAddress, home: Option<&str>) -> Markup {
     let links = Links { home };
     html! {
@@ -52,7 +52,7 @@ fn not_found(verdict: &str, unknown: &UnknownAddress, home: Option<&str>) -> Mar
     }
 }
 
-/// What has a name like the one that was searched for.
+/// Mailboxes and accounts whose names are like `name`.
 pub fn found(name: &str, found: &Found, home: &str) -> String {
     let title = format!("Cloud Sync: {name}");
     let page = Page {
@@ -83,7 +83,7 @@ pub fn found(name: &str, found: &Found, home: &str) -> String {
     })
 }
 
-/// The field that leads to such a page.
+/// The search field for this page.
 pub fn search(home: &str, label: &str) -> Markup {
     html! {
         form.line role="search" method="get" action=(home) data-path={ (home) "/accounts/" } {
@@ -131,7 +131,7 @@ fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
     }
 }
 
-/// R42: run by run, the newest first.
+/// R42: what each run did, newest first.
 fn happened(history: &History, links: Links<'_>) -> Markup {
     html! {
         section {
@@ -186,7 +186,7 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
     }
 }
 
-/// Both sides, attribute by attribute.
+/// Both sides, with a row for each attribute.
 fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
     html! {
         section {
@@ -231,7 +231,7 @@ fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
     }
 }
 
-/// `sign` stands before what only this side has.
+/// `sign` marks what only this side has.
 fn side(side: &Side, missing: &str, sign: &str, links: Links<'_>) -> Markup {
     match side {
         Side::Missing => html! { span.soft { (missing) } },

@@ -26,13 +26,13 @@ use domain::{
 
 pub(super) use notes::note_rows;
 
-/// The report alone in one file.
+/// The report as one file.
 pub fn report(report: &Report) -> String {
     report_after(report, None, &[])
 }
 
-/// R28: below it, how all accounts stood at the end of the last complete run, where that is another one. `links` lead to the
-/// dashboard.
+/// R28: the report, followed by the state of all accounts at the end of the last complete run if that is another run.
+/// `pages` are links to the dashboard.
 pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>, pages: &[Link]) -> String {
     let title = format!(
         "Cloud Sync: {} {}",
@@ -58,7 +58,7 @@ pub fn report_after(report: &Report, last: Option<(&Report, &Figures)>, pages: &
     })
 }
 
-/// Links of a message.
+/// The links of a message.
 pub fn pages(pages: &[Link]) -> Markup {
     html! {
         @if !pages.is_empty() {
@@ -67,7 +67,7 @@ pub fn pages(pages: &[Link]) -> Markup {
     }
 }
 
-/// Which run it is, and how it stands.
+/// The title of the run and its state.
 pub fn heading(report: &Report, links: Links<'_>) -> Markup {
     html! {
         h1 {
@@ -87,8 +87,8 @@ pub fn heading(report: &Report, links: Links<'_>) -> Markup {
     }
 }
 
-/// Everything below the heading; nothing for a run of which nothing is known yet. `changes` shows those of a held set, with
-/// what can be done about them.
+/// Everything below the heading; empty if nothing is known about the run yet. `changes` shows the changes of a held set
+/// and the buttons for them.
 pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup) -> Markup {
     html! {
         @if let Some(error) = &report.error {
@@ -121,7 +121,7 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
     }
 }
 
-/// The figures of a complete run: what is not made yet, and what waits for a person.
+/// The figures of a complete run: what is not done yet, and what needs a person.
 pub fn tally(figures: &Figures) -> Markup {
     let figure = |of: Tone, count: u64, what: &str| {
         let tone = if count > 0 { of } else { Tone::Plain };
@@ -165,7 +165,7 @@ fn title(report: &Report) -> String {
     format!("{what}{of}{under}")
 }
 
-/// The colour of a run.
+/// The tone for the state or outcome of a run.
 pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
     match (state, outcome) {
         (RunState::Queued | RunState::Running | RunState::Continues, _) | (_, RunOutcome::Open) => {
@@ -180,7 +180,7 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
     }
 }
 
-/// Numbers that say something: planned always, the others where they are not 0.
+/// The planned changes, and all other counts that are not 0.
 fn tiles(report: &Report) -> Markup {
     let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
     let counts = &report.counts;
@@ -266,12 +266,12 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
     }
 }
 
-/// Where messages link to.
+/// The anchor of a held set, to which messages link.
 pub fn held_anchor(code: &str) -> String {
     format!("held-{code}")
 }
 
-/// Heading, reason and changes.
+/// A held set with its reason and changes.
 pub fn held_set(set: &HeldSet, links: Links<'_>, changes: &Markup) -> Markup {
     html! {
         h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
@@ -288,7 +288,7 @@ pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
     }
 }
 
-/// Account, what, and before and after.
+/// The account of a held change, what would change, and the values before and after.
 pub fn held_change(held: &HeldChange, links: Links<'_>) -> Markup {
     html! {
         (who(held.address.as_str(), links)) " " (held.what) " "
@@ -296,7 +296,7 @@ pub fn held_change(held: &HeldChange, links: Links<'_>) -> Markup {
     }
 }
 
-/// Whom a row is about.
+/// The account of a row.
 pub(super) fn who(address: &str, links: Links<'_>) -> Markup {
     html! { span.who { (links.value(address)) } }
 }
@@ -327,7 +327,7 @@ fn problems(problems: &[String], links: Links<'_>) -> Markup {
     html! { @for problem in problems { p.problem { (links.text(problem)) } } }
 }
 
-/// The plan as a diff, by kind of action.
+/// The plan as a diff, grouped by kind of action.
 fn plan(report: &Report, links: Links<'_>) -> Markup {
     let mut by_kind: BTreeMap<ActionKind, Vec<&ActionReport>> = BTreeMap::new();
     for action in &report.actions {
@@ -356,7 +356,7 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
     }
 }
 
-/// What stands where there is no action to show.
+/// The text if there are no actions.
 fn without_actions(report: &Report) -> String {
     if let Some(claim) = report.nothing_to_change() {
         return words::capital(claim.text()) + ".";
@@ -399,7 +399,7 @@ fn planned(report: &ActionReport, links: Links<'_>) -> Markup {
     }
 }
 
-/// Account, attributes and reasons.
+/// The account of an action, its changes and its reasons.
 pub(super) fn action(action: &Action, links: Links<'_>) -> Markup {
     action_with_end(action, None, links)
 }

@@ -74,7 +74,8 @@ impl Container {
         created.map_err(|error| failed(CreateFailed(error)))
     }
 
-    /// What `send` comes to in a container that exists. Only a missing container answers 404 to a list or a write.
+    /// The result of `send`, after creating the container if it is missing. Only a missing container answers 404 to a
+    /// list or a write.
     async fn in_container<T, F>(&self, send: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,

@@ -1,4 +1,4 @@
-//! R46: a preview under other settings, beside the plan under those of the program.
+//! R46: a preview under other settings, compared with the plan under the settings of the program.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use domain::{
     report::{Report, RunState},
 };
 
-/// The settings, and that the plan cannot be applied.
+/// The other settings, and a note that the plan cannot be applied.
 pub(super) fn settings(report: &Report) -> Markup {
     if !report.is_hypothetical() {
         return Markup::default();

@@ -1,4 +1,4 @@
-//! What was read, what it took, and for whom.
+//! What the run read, how long it took, and its scope.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Who was left alone and why, what is new since the previous run, and what Zivver may delete one day.
+//! Accounts left alone with the reason, differences from the previous run, and accounts that Zivver may delete.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ pub(in super::super) fn note_rows<'a>(
     }
 }
 
-/// What changed since the previous run.
+/// The differences from the previous run.
 pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     let Some(since) = &report.since else {
         return Markup::default();
@@ -96,7 +96,7 @@ pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     }
 }
 
-/// Numbers, what came and what went.
+/// Changed counts, new findings and findings that are gone.
 pub(super) fn comparison(
     compared: &Comparison,
     [come, gone]: [&str; 2],

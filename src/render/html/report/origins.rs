@@ -1,4 +1,4 @@
-//! R44: what caused the changes of a plan.
+//! R44: the origin of the changes of a plan.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use domain::{plan::AttributeChange, report::Report};
 
-/// Of one entry; nothing where it is not known.
+/// The origin of one entry; empty if it is unknown.
 pub(super) fn of(change: &AttributeChange, entry: &str) -> Markup {
     html! {
         @if let Some(origin) = change.origins.get(entry) {
@@ -25,7 +25,7 @@ pub(super) fn counts(report: &Report) -> Markup {
     }
 }
 
-/// Apart from the plan, so that the helpdesk learns where to change things.
+/// Changes by hand, listed separately so that a helpdesk sees which changes belong in Exchange.
 pub(super) fn by_hand(report: &Report, links: Links<'_>) -> Markup {
     let all: Vec<_> = report.by_hand().collect();
     if all.is_empty() {

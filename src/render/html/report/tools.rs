@@ -1,4 +1,4 @@
-//! What narrows and orders the lists of a report. The script shows it, since without one it would do nothing.
+//! Controls that filter and sort the lists of a report. They are hidden until the script shows them.
 
 use std::collections::BTreeSet;
 
