@@ -188,7 +188,7 @@ impl Import {
         if entries.is_none() {
             self.warn(
                 name,
-                "starts with `[` but is no JSON array of texts: left out, write it anew",
+                "starts with `[` but is not a JSON array of strings and was left out; write it again",
             );
         }
         entries

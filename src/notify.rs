@@ -30,9 +30,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub enum NotifyError {
     #[error(transparent)]
     Setup(#[from] TransportError),
-    #[error(
-        "the receiver of notifications could not be told: {cause}; check CLOUD_SYNC__NOTIFY_URL"
-    )]
+    #[error("the notification was not sent: {cause}; check CLOUD_SYNC__NOTIFY_URL")]
     Unreachable { cause: String },
     #[error(
         "the receiver of notifications answered {status}; make a new webhook and set CLOUD_SYNC__NOTIFY_URL to it"

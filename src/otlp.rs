@@ -84,7 +84,7 @@ impl Otlp {
         let sending = async {
             let (spans, dropped) = self.shared.spans.take();
             if dropped > 0 {
-                tracing::debug!(dropped, "spans of single requests were too many to keep");
+                tracing::debug!(dropped, "spans of requests beyond the limit are dropped");
             }
             for spans in spans.chunks(SPANS_PER_REQUEST) {
                 self.send(Signal::Traces, &self.traces(spans.to_vec()))

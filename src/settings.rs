@@ -282,10 +282,10 @@ impl Settings {
 
     /// R41
     fn four_eyes_warning(&self) -> Option<String> {
-        let nobody_signs_in = self.four_eyes && self.host.is_present && !self.signs_in;
-        nobody_signs_in.then(|| {
+        let has_no_sign_in = self.four_eyes && self.host.is_present && !self.signs_in;
+        has_no_sign_in.then(|| {
             format!(
-                "{PREFIX}FOUR_EYES is true and App Service authentication is off: nobody can approve what is held; turn \
+                "{PREFIX}FOUR_EYES is true and App Service authentication is off: no caller can approve held changes; turn \
                  sign-in on (docs/deploy.md), or set it to false (R41)"
             )
         })

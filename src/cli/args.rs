@@ -87,7 +87,7 @@ pub(super) enum Command {
         #[command(flatten)]
         show: ShowArgs,
     },
-    /// Say why an account looks as it does, and what would change about it
+    /// Explain an account: its state, the reason, and what would change
     ///
     /// It answers from the last run for all accounts, and says from when that is; this needs no settings but those of the
     /// state. Before the first such run it asks Exchange and Zivver.
@@ -101,7 +101,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
     },
-    /// Say what happened to an account in which run, why, and since when it looks as it does
+    /// Show the history of an account: what each run changed, and why
     ///
     /// Needs no settings but those of the state.
     History {
@@ -131,7 +131,7 @@ pub(super) enum Command {
     },
     /// Stop a run: it ends after what is in flight, and no invocation continues it
     ///
-    /// The next run begins as ever. Needs no settings but those of the state.
+    /// Later runs are not affected. Needs no settings but those of the state.
     Stop {
         /// The run's id, the beginning of it, or last: the last one that has not ended
         #[arg(value_name = "RUN", default_value = "last")]
@@ -151,7 +151,7 @@ pub(super) enum Command {
         #[arg(long, requires = "code")]
         undo: bool,
     },
-    /// Look at everything that a run needs: what works, what does not, and the command that corrects it
+    /// Test everything that a run needs, and name the command that corrects what fails
     Check {
         /// Measure this tenant instead, reading only, and write the answers, without names, to cloud-sync-answers.json
         #[arg(long)]
@@ -260,7 +260,7 @@ pub(super) struct PreviewArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct AccountArgs {
-    /// Only these accounts are changed; everything is read all the same
+    /// Change only these accounts; both sides are still read completely
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(super) addresses: Vec<SmtpAddress>,
 }
@@ -275,7 +275,7 @@ pub(super) struct WaveArgs {
     /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
-    /// Only so many accounts, by address
+    /// Only the first N accounts, in order of address
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) first: Option<u32>,
 }
@@ -308,10 +308,10 @@ pub(super) struct ReportArgs {
     /// Also write the report to this file, as HTML or CSV by its extension
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
-    /// The form of the file, where its extension does not tell it
+    /// The format of the file, if its extension does not determine it
     #[arg(long, requires = "report")]
     pub(super) format: Option<FileFormat>,
-    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    /// The separator of CSV: a comma, or a semicolon for an Excel that expects it
     #[arg(long, value_name = "CHAR", requires = "report")]
     pub(super) separator: Option<SeparatorArg>,
 }
@@ -357,7 +357,7 @@ pub(super) struct AccessArgs {
     /// CSV for a spreadsheet, HTML to print, or JSON, instead of text
     #[arg(long)]
     pub(super) format: Option<AccessFormat>,
-    /// What stands between two cells of CSV: a comma, or a semicolon for an Excel that expects it
+    /// The separator of CSV: a comma, or a semicolon for an Excel that expects it
     #[arg(long, value_name = "CHAR")]
     pub(super) separator: Option<SeparatorArg>,
     /// Write to this file

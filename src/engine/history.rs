@@ -179,7 +179,7 @@ impl Records<'_> {
         if !run.is_writing() {
             return None;
         }
-        run.error = Some("its process ended; the next apply takes up its work (R35)".into());
+        run.error = Some("its process ended; the next apply continues its work (R35)".into());
         let plans = self.state.plans::<PlanRecord>(&id);
         let plans = read(&plans, &self.state.journal(&id)).await.ok()?;
         let mut report = run.outline();
@@ -293,10 +293,10 @@ impl Engine {
         let preview_max = PREVIEW_MAX.max(self.settings().time_budget * 2);
         match run.state {
             RunState::Running if run.mode == Mode::Preview && age > preview_max => {
-                Some("the process ended in the middle; start the preview again")
+                Some("the process ended before the run did; start the preview again")
             }
             RunState::Queued | RunState::Continues if age > MESSAGE_AGE_MAX => {
-                Some("its message was lost; start it again")
+                Some("its queue message was lost; start it again")
             }
             RunState::Queued | RunState::Continues | RunState::Running | RunState::Ended => None,
         }

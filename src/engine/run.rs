@@ -112,7 +112,7 @@ impl Stage {
                 "time was up while reading: Exchange or Zivver is slow, or makes us wait; this invocation wrote nothing, and the next run reads again (R34)"
             }
             Self::Planned | Self::Writing(_) | Self::Written => {
-                "time was up while writing: Zivver is slow, or makes us wait; the next apply takes up the work once the lock has run out (R34, R35)"
+                "time was up while writing: Zivver is slow, or makes us wait; the next apply continues the work after the lock has expired (R34, R35)"
             }
             Self::Verifying => {
                 "time was up while verifying: all was written, and the next run compares again (R34, R36)"
@@ -548,7 +548,7 @@ async fn release(lock: Option<LockGuard>) {
     if let Some(lock) = lock
         && let Err(error) = lock.release().await
     {
-        tracing::warn!("the lock is not released and will run out by itself: {error}");
+        tracing::warn!("the lock is not released and will expire: {error}");
     }
 }
 

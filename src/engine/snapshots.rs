@@ -163,10 +163,9 @@ impl Records<'_> {
             match report {
                 Ok(Some(report)) => collector.add(&report, past.run.facts().saw_everybody()),
                 Ok(None) => {}
-                Err(error) => remarks.push(format!(
-                    "the report of run {} is passed over: {error}",
-                    past.id
-                )),
+                Err(error) => {
+                    remarks.push(format!("the report of run {} is skipped: {error}", past.id))
+                }
             }
         }
         drop(reports);
@@ -238,7 +237,7 @@ impl Records<'_> {
                 Ok(false) => {}
                 Err(error) if looked.unreadable.len() < UNREADABLE_MAX => {
                     looked.unreadable.push(format!(
-                        "the snapshot of run {} is passed over: {error} (R42)",
+                        "the snapshot of run {} is skipped: {error} (R42)",
                         past.id
                     ));
                 }

@@ -217,7 +217,7 @@ async fn delivered(engine: &Engine, message: &Message) -> Result<Success, Invoca
         }
         Ok(report) => Ok(ended(engine, &report)),
         Err(error @ RunError::LockHeld { .. }) => {
-            tracing::info!("handed on: {error}");
+            tracing::info!("the message is handed to the queue again: {error}");
             Ok(Success {
                 next: vec![message.clone()],
                 ..Success::default()
@@ -336,7 +336,7 @@ async fn done_by_form(
         | ApiCall::Check { .. } => {
             return Err(Problem::new(
                 ProblemKind::UnknownPath,
-                "nothing takes a form here",
+                "this path does not accept forms",
             ));
         }
     };

@@ -73,7 +73,7 @@ impl Dashboard<'_> {
                     h2 { "Explain an account" }
                     (account_search(base, "Mail address or name"))
                     p.soft.small {
-                        "What Exchange says, what Zivver says, and which rules decide. Reads both sides afresh."
+                        "What Exchange says, what Zivver says, and which rules decide. Reads both sides again."
                     }
                 }
                 (self.ways.start(self.settings))
@@ -121,7 +121,7 @@ impl Dashboard<'_> {
         let report = &complete.report;
         html! {
             section {
-                h2 { "How the accounts stand" }
+                h2 { "State of the accounts" }
                 p.soft {
                     "Last complete run: "
                     a href={ (self.ways.base) "/runs/" (report.id) "?format=html" } { (time(&figures.ended)) }
@@ -216,7 +216,7 @@ impl Dashboard<'_> {
             section {
                 h2 { "A run is in progress" }
                 (live(run.state, self.outlook))
-                p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Look at it" } }
+                p { a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { "Open the run" } }
             }
         }
     }

@@ -156,9 +156,7 @@ async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, R
             return Ok(Left::Rest(Box::new(request_of(id.clone(), run.clone()))));
         }
         if run.is_final {
-            return Ok(Left::Nothing(
-                "a person must remove the cause of the failure",
-            ));
+            return Ok(Left::Nothing(NEEDS_A_PERSON));
         }
         if run.outcome != RunOutcome::Failed {
             return Ok(Left::Nothing("its run has ended"));

@@ -456,7 +456,7 @@ fn to_run(id: &str, base: &str, what: &str, text: &str) -> Response {
     let content = html! {
         h1 { (words::capital(what)) }
         p { (text) }
-        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "To the run" } }
+        p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "Open the run" } }
     };
     page(202, frame.around(&content))
 }

@@ -254,7 +254,7 @@ pub fn of_class(class: Class) -> Explained {
             "Add it to TARGET_FILTER if it is needed, or approve.",
         ),
         Class::Identity => explained(
-            "An account would go to another person, as far as can be told: a namesake, or a user who was deleted and created again.",
+            "An account would go to another person, as far as known: a namesake, or a user who was deleted and created again.",
             "Find out who it is. Approve only for the same person.",
         ),
         Class::Create => explained(

@@ -145,7 +145,7 @@ settings! {
         "Suspended accounts that never had a mailbox: administrators, suppliers, accounts made by hand.";
     MAX_IDENTITY_CHANGES: Limit = Value("0"), value::limit,
         "limit", "R16, R17, R26",
-        "Accounts that would go to another person, as far as can be told: namesakes, re-created users.";
+        "Accounts that would go to another person, as far as known: namesakes, re-created users.";
     MAX_CREATES: Limit = Value("20%,min 25"), value::limit,
         "limit", "R26",
         "Accounts created in 24 hours; percentages are of active accounts.";
@@ -161,7 +161,7 @@ settings! {
          quick one: it reads no permissions.";
     TIME_BUDGET: Duration = Value("9m"), value::duration,
         "duration", "R34",
-        "How long one invocation works before it saves and hands on. Keep it below `functionTimeout` in `host.json`.";
+        "How long one invocation works before it saves its work and hands over. Keep it below `functionTimeout` in `host.json`.";
     ZIVVER_RATE: Rate = Value("50/10s"), value::rate,
         "calls/duration, `unlimited`", "R30",
         "How many calls Zivver accepts in which time. `unlimited` is for tests.";
@@ -181,7 +181,7 @@ settings! {
     NOTIFY_URL: Secret<Url> = Nothing, value::webhook,
         "https URL", "",
         "Secret, since such addresses usually hold a key. A webhook that hears of every change of state.";
-    DASHBOARD_URL: Url = Nothing, value::page_url,
+    DASHBOARD_URL: Url = Nothing, value::service_url,
         "https URL", "",
         "Where people open the dashboard, `https://host/api/SyncHttp`; messages link to it. Without it: the name under which Azure \
          serves the app. Never with a function key: all who get a message could use it.";

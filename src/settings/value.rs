@@ -44,7 +44,7 @@ pub(super) fn header_secret(text: &str) -> Parsed<Secret> {
         return Ok(Secret::new(text.to_owned()));
     }
     Err(fault(
-        "holds white space or characters that cannot be sent in a header",
+        "contains white space or characters that cannot be sent in a header",
         "copy the secret again, on one line and without anything around it",
     ))
 }
@@ -74,18 +74,6 @@ pub(super) fn service_url(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
-/// A page that messages link to.
-pub(super) fn page_url(text: &str) -> Parsed<Url> {
-    let url = service_url(text)?;
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(fault(
-            "has more than a path",
-            "leave out everything from `?` or `#` on, a function key above all",
-        ));
-    }
-    Ok(url)
-}
-
 /// The origin of a service whose paths are known. A path is refused, since it would be ignored.
 pub(super) fn origin(text: &str) -> Parsed<Url> {
     let url = service_url(text)?;
@@ -110,7 +98,7 @@ pub(super) fn mail_server(text: &str) -> Parsed<Secret<Url>> {
     let url = Url::parse(unquoted(text))
         .map_err(|error| fault(format!("is not a URL ({error})"), remedy))?;
     if !matches!(url.scheme(), "smtp" | "smtps") || url.host_str().is_none_or(str::is_empty) {
-        return Err(fault("names no mail server", remedy));
+        return Err(fault("does not name a mail server", remedy));
     }
     if url.username().is_empty() != url.password().is_none() {
         return Err(fault("has a user without password, or the reverse", remedy));

@@ -53,7 +53,7 @@ impl StateLocation {
             problem,
         };
         let url = Url::parse(state)
-            .map_err(|error| wrong(format!("{state:?} is no URL ({error}); {FORMS}")))?;
+            .map_err(|error| wrong(format!("{state:?} is not a URL ({error}); {FORMS}")))?;
         match url.scheme() {
             "file" => url
                 .to_file_path()
@@ -198,7 +198,7 @@ mod tests {
         for (state, problem) in [
             (
                 "state",
-                "\"state\" is no URL (relative URL without a base); write az://container, file:///path or memory:",
+                "\"state\" is not a URL (relative URL without a base); write az://container, file:///path or memory:",
             ),
             (
                 "s3://bucket",

@@ -51,7 +51,7 @@ impl Outage {
                     if lasts >= self.patience {
                         return Err(error);
                     }
-                    tracing::debug!(%error, "the store is away, trying again");
+                    tracing::debug!(%error, "the store is unavailable; trying again");
                     tokio::time::sleep((lasts / 2).clamp(PAUSE_MIN, PAUSE_MAX)).await;
                 }
                 result => {

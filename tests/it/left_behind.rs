@@ -64,7 +64,7 @@ async fn a_preview_that_died_does_not_run_for_ever() {
     assert_eq!((dead.len(), dead[0].state), (1, RunState::Ended));
     let error = dead[0].error.as_deref().unwrap();
     assert!(
-        error.starts_with("the process ended in the middle"),
+        error.starts_with("the process ended before the run did"),
         "{error}"
     );
     assert!(runs.iter().all(|run| run.state == RunState::Ended));

@@ -364,7 +364,7 @@ async fn an_answer_of_64_kibibytes_is_read_and_a_longer_one_is_not_asked_for_aga
     assert_eq!(answered(blanks).await, ("told".to_owned(), [1, 0]));
     let one_more = |_: &str| " ".repeat(64 * 1024 + 1).into_response();
     let (said, counts) = answered(one_more).await;
-    insta::assert_snapshot!(said, @"the receiver of notifications could not be told: the answer of RECEIVER is larger than 65536 bytes; check CLOUD_SYNC__NOTIFY_URL");
+    insta::assert_snapshot!(said, @"the notification was not sent: the answer of RECEIVER is larger than 65536 bytes; check CLOUD_SYNC__NOTIFY_URL");
     // It has the message: once more would be once too often.
     assert_eq!(counts, [1, 0]);
 }

@@ -385,7 +385,7 @@ pub(super) fn is_certainly_not_made(outcome: ActionOutcome) -> bool {
 async fn known_approval(state: &State, code: &str) -> Result<Option<Approval>, StateError> {
     match read_again(|| state.approval(code)).await {
         Err(error @ StateError::Unreadable { .. }) => {
-            tracing::warn!(%error, "an approval cannot be read and counts for nothing");
+            tracing::warn!(%error, "an approval cannot be read and is ignored");
             Ok(None)
         }
         known => known,

@@ -194,10 +194,12 @@ impl Running<'_> {
     ) -> Result<RunSummary, RunError> {
         let error = match &run.undo {
             Some(run) => {
-                format!("the process ended in the middle; undo run {run} again for the rest (R37)")
+                format!(
+                    "the process ended before the run did; undo run {run} again for the rest (R37)"
+                )
             }
             None => format!(
-                "the process ended in the middle; run {} took up its work (R35)",
+                "the process ended before the run did; run {} continued its work (R35)",
                 self.id
             ),
         };

@@ -165,7 +165,7 @@ impl Running<'_> {
         match self.previous().await {
             Ok(Some(before)) => self.report.since = Some(since(&before, &self.report)),
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the previous run cannot be compared with"),
+            Err(error) => tracing::warn!(%error, "cannot compare with the previous run"),
         }
     }
 
@@ -185,7 +185,7 @@ impl Running<'_> {
         if phase == Phase::Ended
             && let Err(error) = self.tidy_up().await
         {
-            tracing::warn!(%error, "what is old is not deleted; the next run tries again");
+            tracing::warn!(%error, "cannot delete old data; the next run tries again");
         }
         Ok(())
     }

@@ -83,13 +83,13 @@ struct Wire {
 /// Accepts 30.0 too, which is the same number as 30 in JSON.
 fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(from)?;
-    seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is no whole number"))
+    seconds(&number).ok_or_else(|| serde::de::Error::custom("`wait` is not a whole number"))
 }
 
 fn count<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     let number = serde_json::Number::deserialize(from)?;
     let count = integer(&number).and_then(|count| u32::try_from(count).ok());
-    let error = || serde::de::Error::custom("`first` is no whole number");
+    let error = || serde::de::Error::custom("`first` is not a whole number");
     count.map(Some).ok_or_else(error)
 }
 

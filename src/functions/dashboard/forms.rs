@@ -102,7 +102,7 @@ impl Ways<'_> {
             };
             return html! {
                 (held_rows(set, links))
-                p.soft.small { "To approve or reject needs the role approver (R41)." }
+                p.soft.small { "Approving and rejecting need the role approver (R41)." }
             };
         }
         let path = report.undoes.as_ref();
@@ -117,7 +117,7 @@ impl Ways<'_> {
             }
             @if self.may_apply() {
                 div.sure {
-                    (sure("These changes are right: apply them, and whatever else is not held"))
+                    (sure("These changes are correct: apply them, and all other changes that are not held"))
                     button.danger name="do" value="approve-all" { "Approve all and apply" }
                     button.danger name="do" value="approve-selected" { "Approve selected and apply" }
                     @if report.undoes.is_none() {
@@ -174,7 +174,7 @@ impl Ways<'_> {
         html! {
             @if is_plan && self.may_start() && self.may_apply() { (self.plan(report)) }
             section {
-                h2 { "Take it along" }
+                h2 { "Download" }
                 ul.links {
                     @for (format, label) in [("json", "JSON"), ("csv", "CSV")] {
                         li {

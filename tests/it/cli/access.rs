@@ -162,7 +162,7 @@ async fn r42_a_snapshot_that_cannot_be_read_costs_an_answer_and_no_run() {
         review.out.contains(&format!("run {}", first.id)),
         "{review:?}"
     );
-    let passed_over = format!("the snapshot of run {} is passed over", second.id);
+    let passed_over = format!("the snapshot of run {} is skipped", second.id);
     assert!(review.out.contains(&passed_over), "{review:?}");
 
     let third = bench.apply();

@@ -32,7 +32,7 @@ async fn r34_a_run_whose_message_was_lost_ends_after_a_day() {
             (RunState::Ended, RunOutcome::Failed)
         );
         let told = run.error.as_deref();
-        assert_eq!(told, Some("its message was lost; start it again"));
+        assert_eq!(told, Some("its queue message was lost; start it again"));
     }
     let run = engine.summary(&waiting).await.unwrap().unwrap();
     assert_eq!((run.state, run.error), (RunState::Queued, None));

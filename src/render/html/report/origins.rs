@@ -45,7 +45,7 @@ pub(super) fn by_hand(report: &Report, links: Links<'_>) -> Markup {
         section #by-hand {
             h2 { "Changed by hand in Zivver" }
             p { (words::BY_HAND) }
-            (group("What the run makes of them", all.len(), rows))
+            (group("What the run changes back", all.len(), rows))
         }
     }
 }
