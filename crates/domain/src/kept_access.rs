@@ -1,4 +1,5 @@
-//! The accounts of people whose own mailbox is not judged here (R12): what Exchange grants them is not taken.
+//! The accounts of people whose own mailbox is not judged here (R12). The access that Exchange grants them is not
+//! removed.
 
 use std::collections::BTreeSet;
 
@@ -84,7 +85,7 @@ fn is_anothers(
     if let AccountFate::Evidence(owner) = matching.account(account) {
         return Some(*owner) != mailbox;
     }
-    // Also where it, or the mailbox that claims it, is protected.
+    // Also if the account, or the mailbox that claims it, is protected.
     let claimants: Vec<MailboxIx> = claimants(world, matching, account).collect();
     if !claimants.is_empty() {
         return !mailbox.is_some_and(|mailbox| claimants.contains(&mailbox));
