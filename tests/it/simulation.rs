@@ -1,8 +1,8 @@
-//! Deterministic simulation: engine, clients, state and sandbox in one process, under one seeded schedule of faults, kills and
-//! a second instance, with an oracle that judges every write by the directory and by what was really read.
+//! Deterministic simulation: engine, clients, state and sandbox in one process, under one seeded schedule of faults,
+//! kills and a second instance. An oracle judges every write by the directory and by what was actually read.
 //!
-//! `SIM_SEED=7 cargo test --test it simulation` replays one seed with its trace; `SIM_SEEDS=100000 SIM_FIRST=1` chooses how many
-//! and from which on.
+//! `SIM_SEED=7 cargo test --test it simulation` replays one seed with its trace. `SIM_SEEDS=100000 SIM_FIRST=1` sets
+//! the number of seeds and the first one.
 
 mod deaf;
 mod dice;
@@ -39,10 +39,11 @@ use std::{
 use cloud_sync::settings::environment;
 use story::{Outcome, Tally, play, play_hours};
 
-/// How many seeds a quick look takes.
+/// The number of seeds in a normal test run.
 const SEEDS: u64 = 300;
 
-/// Of the accounts at the end: 59 % of them were, since most worlds have limits that hold something.
+/// The maximum share of excused accounts at the end, in percent. 59 % were measured, since most worlds have limits that
+/// hold something.
 const EXCUSED_PERCENT_MAX: u64 = 70;
 
 /// Seeds that found a fault once. A seed keeps its meaning only as long as the order of random choices does not change, so each
@@ -66,7 +67,7 @@ fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())
 }
 
-/// The end of a trace is where it went wrong.
+/// The end of the trace, where the fault is.
 fn told(seed: u64, outcome: &Outcome) -> String {
     let mut text = String::new();
     for line in &outcome.trace {
@@ -78,7 +79,7 @@ fn told(seed: u64, outcome: &Outcome) -> String {
     text
 }
 
-/// What a hundred seeds have to bring at least: two thirds of what was measured.
+/// The minimum numbers for a hundred seeds: two thirds of what was measured.
 fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
     [
         ("runs", tally.runs, 540),
@@ -92,7 +93,7 @@ fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
     ]
 }
 
-/// Too little of what makes a simulation worth something; too few seeds tell nothing.
+/// The events that were too rare for the simulation to prove something. Too few seeds are not checked.
 fn quiet(tally: &Tally, seeds: u64) -> Vec<String> {
     if seeds < SEEDS {
         return Vec::new();
@@ -158,14 +159,14 @@ fn no_schedule_of_faults_breaks_an_invariant() {
     );
     let seeds = end - first;
     assert_eq!(quiet(&tally, seeds), [""; 0], "{text}");
-    // Seen with --nocapture.
+    // Visible with --nocapture.
     writeln!(std::io::stdout(), "{text}").unwrap();
 }
 
-/// How many seeds of hourly ticks a quick look takes.
+/// The number of seeds of hourly ticks in a normal test run.
 const SEEDS_OF_HOURS: u64 = 30;
 
-/// `SIM_HOURS=7` replays one; `SIM_SEEDS` and `SIM_FIRST` choose others.
+/// `SIM_HOURS=7` replays one seed; `SIM_SEEDS` and `SIM_FIRST` select others.
 #[test]
 fn r45_no_schedule_of_faults_breaks_an_invariant_of_hourly_ticks() {
     if let Some(seed) = number("SIM_HOURS") {

@@ -1,4 +1,4 @@
-//! R37: a run is taken back, and stays back.
+//! R37: a run is undone, and its changes are not made again.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn out_of_step() -> Nights {
     Nights::begin(tenant, organisation).await
 }
 
-/// Everything as before, but for what was created: that is out of use.
+/// Everything is as before, except for what was created, which is out of use.
 fn assert_restored(nights: &Nights, before: &[String]) {
     let mut expected = before.to_vec();
     expected.push("emil@corp.example \"Emil\" off aliases [] delegates []".into());
@@ -228,7 +228,7 @@ async fn r37_only_a_known_run_can_be_undone() {
     assert!(matches!(error, RunError::UnknownRun(_)), "{error}");
 }
 
-/// So many that not all are written at once, each with a name to change.
+/// More people than can be written at once, each with a name to change.
 async fn crowd(names: usize) -> Nights {
     let (mut tenant, mut organisation) = (
         Tenant::new("corp.example"),
