@@ -170,7 +170,7 @@ impl<'a> Execution<'a> {
         self.stopped.get_or_insert(cause);
     }
 
-    /// The cause given to [`Execution::stop`]. The end of the run's time is not a cause.
+    /// The cause given to `stop`. The end of the run's time is not a cause.
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()
     }

@@ -297,7 +297,7 @@ impl Host {
     }
 }
 
-/// The input of [`problems`]. Times are epoch seconds.
+/// The input of `problems`. Times are epoch seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     pub setting: PerformSync,
