@@ -61,7 +61,7 @@ async fn out_of_step() -> Nights {
         User::new("carl@corp.example", "Carl the Old").suspended(jiff::civil::date(2026, 10, 1));
     organisation.add_user(resumed);
     organisation.add_group(Group::new("old@corp.example", "Old").member(&bert));
-    organisation.add_group(Group::new("desk@corp.example", "Desk")); // Nobody is in it.
+    organisation.add_group(Group::new("desk@corp.example", "Desk")); // It has no members.
     Nights::begin(tenant, organisation).await
 }
 

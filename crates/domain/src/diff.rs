@@ -391,7 +391,7 @@ impl Differ<'_> {
                 self.note(&mailbox.primary, code, text);
                 return;
             }
-            (Delegates::Unknown, AccountKind::Functional) => return, // R11; noted with the reason
+            (Delegates::Unknown, AccountKind::Functional) => return, // R11; a note has the reason
             (Delegates::Unknown, AccountKind::User) => {}
             (Delegates::Known { wanted, .. }, _) => delta.add_delegates.clone_from(wanted),
         }

@@ -159,7 +159,7 @@ impl Ordering<'_> {
             let is_stopped = delta.is_suspend() || delta.is_empty_of_members();
             let nothing = delta.remove_aliases.is_empty() || (released.is_empty() && !is_stopped);
             if nothing || delta.rename.is_some() {
-                continue; // With a rename the removal goes with its first request.
+                continue; // Before a rename its first request removes the alias.
             }
             let Target::Existing(ix) = delta.target else {
                 continue;
@@ -266,7 +266,7 @@ impl Ordering<'_> {
                     let mut call = self.update(delta, ix);
                     let adds = !delta.add_aliases.is_empty() || !delta.add_delegates.is_empty();
                     if stops && !adds && !delta.remove_aliases.is_empty() {
-                        without_extension(&mut call); // Its release took them out.
+                        without_extension(&mut call); // Its release removed them.
                     }
                     let draft = self.push(Phase::Claim, at, call, DraftWhen::Always);
                     self.waits(draft, at);

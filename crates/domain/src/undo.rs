@@ -186,7 +186,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
                 .map(|ix| accounts.get(*ix).id().clone())
         };
         let Some(id) = deed.id.clone().or_else(found) else {
-            continue; // A create that did not come to be.
+            continue; // A create that was not made.
         };
         let touched = all.entry(id).or_insert_with(|| Touched {
             created: false,

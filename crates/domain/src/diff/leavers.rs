@@ -291,7 +291,7 @@ impl Differ<'_> {
                 return;
             }
             if account.kind() == AccountKind::User {
-                return; // It gives the address up as soon as the mailbox is to have it.
+                return; // It releases the address when the mailbox claims it.
             }
         }
         let mut code = Code::MergeCandidate;

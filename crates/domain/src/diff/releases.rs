@@ -30,7 +30,7 @@ impl Differ<'_> {
                 .chain(delta.create.as_ref().map(|_| &delta.address));
             for address in claims {
                 if self.world.directory.is_shared_address(address) {
-                    continue; // R6: it stays where Zivver has it.
+                    continue; // R6: Zivver keeps it where it is.
                 }
                 let others = |ix: &&AccountIx| Target::Existing(**ix) != delta.target;
                 for holder in self
