@@ -515,7 +515,7 @@ impl Guarding<'_> {
 
     fn finish(mut self, undone: BTreeMap<ScimId, Undone>) -> Guarded {
         self.deltas.retain(|delta| !delta.is_empty());
-        // First what a person has undone, then by seriousness.
+        // First what a person has undone, then the most serious class.
         let order = std::iter::once(Class::Undone).chain(Class::ALL);
         let mut held = Vec::new();
         for class in order {
