@@ -46,17 +46,31 @@ const SEEDS: u64 = 300;
 /// hold something.
 const EXCUSED_PERCENT_MAX: u64 = 70;
 
-/// Seeds that found a fault once. A seed keeps its meaning only as long as the order of random choices does not change, so each
-/// fault has a test of its own under `rules` or in the domain. 10: a half answer counted as "not found"; 23: a row lost between
-/// two pages; 196, 350: a killed plan that was never counted; 716: a disabled person whose address a room has; 755: a held key
-/// that was sent with a rename; 806: a functional account resumed without members; 1001: a delegate who stayed unmentioned;
-/// 1400: a lost create called refused; 1409: a rename on evidence that was held again for its key; 1975: a new account that the
-/// list did not show yet; 2671: a disabled leaver at an alias of a mailbox of the wrong kind; 2828: a code printed before the
-/// run's own renames; 2957: creates of a killed run that the next list hid; 3101: a create without an answer; 4244, 6199: a scoped run that
-/// renamed what it was for; 4692, 10911: an approved tie of a killed run; 5971: a name that was stored as a third value; 9066, 9111: a
-/// new account that the list did not show yet, of a mailbox that was renamed; 9348: a code that was shown before its mailbox got a
-/// third address; 4216, 9088: an action of which a killed invocation had done a part; 22016: a leaver whose address another mailbox
-/// has stayed a member. 586, 3080, 4735, 5345, 7900, 8044, 10841 and 11635 found faults of the oracle.
+/// Seeds that once found a fault. A seed has the same meaning only while the order of random choices does not change,
+/// so each fault also has a separate test under `rules` or in the domain. The faults:
+///
+/// - 10: an incomplete answer that counted as "not found"
+/// - 23: a row that was lost between two pages
+/// - 196, 350: a killed plan that was never counted
+/// - 716: a disabled person whose address a room has
+/// - 755: a held key that was sent with a rename
+/// - 806: a functional account that was resumed without members
+/// - 1001: a delegate who was not mentioned
+/// - 1400: a create without an answer that was reported as refused
+/// - 1409: a rename by alias evidence that was held again because of its key
+/// - 1975: a new account that the list did not show yet
+/// - 2671: a disabled leaver at an alias of a mailbox of the wrong kind
+/// - 2828: a code that was printed before the run's own renames
+/// - 2957: creates of a killed run that the next list did not show
+/// - 3101: a create without an answer
+/// - 4216, 9088: an action of which a killed invocation had done a part
+/// - 4244, 6199: a scoped run that renamed its own account
+/// - 4692, 10911: an approved tie of a killed run
+/// - 5971: a name that was stored as a third value
+/// - 9066, 9111: a new account that the list did not show yet, of a mailbox that was renamed
+/// - 9348: a code that was shown before its mailbox got a third address
+/// - 22016: a leaver who stayed a member, and whose address another mailbox has
+/// - 586, 3080, 4735, 5345, 7900, 8044, 10841, 11635: faults of the oracle
 const KEPT: [u64; 34] = [
     10, 23, 196, 350, 586, 716, 755, 806, 1001, 1400, 1409, 1975, 2671, 2828, 2957, 3101, 3080,
     4216, 4244, 4692, 4735, 5345, 5971, 6199, 7900, 8044, 9066, 9088, 9111, 9348, 10841, 10911,

@@ -74,7 +74,8 @@ fn active_accounts<'a>(
     found
 }
 
-/// Whether an account certainly belongs to another person: to another mailbox, or to an object id that is gone (R16, R19).
+/// Whether an account certainly belongs to another person: to another mailbox, or to an object id that no longer exists
+/// (R16, R19).
 fn is_anothers(
     world: &World,
     matching: &Matching,
