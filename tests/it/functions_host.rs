@@ -129,7 +129,7 @@ async fn any_get_says_ready_and_other_paths_do_not_exist() {
         ("POST /synctimer HTTP/1.1", 404),
         ("DELETE /SyncTimer HTTP/1.1", 404),
     ] {
-        // Only a request with a Host header means that the host is ready.
+        // The only header of the host's readiness request is Host.
         let request = format!("{line}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         assert_eq!(host.send(request.as_bytes()).await.status, status, "{line}");
     }

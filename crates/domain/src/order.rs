@@ -159,7 +159,7 @@ impl Ordering<'_> {
             let is_stopped = delta.is_suspend() || delta.is_empty_of_members();
             let nothing = delta.remove_aliases.is_empty() || (released.is_empty() && !is_stopped);
             if nothing || delta.rename.is_some() {
-                continue; // Before a rename its first request removes the alias.
+                continue; // The first request of a rename removes them.
             }
             let Target::Existing(ix) = delta.target else {
                 continue;

@@ -143,7 +143,7 @@ pub struct Timing {
 pub enum RunState {
     Queued,
     Running,
-    /// Ended at its deadline. Another invocation continues it (R34).
+    /// Cut off at its deadline. Another invocation continues it (R34).
     Continues,
     Ended,
 }

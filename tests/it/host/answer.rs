@@ -29,7 +29,7 @@ pub(crate) struct Bound {
     /// The answer to the HTTP client, for an HTTP trigger.
     pub(crate) client: Option<Client>,
     pub(crate) logs: Vec<String>,
-    /// What works, but only by chance.
+    /// What works with the present host, but should not be relied on.
     pub(crate) traps: Vec<String>,
 }
 
