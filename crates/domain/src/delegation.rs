@@ -361,7 +361,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// R10: nested security groups to any depth. Cycles end the walk.
+    /// R10: nested security groups to any depth, each group once, so that cycles end.
     fn expand(
         &mut self,
         entry: &PermissionEntry,
@@ -451,7 +451,7 @@ impl<'a> Walk<'a> {
         unknown.map_or(Ok(nested), Err)
     }
 
-    /// Adds a member of a group, or returns it if it is a group itself.
+    /// Adds a member of a group, unless it is a group itself. Returns whether it is.
     fn member_of_group(
         &self,
         member: &RecipientRecord,

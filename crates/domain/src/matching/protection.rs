@@ -287,7 +287,7 @@ pub(super) fn protected_mailboxes(
         }
     }
     for (ix, protection) in duplicates(directory) {
-        // A reason that is independent of this one takes precedence (R15).
+        // A reason that was found before takes precedence (R15).
         protected.entry(ix).or_insert(protection);
     }
     protected
